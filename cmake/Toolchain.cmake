@@ -1,0 +1,18 @@
+# Compiler settings shared by every target, and the tools that make two cores enough.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers)
+if(RERANKD_WERROR)
+  add_compile_options(-Werror)
+endif()
+if(RERANKD_SANITIZE)
+  add_compile_options(-fsanitize=${RERANKD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${RERANKD_SANITIZE})
+endif()

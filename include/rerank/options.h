@@ -1,0 +1,113 @@
+// Every setting of rerankd, with its default, its meaning and when to change it. Command-line flags, environment variables
+// (RERANKD_<NAME>), the configuration file and docs/options.md all come from visit_options() below: add a setting here only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rerank {
+
+// What the library needs: the model, the engine and the limits of ranking.
+struct Options {
+  // Model
+  std::string model;
+  std::string served_model_name;
+  std::string revision = "main";
+  // Engine
+  std::string engine = "auto";
+  std::string precision = "auto";
+  std::string kernel = "auto";
+  size_t threads = 0;
+  // Texts
+  size_t max_length = 0;
+  // Scheduling and limits
+  size_t max_batch_tokens = 8192;
+  size_t max_queued_tokens = 4u << 20;
+  size_t max_documents = 10000;
+  size_t tokenizer_threads = 0;
+};
+
+// What the server needs besides.
+struct ServerOptions {
+  std::string host = "127.0.0.1";
+  uint16_t port = 8080;
+  size_t io_threads = 1;
+  size_t max_body_bytes = 32u << 20;
+  size_t max_header_bytes = 16u << 10;
+  size_t max_connections = 4096;
+  size_t header_timeout_ms = 10000;
+  size_t body_timeout_ms = 60000;
+  size_t idle_timeout_ms = 75000;
+  size_t drain_timeout_ms = 30000;
+  bool return_documents = true;
+};
+
+struct OptionInfo {
+  const char* name;   // flag `--name`, configuration key `name`, environment variable RERANKD_NAME
+  const char* value;  // placeholder in the help text
+  const char* group;  // heading in the help text and in docs/options.md
+  const char* help;   // what it does and when to change it
+};
+
+// Calls visit(OptionInfo, field) for each setting, in the order of the help text.
+template <class O, class Visit>
+void visit_options(O& options, Visit&& visit)
+  requires requires { options.model; }
+{
+  visit(OptionInfo{"model", "DIR|ID", "Model",
+                   "Hugging Face folder, or a hub id such as BAAI/bge-reranker-v2-m3 (found in the local hub cache, else "
+                   "downloaded). Default: the built-in English model rerankd-mini-en."},
+        options.model);
+  visit(OptionInfo{"served-model-name", "NAME", "Model",
+                   "Model name told to clients. Default: made from --model; contains \"rerank\", which RAGFlow looks for."},
+        options.served_model_name);
+  visit(OptionInfo{"revision", "REV", "Model", "Branch, tag or commit of a hub model."}, options.revision);
+  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu or reference. auto takes the fastest that runs here."}, options.engine);
+  visit(OptionInfo{"precision", "P", "Engine", "auto, fp32 or bf16. auto: bf16 where the CPU multiplies it faster, else fp32."},
+        options.precision);
+  visit(OptionInfo{"kernel", "TIER", "Engine", "auto, amx, avx512, avx2 or portable: force a kernel tier, to compare or to diagnose."},
+        options.kernel);
+  visit(OptionInfo{"threads", "N", "Engine", "Compute threads. 0: one per core this process may use (cgroup limits count)."},
+        options.threads);
+  visit(OptionInfo{"max-length", "TOKENS", "Texts",
+                   "Longest pair scored, special tokens included; longer ones are cut. 0: the model's own limit. Lower it "
+                   "(512, 1024) to bound the time that one long document can take."},
+        options.max_length);
+  visit(OptionInfo{"max-batch-tokens", "TOKENS", "Limits",
+                   "Tokens computed together. Larger: more throughput under load, longer waits for small requests."},
+        options.max_batch_tokens);
+  visit(OptionInfo{"max-queued-tokens", "TOKENS", "Limits",
+                   "Tokens that may wait; a request that does not fit is answered 429 with Retry-After."},
+        options.max_queued_tokens);
+  visit(OptionInfo{"max-documents", "N", "Limits", "Documents in one request; more is an error."}, options.max_documents);
+  visit(OptionInfo{"tokenizer-threads", "N", "Limits", "Threads that turn text into token ids. 0: as --threads."},
+        options.tokenizer_threads);
+}
+
+template <class O, class Visit>
+void visit_options(O& options, Visit&& visit)
+  requires requires { options.host; }
+{
+  visit(OptionInfo{"host", "ADDRESS", "Server", "Address to listen on; 0.0.0.0 or :: for all."}, options.host);
+  visit(OptionInfo{"port", "PORT", "Server", "TCP port; 0 picks a free one and prints it."}, options.port);
+  visit(OptionInfo{"io-threads", "N", "Server", "Threads that read and write sockets and JSON. One is enough below 10,000 requests/s."},
+        options.io_threads);
+  visit(OptionInfo{"max-body-bytes", "BYTES", "Server", "Largest request body; more is answered 413."}, options.max_body_bytes);
+  visit(OptionInfo{"max-header-bytes", "BYTES", "Server", "Largest request head; more is answered 431."}, options.max_header_bytes);
+  visit(OptionInfo{"max-connections", "N", "Server", "Open connections; further ones are answered 503 and closed."},
+        options.max_connections);
+  visit(OptionInfo{"header-timeout-ms", "MS", "Server", "Time a client has to send a request's head, once begun."},
+        options.header_timeout_ms);
+  visit(OptionInfo{"body-timeout-ms", "MS", "Server", "Time a client may pause while sending a body."}, options.body_timeout_ms);
+  visit(OptionInfo{"idle-timeout-ms", "MS", "Server", "Time a kept-alive connection may be idle."}, options.idle_timeout_ms);
+  visit(OptionInfo{"drain-timeout-ms", "MS", "Server", "Time that requests in flight have to finish after SIGTERM."},
+        options.drain_timeout_ms);
+  visit(OptionInfo{"return-documents", "BOOL", "Server",
+                   "Send documents back in Cohere/Jina-style answers when the client does not say. Some clients need it; off "
+                   "saves about 100 KB per RAGFlow question."},
+        options.return_documents);
+}
+
+}  // namespace rerank

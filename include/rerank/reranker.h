@@ -1,0 +1,68 @@
+// The ranking service: text in, sorted scores out. One object per served model; all methods are thread-safe.
+//
+//   auto reranker = rerank::Reranker::open(options);
+//   auto response = (*reranker)->rerank(request);
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rerank/options.h"
+#include "rerank/status.h"
+#include "rerank/types.h"
+
+namespace rerank {
+
+class Metrics;
+
+// What an operator and a client may know about the served model. Fixed after open().
+struct ModelInfo {
+  std::string id;            // as served: --served-model-name, else the folder's or the hub's name
+  std::string architecture;  // "BertForSequenceClassification", ...
+  std::string fingerprint;   // hex digest of the weights and tokenizer; changes whenever scores could
+  std::string engine;        // "cpu", "reference", ...
+  std::string precision;     // "fp32", "bf16", ...
+  std::string kernel;        // the kernel tier picked at start: "avx512", "amx", ...
+  size_t threads = 0;
+  size_t max_length = 0;        // tokens per pair that are scored: min(model limit, --max-length)
+  size_t model_max_length = 0;  // tokens per pair that the model could take
+  uint64_t parameters = 0;
+  std::string label = "LABEL_0";  // config.json's id2label[0]
+};
+
+struct Token {
+  int32_t id = 0;
+  std::string text;
+  bool special = false;
+};
+
+class Reranker {
+ public:
+  using Done = std::function<void(Result<RerankResponse>)>;
+
+  // Loads the model named by `options` and starts its threads. `metrics` may be null; it must outlive nothing: shared.
+  // Errors: everything a wrong folder, file or flag can cause, naming file and field.
+  static Result<std::unique_ptr<Reranker>> open(const Options& options, std::shared_ptr<Metrics> metrics = nullptr);
+
+  // Finishes what was accepted, then stops the threads.
+  virtual ~Reranker() = default;
+
+  // Returns at once. `done` is called exactly once, on a thread of the service or on the caller's; it must not block.
+  virtual void submit(std::shared_ptr<const RerankRequest> request, Done done) = 0;
+
+  // submit() and wait.
+  Result<RerankResponse> rerank(RerankRequest request);
+
+  // Token ids of one text (or of a pair, joined as for scoring), special tokens included.
+  virtual std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const = 0;
+
+  virtual const ModelInfo& info() const = 0;
+
+  // False before warm-up has finished and after stop has begun.
+  virtual bool ready() const = 0;
+};
+
+}  // namespace rerank

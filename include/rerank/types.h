@@ -1,0 +1,77 @@
+// Waist 1: what every transport hands to the ranking service and gets back. Plain data: no JSON, no HTTP.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rerank {
+
+using Clock = std::chrono::steady_clock;
+using TimePoint = Clock::time_point;
+
+// What `RankedDocument::score` holds: sigmoid(logit) in [0, 1], or the logit itself.
+enum class ScoreScale { kSigmoid, kLogit };
+
+// Which end of a text is cut when a pair is longer than the limit.
+enum class TruncationSide { kRight, kLeft };
+
+// Set by a transport when its client has gone; read by the service between batches. Thread-safe.
+class Cancellation {
+ public:
+  void cancel() { cancelled_.store(true, std::memory_order_release); }
+  bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+
+struct RerankRequest {
+  std::string query;                   // UTF-8; invalid bytes read as U+FFFD
+  std::vector<std::string> documents;  // UTF-8; empty texts are scored like any other
+
+  size_t top_n = 0;  // results wanted; 0 or more than there are documents: all
+  ScoreScale scale = ScoreScale::kSigmoid;
+
+  bool truncate = true;  // false: a pair longer than the limit is OutOfRange instead of being cut
+  TruncationSide truncation_side = TruncationSide::kRight;
+  size_t max_length = 0;           // tokens per pair, special tokens included; 0: the server's limit
+  size_t max_query_tokens = 0;     // tokens kept of the query before pairing; 0: no own limit
+  size_t max_document_tokens = 0;  // tokens kept of each document before pairing; 0: no own limit
+
+  bool use_cache = true;  // false: neither read nor write the pair cache
+  int priority = 0;       // higher goes first among waiting work
+  std::optional<TimePoint> deadline;            // work not done by then is refused
+  std::shared_ptr<Cancellation> cancellation;   // null: cannot be cancelled
+};
+
+struct RankedDocument {
+  size_t index = 0;  // position in RerankRequest::documents
+  float score = 0;   // on the request's scale; always finite
+  float logit = 0;   // the model's raw output
+  uint32_t tokens = 0;     // tokens scored for this pair, special tokens included
+  bool truncated = false;  // the pair was longer than the limit and was cut
+};
+
+// Wall time spent per stage of one request, in microseconds.
+struct Timings {
+  int64_t total_us = 0;
+  int64_t tokenize_us = 0;
+  int64_t queue_us = 0;    // longest wait of any of its pairs
+  int64_t compute_us = 0;  // sum over the batches its pairs took part in, each counted once
+};
+
+struct RerankResponse {
+  std::vector<RankedDocument> results;  // best first, ties in input order, cut to top_n
+  uint64_t total_tokens = 0;            // sum over all documents, also those beyond top_n
+  size_t truncated_documents = 0;
+  size_t cached_documents = 0;
+  Timings timings;
+};
+
+}  // namespace rerank
