@@ -9,13 +9,13 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "base/strings.h"
 
 namespace rerank {
 namespace {
 
 Status errno_status(const std::string& path, const char* what) {
-  const std::string message = absl::StrCat(path, ": ", what, ": ", std::strerror(errno));
+  const std::string message = str_cat(path, ": ", what, ": ", std::strerror(errno));
   if (errno == ENOENT || errno == ENOTDIR) return absl::NotFoundError(message);
   if (errno == EACCES || errno == EPERM) return absl::PermissionDeniedError(message);
   return absl::InvalidArgumentError(message);
@@ -34,7 +34,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   }
   if (!S_ISREG(info.st_mode)) {
     ::close(fd);
-    return absl::InvalidArgumentError(absl::StrCat(path, ": not a regular file"));
+    return absl::InvalidArgumentError(str_cat(path, ": not a regular file"));
   }
   const size_t size = static_cast<size_t>(info.st_size);
   if (size == 0) {
@@ -66,7 +66,7 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   if (!file.ok()) return file.status();
   if (file->bytes().size() > max_bytes) {
     return absl::OutOfRangeError(
-        absl::StrCat(path, ": ", file->bytes().size(), " bytes, more than the limit of ", max_bytes));
+        str_cat(path, ": ", file->bytes().size(), " bytes, more than the limit of ", max_bytes));
   }
   return std::string(file->text());
 }
