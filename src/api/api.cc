@@ -4,14 +4,13 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "api/body.h"
 #include "api/dialect.h"
 #include "api/errors.h"
 #include "api/pages.h"
 #include "api/path.h"
 #include "api/request_metrics.h"
+#include "absl/strings/str_format.h"
 
 namespace rerank {
 
@@ -54,7 +53,7 @@ void rerank(Exchange&& exchange) {
   exchange.label = dialect->name;
   DialectLimits limits{exchange.state->options.max_documents, exchange.state->options.return_documents};
   // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
-  if (absl::EndsWith(exchange.path, "/api/rerank")) limits.return_documents = false;
+  if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
   auto call = std::make_shared<RerankCall>();
   dialect->read(*body, limits, *call);
   if (!body->status().ok()) return exchange.finish(error_response(body->status(), dialect->errors));
@@ -129,7 +128,7 @@ HttpResponse no_route(std::string_view allowed) {
                                      "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
   }
   HttpResponse response =
-      error_response(make_error(ErrorKind::kMethod, absl::StrCat("Method Not Allowed: use ", allowed, " here")));
+      error_response(make_error(ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
   response.headers.emplace_back("Allow", allowed);
   return response;
 }
@@ -149,7 +148,7 @@ void Api::handle(HttpRequest&& request, Done done) {
       exchange.label = route.label;
       return route.handler(std::move(exchange));
     }
-    if (!absl::StrContains(allowed, route.method)) absl::StrAppend(&allowed, allowed.empty() ? "" : ", ", route.method);
+    if (allowed.find(route.method) == std::string::npos) allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
   exchange.finish(no_route(allowed));
 }

@@ -1,13 +1,14 @@
 #include "api/body.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "api/errors.h"
+#include "absl/strings/str_format.h"
 #include "simdjson.h"
 
 namespace rerank {
@@ -120,7 +121,7 @@ std::unique_ptr<simdjson::dom::parser>& spare_parser() {
 }
 
 simdjson::error_code parse_into(simdjson::dom::parser& parser, std::string& bytes, element& root) {
-  const size_t skip = absl::StartsWith(bytes, kByteOrderMark) ? kByteOrderMark.size() : 0;
+  const size_t skip = bytes.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   bytes.reserve(bytes.size() + simdjson::SIMDJSON_PADDING);
   return parser.parse(bytes.data() + skip, bytes.size() - skip, /*realloc_if_needed=*/false).get(root);
 }
@@ -157,6 +158,12 @@ std::optional<unsigned> unicode_escape(std::string_view text) {
 }
 
 }  // namespace
+
+bool same_word(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return absl::ascii_tolower(x) == absl::ascii_tolower(y);
+  });
+}
 
 std::string repair_text(std::string_view json) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
@@ -222,7 +229,7 @@ Result<Body> Body::parse(std::string& bytes) {
   if (root.get_object().get(object)) return make_error(ErrorKind::kInvalid, "the body must be a JSON object");
   for (const auto& field : object) {
     if (impl->fields.size() == kMaxFields) {
-      return make_error(ErrorKind::kInvalid, absl::StrCat("the body has more than ", kMaxFields, " fields"));
+      return make_error(ErrorKind::kInvalid, absl::StrFormat("the body has more than %d fields", kMaxFields));
     }
     impl->fields.emplace_back(field.key, field.value);
   }
@@ -253,10 +260,10 @@ bool Body::flag(std::string_view name, bool fallback) {
   bool flag = false;
   if (!value->get_bool().get(flag)) return flag;
   if (const auto text = string_of(*value)) {
-    if (absl::EqualsIgnoreCase(*text, "true")) return true;
-    if (absl::EqualsIgnoreCase(*text, "false")) return false;
+    if (same_word(*text, "true")) return true;
+    if (same_word(*text, "false")) return false;
   }
-  fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` must be true or false")));
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be true or false", name)));
   return fallback;
 }
 
@@ -273,7 +280,7 @@ int64_t Body::integer(std::string_view name, int64_t fallback) {
     if (number <= -9.2e18) return -kLargest;
     return static_cast<int64_t>(number);
   }
-  fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` must be a whole number")));
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a whole number", name)));
   return fallback;
 }
 
@@ -286,18 +293,18 @@ std::string Body::word(std::string_view name) {
   const element* value = impl_->find(name);
   if (!value || value->is_null()) return {};
   if (const auto text = string_of(*value)) return std::string(*text);
-  fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` must be a string")));
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a string", name)));
   return {};
 }
 
 std::string Body::text(std::string_view name) {
   const element* value = impl_->find(name);
   if (!value || value->is_null()) {
-    fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` is missing: a string is required")));
+    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` is missing: a string is required", name)));
     return {};
   }
   if (auto text = text_of(*value, {})) return *std::move(text);
-  fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` must be a string or {\"text\": string}")));
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a string or {\"text\": string}", name)));
   return {};
 }
 
@@ -307,24 +314,24 @@ std::vector<std::string> Body::texts(std::string_view name, size_t limit, const 
   if (value && value->is_string()) return {std::string(*string_of(*value))};
   simdjson::dom::array items;
   if (!value || value->get_array().get(items)) {
-    fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` must be an array of strings")));
+    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be an array of strings", name)));
     return texts;
   }
   if (!status_.ok()) return texts;
   size_t count = 0;
   for (auto item = items.begin(); item != items.end(); ++item) ++count;
   if (count == 0) {
-    fail(make_error(ErrorKind::kEmpty, absl::StrCat("`", name, "` cannot be empty")));
+    fail(make_error(ErrorKind::kEmpty, absl::StrFormat("`%s` cannot be empty", name)));
   } else if (count > limit) {
-    fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` holds ", count, " texts, more than the ", limit,
-                                                      " this server takes in one request: split the request")));
+    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` holds %d texts, more than the %d this server takes in one "
+                                                     "request: split the request", name, count, limit)));
   }
   if (!status_.ok()) return texts;
   texts.reserve(count);
   for (const element item : items) {
     auto text = text_of(item, rank_fields);
     if (!text) {
-      fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "[", texts.size(), "]` must be a string or {\"text\": string}")));
+      fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s[%d]` must be a string or {\"text\": string}", name, texts.size())));
       break;
     }
     texts.push_back(*std::move(text));
@@ -345,7 +352,7 @@ std::vector<std::string> Body::words(std::string_view name) {
     }
     if (words.size() == items.size()) return words;
   }
-  fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` must be an array of strings")));
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be an array of strings", name)));
   return {};
 }
 

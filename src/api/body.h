@@ -64,4 +64,7 @@ class Body {
 // `json` with lone surrogate escapes and bytes that are not UTF-8 replaced by U+FFFD.
 std::string repair_text(std::string_view json);
 
+// Equal but for the case of ASCII letters.
+bool same_word(std::string_view a, std::string_view b);
+
 }  // namespace rerank

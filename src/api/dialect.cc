@@ -3,8 +3,7 @@
 #include <random>
 #include <string_view>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 
 namespace rerank {
 namespace {
@@ -33,22 +32,22 @@ void read_truncation(Body& body, const char* name, RerankCall& call) {
     return;
   }
   const std::string word = body.word(name);
-  if (absl::EqualsIgnoreCase(word, "NONE") || absl::EqualsIgnoreCase(word, "false")) {
+  if (same_word(word, "NONE") || same_word(word, "false")) {
     call.request.truncate = false;
-  } else if (absl::EqualsIgnoreCase(word, "START")) {
+  } else if (same_word(word, "START")) {
     call.request.truncation_side = TruncationSide::kLeft;
-  } else if (!absl::EqualsIgnoreCase(word, "END") && !absl::EqualsIgnoreCase(word, "true")) {
+  } else if (!same_word(word, "END") && !same_word(word, "true")) {
     body.fail(make_error(ErrorKind::kInvalid,
-                         absl::StrCat("`", name, "` must be true, false, \"NONE\", \"END\" or \"START\"")));
+                         absl::StrFormat("`%s` must be true, false, \"NONE\", \"END\" or \"START\"", name)));
   }
 }
 
 void read_side(Body& body, const char* name, RerankCall& call) {
   const std::string word = body.word(name);
-  if (absl::EqualsIgnoreCase(word, "left")) {
+  if (same_word(word, "left")) {
     call.request.truncation_side = TruncationSide::kLeft;
-  } else if (!word.empty() && !absl::EqualsIgnoreCase(word, "right")) {
-    body.fail(make_error(ErrorKind::kInvalid, absl::StrCat("`", name, "` must be \"left\" or \"right\"")));
+  } else if (!word.empty() && !same_word(word, "right")) {
+    body.fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be \"left\" or \"right\"", name)));
   }
 }
 
@@ -61,7 +60,7 @@ void write_usage(JsonWriter& json, uint64_t tokens) {
 
 std::string new_id(const char* prefix) {
   thread_local std::mt19937_64 random{std::random_device{}()};
-  return absl::StrCat(prefix, "-", absl::Hex(random(), absl::kZeroPad16), absl::Hex(random(), absl::kZeroPad16));
+  return absl::StrFormat("%s-%016x%016x", prefix, random(), random());
 }
 
 }  // namespace rerank

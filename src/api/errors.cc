@@ -56,7 +56,7 @@ const ErrorRow& row_of(ErrorKind kind) {
 }  // namespace
 
 Status make_error(ErrorKind kind, std::string_view message) {
-  Status status(row_of(kind).code, message);
+  Status status(row_of(kind).code, {message.data(), message.size()});
   status.SetPayload(kKindPayload, absl::Cord(std::to_string(static_cast<int>(kind))));
   return status;
 }
@@ -75,22 +75,23 @@ ErrorKind kind_of(const Status& status) {
 
 HttpResponse error_response(const Status& status, ErrorShape shape) {
   const ErrorRow& row = row_of(kind_of(status));
+  const std::string message(status.message());
   const bool tei = shape == ErrorShape::kTei;
   HttpResponse response;
   response.status = tei ? row.tei_status : row.status;
   JsonWriter json;
   json.begin_object();
   if (tei) {
-    json.field("error", status.message());
+    json.field("error", message);
     json.field("error_type", row.tei_type);
   } else {
     json.key("error").begin_object();
-    json.field("message", status.message());
+    json.field("message", message);
     json.field("type", row.common_type);
     json.field("code", static_cast<uint64_t>(response.status));
     json.end_object();
-    json.field("message", status.message());
-    json.field("detail", status.message());
+    json.field("message", message);
+    json.field("detail", message);
   }
   json.end_object();
   response.body = json.take();

@@ -1,8 +1,5 @@
 #include "api/path.h"
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-
 namespace rerank {
 
 std::string normalise_path(std::string_view target) {
@@ -22,13 +19,13 @@ std::string normalise_path(std::string_view target) {
 
 bool path_matches(std::string_view path, std::string_view pattern) {
   if (pattern == "/") return path.empty();
-  if (absl::EndsWith(pattern, "/*")) {
+  if (pattern.ends_with("/*")) {
     pattern.remove_suffix(2);
-    const std::string segment = absl::StrCat("/", pattern, "/");
+    const std::string segment = "/" + std::string(pattern) + "/";
     const size_t at = path.find(segment);
     return at != std::string_view::npos && path.size() > at + segment.size();
   }
-  if (!absl::EndsWith(path, pattern)) return false;
+  if (!path.ends_with(pattern)) return false;
   path.remove_suffix(pattern.size());
   return path.empty() || path.back() == '/';
 }
