@@ -26,6 +26,13 @@ Result<const KernelTable*> pick_kernels(const std::string& wanted) {
   return absl::InvalidArgumentError(str_cat("--kernel ", wanted, ": not known; there are auto, ", known));
 }
 
+Result<const KernelTable*> pick(const BackendOptions& options) {
+  if (options.precision != "auto" && options.precision != "fp32") {
+    return absl::UnimplementedError(str_cat("--precision ", options.precision, ": the cpu engine computes fp32 on this CPU"));
+  }
+  return pick_kernels(options.kernel);
+}
+
 // Sequences of a batch copied end to end in another order.
 struct SubBatch {
   std::vector<int32_t> ids, segments;
@@ -105,12 +112,16 @@ class CpuBackend : public Backend {
 }  // namespace
 }  // namespace cpu
 
-Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
-  auto kernels = cpu::pick_kernels(options.kernel);
+Result<std::string> describe_cpu_backend(const ModelConfig&, const BackendOptions& options) {
+  auto kernels = cpu::pick(options);
   if (!kernels.ok()) return kernels.status();
-  if (options.precision != "auto" && options.precision != "fp32") {
-    return absl::UnimplementedError(str_cat("--precision ", options.precision, ": the cpu engine computes fp32 on this CPU"));
-  }
+  return str_cat("fp32, kernel ", (*kernels)->name, ", ", options.threads != 0 ? options.threads : cpu::available_threads(),
+                 " thread(s)");
+}
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
+  auto kernels = cpu::pick(options);
+  if (!kernels.ok()) return kernels.status();
   const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
   try {
     return std::make_unique<cpu::CpuBackend>(std::move(model), **kernels, threads);
