@@ -99,7 +99,7 @@ asio::awaitable<bool> Connection::serve_one() {
   keep_alive_ = parser_.keep_alive();
   if (!co_await await_answer(parser_.take())) co_return false;
   ++served_;
-  if (answer_->close || draining_) keep_alive_ = false;
+  if (answer_->close || core_.draining) keep_alive_ = false;
   const bool written = co_await write(*answer_, head_only_);
   answer_.reset();
   co_return written && keep_alive_;

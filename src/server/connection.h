@@ -12,6 +12,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -49,10 +50,11 @@ struct ServerCore {
   Counter* sent_bytes = nullptr;
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
 
-  std::mutex mutex;  // guards the rest
+  std::atomic<bool> draining{false};
+
+  std::mutex mutex;  // guards the list; who adds to it looks at `draining` under it
   std::condition_variable emptied;
   std::unordered_map<Connection*, std::weak_ptr<Connection>> connections;
-  bool draining = false;
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {

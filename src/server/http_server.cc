@@ -107,11 +107,6 @@ struct HttpServer::Impl {
     }
   }
 
-  bool draining() {
-    const std::lock_guard lock(core.mutex);
-    return core.draining;
-  }
-
   void welcome(Connection::Strand strand, tcp::socket socket) {
     size_t open = 0;
     {
@@ -124,14 +119,14 @@ struct HttpServer::Impl {
   }
 
   asio::awaitable<void> accept_connections() {
-    while (!draining()) {
+    while (!core.draining) {
       error_code code;
       Connection::Strand strand = asio::make_strand(io);
       tcp::socket socket(strand);
       co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, code));
       if (!code) {
         welcome(std::move(strand), std::move(socket));
-      } else if (!draining() && code != asio::error::connection_aborted) {
+      } else if (!core.draining && code != asio::error::connection_aborted) {
         // Mostly out of files: others must close before there can be more.
         accept_pause.expires_after(kAcceptPause);
         co_await accept_pause.async_wait(asio::redirect_error(asio::use_awaitable, code));
