@@ -1,0 +1,35 @@
+// The `normalizer` of tokenizer.json: what is done to a text before it is split.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rerank/status.h"
+#include "text/json.h"
+
+namespace rerank {
+
+// A text on its way through the normalizers.
+struct NormalizedText {
+  std::string value;    // valid UTF-8
+  std::string scratch;  // for the next value; of no meaning between calls
+  // Whether the first character of `value` comes from the very start of what the caller gave; Metaspace asks.
+  bool at_start = true;
+
+  // Makes what a normalizer wrote to `scratch` the value.
+  void swap() { value.swap(scratch); }
+};
+
+// Immutable and thread-safe. `apply` cannot fail.
+class Normalizer {
+ public:
+  virtual ~Normalizer() = default;
+  virtual void apply(NormalizedText& text) const = 0;
+};
+
+// The normalizer described by `json`; null for JSON null, which changes nothing.
+Result<std::unique_ptr<const Normalizer>> parse_normalizer(const JsonField& json);
+
+}  // namespace rerank

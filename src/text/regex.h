@@ -1,0 +1,39 @@
+// Patterns of tokenizer.json (Replace, Split): a literal string or a regular expression in Oniguruma's Ruby syntax, run by
+// PCRE2 with Unicode properties and multi-line anchors, which is what that syntax means for the patterns tokenizers carry.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "rerank/status.h"
+#include "text/json.h"
+
+namespace rerank {
+
+// Immutable and thread-safe.
+class Pattern {
+ public:
+  // {"String": "..."} or {"Regex": "..."}; InvalidArgument when the expression does not compile.
+  static Result<Pattern> parse(const JsonField& json);
+
+  Pattern(Pattern&&) noexcept;
+  Pattern& operator=(Pattern&&) noexcept;
+  ~Pattern();
+
+  // Calls visit(begin, end) for each match in `text` (valid UTF-8), left to right, without overlap. Empty matches count,
+  // but not right behind another match.
+  void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& visit) const;
+
+ private:
+  struct Compiled;
+
+  Pattern();
+  void for_each_literal(std::string_view text, const std::function<void(size_t, size_t)>& visit) const;
+
+  std::string literal_;  // not empty: matched as it is
+  std::unique_ptr<const Compiled> compiled_;
+};
+
+}  // namespace rerank

@@ -1,0 +1,60 @@
+// Text -> token ids, exactly as Hugging Face `tokenizers` reads a tokenizer.json: normalizer, pre-tokenizer, model (WordPiece,
+// Unigram, BPE, WordLevel), added tokens, post-processor. What it reads that is not supported is refused by name.
+//
+// A `truncation` or `padding` section does not rule: real files carry a max_length of 128 that nobody means. Limits are the
+// caller's business; see text/pair.h for joining and cutting.
+//
+//   auto tokenizer = Tokenizer::from_folder("models/bge-reranker-v2-m3");
+//   std::vector<int32_t> query;
+//   (*tokenizer)->encode("what is a panda?", query);
+//   EncodedPair pair = join_pair((*tokenizer)->pair_template(), query, document, {.max_length = 512});
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rerank/status.h"
+#include "text/pair.h"
+
+namespace rerank {
+
+// Immutable and thread-safe. Each thread that encodes keeps scratch memory and a cache of words (about 1 MB per model).
+class Tokenizer {
+ public:
+  // Reads `tokenizer.json` of a Hugging Face folder and, where they are there, tokenizer_config.json (model_max_length).
+  // NotFound when there is no tokenizer.json, saying how to make one; InvalidArgument or Unimplemented naming file and
+  // field when it is wrong or holds what is not supported; OutOfRange when it is larger than 256 MB.
+  static Result<std::shared_ptr<const Tokenizer>> from_folder(const std::string& folder);
+
+  // Reads the text of a tokenizer.json. `origin` names it in errors: "tokenizer.json".
+  static Result<std::shared_ptr<const Tokenizer>> from_json(std::string_view json, std::string_view origin);
+
+  virtual ~Tokenizer() = default;
+
+  // Appends the ids of `text`, without the special tokens of the template. Bytes that are not UTF-8 (encoded surrogates
+  // among them) read as U+FFFD. Added tokens such as "[SEP]" in the text become their ids, as `tokenizers` has it.
+  virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
+
+  // As the vocabulary writes it: "##ing", "▁the", "Ġthe". Empty for ids without a token. Lives as long as the tokenizer.
+  virtual std::string_view token_text(int32_t id) const = 0;
+
+  // Whether `id` is an added token that is marked special.
+  virtual bool is_special(int32_t id) const = 0;
+
+  virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
+
+  // One above the largest id: rows that an embedding table needs.
+  virtual size_t vocab_size() const = 0;
+
+  // What joins texts to what the model reads.
+  virtual const PairTemplate& pair_template() const = 0;
+
+  // model_max_length of tokenizer_config.json, if it is there and says anything (some carry 1e30).
+  virtual std::optional<size_t> model_max_length() const = 0;
+};
+
+}  // namespace rerank
