@@ -4,8 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
-#include <vector>
+#include <string_view>
 
 namespace rerank {
 
@@ -15,6 +16,12 @@ struct Options {
   std::string model;
   std::string served_model_name;
   std::string revision = "main";
+  std::string hub_endpoint = "https://huggingface.co";
+  std::string hub_token;
+  std::string hub_cache;
+  bool hub_offline = false;
+  // Told while a model is downloaded, about ten times a second; null: silent. Not a setting.
+  std::function<void(std::string_view file, uint64_t done_bytes, uint64_t total_bytes)> download_progress;
   // Engine
   std::string engine = "auto";
   std::string precision = "auto";
@@ -49,6 +56,7 @@ struct OptionInfo {
   const char* value;  // placeholder in the help text
   const char* group;  // heading in the help text and in docs/options.md
   const char* help;   // what it does and when to change it
+  const char* environment = nullptr;  // another environment variable than RERANKD_NAME, where the field has one
 };
 
 // Calls visit(OptionInfo, field) for each setting, in the order of the help text.

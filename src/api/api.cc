@@ -1,0 +1,156 @@
+#include "api/api.h"
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "api/body.h"
+#include "api/dialect.h"
+#include "api/errors.h"
+#include "api/pages.h"
+#include "api/path.h"
+#include "api/request_metrics.h"
+#include "absl/strings/str_format.h"
+
+namespace rerank {
+
+struct Api::State {
+  Reranker& reranker;
+  std::shared_ptr<Metrics> metrics;
+  ApiOptions options;
+  RequestMetrics requests;
+};
+
+namespace {
+
+// One request on its way through a handler.
+struct Exchange {
+  std::shared_ptr<Api::State> state;
+  HttpRequest request;
+  std::string path;   // normalised
+  const char* label;  // the route's name, then the dialect's
+  Api::Done done;
+  TimePoint begin = Clock::now();
+
+  void finish(HttpResponse response) {
+    state->requests.count(label, response.status, Clock::now() - begin);
+    done(std::move(response));
+  }
+};
+
+using Handler = void (*)(Exchange&& exchange);
+
+void rerank(Exchange&& exchange) {
+  Result<Body> body = Body::parse(exchange.request.body);
+  if (!body.ok()) return exchange.finish(error_response(body.status(), guess_error_shape(exchange.request.body)));
+  const Dialect* dialect = find_dialect(*body);
+  if (!dialect) {
+    return exchange.finish(error_response(
+        make_error(ErrorKind::kInvalid,
+                   "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
+                   "`passages` (NVIDIA) or `input` (Mixedbread)")));
+  }
+  exchange.label = dialect->name;
+  DialectLimits limits{exchange.state->options.max_documents, exchange.state->options.return_documents};
+  // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
+  if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
+  auto call = std::make_shared<RerankCall>();
+  dialect->read(*body, limits, *call);
+  if (!body->status().ok()) return exchange.finish(error_response(body->status(), dialect->errors));
+  call->request.cancellation = exchange.request.cancellation;
+  exchange.request = {};
+
+  Reranker& reranker = exchange.state->reranker;
+  const std::shared_ptr<const RerankRequest> request(call, &call->request);
+  auto shared = std::make_shared<Exchange>(std::move(exchange));
+  reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
+    if (!result.ok()) return shared->finish(error_response(result.status(), dialect->errors));
+    HttpResponse response;
+    dialect->write(*call, *result, shared->state->reranker.info(), response);
+    shared->finish(std::move(response));
+  });
+}
+
+void health(Exchange&& exchange) { exchange.finish(health_page(exchange.state->reranker.ready())); }
+
+void live(Exchange&& exchange) { exchange.finish(health_page(true)); }
+
+void info(Exchange&& exchange) {
+  exchange.finish(info_page(exchange.state->reranker.info(), exchange.state->options));
+}
+
+void models(Exchange&& exchange) { exchange.finish(models_page(exchange.state->reranker.info())); }
+
+void model(Exchange&& exchange) { exchange.finish(model_page(exchange.state->reranker.info())); }
+
+void cluster_auth(Exchange&& exchange) { exchange.finish(cluster_auth_page(false)); }
+
+void metrics(Exchange&& exchange) {
+  HttpResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  if (exchange.state->metrics) response.body = exchange.state->metrics->to_text();
+  exchange.finish(std::move(response));
+}
+
+struct Route {
+  const char* method;   // GET also serves HEAD
+  const char* pattern;  // as for path_matches()
+  const char* label;    // in metrics
+  Handler handler;
+};
+
+// The first row whose pattern and method fit is taken. Any prefix may stand before a pattern: /v1, /v2, a proxy's path.
+constexpr Route kRoutes[] = {
+    {"POST", "rerank", "rerank", rerank},
+    {"POST", "reranking", "rerank", rerank},    // NVIDIA, Mixedbread
+    {"POST", "ranking", "rerank", rerank},      // NVIDIA
+    {"POST", "invocations", "rerank", rerank},  // SageMaker
+    {"POST", "/", "rerank", rerank},            // TEI
+    {"GET", "health/live", "health", live},     // NVIDIA, and the next
+    {"GET", "health/ready", "health", health},
+    {"GET", "health", "health", health},
+    {"GET", "ping", "health", health},  // SageMaker
+    {"GET", "/", "health", health},
+    {"GET", "info", "info", info},  // TEI
+    {"GET", "metrics", "metrics", metrics},
+    {"GET", "models", "models", models},     // OpenAI
+    {"GET", "models/*", "models", model},    // OpenAI, Xinference
+    {"GET", "cluster/auth", "cluster_auth", cluster_auth},  // Xinference
+};
+
+bool method_matches(std::string_view method, std::string_view allowed) {
+  return method == allowed || (method == "HEAD" && allowed == "GET");
+}
+
+HttpResponse no_route(std::string_view allowed) {
+  if (allowed.empty()) {
+    return error_response(make_error(ErrorKind::kNotFound,
+                                     "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
+  }
+  HttpResponse response =
+      error_response(make_error(ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
+  response.headers.emplace_back("Allow", allowed);
+  return response;
+}
+
+}  // namespace
+
+Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
+    : state_(std::make_shared<State>(State{reranker, metrics, options, RequestMetrics(metrics)})) {}
+
+void Api::handle(HttpRequest&& request, Done done) {
+  Exchange exchange{state_, std::move(request), {}, "none", std::move(done)};
+  exchange.path = normalise_path(exchange.request.target);
+  std::string allowed;
+  for (const Route& route : kRoutes) {
+    if (!path_matches(exchange.path, route.pattern)) continue;
+    if (method_matches(exchange.request.method, route.method)) {
+      exchange.label = route.label;
+      return route.handler(std::move(exchange));
+    }
+    if (allowed.find(route.method) == std::string::npos) allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
+  }
+  exchange.finish(no_route(allowed));
+}
+
+}  // namespace rerank
