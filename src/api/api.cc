@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "api/access.h"
 #include "api/body.h"
 #include "api/dialect.h"
 #include "api/errors.h"
@@ -18,6 +19,7 @@ struct Api::State {
   Reranker& reranker;
   std::shared_ptr<Metrics> metrics;
   ApiOptions options;
+  Access access;
   RequestMetrics requests;
 };
 
@@ -30,9 +32,11 @@ struct Exchange {
   std::string path;   // normalised
   const char* label;  // the route's name, then the dialect's
   Api::Done done;
+  std::vector<std::pair<std::string, std::string>> cors;  // headers for every answer
   TimePoint begin = Clock::now();
 
   void finish(HttpResponse response) {
+    for (auto& header : cors) response.headers.push_back(std::move(header));
     state->requests.count(label, response.status, Clock::now() - begin);
     done(std::move(response));
   }
@@ -83,7 +87,7 @@ void models(Exchange&& exchange) { exchange.finish(models_page(exchange.state->r
 
 void model(Exchange&& exchange) { exchange.finish(model_page(exchange.state->reranker.info())); }
 
-void cluster_auth(Exchange&& exchange) { exchange.finish(cluster_auth_page(false)); }
+void cluster_auth(Exchange&& exchange) { exchange.finish(cluster_auth_page(exchange.state->access.needs_key())); }
 
 void metrics(Exchange&& exchange) {
   HttpResponse response;
@@ -92,11 +96,14 @@ void metrics(Exchange&& exchange) {
   exchange.finish(std::move(response));
 }
 
+enum class Key { kNeeded, kNotNeeded };
+
 struct Route {
   const char* method;   // GET also serves HEAD
   const char* pattern;  // as for path_matches()
   const char* label;    // in metrics
   Handler handler;
+  Key key = Key::kNeeded;  // where --api-key is set
 };
 
 // The first row whose pattern and method fit is taken. Any prefix may stand before a pattern: /v1, /v2, a proxy's path.
@@ -106,20 +113,41 @@ constexpr Route kRoutes[] = {
     {"POST", "ranking", "rerank", rerank},      // NVIDIA
     {"POST", "invocations", "rerank", rerank},  // SageMaker
     {"POST", "/", "rerank", rerank},            // TEI
-    {"GET", "health/live", "health", live},     // NVIDIA, and the next
-    {"GET", "health/ready", "health", health},
-    {"GET", "health", "health", health},
-    {"GET", "ping", "health", health},  // SageMaker
-    {"GET", "/", "health", health},
+    {"GET", "health/live", "health", live, Key::kNotNeeded},     // NVIDIA, and the next
+    {"GET", "health/ready", "health", health, Key::kNotNeeded},
+    {"GET", "health", "health", health, Key::kNotNeeded},
+    {"GET", "ping", "health", health, Key::kNotNeeded},  // SageMaker
+    {"GET", "/", "health", health, Key::kNotNeeded},
     {"GET", "info", "info", info},  // TEI
-    {"GET", "metrics", "metrics", metrics},
+    {"GET", "metrics", "metrics", metrics, Key::kNotNeeded},
     {"GET", "models", "models", models},     // OpenAI
     {"GET", "models/*", "models", model},    // OpenAI, Xinference
-    {"GET", "cluster/auth", "cluster_auth", cluster_auth},  // Xinference
+    {"GET", "cluster/auth", "cluster_auth", cluster_auth, Key::kNotNeeded},  // Xinference
 };
 
 bool method_matches(std::string_view method, std::string_view allowed) {
   return method == allowed || (method == "HEAD" && allowed == "GET");
+}
+
+HttpResponse unauthorized() {
+  HttpResponse response = error_response(
+      make_error(ErrorKind::kUnauthorized, "a valid API key is required: send it as \"Authorization: Bearer <key>\""));
+  response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return response;
+}
+
+// OPTIONS: what is allowed here, also in the words of a browser that asks before a page's request.
+HttpResponse allowed_methods(const Exchange& exchange, const std::string& allowed) {
+  HttpResponse response;
+  response.status = 204;
+  response.content_type.clear();
+  response.headers.emplace_back("Allow", allowed + ", OPTIONS");
+  if (!exchange.cors.empty()) {
+    response.headers.emplace_back("Access-Control-Allow-Methods", allowed + ", OPTIONS");
+    response.headers.emplace_back("Access-Control-Allow-Headers", exchange.request.header("access-control-request-headers"));
+    response.headers.emplace_back("Access-Control-Max-Age", "86400");
+  }
+  return response;
 }
 
 HttpResponse no_route(std::string_view allowed) {
@@ -136,21 +164,25 @@ HttpResponse no_route(std::string_view allowed) {
 }  // namespace
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(State{reranker, metrics, options, RequestMetrics(metrics)})) {}
+    : state_(std::make_shared<State>(
+          State{reranker, metrics, options, Access(options.api_keys, options.cors_origins), RequestMetrics(metrics)})) {}
 
 void Api::handle(HttpRequest&& request, Done done) {
-  Exchange exchange{state_, std::move(request), {}, "none", std::move(done)};
+  Exchange exchange{state_, std::move(request), {}, "none", std::move(done), {}};
   exchange.path = normalise_path(exchange.request.target);
+  exchange.cors = state_->access.cors_headers(exchange.request);
   std::string allowed;
   for (const Route& route : kRoutes) {
     if (!path_matches(exchange.path, route.pattern)) continue;
     if (method_matches(exchange.request.method, route.method)) {
       exchange.label = route.label;
+      if (route.key == Key::kNeeded && !state_->access.allows(exchange.request)) return exchange.finish(unauthorized());
       return route.handler(std::move(exchange));
     }
     if (allowed.find(route.method) == std::string::npos) allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
-  exchange.finish(no_route(allowed));
+  const bool asks = exchange.request.method == "OPTIONS" && !allowed.empty();
+  exchange.finish(asks ? allowed_methods(exchange, allowed) : no_route(allowed));
 }
 
 }  // namespace rerank
