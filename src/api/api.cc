@@ -1,79 +1,19 @@
 #include "api/api.h"
 
-#include <chrono>
 #include <string>
 #include <utility>
 
-#include "api/access.h"
-#include "api/body.h"
-#include "api/dialect.h"
 #include "api/errors.h"
+#include "api/exchange.h"
 #include "api/pages.h"
 #include "api/path.h"
-#include "api/request_metrics.h"
 #include "absl/strings/str_format.h"
 
 namespace rerank {
 
-struct Api::State {
-  Reranker& reranker;
-  std::shared_ptr<Metrics> metrics;
-  ApiOptions options;
-  Access access;
-  RequestMetrics requests;
-};
-
 namespace {
 
-// One request on its way through a handler.
-struct Exchange {
-  std::shared_ptr<Api::State> state;
-  HttpRequest request;
-  std::string path;   // normalised
-  const char* label;  // the route's name, then the dialect's
-  Api::Done done;
-  std::vector<std::pair<std::string, std::string>> cors;  // headers for every answer
-  TimePoint begin = Clock::now();
-
-  void finish(HttpResponse response) {
-    for (auto& header : cors) response.headers.push_back(std::move(header));
-    state->requests.count(label, response.status, Clock::now() - begin);
-    done(std::move(response));
-  }
-};
-
 using Handler = void (*)(Exchange&& exchange);
-
-void rerank(Exchange&& exchange) {
-  Result<Body> body = Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(error_response(body.status(), guess_error_shape(exchange.request.body)));
-  const Dialect* dialect = find_dialect(*body);
-  if (!dialect) {
-    return exchange.finish(error_response(
-        make_error(ErrorKind::kInvalid,
-                   "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
-                   "`passages` (NVIDIA) or `input` (Mixedbread)")));
-  }
-  exchange.label = dialect->name;
-  DialectLimits limits{exchange.state->options.max_documents, exchange.state->options.return_documents};
-  // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
-  if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
-  auto call = std::make_shared<RerankCall>();
-  dialect->read(*body, limits, *call);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status(), dialect->errors));
-  call->request.cancellation = exchange.request.cancellation;
-  exchange.request = {};
-
-  Reranker& reranker = exchange.state->reranker;
-  const std::shared_ptr<const RerankRequest> request(call, &call->request);
-  auto shared = std::make_shared<Exchange>(std::move(exchange));
-  reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
-    if (!result.ok()) return shared->finish(error_response(result.status(), dialect->errors));
-    HttpResponse response;
-    dialect->write(*call, *result, shared->state->reranker.info(), response);
-    shared->finish(std::move(response));
-  });
-}
 
 void health(Exchange&& exchange) { exchange.finish(health_page(exchange.state->reranker.ready())); }
 
@@ -108,11 +48,14 @@ struct Route {
 
 // The first row whose pattern and method fit is taken. Any prefix may stand before a pattern: /v1, /v2, a proxy's path.
 constexpr Route kRoutes[] = {
-    {"POST", "rerank", "rerank", rerank},
-    {"POST", "reranking", "rerank", rerank},    // NVIDIA, Mixedbread
-    {"POST", "ranking", "rerank", rerank},      // NVIDIA
-    {"POST", "invocations", "rerank", rerank},  // SageMaker
-    {"POST", "/", "rerank", rerank},            // TEI
+    {"POST", "rerank", "rerank", handle_rerank},
+    {"POST", "reranking", "rerank", handle_rerank},    // NVIDIA, Mixedbread
+    {"POST", "ranking", "rerank", handle_rerank},      // NVIDIA
+    {"POST", "invocations", "rerank", handle_rerank},  // SageMaker
+    {"POST", "/", "rerank", handle_rerank},            // TEI
+    {"POST", "score", "score", handle_score},          // vLLM
+    {"POST", "predict", "predict", handle_predict},    // TEI
+    {"POST", "tokenize", "tokenize", handle_tokenize}, // TEI
     {"GET", "health/live", "health", live, Key::kNotNeeded},     // NVIDIA, and the next
     {"GET", "health/ready", "health", health, Key::kNotNeeded},
     {"GET", "health", "health", health, Key::kNotNeeded},
