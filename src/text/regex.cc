@@ -42,7 +42,7 @@ Result<Pattern> Pattern::parse(const JsonField& json) {
   const JsonField expression = json.at("Regex");
   if (literal.missing() && expression.missing()) return json.expected("an object with \"String\" or \"Regex\"");
   Pattern pattern;
-  std::string_view source;
+  std::string_view source = "";
   if (!literal.missing()) {
     RERANK_ASSIGN_OR_RETURN(pattern.literal_, literal.as_string());
     if (!pattern.literal_.empty()) return pattern;

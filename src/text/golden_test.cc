@@ -1,0 +1,98 @@
+// Our ids against those of the Python package, recorded by tools/goldens/tokenizers/make_goldens.py.
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "gtest/gtest.h"
+#include "simdjson.h"
+#include "text/tokenizer.h"
+
+namespace rerank {
+namespace {
+
+const std::string kFolder = std::string(RERANKD_SOURCE_DIR) + "/tests/data/tokenizers/";
+
+// What JSON says, as text.
+std::string dump(const simdjson::dom::element& json) { return simdjson::minify(json); }
+
+std::vector<int32_t> ids_of(const simdjson::dom::element& json) {
+  std::vector<int32_t> ids;
+  for (const simdjson::dom::element id : simdjson::dom::array(json)) ids.push_back(int32_t(int64_t(id)));
+  return ids;
+}
+
+std::vector<int32_t> encode(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<int32_t> ids;
+  tokenizer.encode(text, ids);
+  return ids;
+}
+
+// Each normalizer and pre-tokenizer before a model that spells pieces in bytes and ends each with a bar.
+TEST(Goldens, Components) {
+  simdjson::dom::parser parser;
+  const simdjson::dom::element document = parser.load(kFolder + "components.json");
+  const std::string model = dump(document["model"]);
+  size_t compared = 0;
+  for (const simdjson::dom::element component : simdjson::dom::array(document["components"])) {
+    SCOPED_TRACE(std::string_view(component["name"]));
+    const auto tokenizer = Tokenizer::from_json("{\"normalizer\":" + dump(component["normalizer"]) + ",\"pre_tokenizer\":" +
+                                                    dump(component["pre_tokenizer"]) + ",\"model\":" + model + "}",
+                                                "golden");
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    auto made = simdjson::dom::array(component["made"]).begin();
+    for (const simdjson::dom::element text : simdjson::dom::array(document["texts"])) {
+      std::string bytes;
+      for (const int32_t id : encode(**tokenizer, std::string_view(text))) bytes += char(id);
+      EXPECT_EQ(bytes, std::string_view(*made)) << "of " << text;
+      ++made;
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, 3000u);
+}
+
+TruncationSpec spec_of(const simdjson::dom::array& pair) {
+  TruncationSpec spec;
+  spec.max_length = size_t(int64_t(pair.at(2)));
+  const std::string_view strategy = pair.at(3), side = pair.at(4);
+  if (strategy == "only_first") spec.strategy = TruncationStrategy::kOnlyFirst;
+  if (strategy == "only_second") spec.strategy = TruncationStrategy::kOnlySecond;
+  if (side == "left") spec.side = TruncationSide::kLeft;
+  return spec;
+}
+
+class Family : public testing::TestWithParam<const char*> {};
+
+TEST_P(Family, AsRecorded) {
+  simdjson::dom::parser parser;
+  const simdjson::dom::element document = parser.load(kFolder + GetParam() + ".json");
+  const auto loaded = Tokenizer::from_json(dump(document["tokenizer"]), "golden");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const Tokenizer& tokenizer = **loaded;
+
+  for (const simdjson::dom::array one : simdjson::dom::array(document["cases"])) {
+    EXPECT_EQ(encode(tokenizer, std::string_view(one.at(0))), ids_of(one.at(1))) << one.at(0);
+  }
+  for (const simdjson::dom::array one : simdjson::dom::array(document["singles"])) {
+    const EncodedPair joined =
+        join_single(tokenizer.pair_template(), encode(tokenizer, std::string_view(one.at(0))), {.max_length = 1 << 20});
+    EXPECT_EQ(joined.ids, ids_of(one.at(1))) << one.at(0);
+  }
+  for (const simdjson::dom::array pair : simdjson::dom::array(document["pairs"])) {
+    const auto first = encode(tokenizer, std::string_view(pair.at(0)));
+    const auto second = encode(tokenizer, std::string_view(pair.at(1)));
+    const TruncationSpec spec = spec_of(pair);
+    const EncodedPair joined = join_pair(tokenizer.pair_template(), first, second, spec);
+    EXPECT_EQ(joined.ids, ids_of(pair.at(5))) << simdjson::dom::element(pair.at(0)) << simdjson::dom::element(pair.at(1));
+    EXPECT_EQ(joined.type_ids, ids_of(pair.at(6)));
+    EXPECT_EQ(joined.ids.size(), joined_length(tokenizer.pair_template(), first.size(), second.size(), spec));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, Family,
+                         testing::Values("bert", "bert_cased", "xlmr", "unigram_bytes", "roberta", "modernbert", "qwen", "llama",
+                                         "bpe_affixes", "wordlevel"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace rerank
