@@ -1,75 +1,19 @@
 #include "api/api.h"
 
-#include <chrono>
 #include <string>
 #include <utility>
 
-#include "api/body.h"
-#include "api/dialect.h"
 #include "api/errors.h"
+#include "api/exchange.h"
 #include "api/pages.h"
 #include "api/path.h"
-#include "api/request_metrics.h"
 #include "absl/strings/str_format.h"
 
 namespace rerank {
 
-struct Api::State {
-  Reranker& reranker;
-  std::shared_ptr<Metrics> metrics;
-  ApiOptions options;
-  RequestMetrics requests;
-};
-
 namespace {
 
-// One request on its way through a handler.
-struct Exchange {
-  std::shared_ptr<Api::State> state;
-  HttpRequest request;
-  std::string path;   // normalised
-  const char* label;  // the route's name, then the dialect's
-  Api::Done done;
-  TimePoint begin = Clock::now();
-
-  void finish(HttpResponse response) {
-    state->requests.count(label, response.status, Clock::now() - begin);
-    done(std::move(response));
-  }
-};
-
 using Handler = void (*)(Exchange&& exchange);
-
-void rerank(Exchange&& exchange) {
-  Result<Body> body = Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(error_response(body.status(), guess_error_shape(exchange.request.body)));
-  const Dialect* dialect = find_dialect(*body);
-  if (!dialect) {
-    return exchange.finish(error_response(
-        make_error(ErrorKind::kInvalid,
-                   "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
-                   "`passages` (NVIDIA) or `input` (Mixedbread)")));
-  }
-  exchange.label = dialect->name;
-  DialectLimits limits{exchange.state->options.max_documents, exchange.state->options.return_documents};
-  // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
-  if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
-  auto call = std::make_shared<RerankCall>();
-  dialect->read(*body, limits, *call);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status(), dialect->errors));
-  call->request.cancellation = exchange.request.cancellation;
-  exchange.request = {};
-
-  Reranker& reranker = exchange.state->reranker;
-  const std::shared_ptr<const RerankRequest> request(call, &call->request);
-  auto shared = std::make_shared<Exchange>(std::move(exchange));
-  reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
-    if (!result.ok()) return shared->finish(error_response(result.status(), dialect->errors));
-    HttpResponse response;
-    dialect->write(*call, *result, shared->state->reranker.info(), response);
-    shared->finish(std::move(response));
-  });
-}
 
 void health(Exchange&& exchange) { exchange.finish(health_page(exchange.state->reranker.ready())); }
 
@@ -83,7 +27,7 @@ void models(Exchange&& exchange) { exchange.finish(models_page(exchange.state->r
 
 void model(Exchange&& exchange) { exchange.finish(model_page(exchange.state->reranker.info())); }
 
-void cluster_auth(Exchange&& exchange) { exchange.finish(cluster_auth_page(false)); }
+void cluster_auth(Exchange&& exchange) { exchange.finish(cluster_auth_page(exchange.state->access.needs_key())); }
 
 void metrics(Exchange&& exchange) {
   HttpResponse response;
@@ -92,34 +36,61 @@ void metrics(Exchange&& exchange) {
   exchange.finish(std::move(response));
 }
 
+enum class Key { kNeeded, kNotNeeded };
+
 struct Route {
   const char* method;   // GET also serves HEAD
   const char* pattern;  // as for path_matches()
   const char* label;    // in metrics
   Handler handler;
+  Key key = Key::kNeeded;  // where --api-key is set
 };
 
 // The first row whose pattern and method fit is taken. Any prefix may stand before a pattern: /v1, /v2, a proxy's path.
 constexpr Route kRoutes[] = {
-    {"POST", "rerank", "rerank", rerank},
-    {"POST", "reranking", "rerank", rerank},    // NVIDIA, Mixedbread
-    {"POST", "ranking", "rerank", rerank},      // NVIDIA
-    {"POST", "invocations", "rerank", rerank},  // SageMaker
-    {"POST", "/", "rerank", rerank},            // TEI
-    {"GET", "health/live", "health", live},     // NVIDIA, and the next
-    {"GET", "health/ready", "health", health},
-    {"GET", "health", "health", health},
-    {"GET", "ping", "health", health},  // SageMaker
-    {"GET", "/", "health", health},
+    {"POST", "rerank", "rerank", handle_rerank},
+    {"POST", "reranking", "rerank", handle_rerank},    // NVIDIA, Mixedbread
+    {"POST", "ranking", "rerank", handle_rerank},      // NVIDIA
+    {"POST", "invocations", "rerank", handle_rerank},  // SageMaker
+    {"POST", "/", "rerank", handle_rerank},            // TEI
+    {"POST", "score", "score", handle_score},          // vLLM
+    {"POST", "predict", "predict", handle_predict},    // TEI
+    {"POST", "tokenize", "tokenize", handle_tokenize}, // TEI
+    {"GET", "health/live", "health", live, Key::kNotNeeded},     // NVIDIA, and the next
+    {"GET", "health/ready", "health", health, Key::kNotNeeded},
+    {"GET", "health", "health", health, Key::kNotNeeded},
+    {"GET", "ping", "health", health, Key::kNotNeeded},  // SageMaker
+    {"GET", "/", "health", health, Key::kNotNeeded},
     {"GET", "info", "info", info},  // TEI
-    {"GET", "metrics", "metrics", metrics},
+    {"GET", "metrics", "metrics", metrics, Key::kNotNeeded},
     {"GET", "models", "models", models},     // OpenAI
     {"GET", "models/*", "models", model},    // OpenAI, Xinference
-    {"GET", "cluster/auth", "cluster_auth", cluster_auth},  // Xinference
+    {"GET", "cluster/auth", "cluster_auth", cluster_auth, Key::kNotNeeded},  // Xinference
 };
 
 bool method_matches(std::string_view method, std::string_view allowed) {
   return method == allowed || (method == "HEAD" && allowed == "GET");
+}
+
+HttpResponse unauthorized() {
+  HttpResponse response = error_response(
+      make_error(ErrorKind::kUnauthorized, "a valid API key is required: send it as \"Authorization: Bearer <key>\""));
+  response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return response;
+}
+
+// OPTIONS: what is allowed here, also in the words of a browser that asks before a page's request.
+HttpResponse allowed_methods(const Exchange& exchange, const std::string& allowed) {
+  HttpResponse response;
+  response.status = 204;
+  response.content_type.clear();
+  response.headers.emplace_back("Allow", allowed + ", OPTIONS");
+  if (!exchange.cors.empty()) {
+    response.headers.emplace_back("Access-Control-Allow-Methods", allowed + ", OPTIONS");
+    response.headers.emplace_back("Access-Control-Allow-Headers", exchange.request.header("access-control-request-headers"));
+    response.headers.emplace_back("Access-Control-Max-Age", "86400");
+  }
+  return response;
 }
 
 HttpResponse no_route(std::string_view allowed) {
@@ -136,21 +107,25 @@ HttpResponse no_route(std::string_view allowed) {
 }  // namespace
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(State{reranker, metrics, options, RequestMetrics(metrics)})) {}
+    : state_(std::make_shared<State>(
+          State{reranker, metrics, options, Access(options.api_keys, options.cors_origins), RequestMetrics(metrics)})) {}
 
 void Api::handle(HttpRequest&& request, Done done) {
-  Exchange exchange{state_, std::move(request), {}, "none", std::move(done)};
+  Exchange exchange{state_, std::move(request), {}, "none", std::move(done), {}};
   exchange.path = normalise_path(exchange.request.target);
+  exchange.cors = state_->access.cors_headers(exchange.request);
   std::string allowed;
   for (const Route& route : kRoutes) {
     if (!path_matches(exchange.path, route.pattern)) continue;
     if (method_matches(exchange.request.method, route.method)) {
       exchange.label = route.label;
+      if (route.key == Key::kNeeded && !state_->access.allows(exchange.request)) return exchange.finish(unauthorized());
       return route.handler(std::move(exchange));
     }
     if (allowed.find(route.method) == std::string::npos) allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
-  exchange.finish(no_route(allowed));
+  const bool asks = exchange.request.method == "OPTIONS" && !allowed.empty();
+  exchange.finish(asks ? allowed_methods(exchange, allowed) : no_route(allowed));
 }
 
 }  // namespace rerank

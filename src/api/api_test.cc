@@ -283,6 +283,58 @@ TEST_F(ApiTest, TellsXinferenceClientsThatNoKeyIsNeeded) {
   EXPECT_EQ(call("GET", "/v1/cluster/auth").body, R"({"auth":false})");
 }
 
+TEST_F(ApiTest, AsksForAKeyWhereOneIsSet) {
+  ApiOptions options;
+  options.api_keys = "secret, other";
+  restart(options);
+  const std::string body = R"({"query":"q","texts":["a"]})";
+  for (const char* right : {"Bearer secret", "bearer other", "secret", "Bearer  secret "}) {
+    EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", right}}).status, 200) << right;
+  }
+  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer None", "Bearer secre", "Bearer secrets", "Basic secret", "secret, other"}) {
+    const HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
+    EXPECT_EQ(response.status, 401) << wrong;
+    EXPECT_FALSE(Json(response.body).text("/detail").empty());
+  }
+  EXPECT_EQ(call("GET", "/info").status, 401);
+  EXPECT_EQ(call("GET", "/v1/models").status, 401);
+  for (const char* open : {"/health", "/ping", "/", "/metrics", "/v1/health/ready", "/v1/cluster/auth"}) {
+    EXPECT_EQ(call("GET", open).status, 200) << open;
+  }
+  EXPECT_EQ(call("GET", "/v1/cluster/auth").body, R"({"auth":true})");
+}
+
+TEST_F(ApiTest, IgnoresKeysWhereNoneIsSet) {
+  for (const char* any : {"Bearer ", "Bearer None", "raw", "Basic x"}) {
+    EXPECT_EQ(call("POST", "/rerank", R"({"query":"q","texts":["a"]})", {{"authorization", any}}).status, 200);
+  }
+}
+
+TEST_F(ApiTest, AnswersOptions) {
+  const auto headers_of = [](const HttpResponse& response) {
+    return std::map<std::string, std::string>(response.headers.begin(), response.headers.end());
+  };
+  const Headers preflight = {{"origin", "http://page"}, {"access-control-request-headers", "authorization"}};
+  HttpResponse response = call("OPTIONS", "/rerank", "", preflight);
+  EXPECT_EQ(response.status, 204);
+  EXPECT_EQ(headers_of(response)["Allow"], "POST, OPTIONS");
+  EXPECT_EQ(headers_of(response).count("Access-Control-Allow-Origin"), 0u);
+  EXPECT_EQ(headers_of(call("OPTIONS", "/"))["Allow"], "POST, GET, OPTIONS");
+  EXPECT_EQ(call("OPTIONS", "/nope").status, 404);
+
+  ApiOptions options;
+  options.cors_origins = "http://page,http://other";
+  options.api_keys = "secret";
+  restart(options);
+  auto headers = headers_of(call("OPTIONS", "/rerank", "", preflight));
+  EXPECT_EQ(headers["Access-Control-Allow-Origin"], "http://page");
+  EXPECT_EQ(headers["Access-Control-Allow-Headers"], "authorization");
+  EXPECT_EQ(headers["Access-Control-Allow-Methods"], "POST, OPTIONS");
+  headers = headers_of(call("GET", "/info", "", {{"origin", "http://other"}}));
+  EXPECT_EQ(headers["Access-Control-Allow-Origin"], "http://other") << "also on errors, so that a page can read them";
+  EXPECT_EQ(headers_of(call("GET", "/health", "", {{"origin", "http://evil"}})).count("Access-Control-Allow-Origin"), 0u);
+}
+
 TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {
   post(R"({"query":"q","texts":["a"]})");
   post(R"({"query":"q","texts":[]})");

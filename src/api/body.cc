@@ -91,6 +91,17 @@ std::optional<std::string> text_of(const element& value, const std::vector<std::
   return std::nullopt;
 }
 
+using Pair = std::pair<std::string, std::string>;
+
+std::optional<Pair> pair_of(const element& value) {
+  simdjson::dom::array items;
+  if (value.get_array().get(items) || items.size() != 2) return std::nullopt;
+  const auto query = string_of(items.at(0).value_unsafe());
+  const auto text = string_of(items.at(1).value_unsafe());
+  if (!query || !text) return std::nullopt;
+  return Pair(*query, *text);
+}
+
 // What simdjson's error means to the author of a request.
 std::string explain(simdjson::error_code error) {
   switch (error) {
@@ -165,29 +176,29 @@ bool same_word(std::string_view a, std::string_view b) {
   });
 }
 
-std::string repair_text(std::string_view json) {
+std::string repair_text(std::string_view text, bool escapes) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
   std::string repaired;
-  repaired.reserve(json.size() + json.size() / 8 + simdjson::SIMDJSON_PADDING);
-  while (!json.empty()) {
+  repaired.reserve(text.size() + text.size() / 8 + simdjson::SIMDJSON_PADDING);
+  while (!text.empty()) {
     size_t taken = 1;
-    if (json[0] == '\\') {
-      const auto escape = unicode_escape(json);
+    if (escapes && text[0] == '\\') {
+      const auto escape = unicode_escape(text);
       const bool high = escape && *escape >= 0xD800 && *escape < 0xDC00;
       const bool low = escape && *escape >= 0xDC00 && *escape < 0xE000;
-      const auto second = high ? unicode_escape(json.substr(6)) : std::nullopt;
+      const auto second = high ? unicode_escape(text.substr(6)) : std::nullopt;
       const bool pair = second && *second >= 0xDC00 && *second < 0xE000;
-      taken = std::min(json.size(), pair ? size_t{12} : escape ? size_t{6} : size_t{2});
+      taken = std::min(text.size(), pair ? size_t{12} : escape ? size_t{6} : size_t{2});
       // Only the backslash of a broken escape is taken when what follows is not ASCII: it may be half a character.
-      if (taken == 2 && static_cast<unsigned char>(json[1]) >= 0x80) taken = 1;
-      repaired += (high && !pair) || low ? kReplacement : json.substr(0, taken);
+      if (taken == 2 && static_cast<unsigned char>(text[1]) >= 0x80) taken = 1;
+      repaired += (high && !pair) || low ? kReplacement : text.substr(0, taken);
     } else {
       size_t bad = 0;
-      const size_t length = character_length(json, &bad);
-      taken = length ? length : std::min(bad, json.size());
-      repaired += length ? json.substr(0, taken) : kReplacement;
+      const size_t length = character_length(text, &bad);
+      taken = length ? length : std::min(bad, text.size());
+      repaired += length ? text.substr(0, taken) : kReplacement;
     }
-    json.remove_prefix(taken);
+    text.remove_prefix(taken);
   }
   return repaired;
 }
@@ -221,7 +232,7 @@ Result<Body> Body::parse(std::string& bytes) {
   element root;
   simdjson::error_code error = parse_into(*impl->parser, bytes, root);
   if (error == simdjson::UTF8_ERROR || error == simdjson::STRING_ERROR) {
-    bytes = repair_text(bytes);
+    bytes = repair_text(bytes, /*escapes=*/true);
     error = parse_into(*impl->parser, bytes, root);
   }
   if (error) return make_error(error == simdjson::EMPTY ? ErrorKind::kEmpty : ErrorKind::kMalformed, explain(error));
@@ -337,6 +348,28 @@ std::vector<std::string> Body::texts(std::string_view name, size_t limit, const 
     texts.push_back(*std::move(text));
   }
   return texts;
+}
+
+std::vector<std::pair<std::string, std::string>> Body::pairs(std::string_view name, size_t limit, bool* single) {
+  std::vector<Pair> pairs;
+  const element* value = impl_->find(name);
+  simdjson::dom::array items;
+  *single = false;
+  if (value && !value->get_array().get(items) && items.size() <= limit) {
+    if (auto pair = pair_of(*value)) {
+      *single = true;
+      return {*std::move(pair)};
+    }
+    for (const element item : items) {
+      auto pair = pair_of(item);
+      if (!pair) break;
+      pairs.push_back(*std::move(pair));
+    }
+    if (!pairs.empty() && pairs.size() == items.size()) return pairs;
+  }
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a pair [query, text], or an array of 1 to %d such pairs: "
+                                                       "this model scores pairs", name, limit)));
+  return {};
 }
 
 std::vector<std::string> Body::words(std::string_view name) {

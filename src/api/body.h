@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "rerank/status.h"
@@ -47,6 +48,9 @@ class Body {
   // Required, not empty, at most `limit` long.
   std::vector<std::string> texts(std::string_view name, size_t limit, const std::vector<std::string>& rank_fields = {});
 
+  // TEI's pairs: one [query, text], or an array of such, at most `limit` long. Required. *single: it was one.
+  std::vector<std::pair<std::string, std::string>> pairs(std::string_view name, size_t limit, bool* single);
+
   // An array of strings; absent: empty.
   std::vector<std::string> words(std::string_view name);
 
@@ -61,8 +65,8 @@ class Body {
   Status status_;
 };
 
-// `json` with lone surrogate escapes and bytes that are not UTF-8 replaced by U+FFFD.
-std::string repair_text(std::string_view json);
+// Text with bytes that are not UTF-8 replaced by U+FFFD; with `escapes`, also JSON's escapes of lone surrogates.
+std::string repair_text(std::string_view text, bool escapes);
 
 // Equal but for the case of ASCII letters.
 bool same_word(std::string_view a, std::string_view b);

@@ -43,7 +43,7 @@ extern const Dialect kCommonDialect;     // D: documents (Cohere v1 and v2, Jina
 extern const Dialect kVoyageDialect;     // documents and top_k
 extern const Dialect kNvidiaDialect;     // passages: objects
 extern const Dialect kQanythingDialect;  // passages: strings
-extern const Dialect kMixedbreadDialect; // input
+extern const Dialect kMixedbreadDialect;  // input
 
 // The dialect of a body, or null if it is none.
 const Dialect* find_dialect(const Body& body);
@@ -54,6 +54,7 @@ ErrorShape guess_error_shape(std::string_view bytes);
 // Fields that several dialects share.
 void read_truncation(Body& body, const char* name, RerankCall& call);  // bool, or NVIDIA's "NONE", "END", "START"
 void read_side(Body& body, const char* name, RerankCall& call);        // "left" or "right", any case
+void read_common_settings(Body& body, RerankCall& call);               // scale, truncation and limits of D
 void write_usage(JsonWriter& json, uint64_t tokens);                   // "usage": {...}
 std::string new_id(const char* prefix);                                // "<prefix>-<32 random hex digits>"
 

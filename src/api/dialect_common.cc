@@ -13,15 +13,7 @@ void read(Body& body, const DialectLimits& limits, RerankCall& call) {
   request.query = body.text("query");
   request.documents = body.texts("documents", limits.max_documents, body.words("rank_fields"));
   request.top_n = call.asked = body.positive("top_n");
-  // Infinity's and vLLM's names for the same wish.
-  const bool logits = body.flag("raw_scores", false) || !body.flag("use_activation", true);
-  request.scale = logits ? ScoreScale::kLogit : ScoreScale::kSigmoid;
-  read_truncation(body, "truncate", call);
-  read_truncation(body, "truncation", call);  // Jina
-  read_side(body, "truncation_side", call);   // vLLM, and the next three
-  request.max_length = body.positive("truncate_prompt_tokens");
-  request.max_query_tokens = body.positive("max_tokens_per_query");
-  request.max_document_tokens = body.positive("max_tokens_per_doc");  // also Cohere
+  read_common_settings(body, call);
   call.return_documents = body.flag("return_documents", limits.return_documents);
 }
 
@@ -62,6 +54,18 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 }
 
 }  // namespace
+
+void read_common_settings(Body& body, RerankCall& call) {
+  // Infinity's and vLLM's names for the same wish.
+  const bool logits = body.flag("raw_scores", false) || !body.flag("use_activation", true);
+  call.request.scale = logits ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  read_truncation(body, "truncate", call);
+  read_truncation(body, "truncation", call);  // Jina
+  read_side(body, "truncation_side", call);   // vLLM, and the next three
+  call.request.max_length = body.positive("truncate_prompt_tokens");
+  call.request.max_query_tokens = body.positive("max_tokens_per_query");
+  call.request.max_document_tokens = body.positive("max_tokens_per_doc");  // also Cohere
+}
 
 const Dialect kCommonDialect = {"common", ErrorShape::kCommon, matches, read, write};
 

@@ -11,6 +11,7 @@
 
 #include "api/errors.h"
 #include "base/log.h"
+#include "server/content_coding.h"
 #include "server/response_head.h"
 
 namespace rerank {
@@ -97,8 +98,18 @@ asio::awaitable<bool> Connection::serve_one() {
   http_1_0_ = parser_.http_1_0();
   head_only_ = parser_.is_head();
   keep_alive_ = parser_.keep_alive();
-  if (!co_await await_answer(parser_.take())) co_return false;
+  HttpRequest request = parser_.take();
+  const ContentCoding coding = accepted_coding(request.header("accept-encoding"));
+  const Status decoded = decode_content(request.header("content-encoding"), core_.options.max_body_bytes, request.body);
+  if (!decoded.ok()) {
+    answer_ = error_response(decoded);
+    core_.requests.count("none", answer_->status, std::chrono::nanoseconds(0));
+  } else if (!co_await await_answer(std::move(request))) {
+    co_return false;
+  }
   ++served_;
+  const size_t compress_min = core_.options.compress_min_bytes;
+  if (compress_min && answer_->body.size() >= compress_min) encode_content(coding, *answer_);
   if (answer_->close || core_.draining) keep_alive_ = false;
   const bool written = co_await write(*answer_, head_only_);
   answer_.reset();
@@ -149,7 +160,6 @@ asio::awaitable<bool> Connection::wait_for_input() {
   }
   if (aborted_) co_return false;
   if (!begun) co_return draining_ && !was_draining && !expired_;
-  unread_ = expired_;
   if (expired_) co_return co_await refuse(make_error(ErrorKind::kTimeout, "the request did not arrive in time"));
   co_return co_await refuse(make_error(ErrorKind::kMalformed, "the request ended before it was complete"));
 }

@@ -346,6 +346,22 @@ TEST(HttpServer, ServesManyClientsAtOnce) {
   EXPECT_EQ(right, 8 * 50 * 3);
 }
 
+TEST(HttpServer, CompressesLargeAnswersForThoseWhoAcceptIt) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  const std::string body(100000, 'x');
+  const RawResponse packed = client.request("POST", "/echo", body, "Accept-Encoding: gzip, deflate\r\n");
+  EXPECT_EQ(packed.headers.at("content-encoding"), "gzip");
+  EXPECT_LT(packed.body.size(), 5000u);
+  const RawResponse back = client.request("POST", "/echo", packed.body, "Content-Encoding: gzip\r\n");
+  EXPECT_EQ(back.body, body);
+  EXPECT_EQ(client.request("POST", "/echo", body).headers.count("content-encoding"), 0u);
+  EXPECT_EQ(client.request("POST", "/echo", "small", "Accept-Encoding: gzip\r\n").body, "small");
+  EXPECT_EQ(client.request("POST", "/echo", "x", "Content-Encoding: br\r\n").status, 415);
+  EXPECT_EQ(client.request("POST", "/echo", "x", "Content-Encoding: gzip\r\n").status, 400);
+  EXPECT_EQ(client.request("GET", "/still-open").status, 200);
+}
+
 TEST(HttpServer, AHandlerThatThrowsIsA500) {
   const auto server = start(ephemeral(), [](HttpRequest&&, const Done&) { throw std::runtime_error("boom"); });
   RawClient client(server->port());

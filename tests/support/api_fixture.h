@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "api/api.h"
 #include "support/fake_reranker.h"
@@ -16,8 +17,11 @@ namespace rerank {
 
 class ApiFixture : public testing::Test {
  protected:
-  HttpResponse call(const std::string& method, const std::string& target, std::string body = "") {
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+
+  HttpResponse call(const std::string& method, const std::string& target, std::string body = "", Headers headers = {}) {
     HttpRequest request;
+    request.headers = std::move(headers);
     request.method = method;
     request.target = target;
     request.body = std::move(body);
