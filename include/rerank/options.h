@@ -4,8 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
-#include <vector>
+#include <string_view>
 
 namespace rerank {
 
@@ -15,6 +16,12 @@ struct Options {
   std::string model;
   std::string served_model_name;
   std::string revision = "main";
+  std::string hub_endpoint = "https://huggingface.co";
+  std::string hub_token;
+  std::string hub_cache;
+  bool hub_offline = false;
+  // Told while a model is downloaded, about ten times a second; null: silent. Not a setting.
+  std::function<void(std::string_view file, uint64_t done_bytes, uint64_t total_bytes)> download_progress;
   // Engine
   std::string engine = "auto";
   std::string precision = "auto";
@@ -42,6 +49,9 @@ struct ServerOptions {
   size_t idle_timeout_ms = 75000;
   size_t drain_timeout_ms = 30000;
   bool return_documents = true;
+  size_t compress_min_bytes = 16u << 10;
+  std::string api_key;
+  std::string cors_origin;
 };
 
 struct OptionInfo {
@@ -49,6 +59,7 @@ struct OptionInfo {
   const char* value;  // placeholder in the help text
   const char* group;  // heading in the help text and in docs/options.md
   const char* help;   // what it does and when to change it
+  const char* environment = nullptr;  // another environment variable than RERANKD_NAME, where the field has one
 };
 
 // Calls visit(OptionInfo, field) for each setting, in the order of the help text.
@@ -108,6 +119,16 @@ void visit_options(O& options, Visit&& visit)
                    "Send documents back in Cohere/Jina-style answers when the client does not say. Some clients need it; off "
                    "saves about 100 KB per RAGFlow question."},
         options.return_documents);
+  visit(OptionInfo{"compress-min-bytes", "BYTES", "Server",
+                   "Smallest answer that is compressed for clients that accept it. 0: none is; fastest on a fast network."},
+        options.compress_min_bytes);
+  visit(OptionInfo{"api-key", "KEY[,KEY...]", "Server",
+                   "Keys of which clients must send one (Authorization: Bearer KEY). Health and metrics stay open. Better set as "
+                   "RERANKD_API_KEY: flags can be seen by other users of the machine. Empty: no key is asked for."},
+        options.api_key);
+  visit(OptionInfo{"cors-origin", "ORIGIN[,ORIGIN...]", "Server",
+                   "Origins whose web pages may call this server, or *. Empty: none."},
+        options.cors_origin);
 }
 
 }  // namespace rerank

@@ -1,0 +1,29 @@
+# Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
+.PHONY: help demo test setup build reference clean
+.DEFAULT_GOAL := help
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+
+demo: build  ## install, build, start the server on the built-in model, rerank a real request
+	@tools/demo.sh build/release/rerankd
+
+test: setup  ## install, build and run all tests
+	@cmake --preset release
+	@cmake --build --preset release
+	@ctest --preset release --progress
+
+setup:  ## install the Debian packages that are missing (sudo when not root)
+	@tools/setup.sh
+
+build: setup  ## build release: build/release/rerankd
+	@cmake --preset release
+	@cmake --build --preset release --target rerankd
+
+reference:  ## record the reference logits anew, with PyTorch and transformers (.venv-train)
+	@test -d .venv-train || python3 -m venv .venv-train
+	@.venv-train/bin/pip install -q -r requirements/train.txt
+	@.venv-train/bin/python tools/goldens/make_model_goldens.py tests/data/models
+
+clean:  ## remove all builds
+	rm -rf build

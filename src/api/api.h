@@ -1,0 +1,32 @@
+// The HTTP interface without HTTP: turns requests of every dialect into rerank calls and their results, or errors, into
+// answers. The routes are one table in api.cc. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "api/http.h"
+#include "api/options.h"
+#include "base/metrics.h"
+#include "rerank/reranker.h"
+
+namespace rerank {
+
+class Api {
+ public:
+  using Done = std::function<void(HttpResponse)>;
+
+  // `reranker` must live until every `done` has been called; the Api itself may go earlier. `metrics` may be null.
+  Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options);
+
+  // Parses on the calling thread and returns when the work is queued. `done` is called exactly once, here or on a thread of
+  // the reranker, and must not block. HEAD is answered as GET, body included: leaving it out is the transport's business.
+  void handle(HttpRequest&& request, Done done);
+
+  struct State;  // shared with the requests in flight
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace rerank

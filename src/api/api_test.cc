@@ -1,0 +1,380 @@
+// Every dialect and every route, over a reranker without a model.
+#include "api/api.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/api_fixture.h"
+
+namespace rerank {
+namespace {
+
+using ApiTest = ApiFixture;
+
+bool sorted_down(const std::vector<double>& numbers) { return std::is_sorted(numbers.rbegin(), numbers.rend()); }
+
+// ---- Dialect T
+
+TEST_F(ApiTest, TeiAnswersABareSortedArray) {
+  const HttpResponse response = post(R"({"query":"q","texts":["a","b","c"],"raw_scores":false,"truncate":true})");
+  ASSERT_EQ(response.status, 200);
+  const Json json(response.body);
+  ASSERT_EQ(json.size(""), 3u);
+  EXPECT_TRUE(sorted_down(json.numbers("", "score")));
+  for (int i = 0; i < 3; ++i) {
+    const std::string at = "/" + std::to_string(i);
+    const size_t index = static_cast<size_t>(json.number(at + "/index"));
+    const float score = fake_sigmoid(fake_logit("q", std::string(1, static_cast<char>('a' + index))));
+    EXPECT_EQ(static_cast<float>(json.number(at + "/score")), score) << "must read back exactly";
+    EXPECT_FALSE(json.has(at + "/text"));
+  }
+}
+
+TEST_F(ApiTest, TeiReturnsTextAndRawScoresWhenAsked) {
+  const Json json(post(R"({"query":"q","texts":["a","b"],"return_text":true,"raw_scores":true})").body);
+  for (const char* at : {"/0", "/1"}) {
+    const std::string text = json.number(std::string(at) + "/index") == 0 ? "a" : "b";
+    EXPECT_EQ(json.text(std::string(at) + "/text"), text);
+    EXPECT_EQ(static_cast<float>(json.number(std::string(at) + "/score")), fake_logit("q", text));
+  }
+}
+
+TEST_F(ApiTest, TeiReadsTruncation) {
+  post(R"({"query":"q","texts":["a"]})");
+  EXPECT_TRUE(fake_.last().truncate);
+  EXPECT_EQ(fake_.last().truncation_side, TruncationSide::kRight);
+  post(R"({"query":"q","texts":["a"],"truncate":null,"truncation_direction":null})");
+  EXPECT_TRUE(fake_.last().truncate);
+  post(R"({"query":"q","texts":["a"],"truncate":false,"truncation_direction":"Left"})");
+  EXPECT_FALSE(fake_.last().truncate);
+  EXPECT_EQ(fake_.last().truncation_side, TruncationSide::kLeft);
+  post(R"({"query":"q","texts":["a"],"truncation_direction":"right"})");
+  EXPECT_EQ(fake_.last().truncation_side, TruncationSide::kRight);
+  EXPECT_EQ(post(R"({"query":"q","texts":["a"],"truncation_direction":"up"})").status, 422);
+}
+
+TEST_F(ApiTest, TeiIgnoresForeignFieldsAndHonoursTopN) {
+  const Json json(post(R"({"model":"m","query":"q","texts":["a","b","c"],"top_n":2,"foo":{"bar":[1]}})").body);
+  EXPECT_EQ(json.size(""), 2u);
+}
+
+TEST_F(ApiTest, TeiSendsTimingHeaders) {
+  const HttpResponse response = post(R"({"query":"qé","texts":["ab","c"]})");
+  std::map<std::string, std::string> headers(response.headers.begin(), response.headers.end());
+  EXPECT_EQ(headers["x-compute-type"], "cpu");
+  EXPECT_EQ(headers["x-total-time"], "5");
+  EXPECT_EQ(headers["x-compute-characters"], "7");
+  for (const char* name : {"x-compute-time", "x-compute-tokens", "x-tokenization-time", "x-queue-time", "x-inference-time"}) {
+    EXPECT_EQ(headers.count(name), 1u) << name;
+  }
+}
+
+// ---- Dialect D
+
+TEST_F(ApiTest, CommonAnswersEverythingThatClientsRead) {
+  const HttpResponse response = post(R"({"model":"bge","query":"q","documents":["a","b","c"],"top_n":2})", "/v1/rerank");
+  ASSERT_EQ(response.status, 200);
+  const Json json(response.body);
+  EXPECT_EQ(json.text("/model"), "fake-reranker");
+  EXPECT_EQ(json.text("/id").substr(0, 7), "rerank-");
+  EXPECT_EQ(json.size("/results"), 2u);
+  EXPECT_TRUE(sorted_down(json.numbers("/results", "relevance_score")));
+  EXPECT_GT(json.number("/usage/total_tokens"), 0);
+  EXPECT_EQ(json.number("/usage/prompt_tokens"), json.number("/usage/total_tokens"));
+  EXPECT_EQ(json.text("/meta/api_version/version"), "2");
+  EXPECT_EQ(json.number("/meta/billed_units/search_units"), 1);
+  EXPECT_EQ(json.number("/meta/tokens/input_tokens"), json.number("/usage/total_tokens"));
+  EXPECT_EQ(json.number("/meta/tokens/output_tokens"), 0);
+  EXPECT_TRUE(json.has("/results/0/document/text"));
+  EXPECT_FALSE(json.has("/object")) << "infinity_client accepts only \"rerank\" here";
+}
+
+TEST_F(ApiTest, CommonSendsDocumentsAsAskedElseByDefault) {
+  const std::string asked = R"({"query":"q","documents":["a"],"return_documents":)";
+  EXPECT_TRUE(Json(post(asked + "true}").body).has("/results/0/document/text"));
+  EXPECT_TRUE(Json(post(asked + "\"true\"}").body).has("/results/0/document/text"));
+  EXPECT_TRUE(Json(post(asked + "null}").body).has("/results/0/document/text"));
+  EXPECT_FALSE(Json(post(asked + "false}").body).has("/results/0/document"));
+  EXPECT_FALSE(Json(post(asked + "\"False\"}").body).has("/results/0/document"));
+  EXPECT_FALSE(Json(post(asked + "null}", "/api/rerank").body).has("/results/0/document"));
+  EXPECT_TRUE(Json(post(asked + "true}", "/api/rerank").body).has("/results/0/document"));
+  ApiOptions options;
+  options.return_documents = false;
+  restart(options);
+  EXPECT_FALSE(Json(post(asked + "null}").body).has("/results/0/document"));
+  EXPECT_TRUE(Json(post(asked + "true}").body).has("/results/0/document"));
+}
+
+TEST_F(ApiTest, CommonReadsTopNLeniently) {
+  for (const char* top_n : {"null", "0", "-1", "3", "4", "18446744073709551615", "1e300", "-1e300", "3.0"}) {
+    const Json json(post(std::string(R"({"query":"q","documents":["a","b","c"],"top_n":)") + top_n + "}").body);
+    EXPECT_EQ(json.size("/results"), 3u) << top_n;
+  }
+  EXPECT_EQ(Json(post(R"({"query":"q","documents":["a","b","c"],"top_n":1})").body).size("/results"), 1u);
+  for (const char* top_n : {"\"two\"", "1.5", "[1]", "true"}) {
+    EXPECT_EQ(post(std::string(R"({"query":"q","documents":["a"],"top_n":)") + top_n + "}").status, 422) << top_n;
+  }
+}
+
+TEST_F(ApiTest, CommonReadsDocumentsOfEveryShape) {
+  const HttpResponse response = post(R"({"query":{"text":"q"},"documents":["a",{"text":"b"},
+      {"content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]},{"content":"e"},"",{"text":""}]})");
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(fake_.last().query, "q");
+  EXPECT_EQ(fake_.last().documents, (std::vector<std::string>{"a", "b", "c\nd", "e", "", ""}));
+  post(R"({"query":"","documents":"alone"})");
+  EXPECT_EQ(fake_.last().query, "");
+  EXPECT_EQ(fake_.last().documents, std::vector<std::string>{"alone"});
+}
+
+TEST_F(ApiTest, CommonJoinsRankFields) {
+  post(R"({"query":"q","documents":[{"title":"T","body":"B","year":1999,"x":"X"},"plain",{"body":"only"}],
+          "rank_fields":["title","body","year","none"]})");
+  EXPECT_EQ(fake_.last().documents, (std::vector<std::string>{"T\nB\n1999", "plain", "only"}));
+  EXPECT_EQ(post(R"({"query":"q","documents":[{"title":"T"}]})").status, 422);
+  EXPECT_EQ(post(R"({"query":"q","documents":[{"text":"T"}],"rank_fields":[1]})").status, 422);
+}
+
+TEST_F(ApiTest, CommonReadsLimitsAndScales) {
+  post(R"({"query":"q","documents":["a"],"truncate_prompt_tokens":128,"truncation_side":"left","max_tokens_per_query":32,
+          "max_tokens_per_doc":64,"truncation":false})");
+  EXPECT_EQ(fake_.last().max_length, 128u);
+  EXPECT_EQ(fake_.last().max_query_tokens, 32u);
+  EXPECT_EQ(fake_.last().max_document_tokens, 64u);
+  EXPECT_EQ(fake_.last().truncation_side, TruncationSide::kLeft);
+  EXPECT_FALSE(fake_.last().truncate);
+  EXPECT_EQ(fake_.last().scale, ScoreScale::kSigmoid);
+  post(R"({"query":"q","documents":["a"],"truncate_prompt_tokens":-1,"max_tokens_per_doc":null})");
+  EXPECT_EQ(fake_.last().max_length, 0u);
+  EXPECT_EQ(fake_.last().max_document_tokens, 0u);
+  EXPECT_TRUE(fake_.last().truncate);
+  for (const char* wish : {"\"raw_scores\":true", "\"use_activation\":false"}) {
+    post(std::string(R"({"query":"q","documents":["a"],)") + wish + "}");
+    EXPECT_EQ(fake_.last().scale, ScoreScale::kLogit) << wish;
+  }
+}
+
+TEST_F(ApiTest, TextsWinOverDocuments) {
+  EXPECT_EQ(Json(post(R"({"query":"q","texts":["a","b"],"documents":["c"]})").body).size(""), 2u);
+  EXPECT_EQ(Json(post(R"({"query":"q","texts":null,"documents":["c"]})").body).size("/results"), 1u);
+}
+
+// ---- The other dialects
+
+TEST_F(ApiTest, NvidiaRanksPassageObjectsByLogit) {
+  const HttpResponse response =
+      post(R"({"model":"m","query":{"text":"q"},"passages":[{"text":"a"},{"text":"b"}],"truncate":"END","top_n":2})", "/v1/ranking");
+  ASSERT_EQ(response.status, 200);
+  const Json json(response.body);
+  EXPECT_TRUE(sorted_down(json.numbers("/rankings", "logit")));
+  EXPECT_EQ(static_cast<float>(json.number("/rankings/0/logit")), std::max(fake_logit("q", "a"), fake_logit("q", "b")));
+  EXPECT_GT(json.number("/usage/total_tokens"), 0);
+  const std::string body = R"({"query":{"text":"q"},"passages":[{"text":"a"}],"truncate":")";
+  post(body + "NONE\"}");
+  EXPECT_FALSE(fake_.last().truncate);
+  post(body + "START\"}");
+  EXPECT_EQ(fake_.last().truncation_side, TruncationSide::kLeft);
+  EXPECT_EQ(post(body + "MIDDLE\"}").status, 422);
+}
+
+TEST_F(ApiTest, QanythingAnswersScoresInInputOrder) {
+  const Json json(post(R"({"query":"q","passages":["a","b","c"]})").body);
+  ASSERT_EQ(json.size(""), 3u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(static_cast<float>(json.number("/" + std::to_string(i))),
+              fake_sigmoid(fake_logit("q", std::string(1, static_cast<char>('a' + i)))));
+  }
+}
+
+TEST_F(ApiTest, VoyageIsRecognisedByTopK) {
+  const Json json(post(R"({"query":"q","documents":["a","b"],"model":"m","top_k":1,"return_documents":true,"truncation":true})").body);
+  ASSERT_EQ(json.size("/data"), 1u);
+  EXPECT_EQ(json.text("/data/0/document"), json.number("/data/0/index") == 0 ? "a" : "b");
+  EXPECT_TRUE(json.has("/data/0/relevance_score"));
+  EXPECT_GT(json.number("/usage/total_tokens"), 0);
+  EXPECT_TRUE(Json(post(R"({"query":"q","documents":["a","b"],"top_k":null})").body).has("/data/1"));
+  EXPECT_TRUE(Json(post(R"({"query":"q","documents":["a","b"],"top_k":1,"top_n":1})").body).has("/results/0"));
+}
+
+TEST_F(ApiTest, MixedbreadReadsInput) {
+  const Json json(post(R"({"model":"m","query":"q","input":["a","b"],"top_k":1,"return_input":true})", "/v1/reranking").body);
+  ASSERT_EQ(json.size("/data"), 1u);
+  EXPECT_EQ(json.text("/data/0/input"), json.number("/data/0/index") == 0 ? "a" : "b");
+  EXPECT_TRUE(json.has("/data/0/score"));
+  EXPECT_EQ(json.number("/top_k"), 1);
+  EXPECT_FALSE(Json(post(R"({"query":"q","input":["a"]})").body).has("/data/0/input"));
+}
+
+// ---- Routes
+
+TEST_F(ApiTest, ReranksUnderEveryPrefix) {
+  for (const char* target :
+       {"/rerank", "//rerank", "/rerank/", "/v1/rerank", "/v2/rerank", "/v1/v1/rerank", "/v1/v2/rerank", "/api/rerank",
+        "/api/v1/rerank", "/v1/rerank/v1/rerank", "/v1/retrieval/nvidia/some-model/reranking", "/v1/reranking", "/v1/ranking",
+        "/invocations", "/", "/proxy/path/rerank?x=/y", "http://host:80/v1/rerank", "/v1//rerank//"}) {
+    EXPECT_EQ(post(R"({"query":"q","texts":["a"]})", target).status, 200) << target;
+    EXPECT_EQ(post(R"({"query":"q","documents":["a"]})", target).status, 200) << target;
+  }
+  for (const char* target : {"/v1", "/rerankx", "/xrerank", "/v1/embeddings", "/rerank/x", "", "*"}) {
+    const HttpResponse response = post(R"({"query":"q","texts":["a"]})", target);
+    EXPECT_EQ(response.status, std::string(target).empty() ? 200 : 404) << target;
+  }
+}
+
+TEST_F(ApiTest, UnknownPathsAndMethodsAreErrors) {
+  const HttpResponse unknown = call("GET", "/nope");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(Json(unknown.body).text("/detail").substr(0, 9), "Not Found");
+  const HttpResponse wrong = call("GET", "/rerank");
+  EXPECT_EQ(wrong.status, 405);
+  EXPECT_EQ(wrong.headers.at(0), (std::pair<std::string, std::string>("Allow", "POST")));
+  EXPECT_EQ(call("DELETE", "/v1/models").status, 405);
+}
+
+TEST_F(ApiTest, HealthFollowsReadiness) {
+  for (const char* target : {"/health", "/", "/ping", "/v1/health/ready"}) {
+    fake_.set_ready(true);
+    EXPECT_EQ(call("GET", target).status, 200) << target;
+    EXPECT_EQ(call("HEAD", target).status, 200) << target;
+    fake_.set_ready(false);
+    const HttpResponse response = call("GET", target);
+    EXPECT_EQ(response.status, 503) << target;
+    EXPECT_EQ(Json(response.body).text("/error_type"), "Unhealthy");
+  }
+  EXPECT_EQ(call("GET", "/v1/health/live").status, 200);
+}
+
+TEST_F(ApiTest, InfoSpeaksTei) {
+  const Json json(call("GET", "/info").body);
+  EXPECT_EQ(json.text("/model_id"), "fake-reranker");
+  EXPECT_EQ(json.text("/model_dtype"), "float32");
+  ASSERT_TRUE(json.has("/model_type"));
+  EXPECT_STREQ(json.find("/model_type")->MemberBegin()->name.GetString(), "reranker") << "Dify reads the first key";
+  EXPECT_EQ(json.text("/model_type/reranker/id2label/0"), "LABEL_0");
+  EXPECT_EQ(json.number("/model_type/reranker/label2id/LABEL_0"), 0);
+  EXPECT_EQ(json.number("/max_input_length"), 512);
+  EXPECT_EQ(json.number("/max_client_batch_size"), 10000);
+  for (const char* key : {"/model_sha", "/max_concurrent_requests", "/max_batch_tokens", "/max_batch_requests", "/auto_truncate",
+                          "/tokenization_workers", "/version", "/engine", "/precision", "/kernel", "/fingerprint"}) {
+    EXPECT_TRUE(json.has(key)) << key;
+  }
+}
+
+TEST_F(ApiTest, ListsAndDescribesTheModel) {
+  const Json list(call("GET", "/v1/models").body);
+  EXPECT_EQ(list.text("/object"), "list");
+  EXPECT_EQ(list.text("/data/0/id"), "fake-reranker");
+  EXPECT_EQ(list.text("/data/0/model_type"), "rerank");
+  EXPECT_EQ(list.number("/data/0/max_model_len"), 512);
+  EXPECT_EQ(list.number("/data/0/context_length"), 512);
+  EXPECT_EQ(call("GET", "/models").status, 200);
+  for (const char* target : {"/v1/models/fake-reranker", "/v1/models/BAAI/bge-reranker-v2-m3", "/models/x"}) {
+    const Json json(call("GET", target).body);
+    EXPECT_EQ(json.text("/id"), "fake-reranker") << target;
+    EXPECT_EQ(json.text("/model_type"), "rerank");
+  }
+}
+
+TEST_F(ApiTest, TellsXinferenceClientsThatNoKeyIsNeeded) {
+  EXPECT_EQ(call("GET", "/v1/cluster/auth").body, R"({"auth":false})");
+}
+
+TEST_F(ApiTest, AsksForAKeyWhereOneIsSet) {
+  ApiOptions options;
+  options.api_keys = "secret, other";
+  restart(options);
+  const std::string body = R"({"query":"q","texts":["a"]})";
+  for (const char* right : {"Bearer secret", "bearer other", "secret", "Bearer  secret "}) {
+    EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", right}}).status, 200) << right;
+  }
+  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer None", "Bearer secre", "Bearer secrets", "Basic secret", "secret, other"}) {
+    const HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
+    EXPECT_EQ(response.status, 401) << wrong;
+    EXPECT_FALSE(Json(response.body).text("/detail").empty());
+  }
+  EXPECT_EQ(call("GET", "/info").status, 401);
+  EXPECT_EQ(call("GET", "/v1/models").status, 401);
+  for (const char* open : {"/health", "/ping", "/", "/metrics", "/v1/health/ready", "/v1/cluster/auth"}) {
+    EXPECT_EQ(call("GET", open).status, 200) << open;
+  }
+  EXPECT_EQ(call("GET", "/v1/cluster/auth").body, R"({"auth":true})");
+}
+
+TEST_F(ApiTest, IgnoresKeysWhereNoneIsSet) {
+  for (const char* any : {"Bearer ", "Bearer None", "raw", "Basic x"}) {
+    EXPECT_EQ(call("POST", "/rerank", R"({"query":"q","texts":["a"]})", {{"authorization", any}}).status, 200);
+  }
+}
+
+TEST_F(ApiTest, AnswersOptions) {
+  const auto headers_of = [](const HttpResponse& response) {
+    return std::map<std::string, std::string>(response.headers.begin(), response.headers.end());
+  };
+  const Headers preflight = {{"origin", "http://page"}, {"access-control-request-headers", "authorization"}};
+  HttpResponse response = call("OPTIONS", "/rerank", "", preflight);
+  EXPECT_EQ(response.status, 204);
+  EXPECT_EQ(headers_of(response)["Allow"], "POST, OPTIONS");
+  EXPECT_EQ(headers_of(response).count("Access-Control-Allow-Origin"), 0u);
+  EXPECT_EQ(headers_of(call("OPTIONS", "/"))["Allow"], "POST, GET, OPTIONS");
+  EXPECT_EQ(call("OPTIONS", "/nope").status, 404);
+
+  ApiOptions options;
+  options.cors_origins = "http://page,http://other";
+  options.api_keys = "secret";
+  restart(options);
+  auto headers = headers_of(call("OPTIONS", "/rerank", "", preflight));
+  EXPECT_EQ(headers["Access-Control-Allow-Origin"], "http://page");
+  EXPECT_EQ(headers["Access-Control-Allow-Headers"], "authorization");
+  EXPECT_EQ(headers["Access-Control-Allow-Methods"], "POST, OPTIONS");
+  headers = headers_of(call("GET", "/info", "", {{"origin", "http://other"}}));
+  EXPECT_EQ(headers["Access-Control-Allow-Origin"], "http://other") << "also on errors, so that a page can read them";
+  EXPECT_EQ(headers_of(call("GET", "/health", "", {{"origin", "http://evil"}})).count("Access-Control-Allow-Origin"), 0u);
+}
+
+TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {
+  post(R"({"query":"q","texts":["a"]})");
+  post(R"({"query":"q","texts":[]})");
+  post(R"({"query":"q","documents":["a"]})");
+  call("GET", "/nope");
+  const HttpResponse response = call("GET", "/metrics");
+  EXPECT_EQ(response.content_type.substr(0, 10), "text/plain");
+  for (const char* line : {R"(rerankd_http_requests_total{dialect="tei",status="200"} 1)",
+                           R"(rerankd_http_requests_total{dialect="tei",status="400"} 1)",
+                           R"(rerankd_http_requests_total{dialect="common",status="200"} 1)",
+                           R"(rerankd_http_requests_total{dialect="none",status="404"} 1)",
+                           R"(rerankd_http_request_duration_seconds_count{dialect="tei"} 2)"}) {
+    EXPECT_NE(response.body.find(line), std::string::npos) << line << "\nin\n" << response.body;
+  }
+}
+
+TEST_F(ApiTest, PassesTheCancellationOn) {
+  HttpRequest request;
+  request.method = "POST";
+  request.target = "/rerank";
+  request.body = R"({"query":"q","texts":["a"]})";
+  request.cancellation = std::make_shared<Cancellation>();
+  const auto cancellation = request.cancellation;
+  api_->handle(std::move(request), [](HttpResponse) {});
+  EXPECT_EQ(fake_.last().cancellation, cancellation);
+}
+
+TEST_F(ApiTest, MayGoBeforeItsAnswers) {
+  fake_.hold();
+  std::vector<int> statuses;
+  HttpRequest request;
+  request.method = "POST";
+  request.target = "/rerank";
+  request.body = R"({"query":"q","documents":["a"]})";
+  api_->handle(std::move(request), [&](HttpResponse response) { statuses.push_back(response.status); });
+  api_.reset();
+  metrics_.reset();
+  std::thread([&] { fake_.release(); }).join();
+  EXPECT_EQ(statuses, std::vector<int>{200});
+}
+
+}  // namespace
+}  // namespace rerank

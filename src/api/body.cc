@@ -1,0 +1,392 @@
+#include "api/body.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "api/errors.h"
+#include "absl/strings/str_format.h"
+#include "simdjson.h"
+
+namespace rerank {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::element_type;
+
+constexpr size_t kMaxFields = 1000;           // no client sends 50; keeps the search for a field short
+constexpr size_t kKeptCapacity = 4u << 20;    // parsers that a larger body has grown are not kept for the next
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+Body::Kind kind_of_element(const element& value) {
+  switch (value.type()) {
+    case element_type::STRING:
+      return Body::Kind::kText;
+    case element_type::INT64:
+    case element_type::UINT64:
+    case element_type::DOUBLE:
+      return Body::Kind::kNumber;
+    case element_type::BOOL:
+      return Body::Kind::kBool;
+    case element_type::ARRAY:
+      return Body::Kind::kArray;
+    case element_type::OBJECT:
+      return Body::Kind::kObject;
+    default:
+      return Body::Kind::kAbsent;
+  }
+}
+
+std::optional<std::string_view> string_of(const element& value) {
+  std::string_view text;
+  if (value.get_string().get(text)) return std::nullopt;
+  return text;
+}
+
+std::optional<std::string_view> member_string(const element& object, std::string_view name) {
+  element member;
+  if (object.at_key(name).get(member)) return std::nullopt;
+  return string_of(member);
+}
+
+// {"content": [{"type":"text","text":...}, ...]}: the parts joined by line breaks; nullopt if one is not text.
+std::optional<std::string> join_parts(const element& content) {
+  simdjson::dom::array parts;
+  if (const auto text = string_of(content)) return std::string(*text);
+  if (content.get_array().get(parts)) return std::nullopt;
+  std::string joined;
+  for (const element part : parts) {
+    const auto text = part.is_object() ? member_string(part, "text") : string_of(part);
+    if (!text) return std::nullopt;
+    if (!joined.empty()) joined += '\n';
+    joined += *text;
+  }
+  return joined;
+}
+
+// The named fields of an object, joined by line breaks; those that are missing or no text are left out.
+std::string join_fields(const element& object, const std::vector<std::string>& names) {
+  std::string joined;
+  for (const std::string& name : names) {
+    element member;
+    if (object.at_key(name).get(member)) continue;
+    const auto text = string_of(member);
+    if (!text && !member.is_number() && !member.is_bool()) continue;
+    if (!joined.empty()) joined += '\n';
+    joined += text ? std::string(*text) : simdjson::minify(member);
+  }
+  return joined;
+}
+
+std::optional<std::string> text_of(const element& value, const std::vector<std::string>& rank_fields) {
+  if (const auto text = string_of(value)) return std::string(*text);
+  if (!value.is_object()) return std::nullopt;
+  if (!rank_fields.empty()) return join_fields(value, rank_fields);
+  if (const auto text = member_string(value, "text")) return std::string(*text);
+  element content;
+  if (!value.at_key("content").get(content)) return join_parts(content);
+  return std::nullopt;
+}
+
+using Pair = std::pair<std::string, std::string>;
+
+std::optional<Pair> pair_of(const element& value) {
+  simdjson::dom::array items;
+  if (value.get_array().get(items) || items.size() != 2) return std::nullopt;
+  const auto query = string_of(items.at(0).value_unsafe());
+  const auto text = string_of(items.at(1).value_unsafe());
+  if (!query || !text) return std::nullopt;
+  return Pair(*query, *text);
+}
+
+// What simdjson's error means to the author of a request.
+std::string explain(simdjson::error_code error) {
+  switch (error) {
+    case simdjson::EMPTY:
+      return "the body is empty; send a JSON object";
+    case simdjson::UNCLOSED_STRING:
+      return "the body is not valid JSON: a string is not closed";
+    case simdjson::UNESCAPED_CHARS:
+      return "the body is not valid JSON: a string holds a raw control character (write line breaks as \\n, NUL as \\u0000)";
+    case simdjson::DEPTH_ERROR:
+      return "the body is not accepted: nested deeper than 1024 levels";
+    case simdjson::NUMBER_ERROR:
+      return "the body is not valid JSON: a number is malformed or too large";
+    case simdjson::STRING_ERROR:
+      return "the body is not valid JSON: a string holds an escape that JSON does not have";
+    case simdjson::MEMALLOC:
+    case simdjson::CAPACITY:
+      return "the body is too large to parse";
+    default:
+      return "the body is not valid JSON";
+  }
+}
+
+// Parsers keep their buffers, so each thread keeps one.
+std::unique_ptr<simdjson::dom::parser>& spare_parser() {
+  thread_local std::unique_ptr<simdjson::dom::parser> parser;
+  return parser;
+}
+
+simdjson::error_code parse_into(simdjson::dom::parser& parser, std::string& bytes, element& root) {
+  const size_t skip = bytes.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  bytes.reserve(bytes.size() + simdjson::SIMDJSON_PADDING);
+  return parser.parse(bytes.data() + skip, bytes.size() - skip, /*realloc_if_needed=*/false).get(root);
+}
+
+// Length of the UTF-8 character that starts at `text`; 0 if none does, and then `*bad` bytes belong to the broken one.
+size_t character_length(std::string_view text, size_t* bad) {
+  const auto byte = [&](size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
+  const unsigned lead = byte(0);
+  *bad = 1;
+  if (lead < 0x80) return 1;
+  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4) return 0;
+  // The second byte's range is what rules out overlong forms, surrogates and values above U+10FFFF.
+  const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  if (byte(1) < low || byte(1) > high) return 0;
+  for (size_t i = 2; i < length; ++i) {
+    *bad = i;
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  return length;
+}
+
+// The value of \uXXXX at the start of `text`, or nullopt.
+std::optional<unsigned> unicode_escape(std::string_view text) {
+  if (text.size() < 6 || text[0] != '\\' || text[1] != 'u') return std::nullopt;
+  unsigned value = 0;
+  for (const char digit : text.substr(2, 4)) {
+    if (!absl::ascii_isxdigit(static_cast<unsigned char>(digit))) return std::nullopt;
+    const unsigned lower = absl::ascii_tolower(static_cast<unsigned char>(digit));
+    value = value * 16 + (lower <= '9' ? lower - '0' : lower - 'a' + 10);
+  }
+  return value;
+}
+
+}  // namespace
+
+bool same_word(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return absl::ascii_tolower(x) == absl::ascii_tolower(y);
+  });
+}
+
+std::string repair_text(std::string_view text, bool escapes) {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  std::string repaired;
+  repaired.reserve(text.size() + text.size() / 8 + simdjson::SIMDJSON_PADDING);
+  while (!text.empty()) {
+    size_t taken = 1;
+    if (escapes && text[0] == '\\') {
+      const auto escape = unicode_escape(text);
+      const bool high = escape && *escape >= 0xD800 && *escape < 0xDC00;
+      const bool low = escape && *escape >= 0xDC00 && *escape < 0xE000;
+      const auto second = high ? unicode_escape(text.substr(6)) : std::nullopt;
+      const bool pair = second && *second >= 0xDC00 && *second < 0xE000;
+      taken = std::min(text.size(), pair ? size_t{12} : escape ? size_t{6} : size_t{2});
+      // Only the backslash of a broken escape is taken when what follows is not ASCII: it may be half a character.
+      if (taken == 2 && static_cast<unsigned char>(text[1]) >= 0x80) taken = 1;
+      repaired += (high && !pair) || low ? kReplacement : text.substr(0, taken);
+    } else {
+      size_t bad = 0;
+      const size_t length = character_length(text, &bad);
+      taken = length ? length : std::min(bad, text.size());
+      repaired += length ? text.substr(0, taken) : kReplacement;
+    }
+    text.remove_prefix(taken);
+  }
+  return repaired;
+}
+
+struct Body::Impl {
+  std::unique_ptr<simdjson::dom::parser> parser;
+  std::vector<std::pair<std::string_view, element>> fields;
+
+  Impl() : parser(std::move(spare_parser())) {
+    if (!parser) parser = std::make_unique<simdjson::dom::parser>();
+  }
+  ~Impl() {
+    if (parser->capacity() <= kKeptCapacity) spare_parser() = std::move(parser);
+  }
+
+  const element* find(std::string_view name) const {
+    for (auto field = fields.rbegin(); field != fields.rend(); ++field) {
+      if (field->first == name) return &field->second;
+    }
+    return nullptr;
+  }
+};
+
+Body::Body(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Body::Body(Body&&) noexcept = default;
+Body& Body::operator=(Body&&) noexcept = default;
+Body::~Body() = default;
+
+Result<Body> Body::parse(std::string& bytes) {
+  auto impl = std::make_unique<Impl>();
+  element root;
+  simdjson::error_code error = parse_into(*impl->parser, bytes, root);
+  if (error == simdjson::UTF8_ERROR || error == simdjson::STRING_ERROR) {
+    bytes = repair_text(bytes, /*escapes=*/true);
+    error = parse_into(*impl->parser, bytes, root);
+  }
+  if (error) return make_error(error == simdjson::EMPTY ? ErrorKind::kEmpty : ErrorKind::kMalformed, explain(error));
+  simdjson::dom::object object;
+  if (root.get_object().get(object)) return make_error(ErrorKind::kInvalid, "the body must be a JSON object");
+  for (const auto& field : object) {
+    if (impl->fields.size() == kMaxFields) {
+      return make_error(ErrorKind::kInvalid, absl::StrFormat("the body has more than %d fields", kMaxFields));
+    }
+    impl->fields.emplace_back(field.key, field.value);
+  }
+  return Body(std::move(impl));
+}
+
+Body::Kind Body::kind(std::string_view name) const {
+  const element* value = impl_->find(name);
+  return value ? kind_of_element(*value) : Kind::kAbsent;
+}
+
+Body::Kind Body::first_element_kind(std::string_view name) const {
+  const element* value = impl_->find(name);
+  simdjson::dom::array items;
+  if (!value || value->get_array().get(items) || items.begin() == items.end()) return Kind::kAbsent;
+  return kind_of_element(*items.begin());
+}
+
+bool Body::has_key(std::string_view name) const { return impl_->find(name) != nullptr; }
+
+void Body::fail(Status status) {
+  if (status_.ok()) status_ = std::move(status);
+}
+
+bool Body::flag(std::string_view name, bool fallback) {
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) return fallback;
+  bool flag = false;
+  if (!value->get_bool().get(flag)) return flag;
+  if (const auto text = string_of(*value)) {
+    if (same_word(*text, "true")) return true;
+    if (same_word(*text, "false")) return false;
+  }
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be true or false", name)));
+  return fallback;
+}
+
+int64_t Body::integer(std::string_view name, int64_t fallback) {
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) return fallback;
+  constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
+  int64_t whole = 0;
+  double number = 0;
+  if (!value->get_int64().get(whole)) return whole;
+  if (value->is_uint64()) return kLargest;
+  if (!value->get_double().get(number) && number == std::floor(number)) {
+    if (number >= 9.2e18) return kLargest;
+    if (number <= -9.2e18) return -kLargest;
+    return static_cast<int64_t>(number);
+  }
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a whole number", name)));
+  return fallback;
+}
+
+size_t Body::positive(std::string_view name) {
+  const int64_t number = integer(name, 0);
+  return number > 0 ? static_cast<size_t>(number) : 0;
+}
+
+std::string Body::word(std::string_view name) {
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) return {};
+  if (const auto text = string_of(*value)) return std::string(*text);
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a string", name)));
+  return {};
+}
+
+std::string Body::text(std::string_view name) {
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) {
+    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` is missing: a string is required", name)));
+    return {};
+  }
+  if (auto text = text_of(*value, {})) return *std::move(text);
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a string or {\"text\": string}", name)));
+  return {};
+}
+
+std::vector<std::string> Body::texts(std::string_view name, size_t limit, const std::vector<std::string>& rank_fields) {
+  std::vector<std::string> texts;
+  const element* value = impl_->find(name);
+  if (value && value->is_string()) return {std::string(*string_of(*value))};
+  simdjson::dom::array items;
+  if (!value || value->get_array().get(items)) {
+    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be an array of strings", name)));
+    return texts;
+  }
+  if (!status_.ok()) return texts;
+  size_t count = 0;
+  for (auto item = items.begin(); item != items.end(); ++item) ++count;
+  if (count == 0) {
+    fail(make_error(ErrorKind::kEmpty, absl::StrFormat("`%s` cannot be empty", name)));
+  } else if (count > limit) {
+    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` holds %d texts, more than the %d this server takes in one "
+                                                     "request: split the request", name, count, limit)));
+  }
+  if (!status_.ok()) return texts;
+  texts.reserve(count);
+  for (const element item : items) {
+    auto text = text_of(item, rank_fields);
+    if (!text) {
+      fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s[%d]` must be a string or {\"text\": string}", name, texts.size())));
+      break;
+    }
+    texts.push_back(*std::move(text));
+  }
+  return texts;
+}
+
+std::vector<std::pair<std::string, std::string>> Body::pairs(std::string_view name, size_t limit, bool* single) {
+  std::vector<Pair> pairs;
+  const element* value = impl_->find(name);
+  simdjson::dom::array items;
+  *single = false;
+  if (value && !value->get_array().get(items) && items.size() <= limit) {
+    if (auto pair = pair_of(*value)) {
+      *single = true;
+      return {*std::move(pair)};
+    }
+    for (const element item : items) {
+      auto pair = pair_of(item);
+      if (!pair) break;
+      pairs.push_back(*std::move(pair));
+    }
+    if (!pairs.empty() && pairs.size() == items.size()) return pairs;
+  }
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a pair [query, text], or an array of 1 to %d such pairs: "
+                                                       "this model scores pairs", name, limit)));
+  return {};
+}
+
+std::vector<std::string> Body::words(std::string_view name) {
+  std::vector<std::string> words;
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) return words;
+  simdjson::dom::array items;
+  if (!value->get_array().get(items)) {
+    for (const element item : items) {
+      const auto text = string_of(item);
+      if (!text) break;
+      words.emplace_back(*text);
+    }
+    if (words.size() == items.size()) return words;
+  }
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be an array of strings", name)));
+  return {};
+}
+
+}  // namespace rerank

@@ -1,0 +1,61 @@
+// A dialect is one family of rerank requests and answers. It is recognised by the body alone, never by the path. To add one:
+// a file with its three functions, and a line in kDialects (dialect.cc).
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "api/body.h"
+#include "api/errors.h"
+#include "api/http.h"
+#include "api/json_out.h"
+#include "rerank/reranker.h"
+#include "rerank/types.h"
+
+namespace rerank {
+
+// What the server sets for all dialects.
+struct DialectLimits {
+  size_t max_documents = 10000;
+  bool return_documents = true;  // what the common dialect does when the client does not say
+};
+
+// One request as a dialect has read it.
+struct RerankCall {
+  RerankRequest request;
+  bool return_documents = false;
+  size_t asked = 0;  // top_n or top_k as sent; 0: all
+};
+
+struct Dialect {
+  const char* name;  // metric label
+  ErrorShape errors;
+  bool (*matches)(const Body& body);
+  // Fills `call`; what is wrong goes to body.fail().
+  void (*read)(Body& body, const DialectLimits& limits, RerankCall& call);
+  // Fills the answer's body (and headers, where the dialect has some).
+  void (*write)(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response);
+};
+
+extern const Dialect kTeiDialect;        // T: texts
+extern const Dialect kCommonDialect;     // D: documents (Cohere v1 and v2, Jina, vLLM, Xinference, Infinity, llama.cpp, ...)
+extern const Dialect kVoyageDialect;     // documents and top_k
+extern const Dialect kNvidiaDialect;     // passages: objects
+extern const Dialect kQanythingDialect;  // passages: strings
+extern const Dialect kMixedbreadDialect;  // input
+
+// The dialect of a body, or null if it is none.
+const Dialect* find_dialect(const Body& body);
+
+// The best guess for bytes that are no JSON, so that the error has the shape the client reads.
+ErrorShape guess_error_shape(std::string_view bytes);
+
+// Fields that several dialects share.
+void read_truncation(Body& body, const char* name, RerankCall& call);  // bool, or NVIDIA's "NONE", "END", "START"
+void read_side(Body& body, const char* name, RerankCall& call);        // "left" or "right", any case
+void read_common_settings(Body& body, RerankCall& call);               // scale, truncation and limits of D
+void write_usage(JsonWriter& json, uint64_t tokens);                   // "usage": {...}
+std::string new_id(const char* prefix);                                // "<prefix>-<32 random hex digits>"
+
+}  // namespace rerank

@@ -1,0 +1,41 @@
+#include <utility>
+
+#include "api/body.h"
+#include "api/dialect.h"
+#include "api/errors.h"
+#include "api/exchange.h"
+
+namespace rerank {
+
+void handle_rerank(Exchange&& exchange) {
+  Result<Body> body = Body::parse(exchange.request.body);
+  if (!body.ok()) return exchange.finish(error_response(body.status(), guess_error_shape(exchange.request.body)));
+  const Dialect* dialect = find_dialect(*body);
+  if (!dialect) {
+    return exchange.finish(error_response(
+        make_error(ErrorKind::kInvalid,
+                   "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
+                   "`passages` (NVIDIA) or `input` (Mixedbread)")));
+  }
+  exchange.label = dialect->name;
+  DialectLimits limits{exchange.state->options.max_documents, exchange.state->options.return_documents};
+  // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
+  if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
+  auto call = std::make_shared<RerankCall>();
+  dialect->read(*body, limits, *call);
+  if (!body->status().ok()) return exchange.finish(error_response(body->status(), dialect->errors));
+  call->request.cancellation = exchange.request.cancellation;
+  exchange.request = {};
+
+  Reranker& reranker = exchange.state->reranker;
+  const std::shared_ptr<const RerankRequest> request(call, &call->request);
+  auto shared = std::make_shared<Exchange>(std::move(exchange));
+  reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
+    if (!result.ok()) return shared->finish(error_response(result.status(), dialect->errors));
+    HttpResponse response;
+    dialect->write(*call, *result, shared->state->reranker.info(), response);
+    shared->finish(std::move(response));
+  });
+}
+
+}  // namespace rerank

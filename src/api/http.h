@@ -1,0 +1,34 @@
+// An HTTP request and its answer as plain data: what a transport (server) hands to a handler (api) and gets back. Nothing
+// here knows sockets or an HTTP library.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rerank/types.h"
+
+namespace rerank {
+
+struct HttpRequest {
+  std::string method;  // as received: "GET", "POST", ...
+  std::string target;  // as received: path with query string, or an absolute URL
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, in the order received
+  std::string body;                                          // complete, transfer encoding removed
+  std::shared_ptr<Cancellation> cancellation;                // set by the transport when the client has gone; may be null
+
+  // Value of the first header called `name` (lower case), or empty. Points into this object.
+  std::string_view header(std::string_view name) const;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";  // empty: no body and no Content-Type
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  bool close = false;  // the connection must not be used again
+};
+
+}  // namespace rerank

@@ -1,0 +1,31 @@
+// What the HTTP interface needs to know besides the reranker.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "rerank/options.h"
+
+namespace rerank {
+
+struct ApiOptions {
+  size_t max_documents = 10000;    // in one request; more is 422
+  bool return_documents = true;    // in the common dialect, when the client does not say
+  std::string api_keys;            // comma-separated; empty: no key is asked for
+  std::string cors_origins;        // comma-separated, or "*"; empty: none
+  size_t max_batch_tokens = 8192;  // the next three are only told in /info
+  size_t max_connections = 4096;
+  size_t tokenizer_threads = 0;
+
+  static ApiOptions from(const Options& library, const ServerOptions& server) {
+    return {.max_documents = library.max_documents,
+            .return_documents = server.return_documents,
+            .api_keys = server.api_key,
+            .cors_origins = server.cors_origin,
+            .max_batch_tokens = library.max_batch_tokens,
+            .max_connections = server.max_connections,
+            .tokenizer_threads = library.tokenizer_threads};
+  }
+};
+
+}  // namespace rerank

@@ -1,0 +1,58 @@
+#include "api/score_pairs.h"
+
+#include <memory>
+#include <mutex>
+
+namespace rerank {
+namespace {
+
+// What the requests of one call write into.
+struct Gathering {
+  std::mutex mutex;
+  size_t missing = 0;  // requests
+  Status status;
+  PairScores scores;
+  std::function<void(Result<PairScores>)> done;
+
+  void take(size_t first, const Result<RerankResponse>& result) {
+    {
+      const std::lock_guard lock(mutex);
+      if (!result.ok()) {
+        if (status.ok()) status = result.status();
+      } else {
+        for (const RankedDocument& document : result->results) scores.scores[first + document.index] = document.score;
+        scores.total_tokens += result->total_tokens;
+      }
+      if (--missing > 0) return;
+    }
+    if (status.ok()) {
+      done(std::move(scores));
+    } else {
+      done(status);
+    }
+  }
+};
+
+}  // namespace
+
+void score_pairs(Reranker& reranker, const RerankRequest& settings, std::vector<std::pair<std::string, std::string>> pairs,
+                 std::function<void(Result<PairScores>)> done) {
+  std::vector<std::pair<size_t, std::shared_ptr<RerankRequest>>> requests;  // with the index of the first pair
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    if (requests.empty() || requests.back().second->query != pairs[i].first) {
+      auto request = std::make_shared<RerankRequest>(settings);
+      request->query = std::move(pairs[i].first);
+      requests.emplace_back(i, std::move(request));
+    }
+    requests.back().second->documents.push_back(std::move(pairs[i].second));
+  }
+  auto gathering = std::make_shared<Gathering>();
+  gathering->missing = requests.size();
+  gathering->scores.scores.resize(pairs.size());
+  gathering->done = std::move(done);
+  for (const auto& [first, request] : requests) {
+    reranker.submit(request, [gathering, first = first](Result<RerankResponse> result) { gathering->take(first, result); });
+  }
+}
+
+}  // namespace rerank

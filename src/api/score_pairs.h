@@ -1,0 +1,24 @@
+// Scores pairs that may each have a query of their own.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "rerank/reranker.h"
+
+namespace rerank {
+
+struct PairScores {
+  std::vector<float> scores;  // in the order of the pairs
+  uint64_t total_tokens = 0;
+};
+
+// Neighbouring pairs with the same query make one request, with everything but the texts taken from `settings`. `done` is
+// called once, when all are scored or with the first error, and must not block. `pairs` is not empty.
+void score_pairs(Reranker& reranker, const RerankRequest& settings, std::vector<std::pair<std::string, std::string>> pairs,
+                 std::function<void(Result<PairScores>)> done);
+
+}  // namespace rerank

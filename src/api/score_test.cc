@@ -1,0 +1,78 @@
+// vLLM's /score, TEI's /predict and /tokenize.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "support/api_fixture.h"
+
+namespace rerank {
+namespace {
+
+using ScoreTest = ApiFixture;
+
+TEST_F(ScoreTest, ScoresOneAgainstMany) {
+  for (const char* names : {R"("queries":"q","documents")", R"("queries":["q"],"items")", R"("data_1":"q","data_2")",
+                            R"("text_1":"q","text_2")"}) {
+    const HttpResponse response = post(std::string("{") + names + R"(:["a","b","c"]})", "/v1/score");
+    ASSERT_EQ(response.status, 200) << response.body;
+    const Json json(response.body);
+    ASSERT_EQ(json.size("/data"), 3u);
+    for (int i = 0; i < 3; ++i) {
+      const std::string at = "/data/" + std::to_string(i);
+      EXPECT_EQ(json.number(at + "/index"), i) << "in input order";
+      EXPECT_EQ(json.text(at + "/object"), "score");
+      EXPECT_EQ(static_cast<float>(json.number(at + "/score")),
+                fake_sigmoid(fake_logit("q", std::string(1, static_cast<char>('a' + i)))));
+    }
+    EXPECT_EQ(json.text("/object"), "list");
+    EXPECT_GT(json.number("/usage/total_tokens"), 0);
+  }
+  EXPECT_EQ(fake_.submitted(), 4u) << "one request for all documents of a query";
+}
+
+TEST_F(ScoreTest, ScoresPairwise) {
+  const Json json(post(R"({"text_1":["p","q"],"text_2":["a","b"],"use_activation":false})", "/score").body);
+  EXPECT_EQ(static_cast<float>(json.number("/data/0/score")), fake_logit("p", "a"));
+  EXPECT_EQ(static_cast<float>(json.number("/data/1/score")), fake_logit("q", "b"));
+  EXPECT_EQ(post(R"({"text_1":["p","q"],"text_2":["a","b","c"]})", "/score").status, 422);
+  EXPECT_EQ(post(R"({"text_1":["p","q"]})", "/score").status, 422);
+  EXPECT_EQ(post(R"({"text_1":"p","text_2":[]})", "/score").status, 400);
+  EXPECT_EQ(post("{", "/score").status, 400);
+}
+
+TEST_F(ScoreTest, OneFailureFailsAll) {
+  fake_.fail_with(absl::InternalError("broken"));
+  const HttpResponse response = post(R"({"text_1":["p","q"],"text_2":["a","b"]})", "/score");
+  EXPECT_EQ(response.status, 500);
+  EXPECT_EQ(Json(response.body).text("/detail"), "broken");
+}
+
+TEST_F(ScoreTest, PredictsPairs) {
+  const Json one(post(R"({"inputs":["q","a"]})", "/predict").body);
+  EXPECT_EQ(static_cast<float>(one.number("/0/score")), fake_sigmoid(fake_logit("q", "a")));
+  EXPECT_EQ(one.text("/0/label"), "LABEL_0");
+  const Json many(post(R"({"inputs":[["q","a"],["p","b"]],"raw_scores":true,"truncate":true})", "/predict").body);
+  EXPECT_EQ(static_cast<float>(many.number("/0/0/score")), fake_logit("q", "a"));
+  EXPECT_EQ(static_cast<float>(many.number("/1/0/score")), fake_logit("p", "b"));
+  for (const char* inputs : {"\"alone\"", "[]", "[[\"a\"]]", "[[\"a\",\"b\",\"c\"]]", "[\"a\",1]", "[[\"a\",\"b\"],\"c\"]", "null"}) {
+    const HttpResponse response = post(std::string(R"({"inputs":)") + inputs + "}", "/predict");
+    EXPECT_EQ(response.status, 422) << inputs;
+    EXPECT_EQ(Json(response.body).text("/error_type"), "Validation");
+  }
+}
+
+TEST_F(ScoreTest, Tokenizes) {
+  const Json json(post(R"({"inputs":["ab","é"]})", "/tokenize").body);
+  ASSERT_EQ(json.size(""), 2u);
+  EXPECT_EQ(json.size("/0"), 4u);
+  EXPECT_EQ(json.text("/0/0/text"), "[CLS]");
+  EXPECT_TRUE(json.find("/0/0/special")->IsTrue());
+  EXPECT_EQ(json.number("/0/1/id"), 'a' + 10);
+  EXPECT_EQ(json.text("/1/1/text"), "\xEF\xBF\xBD") << "half a character";
+  EXPECT_EQ(Json(post(R"({"inputs":"ab","add_special_tokens":false})", "/tokenize").body).size("/0"), 2u);
+  EXPECT_EQ(post(R"({"inputs":[1]})", "/tokenize").status, 422);
+  EXPECT_EQ(post(R"({"inputs":")" + std::string(2 << 20, 'x') + "\"}", "/tokenize").status, 422);
+}
+
+}  // namespace
+}  // namespace rerank

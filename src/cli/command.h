@@ -1,0 +1,44 @@
+// What the commands share: settings, and opening the reranker they name.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+
+#include "base/metrics.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/settings.h"
+#include "rerank/reranker.h"
+
+namespace rerank {
+
+struct Command {
+  Command(CLI::App& program, const std::string& name, const std::string& help)
+      : app(*program.add_subcommand(name, help)), settings(app) {
+    app.get_formatter()->column_width(34);
+  }
+
+  // Completes the options from the configuration file and opens the model, with a progress line for a download.
+  Result<std::unique_ptr<Reranker>> open(std::shared_ptr<Metrics> metrics = nullptr) {
+    if (Status status = complete(); !status.ok()) return status;
+    auto progress = std::make_shared<std::pair<std::string, std::unique_ptr<Progress>>>();
+    options.download_progress = [progress](std::string_view file, uint64_t done, uint64_t total) {
+      if (progress->first != file) *progress = {std::string(file), std::make_unique<Progress>(std::string(file), "bytes")};
+      progress->second->update(done, total);
+    };
+    return Reranker::open(options, std::move(metrics));
+  }
+
+  Status complete() {
+    if (Status status = settings.apply_config_file(); !status.ok()) return status;
+    apply_hub_defaults(options);
+    return ok_status();
+  }
+
+  CLI::App& app;
+  Settings settings;
+  Options options;
+};
+
+}  // namespace rerank

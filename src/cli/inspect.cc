@@ -1,0 +1,71 @@
+// rerankd inspect: what a model folder holds, and which engines would run it here.
+#include <cstdio>
+
+#include "base/strings.h"
+#include "cli/command.h"
+#include "engine/registry.h"
+#include "rank/locate.h"
+#include "text/tokenizer.h"
+
+namespace rerank {
+namespace {
+
+struct Inspect : Command {
+  explicit Inspect(CLI::App& program)
+      : Command(program, "inspect", "Show a model's architecture, sizes and limits, and which engines run it here.") {
+    app.add_option("model_folder", options.model, "Model folder or hub id; default: the built-in model.")->type_name("DIR|ID");
+    settings.add(options, {"Engine", "Texts"});
+  }
+
+  int run() {
+    if (Status status = complete(); !status.ok()) return report(status);
+    auto located = locate_model(options);
+    if (!located.ok()) return report(located.status());
+    auto model = load_model(located->folder);
+    if (!model.ok()) return report(model.status());
+    auto tokenizer = Tokenizer::from_folder(located->folder);
+    print_model(*located, **model);
+    if (!tokenizer.ok()) return report(tokenizer.status());
+    std::printf("tokenizer       %zu tokens, %zu special tokens per pair%s\n", (*tokenizer)->vocab_size(),
+                (*tokenizer)->pair_template().added_to_pair(),
+                (*tokenizer)->model_max_length() ? str_cat(", model_max_length ", *(*tokenizer)->model_max_length()).c_str() : "");
+    std::printf("\nengines\n");
+    for (const EngineChoice& choice : list_engines((*model)->config, {options.precision, options.kernel, options.threads})) {
+      std::printf("  %-12s  %s %s\n", choice.engine.c_str(), choice.runs ? "runs: " : "does not run: ", choice.detail.c_str());
+    }
+    return 0;
+  }
+
+  static void print_model(const LocatedModel& located, const Model& model) {
+    const ModelConfig& c = model.config;
+    uint64_t bytes = 0;
+    for (const auto& [name, view] : model.weights.files->tensors()) bytes += view.bytes.size();
+    std::printf("model           %s  (%s)\n", located.name.c_str(), located.folder.c_str());
+    std::printf("architecture    %s\n", c.architecture.c_str());
+    std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s)\n", c.layers, c.hidden, c.heads,
+                c.head_size(), c.intermediate, activation_name(c.activation));
+    std::printf("head            %zu label%s\n", c.labels, c.labels == 1 ? "" : "s: logit = z1 - z0");
+    std::printf("vocabulary      %zu\n", c.vocabulary);
+    std::printf("longest pair    %zu tokens\n", c.max_length());
+    std::printf("weights         %.1f M parameters, %.1f MB, %s, %zu file(s)\n", static_cast<double>(model.weights.parameters()) / 1e6,
+                static_cast<double>(bytes) / 1e6, dtype_name(model.weights.words.dtype), model.weights.files->files().size());
+  }
+};
+
+}  // namespace
+
+Run add_inspect_command(CLI::App& program) {
+  auto command = std::make_shared<Inspect>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+Run add_options_command(CLI::App& program) {
+  auto* app = program.add_subcommand("options", "Print all settings as Markdown (docs/options.md).");
+  return [app] {
+    if (!app->parsed()) return -1;
+    std::fputs(options_markdown().c_str(), stdout);
+    return 0;
+  };
+}
+
+}  // namespace rerank

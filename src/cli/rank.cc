@@ -1,0 +1,105 @@
+// rerankd rank: one query, documents from a file or stdin, a table or JSON.
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+
+#include "base/strings.h"
+#include "cli/command.h"
+
+namespace rerank {
+namespace {
+
+size_t terminal_columns() {
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 40 ? size.ws_col : 100;
+}
+
+// The first `columns` characters of a text on one line. Counts code points: wide characters may reach further.
+std::string first_line(const std::string& text, size_t columns) {
+  std::string line;
+  for (size_t i = 0, count = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if ((byte & 0xc0) != 0x80 && ++count > columns) return line + "…";
+    line += byte < 32 || byte == 127 ? ' ' : text[i];
+  }
+  return line;
+}
+
+void print_table(const RerankRequest& request, const RerankResponse& response) {
+  const size_t columns = terminal_columns() - 24;
+  std::printf("rank    score  line  document\n");
+  for (size_t i = 0; i < response.results.size(); ++i) {
+    const RankedDocument& r = response.results[i];
+    std::printf("%4zu  %7.4f %5zu  %s%s\n", i + 1, r.score, r.index + 1, first_line(request.documents[r.index], columns).c_str(),
+                r.truncated ? "  (cut)" : "");
+  }
+}
+
+void print_json(const RerankRequest& request, const RerankResponse& response, const ModelInfo& info) {
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> out(buffer);
+  auto text = [&](std::string_view s) { out.String(s.data(), static_cast<rapidjson::SizeType>(s.size())); };
+  out.StartObject();
+  out.Key("model"), text(info.id);
+  out.Key("results"), out.StartArray();
+  for (const RankedDocument& r : response.results) {
+    out.StartObject();
+    out.Key("index"), out.Uint64(r.index);
+    out.Key("score"), out.Double(r.score);
+    out.Key("logit"), out.Double(r.logit);
+    out.Key("tokens"), out.Uint(r.tokens);
+    out.Key("truncated"), out.Bool(r.truncated);
+    out.Key("document"), text(request.documents[r.index]);
+    out.EndObject();
+  }
+  out.EndArray();
+  out.Key("total_tokens"), out.Uint64(response.total_tokens);
+  out.Key("milliseconds"), out.Double(static_cast<double>(response.timings.total_us) * 1e-3);
+  out.EndObject();
+  std::puts(buffer.GetString());
+}
+
+struct Rank : Command {
+  explicit Rank(CLI::App& program) : Command(program, "rank", "Rank documents for one query: a line of the file is a document.") {
+    app.add_option("--query", request.query, "The question.")->required()->type_name("TEXT");
+    app.add_option("--documents", file, "File with one document a line; - for stdin.")->type_name("FILE|-")->capture_default_str();
+    app.add_option("--top-n", request.top_n, "Only the best N. 0: all.")->type_name("N")->capture_default_str();
+    app.add_option("--format", format, "table or json.")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    settings.add(options, {"Model", "Engine", "Texts"});
+  }
+
+  int run() {
+    std::ifstream from_file;
+    if (file != "-") {
+      from_file.open(file);
+      if (!from_file) return report(absl::NotFoundError(str_cat("--documents ", file, ": cannot open")));
+    }
+    std::istream& in = file == "-" ? std::cin : from_file;
+    for (std::string line; std::getline(in, line);) request.documents.push_back(std::move(line));
+    if (request.documents.empty()) return report(absl::InvalidArgumentError("no documents: one a line is expected"));
+    options.max_documents = std::max(options.max_documents, request.documents.size());
+    auto reranker = open();
+    if (!reranker.ok()) return report(reranker.status());
+    auto response = (*reranker)->rerank(request);
+    if (!response.ok()) return report(response.status());
+    format == "json" ? print_json(request, *response, (*reranker)->info()) : print_table(request, *response);
+    return 0;
+  }
+
+  RerankRequest request;
+  std::string file = "-", format = "table";
+};
+
+}  // namespace
+
+Run add_rank_command(CLI::App& program) {
+  auto command = std::make_shared<Rank>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+}  // namespace rerank

@@ -1,0 +1,96 @@
+// rerankd score: {"query","document"} lines in, {"score","logit","tokens","truncated"} lines out, in order, streaming.
+#include <simdjson.h>
+
+#include <cstdio>
+#include <deque>
+#include <fstream>
+#include <future>
+#include <iostream>
+
+#include "base/strings.h"
+#include "cli/command.h"
+
+namespace rerank {
+namespace {
+
+// Pairs under way at once: enough for full batches, little enough that output follows input closely.
+constexpr size_t kWindow = 512;
+
+struct Score : Command {
+  explicit Score(CLI::App& program) : Command(program, "score", "Score pairs: JSON lines in, JSON lines out.") {
+    app.add_option("--input", file, "File of lines {\"query\": ..., \"document\": ...}; - for stdin.")
+        ->type_name("FILE|-")
+        ->capture_default_str();
+    settings.add(options, {"Model", "Engine", "Texts"});
+  }
+
+  int run() {
+    std::ifstream from_file;
+    if (file != "-") {
+      from_file.open(file);
+      if (!from_file) return report(absl::NotFoundError(str_cat("--input ", file, ": cannot open")));
+    }
+    std::istream& in = file == "-" ? std::cin : from_file;
+    auto reranker = open();
+    if (!reranker.ok()) return report(reranker.status());
+
+    Progress progress("scoring", "pairs");
+    std::deque<std::future<Result<RerankResponse>>> under_way;
+    uint64_t done = 0;
+    auto write_first = [&] {
+      auto response = under_way.front().get();
+      under_way.pop_front();
+      if (!response.ok()) return with_context(response.status(), str_cat("pair ", done + 1));
+      const RankedDocument& r = response->results.at(0);
+      std::printf("{\"score\":%.9g,\"logit\":%.9g,\"tokens\":%u,\"truncated\":%s}\n", r.score, r.logit, r.tokens,
+                  r.truncated ? "true" : "false");
+      progress.update(++done, 0);
+      return std::ferror(stdout) ? absl::UnavailableError("cannot write to stdout") : ok_status();
+    };
+    Status status;
+    size_t number = 0;
+    for (std::string line; status.ok() && std::getline(in, line);) {
+      ++number;
+      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+      auto request = parse(line, number);
+      if (!request.ok()) {
+        status = request.status();
+        break;
+      }
+      auto promise = std::make_shared<std::promise<Result<RerankResponse>>>();
+      under_way.push_back(promise->get_future());
+      (*reranker)->submit(*request, [promise](Result<RerankResponse> r) { promise->set_value(std::move(r)); });
+      if (under_way.size() >= kWindow) status = write_first();
+    }
+    while (!under_way.empty()) {
+      Status written = write_first();  // what was read before a bad line is still answered
+      if (status.ok()) status = written;
+    }
+    return status.ok() ? 0 : report(status);
+  }
+
+  Result<std::shared_ptr<const RerankRequest>> parse(const std::string& line, size_t number) {
+    simdjson::dom::object object;
+    auto request = std::make_shared<RerankRequest>();
+    std::string_view query, document;
+    if (parser.parse(line).get(object) || object["query"].get(query) || object["document"].get(document)) {
+      return absl::InvalidArgumentError(str_cat(file == "-" ? "stdin" : file, ":", number,
+                                                ": not an object with the strings \"query\" and \"document\""));
+    }
+    request->query = std::string(query);
+    request->documents.emplace_back(document);
+    return std::shared_ptr<const RerankRequest>(std::move(request));
+  }
+
+  std::string file = "-";
+  simdjson::dom::parser parser;
+};
+
+}  // namespace
+
+Run add_score_command(CLI::App& program) {
+  auto command = std::make_shared<Score>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+}  // namespace rerank

@@ -1,0 +1,133 @@
+#include "cli/settings.h"
+
+#include <CLI/CLI.hpp>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "base/strings.h"
+
+namespace rerank {
+namespace {
+
+std::string environment_name(const OptionInfo& info) {
+  if (info.environment != nullptr) return info.environment;
+  std::string name = str_cat("RERANKD_", info.name);
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+std::string default_text(const std::string& value) { return value; }
+std::string default_text(bool value) { return value ? "true" : "false"; }
+template <class T>
+std::string default_text(T value) {
+  return std::to_string(value);
+}
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// A scalar of the configuration file as the text that a flag would have.
+std::optional<std::string> scalar_text(const toml::node& node) {
+  if (auto s = node.as_string()) return s->get();
+  if (auto i = node.as_integer()) return std::to_string(i->get());
+  if (auto b = node.as_boolean()) return b->get() ? "true" : "false";
+  return std::nullopt;
+}
+
+}  // namespace
+
+Settings::Settings(CLI::App& command) : command_(command) {
+  command_.add_option("--config", config_path_, "TOML file with settings, named as the flags: port = 9000.")
+      ->envname("RERANKD_CONFIG")
+      ->type_name("FILE");
+}
+
+template <class O>
+void Settings::bind(O& options, const std::vector<std::string>& groups) {
+  visit_options(options, [&](const OptionInfo& info, auto& field) {
+    if (!groups.empty() && std::find(groups.begin(), groups.end(), info.group) == groups.end()) return;
+    CLI::Option* option = command_.add_option(str_cat("--", info.name), field, info.help)
+                              ->envname(environment_name(info))
+                              ->type_name(info.value)
+                              ->group(info.group);
+    if (!default_text(field).empty()) option->default_str(default_text(field));
+    bound_[info.name] = {option, [&field](const std::string& text) { return CLI::detail::lexical_cast(text, field); }};
+  });
+}
+
+void Settings::add(Options& options, const std::vector<std::string>& groups) { bind(options, groups); }
+void Settings::add(ServerOptions& options) { bind(options, {}); }
+
+Status Settings::apply_config_file() const {
+  if (config_path_.empty()) return ok_status();
+  try {
+    const toml::table file = toml::parse_file(config_path_);
+    for (const auto& [key, node] : file) {
+      const std::string name(key.str());
+      auto found = bound_.find(name);
+      if (found == bound_.end()) {
+        // A file may be shared by commands: a setting of another command is not an error, a word nobody knows is.
+        Options library;
+        ServerOptions server;
+        bool known = false;
+        auto look = [&](const OptionInfo& info, auto&) { known |= name == info.name; };
+        visit_options(library, look);
+        visit_options(server, look);
+        if (known) continue;
+        return absl::InvalidArgumentError(str_cat(config_path_, ": ", name, ": no such setting (see --help)"));
+      }
+      auto text = scalar_text(node);
+      if (found->second.option->count() > 0) continue;
+      if (!text || !found->second.assign(*text)) {
+        return absl::InvalidArgumentError(str_cat(config_path_, ": ", name, ": not a value of this setting"));
+      }
+    }
+  } catch (const toml::parse_error& error) {
+    return absl::InvalidArgumentError(str_cat(config_path_, ":", error.source().begin.line, ": ", std::string(error.description())));
+  }
+  return ok_status();
+}
+
+void apply_hub_defaults(Options& options) {
+  std::string home = variable("HF_HOME");
+  if (home.empty()) {
+    const std::string cache = variable("XDG_CACHE_HOME");
+    home = (cache.empty() ? variable("HOME") + "/.cache" : cache) + "/huggingface";
+  }
+  if (options.hub_cache.empty()) options.hub_cache = home + "/hub";
+  if (options.hub_token.empty()) {
+    std::ifstream file(home + "/token");
+    std::getline(file, options.hub_token);
+  }
+}
+
+std::string options_markdown() {
+  std::string text =
+      "# Settings\n\nEvery setting is a flag, an environment variable and a key of the TOML file that `--config` names; the first "
+      "of these that says something wins. `rerankd serve` takes all of them; the other commands take those of the groups Model, "
+      "Engine and Texts. This page is made by `rerankd options`.\n";
+  std::string group;
+  auto row = [&](const OptionInfo& info, const auto& field) {
+    if (group != info.group) {
+      group = info.group;
+      text += str_cat("\n## ", group, "\n\n| flag | environment | default | meaning |\n|---|---|---|---|\n");
+    }
+    const std::string value = default_text(field);
+    text += str_cat("| `--", info.name, " ", info.value, "` | `", environment_name(info), "` | ",
+                    value.empty() ? std::string() : str_cat("`", value, "`"), " | ", info.help, " |\n");
+  };
+  Options library;
+  ServerOptions server;
+  visit_options(library, row);
+  visit_options(server, row);
+  return text;
+}
+
+}  // namespace rerank

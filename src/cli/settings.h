@@ -1,0 +1,53 @@
+// Settings from four places, first wins: flag, environment variable, configuration file, default. Each setting is declared
+// once, in rerank/options.h.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rerank/options.h"
+#include "rerank/status.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace rerank {
+
+// Binds settings to a command's flags. Must live until the command has run.
+class Settings {
+ public:
+  explicit Settings(CLI::App& command);
+
+  // Adds the settings of `options` in the named groups (all when empty).
+  void add(Options& options, const std::vector<std::string>& groups = {});
+  void add(ServerOptions& options);
+
+  // After parsing: takes what is missing from the file that --config names, if any. An unknown key or a wrong type is an
+  // error naming file and key.
+  Status apply_config_file() const;
+
+ private:
+  struct Bound {
+    CLI::Option* option;
+    std::function<bool(const std::string&)> assign;
+  };
+  template <class O>
+  void bind(O& options, const std::vector<std::string>& groups);
+
+  CLI::App& command_;
+  std::string config_path_;
+  std::map<std::string, Bound> bound_;
+};
+
+// What huggingface_hub would do when nothing else is said: token file and cache folder.
+void apply_hub_defaults(Options& options);
+
+// All settings as the Markdown of docs/options.md.
+std::string options_markdown();
+
+}  // namespace rerank

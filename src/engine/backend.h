@@ -1,0 +1,45 @@
+// Waist 2: Batch -> logits. The whole contract between scheduling and computing.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/batch.h"
+#include "model/weights.h"
+#include "rerank/status.h"
+
+namespace rerank {
+
+// Fixed for the life of a backend.
+struct BackendInfo {
+  std::string engine;     // "cpu", "reference"
+  std::string precision;  // "fp32", "bf16"
+  std::string kernel;     // tier picked at start: "avx512", "amx", ...
+  size_t threads = 1;
+  size_t max_length = 0;  // longest sequence accepted
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const BackendInfo& info() const = 0;
+
+  // Computes one logit per sequence (z0 of a one-label model, z1 - z0 of a two-label one) into logits[0, batch.size()).
+  // Ids, segments and lengths are checked by check_batch(); what it refuses is InvalidArgument and computes nothing.
+  // Called by one thread at a time. A sequence's logit does not depend on what else is in the batch.
+  virtual Status forward(const Batch& batch, std::span<float> logits) = 0;
+};
+
+struct BackendOptions {
+  std::string precision = "auto";
+  std::string kernel = "auto";
+  size_t threads = 0;  // 0: as many as this process may use
+};
+
+// Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().
+Status check_batch(const ModelConfig& config, const Batch& batch);
+
+}  // namespace rerank

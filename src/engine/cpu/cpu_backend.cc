@@ -1,0 +1,138 @@
+#include "engine/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <atomic>
+#include <new>
+
+#include "base/strings.h"
+#include "engine/cpu/cpu_ops.h"
+#include "engine/cpu/grouping.h"
+
+namespace rerank {
+namespace cpu {
+namespace {
+
+constexpr size_t kGroupTokens = 512;
+
+// The first tier, best first, that fits what is wanted and that this machine runs.
+Result<const KernelTable*> pick(const BackendOptions& options) {
+  if (options.precision != "auto" && options.precision != "fp32" && options.precision != "bf16") {
+    return absl::InvalidArgumentError(str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16"));
+  }
+  std::string known, refusals;
+  for (const KernelTable* table : compiled_kernels()) {
+    known += str_cat(", ", table->name);
+    if (options.kernel != "auto" && options.kernel != table->name) continue;
+    if (options.precision != "auto" && options.precision != table->precision) continue;
+    const std::string_view refusal = why_not(*table);
+    if (!refusal.empty()) {
+      refusals += str_cat(refusals.empty() ? "" : "; ", table->name, ": ", refusal);
+      continue;
+    }
+    // Asked for bf16, fp32's slower cousin will do; not asked, it will not.
+    const bool asked = options.kernel != "auto" || options.precision != "auto";
+    if (asked || is_automatic(*table)) return table;
+  }
+  if (!refusals.empty()) return absl::UnimplementedError(str_cat("cpu engine: ", refusals));
+  return absl::InvalidArgumentError(str_cat("--kernel ", options.kernel, " with --precision ", options.precision,
+                                            ": no such tier; there are auto", known));
+}
+
+// Sequences of a batch copied end to end in another order.
+struct SubBatch {
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets;
+
+  void assign(const Batch& batch, std::span<const uint32_t> sequences) {
+    ids.clear();
+    segments.clear();
+    offsets.assign(1, 0);
+    for (uint32_t s : sequences) {
+      const auto begin = batch.offsets[s], end = batch.offsets[s + 1];
+      ids.insert(ids.end(), batch.ids.begin() + begin, batch.ids.begin() + end);
+      segments.insert(segments.end(), batch.segments.begin() + begin, batch.segments.begin() + end);
+      offsets.push_back(static_cast<uint32_t>(ids.size()));
+    }
+  }
+  Batch view() const { return {ids, segments, offsets}; }
+};
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(std::shared_ptr<const Model> model, const KernelTable& kernels, size_t threads)
+      : team_(threads), weights_(std::move(model), kernels, team_), together_(weights_, kernels, &team_) {
+    for (size_t i = 0; i < threads; ++i) workers_.push_back(std::make_unique<Worker>(weights_, kernels));
+    info_ = {"cpu", kernels.precision, kernels.name, threads, config().max_length()};
+  }
+
+  const BackendInfo& info() const override { return info_; }
+
+  Status forward(const Batch& batch, std::span<float> logits) override {
+    if (Status status = check_batch(config(), batch); !status.ok()) return status;
+    const Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
+    std::atomic<bool> out_of_memory{false};
+    auto compute = [&](size_t g, CpuOps& ops, SubBatch& sub) {
+      try {
+        compute_group(config(), ops, sub, batch, grouping.groups[g], logits);
+      } catch (const std::bad_alloc&) {
+        out_of_memory = true;
+      }
+    };
+    if (grouping.together) {
+      for (size_t g = 0; g < grouping.groups.size(); ++g) compute(g, together_, workers_[0]->batch);
+    } else {
+      team_.run(grouping.groups.size(), [&](size_t g, size_t member) {
+        compute(g, workers_[member]->ops, workers_[member]->batch);
+      });
+    }
+    if (out_of_memory) {
+      return absl::ResourceExhaustedError("cpu engine: out of memory for this batch; lower --max-batch-tokens");
+    }
+    return ok_status();
+  }
+
+ private:
+  struct Worker {
+    Worker(const CpuWeights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
+    CpuOps ops;
+    SubBatch batch;
+  };
+
+  const ModelConfig& config() const { return weights_.model->config; }
+
+  static void compute_group(const ModelConfig& config, CpuOps& ops, SubBatch& sub, const Batch& batch, std::span<const uint32_t> group, std::span<float> logits) {
+    sub.assign(batch, group);
+    std::vector<float> results(group.size());
+    encode(config, sub.view(), ops, results);
+    for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
+  }
+
+  Team team_;
+  CpuWeights weights_;
+  CpuOps together_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  BackendInfo info_;
+};
+
+}  // namespace
+}  // namespace cpu
+
+Result<std::string> describe_cpu_backend(const ModelConfig&, const BackendOptions& options) {
+  auto kernels = cpu::pick(options);
+  if (!kernels.ok()) return kernels.status();
+  return str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ", options.threads != 0 ? options.threads : cpu::available_threads(),
+                 " thread(s)");
+}
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
+  auto kernels = cpu::pick(options);
+  if (!kernels.ok()) return kernels.status();
+  const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
+  try {
+    return std::make_unique<cpu::CpuBackend>(std::move(model), **kernels, threads);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
+  }
+}
+
+}  // namespace rerank

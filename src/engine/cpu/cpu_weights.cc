@@ -1,0 +1,52 @@
+#include "engine/cpu/cpu_weights.h"
+
+#include <algorithm>
+
+namespace rerank::cpu {
+
+PackedLinear::PackedLinear(const KernelTable& kernels, Team& team, std::initializer_list<const Linear*> parts) {
+  matrix_.in = (*parts.begin())->in();
+  for (const Linear* part : parts) matrix_.out += part->out();
+  const size_t columns = kernels.tile_columns;
+  panel_count_ = (matrix_.out + columns - 1) / columns;
+  const size_t bytes = kernels.panel_bytes(matrix_.in);
+  values_.resize(panel_count_ * bytes);
+  bias_.resize(panel_count_ * columns);
+
+  // Where each output column comes from.
+  std::vector<std::pair<const Linear*, size_t>> sources;
+  for (const Linear* part : parts) {
+    for (size_t row = 0; row < part->out(); ++row) sources.emplace_back(part, row);
+    part->bias.read_floats(0, {bias_.data() + sources.size() - part->out(), part->out()});
+  }
+  team.run(panel_count_, [&](size_t panel, size_t) {
+    const size_t first = panel * columns;
+    const size_t count = std::min(columns, matrix_.out - first);
+    std::vector<float> rows(count * matrix_.in);
+    for (size_t i = 0; i < count; ++i) {
+      const auto [linear, row] = sources[first + i];
+      linear->weight.read_floats(row * matrix_.in, {rows.data() + i * matrix_.in, matrix_.in});
+    }
+    kernels.pack(rows.data(), count, matrix_.in, matrix_.in, values_.data() + panel * bytes);
+  });
+  matrix_.panels = values_.data();
+  matrix_.bias = bias_.data();
+}
+
+CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, Team& team) : model(std::move(m)) {
+  const Weights& w = model->weights;
+  auto norm = [](const Norm& n) { return CpuNorm{n.gamma.floats(), n.beta.floats()}; };
+  positions = w.positions.floats();
+  if (w.segments) segments = w.segments->floats();
+  embedding_norm = norm(w.embedding_norm);
+  if (w.embedding_projection) projection = PackedLinear(kernels, team, {&*w.embedding_projection});
+  for (const LayerWeights& l : w.layers) {
+    layers.push_back({PackedLinear(kernels, team, {&l.query, &l.key, &l.value}),
+                      PackedLinear(kernels, team, {&l.attention_output}), PackedLinear(kernels, team, {&l.up}),
+                      PackedLinear(kernels, team, {&l.down}), norm(l.attention_norm), norm(l.output_norm)});
+  }
+  head_dense = PackedLinear(kernels, team, {&w.head_dense});
+  head_output = PackedLinear(kernels, team, {&w.head_output});
+}
+
+}  // namespace rerank::cpu

@@ -1,0 +1,51 @@
+// The weights in the CPU engine's own form: matrices packed into panels, vectors in fp32. The word table stays where it is,
+// memory-mapped in the file's own type, since a batch reads only a few of its rows.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/cpu/buffers.h"
+#include "engine/cpu/kernels.h"
+#include "engine/cpu/team.h"
+#include "model/weights.h"
+
+namespace rerank::cpu {
+
+// One or more linear layers over the same input, side by side: their outputs follow one another.
+class PackedLinear {
+ public:
+  PackedLinear() = default;
+  PackedLinear(const KernelTable& kernels, Team& team, std::initializer_list<const Linear*> parts);
+
+  const PackedMatrix& matrix() const { return matrix_; }
+  size_t panels() const { return panel_count_; }
+
+ private:
+  Buffer<std::byte> values_;
+  Buffer<float> bias_;
+  PackedMatrix matrix_;
+  size_t panel_count_ = 0;
+};
+
+struct CpuNorm {
+  std::vector<float> gamma, beta;
+};
+
+struct CpuLayer {
+  PackedLinear query_key_value, attention_output, up, down;
+  CpuNorm attention_norm, output_norm;
+};
+
+struct CpuWeights {
+  CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, Team& team);
+
+  std::shared_ptr<const Model> model;  // keeps the mapped word table alive
+  std::vector<float> positions, segments;
+  CpuNorm embedding_norm;
+  PackedLinear projection;  // no panels where the tables are as wide as the encoder
+  std::vector<CpuLayer> layers;
+  PackedLinear head_dense, head_output;
+};
+
+}  // namespace rerank::cpu

@@ -1,0 +1,70 @@
+// The tables of kernels, one per tier, from one source: Highway compiles this file again for each instruction set.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/cpu/kernels.cc"
+// SSE tiers are left out: AVX2 is the floor, and Highway's baseline target is the portable tier.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#include "hwy/foreach_target.h"
+// clang-format off
+#include "hwy/highway.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+
+#include "engine/cpu/kernels.h"
+#include "engine/cpu/tile_unit.h"
+// Each of these again for each target: no include guards.
+#include "engine/cpu/math-inl.h"
+#include "engine/cpu/products-inl.h"
+#include "engine/cpu/amx-inl.h"
+#include "engine/cpu/blocks-inl.h"
+#include "engine/cpu/vectors-inl.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace rerank::cpu::HWY_NAMESPACE {
+
+// Tables are constants, not results of functions: code of a tier that this CPU lacks must not run, not even to name itself.
+template <class P>
+constexpr KernelTable make_table(const char* name, const char* precision) {
+  return {name, precision, P::kBlockRows, P::kColumns, panel_bytes<P>, pack<P>, matmul_scratch<P>, matmul<P>,
+          attention_scratch<P>, attention<P>, gelu, gelu_tanh, silu, relu, layer_norm};
+}
+
+#if HWY_TARGET <= HWY_AVX3
+extern constexpr KernelTable kAmx = make_table<AmxProduct<HardwareTiles>>("amx", "bf16");
+extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>("avx512bf16", "bf16");
+extern constexpr KernelTable kFp32 = make_table<VectorProduct<Fp32Dot>>("avx512", "fp32");
+#elif HWY_TARGET <= HWY_AVX2
+extern constexpr KernelTable kFp32 = make_table<VectorProduct<Fp32Dot>>("avx2", "fp32");
+extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>("bf16-emulated", "bf16");
+extern constexpr KernelTable kEmulatedAmx = make_table<AmxProduct<EmulatedTiles>>("amx-emulated", "bf16");
+#else
+extern constexpr KernelTable kFp32 = make_table<VectorProduct<Fp32Dot>>("portable", "fp32");
+#endif
+
+}  // namespace rerank::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rerank::cpu {
+
+std::span<const KernelTable* const> compiled_kernels() {
+  static const KernelTable* const kTables[] = {
+#if HWY_TARGETS & HWY_AVX3
+      &N_AVX3::kAmx,  &N_AVX3::kBf16,         &N_AVX3::kFp32,
+#endif
+#if HWY_TARGETS & HWY_AVX2
+      &N_AVX2::kFp32,
+#endif
+      &HWY_STATIC_DISPATCH(kFp32),
+#if HWY_TARGETS & HWY_AVX2
+      &N_AVX2::kEmulatedBf16, &N_AVX2::kEmulatedAmx,
+#endif
+  };
+  return kTables;
+}
+
+}  // namespace rerank::cpu
+#endif

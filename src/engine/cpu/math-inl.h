@@ -1,0 +1,67 @@
+// exp, erf and GELU on Highway vectors. Included once per instruction tier by kernels.cc.
+// The polynomials come from tools/kernels/fit_functions.py, which also measures their errors.
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rerank::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class D, class V>
+HWY_INLINE V horner(D d, V t, const float* coefficients, int degree) {
+  V value = hn::Set(d, coefficients[degree]);
+  for (int i = degree - 1; i >= 0; --i) value = hn::MulAdd(value, t, hn::Set(d, coefficients[i]));
+  return value;
+}
+
+// e^x within 1.2e-7 relative for x <= 88; 0 below -87.3 (where fp32 would be subnormal).
+template <class D, class V>
+HWY_INLINE V exp_vector(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  constexpr float kExp[] = {1.000000000e+00f, 1.000000038e+00f, 5.000000108e-01f, 1.666641548e-01f,
+                            4.166621827e-02f, 8.375128890e-03f, 1.394858082e-03f};
+  const V clamped = hn::Min(hn::Max(x, hn::Set(d, -87.3f)), hn::Set(d, 88.0f));
+  const V n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504f)));
+  // ln 2 in two parts, so that n ln 2 loses nothing.
+  V r = hn::NegMulAdd(n, hn::Set(d, 6.93145752e-01f), clamped);
+  r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-06f), r);
+  const V p = horner(d, r, kExp, 6);
+  const auto power = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  const V value = hn::Mul(p, hn::BitCast(d, power));
+  return hn::IfThenElseZero(hn::Ge(x, hn::Set(d, -87.3f)), value);
+}
+
+// erf(x) within 2.2e-7 absolute: x Q(x^2 / 8 - 1) for |x| <= 4, +-1 beyond.
+template <class D, class V>
+HWY_INLINE V erf_vector(D d, V x) {
+  constexpr float kErf[] = {3.535309782e-01f,  -1.765761719e-01f, 1.316773312e-01f,  -1.077133612e-01f,
+                            9.016311718e-02f,  -7.468753070e-02f, 6.024739754e-02f,  -4.601432136e-02f,
+                            3.167934270e-02f,  -2.166253227e-02f, 1.718848412e-02f,  -1.008590696e-02f,
+                            1.700600699e-03f,  -1.076942115e-03f, 3.002311011e-03f,  -1.372815087e-03f};
+  const V limit = hn::Set(d, 4.0f);
+  const V c = hn::Min(hn::Max(x, hn::Neg(limit)), limit);
+  const V t = hn::MulSub(hn::Mul(c, c), hn::Set(d, 0.125f), hn::Set(d, 1.0f));
+  const V one = hn::Set(d, 1.0f);
+  return hn::Min(hn::Max(hn::Mul(c, horner(d, t, kErf, 15)), hn::Neg(one)), one);
+}
+
+template <class D, class V>
+HWY_INLINE V gelu_vector(D d, V x) {
+  const V half = hn::Mul(x, hn::Set(d, 0.5f));
+  return hn::MulAdd(half, erf_vector(d, hn::Mul(x, hn::Set(d, 0.70710678f))), half);
+}
+
+// x sigmoid(2 y) with y = sqrt(2 / pi) (x + 0.044715 x^3): the same as 0.5 x (1 + tanh y).
+template <class D, class V>
+HWY_INLINE V gelu_tanh_vector(D d, V x) {
+  const V cubic = hn::MulAdd(hn::Mul(hn::Mul(x, x), x), hn::Set(d, 0.044715f), x);
+  const V y2 = hn::Mul(cubic, hn::Set(d, 1.59576912f));
+  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp_vector(d, hn::Neg(y2))));
+}
+
+template <class D, class V>
+HWY_INLINE V silu_vector(D d, V x) {
+  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp_vector(d, hn::Neg(x))));
+}
+
+}  // namespace rerank::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,114 @@
+#include "engine/cpu/team.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace rerank::cpu {
+namespace {
+
+// How often a member looks for new work before it sleeps: about 20 us, longer than the gap between two loops of one forward
+// pass, shorter than anything an operator would see as load.
+constexpr int kSpins = 2000;
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+}  // namespace
+
+struct Team::State {
+  std::vector<std::thread> threads;
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::atomic<uint64_t> generation{0};  // raised once per loop
+  std::atomic<bool> stopping{false};
+
+  const std::function<void(size_t, size_t)>* body = nullptr;
+  size_t tasks = 0;
+  std::atomic<size_t> next{0};
+  std::atomic<size_t> working{0};  // members that have not finished this loop
+
+  void work(size_t member) {
+    for (size_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) (*body)(task, member);
+  }
+
+  void serve(size_t member) {
+    uint64_t seen = 0;
+    while (true) {
+      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen && !stopping.load(); ++i) relax();
+      if (generation.load(std::memory_order_acquire) == seen) {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen || stopping.load(); });
+      }
+      if (stopping.load()) return;
+      seen = generation.load(std::memory_order_acquire);
+      work(member);
+      working.fetch_sub(1, std::memory_order_release);
+    }
+  }
+};
+
+Team::Team(size_t threads) : state_(std::make_unique<State>()) {
+  for (size_t i = 1; i < threads; ++i) state_->threads.emplace_back([this, i] { state_->serve(i); });
+}
+
+Team::~Team() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->stopping.store(true);
+  }
+  state_->wake.notify_all();
+  for (auto& thread : state_->threads) thread.join();
+}
+
+size_t Team::size() const { return state_->threads.size() + 1; }
+
+void Team::run(size_t tasks, const std::function<void(size_t, size_t)>& body) {
+  if (state_->threads.empty() || tasks <= 1) {
+    for (size_t task = 0; task < tasks; ++task) body(task, 0);
+    return;
+  }
+  state_->body = &body;
+  state_->tasks = tasks;
+  state_->next.store(0, std::memory_order_relaxed);
+  state_->working.store(state_->threads.size(), std::memory_order_relaxed);
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->generation.fetch_add(1, std::memory_order_release);
+  }
+  state_->wake.notify_all();
+  state_->work(0);
+  // Others finish their last task soon after; yielding keeps this fair where threads outnumber cores.
+  for (int i = 0; state_->working.load(std::memory_order_acquire) != 0; ++i) i < kSpins ? relax() : std::this_thread::yield();
+}
+
+size_t available_threads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  size_t count = std::max(1u, std::thread::hardware_concurrency());
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) count = std::max(1, CPU_COUNT(&set));
+  // cgroup v2: "<quota> <period>" in microseconds, or "max".
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (file >> quota >> period && quota != "max" && period > 0) {
+    const double limit = std::ceil(std::strtod(quota.c_str(), nullptr) / period);
+    if (limit >= 1) count = std::min(count, static_cast<size_t>(limit));
+  }
+  return count;
+}
+
+}  // namespace rerank::cpu

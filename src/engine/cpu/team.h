@@ -1,0 +1,32 @@
+// A fixed team of threads that runs loops together. The caller is a member: a team of one has no threads and costs nothing.
+// One loop at a time; loop bodies must not start loops of the same team.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+namespace rerank::cpu {
+
+class Team {
+ public:
+  explicit Team(size_t threads);
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  size_t size() const;
+
+  // Calls body(task, member) for every task in [0, tasks), spread over the members (0 is the caller); returns when all are
+  // done. Tasks are handed out one by one, in order.
+  void run(size_t tasks, const std::function<void(size_t task, size_t member)>& body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Threads this process may run at once: the CPU affinity mask, bounded by the cgroup's CPU quota (rounded up), at least 1.
+size_t available_threads();
+
+}  // namespace rerank::cpu

@@ -1,0 +1,146 @@
+// The CPU engine against the reference on generated models and batches: every tier this CPU runs, every family, odd shapes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "engine/cpu/cpu_backend.h"
+#include "engine/cpu/grouping.h"
+#include "engine/cpu/kernels.h"
+#include "engine/reference/reference_backend.h"
+#include "support/tiny_model.h"
+
+namespace rerank {
+namespace {
+
+using testing::TinyModelSpec;
+
+struct RaggedBatch {
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+
+  void add(size_t length, size_t vocabulary, size_t segment_rows, std::mt19937& random) {
+    for (size_t i = 0; i < length; ++i) {
+      ids.push_back(static_cast<int32_t>(random() % vocabulary));
+      segments.push_back(segment_rows > 1 && i > length / 2 ? 1 : 0);
+    }
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  Batch view() const { return {ids, segments, offsets}; }
+};
+
+std::vector<float> run(Backend& backend, const Batch& batch) {
+  std::vector<float> logits(batch.size());
+  const Status status = backend.forward(batch, logits);
+  EXPECT_TRUE(status.ok()) << status;
+  return logits;
+}
+
+std::shared_ptr<const Model> load(const TinyModelSpec& spec, const std::string& name) {
+  auto model = load_model(testing::write_tiny_model(spec, name));
+  EXPECT_TRUE(model.ok()) << model.status();
+  return *model;
+}
+
+std::vector<const cpu::KernelTable*> tiers() {
+  std::vector<const cpu::KernelTable*> tables;
+  for (const auto* table : cpu::compiled_kernels()) {
+    if (cpu::why_not(*table).empty()) tables.push_back(table);
+  }
+  return tables;
+}
+
+const std::vector<TinyModelSpec>& specs() {
+  static const std::vector<TinyModelSpec> kSpecs = {
+      {.architecture = "BertForSequenceClassification"},
+      {.architecture = "BertForSequenceClassification", .layers = 3, .hidden = 312, .heads = 12, .intermediate = 1200, .labels = 2},
+      {.architecture = "BertForSequenceClassification", .layers = 1, .hidden = 20, .heads = 5, .intermediate = 33, .activation = "gelu_new"},
+      {.architecture = "RobertaForSequenceClassification", .heads = 2, .segments = 1, .activation = "silu"},
+      {.architecture = "XLMRobertaForSequenceClassification", .hidden = 128, .heads = 2, .intermediate = 256, .segments = 1, .dtype = DType::kBF16},
+      {.architecture = "DistilBertForSequenceClassification", .layers = 3, .activation = "relu", .dtype = DType::kF16},
+      {.architecture = "ElectraForSequenceClassification", .hidden = 64, .embedding = 16},
+      {.architecture = "ElectraForSequenceClassification", .layers = 3, .labels = 2},
+  };
+  return kSpecs;
+}
+
+TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
+  for (size_t m = 0; m < specs().size(); ++m) {
+    auto model = load(specs()[m], "engine_test_" + std::to_string(m));
+    auto reference = make_reference_backend(model);
+    std::mt19937 random(7);
+    RaggedBatch batch;
+    for (size_t length : {3, 1, 17, 62, 32, 31, 33, 48, 2, 12, 13}) {
+      batch.add(length, model->config.vocabulary, model->config.segment_rows, random);
+    }
+    const auto expected = run(*reference, batch.view());
+    for (const auto* tier : tiers()) {
+      const double tolerance = std::string_view(tier->precision) == "fp32" ? 1e-4 : 3e-2;
+      for (size_t threads : {1, 3}) {
+        auto backend = make_cpu_backend(model, {"auto", tier->name, threads});
+        ASSERT_TRUE(backend.ok()) << backend.status();
+        const auto logits = run(**backend, batch.view());
+        for (size_t i = 0; i < logits.size(); ++i) {
+          EXPECT_NEAR(logits[i], expected[i], tolerance) << "model " << m << " tier " << tier->name << " sequence " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(CpuEngineTest, ALogitDoesNotDependOnTheRestOfTheBatch) {
+  auto model = load(specs()[1], "engine_test_alone");
+  std::mt19937 random(3);
+  RaggedBatch all;
+  for (size_t i = 0; i < 40; ++i) all.add(1 + random() % 62, model->config.vocabulary, 2, random);
+  for (const auto* tier : tiers()) {
+    auto backend = make_cpu_backend(model, {"auto", tier->name, 2});
+    const auto together = run(**backend, all.view());
+    for (size_t i = 0; i < 40; ++i) {
+      RaggedBatch one;
+      one.ids.assign(all.ids.begin() + all.offsets[i], all.ids.begin() + all.offsets[i + 1]);
+      one.segments.assign(all.segments.begin() + all.offsets[i], all.segments.begin() + all.offsets[i + 1]);
+      one.offsets.push_back(static_cast<uint32_t>(one.ids.size()));
+      EXPECT_EQ(run(**backend, one.view())[0], together[i]) << tier->name << " " << i;
+    }
+  }
+}
+
+TEST(CpuEngineTest, RefusesWhatTheModelCannotTake) {
+  auto model = load(specs()[0], "engine_test_refuse");
+  auto backend = make_cpu_backend(model, {});
+  float logit = 0;
+  const std::vector<uint32_t> offsets = {0, 1};
+  const std::vector<int32_t> zero = {0}, outside = {100}, segment = {2};
+  EXPECT_EQ((*backend)->forward({outside, zero, offsets}, {&logit, 1}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*backend)->forward({zero, segment, offsets}, {&logit, 1}).code(), absl::StatusCode::kInvalidArgument);
+  std::vector<int32_t> long_ids(65, 0);
+  const std::vector<uint32_t> long_offsets = {0, 65};
+  EXPECT_EQ((*backend)->forward({long_ids, long_ids, long_offsets}, {&logit, 1}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(make_cpu_backend(model, {"fp32", "nonsense", 1}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(GroupingTest, EverySequenceOnceAndEven) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<uint32_t> offsets{0};
+    const size_t n = 1 + random() % 80;
+    for (size_t i = 0; i < n; ++i) offsets.push_back(offsets.back() + 1 + random() % 512);
+    const size_t threads = 1 + random() % 8;
+    const auto grouping = cpu::share_out(offsets, threads, 512);
+    std::vector<int> seen(n, 0);
+    for (const auto& group : grouping.groups) {
+      EXPECT_FALSE(group.empty());
+      for (uint32_t s : group) ++seen[s];
+    }
+    EXPECT_THAT(seen, ::testing::Each(1));
+  }
+  const std::vector<uint32_t> one = {0, 512};
+  EXPECT_TRUE(cpu::share_out(one, 2, 512).together);
+  std::vector<uint32_t> eight{0};
+  for (int i = 0; i < 8; ++i) eight.push_back(eight.back() + 128);
+  EXPECT_FALSE(cpu::share_out(eight, 2, 512).together);
+}
+
+}  // namespace
+}  // namespace rerank

@@ -1,0 +1,26 @@
+// The backends compiled into this program, best first. A backend that cannot run says why.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+
+namespace rerank {
+
+struct EngineChoice {
+  std::string engine;  // "cpu", ...
+  std::string detail;  // kernel tier and precision it would run with, or why it would not
+  bool runs = false;
+  bool automatic = false;  // "auto" may pick it
+};
+
+// What each engine would do for this model and these options; loads no weights.
+std::vector<EngineChoice> list_engines(const ModelConfig& config, const BackendOptions& options);
+
+// Opens `engine`, or for "auto" the first that runs. The message of a failure names each refusal.
+Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,
+                                              const BackendOptions& options);
+
+}  // namespace rerank

@@ -1,0 +1,33 @@
+// Models by hub id: found in the local Hugging Face cache, else downloaded into it over HTTPS.
+//
+// Cache layout, shared with huggingface_hub so that neither downloads what the other has:
+//   HF_HOME/hub/models--ORG--NAME/refs/REVISION        the commit that a branch or tag stood at
+//                                /snapshots/COMMIT/FILE  links into blobs/
+//                                /blobs/ETAG            contents; ETAG.incomplete while loading
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "rerank/status.h"
+
+namespace rerank {
+
+struct HubOptions {
+  std::string endpoint = "https://huggingface.co";
+  std::string token;       // sent as a bearer token to the endpoint only, never to where it redirects
+  std::string cache;       // HF_HOME/hub
+  bool offline = false;    // only the cache
+  // Told of progress about ten times a second and at each file's end; null: silent.
+  std::function<void(std::string_view file, uint64_t done_bytes, uint64_t total_bytes)> progress;
+};
+
+// "org/name" or "name", of the characters a hub id may have; never a path.
+bool is_hub_id(std::string_view text);
+
+// The folder of the model's files, downloading what is missing: config.json, the tokenizer's files and the safetensors
+// weights. Errors name the file, the address and what to do; a broken download is resumed by the next call.
+Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& options);
+
+}  // namespace rerank

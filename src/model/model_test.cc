@@ -1,0 +1,150 @@
+// What a wrong model folder can hold, and that the message names file and field.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "base/strings.h"
+#include "model/weights.h"
+#include "support/tiny_model.h"
+
+namespace rerank {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using testing::TinyModelSpec;
+
+std::string error_of(const std::string& folder) {
+  auto model = load_model(folder);
+  return model.ok() ? "ok" : std::string(message_of(model.status()));
+}
+
+std::string folder_with_config(const std::string& json) {
+  const std::string folder = testing::write_tiny_model({}, "model_test_config");
+  std::ofstream(folder + "/config.json") << json;
+  return folder;
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+// A folder whose model.safetensors is `header` behind its length, then `data` zero bytes.
+std::string folder_with_header(const std::string& header, size_t data = 64, std::optional<uint64_t> length = {}) {
+  const std::string folder = testing::write_tiny_model({}, "model_test_header");
+  const uint64_t size = length.value_or(header.size());
+  std::ofstream file(folder + "/model.safetensors", std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&size), 8);
+  file << header << std::string(data, '\0');
+  return folder;
+}
+
+TEST(ConfigTest, EveryFamilyLoads) {
+  for (const char* name : {"BertForSequenceClassification", "RobertaForSequenceClassification", "XLMRobertaForSequenceClassification",
+                           "CamembertForSequenceClassification", "DistilBertForSequenceClassification", "ElectraForSequenceClassification"}) {
+    TinyModelSpec spec;
+    spec.architecture = name;
+    auto model = load_model(testing::write_tiny_model(spec, "model_test_family"));
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ((*model)->config.architecture, name);
+    const bool offset = std::string(name).find("oberta") != std::string::npos || std::string(name).starts_with("Camem");
+    EXPECT_EQ((*model)->config.max_length(), offset ? 62u : 64u);
+  }
+}
+
+TEST(ConfigTest, SaysWhatIsWrong) {
+  const std::string good = testing::make_config_json({});
+  EXPECT_THAT(error_of(folder_with_config("not json")), HasSubstr("config.json"));
+  EXPECT_THAT(error_of(folder_with_config("{}")), HasSubstr("architectures"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "BertForSequenceClassification", "LlamaForCausalLM"))),
+              AllOf(HasSubstr("LlamaForCausalLM"), HasSubstr("Supported")));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":\"32\""))), HasSubstr("hidden_size"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":33"))), HasSubstr("num_attention_heads"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"num_hidden_layers\":2", "\"num_hidden_layers\":99999999"))), HasSubstr("num_hidden_layers"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"gelu\"", "\"mish\""))), HasSubstr("mish"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"0\":\"LABEL_0\"", "\"0\":\"a\",\"1\":\"b\",\"2\":\"c\""))), HasSubstr("3 labels"));
+  EXPECT_THAT(error_of("/nonexistent"), HasSubstr("/nonexistent/config.json"));
+}
+
+TEST(WeightsTest, MissingExtraAndMisshapenTensorsAreNamed) {
+  const std::string folder = testing::write_tiny_model({}, "model_test_tensors");
+  auto tensors = testing::make_tensors({});
+  auto write = [&](std::vector<testing::NamedTensor> t) {
+    testing::write_safetensors(folder + "/model.safetensors", t, DType::kF32);
+    return error_of(folder);
+  };
+  auto missing = tensors;
+  missing.erase(missing.begin() + 7);
+  EXPECT_THAT(write(missing), AllOf(HasSubstr(tensors[7].name), HasSubstr("missing")));
+  auto extra = tensors;
+  extra.push_back({"bert.encoder.layer.2.output.dense.bias", {32}, std::vector<float>(32)});
+  EXPECT_THAT(write(extra), HasSubstr("bert.encoder.layer.2.output.dense.bias"));
+  auto misshapen = tensors;
+  misshapen[0].shape = {50, 64};
+  EXPECT_THAT(write(misshapen), AllOf(HasSubstr(tensors[0].name), HasSubstr("[50,64]"), HasSubstr("[100,32]")));
+  auto pretraining = tensors;
+  pretraining.push_back({"cls.predictions.bias", {100}, std::vector<float>(100)});
+  EXPECT_EQ(write(pretraining), "ok");
+}
+
+TEST(SafetensorsTest, HostileFilesAreRefused) {
+  EXPECT_THAT(error_of(folder_with_header("", 0, 0)), HasSubstr("not a JSON object"));
+  EXPECT_THAT(error_of(folder_with_header("{}", 0, 1u << 30)), HasSubstr("limit"));
+  EXPECT_THAT(error_of(folder_with_header("{}", 0, 1000)), HasSubstr("truncated"));
+  EXPECT_THAT(error_of(folder_with_header("[1]")), HasSubstr("not a JSON object"));
+  auto tensor = [](const std::string& fields) { return "{\"w\":{" + fields + "}}"; };
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F64","shape":[1],"data_offsets":[0,8])"))), HasSubstr("F64"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4],"data_offsets":[0,16000])"))), HasSubstr("outside the file"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4],"data_offsets":[16,0])"))), HasSubstr("data_offsets"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[5],"data_offsets":[0,16])"))), HasSubstr("does not fit"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,16])"))), HasSubstr("overflow"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[-1],"data_offsets":[0,16])"))), HasSubstr("shape"));
+  EXPECT_THAT(error_of(folder_with_header(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}})")),
+              HasSubstr("overlap"));
+  const std::string folder = testing::write_tiny_model({}, "model_test_short");
+  std::filesystem::resize_file(folder + "/model.safetensors", 3);
+  EXPECT_THAT(error_of(folder), HasSubstr("shorter"));
+  std::filesystem::remove(folder + "/model.safetensors");
+  EXPECT_THAT(error_of(folder), HasSubstr("model.safetensors.index.json"));
+}
+
+TEST(SafetensorsTest, EveryHeaderCutOrFlippedIsAnErrorNotACrash) {
+  const std::string folder = testing::write_tiny_model({.layers = 1, .hidden = 8, .heads = 2, .intermediate = 8, .vocabulary = 10, .positions = 8}, "model_test_fuzz");
+  const std::string path = folder + "/model.safetensors";
+  const std::string good = *read_file(path, 1u << 20);
+  uint64_t header = 0;
+  std::memcpy(&header, good.data(), 8);
+  for (size_t i = 0; i < header + 8; i += 3) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
+    std::ofstream(path, std::ios::binary) << bad;
+    (void)load_model(folder);
+    std::ofstream(path, std::ios::binary) << good.substr(0, i);
+    EXPECT_FALSE(load_model(folder).ok()) << i;
+  }
+}
+
+TEST(SafetensorsTest, HalfTypesConvertExactly) {
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    const std::string path = ::testing::TempDir() + "/model_test_half.safetensors";
+    testing::write_safetensors(path, {{"w", {6}, {0.0f, 1.0f, -2.5f, 0.099975586f, 6.1035156e-05f, -65504.0f}}}, dtype);
+    auto files = TensorFiles::open_file(path);
+    ASSERT_TRUE(files.ok()) << files.status();
+    const auto values = (*files)->tensors().at("w").floats();
+    EXPECT_EQ(values[1], 1.0f);
+    EXPECT_EQ(values[2], -2.5f);
+    EXPECT_EQ(values[4], 6.1035156e-05f);
+    if (dtype == DType::kF16) {
+      EXPECT_EQ(values[3], 0.099975586f);
+      EXPECT_EQ(values[5], -65504.0f);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rerank

@@ -1,0 +1,203 @@
+#include "model/safetensors.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/str_join.h"
+#include "base/strings.h"
+#include "model/json.h"
+
+namespace rerank {
+namespace {
+
+float half_to_float(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
+  const uint32_t exponent = (h >> 10) & 0x1fu;
+  const uint32_t mantissa = h & 0x3ffu;
+  if (exponent == 0) {  // zero and subnormals: mantissa * 2^-24
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign ? -magnitude : magnitude;
+  }
+  const uint32_t biased = exponent == 31 ? 255u : exponent + 112u;
+  return std::bit_cast<float>(sign | (biased << 23) | (mantissa << 13));
+}
+
+Result<DType> parse_dtype(std::string_view name) {
+  if (name == "F32") return DType::kF32;
+  if (name == "F16") return DType::kF16;
+  if (name == "BF16") return DType::kBF16;
+  return absl::UnimplementedError(str_cat("dtype ", name, " is not supported (F32, F16 and BF16 are)"));
+}
+
+bool is_safe_file_name(std::string_view name) {
+  return !name.empty() && name.find('/') == std::string_view::npos && name != "." && name != "..";
+}
+
+// One header entry -> view. `data` is the part of the file behind the header.
+Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::element& entry,
+                               std::span<const std::byte> data) {
+  TensorView view;
+  view.name = std::string(name);
+  simdjson::dom::object fields;
+  if (entry.get(fields)) return absl::InvalidArgumentError("not an object");
+  std::string_view dtype;
+  if (fields["dtype"].get(dtype)) return absl::InvalidArgumentError("dtype is missing or not a string");
+  auto parsed = parse_dtype(dtype);
+  if (!parsed.ok()) return parsed.status();
+  view.dtype = *parsed;
+  simdjson::dom::array shape;
+  if (fields["shape"].get(shape)) return absl::InvalidArgumentError("shape is missing or not an array");
+  size_t elements = 1;
+  for (auto dim : shape) {
+    uint64_t size = 0;
+    if (dim.get(size)) return absl::InvalidArgumentError("shape holds something else than sizes");
+    if (__builtin_mul_overflow(elements, size, &elements)) return absl::InvalidArgumentError("shape overflows");
+    view.shape.push_back(size);
+  }
+  simdjson::dom::array offsets;
+  if (fields["data_offsets"].get(offsets) || offsets.size() != 2) {
+    return absl::InvalidArgumentError("data_offsets is missing or not a pair");
+  }
+  uint64_t begin = 0, end = 0;
+  if (offsets.at(0).get(begin) || offsets.at(1).get(end) || begin > end || end > data.size()) {
+    return absl::InvalidArgumentError(str_cat("data_offsets lie outside the file (truncated download?); data has ",
+                                                   data.size(), " bytes"));
+  }
+  size_t bytes = 0;
+  if (__builtin_mul_overflow(elements, dtype_bytes(view.dtype), &bytes) || bytes != end - begin) {
+    return absl::InvalidArgumentError(
+        str_cat("shape [", absl::StrJoin(view.shape, ","), "] of ", dtype, " does not fit its ", end - begin, " bytes"));
+  }
+  view.bytes = data.subspan(begin, end - begin);
+  return view;
+}
+
+}  // namespace
+
+const char* dtype_name(DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return "F32";
+    case DType::kF16: return "F16";
+    case DType::kBF16: return "BF16";
+  }
+  return "?";
+}
+
+size_t dtype_bytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+size_t TensorView::elements() const {
+  size_t n = 1;
+  for (size_t dim : shape) n *= dim;
+  return n;
+}
+
+void TensorView::read_floats(size_t begin, std::span<float> out) const {
+  const std::byte* source = bytes.data() + begin * dtype_bytes(dtype);
+  if (dtype == DType::kF32) {
+    if (!out.empty()) std::memcpy(out.data(), source, out.size_bytes());
+    return;
+  }
+  for (size_t i = 0; i < out.size(); ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, source + 2 * i, 2);
+    out[i] = dtype == DType::kF16 ? half_to_float(bits) : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
+}
+
+std::vector<float> TensorView::floats() const {
+  std::vector<float> out(elements());
+  read_floats(0, out);
+  return out;
+}
+
+Status TensorFiles::add_file(const std::string& path) {
+  auto file = MappedFile::open(path);
+  if (!file.ok()) return file.status();
+  const auto bytes = file->bytes();
+  auto fail = [&](std::string_view what) { return absl::InvalidArgumentError(str_cat(path, ": ", what)); };
+  if (bytes.size() < 8) return fail("not a safetensors file: shorter than its 8-byte header length");
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), 8);
+  if (header_bytes > kMaxSafetensorsHeaderBytes) {
+    return fail(str_cat("header length ", header_bytes, " is over the limit of ", kMaxSafetensorsHeaderBytes,
+                             " bytes: not a safetensors file? (a Git LFS pointer is a short text file)"));
+  }
+  if (header_bytes > bytes.size() - 8) return fail("truncated: the header is longer than the file");
+
+  simdjson::dom::parser parser;
+  simdjson::dom::object header;
+  const std::string text(reinterpret_cast<const char*>(bytes.data()) + 8, header_bytes);
+  if (auto error = parser.parse(text).get(header)) {
+    return fail(str_cat("header is not a JSON object: ", simdjson::error_message(error)));
+  }
+  const auto data = bytes.subspan(8 + header_bytes);
+  std::vector<std::pair<const std::byte*, const std::byte*>> ranges;
+  for (auto field : header) {
+    if (field.key == "__metadata__") continue;
+    // Integer buffers (position_ids) of old checkpoints are of no use to us, and of types we do not read.
+    std::string_view dtype;
+    if (field.value["dtype"].get(dtype) == simdjson::SUCCESS && (dtype == "I64" || dtype == "I32")) continue;
+    auto view = parse_entry(field.key, field.value, data);
+    if (!view.ok()) {
+      return Status(view.status().code(), str_cat(path, ": tensor ", field.key, ": ", message_of(view.status())));
+    }
+    if (!view->bytes.empty()) ranges.emplace_back(view->bytes.data(), view->bytes.data() + view->bytes.size());
+    if (!tensors_.emplace(std::string(field.key), std::move(*view)).second) {
+      return fail(str_cat("tensor ", field.key, " appears twice"));
+    }
+  }
+  std::sort(ranges.begin(), ranges.end());
+  for (size_t i = 1; i < ranges.size(); ++i) {
+    if (ranges[i].first < ranges[i - 1].second) return fail("tensors overlap");
+  }
+  files_.push_back(std::move(*file));
+  return ok_status();
+}
+
+Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_file(const std::string& path) {
+  auto files = std::make_shared<TensorFiles>();
+  files->origin_ = path;
+  if (Status status = files->add_file(path); !status.ok()) return status;
+  return std::shared_ptr<const TensorFiles>(std::move(files));
+}
+
+Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::string& folder) {
+  const std::string single = folder + "/model.safetensors";
+  const std::string index = single + ".index.json";
+  if (std::filesystem::exists(single)) return open_file(single);
+  if (!std::filesystem::exists(index)) {
+    return absl::NotFoundError(str_cat(
+        folder, ": neither model.safetensors nor model.safetensors.index.json is there. A folder with only "
+                "pytorch_model.bin can be converted with transformers: model.save_pretrained(folder, safe_serialization=True)"));
+  }
+  JsonFile json;
+  if (Status status = json.load(index, kMaxSafetensorsHeaderBytes); !status.ok()) return status;
+  simdjson::dom::object map;
+  if (json.root()["weight_map"].get(map)) return absl::InvalidArgumentError(index + ": weight_map is missing or not an object");
+  std::set<std::string> names;
+  for (auto field : map) {
+    std::string_view file;
+    if (field.value.get(file) || !is_safe_file_name(file)) {
+      return absl::InvalidArgumentError(str_cat(index, ": weight_map.", field.key, ": not a file name of this folder"));
+    }
+    names.emplace(file);
+  }
+  auto files = std::make_shared<TensorFiles>();
+  files->origin_ = index;
+  for (const auto& name : names) {
+    if (Status status = files->add_file(folder + "/" + name); !status.ok()) return status;
+  }
+  for (auto field : map) {
+    if (files->tensors_.count(std::string(field.key)) == 0 && std::string_view(field.key).find("position_ids") == std::string_view::npos) {
+      return absl::InvalidArgumentError(str_cat(index, ": weight_map names tensor ", field.key, ", which no shard has"));
+    }
+  }
+  return std::shared_ptr<const TensorFiles>(std::move(files));
+}
+
+}  // namespace rerank

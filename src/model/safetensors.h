@@ -1,0 +1,58 @@
+// The safetensors file format, memory-mapped: an 8-byte little-endian header length, a JSON header
+// {"name": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {...}}, then the bytes of the tensors
+// (https://huggingface.co/docs/safetensors). Every number in the header is checked against the file before it is used.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "rerank/status.h"
+
+namespace rerank {
+
+enum class DType { kF32, kF16, kBF16 };
+
+const char* dtype_name(DType dtype);
+size_t dtype_bytes(DType dtype);
+
+// A read-only view of one tensor, row-major. The bytes belong to a MappedFile and may be unaligned.
+struct TensorView {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<size_t> shape;
+  std::span<const std::byte> bytes;
+
+  size_t elements() const;
+  // Converts elements [begin, begin + out.size()) to fp32. The range must lie inside the tensor.
+  void read_floats(size_t begin, std::span<float> out) const;
+  std::vector<float> floats() const;
+};
+
+// All tensors of a model: one file, or the shards of an index. Views stay valid as long as this object lives.
+class TensorFiles {
+ public:
+  // `folder`/model.safetensors, or the files that `folder`/model.safetensors.index.json names.
+  static Result<std::shared_ptr<const TensorFiles>> open_folder(const std::string& folder);
+  static Result<std::shared_ptr<const TensorFiles>> open_file(const std::string& path);
+
+  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  const std::string& origin() const { return origin_; }  // path for messages
+  const std::vector<MappedFile>& files() const { return files_; }
+
+ private:
+  Status add_file(const std::string& path);
+  std::vector<MappedFile> files_;
+  std::map<std::string, TensorView> tensors_;
+  std::string origin_;
+};
+
+// Largest accepted header: ten times that of a 100-layer model with 2,000 tensors.
+inline constexpr size_t kMaxSafetensorsHeaderBytes = 16u << 20;
+
+}  // namespace rerank

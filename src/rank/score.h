@@ -1,0 +1,24 @@
+// Logits -> a sorted answer. Pure.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "rerank/status.h"
+#include "rerank/types.h"
+
+namespace rerank {
+
+float sigmoid(float logit);
+
+// Per document of a request: what is known when its logit is.
+struct ScoredDocument {
+  float logit = 0;
+  uint32_t tokens = 0;
+  bool truncated = false;
+};
+
+// Best first, ties in input order, cut to top_n. Internal when a logit is not finite, naming the document.
+Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocument> documents, ScoreScale scale, size_t top_n);
+
+}  // namespace rerank

@@ -1,0 +1,197 @@
+#include "rank/service.h"
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+
+#include "base/strings.h"
+#include "rank/score.h"
+
+namespace rerank {
+namespace {
+
+// Documents are handed to the pool in portions of about this many bytes: some 100 us of tokenizing each.
+constexpr size_t kUnitBytes = 16384;
+
+int64_t micros_since(TimePoint begin) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
+}
+
+}  // namespace
+
+// One request on its way. Units of tokenizing write disjoint parts; the last one to finish goes on alone.
+struct Service::Work {
+  std::shared_ptr<const RerankRequest> request;
+  Done done;
+  TimePoint begin = Clock::now();
+  std::vector<std::pair<size_t, size_t>> units;  // ranges of documents
+  std::atomic<size_t> units_left{0};
+  std::vector<int32_t> query_ids;
+  std::vector<std::vector<int32_t>> document_ids;
+  std::vector<ScoredDocument> documents;
+  Timings timings;
+};
+
+struct Service::ServiceMetrics {
+  explicit ServiceMetrics(Metrics& m)
+      : documents(m.counter("rerankd_documents_total", "Documents scored.")),
+        truncated(m.counter("rerankd_truncated_documents_total", "Documents cut to the length limit.")),
+        tokenize(m.histogram("rerankd_tokenize_seconds", "Time to tokenize one request.", latency_buckets_seconds())),
+        queue(m.histogram("rerankd_queue_seconds", "Time from tokenized to the first batch.", latency_buckets_seconds())),
+        total(m.histogram("rerankd_rank_seconds", "Time of one request in the service.", latency_buckets_seconds())),
+        lengths(m.histogram("rerankd_pair_tokens", "Tokens of one scored pair.",
+                            {16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096, 8192})) {}
+  Counter &documents, &truncated;
+  Histogram &tokenize, &queue, &total, &lengths;
+};
+
+Service::Service(ServiceParts parts) : parts_(std::move(parts)) {
+  if (parts_.metrics) metrics_ = std::make_unique<ServiceMetrics>(*parts_.metrics);
+  scheduler_ = std::make_unique<Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get());
+  pool_ = std::make_unique<WorkerPool>(std::max<size_t>(1, parts_.tokenizer_threads));
+}
+
+Service::~Service() {
+  pool_.reset();
+  scheduler_.reset();
+}
+
+Status Service::check(const RerankRequest& request) const {
+  if (request.documents.size() > parts_.max_documents) {
+    return absl::OutOfRangeError(str_cat(request.documents.size(), " documents are more than the limit of ",
+                                         parts_.max_documents, " (--max-documents)"));
+  }
+  if (request.deadline && Clock::now() > *request.deadline) return absl::DeadlineExceededError("the deadline has passed");
+  return ok_status();
+}
+
+void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
+  auto work = std::make_shared<Work>();
+  work->request = std::move(request);
+  work->done = std::move(done);
+  const auto& documents = work->request->documents;
+  if (Status status = check(*work->request); !status.ok()) return fail(work, std::move(status));
+  work->document_ids.resize(documents.size());
+  work->documents.resize(documents.size());
+  // The first unit also takes the query.
+  size_t first = 0, bytes = work->request->query.size();
+  for (size_t i = 0; i < documents.size(); ++i) {
+    bytes += documents[i].size();
+    if (bytes < kUnitBytes && i + 1 < documents.size()) continue;
+    work->units.emplace_back(first, i + 1);
+    first = i + 1;
+    bytes = 0;
+  }
+  if (work->units.empty()) work->units.emplace_back(0, 0);
+  work->units_left = work->units.size();
+  for (size_t unit = 0; unit < work->units.size(); ++unit) {
+    pool_->post([this, work, unit] { tokenize_unit(work, unit); });
+  }
+}
+
+void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
+  const RerankRequest& request = *work->request;
+  if (!request.cancellation || !request.cancellation->cancelled()) {
+    if (unit == 0) parts_.tokenizer->encode(request.query, work->query_ids);
+    for (size_t i = work->units[unit].first; i < work->units[unit].second; ++i) {
+      parts_.tokenizer->encode(request.documents[i], work->document_ids[i]);
+    }
+  }
+  if (work->units_left.fetch_sub(1) == 1) join_and_schedule(work);
+}
+
+void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
+  const RerankRequest& request = *work->request;
+  if (request.cancellation && request.cancellation->cancelled()) {
+    return fail(work, absl::CancelledError("the client has gone"));
+  }
+  TruncationSpec spec;
+  spec.max_length = parts_.info.max_length;
+  if (request.max_length > 0) spec.max_length = std::min(spec.max_length, request.max_length);
+  spec.side = request.truncation_side;
+  auto job = std::make_unique<Job>();
+  auto cut = [&](std::vector<int32_t>& ids, size_t limit) {
+    if (limit == 0 || ids.size() <= limit) return false;
+    request.truncation_side == TruncationSide::kRight ? ids.resize(limit) : (void)ids.erase(ids.begin(), ids.end() - limit);
+    return true;
+  };
+  const bool query_cut = cut(work->query_ids, request.max_query_tokens);
+  const PairTemplate& pieces = parts_.tokenizer->pair_template();
+  for (size_t i = 0; i < request.documents.size(); ++i) {
+    const bool document_cut = cut(work->document_ids[i], request.max_document_tokens);
+    const EncodedPair pair = join_pair(pieces, work->query_ids, work->document_ids[i], spec);
+    if (pair.truncated && !request.truncate) {
+      const size_t given = work->query_ids.size() + work->document_ids[i].size() + pieces.added_to_pair();
+      return fail(work, absl::OutOfRangeError(str_cat("`inputs` must have less than ", spec.max_length + 1, " tokens. Given: ",
+                                                      given, " (document ", i, ")")));
+    }
+    job->ids.insert(job->ids.end(), pair.ids.begin(), pair.ids.end());
+    if (parts_.segments) {
+      job->segments.insert(job->segments.end(), pair.type_ids.begin(), pair.type_ids.end());
+    } else {
+      job->segments.resize(job->ids.size(), 0);
+    }
+    job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
+    work->documents[i].tokens = static_cast<uint32_t>(pair.ids.size());
+    work->documents[i].truncated = pair.truncated || document_cut || query_cut;
+    work->document_ids[i] = {};
+  }
+  work->timings.tokenize_us = micros_since(work->begin);
+  job->priority = request.priority;
+  job->deadline = request.deadline;
+  job->cancellation = request.cancellation;
+  job->done = [this, work](Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
+  scheduler_->submit(std::move(job));
+}
+
+void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status) {
+  if (!status.ok()) return fail(work, std::move(status));
+  RerankResponse response;
+  for (size_t i = 0; i < work->documents.size(); ++i) {
+    ScoredDocument& d = work->documents[i];
+    d.logit = job.logits[i];
+    response.total_tokens += d.tokens;
+    response.truncated_documents += d.truncated;
+    if (metrics_) metrics_->lengths.observe(d.tokens);
+  }
+  auto ranked = rank_documents(work->documents, work->request->scale, work->request->top_n);
+  if (!ranked.ok()) return fail(work, ranked.status());
+  response.results = std::move(*ranked);
+  response.timings = work->timings;
+  response.timings.queue_us = job.queue_us;
+  response.timings.compute_us = job.compute_us;
+  response.timings.total_us = micros_since(work->begin);
+  if (metrics_) {
+    metrics_->documents.add(static_cast<double>(work->documents.size()));
+    metrics_->truncated.add(static_cast<double>(response.truncated_documents));
+    metrics_->tokenize.observe(static_cast<double>(response.timings.tokenize_us) * 1e-6);
+    metrics_->queue.observe(static_cast<double>(response.timings.queue_us) * 1e-6);
+    metrics_->total.observe(static_cast<double>(response.timings.total_us) * 1e-6);
+  }
+  work->done(std::move(response));
+}
+
+void Service::fail(const std::shared_ptr<Work>& work, Status status) { work->done(std::move(status)); }
+
+std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tokens) const {
+  std::vector<int32_t> ids;
+  parts_.tokenizer->encode(text, ids);
+  if (add_special_tokens) {
+    ids = join_single(parts_.tokenizer->pair_template(), ids, {.max_length = SIZE_MAX}).ids;
+  }
+  std::vector<Token> tokens;
+  for (int32_t id : ids) {
+    tokens.push_back({id, std::string(parts_.tokenizer->token_text(id)), parts_.tokenizer->is_special(id)});
+  }
+  return tokens;
+}
+
+Result<RerankResponse> Reranker::rerank(RerankRequest request) {
+  std::promise<Result<RerankResponse>> promise;
+  auto future = promise.get_future();
+  submit(std::make_shared<const RerankRequest>(std::move(request)),
+         [&](Result<RerankResponse> response) { promise.set_value(std::move(response)); });
+  return future.get();
+}
+
+}  // namespace rerank

@@ -1,0 +1,57 @@
+// The ranking service behind Reranker: one request from text to sorted scores.
+//
+//   submit -> worker pool: token ids of the query (once) and of each document (once) -> pairs joined as ids
+//          -> scheduler: batches shared with other requests -> logits -> scale, sort -> done
+#pragma once
+
+#include <memory>
+
+#include "base/metrics.h"
+#include "base/worker_pool.h"
+#include "engine/backend.h"
+#include "rerank/reranker.h"
+#include "schedule/scheduler.h"
+#include "text/pair.h"
+#include "text/tokenizer.h"
+
+namespace rerank {
+
+// What a service is made of. `segments`: the model reads token types (false: they are all zero, as for RoBERTa).
+struct ServiceParts {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<Backend> backend;
+  std::shared_ptr<Metrics> metrics;  // may be null
+  ModelInfo info;
+  bool segments = true;
+  size_t max_documents = 10000;
+  size_t tokenizer_threads = 1;
+  PlannerOptions planner;
+};
+
+class Service : public Reranker {
+ public:
+  explicit Service(ServiceParts parts);
+  ~Service() override;
+
+  void submit(std::shared_ptr<const RerankRequest> request, Done done) override;
+  std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const override;
+  const ModelInfo& info() const override { return parts_.info; }
+  bool ready() const override { return true; }
+
+ private:
+  struct Work;
+  struct ServiceMetrics;
+  Status check(const RerankRequest& request) const;
+  void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
+  void join_and_schedule(const std::shared_ptr<Work>& work);
+  void finish(const std::shared_ptr<Work>& work, Job& job, Status status);
+  void fail(const std::shared_ptr<Work>& work, Status status);
+
+  ServiceParts parts_;
+  std::unique_ptr<ServiceMetrics> metrics_;
+  // Destroyed in this order: first the pool, which feeds the scheduler, then the scheduler, which uses the backend.
+  std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<WorkerPool> pool_;
+};
+
+}  // namespace rerank

@@ -1,0 +1,352 @@
+#include "server/connection.h"
+
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+#include "api/errors.h"
+#include "base/log.h"
+#include "server/content_coding.h"
+#include "server/response_head.h"
+
+namespace rerank {
+namespace {
+
+using boost::system::error_code;
+using asio::ip::tcp;
+
+constexpr size_t kProbeAfterMs = 500;    // a client has closed its sending side: how long until we ask whether it listens
+constexpr size_t kLingerMs = 5000;       // how long a refused client may go on sending; else its kernel drops our answer
+constexpr size_t kRefusedLingerMs = 1000;
+constexpr size_t kFreshGraceMs = 500;    // while draining: time for a request that is on its way on a new connection
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitable, code); }
+
+}  // namespace
+
+Connection::Connection(ServerCore& core, Strand strand, tcp::socket socket, bool refuse)
+    : core_(core),
+      strand_(std::move(strand)),
+      socket_(std::move(socket)),
+      parser_(core.options.max_header_bytes, core.options.max_body_bytes),
+      refuse_(refuse),
+      wake_(strand_),
+      timer_(strand_) {}
+
+Connection::~Connection() = default;
+
+void Connection::start() {
+  {
+    const std::lock_guard lock(core_.mutex);
+    core_.connections.emplace(this, weak_from_this());
+    draining_ = core_.draining;
+  }
+  if (core_.open_connections) core_.open_connections->add(1);
+  asio::co_spawn(strand_, [self = shared_from_this()]() { return self->run(); }, asio::detached);
+}
+
+void Connection::drain() {
+  asio::post(strand_, [self = shared_from_this()] {
+    self->draining_ = true;
+    error_code ignored;
+    if (self->waiting_for_request_) self->socket_.cancel(ignored);
+  });
+}
+
+void Connection::abort() {
+  asio::post(strand_, [self = shared_from_this()] {
+    self->aborted_ = true;
+    error_code ignored;
+    self->socket_.close(ignored);
+    self->wake_.cancel();
+  });
+}
+
+asio::awaitable<void> Connection::run() {
+  try {
+    error_code ignored;
+    socket_.non_blocking(true, ignored);
+    socket_.set_option(tcp::no_delay(true), ignored);
+    if (refuse_) {
+      co_await refuse(make_error(ErrorKind::kUnavailable, "too many open connections; try again, or raise --max-connections"));
+    } else {
+      while (co_await serve_one()) {
+      }
+    }
+    if (unread_ && !aborted_) co_await linger();
+    socket_.shutdown(tcp::socket::shutdown_both, ignored);
+    socket_.close(ignored);
+  } catch (const std::exception& error) {
+    log_error(std::string("a connection was dropped: ") + error.what());
+  }
+  ++timer_generation_;
+  timer_.cancel();
+  if (core_.open_connections) core_.open_connections->add(-1);
+  const std::lock_guard lock(core_.mutex);
+  core_.connections.erase(this);
+  if (core_.connections.empty()) core_.emptied.notify_all();
+}
+
+asio::awaitable<bool> Connection::serve_one() {
+  if (!co_await read_request()) co_return false;
+  http_1_0_ = parser_.http_1_0();
+  head_only_ = parser_.is_head();
+  keep_alive_ = parser_.keep_alive();
+  HttpRequest request = parser_.take();
+  const ContentCoding coding = accepted_coding(request.header("accept-encoding"));
+  const Status decoded = decode_content(request.header("content-encoding"), core_.options.max_body_bytes, request.body);
+  if (!decoded.ok()) {
+    answer_ = error_response(decoded);
+    core_.requests.count("none", answer_->status, std::chrono::nanoseconds(0));
+  } else if (!co_await await_answer(std::move(request))) {
+    co_return false;
+  }
+  ++served_;
+  const size_t compress_min = core_.options.compress_min_bytes;
+  if (compress_min && answer_->body.size() >= compress_min) encode_content(coding, *answer_);
+  if (answer_->close || core_.draining) keep_alive_ = false;
+  const bool written = co_await write(*answer_, head_only_);
+  answer_.reset();
+  co_return written && keep_alive_;
+}
+
+asio::awaitable<bool> Connection::read_request() {
+  bool timing_head = false;
+  for (;;) {
+    switch (parser_.advance()) {
+      case RequestParser::Event::kRequest:
+        deadline_ = TimePoint::max();
+        co_return true;
+      case RequestParser::Event::kError:
+        co_return co_await refuse(parser_.error());
+      case RequestParser::Event::kHead:
+        if (!co_await meet_expectation()) co_return false;
+        break;
+      case RequestParser::Event::kNeedInput:
+        if (parser_.head_done()) {
+          arm(core_.options.body_timeout_ms);
+        } else if (parser_.begun() && !timing_head) {
+          timing_head = true;  // one deadline for the whole head, however slowly it drips
+          arm(core_.options.header_timeout_ms);
+        }
+        if (!co_await wait_for_input()) co_return false;
+    }
+  }
+}
+
+// Reads some more of the request. False: there will be no more, and what there is to say has been said.
+asio::awaitable<bool> Connection::wait_for_input() {
+  const bool begun = parser_.begun();
+  if (!begun && draining_) {
+    error_code ignored;
+    if (served_ > 0 && socket_.available(ignored) == 0) co_return false;
+    arm(kFreshGraceMs);
+  } else if (!begun) {
+    arm(core_.options.idle_timeout_ms);
+  }
+  const bool was_draining = draining_;
+  waiting_for_request_ = !begun;
+  const size_t length = co_await read_some(parser_.space());
+  waiting_for_request_ = false;
+  if (length > 0) {
+    parser_.commit(length);
+    co_return true;
+  }
+  if (aborted_) co_return false;
+  if (!begun) co_return draining_ && !was_draining && !expired_;
+  if (expired_) co_return co_await refuse(make_error(ErrorKind::kTimeout, "the request did not arrive in time"));
+  co_return co_await refuse(make_error(ErrorKind::kMalformed, "the request ended before it was complete"));
+}
+
+asio::awaitable<bool> Connection::meet_expectation() {
+  if (parser_.unknown_expectation()) {
+    co_return co_await refuse(make_error(ErrorKind::kExpectation, "the only Expect this server meets is 100-continue"));
+  }
+  if (!parser_.expects_continue()) co_return true;
+  arm(core_.options.body_timeout_ms);
+  co_return co_await write_all(kContinue);
+}
+
+asio::awaitable<bool> Connection::refuse(const Status& status) {
+  HttpResponse response = error_response(status);
+  core_.requests.count("none", response.status, std::chrono::nanoseconds(0));
+  keep_alive_ = false;
+  unread_ = true;
+  // A request that asked for a head only, and then failed to arrive, still gets a body: nobody will read on after it.
+  co_await write(response, /*head_only=*/false);
+  co_return false;
+}
+
+void Connection::hand_over(HttpRequest request) {
+  auto done = [gate = core_.gate, weak = weak_from_this(), sequence = ++sequence_](HttpResponse response) {
+    const std::lock_guard lock(gate->mutex);
+    if (!gate->open) return;
+    std::shared_ptr<Connection> self = weak.lock();
+    if (!self) return;
+    const Strand strand = self->strand_;
+    asio::post(strand, [self = std::move(self), sequence, response = std::move(response)]() mutable {
+      self->deliver(sequence, std::move(response));
+    });
+  };
+  try {
+    core_.handler(std::move(request), done);
+  } catch (const std::exception& error) {
+    log_error(std::string("a request failed: ") + error.what());
+    done(error_response(make_error(ErrorKind::kBackend, "the server failed on this request")));
+  }
+}
+
+void Connection::deliver(uint64_t sequence, HttpResponse response) {
+  if (sequence != sequence_ || answer_) return;
+  answer_ = std::move(response);
+  wake_.cancel();
+}
+
+// Waits until answer_ is there. False: the client has gone, or the server will not wait longer; the request is cancelled.
+//
+// A client that is gone and one that has only closed its sending side look alike, until something is sent: the first then
+// answers with a reset. So, after a while, such a client is sent an interim "100 Continue", which HTTP/1.1 clients skip.
+asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
+  const auto cancellation = std::make_shared<Cancellation>();
+  request.cancellation = cancellation;
+  readable_ = broken_ = false;
+  hand_over(std::move(request));
+  watch_ = Watch::kInput;
+  watch(tcp::socket::wait_read);
+  wake_.expires_at(TimePoint::max());
+  bool gone = false;
+  while (!answer_ && !gone) {
+    error_code code;
+    co_await wake_.async_wait(awaiting(code));
+    if (answer_) break;
+    gone = aborted_ || broken_;
+    if (!gone && readable_) gone = !look_at_input();
+    if (!gone && !code && watch_ == Watch::kHalfClosed) gone = !probe();
+  }
+  error_code ignored;
+  socket_.cancel(ignored);
+  watch_ = Watch::kNothing;
+  if (!gone) co_return true;
+  cancellation->cancel();
+  ++sequence_;  // an answer that still comes is for nobody
+  core_.requests.count("none", 499, std::chrono::nanoseconds(0));
+  co_return false;
+}
+
+void Connection::watch(tcp::socket::wait_type what) {
+  socket_.async_wait(what, [self = shared_from_this(), what, sequence = sequence_](error_code code) {
+    if (code || sequence != self->sequence_) return;
+    (what == tcp::socket::wait_read ? self->readable_ : self->broken_) = true;
+    self->wake_.cancel();
+  });
+}
+
+bool Connection::look_at_input() {
+  readable_ = false;
+  char byte = 0;
+  error_code code;
+  socket_.receive(asio::buffer(&byte, 1), tcp::socket::message_peek, code);
+  if (code == asio::error::would_block) {
+    watch(tcp::socket::wait_read);
+  } else if (code == asio::error::eof) {
+    watch_ = Watch::kHalfClosed;
+    wake_.expires_after(std::chrono::milliseconds(kProbeAfterMs));
+    watch(tcp::socket::wait_error);
+  } else if (code) {
+    return false;
+  } else {
+    watch_ = Watch::kError;  // a pipelined request: it can wait; only a reset is of interest now
+    watch(tcp::socket::wait_error);
+  }
+  return true;
+}
+
+bool Connection::probe() {
+  watch_ = Watch::kError;
+  wake_.expires_at(TimePoint::max());
+  if (http_1_0_) return true;  // knows no interim answers
+  error_code code;
+  const size_t sent = socket_.send(asio::buffer(kContinue), 0, code);
+  // A part of it would garble the answer. It does not happen on a socket that has nothing queued.
+  return !code && sent == kContinue.size();
+}
+
+asio::awaitable<bool> Connection::write(const HttpResponse& response, bool head_only) {
+  const std::string head = response_head(response, {.close = !keep_alive_, .keep_alive = http_1_0_});
+  std::string_view rest_of_head = head;
+  std::string_view rest_of_body = head_only ? std::string_view() : std::string_view(response.body);
+  while (!rest_of_head.empty() || !rest_of_body.empty()) {
+    arm(core_.options.body_timeout_ms);
+    error_code code;
+    const std::array<asio::const_buffer, 2> buffers = {asio::buffer(rest_of_head), asio::buffer(rest_of_body)};
+    size_t sent = co_await socket_.async_write_some(buffers, awaiting(code));
+    if (code) co_return false;
+    if (core_.sent_bytes) core_.sent_bytes->add(static_cast<double>(sent));
+    const size_t of_head = std::min(sent, rest_of_head.size());
+    rest_of_head.remove_prefix(of_head);
+    rest_of_body.remove_prefix(sent - of_head);
+  }
+  co_return true;
+}
+
+asio::awaitable<bool> Connection::write_all(std::string_view bytes) {
+  while (!bytes.empty()) {
+    error_code code;
+    bytes.remove_prefix(co_await socket_.async_write_some(asio::buffer(bytes), awaiting(code)));
+    if (code) co_return false;
+  }
+  co_return true;
+}
+
+// 0: the client has closed its sending side or gone, or the deadline has passed, or drain() or abort() has been called.
+asio::awaitable<size_t> Connection::read_some(std::span<char> space) {
+  error_code code;
+  const size_t length = co_await socket_.async_read_some(asio::buffer(space.data(), space.size()), awaiting(code));
+  if (core_.received_bytes && length) core_.received_bytes->add(static_cast<double>(length));
+  co_return code ? 0 : length;
+}
+
+// Says that nothing more will be sent, and reads on for a while: closing a socket that has unread input makes the kernel
+// send a reset, which can reach the client before it has read our answer.
+asio::awaitable<void> Connection::linger() {
+  error_code ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  const TimePoint end = Clock::now() + std::chrono::milliseconds(refuse_ ? kRefusedLingerMs : kLingerMs);
+  while (!aborted_) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
+    if (left <= 0) break;
+    arm(static_cast<size_t>(left));
+    if (co_await read_some(parser_.space()) == 0) break;
+  }
+}
+
+void Connection::arm(size_t milliseconds) {
+  expired_ = false;
+  deadline_ = Clock::now() + std::chrono::milliseconds(milliseconds);
+  if (!timer_pending_ || timer_.expiry() > deadline_) schedule_timer();
+}
+
+void Connection::schedule_timer() {
+  timer_pending_ = true;
+  timer_.expires_at(deadline_);
+  timer_.async_wait([self = shared_from_this(), generation = ++timer_generation_](error_code) { self->on_timer(generation); });
+}
+
+void Connection::on_timer(uint64_t generation) {
+  if (generation != timer_generation_) return;
+  timer_pending_ = false;
+  if (deadline_ == TimePoint::max()) return;
+  if (Clock::now() < deadline_) return schedule_timer();
+  deadline_ = TimePoint::max();
+  expired_ = true;
+  error_code ignored;
+  socket_.cancel(ignored);
+}
+
+}  // namespace rerank

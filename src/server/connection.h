@@ -1,0 +1,128 @@
+// One client connection: a coroutine that reads a request, has it handled, writes the answer, and starts again. Included only
+// by http_server.cc and connection.cc: the Asio headers are heavy.
+//
+// Everything runs on the connection's strand but start(), drain() and abort(), which any thread may call. The connection keeps
+// itself alive until its coroutine ends; then it leaves the ServerCore's list.
+#pragma once
+
+#include <utility>  // before awaitable.hpp, which forgets it
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "api/request_metrics.h"
+#include "base/metrics.h"
+#include "rerank/options.h"
+#include "rerank/types.h"
+#include "server/http_server.h"
+#include "server/request_parser.h"
+
+namespace rerank {
+
+namespace asio = boost::asio;
+
+class Connection;
+
+// What handlers' answers go through, so that one that comes after the server has gone finds a closed door.
+struct Gate {
+  std::mutex mutex;
+  bool open = true;
+};
+
+// What all connections of a server share.
+struct ServerCore {
+  ServerOptions options;
+  HttpHandler handler;
+  RequestMetrics requests;
+  Gauge* open_connections = nullptr;  // null without metrics; so are the next two
+  Counter* received_bytes = nullptr;
+  Counter* sent_bytes = nullptr;
+  std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+
+  std::atomic<bool> draining{false};
+
+  std::mutex mutex;  // guards the list; who adds to it looks at `draining` under it
+  std::condition_variable emptied;
+  std::unordered_map<Connection*, std::weak_ptr<Connection>> connections;
+};
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  using Strand = asio::strand<asio::io_context::executor_type>;
+
+  // `core` outlives the connection. `refuse`: answer 503 and close.
+  Connection(ServerCore& core, Strand strand, asio::ip::tcp::socket socket, bool refuse);
+  ~Connection();
+
+  void start();
+  void drain();  // answer what has begun, then close
+  void abort();  // close now
+
+ private:
+  asio::awaitable<void> run();
+  asio::awaitable<bool> serve_one();  // false: the connection is over
+  asio::awaitable<bool> read_request();
+  asio::awaitable<bool> wait_for_input();
+  asio::awaitable<bool> meet_expectation();
+  asio::awaitable<bool> await_answer(HttpRequest request);
+  asio::awaitable<bool> refuse(const Status& status);  // answers an error of the transport; always false
+  asio::awaitable<bool> write(const HttpResponse& response, bool head_only);
+  asio::awaitable<bool> write_all(std::string_view bytes);
+  asio::awaitable<size_t> read_some(std::span<char> space);
+  asio::awaitable<void> linger();
+
+  void hand_over(HttpRequest request);
+  void deliver(uint64_t sequence, HttpResponse response);
+  void watch(asio::ip::tcp::socket::wait_type what);
+  bool look_at_input();  // false: the client is gone
+  bool probe();          // false: the client is gone
+
+  void arm(size_t milliseconds);  // the deadline of the next reads and writes; cancels them when it passes
+  void schedule_timer();
+  void on_timer(uint64_t generation);
+
+  ServerCore& core_;
+  Strand strand_;
+  asio::ip::tcp::socket socket_;
+  RequestParser parser_;
+  const bool refuse_;
+
+  // How the current request wants to be answered.
+  bool keep_alive_ = true;
+  bool http_1_0_ = false;
+  bool head_only_ = false;
+
+  bool waiting_for_request_ = false;
+  bool draining_ = false;
+  bool aborted_ = false;
+  bool unread_ = false;  // the client may still be sending what we will not read
+  uint64_t served_ = 0;
+
+  // The answer that is waited for, and what is seen of the client meanwhile.
+  uint64_t sequence_ = 0;
+  std::optional<HttpResponse> answer_;
+  asio::steady_timer wake_;
+  enum class Watch { kNothing, kInput, kHalfClosed, kError } watch_ = Watch::kNothing;
+  bool readable_ = false;
+  bool broken_ = false;
+
+  // One timer for all deadlines: moving a deadline later costs nothing.
+  asio::steady_timer timer_;
+  TimePoint deadline_ = TimePoint::max();
+  uint64_t timer_generation_ = 0;
+  bool timer_pending_ = false;
+  bool expired_ = false;
+};
+
+}  // namespace rerank

@@ -1,0 +1,211 @@
+#include "server/http_server.h"
+
+#include <sys/resource.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <future>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "base/log.h"
+#include "server/connection.h"
+
+namespace rerank {
+namespace {
+
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr size_t kRefusalsAtOnce = 256;   // connections beyond the limit that are told so; further ones are just closed
+constexpr size_t kOtherOpenFiles = 256;   // files and sockets that are not client connections
+constexpr std::chrono::seconds kAbortTime(10);
+constexpr std::chrono::milliseconds kAcceptPause(50);
+
+// Connections are files: lets the process have as many as it may.
+void raise_open_file_limit(size_t connections) {
+  rlimit limit{};
+  const rlim_t wanted = connections + kOtherOpenFiles;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+    log_warning(absl::StrFormat("only %d files may be open at once, too few for --max-connections %d: raise `ulimit -n`",
+                                limit.rlim_cur, connections));
+  }
+}
+
+Result<tcp::endpoint> resolve(asio::io_context& io, const ServerOptions& options) {
+  error_code code;
+  const auto address = asio::ip::make_address(options.host, code);
+  if (!code) return tcp::endpoint(address, options.port);
+  tcp::resolver resolver(io);
+  const auto found = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, code);
+  if (code || found.empty()) {
+    return absl::InvalidArgumentError(absl::StrFormat("--host %s is no address of this machine: %s", options.host, code.message()));
+  }
+  return found.begin()->endpoint();
+}
+
+}  // namespace
+
+struct HttpServer::Impl {
+  ServerCore core;
+  std::shared_ptr<Metrics> metrics;
+  asio::io_context io;
+  asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
+  Connection::Strand accept_strand{asio::make_strand(io)};
+  tcp::acceptor acceptor{accept_strand};
+  asio::steady_timer accept_pause{accept_strand};
+  std::promise<void> accept_ended;
+  std::vector<std::thread> threads;
+  uint16_t port = 0;
+  bool stopped = false;
+
+  Impl(const ServerOptions& options, HttpHandler handler, std::shared_ptr<Metrics> shared_metrics)
+      : core{options, std::move(handler), RequestMetrics(shared_metrics)}, metrics(std::move(shared_metrics)),
+        io(static_cast<int>(std::max<size_t>(options.io_threads, 1))) {
+    if (!metrics) return;
+    core.open_connections = &metrics->gauge("rerankd_http_connections", "Open client connections.");
+    core.received_bytes = &metrics->counter("rerankd_http_received_bytes_total", "Bytes read from clients.");
+    core.sent_bytes = &metrics->counter("rerankd_http_sent_bytes_total", "Bytes of answers written to clients.");
+  }
+
+  Status listen() {
+    const Result<tcp::endpoint> endpoint = resolve(io, core.options);
+    if (!endpoint.ok()) return endpoint.status();
+    try {
+      acceptor.open(endpoint->protocol());
+      acceptor.set_option(tcp::acceptor::reuse_address(true));
+      if (endpoint->address() == asio::ip::address_v6::any()) acceptor.set_option(asio::ip::v6_only(false));
+      acceptor.bind(*endpoint);
+      acceptor.listen(4096);
+      acceptor.non_blocking(true);
+      port = acceptor.local_endpoint().port();
+    } catch (const boost::system::system_error& error) {
+      return absl::UnavailableError(absl::StrFormat("cannot listen on %s port %d: %s; choose another --host or --port",
+                                                    core.options.host, core.options.port, error.code().message()));
+    }
+    return ok_status();
+  }
+
+  void run() {
+    for (;;) {
+      try {
+        io.run();
+        return;
+      } catch (const std::exception& error) {
+        log_error(std::string("an I/O handler failed: ") + error.what());
+      }
+    }
+  }
+
+  void welcome(Connection::Strand strand, tcp::socket socket) {
+    size_t open = 0;
+    {
+      const std::lock_guard lock(core.mutex);
+      open = core.connections.size();
+    }
+    if (open >= core.options.max_connections + kRefusalsAtOnce) return;
+    const bool refuse = open >= core.options.max_connections;
+    std::make_shared<Connection>(core, std::move(strand), std::move(socket), refuse)->start();
+  }
+
+  asio::awaitable<void> accept_connections() {
+    while (!core.draining) {
+      error_code code;
+      Connection::Strand strand = asio::make_strand(io);
+      tcp::socket socket(strand);
+      co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, code));
+      if (!code) {
+        welcome(std::move(strand), std::move(socket));
+      } else if (!core.draining && code != asio::error::connection_aborted) {
+        // Mostly out of files: others must close before there can be more.
+        accept_pause.expires_after(kAcceptPause);
+        co_await accept_pause.async_wait(asio::redirect_error(asio::use_awaitable, code));
+      }
+    }
+    // Connections that the kernel has already made for us have been accepted as far as their clients know.
+    for (;;) {
+      error_code code;
+      Connection::Strand strand = asio::make_strand(io);
+      tcp::socket socket(strand);
+      acceptor.accept(socket, code);
+      if (code) break;
+      welcome(std::move(strand), std::move(socket));
+    }
+    error_code ignored;
+    acceptor.close(ignored);
+    accept_ended.set_value();
+  }
+
+  void for_each_connection(void (Connection::*call)()) {
+    std::vector<std::shared_ptr<Connection>> alive;
+    {
+      const std::lock_guard lock(core.mutex);
+      for (const auto& [key, weak] : core.connections) {
+        if (auto connection = weak.lock()) alive.push_back(std::move(connection));
+      }
+    }
+    for (const auto& connection : alive) (connection.get()->*call)();
+  }
+
+  bool wait_until_empty(std::chrono::milliseconds limit) {
+    std::unique_lock lock(core.mutex);
+    return core.emptied.wait_for(lock, limit, [&] { return core.connections.empty(); });
+  }
+};
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, HttpHandler handler,
+                                                      std::shared_ptr<Metrics> metrics) {
+  raise_open_file_limit(options.max_connections);
+  auto impl = std::make_unique<Impl>(options, std::move(handler), std::move(metrics));
+  if (Status status = impl->listen(); !status.ok()) return status;
+  asio::co_spawn(impl->accept_strand, [&core = *impl] { return core.accept_connections(); }, asio::detached);
+  for (size_t i = 0; i < std::max<size_t>(options.io_threads, 1); ++i) {
+    impl->threads.emplace_back([&core = *impl] { core.run(); });
+  }
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+HttpServer::~HttpServer() { drain_and_stop(); }
+
+uint16_t HttpServer::port() const { return impl_->port; }
+
+void HttpServer::drain_and_stop() {
+  if (std::exchange(impl_->stopped, true)) return;
+  {
+    const std::lock_guard lock(impl_->core.mutex);
+    impl_->core.draining = true;
+  }
+  asio::post(impl_->accept_strand, [impl = impl_.get()] {
+    error_code ignored;
+    impl->acceptor.cancel(ignored);
+    impl->accept_pause.cancel();
+  });
+  impl_->accept_ended.get_future().wait();
+  impl_->for_each_connection(&Connection::drain);
+  if (!impl_->wait_until_empty(std::chrono::milliseconds(impl_->core.options.drain_timeout_ms))) {
+    log_warning("requests were still running when the drain timeout ended; they were dropped");
+    impl_->for_each_connection(&Connection::abort);
+    impl_->wait_until_empty(kAbortTime);
+  }
+  {
+    const std::lock_guard lock(impl_->core.gate->mutex);
+    impl_->core.gate->open = false;
+  }
+  impl_->work.reset();
+  impl_->io.stop();
+  for (std::thread& thread : impl_->threads) thread.join();
+}
+
+}  // namespace rerank

@@ -1,0 +1,439 @@
+// The server over real sockets, with handlers that need no model. No assertion depends on how fast something happens.
+#include "server/http_server.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/raw_client.h"
+
+namespace rerank {
+namespace {
+
+using Done = std::function<void(HttpResponse)>;
+
+// Answers with method, target and body size; /echo with the body.
+void describe(HttpRequest&& request, const Done& done) {
+  HttpResponse response;
+  response.content_type = "text/plain";
+  response.body = request.target == "/echo" ? request.body
+                                            : request.method + " " + request.target + " " + std::to_string(request.body.size());
+  done(std::move(response));
+}
+
+// Keeps requests until the test answers them.
+class Held {
+ public:
+  void operator()(HttpRequest&& request, Done done) {
+    const std::lock_guard lock(mutex_);
+    jobs_.emplace_back(std::move(request), std::move(done));
+    changed_.notify_all();
+  }
+  void wait_for(size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return jobs_.size() >= count; });
+  }
+  void answer(size_t i) {
+    const auto [request, done] = job(i);
+    describe(HttpRequest(request), done);
+  }
+  bool cancelled(size_t i) { return job(i).first.cancellation->cancelled(); }
+
+ private:
+  std::pair<HttpRequest, Done> job(size_t i) {
+    const std::lock_guard lock(mutex_);
+    return jobs_[i];
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::pair<HttpRequest, Done>> jobs_;
+};
+
+ServerOptions ephemeral() {
+  ServerOptions options;
+  options.port = 0;
+  options.io_threads = 2;
+  return options;
+}
+
+std::unique_ptr<HttpServer> start(const ServerOptions& options, HttpHandler handler = describe,
+                                  std::shared_ptr<Metrics> metrics = nullptr) {
+  auto server = HttpServer::start(options, std::move(handler), std::move(metrics));
+  EXPECT_TRUE(server.ok()) << server.status();
+  return *std::move(server);
+}
+
+TEST(HttpServer, AnswersAndKeepsTheConnection) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  EXPECT_EQ(client.request("GET", "/a?b").body, "GET /a?b 0");
+  const RawResponse response = client.request("POST", "/echo", "hello");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, "hello");
+  EXPECT_EQ(response.headers.at("content-type"), "text/plain");
+  EXPECT_EQ(response.headers.count("connection"), 0u);
+  EXPECT_EQ(response.headers.count("date"), 1u);
+}
+
+TEST(HttpServer, ClosesWhenAsked) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  const RawResponse response = client.request("GET", "/a", "", "Connection: close\r\n");
+  EXPECT_EQ(response.headers.at("connection"), "close");
+  EXPECT_TRUE(client.at_end());
+}
+
+TEST(HttpServer, SpeaksHttp10) {
+  const auto server = start(ephemeral());
+  RawClient once(server->port());
+  once.send("GET /a HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(once.read_response().headers.at("connection"), "close");
+  EXPECT_TRUE(once.at_end());
+  RawClient kept(server->port());
+  for (int i = 0; i < 2; ++i) {
+    kept.send("POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi");
+    const RawResponse response = kept.read_response();
+    EXPECT_EQ(response.body, "hi");
+    EXPECT_EQ(response.headers.at("connection"), "keep-alive");
+  }
+}
+
+TEST(HttpServer, LeavesTheBodyOutForHead) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  EXPECT_EQ(client.request("HEAD", "/abc").headers.at("content-length"), "11");
+  EXPECT_EQ(client.request("GET", "/next").body, "GET /next 0");
+}
+
+TEST(HttpServer, AnswersPipelinedRequestsInOrder) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  std::string bytes;
+  for (int i = 0; i < 50; ++i) {
+    bytes += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc\r\n";
+  }
+  ASSERT_TRUE(client.send(bytes));
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(client.read_response().body, "POST /" + std::to_string(i) + " 3");
+}
+
+TEST(HttpServer, KeepsOrderWhenAnswersComeLate) {
+  Held held;
+  const auto server = start(ephemeral(), std::ref(held));
+  RawClient client(server->port());
+  client.send("GET /1 HTTP/1.1\r\n\r\n");
+  held.wait_for(1);
+  client.send("GET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n");
+  held.answer(0);
+  held.wait_for(2);
+  held.answer(1);
+  held.wait_for(3);
+  held.answer(2);
+  for (const char* expected : {"GET /1 0", "GET /2 0", "GET /3 0"}) EXPECT_EQ(client.read_response().body, expected);
+}
+
+TEST(HttpServer, ReadsByteByByte) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  const std::string request = "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
+  for (const char c : request) ASSERT_TRUE(client.send(std::string_view(&c, 1)));
+  EXPECT_EQ(client.read_response().body, "abcde");
+}
+
+TEST(HttpServer, SendsContinueBeforeTheBody) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  client.send("POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+  EXPECT_EQ(client.read_response().status, 100);
+  client.send("hello");
+  EXPECT_EQ(client.read_response().body, "hello");
+}
+
+TEST(HttpServer, RefusesALargeBodyBeforeItIsSent) {
+  ServerOptions options = ephemeral();
+  options.max_body_bytes = 1000;
+  const auto server = start(options);
+  RawClient client(server->port());
+  client.send("POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n");
+  const RawResponse response = client.read_response();
+  EXPECT_EQ(response.status, 413);
+  EXPECT_NE(response.body.find("\"detail\":\"the body is larger than 1000 bytes"), std::string::npos) << response.body;
+  EXPECT_EQ(response.headers.at("connection"), "close");
+  EXPECT_TRUE(client.at_end());
+}
+
+TEST(HttpServer, TakesABodyOfTheLimitAndNotOneByteMore) {
+  const auto server = start(ephemeral());
+  const size_t limit = ServerOptions().max_body_bytes;
+  RawClient fits(server->port());
+  EXPECT_EQ(fits.request("POST", "/a", std::string(limit, 'x')).body, "POST /a " + std::to_string(limit));
+  RawClient too_large(server->port());
+  EXPECT_EQ(too_large.request("POST", "/a", std::string(limit + 1, 'x')).status, 413);
+  EXPECT_TRUE(too_large.at_end());
+}
+
+TEST(HttpServer, TakesAChunkedBodyOfTheLimitAndNotOneByteMore) {
+  ServerOptions options = ephemeral();
+  options.max_body_bytes = 100000;
+  const auto server = start(options);
+  const std::string head = "POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
+  std::string body;
+  for (int i = 0; i < 100; ++i) body += "3e8\r\n" + std::string(1000, 'x') + "\r\n";
+  RawClient fits(server->port());
+  fits.send(head + body + "0\r\n\r\n");
+  EXPECT_EQ(fits.read_response().body, "POST /a 100000");
+  RawClient too_large(server->port());
+  too_large.send(head + body + "1\r\nx\r\n0\r\n\r\n");
+  EXPECT_EQ(too_large.read_response().status, 413);
+}
+
+TEST(HttpServer, LimitsTheHead) {
+  ServerOptions options = ephemeral();
+  options.max_header_bytes = 2000;
+  const auto server = start(options);
+  RawClient fits(server->port());
+  EXPECT_EQ(fits.request("GET", "/", "", "X-Long: " + std::string(1900, 'x') + "\r\n").status, 200);
+  RawClient too_large(server->port());
+  const RawResponse response = too_large.request("GET", "/", "", "X-Long: " + std::string(20000, 'x') + "\r\n");
+  EXPECT_EQ(response.status, 431);
+  EXPECT_NE(response.body.find("2000 bytes"), std::string::npos);
+}
+
+TEST(HttpServer, RefusesWhatIsNotHttp) {
+  const auto server = start(ephemeral());
+  for (const std::string& bytes :
+       std::vector<std::string>{std::string("nonsense\r\n\r\n"), std::string("\x16\x03\x01\x02\x00", 5), std::string("GET / HTTP/3.7\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nA\0B: c\r\n\r\n", 26), std::string("POST / HTTP/1.1\r\nContent-Length: 1x\r\n\r\n"),
+        std::string("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        std::string("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        std::string("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999999\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nHost: t\r\n")}) {
+    RawClient client(server->port());
+    client.send(bytes);
+    client.half_close();
+    const RawResponse response = client.read_response();
+    EXPECT_EQ(response.status, 400) << bytes;
+    EXPECT_EQ(response.headers.at("content-type"), "application/json");
+    EXPECT_NE(response.body.find("\"detail\":"), std::string::npos);
+    EXPECT_TRUE(client.at_end());
+  }
+}
+
+TEST(HttpServer, RefusesAnotherExpectation) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  EXPECT_EQ(client.request("POST", "/a", "x", "Expect: a-pony\r\n").status, 417);
+}
+
+TEST(HttpServer, GivesUpOnSlowClients) {
+  ServerOptions options = ephemeral();
+  options.header_timeout_ms = options.body_timeout_ms = 50;
+  const auto server = start(options);
+  for (const char* begun : {"GET / HT", "POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc"}) {
+    RawClient client(server->port());
+    client.send(begun);
+    EXPECT_EQ(client.read_response().status, 408);
+    EXPECT_TRUE(client.at_end());
+  }
+}
+
+TEST(HttpServer, ClosesIdleConnectionsSilently) {
+  ServerOptions options = ephemeral();
+  options.idle_timeout_ms = 50;
+  const auto server = start(options);
+  RawClient fresh(server->port());
+  EXPECT_TRUE(fresh.at_end());
+  RawClient used(server->port());
+  EXPECT_EQ(used.request("GET", "/a").status, 200);
+  EXPECT_TRUE(used.at_end());
+}
+
+TEST(HttpServer, AnswersAHalfClosedClient) {
+  Held held;
+  const auto server = start(ephemeral(), std::ref(held));
+  RawClient client(server->port());
+  client.send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi");
+  client.half_close();
+  held.wait_for(1);
+  held.answer(0);
+  EXPECT_EQ(client.read_response().body, "POST /a 2");
+}
+
+TEST(HttpServer, AnswersAHalfClosedClientAfterALongWait) {
+  Held held;
+  const auto server = start(ephemeral(), std::ref(held));
+  RawClient client(server->port());
+  client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");
+  client.half_close();
+  held.wait_for(1);
+  EXPECT_EQ(client.read_response().status, 100);  // are you still there?
+  EXPECT_FALSE(held.cancelled(0));
+  held.answer(0);
+  EXPECT_EQ(client.read_response().body, "GET /a 0");
+}
+
+TEST(HttpServer, CancelsWhenTheClientGoes) {
+  for (const bool orderly : {true, false}) {
+    Held held;
+    const auto server = start(ephemeral(), std::ref(held));
+    RawClient client(server->port());
+    client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");
+    held.wait_for(1);
+    EXPECT_FALSE(held.cancelled(0));
+    orderly ? client.close() : client.reset();
+    while (!held.cancelled(0)) std::this_thread::yield();
+    held.answer(0);  // nobody is there; harmless
+    RawClient other(server->port());
+    other.send("GET /b HTTP/1.1\r\nHost: t\r\n\r\n");
+    held.wait_for(2);
+    held.answer(1);
+    EXPECT_EQ(other.read_response().body, "GET /b 0");
+  }
+}
+
+TEST(HttpServer, RefusesConnectionsBeyondTheLimit) {
+  ServerOptions options = ephemeral();
+  options.max_connections = 3;
+  const auto server = start(options);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back(server->port());
+    EXPECT_EQ(clients.back().request("GET", "/a").status, 200);
+  }
+  RawClient refused(server->port());
+  const RawResponse response = refused.read_response();
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(response.headers.count("retry-after"), 1u);
+  EXPECT_TRUE(refused.at_end());
+  EXPECT_EQ(clients[0].request("GET", "/a").status, 200);
+}
+
+TEST(HttpServer, IsNotDisturbedByAThousandIdleConnections) {
+  const auto metrics = std::make_shared<Metrics>();
+  const auto server = start(ephemeral(), describe, metrics);
+  std::vector<RawClient> idle;
+  for (int i = 0; i < 1000; ++i) idle.emplace_back(server->port());
+  RawClient client(server->port());
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(client.request("GET", "/a").status, 200);
+  const Gauge& open = metrics->gauge("rerankd_http_connections", "Open client connections.");
+  EXPECT_EQ(open.value(), 1001);
+  EXPECT_EQ(idle[500].request("GET", "/b").body, "GET /b 0");
+  idle.clear();
+  while (open.value() > 1) std::this_thread::yield();
+  EXPECT_EQ(client.request("GET", "/a").status, 200);
+}
+
+TEST(HttpServer, ServesManyClientsAtOnce) {
+  const auto server = start(ephemeral());
+  std::vector<std::thread> threads;
+  std::atomic<int> right{0};
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) {
+        RawClient client(server->port());
+        const std::string body(static_cast<size_t>(t * 1000 + i), 'x');
+        for (int k = 0; k < 3; ++k) right += client.request("POST", "/echo", body + "y").body == body + "y";
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 8 * 50 * 3);
+}
+
+TEST(HttpServer, CompressesLargeAnswersForThoseWhoAcceptIt) {
+  const auto server = start(ephemeral());
+  RawClient client(server->port());
+  const std::string body(100000, 'x');
+  const RawResponse packed = client.request("POST", "/echo", body, "Accept-Encoding: gzip, deflate\r\n");
+  EXPECT_EQ(packed.headers.at("content-encoding"), "gzip");
+  EXPECT_LT(packed.body.size(), 5000u);
+  const RawResponse back = client.request("POST", "/echo", packed.body, "Content-Encoding: gzip\r\n");
+  EXPECT_EQ(back.body, body);
+  EXPECT_EQ(client.request("POST", "/echo", body).headers.count("content-encoding"), 0u);
+  EXPECT_EQ(client.request("POST", "/echo", "small", "Accept-Encoding: gzip\r\n").body, "small");
+  EXPECT_EQ(client.request("POST", "/echo", "x", "Content-Encoding: br\r\n").status, 415);
+  EXPECT_EQ(client.request("POST", "/echo", "x", "Content-Encoding: gzip\r\n").status, 400);
+  EXPECT_EQ(client.request("GET", "/still-open").status, 200);
+}
+
+TEST(HttpServer, AHandlerThatThrowsIsA500) {
+  const auto server = start(ephemeral(), [](HttpRequest&&, const Done&) { throw std::runtime_error("boom"); });
+  RawClient client(server->port());
+  EXPECT_EQ(client.request("GET", "/a").status, 500);
+}
+
+TEST(HttpServer, CountsBytes) {
+  const auto metrics = std::make_shared<Metrics>();
+  const auto server = start(ephemeral(), describe, metrics);
+  RawClient client(server->port());
+  client.request("POST", "/echo", std::string(1000, 'x'));
+  server->drain_and_stop();
+  const std::string text = metrics->to_text();
+  EXPECT_NE(text.find("rerankd_http_received_bytes_total 1"), std::string::npos) << text;
+  EXPECT_NE(text.find("rerankd_http_sent_bytes_total 1"), std::string::npos) << text;
+}
+
+TEST(HttpServer, FinishesWhatWasAcceptedWhenDraining) {
+  Held held;
+  const auto server = start(ephemeral(), std::ref(held));
+  RawClient computing(server->port());
+  computing.send("GET /computing HTTP/1.1\r\nHost: t\r\n\r\n");
+  held.wait_for(1);
+  RawClient idle(server->port());
+  idle.send("GET /idle HTTP/1.1\r\nHost: t\r\n\r\n");
+  held.wait_for(2);
+  held.answer(1);
+  EXPECT_EQ(idle.read_response().headers.count("connection"), 0u);
+  RawClient sending(server->port());
+  sending.send("POST /sending HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+  EXPECT_EQ(sending.read_response().status, 100);
+
+  auto stopped = std::async(std::launch::async, [&] { server->drain_and_stop(); });
+  EXPECT_TRUE(idle.at_end());
+  sending.send("abcd");
+  held.wait_for(3);
+  held.answer(2);
+  held.answer(0);
+  for (RawClient* client : {&computing, &sending}) {
+    const RawResponse response = client->read_response();
+    EXPECT_EQ(response.status, 200);
+    EXPECT_EQ(response.headers.at("connection"), "close");
+  }
+  stopped.get();
+  EXPECT_THROW(RawClient late(server->port()), std::runtime_error);
+}
+
+TEST(HttpServer, DropsWhatTakesTooLongWhenDraining) {
+  Held held;
+  ServerOptions options = ephemeral();
+  options.drain_timeout_ms = 50;
+  auto server = start(options, std::ref(held));
+  RawClient client(server->port());
+  client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");
+  held.wait_for(1);
+  server->drain_and_stop();
+  EXPECT_TRUE(held.cancelled(0));
+  EXPECT_TRUE(client.at_end());
+  server.reset();
+  held.answer(0);  // too late; harmless
+}
+
+TEST(HttpServer, SaysWhyItCannotListen) {
+  const auto server = start(ephemeral());
+  ServerOptions options = ephemeral();
+  options.port = server->port();
+  const auto second = HttpServer::start(options, describe);
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(second.status().message().find("in use"), absl::string_view::npos) << second.status();
+  options.host = "no.such.host.invalid";
+  EXPECT_FALSE(HttpServer::start(options, describe).ok());
+}
+
+}  // namespace
+}  // namespace rerank

@@ -1,0 +1,180 @@
+#include "server/request_parser.h"
+
+#include <algorithm>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <optional>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_format.h"
+#include "api/errors.h"
+
+namespace rerank {
+namespace {
+
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+constexpr size_t kReadBytes = 4096;             // while waiting for a head: what an idle connection holds
+constexpr size_t kBodyReadBytes = 64u << 10;    // while a body is coming
+constexpr size_t kFirstBodyBytes = 256u << 10;  // an announced length is believed up to here, then as it comes
+constexpr size_t kBodySlack = 64;               // spare capacity that the JSON parser wants behind the body
+
+Status explain(beast::error_code code, size_t max_header_bytes, size_t max_body_bytes) {
+  if (code == http::error::header_limit) {
+    return make_error(ErrorKind::kHeaderTooLarge,
+                      absl::StrFormat("the request's head is larger than %d bytes", max_header_bytes));
+  }
+  if (code == http::error::body_limit) {
+    return make_error(ErrorKind::kBodyTooLarge,
+                      absl::StrFormat("the body is larger than %d bytes: send fewer or shorter documents, or raise "
+                                      "--max-body-bytes", max_body_bytes));
+  }
+  return make_error(ErrorKind::kMalformed, "not a valid HTTP/1.1 request: " + code.message());
+}
+
+}  // namespace
+
+struct RequestParser::Impl {
+  using Parser = http::request_parser<http::buffer_body>;
+
+  size_t max_header_bytes;
+  size_t max_body_bytes;
+  beast::flat_buffer input;
+  std::optional<Parser> parser;
+  std::string body;
+  size_t body_size = 0;  // bytes of `body` that are filled
+  bool head_done = false;
+  Status error;
+
+  void begin() {
+    parser.emplace();
+    parser->header_limit(static_cast<std::uint32_t>(max_header_bytes));
+    parser->body_limit(max_body_bytes);
+  }
+
+  // Line breaks before a request are ignored (old clients end a body with one).
+  void skip_line_breaks() {
+    const auto* bytes = static_cast<const char*>(input.data().data());
+    size_t count = 0;
+    while (count < input.size() && (bytes[count] == '\r' || bytes[count] == '\n')) ++count;
+    input.consume(count);
+  }
+
+  Event fail(Status status) {
+    error = std::move(status);
+    return Event::kError;
+  }
+
+  Event read_head() {
+    skip_line_breaks();
+    if (input.size() == 0) return Event::kNeedInput;
+    // Another protocol may never send the end of a head: refuse it by its first byte.
+    const unsigned char first = *static_cast<const unsigned char*>(input.data().data());
+    if (!absl::ascii_isalpha(first)) {
+      return fail(make_error(ErrorKind::kMalformed, first == 0x16 ? "this port speaks plain HTTP, not TLS: use http://"
+                                                                  : "not a valid HTTP/1.1 request"));
+    }
+    if (!parser) begin();
+    beast::error_code code;
+    input.consume(parser->put(input.data(), code));
+    if (code == http::error::need_more) return Event::kNeedInput;
+    if (code) return fail(explain(code, max_header_bytes, max_body_bytes));
+    head_done = true;
+    parser->eager(true);
+    return Event::kHead;
+  }
+
+  void grow_body() {
+    const auto announced = parser->content_length();
+    const size_t least = announced ? std::min<size_t>(*announced, kFirstBodyBytes) : kReadBytes;
+    size_t size = std::max({least, body_size * 2, kReadBytes});
+    if (announced) size = std::min<size_t>(size, *announced);
+    size = std::max(std::min(size, max_body_bytes), body_size + 1);
+    body.reserve(size + kBodySlack);
+    body.resize(size);
+  }
+
+  Event read_body() {
+    while (!parser->is_done()) {
+      if (input.size() == 0) return Event::kNeedInput;
+      if (body_size == body.size()) grow_body();
+      auto& target = parser->get().body();
+      target.data = body.data() + body_size;
+      target.size = body.size() - body_size;
+      beast::error_code code;
+      input.consume(parser->put(input.data(), code));
+      body_size = body.size() - target.size;
+      if (code == http::error::need_buffer) continue;
+      if (code == http::error::need_more) {
+        // A chunk's head or trailer is not all here yet. It has no business being large.
+        if (input.size() < kBodyReadBytes) return Event::kNeedInput;
+        return fail(make_error(ErrorKind::kMalformed, "not a valid HTTP/1.1 request: a chunk's head is too long"));
+      }
+      if (code) return fail(explain(code, max_header_bytes, max_body_bytes));
+    }
+    body.resize(body_size);
+    return Event::kRequest;
+  }
+};
+
+RequestParser::RequestParser(size_t max_header_bytes, size_t max_body_bytes) : impl_(std::make_unique<Impl>()) {
+  impl_->max_header_bytes = max_header_bytes;
+  impl_->max_body_bytes = max_body_bytes;
+}
+
+RequestParser::~RequestParser() = default;
+
+std::span<char> RequestParser::space() {
+  if (impl_->input.size() == 0 && impl_->input.capacity() > kBodyReadBytes) impl_->input = beast::flat_buffer();
+  const size_t size = impl_->head_done ? kBodyReadBytes : kReadBytes;
+  const auto space = impl_->input.prepare(size);
+  return {static_cast<char*>(space.data()), space.size()};
+}
+
+void RequestParser::commit(size_t length) { impl_->input.commit(length); }
+
+RequestParser::Event RequestParser::advance() {
+  if (!impl_->error.ok()) return Event::kError;
+  return impl_->head_done ? impl_->read_body() : impl_->read_head();
+}
+
+bool RequestParser::begun() const { return impl_->head_done || impl_->input.size() > 0; }
+bool RequestParser::head_done() const { return impl_->head_done; }
+bool RequestParser::keep_alive() const { return impl_->parser->keep_alive(); }
+bool RequestParser::http_1_0() const { return impl_->parser->get().version() < 11; }
+bool RequestParser::is_head() const { return impl_->parser->get().method() == http::verb::head; }
+
+bool RequestParser::expects_continue() const {
+  const auto expect = impl_->parser->get()[http::field::expect];
+  return beast::iequals(expect, "100-continue") && !http_1_0() && !impl_->parser->is_done() && impl_->input.size() == 0;
+}
+
+bool RequestParser::unknown_expectation() const {
+  const auto expect = impl_->parser->get()[http::field::expect];
+  return !expect.empty() && !beast::iequals(expect, "100-continue");
+}
+
+HttpRequest RequestParser::take() {
+  const auto& message = impl_->parser->get();
+  HttpRequest request;
+  request.method = std::string(message.method_string());
+  request.target = std::string(message.target());
+  for (const auto& field : message) {
+    std::string name(field.name_string());
+    absl::AsciiStrToLower(&name);
+    request.headers.emplace_back(std::move(name), std::string(field.value()));
+  }
+  request.body = std::move(impl_->body);
+  impl_->body = {};
+  impl_->body_size = 0;
+  impl_->head_done = false;
+  impl_->parser.reset();
+  return request;
+}
+
+const Status& RequestParser::error() const { return impl_->error; }
+
+}  // namespace rerank

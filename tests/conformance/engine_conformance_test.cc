@@ -1,0 +1,74 @@
+// Every engine, precision and kernel tier that this machine runs, held against logits recorded from transformers. The
+// tolerance belongs to the precision.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/cpu/kernels.h"
+#include "engine/registry.h"
+#include "support/golden.h"
+
+namespace rerank {
+namespace {
+
+struct Row {
+  std::string engine;
+  BackendOptions options;
+  double tolerance;  // largest |logit - recorded|
+};
+
+std::vector<Row> rows() {
+  std::vector<Row> rows = {{"reference", {}, 1e-4}, {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cpu", {"bf16", "auto", 2}, 3e-2}};
+  for (const auto* table : cpu::compiled_kernels()) {
+    const double tolerance = std::string_view(table->precision) == "fp32" ? 1e-4 : 3e-2;
+    if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});
+  }
+  return rows;
+}
+
+class EngineConformanceTest : public ::testing::TestWithParam<Row> {};
+
+TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
+  const Row& row = GetParam();
+  double largest = 0;
+  for (const std::string& folder : testing::golden_models()) {
+    auto model = load_model(folder);
+    ASSERT_TRUE(model.ok()) << model.status();
+    auto backend = open_backend(*model, row.engine, row.options);
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    const auto pairs = testing::read_golden_pairs(folder);
+    ASSERT_GE(pairs.size(), 10u);
+    std::vector<int32_t> ids, segments;
+    std::vector<uint32_t> offsets{0};
+    for (const auto& pair : pairs) {
+      ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
+      segments.insert(segments.end(), pair.segments.begin(), pair.segments.end());
+      offsets.push_back(static_cast<uint32_t>(ids.size()));
+    }
+    std::vector<float> logits(pairs.size());
+    ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      EXPECT_NEAR(logits[i], pairs[i].logit, row.tolerance) << folder << " pair " << i << " of " << pairs[i].ids.size() << " tokens";
+      for (size_t j = 0; j < i; ++j) {
+        const double apart = pairs[i].logit - pairs[j].logit;
+        if (std::abs(apart) > row.tolerance) {
+          EXPECT_EQ(logits[i] > logits[j], apart > 0) << folder << " order of " << i << " and " << j;
+        }
+      }
+      largest = std::max(largest, std::abs(logits[i] - pairs[i].logit));
+    }
+  }
+  RecordProperty("largest_difference", std::to_string(largest));
+  std::printf("  %s %s %s: largest |logit - transformers| %.2g\n", row.engine.c_str(), row.options.precision.c_str(),
+              row.options.kernel.c_str(), largest);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
+  std::string name = info.param.engine + "_" + info.param.options.precision + "_" + info.param.options.kernel;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace rerank

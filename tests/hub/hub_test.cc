@@ -1,0 +1,202 @@
+// Downloads from a small hub of our own: Hugging Face's addresses, headers, redirects to another host, ranges.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <mutex>
+
+#include "base/mapped_file.h"
+#include "base/strings.h"
+#include "model/hub.h"
+#include "model/weights.h"
+#include "server/http_server.h"
+#include "support/tiny_model.h"
+
+namespace rerank {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Seen {
+  std::string method, path, range, authorization, host;
+};
+
+// Serves files as huggingface.co does: weights answer with a redirect to another host name and linked size and etag.
+class LocalHub {
+ public:
+  LocalHub() {
+    ServerOptions options;
+    options.port = 0;
+    auto server = HttpServer::start(options, [this](HttpRequest&& r, auto done) { done(answer(r)); });
+    EXPECT_TRUE(server.ok()) << server.status();
+    server_ = std::move(*server);
+  }
+  std::string endpoint() const { return str_cat("http://127.0.0.1:", server_->port()); }
+
+  void add(const std::string& name, std::string content) { files_[name] = std::move(content); }
+  void add_folder(const std::string& folder) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      add(entry.path().filename().string(), *read_file(entry.path().string(), 1u << 30));
+    }
+    add("tokenizer.json", "{}");
+  }
+  std::vector<Seen> seen() {
+    std::lock_guard lock(mutex_);
+    return seen_;
+  }
+
+  size_t announce_extra = 0;  // bytes announced beyond what is sent
+  int gate_status = 0;        // answer everything with this status
+
+ private:
+  HttpResponse answer(const HttpRequest& r) {
+    std::lock_guard lock(mutex_);
+    const std::string path = r.target;
+    seen_.push_back({r.method, path, std::string(r.header("range")), std::string(r.header("authorization")), std::string(r.header("host"))});
+    if (gate_status != 0) return {.status = gate_status, .body = "{}"};
+    const std::string name = path.substr(path.rfind('/') + 1);
+    auto file = files_.find(name);
+    if (file == files_.end() || (!path.starts_with("/org/tiny/resolve/main/") && !path.starts_with("/cdn/"))) return {.status = 404, .body = "{}"};
+    HttpResponse response;
+    response.content_type = "application/octet-stream";
+    const bool linked = name.ends_with(".safetensors");
+    if (linked && !path.starts_with("/cdn/")) {
+      response.status = 302;
+      response.headers = {{"x-repo-commit", "c0ffee"}, {"etag", "\"pointer\""}, {"x-linked-etag", "\"" + name + "-etag\""},
+                          {"x-linked-size", std::to_string(file->second.size() + announce_extra)},
+                          {"location", str_cat("http://localhost:", server_->port(), "/cdn/", name)}};
+      return response;
+    }
+    response.headers = {{"x-repo-commit", "c0ffee"}, {"etag", "\"" + name + "-etag\""}};
+    response.body = file->second;
+    const std::string_view range = r.header("range");
+    if (range.starts_with("bytes=")) {
+      const size_t from = std::stoul(std::string(range.substr(6)));
+      response.status = 206;
+      response.headers.emplace_back("content-range", str_cat("bytes ", from, "-", response.body.size() - 1, "/", response.body.size()));
+      response.body = response.body.substr(from);
+    }
+    return response;
+  }
+
+  std::mutex mutex_;
+  std::map<std::string, std::string> files_;
+  std::vector<Seen> seen_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+class HubTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    cache_ = ::testing::TempDir() + "/hub_test_cache_" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::remove_all(cache_);
+  }
+  void TearDown() override { fs::remove_all(cache_); }
+  HubOptions options(bool offline = false) { return {hub_.endpoint(), "secret", cache_, offline, {}}; }
+  void publish_tiny_model() { hub_.add_folder(testing::write_tiny_model({}, "hub_test_model")); }
+
+  LocalHub hub_;
+  std::string cache_;
+};
+
+TEST_F(HubTest, DownloadsIntoTheCacheOnceAndLoads) {
+  publish_tiny_model();
+  uint64_t told = 0, total = 0;
+  HubOptions o = options();
+  o.progress = [&](std::string_view file, uint64_t done, uint64_t all) {
+    if (file == "model.safetensors") told = done, total = all;
+  };
+  auto folder = fetch_from_hub("org/tiny", "main", o);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(*folder, cache_ + "/models--org--tiny/snapshots/c0ffee");
+  EXPECT_TRUE(fs::is_symlink(*folder + "/model.safetensors"));
+  EXPECT_TRUE(load_model(*folder).ok()) << load_model(*folder).status();
+  EXPECT_EQ(told, total);
+  EXPECT_GT(total, 0u);
+
+  const size_t requests = hub_.seen().size();
+  EXPECT_EQ(*fetch_from_hub("org/tiny", "main", options()), *folder);
+  EXPECT_TRUE(fetch_from_hub("org/tiny", "main", options(true)).ok());
+  EXPECT_EQ(hub_.seen().size(), requests) << "what is in the cache is not asked for again";
+}
+
+TEST_F(HubTest, TheTokenGoesToTheHubOnly) {
+  publish_tiny_model();
+  ASSERT_TRUE(fetch_from_hub("org/tiny", "main", options()).ok());
+  bool elsewhere = false;
+  for (const Seen& s : hub_.seen()) {
+    if (s.host.starts_with("localhost")) {
+      elsewhere = true;
+      EXPECT_EQ(s.authorization, "") << s.path;
+    } else {
+      EXPECT_EQ(s.authorization, "Bearer secret") << s.path;
+    }
+  }
+  EXPECT_TRUE(elsewhere);
+}
+
+TEST_F(HubTest, ResumesABrokenDownload) {
+  publish_tiny_model();
+  const std::string content = *read_file(::testing::TempDir() + "/hub_test_model/model.safetensors", 1u << 30);
+  const std::string blobs = cache_ + "/models--org--tiny/blobs";
+  fs::create_directories(blobs);
+  std::ofstream(blobs + "/model.safetensors-etag.incomplete", std::ios::binary) << content.substr(0, 5000);
+  auto folder = fetch_from_hub("org/tiny", "main", options());
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(*read_file(*folder + "/model.safetensors", 1u << 30), content);
+  std::vector<std::string> ranges;
+  for (const Seen& s : hub_.seen()) ranges.push_back(s.range);
+  EXPECT_THAT(ranges, Contains("bytes=5000-"));
+}
+
+TEST_F(HubTest, AShortFileIsNotInstalled) {
+  publish_tiny_model();
+  hub_.announce_extra = 7;
+  auto folder = fetch_from_hub("org/tiny", "main", options());
+  EXPECT_EQ(folder.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(message_of(folder.status())), HasSubstr("model.safetensors"));
+  EXPECT_FALSE(fs::exists(cache_ + "/models--org--tiny/blobs/model.safetensors-etag"));
+}
+
+TEST_F(HubTest, TakesShardsByTheirIndex) {
+  const std::string folder = testing::write_tiny_model({}, "hub_test_shards");
+  auto tensors = testing::make_tensors({});
+  const size_t half = tensors.size() / 2;
+  testing::write_safetensors(folder + "/model-00001-of-00002.safetensors", {tensors.begin(), tensors.begin() + half}, DType::kF32);
+  testing::write_safetensors(folder + "/model-00002-of-00002.safetensors", {tensors.begin() + half, tensors.end()}, DType::kF32);
+  fs::remove(folder + "/model.safetensors");
+  std::string map;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    map += str_cat(i ? "," : "", "\"", tensors[i].name, "\":\"model-0000", i < half ? 1 : 2, "-of-00002.safetensors\"");
+  }
+  std::ofstream(folder + "/model.safetensors.index.json") << "{\"metadata\":{},\"weight_map\":{" << map << "}}";
+  hub_.add_folder(folder);
+  auto fetched = fetch_from_hub("org/tiny", "main", options());
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  EXPECT_TRUE(load_model(*fetched).ok()) << load_model(*fetched).status();
+}
+
+TEST_F(HubTest, SaysWhatIsWrong) {
+  publish_tiny_model();
+  EXPECT_THAT(std::string(message_of(fetch_from_hub("org/other", "main", options()).status())), HasSubstr("org/other"));
+  EXPECT_EQ(fetch_from_hub("org/other", "main", options()).status().code(), absl::StatusCode::kNotFound);
+  auto offline = fetch_from_hub("org/tiny", "main", options(true)).status();
+  EXPECT_EQ(offline.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(message_of(offline)), HasSubstr("HF_HUB_OFFLINE"));
+  EXPECT_EQ(fetch_from_hub("../etc", "main", options()).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(fetch_from_hub("org/tiny", "../x", options()).status().code(), absl::StatusCode::kInvalidArgument);
+  hub_.gate_status = 401;
+  auto gated = fetch_from_hub("org/tiny", "main", options()).status();
+  EXPECT_THAT(std::string(message_of(gated)), HasSubstr("HF_TOKEN"));
+  EXPECT_FALSE(is_hub_id("/absolute"));
+  EXPECT_FALSE(is_hub_id("a/b/c"));
+  EXPECT_TRUE(is_hub_id("BAAI/bge-reranker-v2-m3"));
+}
+
+}  // namespace
+}  // namespace rerank

@@ -1,0 +1,47 @@
+// An Api over a FakeReranker, called without sockets.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/api.h"
+#include "support/fake_reranker.h"
+#include "support/json.h"
+
+namespace rerank {
+
+class ApiFixture : public testing::Test {
+ protected:
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+
+  HttpResponse call(const std::string& method, const std::string& target, std::string body = "", Headers headers = {}) {
+    HttpRequest request;
+    request.headers = std::move(headers);
+    request.method = method;
+    request.target = target;
+    request.body = std::move(body);
+    std::optional<HttpResponse> answer;
+    api_->handle(std::move(request), [&](HttpResponse response) {
+      EXPECT_FALSE(answer.has_value()) << "answered twice";
+      answer = std::move(response);
+    });
+    EXPECT_TRUE(answer.has_value());
+    return answer.value_or(HttpResponse{});
+  }
+
+  HttpResponse post(const std::string& body, const std::string& target = "/rerank") { return call("POST", target, body); }
+
+  // Starts anew with other options.
+  void restart(const ApiOptions& options) { api_ = std::make_unique<Api>(fake_, metrics_, options); }
+
+  FakeReranker fake_;
+  std::shared_ptr<Metrics> metrics_ = std::make_shared<Metrics>();
+  std::unique_ptr<Api> api_ = std::make_unique<Api>(fake_, metrics_, ApiOptions{});
+};
+
+}  // namespace rerank

@@ -1,0 +1,37 @@
+#include "support/golden.h"
+
+#include <gtest/gtest.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace rerank::testing {
+
+std::vector<std::string> golden_models() {
+  std::vector<std::string> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(RERANKD_SOURCE_DIR "/tests/data/models")) {
+    if (entry.is_directory()) folders.push_back(entry.path().string());
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+std::vector<GoldenPair> read_golden_pairs(const std::string& folder) {
+  std::vector<GoldenPair> pairs;
+  simdjson::dom::parser parser;
+  simdjson::dom::document_stream lines;
+  EXPECT_FALSE(parser.load_many(folder + "/golden.jsonl").get(lines)) << folder;
+  for (auto line : lines) {
+    GoldenPair pair;
+    pair.query = std::string(std::string_view(line["query"]));
+    pair.document = std::string(std::string_view(line["document"]));
+    for (int64_t id : simdjson::dom::array(line["ids"])) pair.ids.push_back(static_cast<int32_t>(id));
+    for (int64_t id : simdjson::dom::array(line["segments"])) pair.segments.push_back(static_cast<int32_t>(id));
+    pair.logit = double(line["logit"]);
+    pairs.push_back(std::move(pair));
+  }
+  return pairs;
+}
+
+}  // namespace rerank::testing

@@ -1,0 +1,147 @@
+"""Train the cross-encoder on WORK/lists.jsonl.gz, starting from WORK/start.
+
+Loss of a list: cross-entropy of the softmax over its passages against the label, the divergence
+from the teachers' softmax (bi-encoder cosine + weighted BM25), and a small binary cross-entropy
+that gives the logit a zero point. The schedule counts steps, so a run stopped at any time
+continues with the same command (--keep steps apart) and ends at the same model.
+"""
+import functools
+import gzip
+import json
+import pathlib
+import random
+
+import data
+import model as nets
+import torch
+import torch.nn.functional as F
+import validate
+from tqdm import tqdm
+
+CAPS = ((0.4, 72), (0.88, 120), (1.0, 224))  # (up to this share of the steps, tokens per pair)
+
+
+def targets(batch, args):
+    cosine = torch.tensor([item["cosine"] for item in batch])
+    lexical = torch.tensor([item["bm25"] for item in batch])
+    return args.sharpness * (cosine + args.bm25 * lexical)
+
+
+def loss_of(scores, batch, args):
+    """scores: [lists, passages]"""
+    known = [i for i, item in enumerate(batch) if item["labels"]]
+    follow = F.kl_div(scores.log_softmax(-1), targets(batch, args).softmax(-1), reduction="none").sum(-1).mean()
+    if not known:
+        return args.follow * follow
+    part = scores[known]
+    labels = torch.tensor([batch[i]["labels"] for i in known], dtype=torch.float32)
+    pick = -(part.log_softmax(-1) * labels).sum(-1).mean() * len(known) / len(batch)
+    weight = 1 + labels * 2
+    zero = F.binary_cross_entropy_with_logits(part, labels, weight=weight) * len(known) / len(batch)
+    return pick + args.follow * follow + args.zero * zero
+
+
+def rate(step, steps, args):
+    if step < args.warmup:
+        return args.lr * (step + 1) / args.warmup
+    return args.lr * max(0.02, (steps - step) / (steps - args.warmup))
+
+
+def average(kept, model, decay):
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            kept[name].lerp_(value, 1 - decay) if value.is_floating_point() else kept[name].copy_(value)
+
+
+def main():
+    parser = data.options(__doc__)
+    parser.add_argument("--name", default="run", help="the run's folder under WORK")
+    parser.add_argument("--start", default="start", help="folder under WORK to start from")
+    parser.add_argument("--lists", type=int, default=24000, help="lists seen in all (may pass the data several times)")
+    parser.add_argument("--stop", type=int, default=0, help="stop early after this many steps (learning curve)")
+    parser.add_argument("--batch", type=int, default=12, help="lists per step")
+    parser.add_argument("--lr", type=float, default=1.5e-4)
+    parser.add_argument("--warmup", type=int, default=80, help="steps")
+    parser.add_argument("--follow", type=float, default=1.0, help="weight of the teachers' divergence")
+    parser.add_argument("--zero", type=float, default=0.3, help="weight of the binary cross-entropy")
+    parser.add_argument("--bm25", type=float, default=0.5, help="weight of BM25 in the teachers' score")
+    parser.add_argument("--sharpness", type=float, default=14, help="inverse temperature of the teachers")
+    parser.add_argument("--decay", type=float, default=0.995, help="of the averaged weights")
+    parser.add_argument("--every", type=int, default=250, help="steps between validations and checkpoints")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    work = pathlib.Path(args.work)
+    out = work / args.name
+    out.mkdir(parents=True, exist_ok=True)
+
+    with gzip.open(work / "lists.jsonl.gz", "rt", encoding="utf-8") as stream:
+        records = [json.loads(line) for line in stream]
+    size = max(len(item["docs"]) for item in records)
+    records = [item for item in records if len(item["docs"]) == size]
+
+    @functools.lru_cache(2)
+    def order(turn, seed):
+        return random.Random(seed + turn).sample(range(len(records)), len(records))
+
+    texts = data.pooled_corpus(args.data, [name for name, origin in data.ORIGINS.items() if origin[0] == "train"])
+    model, tokenizer = nets.load(work / args.start, dropout=0.0, attention="eager")
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}],
+                                  lr=args.lr, betas=(0.9, 0.98), fused=True)
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    step, steps = 0, args.lists // args.batch
+    checkpoint = out / "checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        kept, step = saved["kept"], saved["step"]
+    check = validate.Validation(args)
+    log = open(out / "log.jsonl", "a", encoding="utf-8")
+    if step == 0:
+        log.write(json.dumps({"step": 0, "bm25": check.baseline()}) + "\n")
+    averaged, _ = nets.load(work / args.start)
+
+    def save():
+        averaged.load_state_dict(kept)
+        found = check(averaged, tokenizer)
+        log.write(json.dumps({"step": step, "validation": {k: round(v, 4) for k, v in found.items()}}) + "\n")
+        log.flush()
+        averaged.save_pretrained(out / "averaged")
+        part = checkpoint.with_suffix(".part")
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "kept": kept, "step": step}, part)
+        part.replace(checkpoint)
+        return found["mean"]
+
+    bar = tqdm(total=steps, initial=step, desc=args.name, mininterval=5)
+    running = 0.0
+    while step < steps and not (args.stop and step >= args.stop):
+        places = range(step * args.batch, (step + 1) * args.batch)
+        batch = [records[order(place // len(records), args.seed)[place % len(records)]] for place in places]
+        cap = next(tokens for share, tokens in CAPS if step < share * steps)
+        pairs = [(item["query"], texts[doc]) for item in batch for doc in item["docs"]]
+        model.train()
+        loss = loss_of(nets.logits(model, nets.encode(tokenizer, pairs, cap)).view(len(batch), size), batch, args)
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, steps, args)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average(kept, model, min(args.decay, (step + 1) / (step + 10)))
+        step += 1
+        running = loss.item() if running == 0 else 0.98 * running + 0.02 * loss.item()
+        bar.update()
+        bar.set_postfix(loss=f"{running:.3f}", refresh=False)
+        if step % 25 == 0:
+            log.write(json.dumps({"step": step, "loss": round(running, 4), "pairs": step * args.batch * size}) + "\n")
+            log.flush()
+        if step % args.every == 0 or step == steps:
+            bar.write(f"step {step}: validation {save():.4f}")
+    bar.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Fits the polynomials of src/engine/cpu/math-inl.h and prints them with their largest error in fp32 arithmetic.
+
+Needs numpy. Usage: fit_functions.py
+  erf(x) = x Q(x^2 / 8 - 1) for |x| <= 4, and sign(x) beyond: at |x| = 4 erf is 1 - 1.5e-8, below half a unit of fp32.
+  exp(r) = P(r) for |r| <= ln(2) / 2, after x = n ln 2 + r.
+"""
+import math
+
+import numpy as np
+
+
+def chebyshev_fit(function, low, high, degree):
+    nodes = np.cos(np.pi * (np.arange(400) + 0.5) / 400)
+    points = (nodes + 1) / 2 * (high - low) + low
+    series = np.polynomial.chebyshev.chebfit(nodes, [function(p) for p in points], degree)
+    return np.polynomial.chebyshev.cheb2poly(series)
+
+
+def horner_fp32(coefficients, t):
+    value = np.full_like(t, np.float32(coefficients[-1]))
+    for c in coefficients[-2::-1]:
+        value = np.float32(value * t + np.float32(c))
+    return value
+
+
+def main():
+    def q(t, reach=4.0):
+        x = math.sqrt((t + 1) / 2) * reach
+        return math.erf(x) / x if x > 1e-9 else 2 / math.sqrt(math.pi)
+
+    erf_coefficients = chebyshev_fit(q, -1, 1, 15)
+    x = np.linspace(-4, 4, 2_000_001, dtype=np.float32)
+    approx = x * horner_fp32(erf_coefficients, np.float32(x * x * np.float32(0.125) - 1))
+    exact = np.array([math.erf(v) for v in x])
+    print("erf Q, low to high:", ", ".join(f"{c:.9e}f" for c in erf_coefficients))
+    print("  max |error|", np.abs(approx - exact).max())
+    gelu = 0.5 * x * np.sqrt(2) * (1 + approx)
+    print("  max |gelu error|", np.abs(gelu - 0.5 * x * np.sqrt(2) * (1 + exact)).max())
+
+    half = math.log(2) / 2
+    exp_coefficients = chebyshev_fit(lambda r: math.exp(r * half), -1, 1, 6)
+    exp_coefficients = exp_coefficients / half ** np.arange(7)
+    r = np.linspace(-half, half, 1_000_001, dtype=np.float32)
+    relative = horner_fp32(exp_coefficients, r) / np.exp(r.astype(np.float64)) - 1
+    print("exp P, low to high:", ", ".join(f"{c:.9e}f" for c in exp_coefficients))
+    print("  max relative error", np.abs(relative).max())
+
+
+if __name__ == "__main__":
+    main()
