@@ -17,7 +17,9 @@ size_t last_char(std::string_view text) {
   return at;
 }
 
-bool ends_with_word(std::string_view text) { return !text.empty() && has_property(first_char(text.substr(last_char(text))), kCharWord); }
+bool ends_with_word(std::string_view text) {
+  return !text.empty() && has_property(first_char(text.substr(last_char(text))), kCharWord);
+}
 bool starts_with_word(std::string_view text) { return !text.empty() && has_property(first_char(text), kCharWord); }
 
 size_t trailing_space(std::string_view text) {

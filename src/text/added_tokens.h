@@ -33,8 +33,8 @@ class AddedTokenMatcher {
   bool empty() const { return tokens_.empty(); }
 
   // Calls visit(begin, end, id) for the stretches of `text` in order: added tokens with their id, the text between them
-  // with -1. Stretches may be empty only if `text` is. An added token that swallowed white space may reach over the start
-  // of the next one.
+  // with -1. Stretches may be empty only if `text` is. An added token that swallowed white space may reach over the
+  // start of the next one.
   void split(std::string_view text, const std::function<void(size_t, size_t, int32_t)>& visit) const;
 
  private:
@@ -51,7 +51,8 @@ class AddedTokenMatcher {
 // All of tokenizer.json's added tokens. Immutable after `parse`, and thread-safe.
 class AddedTokens {
  public:
-  // Gives ids as `tokenizers` does: that of the same token in the model, else the next free one. `normalizer` may be null.
+  // Gives ids as `tokenizers` does: that of the same token in the model, else the next free one. `normalizer` may be
+  // null.
   static Result<AddedTokens> parse(const JsonField& json, const Model& model, const Normalizer* normalizer);
 
   const AddedTokenMatcher& raw() const { return raw_; }                // to look for in the text as given

@@ -1,5 +1,6 @@
-// Byte pair encoding: a piece starts as its characters, and the neighbours whose merge was learnt first are merged until no
-// merge is left. Source: R. Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units", 2016.
+// Byte pair encoding: a piece starts as its characters, and the neighbours whose merge was learnt first are merged
+// until no merge is left. Source: R. Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units",
+// 2016.
 #include <algorithm>
 #include <array>
 #include <queue>
@@ -73,7 +74,7 @@ class Bpe : public Model {
 
   bool plain_bytes_ = false;
   std::array<int32_t, 256> byte_ids_{};  // of single bytes, with plain_bytes_; -1: none
-  Vocabulary byte_tokens_;  // whole tokens as bytes, with plain_bytes_ and ignore_merges_
+  Vocabulary byte_tokens_;               // whole tokens as bytes, with plain_bytes_ and ignore_merges_
 };
 
 bool Bpe::take_plain_bytes() {

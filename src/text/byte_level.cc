@@ -55,11 +55,15 @@ const char* contraction_end(const char* p, const char* end) {
     case 's':
     case 't':
     case 'm':
-    case 'd': return p + 2;
+    case 'd':
+      return p + 2;
     case 'r':
-    case 'v': return end - p > 2 && p[2] == 'e' ? p + 3 : nullptr;
-    case 'l': return end - p > 2 && p[2] == 'l' ? p + 3 : nullptr;
-    default: return nullptr;
+    case 'v':
+      return end - p > 2 && p[2] == 'e' ? p + 3 : nullptr;
+    case 'l':
+      return end - p > 2 && p[2] == 'l' ? p + 3 : nullptr;
+    default:
+      return nullptr;
   }
 }
 

@@ -1,5 +1,5 @@
-// Byte-level text as GPT-2 has it: each byte stands for one printable character, and words are split by one fixed pattern.
-// Source: openai/gpt-2, encoder.py (bytes_to_unicode and the pattern).
+// Byte-level text as GPT-2 has it: each byte stands for one printable character, and words are split by one fixed
+// pattern. Source: openai/gpt-2, encoder.py (bytes_to_unicode and the pattern).
 #pragma once
 
 #include <string>

@@ -29,7 +29,8 @@ Result<Charsmap> Charsmap::from_blob(std::string_view blob) {
   map.trie_.resize(trie_bytes / 4);
   std::memcpy(map.trie_.data(), blob.data(), trie_bytes);
   map.replacements_ = blob.substr(trie_bytes);
-  if (!is_valid_utf8(map.replacements_)) return absl::InvalidArgumentError("character map has replacements that are not UTF-8");
+  if (!is_valid_utf8(map.replacements_))
+    return absl::InvalidArgumentError("character map has replacements that are not UTF-8");
   for (int c = 0; c < 128; ++c) {
     const char byte = char(c);
     map.ascii_kept_[c] = byte != '\r' && !map.find(std::string_view(&byte, 1));  // CR LF is one grapheme
@@ -82,7 +83,8 @@ void Charsmap::append_mapped(std::string_view text, std::string& out) const {
   while (p < end) {
     // An ASCII character before another one, other than CR LF, is a grapheme of its own.
     const char* q = p;
-    while (q < end && is_ascii(*q) && ascii_kept_[static_cast<unsigned char>(*q)] && (q + 1 == end || is_ascii(q[1]))) ++q;
+    while (q < end && is_ascii(*q) && ascii_kept_[static_cast<unsigned char>(*q)] && (q + 1 == end || is_ascii(q[1])))
+      ++q;
     out.append(p, q - p);
     if (q == end) return;
     p = grapheme_end(q, end);

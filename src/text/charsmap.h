@@ -1,7 +1,8 @@
 // The `precompiled_charsmap` of sentencepiece models: a trie of byte strings and what replaces each.
 //
 // Format (sentencepiece, src/normalizer.cc): uint32 byte size of the trie, the trie as a darts-clone double array of
-// little-endian uint32 units, then the replacements, each ended by a zero byte; the trie's values are offsets into them.
+// little-endian uint32 units, then the replacements, each ended by a zero byte; the trie's values are offsets into
+// them.
 #pragma once
 
 #include <array>

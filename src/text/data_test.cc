@@ -1,4 +1,5 @@
-// The vocabularies of real models, which are too large to commit: folder RERANKD_DATA, laid out as docs/development.md says.
+// The vocabularies of real models, which are too large to commit: folder RERANKD_DATA, laid out as docs/development.md
+// says.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -102,9 +103,11 @@ TEST_F(Data, ModernBert) {
   load("modernbert-tokenizer");
   if (!tokenizer_) return;
   EXPECT_EQ(tokenizer_->vocab_size(), 50368u);
-  const std::vector<int32_t> want{50281, 5371, 310, 247,  268,  7447, 32,  50282, 510,
+  const std::vector<int32_t> want{50281, 5371, 310,  247, 268,  7447, 32,    50282, 510,
                                   50276, 72,   6231, 268, 7447, 209,  50282, 50282};
-  EXPECT_EQ(join_pair(tokenizer_->pair_template(), encode("what is a panda?"), encode("The  giant panda [SEP]"), {}).ids, want);
+  EXPECT_EQ(
+      join_pair(tokenizer_->pair_template(), encode("what is a panda?"), encode("The  giant panda [SEP]"), {}).ids,
+      want);
 }
 
 }  // namespace

@@ -36,8 +36,9 @@ TEST(Goldens, Components) {
   size_t compared = 0;
   for (const simdjson::dom::element component : simdjson::dom::array(document["components"])) {
     SCOPED_TRACE(std::string_view(component["name"]));
-    const std::string json = str_cat("{\"normalizer\":", dump(component["normalizer"]), ",\"pre_tokenizer\":",
-                                     dump(component["pre_tokenizer"]), ",\"model\":", model, "}");
+    const std::string json =
+        str_cat("{\"normalizer\":", dump(component["normalizer"]),
+                ",\"pre_tokenizer\":", dump(component["pre_tokenizer"]), ",\"model\":", model, "}");
     const auto tokenizer = Tokenizer::from_json(json, "golden");
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
     auto made = simdjson::dom::array(component["made"]).begin();
@@ -84,15 +85,16 @@ TEST_P(Family, AsRecorded) {
     const auto second = encode(tokenizer, std::string_view(pair.at(1)));
     const TruncationSpec spec = spec_of(pair);
     const EncodedPair joined = join_pair(tokenizer.pair_template(), first, second, spec);
-    EXPECT_EQ(joined.ids, ids_of(pair.at(5))) << simdjson::dom::element(pair.at(0)) << simdjson::dom::element(pair.at(1));
+    EXPECT_EQ(joined.ids, ids_of(pair.at(5)))
+        << simdjson::dom::element(pair.at(0)) << simdjson::dom::element(pair.at(1));
     EXPECT_EQ(joined.type_ids, ids_of(pair.at(6)));
     EXPECT_EQ(joined.ids.size(), joined_length(tokenizer.pair_template(), first.size(), second.size(), spec));
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Goldens, Family,
-                         testing::Values("bert", "bert_cased", "xlmr", "unigram_bytes", "roberta", "modernbert", "qwen", "llama",
-                                         "bpe_affixes", "wordlevel"),
+                         testing::Values("bert", "bert_cased", "xlmr", "unigram_bytes", "roberta", "modernbert", "qwen",
+                                         "llama", "bpe_affixes", "wordlevel"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

@@ -21,12 +21,16 @@ Hangul hangul_kind(char32_t c) {
 
 bool hangul_joins(Hangul before, Hangul after) {
   switch (before) {
-    case Hangul::kL: return after != Hangul::kNone && after != Hangul::kT;
+    case Hangul::kL:
+      return after != Hangul::kNone && after != Hangul::kT;
     case Hangul::kV:
-    case Hangul::kLv: return after == Hangul::kV || after == Hangul::kT;
+    case Hangul::kLv:
+      return after == Hangul::kV || after == Hangul::kT;
     case Hangul::kT:
-    case Hangul::kLvt: return after == Hangul::kT;
-    default: return false;
+    case Hangul::kLvt:
+      return after == Hangul::kT;
+    default:
+      return false;
   }
 }
 
@@ -75,11 +79,10 @@ const char* grapheme_end(const char* p, const char* end) {
     c = next_char(next);
     properties = char_properties(c);
     if (properties & kCharControl) break;
-    const bool joined = (properties & (kCharExtend | kCharSpacingMark)) || (state.properties & kCharPrepend) ||
-                        hangul_joins(state.hangul, hangul_kind(c)) ||
-                        (state.pictograph == 2 && (properties & kCharPictograph)) ||
-                        (state.conjunct == 2 && (properties & kCharConsonant)) ||
-                        (state.regional % 2 == 1 && is_regional_indicator(c));
+    const bool joined =
+        (properties & (kCharExtend | kCharSpacingMark)) || (state.properties & kCharPrepend) ||
+        hangul_joins(state.hangul, hangul_kind(c)) || (state.pictograph == 2 && (properties & kCharPictograph)) ||
+        (state.conjunct == 2 && (properties & kCharConsonant)) || (state.regional % 2 == 1 && is_regional_indicator(c));
     if (!joined) break;
     state.take(c, properties);
     p = next;

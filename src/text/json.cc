@@ -7,12 +7,18 @@ namespace {
 
 std::string_view kind_name(simdjson::dom::element_type type) {
   switch (type) {
-    case simdjson::dom::element_type::ARRAY: return "an array";
-    case simdjson::dom::element_type::OBJECT: return "an object";
-    case simdjson::dom::element_type::STRING: return "a string";
-    case simdjson::dom::element_type::BOOL: return "a boolean";
-    case simdjson::dom::element_type::NULL_VALUE: return "null";
-    default: return "a number";
+    case simdjson::dom::element_type::ARRAY:
+      return "an array";
+    case simdjson::dom::element_type::OBJECT:
+      return "an object";
+    case simdjson::dom::element_type::STRING:
+      return "a string";
+    case simdjson::dom::element_type::BOOL:
+      return "a boolean";
+    case simdjson::dom::element_type::NULL_VALUE:
+      return "null";
+    default:
+      return "a number";
   }
 }
 
@@ -40,7 +46,8 @@ Result<bool> JsonField::as_bool() const {
 Result<int64_t> JsonField::as_int(int64_t low, int64_t high) const {
   int64_t value = 0;
   if (missing() || element_->get(value) != simdjson::SUCCESS) return expected("an integer");
-  if (value < low || value > high) return error(str_cat("expected an integer from ", low, " to ", high, ", found ", value));
+  if (value < low || value > high)
+    return error(str_cat("expected an integer from ", low, " to ", high, ", found ", value));
   return value;
 }
 

@@ -11,8 +11,8 @@
 #include "simdjson.h"
 
 // Returns the Status of `expression` from the calling function unless it is OK.
-#define RERANK_RETURN_IF_ERROR(expression)                \
-  do {                                                    \
+#define RERANK_RETURN_IF_ERROR(expression)                                      \
+  do {                                                                          \
     if (::rerank::Status status_ = (expression); !status_.ok()) return status_; \
   } while (false)
 

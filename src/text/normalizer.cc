@@ -66,8 +66,8 @@ class BertNormalizer : public Normalizer {
  private:
   static constexpr unsigned char kRemoved = 0xFF;
 
-  // One pass, character by character. Only marks that survive the removal of accents make order matter: such texts, which
-  // are rare, go through the steps one after the other instead.
+  // One pass, character by character. Only marks that survive the removal of accents make order matter: such texts,
+  // which are rare, go through the steps one after the other instead.
   void one_pass(const char* p, const char* end, NormalizedText& text) const {
     std::string& out = text.scratch;
     const char* const begin = p;
@@ -234,7 +234,8 @@ class StripNormalizer : public Normalizer {
 
 class ReplaceNormalizer : public Normalizer {
  public:
-  ReplaceNormalizer(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  ReplaceNormalizer(Pattern pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void apply(NormalizedText& text) const override {
     text.scratch.clear();
     size_t copied = 0;
@@ -330,7 +331,8 @@ Parsed parse_precompiled(const JsonField& json) {
   const JsonField field = json.at("precompiled_charsmap");
   RERANK_ASSIGN_OR_RETURN(const std::string_view encoded, field.as_string());
   std::string blob;
-  if (!absl::Base64Unescape(absl::string_view(encoded.data(), encoded.size()), &blob)) return field.error("expected base64");
+  if (!absl::Base64Unescape(absl::string_view(encoded.data(), encoded.size()), &blob))
+    return field.error("expected base64");
   Result<Charsmap> map = Charsmap::from_blob(blob);
   if (!map.ok()) return field.error(std::string(map.status().message()));
   return std::make_unique<PrecompiledNormalizer>(*std::move(map));

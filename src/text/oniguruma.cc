@@ -9,7 +9,8 @@ namespace {
 
 // \w: letters, marks, decimal and letter numbers, connectors and circled letters; of Latin-1 also its No.
 constexpr std::string_view kWord =
-    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\xB2\xB3\xB9\xBC-\xBE\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\xB2\xB3\xB9\xBC-\xBE\x{24B6}-\x{24E9})"
+    R"(\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
 constexpr std::string_view kHexDigit = "0-9A-Fa-f";
 
 class Translator {
@@ -36,7 +37,8 @@ class Translator {
     const std::string_view set = kind == 'w' || kind == 'W' ? kWord : kind == 'h' || kind == 'H' ? kHexDigit : "";
     if (!set.empty()) {
       const bool negated = kind == 'W' || kind == 'H';
-      if (negated && in_set_) return absl::UnimplementedError(str_cat("\\", std::string(1, kind), " inside a set is not supported"));
+      if (negated && in_set_)
+        return absl::UnimplementedError(str_cat("\\", std::string(1, kind), " inside a set is not supported"));
       out_ += in_set_ ? std::string(set) : str_cat(negated ? "[^" : "[", set, "]");
       at_ += 2;
       return ok_status();

@@ -27,7 +27,8 @@ std::span<const int32_t> cut(std::span<const int32_t> tokens, size_t length, Tru
   return side == TruncationSide::kRight ? tokens.first(length) : tokens.last(length);
 }
 
-EncodedPair join(const std::vector<TemplatePiece>& pieces, std::span<const int32_t> first, std::span<const int32_t> second) {
+EncodedPair join(const std::vector<TemplatePiece>& pieces, std::span<const int32_t> first,
+                 std::span<const int32_t> second) {
   EncodedPair out;
   const size_t length = count_kind(pieces, TemplatePiece::Kind::kSpecial) +
                         count_kind(pieces, TemplatePiece::Kind::kFirst) * first.size() +
@@ -61,7 +62,8 @@ PairLengths truncated_lengths(size_t first, size_t second, size_t added, const T
     case TruncationStrategy::kOnlySecond:
       if (second > excess) return {first, second - excess, true};
       break;
-    case TruncationStrategy::kLongestFirst: break;
+    case TruncationStrategy::kLongestFirst:
+      break;
   }
   return longest_first(first, second, budget);
 }

@@ -51,9 +51,9 @@ struct PairLengths {
   bool operator==(const PairLengths&) const = default;
 };
 
-// What is kept of sequences of `first` and `second` tokens when `added` special tokens join them. Where `tokenizers` would
-// fail, since the one sequence that may be cut is too short for it, both are cut as by longest_first. A limit below the
-// number of special tokens keeps nothing of either.
+// What is kept of sequences of `first` and `second` tokens when `added` special tokens join them. Where `tokenizers`
+// would fail, since the one sequence that may be cut is too short for it, both are cut as by longest_first. A limit
+// below the number of special tokens keeps nothing of either.
 PairLengths truncated_lengths(size_t first, size_t second, size_t added, const TruncationSpec& spec);
 
 // Tokens of the joined pair, special tokens included: the length of what join_pair makes.

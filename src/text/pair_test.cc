@@ -71,14 +71,16 @@ TEST(Pair, LimitsBelowTheSpecialTokensKeepNothing) {
 
 // Whatever the lengths, what is kept fits, and uses the room there is.
 TEST(Pair, NeverOverTheLimitNeverWasteful) {
-  for (auto strategy : {TruncationStrategy::kLongestFirst, TruncationStrategy::kOnlyFirst, TruncationStrategy::kOnlySecond}) {
+  for (auto strategy :
+       {TruncationStrategy::kLongestFirst, TruncationStrategy::kOnlyFirst, TruncationStrategy::kOnlySecond}) {
     for (size_t limit = 3; limit < 24; ++limit) {
       for (size_t first = 0; first < 24; ++first) {
         for (size_t second = 0; second < 24; ++second) {
           const PairLengths kept = truncated_lengths(first, second, 3, spec(limit, strategy));
           EXPECT_LE(kept.first, first);
           EXPECT_LE(kept.second, second);
-          EXPECT_EQ(kept.first + kept.second, std::min(first + second, limit - 3)) << first << " " << second << " " << limit;
+          EXPECT_EQ(kept.first + kept.second, std::min(first + second, limit - 3))
+              << first << " " << second << " " << limit;
           EXPECT_EQ(kept.truncated, first + second > limit - 3);
         }
       }

@@ -31,7 +31,8 @@ void append_split(const std::vector<Span>& spans, Behavior behavior, bool at_sta
       case Behavior::kRemoved:
         if (spans[i].match) continue;
         break;
-      case Behavior::kIsolated: break;
+      case Behavior::kIsolated:
+        break;
       case Behavior::kContiguous:
         while (i + 1 < spans.size() && spans[i + 1].match == spans[i].match) end = spans[++i].end;
         break;
@@ -136,9 +137,11 @@ class WhitespacePreTokenizer : public PreTokenizer {
       while (p < end) {
         const char* const open = p;
         const uint32_t kind = char_properties(next_char(p)) & (kCharWord | kCharSpace);
-        for (const char* next = p; p < end && (char_properties(next_char(next)) & (kCharWord | kCharSpace)) == kind;) p = next;
+        for (const char* next = p; p < end && (char_properties(next_char(next)) & (kCharWord | kCharSpace)) == kind;)
+          p = next;
         const size_t begin = open - base;
-        if (kind != kCharSpace) pieces.list_scratch.push_back({begin, size_t(p - base), piece.at_start && begin == piece.begin});
+        if (kind != kCharSpace)
+          pieces.list_scratch.push_back({begin, size_t(p - base), piece.at_start && begin == piece.begin});
       }
     }
     pieces.swap_list();

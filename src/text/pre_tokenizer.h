@@ -27,7 +27,9 @@ struct Pieces {
   std::string text_scratch;
   std::vector<Piece> list_scratch;
 
-  std::string_view view(const Piece& piece) const { return std::string_view(text).substr(piece.begin, piece.end - piece.begin); }
+  std::string_view view(const Piece& piece) const {
+    return std::string_view(text).substr(piece.begin, piece.end - piece.begin);
+  }
   void swap_list() { list.swap(list_scratch); }
   void swap_text() { text.swap(text_scratch); }
 };

@@ -1,5 +1,6 @@
-// Patterns of tokenizer.json (Replace, Split): a literal string or a regular expression in Oniguruma's Ruby syntax, run by
-// PCRE2 with Unicode properties and multi-line anchors, which is what that syntax means for the patterns tokenizers carry.
+// Patterns of tokenizer.json (Replace, Split): a literal string or a regular expression in Oniguruma's Ruby syntax, run
+// by PCRE2 with Unicode properties and multi-line anchors, which is what that syntax means for the patterns tokenizers
+// carry.
 #pragma once
 
 #include <functional>
@@ -22,8 +23,8 @@ class Pattern {
   Pattern& operator=(Pattern&&) noexcept;
   ~Pattern();
 
-  // Calls visit(begin, end) for each match in `text` (valid UTF-8), left to right, without overlap. Empty matches count,
-  // but not right behind another match.
+  // Calls visit(begin, end) for each match in `text` (valid UTF-8), left to right, without overlap. Empty matches
+  // count, but not right behind another match.
   void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& visit) const;
 
  private:

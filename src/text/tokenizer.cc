@@ -17,8 +17,8 @@ namespace rerank {
 namespace {
 
 constexpr size_t kMaxFileBytes = 256u << 20;
-constexpr size_t kKeptScratchBytes = 1u << 20;    // a thread's buffers larger than this are freed after use
-constexpr double kMaxSaneLength = 16'777'216;     // model_max_length above this means "not known"
+constexpr size_t kKeptScratchBytes = 1u << 20;  // a thread's buffers larger than this are freed after use
+constexpr double kMaxSaneLength = 16'777'216;   // model_max_length above this means "not known"
 
 // Buffers of one thread's encoding.
 struct Scratch {
@@ -41,7 +41,7 @@ class JsonTokenizer : public Tokenizer {
 
   std::string_view token_text(int32_t id) const override {
     return id >= 0 && size_t(id) < added_texts_.size() && !added_texts_[id].empty() ? std::string_view(added_texts_[id])
-                                                                                   : model_->vocabulary().text(id);
+                                                                                    : model_->vocabulary().text(id);
   }
   bool is_special(int32_t id) const override { return id >= 0 && size_t(id) < special_.size() && special_[id]; }
   std::optional<int32_t> id_of(std::string_view token) const override {
@@ -61,7 +61,7 @@ class JsonTokenizer : public Tokenizer {
   void encode_stretch(std::string_view text, bool at_start, Scratch& scratch, std::vector<int32_t>& ids) const;
   void encode_normalized(std::string_view text, bool at_start, Pieces& pieces, std::vector<int32_t>& ids) const;
 
-  std::unique_ptr<const Normalizer> normalizer_;     // may be null
+  std::unique_ptr<const Normalizer> normalizer_;       // may be null
   std::unique_ptr<const PreTokenizer> pre_tokenizer_;  // may be null
   std::unique_ptr<const Model> model_;
   AddedTokens added_;
@@ -89,7 +89,8 @@ void JsonTokenizer::encode(std::string_view text, std::vector<int32_t>& ids) con
   scratch.trim();
 }
 
-void JsonTokenizer::encode_stretch(std::string_view text, bool at_start, Scratch& scratch, std::vector<int32_t>& ids) const {
+void JsonTokenizer::encode_stretch(std::string_view text, bool at_start, Scratch& scratch,
+                                   std::vector<int32_t>& ids) const {
   if (text.empty()) return;
   NormalizedText& normalized = scratch.text;
   normalized.value = text;
@@ -109,7 +110,8 @@ void JsonTokenizer::encode_stretch(std::string_view text, bool at_start, Scratch
   });
 }
 
-void JsonTokenizer::encode_normalized(std::string_view text, bool at_start, Pieces& pieces, std::vector<int32_t>& ids) const {
+void JsonTokenizer::encode_normalized(std::string_view text, bool at_start, Pieces& pieces,
+                                      std::vector<int32_t>& ids) const {
   if (text.empty()) return;
   pieces.text = text;
   pieces.list.assign(1, Piece{0, text.size(), at_start});
@@ -165,12 +167,13 @@ Result<std::string> read_file(const std::filesystem::path& path) {
   }
   std::string text(size, '\0');
   std::ifstream file(path, std::ios::binary);
-  if (!file.read(text.data(), std::streamsize(size))) return absl::InvalidArgumentError(str_cat(path.string(), ": cannot be read"));
+  if (!file.read(text.data(), std::streamsize(size)))
+    return absl::InvalidArgumentError(str_cat(path.string(), ": cannot be read"));
   return text;
 }
 
-// model_max_length of a tokenizer_config.json. Many carry 1000000000000000019884624838656 for "none", which is no integer to
-// the parser that tokenizer.json is read with.
+// model_max_length of a tokenizer_config.json. Many carry 1000000000000000019884624838656 for "none", which is no
+// integer to the parser that tokenizer.json is read with.
 Result<std::optional<size_t>> read_model_max_length(const std::string& json, const std::string& where) {
   rapidjson::Document document;
   document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
@@ -185,10 +188,11 @@ Result<std::optional<size_t>> read_model_max_length(const std::string& json, con
 }
 
 Status missing_tokenizer(const std::filesystem::path& folder) {
-  return absl::NotFoundError(str_cat(
-      (folder / "tokenizer.json").string(),
-      ": not found. Models with only vocab.txt or a sentencepiece model need it made once: python -c \"from transformers "
-      "import AutoTokenizer; AutoTokenizer.from_pretrained('", folder.string(), "').save_pretrained('", folder.string(), "')\""));
+  return absl::NotFoundError(str_cat((folder / "tokenizer.json").string(),
+                                     ": not found. Models with only vocab.txt or a sentencepiece model need it made "
+                                     "once: python -c \"from transformers "
+                                     "import AutoTokenizer; AutoTokenizer.from_pretrained('",
+                                     folder.string(), "').save_pretrained('", folder.string(), "')\""));
 }
 
 }  // namespace
@@ -202,7 +206,8 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::strin
   std::error_code error;
   if (!std::filesystem::exists(path / "tokenizer.json", error)) return missing_tokenizer(path);
   RERANK_ASSIGN_OR_RETURN(const std::string json, read_file(path / "tokenizer.json"));
-  RERANK_ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer, JsonTokenizer::parse(json, (path / "tokenizer.json").string()));
+  RERANK_ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer,
+                          JsonTokenizer::parse(json, (path / "tokenizer.json").string()));
   const std::filesystem::path config = path / "tokenizer_config.json";
   if (!std::filesystem::exists(config, error)) return tokenizer;
   RERANK_ASSIGN_OR_RETURN(const std::string config_json, read_file(config));

@@ -1,8 +1,9 @@
-// Text -> token ids, exactly as Hugging Face `tokenizers` reads a tokenizer.json: normalizer, pre-tokenizer, model (WordPiece,
-// Unigram, BPE, WordLevel), added tokens, post-processor. What it reads that is not supported is refused by name.
+// Text -> token ids, exactly as Hugging Face `tokenizers` reads a tokenizer.json: normalizer, pre-tokenizer, model
+// (WordPiece, Unigram, BPE, WordLevel), added tokens, post-processor. What it reads that is not supported is refused by
+// name.
 //
-// A `truncation` or `padding` section does not rule: real files carry a max_length of 128 that nobody means. Limits are the
-// caller's business; see text/pair.h for joining and cutting.
+// A `truncation` or `padding` section does not rule: real files carry a max_length of 128 that nobody means. Limits are
+// the caller's business; see text/pair.h for joining and cutting.
 //
 //   auto tokenizer = Tokenizer::from_folder("models/bge-reranker-v2-m3");
 //   std::vector<int32_t> query;
@@ -25,9 +26,10 @@ namespace rerank {
 // Immutable and thread-safe. Each thread that encodes keeps scratch memory and a cache of words (about 1 MB per model).
 class Tokenizer {
  public:
-  // Reads `tokenizer.json` of a Hugging Face folder and, where they are there, tokenizer_config.json (model_max_length).
-  // NotFound when there is no tokenizer.json, saying how to make one; InvalidArgument or Unimplemented naming file and
-  // field when it is wrong or holds what is not supported; OutOfRange when it is larger than 256 MB.
+  // Reads `tokenizer.json` of a Hugging Face folder and, where they are there, tokenizer_config.json
+  // (model_max_length). NotFound when there is no tokenizer.json, saying how to make one; InvalidArgument or
+  // Unimplemented naming file and field when it is wrong or holds what is not supported; OutOfRange when it is larger
+  // than 256 MB.
   static Result<std::shared_ptr<const Tokenizer>> from_folder(const std::string& folder);
 
   // Reads the text of a tokenizer.json. `origin` names it in errors: "tokenizer.json".
@@ -39,7 +41,8 @@ class Tokenizer {
   // among them) read as U+FFFD. Added tokens such as "[SEP]" in the text become their ids, as `tokenizers` has it.
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
-  // As the vocabulary writes it: "##ing", "▁the", "Ġthe". Empty for ids without a token. Lives as long as the tokenizer.
+  // As the vocabulary writes it: "##ing", "▁the", "Ġthe". Empty for ids without a token. Lives as long as the
+  // tokenizer.
   virtual std::string_view token_text(int32_t id) const = 0;
 
   // Whether `id` is an added token that is marked special.

@@ -106,12 +106,14 @@ TEST(TokenizerErrors, NameFileAndField) {
   EXPECT_THAT(error_of(R"({"model":{"type":"WordPiece","vocab":[]}})"),
               HasSubstr("tokenizer.json: model.vocab: expected an object, found an array"));
   EXPECT_THAT(error_of(R"({"model":{"type":"WordPiece","vocab":{"a":-1}}})"), HasSubstr("model.vocab: expected an id"));
-  EXPECT_THAT(error_of(R"({"model":{"type":"WordPiece","vocab":{"a":99999999999}}})"), HasSubstr("model.vocab: expected an id"));
+  EXPECT_THAT(error_of(R"({"model":{"type":"WordPiece","vocab":{"a":99999999999}}})"),
+              HasSubstr("model.vocab: expected an id"));
   EXPECT_THAT(error_of(R"({"model":{"type":"WordLevel","unk_token":"x","vocab":{"a":1}}})"),
               HasSubstr("model.unk_token: \"x\" is not in the vocabulary"));
   EXPECT_THAT(error_of(R"({"model":{"type":"Unigram","unk_id":0,"vocab":[["a"]]}})"),
               HasSubstr("model.vocab: expected [token, score] at position 0"));
-  EXPECT_THAT(error_of(R"({"model":{"type":"Unigram","unk_id":2,"vocab":[["a",0]]}})"), HasSubstr("model.unk_id: expected an integer"));
+  EXPECT_THAT(error_of(R"({"model":{"type":"Unigram","unk_id":2,"vocab":[["a",0]]}})"),
+              HasSubstr("model.unk_id: expected an integer"));
   EXPECT_THAT(error_of(R"({"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}})"),
               HasSubstr("model.merges: merge 0: token \"b\" is not in the vocabulary"));
   EXPECT_THAT(error_of(with("normalizer", R"({"type":"Replace","pattern":{"Regex":"("},"content":""})")),
@@ -122,12 +124,15 @@ TEST(TokenizerErrors, NameFileAndField) {
               HasSubstr("pre_tokenizer.pretokenizers[0].individual_digits: expected a boolean, found nothing"));
   EXPECT_THAT(error_of(with("post_processor", R"({"type":"BertProcessing","sep":["a",1],"cls":["b"]})")),
               HasSubstr("post_processor.cls"));
-  EXPECT_THAT(error_of(with("added_tokens", R"([{"content":5}])")), HasSubstr("added_tokens[0].content: expected a string"));
+  EXPECT_THAT(error_of(with("added_tokens", R"([{"content":5}])")),
+              HasSubstr("added_tokens[0].content: expected a string"));
 }
 
 TEST(TokenizerErrors, SayWhatIsNotSupported) {
-  EXPECT_THAT(error_of(with("normalizer", R"({"type":"Nope"})")), HasSubstr("UNIMPLEMENTED: tokenizer.json: normalizer.type"));
-  EXPECT_THAT(error_of(with("pre_tokenizer", R"({"type":"UnicodeScripts"})")), HasSubstr("\"UnicodeScripts\" is not supported"));
+  EXPECT_THAT(error_of(with("normalizer", R"({"type":"Nope"})")),
+              HasSubstr("UNIMPLEMENTED: tokenizer.json: normalizer.type"));
+  EXPECT_THAT(error_of(with("pre_tokenizer", R"({"type":"UnicodeScripts"})")),
+              HasSubstr("\"UnicodeScripts\" is not supported"));
   EXPECT_THAT(error_of(R"({"model":{"type":"CharLevel","vocab":{}}})"), HasSubstr("\"CharLevel\" is not supported"));
 }
 
@@ -176,7 +181,8 @@ TEST_F(Folder, ReadsTheModelsLengthWhenItSaysAny) {
   write("tokenizer_config.json", R"({"model_max_length": 1000000000000000019884624838656})");
   EXPECT_EQ((*Tokenizer::from_folder(path_.string()))->model_max_length(), std::nullopt);
   write("tokenizer_config.json", "{");
-  EXPECT_THAT(std::string(Tokenizer::from_folder(path_.string()).status().message()), HasSubstr("tokenizer_config.json: not valid"));
+  EXPECT_THAT(std::string(Tokenizer::from_folder(path_.string()).status().message()),
+              HasSubstr("tokenizer_config.json: not valid"));
 }
 
 }  // namespace

@@ -100,7 +100,8 @@ class TrieBuilder {
     for (uint32_t at = first_free_; at != kEnd; at = next_[at]) {
       const uint32_t base = at ^ first;
       if (base_used_[base]) continue;
-      const bool fits = std::all_of(children.begin(), children.end(), [&](const auto& c) { return !used_[base ^ c.first]; });
+      const bool fits =
+          std::all_of(children.begin(), children.end(), [&](const auto& c) { return !used_[base ^ c.first]; });
       if (fits) return base;
     }
     const auto block = uint32_t(units_.size());

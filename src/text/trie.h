@@ -1,7 +1,7 @@
 // A set of byte strings with a number each, as a double array: one addition and one comparison per byte looked up.
 //
-// A node is an index into the units; the child for byte c of a node with base b is unit b ^ c, if that unit's label is c.
-// No two nodes have the same base, so the label alone tells the parent. Source: J. Aoe, "An Efficient Digital Search
+// A node is an index into the units; the child for byte c of a node with base b is unit b ^ c, if that unit's label is
+// c. No two nodes have the same base, so the label alone tells the parent. Source: J. Aoe, "An Efficient Digital Search
 // Algorithm by Using a Double-Array Structure", 1989, with XOR for addition as in darts-clone.
 #pragma once
 

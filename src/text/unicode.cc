@@ -46,7 +46,8 @@ struct Data {
 
 template <size_t N>
 void for_each_entry(const char32_t (&table)[N], auto&& visit) {
-  for (size_t i = 0; i + 2 < N; i += 2 + table[i + 1]) visit(table[i], std::u32string_view(table + i + 2, table[i + 1]));
+  for (size_t i = 0; i + 2 < N; i += 2 + table[i + 1])
+    visit(table[i], std::u32string_view(table + i + 2, table[i + 1]));
 }
 
 Data::Data() {
@@ -114,10 +115,14 @@ const Data& data() {
 
 uint32_t unsafe_bit(NormalForm form) {
   switch (form) {
-    case NormalForm::kNfd: return kCharUnsafeNfd;
-    case NormalForm::kNfc: return kCharUnsafeNfc;
-    case NormalForm::kNfkd: return kCharUnsafeNfkd;
-    default: return kCharUnsafeNfkc;
+    case NormalForm::kNfd:
+      return kCharUnsafeNfd;
+    case NormalForm::kNfc:
+      return kCharUnsafeNfc;
+    case NormalForm::kNfkd:
+      return kCharUnsafeNfkd;
+    default:
+      return kCharUnsafeNfkc;
   }
 }
 
@@ -206,9 +211,9 @@ const uint32_t* const* const kPages = data().pages.data();
 bool is_bert_ideograph(char32_t c) {
   // The gap before U+2B920 (not U+2B820) is how `tokenizers` has it.
   return c >= 0x3400 &&
-         ((c >= 0x4E00 && c <= 0x9FFF) || c <= 0x4DBF || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x20000 && c <= 0x2A6DF) ||
-          (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
-          (c >= 0x2F800 && c <= 0x2FA1F));
+         ((c >= 0x4E00 && c <= 0x9FFF) || c <= 0x4DBF || (c >= 0xF900 && c <= 0xFAFF) ||
+          (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
+          (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0x2F800 && c <= 0x2FA1F));
 }
 
 void append_lowercase(char32_t c, std::string& out) {

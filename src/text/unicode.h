@@ -1,6 +1,6 @@
-// Character data and normal forms, exactly as Hugging Face `tokenizers` sees them: it mixes Unicode versions, so no library
-// agrees with it everywhere. The data are observed from the Python package (tools/goldens/tokenizers/make_unicode_table.py).
-// All functions are pure and thread-safe.
+// Character data and normal forms, exactly as Hugging Face `tokenizers` sees them: it mixes Unicode versions, so no
+// library agrees with it everywhere. The data are observed from the Python package
+// (tools/goldens/tokenizers/make_unicode_table.py). All functions are pure and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +51,8 @@ bool is_bert_ideograph(char32_t c);
 // Lower case of `c`, appended: one to three characters, without regard to context.
 void append_lowercase(char32_t c, std::string& out);
 
-// For characters with kCharHasProxy, whose general category PCRE2 does not know as Oniguruma does: one that has it in both,
-// of as many bytes of UTF-8.
+// For characters with kCharHasProxy, whose general category PCRE2 does not know as Oniguruma does: one that has it in
+// both, of as many bytes of UTF-8.
 char32_t regex_proxy(char32_t c);
 
 enum class NormalForm { kNfd, kNfc, kNfkd, kNfkc };

@@ -15,11 +15,13 @@ std::string normalized(NormalForm form, std::string_view text) {
 
 TEST(Utf8, RepairsAsTheWhatwgDecoderDoes) {
   EXPECT_EQ(repaired_utf8("plain é 你 😀"), "plain é 你 😀");
-  EXPECT_EQ(repaired_utf8("a\xff""b"), "a\uFFFDb");
+  EXPECT_EQ(repaired_utf8("a\xff"
+                          "b"),
+            "a\uFFFDb");
   EXPECT_EQ(repaired_utf8("\xed\xa0\x80"), "\uFFFD\uFFFD\uFFFD");  // an encoded surrogate
   EXPECT_EQ(repaired_utf8("\xe4\xbd"), "\uFFFD");                  // cut short: one
   EXPECT_EQ(repaired_utf8("\xf0\x9f\x98x"), "\uFFFDx");
-  EXPECT_EQ(repaired_utf8("\xc0\xaf"), "\uFFFD\uFFFD");              // overlong
+  EXPECT_EQ(repaired_utf8("\xc0\xaf"), "\uFFFD\uFFFD");  // overlong
   EXPECT_EQ(repaired_utf8("\xf4\x90\x80\x80"), "\uFFFD\uFFFD\uFFFD\uFFFD");
   EXPECT_TRUE(is_valid_utf8("é"));
   EXPECT_FALSE(is_valid_utf8("\xed\xa0\x80"));

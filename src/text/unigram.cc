@@ -105,7 +105,8 @@ void Unigram::append_unknown(std::string_view text, std::vector<int32_t>& ids) c
     return;
   }
   if (byte_fallback_) {
-    const bool all = std::all_of(text.begin(), text.end(), [&](char c) { return byte_ids_[static_cast<unsigned char>(c)] >= 0; });
+    const bool all =
+        std::all_of(text.begin(), text.end(), [&](char c) { return byte_ids_[static_cast<unsigned char>(c)] >= 0; });
     if (all) {
       for (char c : text) ids.push_back(byte_ids_[static_cast<unsigned char>(c)]);
       return;
@@ -118,7 +119,8 @@ Result<std::unique_ptr<Model>> Unigram::parse(const JsonField& json) {
   auto model = std::make_unique<Unigram>();
   const JsonField vocab = json.at("vocab");
   simdjson::dom::array items;
-  if (!vocab.is_array() || vocab.element().get(items) != simdjson::SUCCESS) return vocab.expected("an array of [token, score]");
+  if (!vocab.is_array() || vocab.element().get(items) != simdjson::SUCCESS)
+    return vocab.expected("an array of [token, score]");
   double lowest = std::numeric_limits<double>::infinity();
   // Array sizes saturate in the parser, so count.
   for (simdjson::dom::element item : items) {

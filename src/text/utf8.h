@@ -11,9 +11,7 @@ namespace rerank {
 inline constexpr char32_t kReplacementChar = 0xFFFD;
 
 // Bytes of the character that starts with `lead`; `lead` must start a character of valid UTF-8.
-inline size_t utf8_length(unsigned char lead) {
-  return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-}
+inline size_t utf8_length(unsigned char lead) { return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4; }
 
 // The character at `p`, and moves `p` behind it. The text must be valid UTF-8.
 inline char32_t next_char(const char*& p) {
@@ -74,8 +72,8 @@ size_t count_chars(std::string_view text);
 // Whether `text` is valid UTF-8.
 bool is_valid_utf8(std::string_view text);
 
-// `text` with every maximal ill-formed sequence replaced by U+FFFD, as the WHATWG decoder, Python's errors="replace" and
-// Rust's from_utf8_lossy do (an encoded surrogate is three of them).
+// `text` with every maximal ill-formed sequence replaced by U+FFFD, as the WHATWG decoder, Python's errors="replace"
+// and Rust's from_utf8_lossy do (an encoded surrogate is three of them).
 std::string repaired_utf8(std::string_view text);
 
 }  // namespace rerank

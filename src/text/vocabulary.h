@@ -33,8 +33,8 @@ class Vocabulary {
     return id >= 0 && size_t(id) < texts_.size() ? texts_[id] : std::string_view();
   }
 
-  size_t size() const { return ids_.size(); }           // different tokens
-  size_t id_limit() const { return texts_.size(); }     // one above the largest id
+  size_t size() const { return ids_.size(); }        // different tokens
+  size_t id_limit() const { return texts_.size(); }  // one above the largest id
   const absl::flat_hash_map<std::string_view, int32_t>& ids() const { return ids_; }
 
   Vocabulary() = default;

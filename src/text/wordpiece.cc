@@ -1,5 +1,5 @@
-// WordPiece: a word becomes the longest token it starts with, then the longest continuation, and so on; a word that cannot
-// be covered, or is too long, becomes the unknown token. Source: google-research/bert, tokenization.py.
+// WordPiece: a word becomes the longest token it starts with, then the longest continuation, and so on; a word that
+// cannot be covered, or is too long, becomes the unknown token. Source: google-research/bert, tokenization.py.
 #include "text/model.h"
 #include "text/str_cat.h"
 #include "text/trie.h"

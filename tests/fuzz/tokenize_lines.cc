@@ -1,5 +1,5 @@
-// For the differential fuzzers and the speed comparison: reads JSON lines from standard input, writes what the tokenizer
-// made of each.
+// For the differential fuzzers and the speed comparison: reads JSON lines from standard input, writes what the
+// tokenizer made of each.
 //
 //   tokenize_lines FOLDER              "text"                                      -> [ids]
 //   tokenize_lines FOLDER --pairs      [first, second, max_length, strategy, side] -> [[ids], [type_ids], truncated]
