@@ -1,5 +1,5 @@
-// The vocabularies of real models, which are too large to commit: folder RERANKD_DATA, laid out as docs/development.md
-// says.
+// The vocabularies of real models, which are too large to commit: the folder that the environment variable RERANKD_DATA
+// names. Tests skip themselves without it.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
