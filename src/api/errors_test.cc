@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
+#include <random>
 #include <string>
 
 #include "api/body.h"
@@ -193,6 +195,43 @@ TEST_F(ApiErrorTest, TheLastOfRepeatedFieldsCounts) {
 
 TEST_F(ApiErrorTest, AByteOrderMarkIsSkipped) {
   EXPECT_EQ(post("\xEF\xBB\xBF{\"query\":\"q\",\"texts\":[\"a\"]}").status, 200);
+}
+
+// Seeded, so that a failure can be repeated.
+TEST_F(ApiErrorTest, MutatedBodiesAreAnsweredWithJson) {
+  const std::string bodies[] = {
+      R"({"query":"q\u00e9\ud83d\ude00","texts":["a","b\\",""],"truncate":true,"raw_scores":false,"top_n":2})",
+      R"({"model":"m","query":{"text":"q"},"documents":["a",{"text":"b"},{"content":[{"type":"text","text":"c"}]}],"top_n":1e1})",
+      R"({"query":"q","passages":[{"text":"a"},{"text":"b"}],"truncate":"END"})",
+      R"({"query":"q","input":["a"],"top_k":-5,"rank_fields":["x"]})",
+      R"({"inputs":[["a","b"],["c","d"]],"text_1":["a"],"text_2":["b","c"]})",
+  };
+  const char* targets[] = {"/rerank", "/score", "/predict", "/tokenize"};
+  std::mt19937 random(20261122);
+  for (int round = 0; round < 20000; ++round) {
+    std::string body = bodies[random() % std::size(bodies)];
+    for (unsigned edits = random() % 4; edits > 0; --edits) {
+      const size_t at = random() % body.size();
+      switch (random() % 4) {
+        case 0:
+          body[at] = static_cast<char>(random());
+          break;
+        case 1:
+          body.erase(at, 1 + random() % 4);
+          break;
+        case 2:
+          body.insert(at, 1, "{}[]\",:\\u0d8\xFF"[random() % 13]);
+          break;
+        default:
+          body.insert(at, body.substr(random() % body.size(), random() % 12));
+      }
+      if (body.empty()) body = "{";
+    }
+    const HttpResponse response = post(body, targets[random() % 4]);
+    EXPECT_TRUE(response.status == 200 || response.status == 400 || response.status == 422) << response.status << " " << body;
+    const Json json(response.body);
+    if (HasFailure()) break;
+  }
 }
 
 TEST(RepairText, HandlesEveryEndOfInput) {

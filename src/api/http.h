@@ -2,6 +2,7 @@
 // here knows sockets or an HTTP library.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,10 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   bool close = false;  // the connection must not be used again
+
+  // If set, the transport calls it once, on its own thread, before it writes: it adds body and headers. So that the thread which
+  // computed the scores need not also write JSON.
+  std::function<void(HttpResponse& self)> complete;
 };
 
 }  // namespace rerank

@@ -24,6 +24,7 @@ constexpr size_t kProbeAfterMs = 500;    // a client has closed its sending side
 constexpr size_t kLingerMs = 5000;       // how long a refused client may go on sending; else its kernel drops our answer
 constexpr size_t kRefusedLingerMs = 1000;
 constexpr size_t kFreshGraceMs = 500;    // while draining: time for a request that is on its way on a new connection
+constexpr size_t kBodiesAtOnce = 32;     // bodies of the largest size that may be on their way in at once
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitable, code); }
@@ -87,6 +88,7 @@ asio::awaitable<void> Connection::run() {
   }
   ++timer_generation_;
   timer_.cancel();
+  hold_memory(0);
   if (core_.open_connections) core_.open_connections->add(-1);
   const std::lock_guard lock(core_.mutex);
   core_.connections.erase(this);
@@ -108,6 +110,7 @@ asio::awaitable<bool> Connection::serve_one() {
     co_return false;
   }
   ++served_;
+  if (answer_->complete) answer_->complete(*answer_);
   const size_t compress_min = core_.options.compress_min_bytes;
   if (compress_min && answer_->body.size() >= compress_min) encode_content(coding, *answer_);
   if (answer_->close || core_.draining) keep_alive_ = false;
@@ -122,6 +125,7 @@ asio::awaitable<bool> Connection::read_request() {
     switch (parser_.advance()) {
       case RequestParser::Event::kRequest:
         deadline_ = TimePoint::max();
+        hold_memory(0);
         co_return true;
       case RequestParser::Event::kError:
         co_return co_await refuse(parser_.error());
@@ -129,6 +133,9 @@ asio::awaitable<bool> Connection::read_request() {
         if (!co_await meet_expectation()) co_return false;
         break;
       case RequestParser::Event::kNeedInput:
+        if (!hold_memory(parser_.body_capacity())) {
+          co_return co_await refuse(make_error(ErrorKind::kUnavailable, "too many large requests are arriving at once; try again"));
+        }
         if (parser_.head_done()) {
           arm(core_.options.body_timeout_ms);
         } else if (parser_.begun() && !timing_head) {
@@ -138,6 +145,13 @@ asio::awaitable<bool> Connection::read_request() {
         if (!co_await wait_for_input()) co_return false;
     }
   }
+}
+
+// Accounts for what a half-received body takes. False: all such bodies together would take too much.
+bool Connection::hold_memory(size_t bytes) {
+  core_.body_bytes += bytes - held_bytes_;  // may wrap, and then wraps back
+  held_bytes_ = bytes;
+  return bytes == 0 || core_.body_bytes <= kBodiesAtOnce * core_.options.max_body_bytes;
 }
 
 // Reads some more of the request. False: there will be no more, and what there is to say has been said.

@@ -143,6 +143,7 @@ RequestParser::Event RequestParser::advance() {
 
 bool RequestParser::begun() const { return impl_->head_done || impl_->input.size() > 0; }
 bool RequestParser::head_done() const { return impl_->head_done; }
+size_t RequestParser::body_capacity() const { return impl_->body.capacity() > kBodySlack ? impl_->body.capacity() : 0; }
 bool RequestParser::keep_alive() const { return impl_->parser->keep_alive(); }
 bool RequestParser::http_1_0() const { return impl_->parser->get().version() < 11; }
 bool RequestParser::is_head() const { return impl_->parser->get().method() == http::verb::head; }

@@ -34,6 +34,7 @@ class RequestParser {
 
   bool begun() const;      // some bytes of the next request are here
   bool head_done() const;  // between kHead and take()
+  size_t body_capacity() const;  // bytes that the body being received takes
 
   // After kHead:
   bool keep_alive() const;  // as the client asks (HTTP/1.0: only when it asks)

@@ -29,6 +29,7 @@ class ApiFixture : public testing::Test {
     api_->handle(std::move(request), [&](HttpResponse response) {
       EXPECT_FALSE(answer.has_value()) << "answered twice";
       answer = std::move(response);
+      if (answer->complete) answer->complete(*answer);
     });
     EXPECT_TRUE(answer.has_value());
     return answer.value_or(HttpResponse{});
