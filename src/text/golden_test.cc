@@ -5,6 +5,7 @@
 
 #include "gtest/gtest.h"
 #include "simdjson.h"
+#include "text/str_cat.h"
 #include "text/tokenizer.h"
 
 namespace rerank {
@@ -35,9 +36,9 @@ TEST(Goldens, Components) {
   size_t compared = 0;
   for (const simdjson::dom::element component : simdjson::dom::array(document["components"])) {
     SCOPED_TRACE(std::string_view(component["name"]));
-    const auto tokenizer = Tokenizer::from_json("{\"normalizer\":" + dump(component["normalizer"]) + ",\"pre_tokenizer\":" +
-                                                    dump(component["pre_tokenizer"]) + ",\"model\":" + model + "}",
-                                                "golden");
+    const std::string json = str_cat("{\"normalizer\":", dump(component["normalizer"]), ",\"pre_tokenizer\":",
+                                     dump(component["pre_tokenizer"]), ",\"model\":", model, "}");
+    const auto tokenizer = Tokenizer::from_json(json, "golden");
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
     auto made = simdjson::dom::array(component["made"]).begin();
     for (const simdjson::dom::element text : simdjson::dom::array(document["texts"])) {

@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "text/oniguruma.h"
 #include "text/str_cat.h"
 #include "text/utf8.h"
 
@@ -49,6 +50,9 @@ Result<Pattern> Pattern::parse(const JsonField& json) {
   } else {
     RERANK_ASSIGN_OR_RETURN(source, expression.as_string());
   }
+  const Result<std::string> translated = pcre2_syntax(source);
+  if (!translated.ok()) return expression.unsupported(std::string(translated.status().message()));
+  source = *translated;
   auto compiled = std::make_unique<Compiled>();
   int code = 0;
   size_t offset = 0;
@@ -67,6 +71,8 @@ Result<Pattern> Pattern::parse(const JsonField& json) {
 void Pattern::for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& visit) const {
   if (!compiled_) return for_each_literal(text, visit);
   thread_local Matcher matcher;
+  std::string storage;
+  text = pcre2_text(text, storage);
   size_t from = 0;
   size_t last_end = std::string_view::npos;
   while (from <= text.size()) {

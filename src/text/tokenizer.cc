@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "rapidjson/document.h"
 #include "text/added_tokens.h"
 #include "text/json.h"
 #include "text/model.h"
@@ -168,6 +169,21 @@ Result<std::string> read_file(const std::filesystem::path& path) {
   return text;
 }
 
+// model_max_length of a tokenizer_config.json. Many carry 1000000000000000019884624838656 for "none", which is no integer to
+// the parser that tokenizer.json is read with.
+Result<std::optional<size_t>> read_model_max_length(const std::string& json, const std::string& where) {
+  rapidjson::Document document;
+  document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
+  if (document.HasParseError() || !document.IsObject()) {
+    return absl::InvalidArgumentError(str_cat(where, ": not valid JSON at byte ", document.GetErrorOffset()));
+  }
+  const auto member = document.FindMember("model_max_length");
+  if (member == document.MemberEnd() || !member->value.IsNumber()) return std::nullopt;
+  const double length = member->value.GetDouble();
+  if (!(length >= 1 && length <= kMaxSaneLength)) return std::nullopt;
+  return size_t(length);
+}
+
 Status missing_tokenizer(const std::filesystem::path& folder) {
   return absl::NotFoundError(str_cat(
       (folder / "tokenizer.json").string(),
@@ -190,15 +206,8 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::strin
   const std::filesystem::path config = path / "tokenizer_config.json";
   if (!std::filesystem::exists(config, error)) return tokenizer;
   RERANK_ASSIGN_OR_RETURN(const std::string config_json, read_file(config));
-  simdjson::dom::parser parser;
-  simdjson::dom::element document;
-  if (const auto code = parser.parse(config_json).get(document)) {
-    return absl::InvalidArgumentError(str_cat(config.string(), ": not valid JSON: ", simdjson::error_message(code)));
-  }
-  double length = 0;
-  if (document["model_max_length"].get(length) == simdjson::SUCCESS && length >= 1 && length <= kMaxSaneLength) {
-    tokenizer->set_model_max_length(size_t(length));
-  }
+  RERANK_ASSIGN_OR_RETURN(const auto length, read_model_max_length(config_json, config.string()));
+  if (length) tokenizer->set_model_max_length(*length);
   return tokenizer;
 }
 

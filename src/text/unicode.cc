@@ -15,6 +15,11 @@ struct PropertyRun {
   uint32_t properties;
 };
 
+struct ProxyRun {
+  uint32_t first, last;  // code points
+  uint32_t proxy;
+};
+
 #include "text/unicode_tables.inc"
 
 using Mapping = absl::flat_hash_map<char32_t, std::u32string_view>;
@@ -94,6 +99,9 @@ Data::Data() {
   for_each_entry(kCompositions, [&](char32_t, std::u32string_view s) { add_bits(s[1], kComposed); });
   for (char32_t v = 0; v < kHangulVCount; ++v) add_bits(kHangulV + v, kComposed);
   for (char32_t t = 1; t < kHangulTCount; ++t) add_bits(kHangulT + t, kComposed);
+  for (const ProxyRun& run : kProxyRuns) {
+    for (char32_t c = run.first; c <= run.last; ++c) add_bits(c, kCharHasProxy);
+  }
   for (char32_t c = 0; c < 0x30000; ++c) {
     if (pages[c >> 8][c & 0xFF] >> 16 & 0xFF) add_bits(c, 0xFu << 24);
   }
@@ -209,6 +217,12 @@ void append_lowercase(char32_t c, std::string& out) {
     return;
   }
   for (char32_t l : data().lower.find(c)->second) append_utf8(out, l);
+}
+
+char32_t regex_proxy(char32_t c) {
+  const auto* run = std::upper_bound(std::begin(kProxyRuns), std::end(kProxyRuns), c,
+                                     [](char32_t value, const ProxyRun& r) { return value < r.first; });
+  return run == std::begin(kProxyRuns) || c > run[-1].last ? c : char32_t(run[-1].proxy);
 }
 
 void append_normalized(NormalForm form, std::string_view text, std::string& out) {

@@ -34,6 +34,7 @@ enum CharProperty : uint32_t {
   kCharUnsafeNfkd = 1u << 26,
   kCharUnsafeNfkc = 1u << 27,
   kCharHasLower = 1u << 28,
+  kCharHasProxy = 1u << 29,  // see regex_proxy
 };
 
 namespace unicode_internal {
@@ -49,6 +50,10 @@ bool is_bert_ideograph(char32_t c);
 
 // Lower case of `c`, appended: one to three characters, without regard to context.
 void append_lowercase(char32_t c, std::string& out);
+
+// For characters with kCharHasProxy, whose general category PCRE2 does not know as Oniguruma does: one that has it in both,
+// of as many bytes of UTF-8.
+char32_t regex_proxy(char32_t c);
 
 enum class NormalForm { kNfd, kNfc, kNfkd, kNfkc };
 

@@ -2,6 +2,7 @@
 // tolerance belongs to the precision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/cpu/kernels.h"
@@ -18,9 +19,10 @@ struct Row {
 };
 
 std::vector<Row> rows() {
-  std::vector<Row> rows = {{"reference", {}, 1e-4}, {"cpu", {"fp32", "auto", 2}, 1e-4}};
+  std::vector<Row> rows = {{"reference", {}, 1e-4}, {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cpu", {"bf16", "auto", 2}, 3e-2}};
   for (const auto* table : cpu::compiled_kernels()) {
-    if (cpu::can_run(*table)) rows.push_back({"cpu", {"fp32", table->name, 1}, 1e-4});
+    const double tolerance = std::string_view(table->precision) == "fp32" ? 1e-4 : 3e-2;
+    if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});
   }
   return rows;
 }
@@ -48,6 +50,12 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
     ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
     for (size_t i = 0; i < pairs.size(); ++i) {
       EXPECT_NEAR(logits[i], pairs[i].logit, row.tolerance) << folder << " pair " << i << " of " << pairs[i].ids.size() << " tokens";
+      for (size_t j = 0; j < i; ++j) {
+        const double apart = pairs[i].logit - pairs[j].logit;
+        if (std::abs(apart) > row.tolerance) {
+          EXPECT_EQ(logits[i] > logits[j], apart > 0) << folder << " order of " << i << " and " << j;
+        }
+      }
       largest = std::max(largest, std::abs(logits[i] - pairs[i].logit));
     }
   }
@@ -57,7 +65,9 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
-  return info.param.engine + "_" + info.param.options.precision + "_" + info.param.options.kernel;
+  std::string name = info.param.engine + "_" + info.param.options.precision + "_" + info.param.options.kernel;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
 });
 
 }  // namespace

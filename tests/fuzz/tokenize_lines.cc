@@ -1,8 +1,12 @@
-// For the differential fuzzers: reads JSON lines from standard input, writes what the tokenizer made of each.
+// For the differential fuzzers and the speed comparison: reads JSON lines from standard input, writes what the tokenizer
+// made of each.
 //
-//   tokenize_lines FOLDER                 "text"                          -> [ids]
-//   tokenize_lines FOLDER --pairs         [first, second, max_length, strategy, side] -> [[ids], [type_ids], truncated]
+//   tokenize_lines FOLDER              "text"                                      -> [ids]
+//   tokenize_lines FOLDER --pairs      [first, second, max_length, strategy, side] -> [[ids], [type_ids], truncated]
+//   tokenize_lines FOLDER --time SECONDS   all texts, again and again -> bytes per second, and the tokens of one round
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <string>
 
@@ -31,11 +35,35 @@ rerank::TruncationSpec read_spec(const simdjson::dom::array& line) {
   return spec;
 }
 
+// Reads all texts, then encodes them until the time is over.
+void time_encoding(const rerank::Tokenizer& tokenizer, double seconds) {
+  simdjson::dom::parser parser;
+  std::vector<std::string> texts;
+  size_t bytes = 0, tokens = 0, rounds = 0;
+  for (std::string line; std::getline(std::cin, line);) {
+    texts.emplace_back(std::string_view(parser.parse(line)));
+    bytes += texts.back().size();
+  }
+  std::vector<int32_t> ids;
+  const auto start = std::chrono::steady_clock::now();
+  double passed = 0;
+  for (; passed < seconds; ++rounds) {
+    tokens = 0;
+    for (const std::string& text : texts) {
+      ids.clear();
+      tokenizer.encode(text, ids);
+      tokens += ids.size();
+    }
+    passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  std::printf("%.0f %zu\n", double(bytes * rounds) / passed, tokens);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: tokenize_lines FOLDER [--pairs]\n");
+    std::fprintf(stderr, "usage: tokenize_lines FOLDER [--pairs | --time SECONDS]\n");
     return 2;
   }
   const bool pairs = argc > 2 && std::string_view(argv[2]) == "--pairs";
@@ -45,6 +73,10 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::ios::sync_with_stdio(false);
+  if (argc > 3 && std::string_view(argv[2]) == "--time") {
+    time_encoding(**tokenizer, std::atof(argv[3]));
+    return 0;
+  }
   simdjson::dom::parser parser;
   std::string line, out;
   std::vector<int32_t> first, second;

@@ -4,14 +4,16 @@
     python tests/fuzz/tokenizer_diff.py --program build/release/tests/fuzz/tokenize_lines --folder DIR --count 1000000
 
 DIR holds a tokenizer.json. `--corpus FILE` (may be repeated) gives real text to cut fragments from. With `--pairs`, pairs of
-texts are joined under random limits, strategies and sides and compared as ids and segment ids. Exit status 1 when anything
-differs; the shortest differing string found is printed.
+texts are joined under random limits, strategies and sides and compared as ids and segment ids. With `--components FILE`
+(tests/data/tokenizers/components.json), each normalizer and pre-tokenizer there is compared alone, and no folder is needed.
+Exit status 1 when anything differs; the shortest differing string found is printed.
 """
 import argparse
 import json
 import random
 import subprocess
 import sys
+import tempfile
 import time
 
 from tokenizers import Tokenizer
@@ -183,8 +185,8 @@ def compare_pairs(args, tokenizer, generator):
     while done < args.count:
         lines, want = [], []
         for _ in range(min(CHUNK, args.count - done)):
-            texts = [" ".join(generator.text() for _ in range(pick.choice([1, 1, 2, 8]))) for _ in range(2)]
-            limit = added + pick.choice([1, 2, 3, pick.randint(1, 40), pick.randint(1, 500)])
+            texts = [" ".join(generator.text() for _ in range(pick.choice([1, 1, 2]))) for _ in range(2)]
+            limit = added + pick.choice([1, pick.randint(1, 40), pick.randint(1, 40), pick.randint(1, 200)])
             line = [*texts, limit, pick.choice(["longest_first", "only_first", "only_second"]), pick.choice(["left", "right"])]
             try:
                 want.append(their_pair(tokenizer, *line))
@@ -204,10 +206,22 @@ def compare_pairs(args, tokenizer, generator):
     return done, differences
 
 
+def run(args, corpus):
+    tokenizer = Tokenizer.from_file(f"{args.folder}/tokenizer.json")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    specials = [t.content for t in tokenizer.get_added_tokens_decoder().values()][:64]
+    generator = Generator(args.seed, specials, corpus)
+    done, differences = (compare_pairs if args.pairs else compare_texts)(args, tokenizer, generator)
+    print(f"\n{args.folder}: {done} compared, {differences} differences, seed {args.seed}")
+    return differences
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="tokenize_lines, built")
-    parser.add_argument("--folder", required=True, help="folder with a tokenizer.json")
+    parser.add_argument("--folder", help="folder with a tokenizer.json")
+    parser.add_argument("--components", help="file of tokenizer parts to compare one by one, --count texts each")
     parser.add_argument("--count", type=int, default=100000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--corpus", action="append", default=[], help="text file to cut fragments from")
@@ -215,15 +229,21 @@ def main():
     parser.add_argument("--show", type=int, default=5, help="differences to shrink and print")
     args = parser.parse_args()
 
-    tokenizer = Tokenizer.from_file(f"{args.folder}/tokenizer.json")
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    specials = [t.content for t in tokenizer.get_added_tokens_decoder().values()][:64]
     corpus = [line for path in args.corpus for line in open(path, encoding="utf-8").read().split("\n") if line]
-    generator = Generator(args.seed, specials, corpus)
-    done, differences = (compare_pairs if args.pairs else compare_texts)(args, tokenizer, generator)
-    print(f"\n{args.folder}: {done} compared, {differences} differences, seed {args.seed}")
-    sys.exit(1 if differences else 0)
+    if not args.components:
+        sys.exit(1 if run(args, corpus) else 0)
+    failed = 0
+    document = json.load(open(args.components, encoding="utf-8"))
+    for part in document["components"]:
+        with tempfile.TemporaryDirectory() as folder:
+            with open(f"{folder}/tokenizer.json", "w", encoding="utf-8") as out:
+                json.dump({"version": "1.0", "added_tokens": [], "normalizer": part["normalizer"],
+                           "pre_tokenizer": part["pre_tokenizer"], "model": document["model"]}, out)
+            args.folder = folder
+            print(part["name"])
+            failed += run(args, corpus) > 0
+    print(f"{len(document['components'])} components, {failed} with differences")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

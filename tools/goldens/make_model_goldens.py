@@ -67,7 +67,7 @@ def unigram(corpus):
     return tokenizer
 
 
-COMMON = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.25)
+COMMON = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 FAMILIES = [
     ("bert-a", transformers.BertConfig, transformers.BertForSequenceClassification, wordpiece,
      dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, num_labels=1, **COMMON)),
@@ -82,9 +82,9 @@ FAMILIES = [
     ("xlm-roberta-b", transformers.XLMRobertaConfig, transformers.XLMRobertaForSequenceClassification, unigram,
      dict(hidden_size=64, num_hidden_layers=3, num_attention_heads=1, intermediate_size=96, num_labels=1, type_vocab_size=1, **COMMON)),
     ("distilbert-a", transformers.DistilBertConfig, transformers.DistilBertForSequenceClassification, wordpiece,
-     dict(dim=32, n_layers=2, n_heads=4, hidden_dim=64, num_labels=1, dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0, initializer_range=0.25)),
+     dict(dim=32, n_layers=2, n_heads=4, hidden_dim=64, num_labels=1, dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0)),
     ("distilbert-b", transformers.DistilBertConfig, transformers.DistilBertForSequenceClassification, wordpiece,
-     dict(dim=56, n_layers=3, n_heads=7, hidden_dim=72, num_labels=2, dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0, initializer_range=0.25)),
+     dict(dim=56, n_layers=3, n_heads=7, hidden_dim=72, num_labels=2, dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0)),
     ("electra-a", transformers.ElectraConfig, transformers.ElectraForSequenceClassification, wordpiece,
      dict(hidden_size=48, embedding_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, num_labels=1, **COMMON)),
     ("electra-b", transformers.ElectraConfig, transformers.ElectraForSequenceClassification, wordpiece,
@@ -130,7 +130,9 @@ def main():
         rng = random.Random(seed)
         torch.manual_seed(seed)
         tokenizer = make_tokenizer(texts(rng, 400))
-        config = config_class(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=positions_for(name),
+        width = settings.get("hidden_size", settings.get("dim"))
+        config = config_class(initializer_range=width**-0.5,  # layers neither fade nor blow up, as in trained models
+                              vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=positions_for(name),
                               pad_token_id=1 if "roberta" in name else 0, **settings)
         if config.num_labels == 1:
             config.id2label = {0: "LABEL_0"}

@@ -16,14 +16,14 @@ inline constexpr size_t kHugePage = 2u << 20;     // from this size on, ask for 
 
 inline size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// A block of trivially copyable values, zeroed.
+// A block of trivially copyable values, zeroed when it is allocated.
 template <class T>
 class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(size_t size) { resize(size); }
 
-  // Makes room for `size` values, zeroed; earlier contents are lost. Keeps memory that is large enough.
+  // Makes room for `size` values; earlier contents are lost. Memory that is large enough is kept, with what is in it.
   void resize(size_t size) {
     if (size > capacity_) {
       const size_t bytes = size * sizeof(T);

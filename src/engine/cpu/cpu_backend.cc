@@ -14,23 +14,28 @@ namespace {
 
 constexpr size_t kGroupTokens = 512;
 
-Result<const KernelTable*> pick_kernels(const std::string& wanted) {
-  std::string known;
-  for (const KernelTable* table : compiled_kernels()) {
-    known += str_cat(known.empty() ? "" : ", ", table->name);
-    if (wanted == "auto" ? can_run(*table) : wanted == table->name) {
-      if (can_run(*table)) return table;
-      return absl::UnimplementedError(str_cat("--kernel ", wanted, ": this CPU does not have the instructions"));
-    }
-  }
-  return absl::InvalidArgumentError(str_cat("--kernel ", wanted, ": not known; there are auto, ", known));
-}
-
+// The first tier, best first, that fits what is wanted and that this machine runs.
 Result<const KernelTable*> pick(const BackendOptions& options) {
-  if (options.precision != "auto" && options.precision != "fp32") {
-    return absl::UnimplementedError(str_cat("--precision ", options.precision, ": the cpu engine computes fp32 on this CPU"));
+  if (options.precision != "auto" && options.precision != "fp32" && options.precision != "bf16") {
+    return absl::InvalidArgumentError(str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16"));
   }
-  return pick_kernels(options.kernel);
+  std::string known, refusals;
+  for (const KernelTable* table : compiled_kernels()) {
+    known += str_cat(", ", table->name);
+    if (options.kernel != "auto" && options.kernel != table->name) continue;
+    if (options.precision != "auto" && options.precision != table->precision) continue;
+    const std::string_view refusal = why_not(*table);
+    if (!refusal.empty()) {
+      refusals += str_cat(refusals.empty() ? "" : "; ", table->name, ": ", refusal);
+      continue;
+    }
+    // Asked for bf16, fp32's slower cousin will do; not asked, it will not.
+    const bool asked = options.kernel != "auto" || options.precision != "auto";
+    if (asked || is_automatic(*table)) return table;
+  }
+  if (!refusals.empty()) return absl::UnimplementedError(str_cat("cpu engine: ", refusals));
+  return absl::InvalidArgumentError(str_cat("--kernel ", options.kernel, " with --precision ", options.precision,
+                                            ": no such tier; there are auto", known));
 }
 
 // Sequences of a batch copied end to end in another order.
@@ -57,7 +62,7 @@ class CpuBackend : public Backend {
   CpuBackend(std::shared_ptr<const Model> model, const KernelTable& kernels, size_t threads)
       : team_(threads), weights_(std::move(model), kernels, team_), together_(weights_, kernels, &team_) {
     for (size_t i = 0; i < threads; ++i) workers_.push_back(std::make_unique<Worker>(weights_, kernels));
-    info_ = {"cpu", "fp32", kernels.name, threads, config().max_length()};
+    info_ = {"cpu", kernels.precision, kernels.name, threads, config().max_length()};
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -115,7 +120,7 @@ class CpuBackend : public Backend {
 Result<std::string> describe_cpu_backend(const ModelConfig&, const BackendOptions& options) {
   auto kernels = cpu::pick(options);
   if (!kernels.ok()) return kernels.status();
-  return str_cat("fp32, kernel ", (*kernels)->name, ", ", options.threads != 0 ? options.threads : cpu::available_threads(),
+  return str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ", options.threads != 0 ? options.threads : cpu::available_threads(),
                  " thread(s)");
 }
 

@@ -8,8 +8,9 @@ namespace {
 
 // Rows taken through the feed-forward part together: their inner activations (192 x 4096 fp32 = 3 MB at most) stay near.
 constexpr size_t kFeedForwardRows = 192;
-// Panels of one task: with 96 rows, what the activation function reads back is still in the L2 cache.
-constexpr size_t kTaskPanels = 8;
+// Columns of one task: few enough that what the activation function reads back is still in the L2 cache; more where each
+// task first converts its rows to the product's type.
+constexpr size_t kTaskColumns = 256, kTaskColumnsConverted = 1024;
 
 }  // namespace
 
@@ -26,21 +27,25 @@ void CpuOps::each(size_t tasks, const Body& body) {
 }
 
 void CpuOps::run(const LinearJob& job) {
-  const size_t block_rows = 8 * kernels_.tile_rows;
+  const size_t in = job.weights->matrix().in, block_rows = kernels_.block_rows;
   const size_t row_blocks = (job.rows + block_rows - 1) / block_rows;
-  const size_t panel_blocks = (job.last_panel - job.first_panel + kTaskPanels - 1) / kTaskPanels;
-  each(row_blocks * panel_blocks, [&](size_t task, size_t) {
+  const size_t scratch_bytes = kernels_.matmul_scratch(in);
+  const size_t task_panels = (scratch_bytes == 0 ? kTaskColumns : kTaskColumnsConverted) / kernels_.tile_columns;
+  const size_t panel_blocks = (job.last_panel - job.first_panel + task_panels - 1) / task_panels;
+  for (auto& scratch : scratch_) scratch.resize(scratch_bytes);
+  each(row_blocks * panel_blocks, [&](size_t task, size_t member) {
     const size_t row = task / panel_blocks * block_rows;
     MatMulArgs args;
     args.rows = std::min(block_rows, job.rows - row);
     args.weights = &job.weights->matrix();
-    args.first_panel = job.first_panel + task % panel_blocks * kTaskPanels;
-    args.last_panel = std::min(args.first_panel + kTaskPanels, job.last_panel);
+    args.first_panel = job.first_panel + task % panel_blocks * task_panels;
+    args.last_panel = std::min(args.first_panel + task_panels, job.last_panel);
     args.a = job.a->row(job.a_row + row);
     args.a_stride = job.a->stride();
     args.c = job.c->row(job.c_row + row);
     args.c_stride = job.c->stride();
     if (job.add_to_c) args.residual = args.c;
+    args.scratch = scratch_[member].data();
     kernels_.matmul(args);
     if (job.activation == nullptr) return;
     const size_t column = args.first_panel * kernels_.tile_columns;

@@ -49,7 +49,7 @@ class CpuOps {
   Team* team_;
   size_t rows_ = 0;  // of hidden_ and context_
   PaddedMatrix hidden_, other_hidden_, projected_, first_queries_, context_, inner_, dense_;
-  std::vector<Buffer<float>> scratch_;  // of attention, one per member
+  std::vector<Buffer<std::byte>> scratch_;  // of the kernels, one per member
 };
 
 }  // namespace rerank::cpu

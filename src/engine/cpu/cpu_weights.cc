@@ -9,7 +9,8 @@ PackedLinear::PackedLinear(const KernelTable& kernels, Team& team, std::initiali
   for (const Linear* part : parts) matrix_.out += part->out();
   const size_t columns = kernels.tile_columns;
   panel_count_ = (matrix_.out + columns - 1) / columns;
-  values_.resize(panel_count_ * columns * matrix_.in);
+  const size_t bytes = kernels.panel_bytes(matrix_.in);
+  values_.resize(panel_count_ * bytes);
   bias_.resize(panel_count_ * columns);
 
   // Where each output column comes from.
@@ -26,7 +27,7 @@ PackedLinear::PackedLinear(const KernelTable& kernels, Team& team, std::initiali
       const auto [linear, row] = sources[first + i];
       linear->weight.read_floats(row * matrix_.in, {rows.data() + i * matrix_.in, matrix_.in});
     }
-    kernels.pack(rows.data(), count, matrix_.in, matrix_.in, values_.data() + first * matrix_.in);
+    kernels.pack(rows.data(), count, matrix_.in, matrix_.in, values_.data() + panel * bytes);
   });
   matrix_.panels = values_.data();
   matrix_.bias = bias_.data();

@@ -22,7 +22,8 @@ class PackedLinear {
   size_t panels() const { return panel_count_; }
 
  private:
-  Buffer<float> values_, bias_;
+  Buffer<std::byte> values_;
+  Buffer<float> bias_;
   PackedMatrix matrix_;
   size_t panel_count_ = 0;
 };

@@ -1,21 +1,23 @@
-// The vector kernels of one instruction tier, as a table of functions: picked once at start, named in logs. Everything
-// numeric the CPU forward does goes through here; kernels.cc compiles one table per tier with Highway.
+// The kernels of one tier, as a table of functions: picked once at start, named in logs. Everything numeric the CPU forward
+// does goes through here. kernels.cc compiles the tables with Highway, once per instruction set.
 //
-// Matrices are row-major fp32; a stride is the distance between rows in elements. Rows may be read and written up to the
+// Activations are row-major fp32; a stride is the distance between rows in elements. Rows may be read and written up to the
 // next multiple of `tile_columns` behind their last column: buffers are padded so (PaddedMatrix in buffers.h).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace rerank::cpu {
 
 // A weight matrix W [out, in] as the micro-kernel reads it: panels of `tile_columns` output columns; within a panel, for
-// each input k, the panel's values side by side. Columns behind `out` are zero.
+// each group of inputs (1 fp32, 2 bf16), the group's values of each column side by side. Columns behind `out`, and inputs
+// behind `in` up to a whole number of steps, are zero.
 struct PackedMatrix {
-  const float* panels = nullptr;  // panel p starts at panels + p * tile_columns * in
-  const float* bias = nullptr;    // [out], padded with zeros to whole panels; null: none
+  const std::byte* panels = nullptr;  // panel p starts at panels + p * panel_bytes(in), 64-byte aligned
+  const float* bias = nullptr;        // [out], padded with zeros to whole panels; null: none
   size_t out = 0;
   size_t in = 0;
 };
@@ -30,31 +32,35 @@ struct MatMulArgs {
   const float* residual = nullptr;         // read at C's position, with C's stride
   float* c = nullptr;                      // column 0 of panel 0
   size_t c_stride = 0;
+  std::byte* scratch = nullptr;            // matmul_scratch(in) bytes, 64-byte aligned
 };
 
-// Attention of the rows [first_row, last_row) of one sequence and one head, over all `length` keys.
+// Attention of `query_rows` rows of one sequence and one head, over all `length` keys.
 struct AttentionArgs {
-  const float* queries = nullptr;  // row `first_row`, first column of the head
+  const float* queries = nullptr;  // first column of the head
   size_t query_stride = 0;
   size_t query_rows = 0;
-  const float* keys = nullptr;     // row 0 of the sequence
+  const float* keys = nullptr;  // row 0 of the sequence
   const float* values = nullptr;
-  size_t key_stride = 0;           // of keys and values
+  size_t key_stride = 0;  // of keys and values
   size_t length = 0;
   size_t head_size = 0;
-  float scale = 1;                 // 1 / sqrt(head_size)
-  float* context = nullptr;        // like queries
+  float scale = 1;           // 1 / sqrt(head_size)
+  float* context = nullptr;  // like queries
   size_t context_stride = 0;
-  float* scratch = nullptr;        // attention_scratch(length, head_size) floats, 64-byte aligned
+  std::byte* scratch = nullptr;  // attention_scratch(length, head_size) bytes, 64-byte aligned
 };
 
 struct KernelTable {
-  const char* name;      // "avx512", "avx2", "portable"
-  size_t tile_rows;      // rows of the micro-kernel
-  size_t tile_columns;   // columns of a panel
+  const char* name;       // "amx", "avx512", "avx2", ...
+  const char* precision;  // of the matrix products' inputs; sums are fp32 always
+  size_t block_rows;      // rows that matmul() takes through the panels together
+  size_t tile_columns;    // columns of a panel
 
-  // W [out, in] -> panels (whole panels * in floats).
-  void (*pack)(const float* weight, size_t out, size_t in, size_t stride, float* panels);
+  size_t (*panel_bytes)(size_t in);
+  // W [out, in], rows `stride` apart -> whole panels.
+  void (*pack)(const float* weight, size_t out, size_t in, size_t stride, std::byte* panels);
+  size_t (*matmul_scratch)(size_t in);
   void (*matmul)(const MatMulArgs& args);
   size_t (*attention_scratch)(size_t length, size_t head_size);
   void (*attention)(const AttentionArgs& args);
@@ -67,8 +73,13 @@ struct KernelTable {
   void (*layer_norm)(float* x, size_t n, const float* gamma, const float* beta, float epsilon);
 };
 
-// The tiers compiled into this program, best first. Whether this CPU runs one is for can_run() to say.
+// The tiers compiled into this program, best first per precision; emulated tiers, which exist for tests, last.
 std::span<const KernelTable* const> compiled_kernels();
-bool can_run(const KernelTable& table);
+
+// Why this machine cannot run a tier; empty when it can. Asks the operating system for the AMX state where that is needed.
+std::string_view why_not(const KernelTable& table);
+
+// Whether "auto" may pick it: not for emulated tiers, nor for bf16 where the CPU multiplies fp32 as fast.
+bool is_automatic(const KernelTable& table);
 
 }  // namespace rerank::cpu

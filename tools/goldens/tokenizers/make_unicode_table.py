@@ -7,6 +7,7 @@ Python package about each of the 1,112,064 code points and writes down the answe
 
     python tools/goldens/tokenizers/make_unicode_table.py src/text/unicode_tables.inc
 """
+import bisect
 import struct
 import sys
 import unicodedata
@@ -141,6 +142,37 @@ def grapheme_properties():
     return values
 
 
+CATEGORIES = ("Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co Cn").split()
+
+
+def regex_proxies():
+    """Code points that Oniguruma puts into another general category than Unicode 14 (PCRE2 10.42) does, as runs of (first,
+    last, proxy): a code point of the same UTF-8 length that both put into that category, the nearest one, so that it mostly
+    is of the same script."""
+    assert unicodedata.unidata_version == "14.0.0", "needs a Python with Unicode 14 (3.11)"
+    category = {}
+    for name in CATEGORIES:
+        hits, _ = isolated(pre_tokenizers.Split(Regex(rf"\p{{{name}}}"), "isolated"), "1" if name == "Ll" else "a")
+        category.update(dict.fromkeys(hits, name))
+    differing = [c for c in CODE_POINTS if category[c] != unicodedata.category(chr(c))]
+    # PCRE2's \s takes the Mongolian vowel separator for white space, as Perl once did.
+    differing = sorted({*differing, 0x180E})
+    same = {}
+    for c in CODE_POINTS:
+        if c != 0x180E and category[c] == unicodedata.category(chr(c)):
+            same.setdefault((category[c], len(chr(c).encode())), []).append(c)
+    out = []
+    for c in differing:
+        candidates = same[category[c], len(chr(c).encode())]
+        at = bisect.bisect_left(candidates, c)
+        proxy = min(candidates[max(0, at - 1):at + 1], key=lambda p: abs(p - c))
+        if out and out[-1][1] == c - 1 and out[-1][3] == category[c]:
+            out[-1][1] = c
+        else:
+            out.append([c, c, proxy, category[c]])
+    return [run[:3] for run in out]
+
+
 def runs(values):
     """(first code point, value) wherever the value changes."""
     last = None
@@ -200,6 +232,8 @@ def main():
     print("combining classes", file=sys.stderr)
     classes = combining_classes(nfd)
 
+    print("regular expressions", file=sys.stderr)
+    proxies = regex_proxies()
     print("graphemes", file=sys.stderr)
     values = grapheme_properties()
     for c in CODE_POINTS:
@@ -236,6 +270,11 @@ inline constexpr PropertyRun kPropertyRuns[] = {{
                 line = ""
             line += item
         out.write(line + "\n};\n\n")
+        out.write("// Code points whose category PCRE2 10.42 does not know as Oniguruma does: first, last, one of that category.\n"
+                  "inline constexpr ProxyRun kProxyRuns[] = {\n")
+        for i in range(0, len(proxies), 4):
+            out.write("".join(f"{{0x{a:x},0x{b:x},0x{c:x}}}," for a, b, c in proxies[i:i + 4]) + "\n")
+        out.write("};\n\n")
         write_mapping(out, "kCanonicalDecompositions", "Full canonical decompositions without Hangul: code point, length, text.",
                       canonical)
         write_mapping(out, "kCompatibleDecompositions",

@@ -1,0 +1,120 @@
+// Intel AMX as a small unit: eight tiles of 16 rows x 64 bytes and the bf16 product of two of them. Two versions with one
+// interface: the instructions, and the same in plain C++, so that all code around them is tested on every CPU.
+//
+// The instructions are written as assembly: g++ 12's intrinsics declare neither that a tile load reads memory nor the size of
+// the configuration, so that it drops or moves the stores before them.
+//
+// Sources: Intel SDM, "AMX" (tile configuration: palette 1; TDPBF16PS: C[m][n] += A[m][2k] B[k][2n] + A[m][2k+1] B[k][2n+1]).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace rerank::cpu {
+
+inline constexpr size_t kTileUnitRows = 16;
+inline constexpr size_t kTileUnitBytes = 64;  // of a row
+
+#if defined(__x86_64__)
+// Must run only where why_not() of the amx tier is empty. configure() once per thread and piece of work; release() behind it,
+// so that the thread's state is small again when it is switched out.
+struct HardwareTiles {
+  static void configure() {
+    alignas(64) struct {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t column_bytes[16] = {};
+      uint8_t rows[16] = {};
+    } config;
+    for (int t = 0; t < 8; ++t) {
+      config.column_bytes[t] = kTileUnitBytes;
+      config.rows[t] = kTileUnitRows;
+    }
+    asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
+  }
+  static void release() { asm volatile("tilerelease" ::: "memory"); }
+  template <int kTile>
+  static void zero() {
+    asm volatile("tilezero %%tmm%c0" ::"i"(kTile));
+  }
+  template <int kTile>
+  static void load(const void* rows, size_t stride_bytes) {
+    asm volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(kTile), "r"(rows), "r"(stride_bytes) : "memory");
+  }
+  // For a stream that should not push a resident panel out of the L1 cache.
+  template <int kTile>
+  static void load_stream(const void* rows, size_t stride_bytes) {
+    asm volatile("tileloaddt1 (%1,%2,1), %%tmm%c0" ::"i"(kTile), "r"(rows), "r"(stride_bytes) : "memory");
+  }
+  template <int kC, int kA, int kB>
+  static void multiply_bf16() {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+  }
+  template <int kTile>
+  static void store(void* rows, size_t stride_bytes) {
+    asm volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(kTile), "r"(rows), "r"(stride_bytes) : "memory");
+  }
+};
+#endif
+
+// The same, emulated; one set of tiles per thread.
+struct EmulatedTiles {
+  struct Tile {
+    uint8_t bytes[kTileUnitRows][kTileUnitBytes];
+  };
+  static Tile* tiles() {
+    static thread_local Tile state[8];
+    return state;
+  }
+  static void configure() { std::memset(tiles(), 0xee, 8 * sizeof(Tile)); }  // stale contents must show
+  static void release() {}
+  template <int kTile>
+  static void zero() {
+    std::memset(&tiles()[kTile], 0, sizeof(Tile));
+  }
+  template <int kTile>
+  static void load(const void* rows, size_t stride_bytes) {
+    for (size_t r = 0; r < kTileUnitRows; ++r) {
+      std::memcpy(tiles()[kTile].bytes[r], static_cast<const uint8_t*>(rows) + r * stride_bytes, kTileUnitBytes);
+    }
+  }
+  template <int kTile>
+  static void load_stream(const void* rows, size_t stride_bytes) {
+    load<kTile>(rows, stride_bytes);
+  }
+  template <int kC, int kA, int kB>
+  static void multiply_bf16() {
+    for (size_t m = 0; m < kTileUnitRows; ++m) {
+      for (size_t k = 0; k < kTileUnitRows; ++k) {
+        for (size_t n = 0; n < 16; ++n) {
+          float sum = get<float>(kC, m, n);
+          sum += bf16(kA, m, 2 * k) * bf16(kB, k, 2 * n);
+          sum += bf16(kA, m, 2 * k + 1) * bf16(kB, k, 2 * n + 1);
+          std::memcpy(&tiles()[kC].bytes[m][4 * n], &sum, 4);
+        }
+      }
+    }
+  }
+  template <int kTile>
+  static void store(void* rows, size_t stride_bytes) {
+    for (size_t r = 0; r < kTileUnitRows; ++r) {
+      std::memcpy(static_cast<uint8_t*>(rows) + r * stride_bytes, tiles()[kTile].bytes[r], kTileUnitBytes);
+    }
+  }
+
+ private:
+  template <class T>
+  static T get(int tile, size_t row, size_t column) {
+    T value;
+    std::memcpy(&value, &tiles()[tile].bytes[row][column * sizeof(T)], sizeof(T));
+    return value;
+  }
+  static float bf16(int tile, size_t row, size_t column) {
+    const uint32_t bits = static_cast<uint32_t>(get<uint16_t>(tile, row, column)) << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+  }
+};
+
+}  // namespace rerank::cpu

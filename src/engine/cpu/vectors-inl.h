@@ -1,0 +1,59 @@
+// Element-wise functions and LayerNorm. Included once per target by kernels.cc.
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rerank::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class Function>
+HWY_INLINE void map(float* x, size_t n, Function function) {
+  const D d;
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(function(d, hn::LoadU(d, x + i)), d, x + i);
+  if (i == n) return;
+  HWY_ALIGN float last[kLanes] = {};
+  std::copy(x + i, x + n, last);
+  hn::Store(function(d, hn::Load(d, last)), d, last);
+  std::copy(last, last + (n - i), x + i);
+}
+
+void gelu(float* x, size_t n) {
+  map(x, n, [](D d, V v) HWY_ATTR { return gelu_vector(d, v); });
+}
+void gelu_tanh(float* x, size_t n) {
+  map(x, n, [](D d, V v) HWY_ATTR { return gelu_tanh_vector(d, v); });
+}
+void silu(float* x, size_t n) {
+  map(x, n, [](D d, V v) HWY_ATTR { return silu_vector(d, v); });
+}
+void relu(float* x, size_t n) {
+  map(x, n, [](D d, V v) HWY_ATTR { return hn::Max(v, hn::Zero(d)); });
+}
+
+void layer_norm(float* x, size_t n, const float* gamma, const float* beta, float epsilon) {
+  const D d;
+  const size_t whole = n / kLanes * kLanes;
+  V sum = hn::Zero(d);
+  for (size_t i = 0; i < whole; i += kLanes) sum = hn::Add(sum, hn::LoadU(d, x + i));
+  float total = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (size_t i = whole; i < n; ++i) total += x[i];
+  const float mean = total / static_cast<float>(n);
+  const V mean_v = hn::Set(d, mean);
+  V squares = hn::Zero(d);
+  for (size_t i = 0; i < whole; i += kLanes) {
+    const V centred = hn::Sub(hn::LoadU(d, x + i), mean_v);
+    squares = hn::MulAdd(centred, centred, squares);
+  }
+  float square_total = hn::GetLane(hn::SumOfLanes(d, squares));
+  for (size_t i = whole; i < n; ++i) square_total += (x[i] - mean) * (x[i] - mean);
+  const float scale = 1 / std::sqrt(square_total / static_cast<float>(n) + epsilon);
+  const V scale_v = hn::Set(d, scale);
+  for (size_t i = 0; i < whole; i += kLanes) {
+    const V normal = hn::Mul(hn::Sub(hn::LoadU(d, x + i), mean_v), scale_v);
+    hn::StoreU(hn::MulAdd(normal, hn::LoadU(d, gamma + i), hn::LoadU(d, beta + i)), d, x + i);
+  }
+  for (size_t i = whole; i < n; ++i) x[i] = (x[i] - mean) * scale * gamma[i] + beta[i];
+}
+
+}  // namespace rerank::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
