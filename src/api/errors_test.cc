@@ -23,11 +23,16 @@ TEST_F(ApiErrorTest, BackendErrorsHaveTheStatusOfTheTable) {
     const char* tei_type;
   };
   const Row rows[] = {
-      {absl::InvalidArgumentError("m"), 422, 422, "Validation"}, {absl::OutOfRangeError("m"), 422, 422, "Validation"},
-      {absl::NotFoundError("m"), 404, 404, "NotFound"},          {absl::ResourceExhaustedError("m"), 429, 429, "Overloaded"},
-      {absl::UnavailableError("m"), 503, 503, "Unhealthy"},      {absl::DeadlineExceededError("m"), 504, 504, "Overloaded"},
-      {absl::InternalError("m"), 424, 500, "Backend"},           {absl::UnknownError("m"), 424, 500, "Backend"},
-      {absl::UnimplementedError("m"), 501, 501, "Backend"},      {absl::CancelledError("m"), 499, 499, "Backend"},
+      {absl::InvalidArgumentError("m"), 422, 422, "Validation"},
+      {absl::OutOfRangeError("m"), 422, 422, "Validation"},
+      {absl::NotFoundError("m"), 404, 404, "NotFound"},
+      {absl::ResourceExhaustedError("m"), 429, 429, "Overloaded"},
+      {absl::UnavailableError("m"), 503, 503, "Unhealthy"},
+      {absl::DeadlineExceededError("m"), 504, 504, "Overloaded"},
+      {absl::InternalError("m"), 424, 500, "Backend"},
+      {absl::UnknownError("m"), 424, 500, "Backend"},
+      {absl::UnimplementedError("m"), 501, 501, "Backend"},
+      {absl::CancelledError("m"), 499, 499, "Backend"},
   };
   for (const Row& row : rows) {
     fake_.fail_with(row.status);
@@ -94,7 +99,8 @@ TEST_F(ApiErrorTest, BadBodiesAreExplained) {
       {R"({"query":"q","documents":[["a"]]})", 422, "`documents[0]` must be a string"},
       {R"({"query":"q","documents":[{"image":"a"}]})", 422, "`documents[0]` must be a string"},
       {R"({"query":"q","documents":[{"content":[{"type":"image_url"}]}]})", 422, "`documents[0]` must be a string"},
-      {R"({"query":"q","documents":["a"],"return_documents":"maybe"})", 422, "`return_documents` must be true or false"},
+      {R"({"query":"q","documents":["a"],"return_documents":"maybe"})", 422,
+       "`return_documents` must be true or false"},
       {R"({"query":"q","documents":["a"],"top_n":"many"})", 422, "`top_n` must be a whole number"},
       {R"({"query":"q","passages":[]})", 400, "`passages` cannot be empty"},
       {R"({"query":"q","passages":[{"text":1}]})", 422, "`passages[0]`"},
@@ -149,11 +155,13 @@ TEST_F(ApiErrorTest, TenThousandDocumentsAreFineAndMoreAreNot) {
 
 TEST_F(ApiErrorTest, BrokenTextIsRepairedNotRefused) {
   const std::string replacement = "\xEF\xBF\xBD";
-  ASSERT_EQ(post(R"({"query":"a\ud800b","texts":["\udc00","\ud83d\ude00","\ud83d\ud83d\ude00","x\\ud800"]})").status, 200);
+  ASSERT_EQ(post(R"({"query":"a\ud800b","texts":["\udc00","\ud83d\ude00","\ud83d\ud83d\ude00","x\\ud800"]})").status,
+            200);
   EXPECT_EQ(fake_.last().query, "a" + replacement + "b");
   EXPECT_EQ(fake_.last().documents,
             (std::vector<std::string>{replacement, "\xF0\x9F\x98\x80", replacement + "\xF0\x9F\x98\x80", "x\\ud800"}));
-  const HttpResponse response = post("{\"query\":\"a\xFF\xC3(b\",\"documents\":[\"\xE4\xBD\",\"\xED\xA0\x80\",\"\xC0\x80\",\"ok\"]}");
+  const HttpResponse response =
+      post("{\"query\":\"a\xFF\xC3(b\",\"documents\":[\"\xE4\xBD\",\"\xED\xA0\x80\",\"\xC0\x80\",\"ok\"]}");
   ASSERT_EQ(response.status, 200);
   EXPECT_EQ(fake_.last().query, "a" + replacement + replacement + "(b");
   EXPECT_EQ(fake_.last().documents[0], replacement);
@@ -228,7 +236,8 @@ TEST_F(ApiErrorTest, MutatedBodiesAreAnsweredWithJson) {
       if (body.empty()) body = "{";
     }
     const HttpResponse response = post(body, targets[random() % 4]);
-    EXPECT_TRUE(response.status == 200 || response.status == 400 || response.status == 422) << response.status << " " << body;
+    EXPECT_TRUE(response.status == 200 || response.status == 400 || response.status == 422)
+        << response.status << " " << body;
     const Json json(response.body);
     if (HasFailure()) break;
   }

@@ -17,14 +17,14 @@
 namespace rerank {
 namespace {
 
-using boost::system::error_code;
 using asio::ip::tcp;
+using boost::system::error_code;
 
-constexpr size_t kProbeAfterMs = 500;    // a client has closed its sending side: how long until we ask whether it listens
-constexpr size_t kLingerMs = 5000;       // how long a refused client may go on sending; else its kernel drops our answer
+constexpr size_t kProbeAfterMs = 500;  // a client has closed its sending side: how long until we ask whether it listens
+constexpr size_t kLingerMs = 5000;     // how long a refused client may go on sending; else its kernel drops our answer
 constexpr size_t kRefusedLingerMs = 1000;
-constexpr size_t kFreshGraceMs = 500;    // while draining: time for a request that is on its way on a new connection
-constexpr size_t kBodiesAtOnce = 32;     // bodies of the largest size that may be on their way in at once
+constexpr size_t kFreshGraceMs = 500;  // while draining: time for a request that is on its way on a new connection
+constexpr size_t kBodiesAtOnce = 32;   // bodies of the largest size that may be on their way in at once
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitable, code); }
@@ -49,7 +49,8 @@ void Connection::start() {
     draining_ = core_.draining;
   }
   if (core_.open_connections) core_.open_connections->add(1);
-  asio::co_spawn(strand_, [self = shared_from_this()]() { return self->run(); }, asio::detached);
+  asio::co_spawn(
+      strand_, [self = shared_from_this()]() { return self->run(); }, asio::detached);
 }
 
 void Connection::drain() {
@@ -75,7 +76,8 @@ asio::awaitable<void> Connection::run() {
     socket_.non_blocking(true, ignored);
     socket_.set_option(tcp::no_delay(true), ignored);
     if (refuse_) {
-      co_await refuse(make_error(ErrorKind::kUnavailable, "too many open connections; try again, or raise --max-connections"));
+      co_await refuse(
+          make_error(ErrorKind::kUnavailable, "too many open connections; try again, or raise --max-connections"));
     } else {
       while (co_await serve_one()) {
       }
@@ -116,7 +118,7 @@ asio::awaitable<bool> Connection::serve_one() {
   if (answer_->close || core_.draining) keep_alive_ = false;
   const bool written = co_await write(*answer_, head_only_);
   answer_.reset();
-  co_return written && keep_alive_;
+  co_return written&& keep_alive_;
 }
 
 asio::awaitable<bool> Connection::read_request() {
@@ -134,7 +136,8 @@ asio::awaitable<bool> Connection::read_request() {
         break;
       case RequestParser::Event::kNeedInput:
         if (!hold_memory(parser_.body_capacity())) {
-          co_return co_await refuse(make_error(ErrorKind::kUnavailable, "too many large requests are arriving at once; try again"));
+          co_return co_await refuse(
+              make_error(ErrorKind::kUnavailable, "too many large requests are arriving at once; try again"));
         }
         if (parser_.head_done()) {
           arm(core_.options.body_timeout_ms);
@@ -222,10 +225,12 @@ void Connection::deliver(uint64_t sequence, HttpResponse response) {
   wake_.cancel();
 }
 
-// Waits until answer_ is there. False: the client has gone, or the server will not wait longer; the request is cancelled.
+// Waits until answer_ is there. False: the client has gone, or the server will not wait longer; the request is
+// cancelled.
 //
-// A client that is gone and one that has only closed its sending side look alike, until something is sent: the first then
-// answers with a reset. So, after a while, such a client is sent an interim "100 Continue", which HTTP/1.1 clients skip.
+// A client that is gone and one that has only closed its sending side look alike, until something is sent: the first
+// then answers with a reset. So, after a while, such a client is sent an interim "100 Continue", which HTTP/1.1 clients
+// skip.
 asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
   const auto cancellation = std::make_shared<Cancellation>();
   request.cancellation = cancellation;
@@ -326,8 +331,8 @@ asio::awaitable<size_t> Connection::read_some(std::span<char> space) {
   co_return code ? 0 : length;
 }
 
-// Says that nothing more will be sent, and reads on for a while: closing a socket that has unread input makes the kernel
-// send a reset, which can reach the client before it has read our answer.
+// Says that nothing more will be sent, and reads on for a while: closing a socket that has unread input makes the
+// kernel send a reset, which can reach the client before it has read our answer.
 asio::awaitable<void> Connection::linger() {
   error_code ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
@@ -349,7 +354,8 @@ void Connection::arm(size_t milliseconds) {
 void Connection::schedule_timer() {
   timer_pending_ = true;
   timer_.expires_at(deadline_);
-  timer_.async_wait([self = shared_from_this(), generation = ++timer_generation_](error_code) { self->on_timer(generation); });
+  timer_.async_wait(
+      [self = shared_from_this(), generation = ++timer_generation_](error_code) { self->on_timer(generation); });
 }
 
 void Connection::on_timer(uint64_t generation) {

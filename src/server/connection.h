@@ -1,8 +1,8 @@
-// One client connection: a coroutine that reads a request, has it handled, writes the answer, and starts again. Included only
-// by http_server.cc and connection.cc: the Asio headers are heavy.
+// One client connection: a coroutine that reads a request, has it handled, writes the answer, and starts again.
+// Included only by http_server.cc and connection.cc: the Asio headers are heavy.
 //
-// Everything runs on the connection's strand but start(), drain() and abort(), which any thread may call. The connection keeps
-// itself alive until its coroutine ends; then it leaves the ServerCore's list.
+// Everything runs on the connection's strand but start(), drain() and abort(), which any thread may call. The
+// connection keeps itself alive until its coroutine ends; then it leaves the ServerCore's list.
 #pragma once
 
 #include <utility>  // before awaitable.hpp, which forgets it

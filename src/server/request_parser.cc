@@ -30,7 +30,8 @@ Status explain(beast::error_code code, size_t max_header_bytes, size_t max_body_
   if (code == http::error::body_limit) {
     return make_error(ErrorKind::kBodyTooLarge,
                       absl::StrFormat("the body is larger than %d bytes: send fewer or shorter documents, or raise "
-                                      "--max-body-bytes", max_body_bytes));
+                                      "--max-body-bytes",
+                                      max_body_bytes));
   }
   return make_error(ErrorKind::kMalformed, "not a valid HTTP/1.1 request: " + code.message());
 }

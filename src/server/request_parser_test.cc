@@ -41,7 +41,8 @@ std::vector<std::string> read_all(std::string_view bytes, const std::vector<size
         return seen;
       case Event::kRequest: {
         const HttpRequest request = parser.take();
-        seen.push_back(request.method + " " + request.target + " " + std::to_string(request.headers.size()) + " " + request.body);
+        seen.push_back(request.method + " " + request.target + " " + std::to_string(request.headers.size()) + " " +
+                       request.body);
         break;
       }
       case Event::kNeedInput:
@@ -59,7 +60,8 @@ std::vector<std::string> read_all(std::string_view bytes, const std::vector<size
 const char* const kStreams[] = {
     "GET / HTTP/1.1\r\nHost: t\r\n\r\n",
     "\r\n\r\nPOST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\r\nGET /b?c HTTP/1.0\r\n\r\nPUT /d HTTP/1.1\r\n\r\n",
-    "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0a;ext=\"1\"\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nGET /n HTTP/1.1\r\n\r\n",
+    "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0a;ext=\"1\"\r\n0123456789\r\n0\r\nTrailer: "
+    "x\r\n\r\nGET /n HTTP/1.1\r\n\r\n",
     "POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
     "POST /a HTTP/1.1\r\nContent-Length: 5001\r\n\r\n",
     "GARBAGE\r\n\r\n",
@@ -73,7 +75,8 @@ TEST(RequestParser, DoesNotCareHowBytesArrive) {
       EXPECT_EQ(read_all(stream, pieces), whole) << stream;
     }
   }
-  EXPECT_EQ(read_all(kStreams[1], {1}), (std::vector<std::string>{"POST /a 1 hello", "GET /b?c 0 ", "PUT /d 0 ", "more"}));
+  EXPECT_EQ(read_all(kStreams[1], {1}),
+            (std::vector<std::string>{"POST /a 1 hello", "GET /b?c 0 ", "PUT /d 0 ", "more"}));
   EXPECT_EQ(read_all(kStreams[2], {1})[0], "POST /a 2 abc0123456789");
 }
 
@@ -88,7 +91,8 @@ TEST(RequestParser, KeepsItsLimits) {
   EXPECT_EQ(kind(head + "5001\r\n\r\n"), body_limit);
   EXPECT_EQ(kind("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1389\r\n"), body_limit);
   EXPECT_EQ(kind("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"), body_limit);
-  EXPECT_EQ(kind("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(100000, 'x')).substr(0, 5), "error");
+  EXPECT_EQ(kind("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(100000, 'x')).substr(0, 5),
+            "error");
 }
 
 TEST(RequestParser, AnnouncedLengthsAreNotBelieved) {

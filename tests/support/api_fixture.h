@@ -35,7 +35,9 @@ class ApiFixture : public testing::Test {
     return answer.value_or(HttpResponse{});
   }
 
-  HttpResponse post(const std::string& body, const std::string& target = "/rerank") { return call("POST", target, body); }
+  HttpResponse post(const std::string& body, const std::string& target = "/rerank") {
+    return call("POST", target, body);
+  }
 
   // Starts anew with other options.
   void restart(const ApiOptions& options) { api_ = std::make_unique<Api>(fake_, metrics_, options); }
