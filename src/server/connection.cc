@@ -254,7 +254,6 @@ asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
   if (!gone) co_return true;
   cancellation->cancel();
   ++sequence_;  // an answer that still comes is for nobody
-  core_.requests.count("none", 499, std::chrono::nanoseconds(0));
   co_return false;
 }
 
