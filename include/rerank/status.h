@@ -26,8 +26,8 @@ using Result = absl::StatusOr<T>;
 
 inline Status ok_status() { return absl::OkStatus(); }
 
-// How long a refused client should wait before it tries again: noted in a ResourceExhausted or Unavailable Status by whoever
-// refuses, told to clients by the transports (HTTP: Retry-After).
+// How long a refused client should wait before it tries again: noted in a ResourceExhausted or Unavailable Status by
+// whoever refuses, told to clients by the transports (HTTP: Retry-After).
 inline constexpr char kRetryAfterPayload[] = "rerankd/retry-after-seconds";
 
 inline Status with_retry_after(Status status, int seconds) {

@@ -19,9 +19,7 @@ void health(Exchange&& exchange) { exchange.finish(health_page(exchange.state->r
 
 void live(Exchange&& exchange) { exchange.finish(health_page(true)); }
 
-void info(Exchange&& exchange) {
-  exchange.finish(info_page(exchange.state->reranker.info(), exchange.state->options));
-}
+void info(Exchange&& exchange) { exchange.finish(info_page(exchange.state->reranker.info(), exchange.state->options)); }
 
 void models(Exchange&& exchange) { exchange.finish(models_page(exchange.state->reranker.info())); }
 
@@ -49,22 +47,22 @@ struct Route {
 // The first row whose pattern and method fit is taken. Any prefix may stand before a pattern: /v1, /v2, a proxy's path.
 constexpr Route kRoutes[] = {
     {"POST", "rerank", "rerank", handle_rerank},
-    {"POST", "reranking", "rerank", handle_rerank},    // NVIDIA, Mixedbread
-    {"POST", "ranking", "rerank", handle_rerank},      // NVIDIA
-    {"POST", "invocations", "rerank", handle_rerank},  // SageMaker
-    {"POST", "/", "rerank", handle_rerank},            // TEI
-    {"POST", "score", "score", handle_score},          // vLLM
-    {"POST", "predict", "predict", handle_predict},    // TEI
-    {"POST", "tokenize", "tokenize", handle_tokenize}, // TEI
-    {"GET", "health/live", "health", live, Key::kNotNeeded},     // NVIDIA, and the next
+    {"POST", "reranking", "rerank", handle_rerank},           // NVIDIA, Mixedbread
+    {"POST", "ranking", "rerank", handle_rerank},             // NVIDIA
+    {"POST", "invocations", "rerank", handle_rerank},         // SageMaker
+    {"POST", "/", "rerank", handle_rerank},                   // TEI
+    {"POST", "score", "score", handle_score},                 // vLLM
+    {"POST", "predict", "predict", handle_predict},           // TEI
+    {"POST", "tokenize", "tokenize", handle_tokenize},        // TEI
+    {"GET", "health/live", "health", live, Key::kNotNeeded},  // NVIDIA, and the next
     {"GET", "health/ready", "health", health, Key::kNotNeeded},
     {"GET", "health", "health", health, Key::kNotNeeded},
     {"GET", "ping", "health", health, Key::kNotNeeded},  // SageMaker
     {"GET", "/", "health", health, Key::kNotNeeded},
     {"GET", "info", "info", info},  // TEI
     {"GET", "metrics", "metrics", metrics, Key::kNotNeeded},
-    {"GET", "models", "models", models},     // OpenAI
-    {"GET", "models/*", "models", model},    // OpenAI, Xinference
+    {"GET", "models", "models", models},                                     // OpenAI
+    {"GET", "models/*", "models", model},                                    // OpenAI, Xinference
     {"GET", "cluster/auth", "cluster_auth", cluster_auth, Key::kNotNeeded},  // Xinference
 };
 
@@ -87,7 +85,8 @@ HttpResponse allowed_methods(const Exchange& exchange, const std::string& allowe
   response.headers.emplace_back("Allow", allowed + ", OPTIONS");
   if (!exchange.cors.empty()) {
     response.headers.emplace_back("Access-Control-Allow-Methods", allowed + ", OPTIONS");
-    response.headers.emplace_back("Access-Control-Allow-Headers", exchange.request.header("access-control-request-headers"));
+    response.headers.emplace_back("Access-Control-Allow-Headers",
+                                  exchange.request.header("access-control-request-headers"));
     response.headers.emplace_back("Access-Control-Max-Age", "86400");
   }
   return response;
@@ -95,8 +94,8 @@ HttpResponse allowed_methods(const Exchange& exchange, const std::string& allowe
 
 HttpResponse no_route(std::string_view allowed) {
   if (allowed.empty()) {
-    return error_response(make_error(ErrorKind::kNotFound,
-                                     "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
+    return error_response(make_error(
+        ErrorKind::kNotFound, "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
   }
   HttpResponse response =
       error_response(make_error(ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
@@ -107,8 +106,8 @@ HttpResponse no_route(std::string_view allowed) {
 }  // namespace
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(
-          State{reranker, metrics, options, Access(options.api_keys, options.cors_origins), RequestMetrics(metrics)})) {}
+    : state_(std::make_shared<State>(State{reranker, metrics, options, Access(options.api_keys, options.cors_origins),
+                                           RequestMetrics(metrics)})) {}
 
 void Api::handle(HttpRequest&& request, Done done) {
   Exchange exchange{state_, std::move(request), {}, "none", std::move(done), {}};
@@ -122,7 +121,8 @@ void Api::handle(HttpRequest&& request, Done done) {
       if (route.key == Key::kNeeded && !state_->access.allows(exchange.request)) return exchange.finish(unauthorized());
       return route.handler(std::move(exchange));
     }
-    if (allowed.find(route.method) == std::string::npos) allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
+    if (allowed.find(route.method) == std::string::npos)
+      allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
   }
   const bool asks = exchange.request.method == "OPTIONS" && !allowed.empty();
   exchange.finish(asks ? allowed_methods(exchange, allowed) : no_route(allowed));

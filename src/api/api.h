@@ -16,11 +16,13 @@ class Api {
  public:
   using Done = std::function<void(HttpResponse)>;
 
-  // `reranker` must live until every `done` has been called; the Api itself may go earlier. `metrics` may be null.
+  // `reranker` must live until every `done` has been called, and every `complete` that an answer carries; the Api
+  // itself may go earlier. `metrics` may be null.
   Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options);
 
-  // Parses on the calling thread and returns when the work is queued. `done` is called exactly once, here or on a thread of
-  // the reranker, and must not block. HEAD is answered as GET, body included: leaving it out is the transport's business.
+  // Parses on the calling thread and returns when the work is queued. `done` is called exactly once, here or on a
+  // thread of the reranker, and must not block. HEAD is answered as GET, body included: leaving it out is the
+  // transport's business.
   void handle(HttpRequest&& request, Done done);
 
   struct State;  // shared with the requests in flight

@@ -68,7 +68,8 @@ TEST_F(ApiTest, TeiSendsTimingHeaders) {
   EXPECT_EQ(headers["x-compute-type"], "cpu");
   EXPECT_EQ(headers["x-total-time"], "5");
   EXPECT_EQ(headers["x-compute-characters"], "7");
-  for (const char* name : {"x-compute-time", "x-compute-tokens", "x-tokenization-time", "x-queue-time", "x-inference-time"}) {
+  for (const char* name :
+       {"x-compute-time", "x-compute-tokens", "x-tokenization-time", "x-queue-time", "x-inference-time"}) {
     EXPECT_EQ(headers.count(name), 1u) << name;
   }
 }
@@ -76,7 +77,8 @@ TEST_F(ApiTest, TeiSendsTimingHeaders) {
 // ---- Dialect D
 
 TEST_F(ApiTest, CommonAnswersEverythingThatClientsRead) {
-  const HttpResponse response = post(R"({"model":"bge","query":"q","documents":["a","b","c"],"top_n":2})", "/v1/rerank");
+  const HttpResponse response =
+      post(R"({"model":"bge","query":"q","documents":["a","b","c"],"top_n":2})", "/v1/rerank");
   ASSERT_EQ(response.status, 200);
   const Json json(response.body);
   EXPECT_EQ(json.text("/model"), "fake-reranker");
@@ -140,7 +142,8 @@ TEST_F(ApiTest, CommonJoinsRankFields) {
 }
 
 TEST_F(ApiTest, CommonReadsLimitsAndScales) {
-  post(R"({"query":"q","documents":["a"],"truncate_prompt_tokens":128,"truncation_side":"left","max_tokens_per_query":32,
+  post(
+      R"({"query":"q","documents":["a"],"truncate_prompt_tokens":128,"truncation_side":"left","max_tokens_per_query":32,
           "max_tokens_per_doc":64,"truncation":false})");
   EXPECT_EQ(fake_.last().max_length, 128u);
   EXPECT_EQ(fake_.last().max_query_tokens, 32u);
@@ -167,7 +170,8 @@ TEST_F(ApiTest, TextsWinOverDocuments) {
 
 TEST_F(ApiTest, NvidiaRanksPassageObjectsByLogit) {
   const HttpResponse response =
-      post(R"({"model":"m","query":{"text":"q"},"passages":[{"text":"a"},{"text":"b"}],"truncate":"END","top_n":2})", "/v1/ranking");
+      post(R"({"model":"m","query":{"text":"q"},"passages":[{"text":"a"},{"text":"b"}],"truncate":"END","top_n":2})",
+           "/v1/ranking");
   ASSERT_EQ(response.status, 200);
   const Json json(response.body);
   EXPECT_TRUE(sorted_down(json.numbers("/rankings", "logit")));
@@ -191,7 +195,9 @@ TEST_F(ApiTest, QanythingAnswersScoresInInputOrder) {
 }
 
 TEST_F(ApiTest, VoyageIsRecognisedByTopK) {
-  const Json json(post(R"({"query":"q","documents":["a","b"],"model":"m","top_k":1,"return_documents":true,"truncation":true})").body);
+  const Json json(
+      post(R"({"query":"q","documents":["a","b"],"model":"m","top_k":1,"return_documents":true,"truncation":true})")
+          .body);
   ASSERT_EQ(json.size("/data"), 1u);
   EXPECT_EQ(json.text("/data/0/document"), json.number("/data/0/index") == 0 ? "a" : "b");
   EXPECT_TRUE(json.has("/data/0/relevance_score"));
@@ -201,7 +207,8 @@ TEST_F(ApiTest, VoyageIsRecognisedByTopK) {
 }
 
 TEST_F(ApiTest, MixedbreadReadsInput) {
-  const Json json(post(R"({"model":"m","query":"q","input":["a","b"],"top_k":1,"return_input":true})", "/v1/reranking").body);
+  const Json json(
+      post(R"({"model":"m","query":"q","input":["a","b"],"top_k":1,"return_input":true})", "/v1/reranking").body);
   ASSERT_EQ(json.size("/data"), 1u);
   EXPECT_EQ(json.text("/data/0/input"), json.number("/data/0/index") == 0 ? "a" : "b");
   EXPECT_TRUE(json.has("/data/0/score"));
@@ -214,8 +221,8 @@ TEST_F(ApiTest, MixedbreadReadsInput) {
 TEST_F(ApiTest, ReranksUnderEveryPrefix) {
   for (const char* target :
        {"/rerank", "//rerank", "/rerank/", "/v1/rerank", "/v2/rerank", "/v1/v1/rerank", "/v1/v2/rerank", "/api/rerank",
-        "/api/v1/rerank", "/v1/rerank/v1/rerank", "/v1/retrieval/nvidia/some-model/reranking", "/v1/reranking", "/v1/ranking",
-        "/invocations", "/", "/proxy/path/rerank?x=/y", "http://host:80/v1/rerank", "/v1//rerank//"}) {
+        "/api/v1/rerank", "/v1/rerank/v1/rerank", "/v1/retrieval/nvidia/some-model/reranking", "/v1/reranking",
+        "/v1/ranking", "/invocations", "/", "/proxy/path/rerank?x=/y", "http://host:80/v1/rerank", "/v1//rerank//"}) {
     EXPECT_EQ(post(R"({"query":"q","texts":["a"]})", target).status, 200) << target;
     EXPECT_EQ(post(R"({"query":"q","documents":["a"]})", target).status, 200) << target;
   }
@@ -258,8 +265,9 @@ TEST_F(ApiTest, InfoSpeaksTei) {
   EXPECT_EQ(json.number("/model_type/reranker/label2id/LABEL_0"), 0);
   EXPECT_EQ(json.number("/max_input_length"), 512);
   EXPECT_EQ(json.number("/max_client_batch_size"), 10000);
-  for (const char* key : {"/model_sha", "/max_concurrent_requests", "/max_batch_tokens", "/max_batch_requests", "/auto_truncate",
-                          "/tokenization_workers", "/version", "/engine", "/precision", "/kernel", "/fingerprint"}) {
+  for (const char* key :
+       {"/model_sha", "/max_concurrent_requests", "/max_batch_tokens", "/max_batch_requests", "/auto_truncate",
+        "/tokenization_workers", "/version", "/engine", "/precision", "/kernel", "/fingerprint"}) {
     EXPECT_TRUE(json.has(key)) << key;
   }
 }
@@ -291,7 +299,8 @@ TEST_F(ApiTest, AsksForAKeyWhereOneIsSet) {
   for (const char* right : {"Bearer secret", "bearer other", "secret", "Bearer  secret "}) {
     EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", right}}).status, 200) << right;
   }
-  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer None", "Bearer secre", "Bearer secrets", "Basic secret", "secret, other"}) {
+  for (const char* wrong :
+       {"", "Bearer", "Bearer ", "Bearer None", "Bearer secre", "Bearer secrets", "Basic secret", "secret, other"}) {
     const HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
     EXPECT_EQ(response.status, 401) << wrong;
     EXPECT_FALSE(Json(response.body).text("/detail").empty());
@@ -332,7 +341,8 @@ TEST_F(ApiTest, AnswersOptions) {
   EXPECT_EQ(headers["Access-Control-Allow-Methods"], "POST, OPTIONS");
   headers = headers_of(call("GET", "/info", "", {{"origin", "http://other"}}));
   EXPECT_EQ(headers["Access-Control-Allow-Origin"], "http://other") << "also on errors, so that a page can read them";
-  EXPECT_EQ(headers_of(call("GET", "/health", "", {{"origin", "http://evil"}})).count("Access-Control-Allow-Origin"), 0u);
+  EXPECT_EQ(headers_of(call("GET", "/health", "", {{"origin", "http://evil"}})).count("Access-Control-Allow-Origin"),
+            0u);
 }
 
 TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {

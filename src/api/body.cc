@@ -17,8 +17,8 @@ namespace {
 using simdjson::dom::element;
 using simdjson::dom::element_type;
 
-constexpr size_t kMaxFields = 1000;           // no client sends 50; keeps the search for a field short
-constexpr size_t kKeptCapacity = 4u << 20;    // parsers that a larger body has grown are not kept for the next
+constexpr size_t kMaxFields = 1000;         // no client sends 50; keeps the search for a field short
+constexpr size_t kKeptCapacity = 4u << 20;  // parsers that a larger body has grown are not kept for the next
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 Body::Kind kind_of_element(const element& value) {
@@ -110,7 +110,8 @@ std::string explain(simdjson::error_code error) {
     case simdjson::UNCLOSED_STRING:
       return "the body is not valid JSON: a string is not closed";
     case simdjson::UNESCAPED_CHARS:
-      return "the body is not valid JSON: a string holds a raw control character (write line breaks as \\n, NUL as \\u0000)";
+      return "the body is not valid JSON: a string holds a raw control character (write line breaks as \\n, NUL as "
+             "\\u0000)";
     case simdjson::DEPTH_ERROR:
       return "the body is not accepted: nested deeper than 1024 levels";
     case simdjson::NUMBER_ERROR:
@@ -171,9 +172,8 @@ std::optional<unsigned> unicode_escape(std::string_view text) {
 }  // namespace
 
 bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-    return absl::ascii_tolower(x) == absl::ascii_tolower(y);
-  });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return absl::ascii_tolower(x) == absl::ascii_tolower(y); });
 }
 
 std::string repair_text(std::string_view text, bool escapes) {
@@ -334,15 +334,18 @@ std::vector<std::string> Body::texts(std::string_view name, size_t limit, const 
   if (count == 0) {
     fail(make_error(ErrorKind::kEmpty, absl::StrFormat("`%s` cannot be empty", name)));
   } else if (count > limit) {
-    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` holds %d texts, more than the %d this server takes in one "
-                                                     "request: split the request", name, count, limit)));
+    fail(make_error(ErrorKind::kInvalid,
+                    absl::StrFormat("`%s` holds %d texts, more than the %d this server takes in one "
+                                    "request: split the request",
+                                    name, count, limit)));
   }
   if (!status_.ok()) return texts;
   texts.reserve(count);
   for (const element item : items) {
     auto text = text_of(item, rank_fields);
     if (!text) {
-      fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s[%d]` must be a string or {\"text\": string}", name, texts.size())));
+      fail(make_error(ErrorKind::kInvalid,
+                      absl::StrFormat("`%s[%d]` must be a string or {\"text\": string}", name, texts.size())));
       break;
     }
     texts.push_back(*std::move(text));
@@ -367,8 +370,10 @@ std::vector<std::pair<std::string, std::string>> Body::pairs(std::string_view na
     }
     if (!pairs.empty() && pairs.size() == items.size()) return pairs;
   }
-  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a pair [query, text], or an array of 1 to %d such pairs: "
-                                                       "this model scores pairs", name, limit)));
+  fail(make_error(ErrorKind::kInvalid,
+                  absl::StrFormat("`%s` must be a pair [query, text], or an array of 1 to %d such pairs: "
+                                  "this model scores pairs",
+                                  name, limit)));
   return {};
 }
 

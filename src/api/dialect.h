@@ -1,5 +1,5 @@
-// A dialect is one family of rerank requests and answers. It is recognised by the body alone, never by the path. To add one:
-// a file with its three functions, and a line in kDialects (dialect.cc).
+// A dialect is one family of rerank requests and answers. It is recognised by the body alone, never by the path. To add
+// one: a file in dialects/ with its three functions, and a line in kDialects (dialect.cc).
 #pragma once
 
 #include <cstddef>
@@ -38,11 +38,12 @@ struct Dialect {
   void (*write)(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response);
 };
 
-extern const Dialect kTeiDialect;        // T: texts
-extern const Dialect kCommonDialect;     // D: documents (Cohere v1 and v2, Jina, vLLM, Xinference, Infinity, llama.cpp, ...)
-extern const Dialect kVoyageDialect;     // documents and top_k
-extern const Dialect kNvidiaDialect;     // passages: objects
-extern const Dialect kQanythingDialect;  // passages: strings
+extern const Dialect kTeiDialect;  // T: texts
+extern const Dialect
+    kCommonDialect;  // D: documents (Cohere v1 and v2, Jina, vLLM, Xinference, Infinity, llama.cpp, ...)
+extern const Dialect kVoyageDialect;      // documents and top_k
+extern const Dialect kNvidiaDialect;      // passages: objects
+extern const Dialect kQanythingDialect;   // passages: strings
 extern const Dialect kMixedbreadDialect;  // input
 
 // The dialect of a body, or null if it is none.

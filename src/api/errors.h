@@ -1,7 +1,8 @@
-// The one table of errors: which HTTP status an error has, how it is named in each dialect, and the JSON body that tells it.
+// The one table of errors: which HTTP status an error has, how it is named in each dialect, and the JSON body that
+// tells it.
 //
-// Errors travel as Status. Where a Status code is coarser than HTTP (InvalidArgument is 400 for broken JSON and 422 for a
-// wrong field), make_error() notes the kind in the Status, and kind_of() finds it again.
+// Errors travel as Status. Where a Status code is coarser than HTTP (InvalidArgument is 400 for broken JSON and 422 for
+// a wrong field), make_error() notes the kind in the Status, and kind_of() finds it again.
 #pragma once
 
 #include <string>
@@ -13,29 +14,30 @@
 namespace rerank {
 
 enum class ErrorKind {
-  kMalformed,        // 400: not HTTP, not JSON, truncated
-  kEmpty,            // 400: nothing to rank
-  kInvalid,          // 422: a field is missing, of the wrong type or out of range
-  kUnauthorized,     // 401
-  kNotFound,         // 404: no such route
-  kMethod,           // 405: the route exists, the method does not
-  kTimeout,          // 408: the client was too slow to send its request
-  kBodyTooLarge,     // 413
-  kUnsupportedMedia, // 415: a Content-Encoding we do not read
-  kExpectation,      // 417: an Expect other than 100-continue
-  kOverloaded,       // 429, Retry-After
-  kHeaderTooLarge,   // 431
-  kCancelled,        // 499: the client went away; nobody reads this
-  kBackend,          // 500; in TEI's dialect 424
-  kUnimplemented,    // 501
-  kUnavailable,      // 503, Retry-After: starting or stopping
-  kDeadline,         // 504: not done in time
+  kMalformed,         // 400: not HTTP, not JSON, truncated
+  kEmpty,             // 400: nothing to rank
+  kInvalid,           // 422: a field is missing, of the wrong type or out of range
+  kUnauthorized,      // 401
+  kNotFound,          // 404: no such route
+  kMethod,            // 405: the route exists, the method does not
+  kTimeout,           // 408: the client was too slow to send its request
+  kBodyTooLarge,      // 413
+  kUnsupportedMedia,  // 415: a Content-Encoding we do not read
+  kExpectation,       // 417: an Expect other than 100-continue
+  kOverloaded,        // 429, Retry-After
+  kHeaderTooLarge,    // 431
+  kCancelled,         // 499: the client went away; nobody reads this
+  kBackend,           // 500; in TEI's dialect 424
+  kUnimplemented,     // 501
+  kUnavailable,       // 503, Retry-After: starting or stopping
+  kDeadline,          // 504: not done in time
 };
 
 // The two families of error bodies.
 enum class ErrorShape {
   kTei,     // {"error":"<message>","error_type":"Validation"}
-  kCommon,  // {"error":{"message","type","code"},"message","detail"}: Cohere, Jina, vLLM, OpenAI, Xinference, NVIDIA, transports
+  kCommon,  // {"error":{"message","type","code"},"message","detail"}: Cohere, Jina, vLLM, OpenAI, Xinference, NVIDIA,
+            // transports
 };
 
 // A Status of this kind. The message names what is wrong and what to do.

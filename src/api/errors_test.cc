@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
+#include <random>
 #include <string>
 
 #include "api/body.h"
@@ -21,11 +23,16 @@ TEST_F(ApiErrorTest, BackendErrorsHaveTheStatusOfTheTable) {
     const char* tei_type;
   };
   const Row rows[] = {
-      {absl::InvalidArgumentError("m"), 422, 422, "Validation"}, {absl::OutOfRangeError("m"), 422, 422, "Validation"},
-      {absl::NotFoundError("m"), 404, 404, "NotFound"},          {absl::ResourceExhaustedError("m"), 429, 429, "Overloaded"},
-      {absl::UnavailableError("m"), 503, 503, "Unhealthy"},      {absl::DeadlineExceededError("m"), 504, 504, "Overloaded"},
-      {absl::InternalError("m"), 424, 500, "Backend"},           {absl::UnknownError("m"), 424, 500, "Backend"},
-      {absl::UnimplementedError("m"), 501, 501, "Backend"},      {absl::CancelledError("m"), 499, 499, "Backend"},
+      {absl::InvalidArgumentError("m"), 422, 422, "Validation"},
+      {absl::OutOfRangeError("m"), 422, 422, "Validation"},
+      {absl::NotFoundError("m"), 404, 404, "NotFound"},
+      {absl::ResourceExhaustedError("m"), 429, 429, "Overloaded"},
+      {absl::UnavailableError("m"), 503, 503, "Unhealthy"},
+      {absl::DeadlineExceededError("m"), 504, 504, "Overloaded"},
+      {absl::InternalError("m"), 424, 500, "Backend"},
+      {absl::UnknownError("m"), 424, 500, "Backend"},
+      {absl::UnimplementedError("m"), 501, 501, "Backend"},
+      {absl::CancelledError("m"), 499, 499, "Backend"},
   };
   for (const Row& row : rows) {
     fake_.fail_with(row.status);
@@ -92,7 +99,8 @@ TEST_F(ApiErrorTest, BadBodiesAreExplained) {
       {R"({"query":"q","documents":[["a"]]})", 422, "`documents[0]` must be a string"},
       {R"({"query":"q","documents":[{"image":"a"}]})", 422, "`documents[0]` must be a string"},
       {R"({"query":"q","documents":[{"content":[{"type":"image_url"}]}]})", 422, "`documents[0]` must be a string"},
-      {R"({"query":"q","documents":["a"],"return_documents":"maybe"})", 422, "`return_documents` must be true or false"},
+      {R"({"query":"q","documents":["a"],"return_documents":"maybe"})", 422,
+       "`return_documents` must be true or false"},
       {R"({"query":"q","documents":["a"],"top_n":"many"})", 422, "`top_n` must be a whole number"},
       {R"({"query":"q","passages":[]})", 400, "`passages` cannot be empty"},
       {R"({"query":"q","passages":[{"text":1}]})", 422, "`passages[0]`"},
@@ -147,11 +155,13 @@ TEST_F(ApiErrorTest, TenThousandDocumentsAreFineAndMoreAreNot) {
 
 TEST_F(ApiErrorTest, BrokenTextIsRepairedNotRefused) {
   const std::string replacement = "\xEF\xBF\xBD";
-  ASSERT_EQ(post(R"({"query":"a\ud800b","texts":["\udc00","\ud83d\ude00","\ud83d\ud83d\ude00","x\\ud800"]})").status, 200);
+  ASSERT_EQ(post(R"({"query":"a\ud800b","texts":["\udc00","\ud83d\ude00","\ud83d\ud83d\ude00","x\\ud800"]})").status,
+            200);
   EXPECT_EQ(fake_.last().query, "a" + replacement + "b");
   EXPECT_EQ(fake_.last().documents,
             (std::vector<std::string>{replacement, "\xF0\x9F\x98\x80", replacement + "\xF0\x9F\x98\x80", "x\\ud800"}));
-  const HttpResponse response = post("{\"query\":\"a\xFF\xC3(b\",\"documents\":[\"\xE4\xBD\",\"\xED\xA0\x80\",\"\xC0\x80\",\"ok\"]}");
+  const HttpResponse response =
+      post("{\"query\":\"a\xFF\xC3(b\",\"documents\":[\"\xE4\xBD\",\"\xED\xA0\x80\",\"\xC0\x80\",\"ok\"]}");
   ASSERT_EQ(response.status, 200);
   EXPECT_EQ(fake_.last().query, "a" + replacement + replacement + "(b");
   EXPECT_EQ(fake_.last().documents[0], replacement);
@@ -193,6 +203,44 @@ TEST_F(ApiErrorTest, TheLastOfRepeatedFieldsCounts) {
 
 TEST_F(ApiErrorTest, AByteOrderMarkIsSkipped) {
   EXPECT_EQ(post("\xEF\xBB\xBF{\"query\":\"q\",\"texts\":[\"a\"]}").status, 200);
+}
+
+// Seeded, so that a failure can be repeated.
+TEST_F(ApiErrorTest, MutatedBodiesAreAnsweredWithJson) {
+  const std::string bodies[] = {
+      R"({"query":"q\u00e9\ud83d\ude00","texts":["a","b\\",""],"truncate":true,"raw_scores":false,"top_n":2})",
+      R"({"model":"m","query":{"text":"q"},"documents":["a",{"text":"b"},{"content":[{"type":"text","text":"c"}]}],"top_n":1e1})",
+      R"({"query":"q","passages":[{"text":"a"},{"text":"b"}],"truncate":"END"})",
+      R"({"query":"q","input":["a"],"top_k":-5,"rank_fields":["x"]})",
+      R"({"inputs":[["a","b"],["c","d"]],"text_1":["a"],"text_2":["b","c"]})",
+  };
+  const char* targets[] = {"/rerank", "/score", "/predict", "/tokenize"};
+  std::mt19937 random(20261122);
+  for (int round = 0; round < 20000; ++round) {
+    std::string body = bodies[random() % std::size(bodies)];
+    for (unsigned edits = random() % 4; edits > 0; --edits) {
+      const size_t at = random() % body.size();
+      switch (random() % 4) {
+        case 0:
+          body[at] = static_cast<char>(random());
+          break;
+        case 1:
+          body.erase(at, 1 + random() % 4);
+          break;
+        case 2:
+          body.insert(at, 1, "{}[]\",:\\u0d8\xFF"[random() % 13]);
+          break;
+        default:
+          body.insert(at, body.substr(random() % body.size(), random() % 12));
+      }
+      if (body.empty()) body = "{";
+    }
+    const HttpResponse response = post(body, targets[random() % 4]);
+    EXPECT_TRUE(response.status == 200 || response.status == 400 || response.status == 422)
+        << response.status << " " << body;
+    const Json json(response.body);
+    if (HasFailure()) break;
+  }
 }
 
 TEST(RepairText, HandlesEveryEndOfInput) {

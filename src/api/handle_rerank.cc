@@ -33,7 +33,8 @@ void handle_rerank(Exchange&& exchange) {
   reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
     if (!result.ok()) return shared->finish(error_response(result.status(), dialect->errors));
     HttpResponse response;
-    dialect->write(*call, *result, shared->state->reranker.info(), response);
+    response.complete = [call, dialect, &model = shared->state->reranker.info(), result = *std::move(result)](
+                            HttpResponse& self) { dialect->write(*call, result, model, self); };
     shared->finish(std::move(response));
   });
 }

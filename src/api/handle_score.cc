@@ -35,7 +35,8 @@ Pairs read_sides(Body& body, size_t limit) {
   }
   Pairs pairs;
   pairs.reserve(texts.size());
-  for (size_t i = 0; i < texts.size(); ++i) pairs.emplace_back(queries[queries.size() == 1 ? 0 : i], std::move(texts[i]));
+  for (size_t i = 0; i < texts.size(); ++i)
+    pairs.emplace_back(queries[queries.size() == 1 ? 0 : i], std::move(texts[i]));
   return pairs;
 }
 

@@ -1,4 +1,5 @@
-// TEI's /tokenize: {"inputs": string | [string, ...], "add_special_tokens"} -> [[{"id", "text", "special", ...}, ...], ...].
+// TEI's /tokenize: {"inputs": string | [string, ...], "add_special_tokens"} -> [[{"id", "text", "special", ...}, ...],
+// ...].
 #include <string>
 #include <vector>
 

@@ -1,7 +1,8 @@
-// An HTTP request and its answer as plain data: what a transport (server) hands to a handler (api) and gets back. Nothing
-// here knows sockets or an HTTP library.
+// An HTTP request and its answer as plain data: what a transport (server) hands to a handler (api) and gets back.
+// Nothing here knows sockets or an HTTP library.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,11 +14,11 @@
 namespace rerank {
 
 struct HttpRequest {
-  std::string method;  // as received: "GET", "POST", ...
-  std::string target;  // as received: path with query string, or an absolute URL
+  std::string method;                                        // as received: "GET", "POST", ...
+  std::string target;                                        // as received: path with query string, or an absolute URL
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, in the order received
   std::string body;                                          // complete, transfer encoding removed
-  std::shared_ptr<Cancellation> cancellation;                // set by the transport when the client has gone; may be null
+  std::shared_ptr<Cancellation> cancellation;  // set by the transport when the client has gone; may be null
 
   // Value of the first header called `name` (lower case), or empty. Points into this object.
   std::string_view header(std::string_view name) const;
@@ -29,6 +30,10 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   bool close = false;  // the connection must not be used again
+
+  // If set, the transport calls it once, on its own thread, before it writes: it adds body and headers. So that the
+  // thread which computed the scores need not also write JSON.
+  std::function<void(HttpResponse& self)> complete;
 };
 
 }  // namespace rerank

@@ -1,5 +1,5 @@
-// JSON out: a streaming writer into one string. Numbers are finite, short, and read back exactly. One object per document,
-// one thread.
+// JSON out: a streaming writer into one string. Numbers are finite, short, and read back exactly. One object per
+// document, one thread.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ class JsonWriter {
   JsonWriter& value(const char* text) { return value(std::string_view(text)); }
   JsonWriter& value(uint64_t number);
   JsonWriter& value(int64_t number);
-  JsonWriter& value(float number);  // always with a '.' or an exponent; NaN and infinities, a bug upstream, are written as 0.0
+  JsonWriter& value(
+      float number);  // always with a '.' or an exponent; NaN and infinities, a bug upstream, are written as 0.0
   JsonWriter& value(bool flag);
   JsonWriter& null();
 

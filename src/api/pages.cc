@@ -72,7 +72,8 @@ HttpResponse info_page(const ModelInfo& model, const ApiOptions& options) {
   json.key("max_batch_requests").null();
   json.field("max_client_batch_size", uint64_t{options.max_documents});
   json.field("auto_truncate", true);
-  json.field("tokenization_workers", uint64_t{options.tokenizer_threads ? options.tokenizer_threads : std::max<size_t>(model.threads, 1)});
+  json.field("tokenization_workers",
+             uint64_t{options.tokenizer_threads ? options.tokenizer_threads : std::max<size_t>(model.threads, 1)});
   json.field("version", RERANKD_VERSION);
   json.field("architecture", model.architecture);
   json.field("fingerprint", model.fingerprint);

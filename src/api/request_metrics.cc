@@ -25,8 +25,9 @@ void RequestMetrics::count(const char* label, int status, std::chrono::nanosecon
     const std::lock_guard lock(cells_->mutex);
     Counter*& counter_cell = cells_->counters[{label, status}];
     if (!counter_cell) {
-      counter_cell = &cells_->metrics->counter("rerankd_http_requests_total", "Requests answered, by dialect and HTTP status.",
-                                               {{"dialect", label}, {"status", std::to_string(status)}});
+      counter_cell =
+          &cells_->metrics->counter("rerankd_http_requests_total", "Requests answered, by dialect and HTTP status.",
+                                    {{"dialect", label}, {"status", std::to_string(status)}});
     }
     Histogram*& histogram_cell = cells_->histograms[label];
     if (!histogram_cell) {

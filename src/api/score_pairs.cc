@@ -35,8 +35,8 @@ struct Gathering {
 
 }  // namespace
 
-void score_pairs(Reranker& reranker, const RerankRequest& settings, std::vector<std::pair<std::string, std::string>> pairs,
-                 std::function<void(Result<PairScores>)> done) {
+void score_pairs(Reranker& reranker, const RerankRequest& settings,
+                 std::vector<std::pair<std::string, std::string>> pairs, std::function<void(Result<PairScores>)> done) {
   std::vector<std::pair<size_t, std::shared_ptr<RerankRequest>>> requests;  // with the index of the first pair
   for (size_t i = 0; i < pairs.size(); ++i) {
     if (requests.empty() || requests.back().second->query != pairs[i].first) {
@@ -51,7 +51,8 @@ void score_pairs(Reranker& reranker, const RerankRequest& settings, std::vector<
   gathering->scores.scores.resize(pairs.size());
   gathering->done = std::move(done);
   for (const auto& [first, request] : requests) {
-    reranker.submit(request, [gathering, first = first](Result<RerankResponse> result) { gathering->take(first, result); });
+    reranker.submit(request,
+                    [gathering, first = first](Result<RerankResponse> result) { gathering->take(first, result); });
   }
 }
 

@@ -16,9 +16,9 @@ struct PairScores {
   uint64_t total_tokens = 0;
 };
 
-// Neighbouring pairs with the same query make one request, with everything but the texts taken from `settings`. `done` is
-// called once, when all are scored or with the first error, and must not block. `pairs` is not empty.
-void score_pairs(Reranker& reranker, const RerankRequest& settings, std::vector<std::pair<std::string, std::string>> pairs,
-                 std::function<void(Result<PairScores>)> done);
+// Neighbouring pairs with the same query make one request, with everything but the texts taken from `settings`. `done`
+// is called once, when all are scored or with the first error, and must not block. `pairs` is not empty.
+void score_pairs(Reranker& reranker, const RerankRequest& settings,
+                 std::vector<std::pair<std::string, std::string>> pairs, std::function<void(Result<PairScores>)> done);
 
 }  // namespace rerank

@@ -54,7 +54,8 @@ TEST_F(ScoreTest, PredictsPairs) {
   const Json many(post(R"({"inputs":[["q","a"],["p","b"]],"raw_scores":true,"truncate":true})", "/predict").body);
   EXPECT_EQ(static_cast<float>(many.number("/0/0/score")), fake_logit("q", "a"));
   EXPECT_EQ(static_cast<float>(many.number("/1/0/score")), fake_logit("p", "b"));
-  for (const char* inputs : {"\"alone\"", "[]", "[[\"a\"]]", "[[\"a\",\"b\",\"c\"]]", "[\"a\",1]", "[[\"a\",\"b\"],\"c\"]", "null"}) {
+  for (const char* inputs :
+       {"\"alone\"", "[]", "[[\"a\"]]", "[[\"a\",\"b\",\"c\"]]", "[\"a\",1]", "[[\"a\",\"b\"],\"c\"]", "null"}) {
     const HttpResponse response = post(std::string(R"({"inputs":)") + inputs + "}", "/predict");
     EXPECT_EQ(response.status, 422) << inputs;
     EXPECT_EQ(Json(response.body).text("/error_type"), "Validation");

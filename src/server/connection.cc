@@ -17,13 +17,14 @@
 namespace rerank {
 namespace {
 
-using boost::system::error_code;
 using asio::ip::tcp;
+using boost::system::error_code;
 
-constexpr size_t kProbeAfterMs = 500;    // a client has closed its sending side: how long until we ask whether it listens
-constexpr size_t kLingerMs = 5000;       // how long a refused client may go on sending; else its kernel drops our answer
+constexpr size_t kProbeAfterMs = 500;  // a client has closed its sending side: how long until we ask whether it listens
+constexpr size_t kLingerMs = 5000;     // how long a refused client may go on sending; else its kernel drops our answer
 constexpr size_t kRefusedLingerMs = 1000;
-constexpr size_t kFreshGraceMs = 500;    // while draining: time for a request that is on its way on a new connection
+constexpr size_t kFreshGraceMs = 500;  // while draining: time for a request that is on its way on a new connection
+constexpr size_t kBodiesAtOnce = 32;   // bodies of the largest size that may be on their way in at once
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitable, code); }
@@ -48,7 +49,8 @@ void Connection::start() {
     draining_ = core_.draining;
   }
   if (core_.open_connections) core_.open_connections->add(1);
-  asio::co_spawn(strand_, [self = shared_from_this()]() { return self->run(); }, asio::detached);
+  asio::co_spawn(
+      strand_, [self = shared_from_this()]() { return self->run(); }, asio::detached);
 }
 
 void Connection::drain() {
@@ -74,7 +76,8 @@ asio::awaitable<void> Connection::run() {
     socket_.non_blocking(true, ignored);
     socket_.set_option(tcp::no_delay(true), ignored);
     if (refuse_) {
-      co_await refuse(make_error(ErrorKind::kUnavailable, "too many open connections; try again, or raise --max-connections"));
+      co_await refuse(
+          make_error(ErrorKind::kUnavailable, "too many open connections; try again, or raise --max-connections"));
     } else {
       while (co_await serve_one()) {
       }
@@ -87,6 +90,7 @@ asio::awaitable<void> Connection::run() {
   }
   ++timer_generation_;
   timer_.cancel();
+  hold_memory(0);
   if (core_.open_connections) core_.open_connections->add(-1);
   const std::lock_guard lock(core_.mutex);
   core_.connections.erase(this);
@@ -108,12 +112,13 @@ asio::awaitable<bool> Connection::serve_one() {
     co_return false;
   }
   ++served_;
+  if (answer_->complete) answer_->complete(*answer_);
   const size_t compress_min = core_.options.compress_min_bytes;
   if (compress_min && answer_->body.size() >= compress_min) encode_content(coding, *answer_);
   if (answer_->close || core_.draining) keep_alive_ = false;
   const bool written = co_await write(*answer_, head_only_);
   answer_.reset();
-  co_return written && keep_alive_;
+  co_return written&& keep_alive_;
 }
 
 asio::awaitable<bool> Connection::read_request() {
@@ -122,6 +127,7 @@ asio::awaitable<bool> Connection::read_request() {
     switch (parser_.advance()) {
       case RequestParser::Event::kRequest:
         deadline_ = TimePoint::max();
+        hold_memory(0);
         co_return true;
       case RequestParser::Event::kError:
         co_return co_await refuse(parser_.error());
@@ -129,6 +135,10 @@ asio::awaitable<bool> Connection::read_request() {
         if (!co_await meet_expectation()) co_return false;
         break;
       case RequestParser::Event::kNeedInput:
+        if (!hold_memory(parser_.body_capacity())) {
+          co_return co_await refuse(
+              make_error(ErrorKind::kUnavailable, "too many large requests are arriving at once; try again"));
+        }
         if (parser_.head_done()) {
           arm(core_.options.body_timeout_ms);
         } else if (parser_.begun() && !timing_head) {
@@ -138,6 +148,13 @@ asio::awaitable<bool> Connection::read_request() {
         if (!co_await wait_for_input()) co_return false;
     }
   }
+}
+
+// Accounts for what a half-received body takes. False: all such bodies together would take too much.
+bool Connection::hold_memory(size_t bytes) {
+  core_.body_bytes += bytes - held_bytes_;  // may wrap, and then wraps back
+  held_bytes_ = bytes;
+  return bytes == 0 || core_.body_bytes <= kBodiesAtOnce * core_.options.max_body_bytes;
 }
 
 // Reads some more of the request. False: there will be no more, and what there is to say has been said.
@@ -208,10 +225,12 @@ void Connection::deliver(uint64_t sequence, HttpResponse response) {
   wake_.cancel();
 }
 
-// Waits until answer_ is there. False: the client has gone, or the server will not wait longer; the request is cancelled.
+// Waits until answer_ is there. False: the client has gone, or the server will not wait longer; the request is
+// cancelled.
 //
-// A client that is gone and one that has only closed its sending side look alike, until something is sent: the first then
-// answers with a reset. So, after a while, such a client is sent an interim "100 Continue", which HTTP/1.1 clients skip.
+// A client that is gone and one that has only closed its sending side look alike, until something is sent: the first
+// then answers with a reset. So, after a while, such a client is sent an interim "100 Continue", which HTTP/1.1 clients
+// skip.
 asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
   const auto cancellation = std::make_shared<Cancellation>();
   request.cancellation = cancellation;
@@ -235,7 +254,6 @@ asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
   if (!gone) co_return true;
   cancellation->cancel();
   ++sequence_;  // an answer that still comes is for nobody
-  core_.requests.count("none", 499, std::chrono::nanoseconds(0));
   co_return false;
 }
 
@@ -312,8 +330,8 @@ asio::awaitable<size_t> Connection::read_some(std::span<char> space) {
   co_return code ? 0 : length;
 }
 
-// Says that nothing more will be sent, and reads on for a while: closing a socket that has unread input makes the kernel
-// send a reset, which can reach the client before it has read our answer.
+// Says that nothing more will be sent, and reads on for a while: closing a socket that has unread input makes the
+// kernel send a reset, which can reach the client before it has read our answer.
 asio::awaitable<void> Connection::linger() {
   error_code ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
@@ -335,7 +353,8 @@ void Connection::arm(size_t milliseconds) {
 void Connection::schedule_timer() {
   timer_pending_ = true;
   timer_.expires_at(deadline_);
-  timer_.async_wait([self = shared_from_this(), generation = ++timer_generation_](error_code) { self->on_timer(generation); });
+  timer_.async_wait(
+      [self = shared_from_this(), generation = ++timer_generation_](error_code) { self->on_timer(generation); });
 }
 
 void Connection::on_timer(uint64_t generation) {

@@ -1,8 +1,8 @@
-// One client connection: a coroutine that reads a request, has it handled, writes the answer, and starts again. Included only
-// by http_server.cc and connection.cc: the Asio headers are heavy.
+// One client connection: a coroutine that reads a request, has it handled, writes the answer, and starts again.
+// Included only by http_server.cc and connection.cc: the Asio headers are heavy.
 //
-// Everything runs on the connection's strand but start(), drain() and abort(), which any thread may call. The connection keeps
-// itself alive until its coroutine ends; then it leaves the ServerCore's list.
+// Everything runs on the connection's strand but start(), drain() and abort(), which any thread may call. The
+// connection keeps itself alive until its coroutine ends; then it leaves the ServerCore's list.
 #pragma once
 
 #include <utility>  // before awaitable.hpp, which forgets it
@@ -51,6 +51,7 @@ struct ServerCore {
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
 
   std::atomic<bool> draining{false};
+  std::atomic<size_t> body_bytes{0};  // held by bodies on their way in
 
   std::mutex mutex;  // guards the list; who adds to it looks at `draining` under it
   std::condition_variable emptied;
@@ -82,6 +83,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<size_t> read_some(std::span<char> space);
   asio::awaitable<void> linger();
 
+  bool hold_memory(size_t bytes);
   void hand_over(HttpRequest request);
   void deliver(uint64_t sequence, HttpResponse response);
   void watch(asio::ip::tcp::socket::wait_type what);
@@ -108,6 +110,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool aborted_ = false;
   bool unread_ = false;  // the client may still be sending what we will not read
   uint64_t served_ = 0;
+  size_t held_bytes_ = 0;
 
   // The answer that is waited for, and what is seen of the client meanwhile.
   uint64_t sequence_ = 0;

@@ -83,7 +83,8 @@ Status decode_one(std::string_view coding, size_t limit, std::string& body) {
   }
   std::string plain;
   Status status = inflate_all(body, kAnyWindow, limit, plain);
-  if (!status.ok() && kind_of(status) == ErrorKind::kMalformed && coding == "deflate") status = inflate_all(body, kRawWindow, limit, plain);
+  if (!status.ok() && kind_of(status) == ErrorKind::kMalformed && coding == "deflate")
+    status = inflate_all(body, kRawWindow, limit, plain);
   if (status.ok()) body = std::move(plain);
   return status;
 }
@@ -107,7 +108,8 @@ ContentCoding accepted_coding(std::string_view accept_encoding) {
     if (parts.empty()) continue;
     double quality = 1;
     for (const std::string& parameter : parts) {
-      if (parameter.starts_with("q=")) std::from_chars(parameter.data() + 2, parameter.data() + parameter.size(), quality);
+      if (parameter.starts_with("q="))
+        std::from_chars(parameter.data() + 2, parameter.data() + parameter.size(), quality);
     }
     if (parts[0] == "gzip" || parts[0] == "x-gzip") gzip = quality;
     if (parts[0] == "deflate") deflate = quality;

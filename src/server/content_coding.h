@@ -12,14 +12,15 @@ namespace rerank {
 
 enum class ContentCoding { kNone, kGzip, kDeflate };
 
-// Undoes the codings named in a Content-Encoding header. Errors (api/errors.h): kUnsupportedMedia for one we do not know,
-// kMalformed for broken data, kBodyTooLarge when more than `limit` bytes come out; it stops there.
+// Undoes the codings named in a Content-Encoding header. Errors (api/errors.h): kUnsupportedMedia for one we do not
+// know, kMalformed for broken data, kBodyTooLarge when more than `limit` bytes come out; it stops there.
 Status decode_content(std::string_view content_encoding, size_t limit, std::string& body);
 
 // The coding that an Accept-Encoding header likes best; kNone if it likes neither of ours.
 ContentCoding accepted_coding(std::string_view accept_encoding);
 
-// Compresses the body and says so in the headers. Answers that are coded already, or would not get smaller, stay as they are.
+// Compresses the body and says so in the headers. Answers that are coded already, or would not get smaller, stay as
+// they are.
 void encode_content(ContentCoding coding, HttpResponse& response);
 
 }  // namespace rerank

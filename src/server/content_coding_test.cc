@@ -38,11 +38,14 @@ TEST(ContentCoding, DecodesWhatClientsSend) {
     const char* header;
     std::string body;
   };
-  for (const Row& row :
-       std::vector<Row>{{"", text}, {"identity", text}, {"gzip", pack(text, kGzip)}, {"X-GZIP", pack(text, kGzip)},
-                        {"deflate", pack(text, kZlib)}, {"deflate", pack(text, kRaw)},
-                        {"gzip", pack(text.substr(0, 7), kGzip) + pack(text.substr(7), kGzip)},
-                        {"deflate, gzip", pack(pack(text, kZlib), kGzip)}}) {
+  for (const Row& row : std::vector<Row>{{"", text},
+                                         {"identity", text},
+                                         {"gzip", pack(text, kGzip)},
+                                         {"X-GZIP", pack(text, kGzip)},
+                                         {"deflate", pack(text, kZlib)},
+                                         {"deflate", pack(text, kRaw)},
+                                         {"gzip", pack(text.substr(0, 7), kGzip) + pack(text.substr(7), kGzip)},
+                                         {"deflate, gzip", pack(pack(text, kZlib), kGzip)}}) {
     std::string body = row.body;
     ASSERT_TRUE(decode_content(row.header, text.size(), body).ok()) << row.header;
     EXPECT_EQ(body, text) << row.header;
@@ -81,10 +84,17 @@ TEST(ContentCoding, ChoosesAsTheClientLikes) {
     const char* header;
     ContentCoding coding;
   };
-  for (const Row& row : {Row{"", ContentCoding::kNone}, {"gzip, deflate", ContentCoding::kGzip}, {"deflate", ContentCoding::kDeflate},
-                         {"br, zstd", ContentCoding::kNone}, {"gzip;q=0, deflate", ContentCoding::kDeflate}, {"*", ContentCoding::kGzip},
-                         {"gzip;q=0.2, deflate;q=0.9", ContentCoding::kDeflate}, {"identity", ContentCoding::kNone},
-                         {"gzip;q=0", ContentCoding::kNone}, {"GZIP", ContentCoding::kGzip}, {";;,,;q=", ContentCoding::kNone}}) {
+  for (const Row& row : {Row{"", ContentCoding::kNone},
+                         {"gzip, deflate", ContentCoding::kGzip},
+                         {"deflate", ContentCoding::kDeflate},
+                         {"br, zstd", ContentCoding::kNone},
+                         {"gzip;q=0, deflate", ContentCoding::kDeflate},
+                         {"*", ContentCoding::kGzip},
+                         {"gzip;q=0.2, deflate;q=0.9", ContentCoding::kDeflate},
+                         {"identity", ContentCoding::kNone},
+                         {"gzip;q=0", ContentCoding::kNone},
+                         {"GZIP", ContentCoding::kGzip},
+                         {";;,,;q=", ContentCoding::kNone}}) {
     EXPECT_EQ(accepted_coding(row.header), row.coding) << row.header;
   }
 }

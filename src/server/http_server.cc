@@ -25,8 +25,8 @@ namespace {
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr size_t kRefusalsAtOnce = 256;   // connections beyond the limit that are told so; further ones are just closed
-constexpr size_t kOtherOpenFiles = 256;   // files and sockets that are not client connections
+constexpr size_t kRefusalsAtOnce = 256;  // connections beyond the limit that are told so; further ones are just closed
+constexpr size_t kOtherOpenFiles = 256;  // files and sockets that are not client connections
 constexpr std::chrono::seconds kAbortTime(10);
 constexpr std::chrono::milliseconds kAcceptPause(50);
 
@@ -37,8 +37,9 @@ void raise_open_file_limit(size_t connections) {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
   limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
-    log_warning(absl::StrFormat("only %d files may be open at once, too few for --max-connections %d: raise `ulimit -n`",
-                                limit.rlim_cur, connections));
+    log_warning(
+        absl::StrFormat("only %d files may be open at once, too few for --max-connections %d: raise `ulimit -n`",
+                        limit.rlim_cur, connections));
   }
 }
 
@@ -49,7 +50,8 @@ Result<tcp::endpoint> resolve(asio::io_context& io, const ServerOptions& options
   tcp::resolver resolver(io);
   const auto found = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, code);
   if (code || found.empty()) {
-    return absl::InvalidArgumentError(absl::StrFormat("--host %s is no address of this machine: %s", options.host, code.message()));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--host %s is no address of this machine: %s", options.host, code.message()));
   }
   return found.begin()->endpoint();
 }
@@ -70,7 +72,8 @@ struct HttpServer::Impl {
   bool stopped = false;
 
   Impl(const ServerOptions& options, HttpHandler handler, std::shared_ptr<Metrics> shared_metrics)
-      : core{options, std::move(handler), RequestMetrics(shared_metrics)}, metrics(std::move(shared_metrics)),
+      : core{options, std::move(handler), RequestMetrics(shared_metrics)},
+        metrics(std::move(shared_metrics)),
         io(static_cast<int>(std::max<size_t>(options.io_threads, 1))) {
     if (!metrics) return;
     core.open_connections = &metrics->gauge("rerankd_http_connections", "Open client connections.");
@@ -168,7 +171,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& optio
   raise_open_file_limit(options.max_connections);
   auto impl = std::make_unique<Impl>(options, std::move(handler), std::move(metrics));
   if (Status status = impl->listen(); !status.ok()) return status;
-  asio::co_spawn(impl->accept_strand, [&core = *impl] { return core.accept_connections(); }, asio::detached);
+  asio::co_spawn(
+      impl->accept_strand, [&core = *impl] { return core.accept_connections(); }, asio::detached);
   for (size_t i = 0; i < std::max<size_t>(options.io_threads, 1); ++i) {
     impl->threads.emplace_back([&core = *impl] { core.run(); });
   }

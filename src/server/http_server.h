@@ -1,14 +1,15 @@
-// HTTP/1.1 and 1.0 over TCP: reads requests, hands them to a handler, writes the answers in order. Knows limits, timeouts and
-// draining; knows nothing of ranking.
+// HTTP/1.1 and 1.0 over TCP: reads requests, hands them to a handler, writes the answers in order. Knows limits,
+// timeouts and draining; knows nothing of ranking.
 //
-//   auto server = HttpServer::start(options, [&](HttpRequest&& r, auto done) { api.handle(std::move(r), done); }, metrics);
+//   auto server = HttpServer::start(options, [&](HttpRequest&& r, auto done) { api.handle(std::move(r), done); },
+//   metrics);
 //   ... (*server)->port() ...
 //   (*server)->drain_and_stop();
 //
-// What goes wrong in the transport itself is answered with the common JSON error body (api/errors.h), then closed: broken
-// HTTP 400, a slow client 408, a large body 413 (before it is read, when its length is announced), a large head 431, too many
-// connections 503. A client that disconnects while its request is computed gets its request's Cancellation set; one that only
-// closes its sending side still gets its answer.
+// What goes wrong in the transport itself is answered with the common JSON error body (api/errors.h), then closed:
+// broken HTTP 400, a slow client 408, a large body 413 (before it is read, when its length is announced), a large head
+// 431, too many connections 503. A client that disconnects while its request is computed gets its request's
+// Cancellation set; one that only closes its sending side still gets its answer.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +23,14 @@
 
 namespace rerank {
 
-// Called on an I/O thread with a complete request; must return soon. `done` must be called exactly once, on any thread, at any
-// time: also after the server is gone, when it does nothing.
+// Called on an I/O thread with a complete request; must return soon. `done` must be called exactly once, on any thread,
+// at any time: also after the server is gone, when it does nothing.
 using HttpHandler = std::function<void(HttpRequest&& request, std::function<void(HttpResponse)> done)>;
 
 class HttpServer {
  public:
-  // Listens and starts options.io_threads threads. Raises the process's soft limit of open files towards its hard limit when
-  // options.max_connections needs it. `metrics` may be null. Errors: the address is unknown, taken or forbidden.
+  // Listens and starts options.io_threads threads. Raises the process's soft limit of open files towards its hard limit
+  // when options.max_connections needs it. `metrics` may be null. Errors: the address is unknown, taken or forbidden.
   static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, HttpHandler handler,
                                                    std::shared_ptr<Metrics> metrics = nullptr);
 
@@ -37,8 +38,9 @@ class HttpServer {
 
   uint16_t port() const;  // the real one when options.port is 0
 
-  // Stops listening, answers what was accepted (for at most options.drain_timeout_ms, then drops it and sets its Cancellation),
-  // closes all connections and joins the threads. Blocks; not from an I/O thread. The second call does nothing.
+  // Stops listening, answers what was accepted (for at most options.drain_timeout_ms, then drops it and sets its
+  // Cancellation), closes all connections and joins the threads. Blocks; not from an I/O thread. The second call does
+  // nothing.
   void drain_and_stop();
 
  private:

@@ -22,8 +22,9 @@ using Done = std::function<void(HttpResponse)>;
 void describe(HttpRequest&& request, const Done& done) {
   HttpResponse response;
   response.content_type = "text/plain";
-  response.body = request.target == "/echo" ? request.body
-                                            : request.method + " " + request.target + " " + std::to_string(request.body.size());
+  response.body = request.target == "/echo"
+                      ? request.body
+                      : request.method + " " + request.target + " " + std::to_string(request.body.size());
   done(std::move(response));
 }
 
@@ -141,7 +142,8 @@ TEST(HttpServer, KeepsOrderWhenAnswersComeLate) {
 TEST(HttpServer, ReadsByteByByte) {
   const auto server = start(ephemeral());
   RawClient client(server->port());
-  const std::string request = "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
+  const std::string request =
+      "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
   for (const char c : request) ASSERT_TRUE(client.send(std::string_view(&c, 1)));
   EXPECT_EQ(client.read_response().body, "abcde");
 }
@@ -207,13 +209,15 @@ TEST(HttpServer, LimitsTheHead) {
 
 TEST(HttpServer, RefusesWhatIsNotHttp) {
   const auto server = start(ephemeral());
-  for (const std::string& bytes :
-       std::vector<std::string>{std::string("nonsense\r\n\r\n"), std::string("\x16\x03\x01\x02\x00", 5), std::string("GET / HTTP/3.7\r\n\r\n"),
-        std::string("GET / HTTP/1.1\r\nA\0B: c\r\n\r\n", 26), std::string("POST / HTTP/1.1\r\nContent-Length: 1x\r\n\r\n"),
-        std::string("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        std::string("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        std::string("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999999\r\n\r\n"),
-        std::string("GET / HTTP/1.1\r\nHost: t\r\n")}) {
+  for (const std::string& bytes : std::vector<std::string>{
+           std::string("nonsense\r\n\r\n"), std::string("\x16\x03\x01\x02\x00", 5),
+           std::string("GET / HTTP/3.7\r\n\r\n"), std::string("GET / HTTP/1.1\r\nA\0B: c\r\n\r\n", 26),
+           std::string("POST / HTTP/1.1\r\nContent-Length: 1x\r\n\r\n"),
+           std::string("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+           std::string("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+           std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+           std::string("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999999\r\n\r\n"),
+           std::string("GET / HTTP/1.1\r\nHost: t\r\n")}) {
     RawClient client(server->port());
     client.send(bytes);
     client.half_close();

@@ -30,7 +30,8 @@ Status explain(beast::error_code code, size_t max_header_bytes, size_t max_body_
   if (code == http::error::body_limit) {
     return make_error(ErrorKind::kBodyTooLarge,
                       absl::StrFormat("the body is larger than %d bytes: send fewer or shorter documents, or raise "
-                                      "--max-body-bytes", max_body_bytes));
+                                      "--max-body-bytes",
+                                      max_body_bytes));
   }
   return make_error(ErrorKind::kMalformed, "not a valid HTTP/1.1 request: " + code.message());
 }
@@ -143,6 +144,7 @@ RequestParser::Event RequestParser::advance() {
 
 bool RequestParser::begun() const { return impl_->head_done || impl_->input.size() > 0; }
 bool RequestParser::head_done() const { return impl_->head_done; }
+size_t RequestParser::body_capacity() const { return impl_->body.capacity() > kBodySlack ? impl_->body.capacity() : 0; }
 bool RequestParser::keep_alive() const { return impl_->parser->keep_alive(); }
 bool RequestParser::http_1_0() const { return impl_->parser->get().version() < 11; }
 bool RequestParser::is_head() const { return impl_->parser->get().method() == http::verb::head; }

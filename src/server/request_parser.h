@@ -1,5 +1,5 @@
-// Bytes in, requests out: the part of HTTP/1 that needs no socket. Feed it what arrives; it reports the end of a head, the end
-// of a request, or what is wrong. Bytes of pipelined requests are kept for the next one. One thread.
+// Bytes in, requests out: the part of HTTP/1 that needs no socket. Feed it what arrives; it reports the end of a head,
+// the end of a request, or what is wrong. Bytes of pipelined requests are kept for the next one. One thread.
 //
 //   RequestParser parser(limits);
 //   for (;;) switch (parser.advance()) {
@@ -32,15 +32,16 @@ class RequestParser {
   // Reads what is there up to the next event. kHead comes once per request, also for one without a body.
   Event advance();
 
-  bool begun() const;      // some bytes of the next request are here
-  bool head_done() const;  // between kHead and take()
+  bool begun() const;            // some bytes of the next request are here
+  bool head_done() const;        // between kHead and take()
+  size_t body_capacity() const;  // bytes that the body being received takes
 
   // After kHead:
   bool keep_alive() const;  // as the client asks (HTTP/1.0: only when it asks)
   bool http_1_0() const;
-  bool expects_continue() const;        // and has not begun to send its body
-  bool unknown_expectation() const;     // an Expect we do not know
-  bool is_head() const;                 // the method is HEAD
+  bool expects_continue() const;     // and has not begun to send its body
+  bool unknown_expectation() const;  // an Expect we do not know
+  bool is_head() const;              // the method is HEAD
 
   HttpRequest take();           // after kRequest; ready for the next request
   const Status& error() const;  // after kError; kinds as in api/errors.h

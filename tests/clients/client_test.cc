@@ -74,11 +74,13 @@ void check(const Json& json, const std::string& pattern, const std::string& want
       EXPECT_TRUE(std::is_sorted(numbers.rbegin(), numbers.rend())) << pattern;
     } else {
       const std::set<double> unique(numbers.begin(), numbers.end());
-      EXPECT_TRUE(unique.size() == numbers.size() && *unique.begin() == 0 && *unique.rbegin() == numbers.size() - 1.0) << pattern;
+      EXPECT_TRUE(unique.size() == numbers.size() && *unique.begin() == 0 && *unique.rbegin() == numbers.size() - 1.0)
+          << pattern;
     }
     return;
   }
-  for (const std::string& pointer : pointers) EXPECT_TRUE(holds(json, pointer, wanted)) << pointer << " should be " << wanted;
+  for (const std::string& pointer : pointers)
+    EXPECT_TRUE(holds(json, pointer, wanted)) << pointer << " should be " << wanted;
 }
 
 class ClientTest : public testing::TestWithParam<std::filesystem::path> {
@@ -86,7 +88,8 @@ class ClientTest : public testing::TestWithParam<std::filesystem::path> {
   void SetUp() override {
     ServerOptions options;
     options.port = 0;
-    auto server = HttpServer::start(options, [this](HttpRequest&& request, auto done) { api_.handle(std::move(request), done); });
+    auto server =
+        HttpServer::start(options, [this](HttpRequest&& request, auto done) { api_.handle(std::move(request), done); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -103,7 +106,8 @@ class ClientTest : public testing::TestWithParam<std::filesystem::path> {
     EXPECT_EQ(response.status, fixture.HasMember("status") ? fixture["status"].GetInt() : 200) << response.body;
     EXPECT_EQ(response.headers.at("content-type"), "application/json");
     const Json json(response.body);
-    for (const auto& wanted : fixture["reads"].GetObject()) check(json, wanted.name.GetString(), wanted.value.GetString());
+    for (const auto& wanted : fixture["reads"].GetObject())
+      check(json, wanted.name.GetString(), wanted.value.GetString());
     if (HasFailure()) ADD_FAILURE() << "the answer was: " << response.body;
   }
 

@@ -29,12 +29,15 @@ class ApiFixture : public testing::Test {
     api_->handle(std::move(request), [&](HttpResponse response) {
       EXPECT_FALSE(answer.has_value()) << "answered twice";
       answer = std::move(response);
+      if (answer->complete) answer->complete(*answer);
     });
     EXPECT_TRUE(answer.has_value());
     return answer.value_or(HttpResponse{});
   }
 
-  HttpResponse post(const std::string& body, const std::string& target = "/rerank") { return call("POST", target, body); }
+  HttpResponse post(const std::string& body, const std::string& target = "/rerank") {
+    return call("POST", target, body);
+  }
 
   // Starts anew with other options.
   void restart(const ApiOptions& options) { api_ = std::make_unique<Api>(fake_, metrics_, options); }

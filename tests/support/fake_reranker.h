@@ -1,5 +1,6 @@
-// A Reranker without a model, for tests of what stands before it. A document's logit is fake_logit(), so a test can work out
-// every answer. By default it answers on the caller's thread; hold() keeps requests until release() or a thread answers them.
+// A Reranker without a model, for tests of what stands before it. A document's logit is fake_logit(), so a test can
+// work out every answer. By default it answers on the caller's thread; hold() keeps requests until release() or a
+// thread answers them.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// A blocking HTTP client that does exactly what a test says, byte by byte: for the cases that a well-behaved client never makes.
+// A blocking HTTP client that does exactly what a test says, byte by byte: for the cases that a well-behaved client
+// never makes.
 #pragma once
 
 #include <arpa/inet.h>
@@ -54,7 +55,8 @@ class RawClient {
   }
 
   // One whole request with Content-Length.
-  bool send_request(std::string_view method, std::string_view target, std::string_view body, std::string_view headers = "") {
+  bool send_request(std::string_view method, std::string_view target, std::string_view body,
+                    std::string_view headers = "") {
     std::string bytes;
     bytes.append(method).append(" ").append(target).append(" HTTP/1.1\r\nHost: test\r\n").append(headers);
     if (!body.empty()) bytes.append("Content-Length: ").append(std::to_string(body.size())).append("\r\n");

@@ -1,5 +1,6 @@
-// T: text-embeddings-inference. {"query", "texts"} -> [{"index", "score", "text"?}, ...]. Spoken by RAGFlow's HuggingFace
-// provider, Dify's TEI plugin, LlamaIndex, Haystack, LiteLLM's huggingface/, FastGPT's AI Proxy, Continue, Cherry Studio.
+// T: text-embeddings-inference. {"query", "texts"} -> [{"index", "score", "text"?}, ...]. Spoken by RAGFlow's
+// HuggingFace provider, Dify's TEI plugin, LlamaIndex, Haystack, LiteLLM's huggingface/, FastGPT's AI Proxy, Continue,
+// Cherry Studio.
 #include <string>
 
 #include "api/dialect.h"
@@ -26,7 +27,8 @@ size_t count_characters(std::string_view utf8) {
 }
 
 // TEI's timing headers: milliseconds, the last three as means per text.
-void write_timings(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response) {
+void write_timings(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
+                   HttpResponse& response) {
   const size_t texts = call.request.documents.size();
   size_t characters = count_characters(call.request.query) * texts;
   for (const std::string& text : call.request.documents) characters += count_characters(text);

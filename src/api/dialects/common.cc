@@ -1,6 +1,6 @@
 // D: what Cohere v1 and v2, Jina, vLLM, Xinference, Infinity, SiliconFlow, LocalAI and llama.cpp have in common.
-// {"model", "query", "documents", "top_n"} -> {"id", "model", "results": [{"index", "relevance_score", "document"?}], "usage",
-// "meta"}. The answer is a superset: each part is there because a client fails without it (docs/http-api.md).
+// {"model", "query", "documents", "top_n"} -> {"id", "model", "results": [{"index", "relevance_score", "document"?}],
+// "usage", "meta"}. The answer is a superset: each part is there because a client fails without it (docs/http-api.md).
 #include "api/dialect.h"
 
 namespace rerank {

@@ -1,5 +1,5 @@
-// N: NVIDIA NIM. {"query": {"text"}, "passages": [{"text"}, ...]} -> {"rankings": [{"index", "logit"}]}. Always logits: Dify
-// and RAGFlow scale them themselves.
+// N: NVIDIA NIM. {"query": {"text"}, "passages": [{"text"}, ...]} -> {"rankings": [{"index", "logit"}]}. Always logits:
+// Dify and RAGFlow scale them themselves.
 #include "api/dialect.h"
 
 namespace rerank {

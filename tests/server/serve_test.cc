@@ -1,0 +1,186 @@
+// The whole program: `rerankd serve` with the built-in model, real sockets, real signals.
+#include <gtest/gtest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/json.h"
+#include "support/raw_client.h"
+
+namespace rerank {
+namespace {
+
+// A running `rerankd serve` on a free port.
+class Program {
+ public:
+  explicit Program(const std::vector<std::string>& flags = {}) {
+    int output[2];
+    if (pipe(output) != 0) throw std::runtime_error("pipe");
+    std::vector<std::string> words = {
+        RERANKD_PROGRAM, "serve", "--port", "0", "--model", RERANKD_SOURCE_DIR "/models/rerankd-mini-en"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    child_ = fork();
+    if (child_ == 0) {
+      dup2(output[1], STDOUT_FILENO);
+      dup2(output[1], STDERR_FILENO);
+      execv(arguments[0], arguments.data());
+      _exit(127);
+    }
+    close(output[1]);
+    output_ = output[0];
+    read_port();
+  }
+
+  ~Program() {
+    if (child_ > 0) {
+      kill(child_, SIGKILL);
+      waitpid(child_, nullptr, 0);
+    }
+    close(output_);
+  }
+
+  uint16_t port() const { return port_; }
+  void terminate() const { kill(child_, SIGTERM); }
+
+  // Its exit status; -1 if a signal ended it.
+  int wait() {
+    int status = 0;
+    waitpid(child_, &status, 0);
+    child_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  void read_port() {
+    std::string log;
+    char bytes[4096];
+    for (;;) {
+      const size_t at = log.find("listening on http://127.0.0.1:");
+      if (at != std::string::npos && log.find_first_not_of("0123456789", at + 30) != std::string::npos) {
+        port_ = static_cast<uint16_t>(std::stoi(log.substr(at + 30)));
+        return;
+      }
+      const ssize_t length = read(output_, bytes, sizeof(bytes));
+      if (length <= 0) throw std::runtime_error("the program does not listen; it said: " + log);
+      log.append(bytes, static_cast<size_t>(length));
+    }
+  }
+
+  pid_t child_ = -1;
+  int output_ = -1;
+  uint16_t port_ = 0;
+};
+
+std::string many_documents(int count) {
+  std::string body = R"({"query":"What is the capital of France?","documents":[)";
+  for (int i = 0; i < count; ++i) {
+    body += (i ? ",\"" : "\"") + std::string("Document ") + std::to_string(i) + " is about the capital of a country.\"";
+  }
+  return body + "]}";
+}
+
+// The score of each document by index.
+std::map<int, double> scores_of(const RawResponse& response) {
+  std::map<int, double> scores;
+  const Json json(response.body);
+  for (size_t i = 0; i < json.size("/results"); ++i) {
+    const std::string at = "/results/" + std::to_string(i);
+    scores[static_cast<int>(json.number(at + "/index"))] = json.number(at + "/relevance_score");
+  }
+  return scores;
+}
+
+TEST(Serve, RanksSensiblyInBothDialects) {
+  Program program;
+  RawClient client(program.port());
+  const std::string texts = R"(["Berlin is in Germany.","Paris is the capital of France.","Bread is baked."])";
+  const std::string query = R"({"query":"What is the capital of France?",)";
+  const Json tei(client.request("POST", "/rerank", query + R"("texts":)" + texts + "}").body);
+  EXPECT_EQ(tei.number("/0/index"), 1);
+  const Json common(client.request("POST", "/v2/rerank", query + R"("documents":)" + texts + R"(,"top_n":1})").body);
+  EXPECT_EQ(common.text("/results/0/document/text"), "Paris is the capital of France.");
+  EXPECT_NEAR(common.number("/results/0/relevance_score"), tei.number("/0/score"), 1e-5);
+}
+
+TEST(Serve, ManyClientsGetWhatOneClientGets) {
+  Program program;
+  RawClient first(program.port());
+  const std::string body = many_documents(20);
+  const auto alone = scores_of(first.request("POST", "/rerank", body));
+  std::atomic<int> right{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      RawClient client(program.port());
+      for (int i = 0; i < 3; ++i) {
+        const auto together = scores_of(client.request("POST", "/rerank", body));
+        bool same = together.size() == alone.size();
+        for (const auto& [index, score] : alone) same = same && std::abs(together.at(index) - score) < 1e-4;
+        right += same;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 24);
+}
+
+TEST(Serve, FinishesWhatWasAcceptedOnSigterm) {
+  Program program;
+  const std::string body = many_documents(300);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back(program.port());
+    ASSERT_TRUE(clients.back().send_request("POST", "/rerank", body));
+  }
+  // Another client's answer, asked for later, tells that the requests before it have been read.
+  RawClient probe(program.port());
+  EXPECT_EQ(probe.request("GET", "/health").status, 200);
+  program.terminate();
+  for (RawClient& client : clients) {
+    const RawResponse response = client.read_response();
+    EXPECT_EQ(response.status, 200);
+    EXPECT_EQ(scores_of(response).size(), 300u);
+  }
+  EXPECT_EQ(program.wait(), 0);
+}
+
+TEST(Serve, EndsAtOnceWhenIdle) {
+  Program program;
+  RawClient idle(program.port());
+  EXPECT_EQ(idle.request("GET", "/health").status, 200);
+  program.terminate();
+  EXPECT_TRUE(idle.at_end());
+  EXPECT_EQ(program.wait(), 0);
+}
+
+TEST(Serve, BadRequestsDoNotDisturbOthers) {
+  Program program({"--max-body-bytes", "100000"});
+  RawClient good(program.port());
+  const std::string body = many_documents(5);
+  const auto expected = scores_of(good.request("POST", "/rerank", body));
+  for (const std::string& bad :
+       {std::string("{"), std::string(100001, 'x'), std::string("\0\0", 2), std::string("[[[[[[")}) {
+    RawClient client(program.port());
+    const RawResponse response = client.request("POST", "/rerank", bad);
+    EXPECT_TRUE(response.status == 400 || response.status == 413) << response.status;
+    EXPECT_FALSE(Json(response.body).text("/detail").empty());
+    RawClient gone(program.port());
+    gone.send_request("POST", "/rerank", many_documents(100));
+    gone.reset();
+    EXPECT_EQ(scores_of(good.request("POST", "/rerank", body)).size(), expected.size());
+  }
+}
+
+}  // namespace
+}  // namespace rerank
