@@ -13,12 +13,13 @@ namespace {
 struct Inspect : Command {
   explicit Inspect(CLI::App& program)
       : Command(program, "inspect", "Show a model's architecture, sizes and limits, and which engines run it here.") {
-    app.add_option("model_folder", options.model, "Model folder or hub id; default: the built-in model.")->type_name("DIR|ID");
-    settings.add(options, {"Engine", "Texts"});
+    app.add_option("model_folder", folder, "Model folder or hub id; as --model.")->type_name("DIR|ID");
+    settings.add(options, {"Model", "Engine", "Texts"});
   }
 
   int run() {
     if (Status status = complete(); !status.ok()) return report(status);
+    if (!folder.empty()) options.model = folder;
     auto located = locate_model(options);
     if (!located.ok()) return report(located.status());
     auto model = load_model(located->folder);
@@ -50,6 +51,8 @@ struct Inspect : Command {
     std::printf("weights         %.1f M parameters, %.1f MB, %s, %zu file(s)\n", static_cast<double>(model.weights.parameters()) / 1e6,
                 static_cast<double>(bytes) / 1e6, dtype_name(model.weights.words.dtype), model.weights.files->files().size());
   }
+
+  std::string folder;
 };
 
 }  // namespace

@@ -1,0 +1,141 @@
+// The service over recorded models: text to scores as transformers gives them, and what happens to odd requests.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <future>
+#include <thread>
+
+#include "base/strings.h"
+#include "rank/locate.h"
+#include "rank/score.h"
+#include "rerank/reranker.h"
+#include "support/golden.h"
+
+namespace rerank {
+namespace {
+
+std::unique_ptr<Reranker> open(const std::string& folder, const std::function<void(Options&)>& change = {}) {
+  Options options;
+  options.model = folder;
+  options.precision = "fp32";
+  options.threads = 2;
+  if (change) change(options);
+  auto reranker = Reranker::open(options);
+  EXPECT_TRUE(reranker.ok()) << reranker.status();
+  return std::move(*reranker);
+}
+
+std::string bert() { return testing::golden_models().front(); }
+
+TEST(RerankTest, TextToLogitsAsTransformers) {
+  for (const std::string& folder : testing::golden_models()) {
+    auto reranker = open(folder);
+    for (const auto& pair : testing::read_golden_pairs(folder)) {
+      auto response = reranker->rerank({.query = pair.query, .documents = {pair.document}});
+      ASSERT_TRUE(response.ok()) << response.status();
+      const RankedDocument& r = response->results.at(0);
+      EXPECT_NEAR(r.logit, pair.logit, 1e-4) << folder << ": " << pair.document.substr(0, 40);
+      EXPECT_EQ(r.tokens, pair.ids.size());
+      EXPECT_NEAR(r.score, 1 / (1 + std::exp(-pair.logit)), 1e-4);
+    }
+  }
+}
+
+TEST(RerankTest, ManyRequestsAtOnceGetTheirOwnAnswers) {
+  const auto pairs = testing::read_golden_pairs(bert());
+  auto reranker = open(bert(), [](Options& o) { o.max_batch_tokens = 700; });
+  std::vector<std::thread> clients;
+  std::atomic<int> wrong{0};
+  for (int c = 0; c < 8; ++c) {
+    clients.emplace_back([&, c] {
+      for (int round = 0; round < 6; ++round) {
+        const auto& pair = pairs[static_cast<size_t>(c + round) % pairs.size()];
+        auto response = reranker->rerank({.query = pair.query, .documents = {"rain", pair.document, "", pair.document}});
+        if (!response.ok()) {
+          ++wrong;
+          continue;
+        }
+        for (const auto& r : response->results) {
+          if (r.index % 2 == 1 && std::abs(r.logit - pair.logit) > 1e-4) ++wrong;
+        }
+      }
+    });
+  }
+  for (auto& client : clients) client.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(RerankTest, TruncationIsSaidOrRefused) {
+  auto reranker = open(bert());
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += "rain ";
+  auto cut = reranker->rerank({.query = "rain", .documents = {text, "short"}});
+  ASSERT_TRUE(cut.ok());
+  EXPECT_EQ(cut->truncated_documents, 1u);
+  for (const auto& r : cut->results) EXPECT_EQ(r.truncated, r.index == 0);
+  auto refused = reranker->rerank({.query = "rain", .documents = {"short", text}, .truncate = false});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_THAT(std::string(message_of(refused.status())), ::testing::HasSubstr("must have less than 513 tokens"));
+  auto limited = reranker->rerank({.query = "rain", .documents = {text}, .max_length = 20});
+  EXPECT_EQ(limited->results[0].tokens, 20u);
+  auto document_limit = reranker->rerank({.query = "rain", .documents = {text}, .max_document_tokens = 7});
+  EXPECT_LE(document_limit->results[0].tokens, 7u + 3u + 4u);
+  EXPECT_TRUE(document_limit->results[0].truncated);
+}
+
+TEST(RerankTest, OddRequests) {
+  auto reranker = open(bert(), [](Options& o) { o.max_documents = 3; });
+  auto none = reranker->rerank({.query = "q"});
+  ASSERT_TRUE(none.ok());
+  EXPECT_TRUE(none->results.empty());
+  EXPECT_EQ(reranker->rerank({.query = "q", .documents = {"a", "b", "c", "d"}}).status().code(), absl::StatusCode::kOutOfRange);
+  auto bytes = reranker->rerank({.query = std::string("\xff\xfe\0x", 4), .documents = {std::string(100, '\0'), "\xed\xa0\x80"}});
+  EXPECT_TRUE(bytes.ok()) << bytes.status();
+  auto late = reranker->rerank({.query = "q", .documents = {"a"}, .deadline = Clock::now() - std::chrono::seconds(1)});
+  EXPECT_EQ(late.status().code(), absl::StatusCode::kDeadlineExceeded);
+  auto cancellation = std::make_shared<Cancellation>();
+  cancellation->cancel();
+  EXPECT_EQ(reranker->rerank({.query = "q", .documents = {"a"}, .cancellation = cancellation}).status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(ScoreTest, SortsByLogitTiesInInputOrderAndCuts) {
+  const std::vector<ScoredDocument> documents = {{1}, {40}, {3}, {3}, {41}};
+  auto ranked = rank_documents(documents, ScoreScale::kSigmoid, 0);
+  std::vector<size_t> order;
+  for (const auto& r : *ranked) order.push_back(r.index);
+  EXPECT_THAT(order, ::testing::ElementsAre(4, 1, 2, 3, 0));  // 40 and 41 have the same sigmoid in fp32
+  EXPECT_EQ(rank_documents(documents, ScoreScale::kLogit, 2)->size(), 2u);
+  EXPECT_EQ(rank_documents(documents, ScoreScale::kLogit, 2)->front().score, 41.0f);
+  const std::vector<ScoredDocument> broken = {{1}, {NAN}};
+  EXPECT_THAT(std::string(message_of(rank_documents(broken, ScoreScale::kLogit, 0).status())), ::testing::HasSubstr("document 1"));
+}
+
+TEST(LocateTest, NamesAndErrors) {
+  EXPECT_EQ(served_name("BAAI/bge-reranker-v2-m3"), "bge-reranker-v2-m3");
+  EXPECT_EQ(served_name("/models/ms-marco-MiniLM-L-6-v2/"), "ms-marco-MiniLM-L-6-v2-reranker");
+  Options options;
+  options.model = "./nothing-here";
+  EXPECT_EQ(locate_model(options).status().code(), absl::StatusCode::kNotFound);
+  options.model = "org/model";
+  options.hub_offline = true;
+  options.hub_cache = ::testing::TempDir() + "/empty_cache";
+  EXPECT_THAT(std::string(message_of(locate_model(options).status())), ::testing::HasSubstr("HF_HUB_OFFLINE"));
+  options = {};
+  auto built_in = locate_model(options);
+  ASSERT_TRUE(built_in.ok()) << built_in.status();
+  EXPECT_EQ(built_in->name, "rerankd-mini-en");
+}
+
+TEST(OpenTest, SaysWhatIsWrong) {
+  Options options;
+  options.model = bert();
+  options.max_length = 513;
+  EXPECT_THAT(std::string(message_of(Reranker::open(options).status())), ::testing::HasSubstr("at most 512"));
+  options.max_length = 0;
+  options.engine = "nonsense";
+  EXPECT_THAT(std::string(message_of(Reranker::open(options).status())), ::testing::HasSubstr("--engine nonsense"));
+}
+
+}  // namespace
+}  // namespace rerank

@@ -1,0 +1,166 @@
+"""The program as a user meets it: the README's commands, scores of recorded models, errors and exit codes, SIGTERM.
+
+Run by ctest; by hand: RERANKD=build/release/rerankd RERANKD_SOURCE_DIR=. python3 tests/cli/cli_test.py
+"""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+import urllib.request
+
+PROGRAM = os.path.abspath(os.environ["RERANKD"])
+SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"]).resolve()
+MODELS = SOURCE / "tests/data/models"
+
+
+def run(*arguments, text_in="", check=True, **environment):
+    done = subprocess.run([PROGRAM, *map(str, arguments)], input=text_in, capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "RERANKD_LOG_LEVEL": "warning", **environment})
+    if check and done.returncode != 0:
+        raise AssertionError(f"{arguments} ended with {done.returncode}: {done.stderr}")
+    return done
+
+
+class Server:
+    """rerankd serve on a free port, for the length of a with block."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __enter__(self):
+        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *self.arguments], stderr=subprocess.PIPE, text=True)
+        for line in self.process.stderr:
+            found = re.search(r"listening on (http://\S+)", line)
+            if found:
+                self.url = found.group(1)
+                self.rest = threading.Thread(target=self.process.stderr.read, daemon=True)
+                self.rest.start()
+                return self
+        raise AssertionError("the server did not start")
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.exit_code = self.process.wait(timeout=60)
+        self.rest.join()
+        self.process.stderr.close()
+
+    def post(self, path, body):
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+            return answer.read().decode()
+
+
+class ScoreTest(unittest.TestCase):
+    def test_scores_equal_recorded_logits(self):
+        for folder in sorted(MODELS.iterdir()):
+            golden = [json.loads(line) for line in (folder / "golden.jsonl").read_text().splitlines()]
+            lines = "".join(json.dumps({"query": g["query"], "document": g["document"]}) + "\n" for g in golden)
+            scores = [json.loads(line) for line in run("score", "--model", folder, "--precision", "fp32", text_in=lines).stdout.splitlines()]
+            self.assertEqual(len(scores), len(golden))
+            for score, g in zip(scores, golden):
+                self.assertAlmostEqual(score["logit"], g["logit"], delta=1e-4, msg=folder.name)
+                self.assertEqual(score["tokens"], len(g["ids"]))
+
+    def test_a_bad_line_is_named_and_what_came_before_is_answered(self):
+        done = run("score", "--model", MODELS / "bert-a", text_in='{"query":"a","document":"b"}\nnonsense\n', check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(len(done.stdout.splitlines()), 1)
+        self.assertIn("stdin:2", done.stderr)
+
+
+class CommandTest(unittest.TestCase):
+    def test_tokenize_joins_pairs(self):
+        golden = json.loads((MODELS / "bert-a/golden.jsonl").read_text().splitlines()[3])
+        ids = run("tokenize", "--pair", "--model", MODELS / "bert-a", text_in=f"{golden['query']}\t{golden['document']}\n").stdout
+        self.assertEqual(json.loads(ids), golden["ids"])
+
+    def test_rank_as_json_from_stdin(self):
+        answer = json.loads(run("rank", "--query", "what do pandas eat?", "--format", "json", "--top-n", 1,
+                                text_in="Paris is in France.\nPandas eat bamboo.\n").stdout)
+        self.assertEqual(answer["results"][0]["index"], 1)
+        self.assertEqual(len(answer["results"]), 1)
+
+    def test_errors_and_exit_codes(self):
+        self.assertEqual(run("nonsense", check=False).returncode, 2)
+        self.assertEqual(run("serve", "--port", "99999999", check=False).returncode, 2)
+        missing = run("inspect", "/nonexistent/model", check=False)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("no such folder", missing.stderr)
+        self.assertEqual(run("--help").returncode, 0)
+        self.assertIn("rerankd", run("--version").stdout)
+
+    def test_flag_beats_environment_beats_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = pathlib.Path(folder) / "rerankd.toml"
+            config.write_text('model = "/from/file"\nport = 1\n')
+            self.assertIn("/from/file", run("inspect", "--config", config, check=False).stderr)
+            self.assertIn("/from/environment", run("inspect", "--config", config, check=False, RERANKD_MODEL="/from/environment").stderr)
+            self.assertIn("/from/flag", run("inspect", "/from/flag", "--config", config, check=False, RERANKD_MODEL="/x").stderr)
+            config.write_text("modle = 'x'\n")
+            self.assertIn("modle", run("inspect", "--config", config, check=False).stderr)
+
+    def test_options_page_is_current(self):
+        self.assertEqual((SOURCE / "docs/options.md").read_text(), run("options").stdout)
+
+
+class ServeTest(unittest.TestCase):
+    def test_scores_over_http_equal_recorded_logits_and_sigterm_ends_cleanly(self):
+        golden = [json.loads(line) for line in (MODELS / "xlm-roberta-a/golden.jsonl").read_text().splitlines()]
+        with Server("--model", str(MODELS / "xlm-roberta-a"), "--precision", "fp32") as server:
+            self.assertIn("ok", server.get("/health"))
+            info = json.loads(server.get("/info"))
+            self.assertIn("reranker", info["model_type"])
+            self.assertIn("float32", json.dumps(info))
+            for g in golden:
+                answer = server.post("/rerank", {"query": g["query"], "texts": [g["document"]], "raw_scores": True})
+                self.assertAlmostEqual(answer[0]["score"], g["logit"], delta=1e-4)
+            answer = server.post("/v1/rerank", {"query": golden[0]["query"], "documents": [g["document"] for g in golden]})
+            self.assertEqual(len(answer["results"]), len(golden))
+            metrics = server.get("/metrics")
+            for name in ("rerankd_info", "rerankd_batches_total", "rerankd_pair_tokens_bucket"):
+                self.assertIn(name, metrics)
+        self.assertEqual(server.exit_code, 0)
+
+
+class ReadmeTest(unittest.TestCase):
+    """Runs the README's commands that need no network."""
+
+    @classmethod
+    def setUpClass(cls):
+        text = (SOURCE / "README.md").read_text()
+        cls.commands = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.S))
+
+    def test_commands_on_texts(self):
+        wanted = [c for c in self.commands.splitlines() if re.match(r"rerankd (rank|score|tokenize|inspect)", c)]
+        self.assertGreaterEqual(len(wanted), 4)
+        with tempfile.TemporaryDirectory() as folder:
+            place = pathlib.Path(folder)
+            (place / "rerankd").symlink_to(PROGRAM)
+            (place / "texts.txt").write_text("Pandas eat bamboo.\nParis is in France.\n")
+            (place / "lines.txt").write_text("what do pandas eat?\n")
+            (place / "pairs.jsonl").write_text('{"query": "what do pandas eat?", "document": "Pandas eat bamboo."}\n')
+            for command in wanted:
+                command = command.replace("/models/my-reranker", str(MODELS / "bert-a"))
+                done = subprocess.run(command, shell=True, cwd=place, capture_output=True, text=True, timeout=120,
+                                      env={**os.environ, "PATH": f"{place}:{os.environ['PATH']}"})
+                self.assertEqual(done.returncode, 0, command + "\n" + done.stderr)
+
+    def test_curl_request(self):
+        body = re.search(r"curl http://127.0.0.1:8080/v1/rerank .*? -d '(.*?)'", self.commands, re.S).group(1)
+        with Server() as server:
+            answer = server.post("/v1/rerank", json.loads(body))
+        self.assertEqual(answer["results"][0]["index"], 0)
+        self.assertEqual(answer["model"], "rerankd-mini-en")
+
+
+if __name__ == "__main__":
+    unittest.main()
