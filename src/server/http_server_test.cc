@@ -350,6 +350,36 @@ TEST(HttpServer, ServesManyClientsAtOnce) {
   EXPECT_EQ(right, 8 * 50 * 3);
 }
 
+TEST(HttpServer, BoundsTheMemoryOfBodiesOnTheirWay) {
+  const auto metrics = std::make_shared<Metrics>();
+  ServerOptions options = ephemeral();
+  options.max_body_bytes = 1 << 20;
+  const auto server = start(options, describe, metrics);
+  const std::string most(options.max_body_bytes - 1, 'x');
+  const std::string head = "POST /a HTTP/1.1\r\nContent-Length: " + std::to_string(most.size() + 1) + "\r\n\r\n";
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 40; ++i) {
+    clients.emplace_back(server->port());
+    ASSERT_TRUE(clients.back().send(head + most));
+  }
+  const Counter& received = metrics->counter("rerankd_http_received_bytes_total", "Bytes read from clients.");
+  // Holding this much would be more than 32 bodies of the largest size.
+  while (received.value() < 34.0 * (1 << 20)) std::this_thread::yield();
+  int served = 0, refused = 0;
+  for (RawClient& client : clients) {
+    client.send("x");
+    const int status = client.read_response().status;
+    served += status == 200;
+    refused += status == 503;
+  }
+  EXPECT_EQ(served + refused, 40);
+  EXPECT_GT(served, 0);
+  EXPECT_GT(refused, 0);
+  clients.clear();
+  RawClient client(server->port());
+  EXPECT_EQ(client.request("POST", "/a", most).status, 200);
+}
+
 TEST(HttpServer, CompressesLargeAnswersForThoseWhoAcceptIt) {
   const auto server = start(ephemeral());
   RawClient client(server->port());
