@@ -1,0 +1,71 @@
+// The engine alone, driven line by line, so that a script can interleave it with its peers in one run.
+//
+// Usage: engine_bench MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]
+// BATCH_JSON: {"ids": [[...], ...], "segments": [[...], ...]}. Prints one line with the engine's name, then for each line on
+// stdin computes the batch once and prints {"seconds": S, "logits": [...]}.
+#include <simdjson.h>
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include "engine/registry.h"
+
+namespace {
+
+struct Sequences {
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+};
+
+Sequences read_batch(const char* path) {
+  simdjson::dom::parser parser;
+  simdjson::dom::element root = parser.load(path);
+  Sequences s;
+  for (auto row : simdjson::dom::array(root["ids"])) {
+    for (int64_t id : simdjson::dom::array(row)) s.ids.push_back(static_cast<int32_t>(id));
+    s.offsets.push_back(static_cast<uint32_t>(s.ids.size()));
+  }
+  for (auto row : simdjson::dom::array(root["segments"])) {
+    for (int64_t id : simdjson::dom::array(row)) s.segments.push_back(static_cast<int32_t>(id));
+  }
+  return s;
+}
+
+int fail(const rerank::Status& status) {
+  std::fprintf(stderr, "engine_bench: %s\n", std::string(status.message().data(), status.message().size()).c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    std::fprintf(stderr, "usage: engine_bench MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]\n");
+    return 2;
+  }
+  auto model = rerank::load_model(argv[1]);
+  if (!model.ok()) return fail(model.status());
+  const Sequences batch = read_batch(argv[2]);
+  rerank::BackendOptions options;
+  if (argc > 3) options.precision = argv[3];
+  if (argc > 4) options.kernel = argv[4];
+  if (argc > 5) options.threads = std::stoul(argv[5]);
+  auto backend = rerank::open_backend(*model, "auto", options);
+  if (!backend.ok()) return fail(backend.status());
+  const auto& info = (*backend)->info();
+  std::printf("%s %s %s %zu\n", info.engine.c_str(), info.precision.c_str(), info.kernel.c_str(), info.threads);
+  std::fflush(stdout);
+  std::vector<float> logits(batch.offsets.size() - 1);
+  for (std::string line; std::getline(std::cin, line);) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto status = (*backend)->forward({batch.ids, batch.segments, batch.offsets}, logits);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (!status.ok()) return fail(status);
+    std::printf("{\"seconds\":%.9g,\"logits\":[", seconds);
+    for (size_t i = 0; i < logits.size(); ++i) std::printf("%s%.9g", i ? "," : "", logits[i]);
+    std::printf("]}\n");
+    std::fflush(stdout);
+  }
+  return 0;
+}
