@@ -1,8 +1,8 @@
 // The engine alone, driven line by line, so that a script can interleave it with its peers in one run.
 //
 // Usage: engine_bench MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]
-// BATCH_JSON: {"ids": [[...], ...], "segments": [[...], ...]}. Prints one line with the engine's name, then for each line on
-// stdin computes the batch once and prints {"seconds": S, "logits": [...]}.
+// BATCH_JSON: {"ids": [[...], ...], "segments": [[...], ...]}. Prints one line with the engine's name, then for each
+// line on stdin computes the batch once and prints {"seconds": S, "logits": [...]}.
 #include <simdjson.h>
 
 #include <chrono>

@@ -1,5 +1,6 @@
-// Every setting of rerankd, with its default, its meaning and when to change it. Command-line flags, environment variables
-// (RERANKD_<NAME>), the configuration file and docs/options.md all come from visit_options() below: add a setting here only.
+// Every setting of rerankd, with its default, its meaning and when to change it. Command-line flags, environment
+// variables (RERANKD_<NAME>), the configuration file and docs/options.md all come from visit_options() below: add a
+// setting here only.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +35,8 @@ struct Options {
   size_t max_queued_tokens = 4u << 20;
   size_t max_documents = 10000;
   size_t tokenizer_threads = 0;
+  size_t cache_bytes = 64u << 20;
+  size_t cache_ttl_seconds = 86400;
 };
 
 // What the server needs besides.
@@ -55,75 +58,120 @@ struct ServerOptions {
 };
 
 struct OptionInfo {
-  const char* name;   // flag `--name`, configuration key `name`, environment variable RERANKD_NAME
-  const char* value;  // placeholder in the help text
-  const char* group;  // heading in the help text and in docs/options.md
-  const char* help;   // what it does and when to change it
+  const char* name;                   // flag `--name`, configuration key `name`, environment variable RERANKD_NAME
+  const char* value;                  // placeholder in the help text
+  const char* group;                  // heading in the help text and in docs/options.md
+  const char* help;                   // what it does and when to change it
   const char* environment = nullptr;  // another environment variable than RERANKD_NAME, where the field has one
 };
 
 // Calls visit(OptionInfo, field) for each setting, in the order of the help text.
 template <class O, class Visit>
-void visit_options(O& options, Visit&& visit)
-  requires requires { options.model; }
+void visit_options(O& options, Visit&& visit) requires requires {
+  options.model;
+}
 {
-  visit(OptionInfo{"model", "DIR|ID", "Model",
-                   "Hugging Face folder, or a hub id such as BAAI/bge-reranker-v2-m3 (found in the local hub cache, else "
-                   "downloaded). Default: the built-in English model rerankd-mini-en."},
-        options.model);
-  visit(OptionInfo{"served-model-name", "NAME", "Model",
-                   "Model name told to clients. Default: made from --model; contains \"rerank\", which RAGFlow looks for."},
-        options.served_model_name);
+  visit(
+      OptionInfo{"model", "DIR|ID", "Model",
+                 "Hugging Face folder, or a hub id such as BAAI/bge-reranker-v2-m3 (found in the local hub cache, else "
+                 "downloaded). Default: the built-in English model rerankd-mini-en."},
+      options.model);
+  visit(
+      OptionInfo{
+          "served-model-name", "NAME", "Model",
+          "Model name told to clients. Default: made from --model; contains \"rerank\", which RAGFlow looks for."},
+      options.served_model_name);
   visit(OptionInfo{"revision", "REV", "Model", "Branch, tag or commit of a hub model."}, options.revision);
-  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu or reference. auto takes the fastest that runs here."}, options.engine);
-  visit(OptionInfo{"precision", "P", "Engine", "auto, fp32 or bf16. auto: bf16 where the CPU multiplies it faster, else fp32."},
+  visit(OptionInfo{"hub-endpoint", "URL", "Model", "Where hub ids are looked up: a mirror, or a hub of your own.",
+                   "HF_ENDPOINT"},
+        options.hub_endpoint);
+  visit(OptionInfo{"hub-token", "TOKEN", "Model",
+                   "Access token for private or gated hub models; sent to the hub only, never where it redirects.",
+                   "HF_TOKEN"},
+        options.hub_token);
+  visit(OptionInfo{"hub-cache", "DIR", "Model",
+                   "Where hub models are kept, shared with huggingface_hub. Default: $HF_HOME/hub, else "
+                   "~/.cache/huggingface/hub.",
+                   "HF_HUB_CACHE"},
+        options.hub_cache);
+  visit(OptionInfo{"hub-offline", "BOOL", "Model", "Never download: only what the cache has.", "HF_HUB_OFFLINE"},
+        options.hub_offline);
+  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu or reference. auto takes the fastest that runs here."},
+        options.engine);
+  visit(OptionInfo{"precision", "P", "Engine",
+                   "auto, fp32 or bf16. auto: bf16 where the CPU multiplies it faster, else fp32."},
         options.precision);
-  visit(OptionInfo{"kernel", "TIER", "Engine", "auto, amx, avx512, avx2 or portable: force a kernel tier, to compare or to diagnose."},
+  visit(OptionInfo{"kernel", "TIER", "Engine",
+                   "auto, amx, avx512, avx2 or portable: force a kernel tier, to compare or to diagnose."},
         options.kernel);
-  visit(OptionInfo{"threads", "N", "Engine", "Compute threads. 0: one per core this process may use (cgroup limits count)."},
+  visit(OptionInfo{"threads", "N", "Engine",
+                   "Compute threads. 0: one per core this process may use (cgroup limits count)."},
         options.threads);
-  visit(OptionInfo{"max-length", "TOKENS", "Texts",
-                   "Longest pair scored, special tokens included; longer ones are cut. 0: the model's own limit. Lower it "
-                   "(512, 1024) to bound the time that one long document can take."},
-        options.max_length);
+  visit(
+      OptionInfo{
+          "max-length", "TOKENS", "Texts",
+          "Longest pair scored, special tokens included; longer ones are cut. 0: the model's own limit. Lower it "
+          "(512, 1024) to bound the time that one long document can take."},
+      options.max_length);
   visit(OptionInfo{"max-batch-tokens", "TOKENS", "Limits",
                    "Tokens computed together. Larger: more throughput under load, longer waits for small requests."},
         options.max_batch_tokens);
   visit(OptionInfo{"max-queued-tokens", "TOKENS", "Limits",
                    "Tokens that may wait; a request that does not fit is answered 429 with Retry-After."},
         options.max_queued_tokens);
-  visit(OptionInfo{"max-documents", "N", "Limits", "Documents in one request; more is an error."}, options.max_documents);
+  visit(OptionInfo{"max-documents", "N", "Limits", "Documents in one request; more is an error."},
+        options.max_documents);
   visit(OptionInfo{"tokenizer-threads", "N", "Limits", "Threads that turn text into token ids. 0: as --threads."},
         options.tokenizer_threads);
+  visit(
+      OptionInfo{"cache-bytes", "BYTES", "Limits",
+                 "Memory for scores of pairs seen before, 96 bytes each; such a pair costs microseconds. 0: no cache."},
+      options.cache_bytes);
+  visit(
+      OptionInfo{
+          "cache-ttl-seconds", "S", "Limits",
+          "How long a cached score is used. Scores never go stale by themselves; lower it only to bound what is kept."},
+      options.cache_ttl_seconds);
 }
 
 template <class O, class Visit>
-void visit_options(O& options, Visit&& visit)
-  requires requires { options.host; }
+void visit_options(O& options, Visit&& visit) requires requires {
+  options.host;
+}
 {
   visit(OptionInfo{"host", "ADDRESS", "Server", "Address to listen on; 0.0.0.0 or :: for all."}, options.host);
   visit(OptionInfo{"port", "PORT", "Server", "TCP port; 0 picks a free one and prints it."}, options.port);
-  visit(OptionInfo{"io-threads", "N", "Server", "Threads that read and write sockets and JSON. One is enough below 10,000 requests/s."},
+  visit(OptionInfo{"io-threads", "N", "Server",
+                   "Threads that read and write sockets and JSON. One is enough below 10,000 requests/s."},
         options.io_threads);
-  visit(OptionInfo{"max-body-bytes", "BYTES", "Server", "Largest request body; more is answered 413."}, options.max_body_bytes);
-  visit(OptionInfo{"max-header-bytes", "BYTES", "Server", "Largest request head; more is answered 431."}, options.max_header_bytes);
+  visit(OptionInfo{"max-body-bytes", "BYTES", "Server", "Largest request body; more is answered 413."},
+        options.max_body_bytes);
+  visit(OptionInfo{"max-header-bytes", "BYTES", "Server", "Largest request head; more is answered 431."},
+        options.max_header_bytes);
   visit(OptionInfo{"max-connections", "N", "Server", "Open connections; further ones are answered 503 and closed."},
         options.max_connections);
   visit(OptionInfo{"header-timeout-ms", "MS", "Server", "Time a client has to send a request's head, once begun."},
         options.header_timeout_ms);
-  visit(OptionInfo{"body-timeout-ms", "MS", "Server", "Time a client may pause while sending a body."}, options.body_timeout_ms);
-  visit(OptionInfo{"idle-timeout-ms", "MS", "Server", "Time a kept-alive connection may be idle."}, options.idle_timeout_ms);
+  visit(OptionInfo{"body-timeout-ms", "MS", "Server", "Time a client may pause while sending a body."},
+        options.body_timeout_ms);
+  visit(OptionInfo{"idle-timeout-ms", "MS", "Server", "Time a kept-alive connection may be idle."},
+        options.idle_timeout_ms);
   visit(OptionInfo{"drain-timeout-ms", "MS", "Server", "Time that requests in flight have to finish after SIGTERM."},
         options.drain_timeout_ms);
-  visit(OptionInfo{"return-documents", "BOOL", "Server",
-                   "Send documents back in Cohere/Jina-style answers when the client does not say. Some clients need it; off "
-                   "saves about 100 KB per RAGFlow question."},
-        options.return_documents);
-  visit(OptionInfo{"compress-min-bytes", "BYTES", "Server",
-                   "Smallest answer that is compressed for clients that accept it. 0: none is; fastest on a fast network."},
-        options.compress_min_bytes);
+  visit(
+      OptionInfo{
+          "return-documents", "BOOL", "Server",
+          "Send documents back in Cohere/Jina-style answers when the client does not say. Some clients need it; off "
+          "saves about 100 KB per RAGFlow question."},
+      options.return_documents);
+  visit(
+      OptionInfo{
+          "compress-min-bytes", "BYTES", "Server",
+          "Smallest answer that is compressed for clients that accept it. 0: none is; fastest on a fast network."},
+      options.compress_min_bytes);
   visit(OptionInfo{"api-key", "KEY[,KEY...]", "Server",
-                   "Keys of which clients must send one (Authorization: Bearer KEY). Health and metrics stay open. Better set as "
+                   "Keys of which clients must send one (Authorization: Bearer KEY). Health and metrics stay open. "
+                   "Better set as "
                    "RERANKD_API_KEY: flags can be seen by other users of the machine. Empty: no key is asked for."},
         options.api_key);
   visit(OptionInfo{"cors-origin", "ORIGIN[,ORIGIN...]", "Server",

@@ -44,16 +44,16 @@ struct RerankRequest {
   size_t max_query_tokens = 0;     // tokens kept of the query before pairing; 0: no own limit
   size_t max_document_tokens = 0;  // tokens kept of each document before pairing; 0: no own limit
 
-  bool use_cache = true;  // false: neither read nor write the pair cache
-  int priority = 0;       // higher goes first among waiting work
-  std::optional<TimePoint> deadline;            // work not done by then is refused
-  std::shared_ptr<Cancellation> cancellation;   // null: cannot be cancelled
+  bool use_cache = true;                       // false: neither read nor write the pair cache
+  int priority = 0;                            // higher goes first among waiting work
+  std::optional<TimePoint> deadline;           // work not done by then is refused
+  std::shared_ptr<Cancellation> cancellation;  // null: cannot be cancelled
 };
 
 struct RankedDocument {
-  size_t index = 0;  // position in RerankRequest::documents
-  float score = 0;   // on the request's scale; always finite
-  float logit = 0;   // the model's raw output
+  size_t index = 0;        // position in RerankRequest::documents
+  float score = 0;         // on the request's scale; always finite
+  float logit = 0;         // the model's raw output
   uint32_t tokens = 0;     // tokens scored for this pair, special tokens included
   bool truncated = false;  // the pair was longer than the limit and was cut
 };

@@ -3,11 +3,11 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "api/errors.h"
 #include "api/exchange.h"
 #include "api/pages.h"
 #include "api/path.h"
-#include "absl/strings/str_format.h"
 
 namespace rerank {
 

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "api/errors.h"
 #include "absl/strings/str_format.h"
+#include "api/errors.h"
 #include "simdjson.h"
 
 namespace rerank {

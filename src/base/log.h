@@ -1,5 +1,5 @@
-// Log lines for operators. The library writes nothing by itself: a program installs a sink (cli does); until then lines are
-// dropped. Thread-safe. Never log query or document text.
+// Log lines for operators. The library writes nothing by itself: a program installs a sink (cli does); until then lines
+// are dropped. Thread-safe. Never log query or document text.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// A file mapped read-only into memory; unmapped when the object dies. Moveable, not copyable. The bytes are shared with the
-// page cache, so several processes that serve one model hold its weights once.
+// A file mapped read-only into memory; unmapped when the object dies. Moveable, not copyable. The bytes are shared with
+// the page cache, so several processes that serve one model hold its weights once.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// Counters, gauges and histograms in one registry, written out as Prometheus text. A thin face over prometheus-cpp, so that
-// no other room includes it. All objects are thread-safe; references stay valid as long as their Metrics lives. Asking again
-// for the same name and labels gives the same object, so hot paths ask once and keep the reference.
+// Counters, gauges and histograms in one registry, written out as Prometheus text. A thin face over prometheus-cpp, so
+// that no other room includes it. All objects are thread-safe; references stay valid as long as their Metrics lives.
+// Asking again for the same name and labels gives the same object, so hot paths ask once and keep the reference.
 #pragma once
 
 #include <initializer_list>

@@ -1,5 +1,5 @@
-// absl::StrCat for std::string_view: Debian builds Abseil with a string_view type of its own, so that the standard one does
-// not convert. Works the same where the two are one type.
+// absl::StrCat for std::string_view: Debian builds Abseil with a string_view type of its own, so that the standard one
+// does not convert. Works the same where the two are one type.
 #pragma once
 
 #include <string>
@@ -13,10 +13,7 @@ namespace rerank {
 namespace internal {
 inline absl::string_view as_piece(std::string_view text) { return {text.data(), text.size()}; }
 template <class T>
-  requires(!std::is_convertible_v<const T&, std::string_view>)
-const T& as_piece(const T& value) {
-  return value;
-}
+requires(!std::is_convertible_v<const T&, std::string_view>) const T& as_piece(const T& value) { return value; }
 }  // namespace internal
 
 template <class... Pieces>

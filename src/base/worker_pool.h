@@ -1,5 +1,6 @@
-// A few threads that run small tasks in order of arrival. The queue has no bound of its own: who posts must have admitted the
-// work before (the service bounds requests). Tasks must not throw and must not wait for other tasks of the pool.
+// A few threads that run small tasks in order of arrival. The queue has no bound of its own: who posts must have
+// admitted the work before (the service bounds requests). Tasks must not throw and must not wait for other tasks of the
+// pool.
 #pragma once
 
 #include <cstddef>

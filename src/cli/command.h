@@ -24,7 +24,8 @@ struct Command {
     if (Status status = complete(); !status.ok()) return status;
     auto progress = std::make_shared<std::pair<std::string, std::unique_ptr<Progress>>>();
     options.download_progress = [progress](std::string_view file, uint64_t done, uint64_t total) {
-      if (progress->first != file) *progress = {std::string(file), std::make_unique<Progress>(std::string(file), "bytes")};
+      if (progress->first != file)
+        *progress = {std::string(file), std::make_unique<Progress>(std::string(file), "bytes")};
       progress->second->update(done, total);
     };
     return Reranker::open(options, std::move(metrics));

@@ -1,5 +1,5 @@
-// The commands of rerankd. Each adds itself to the program; its run() is called when it was chosen and returns the exit code:
-// 0 done, 1 failed (the reason is on stderr), 2 wrong usage.
+// The commands of rerankd. Each adds itself to the program; its run() is called when it was chosen and returns the exit
+// code: 0 done, 1 failed (the reason is on stderr), 2 wrong usage.
 #pragma once
 
 #include <functional>

@@ -29,10 +29,14 @@ struct Inspect : Command {
     if (!tokenizer.ok()) return report(tokenizer.status());
     std::printf("tokenizer       %zu tokens, %zu special tokens per pair%s\n", (*tokenizer)->vocab_size(),
                 (*tokenizer)->pair_template().added_to_pair(),
-                (*tokenizer)->model_max_length() ? str_cat(", model_max_length ", *(*tokenizer)->model_max_length()).c_str() : "");
+                (*tokenizer)->model_max_length()
+                    ? str_cat(", model_max_length ", *(*tokenizer)->model_max_length()).c_str()
+                    : "");
     std::printf("\nengines\n");
-    for (const EngineChoice& choice : list_engines((*model)->config, {options.precision, options.kernel, options.threads})) {
-      std::printf("  %-12s  %s %s\n", choice.engine.c_str(), choice.runs ? "runs: " : "does not run: ", choice.detail.c_str());
+    for (const EngineChoice& choice :
+         list_engines((*model)->config, {options.precision, options.kernel, options.threads})) {
+      std::printf("  %-12s  %s %s\n", choice.engine.c_str(),
+                  choice.runs ? "runs: " : "does not run: ", choice.detail.c_str());
     }
     return 0;
   }
@@ -43,13 +47,14 @@ struct Inspect : Command {
     for (const auto& [name, view] : model.weights.files->tensors()) bytes += view.bytes.size();
     std::printf("model           %s  (%s)\n", located.name.c_str(), located.folder.c_str());
     std::printf("architecture    %s\n", c.architecture.c_str());
-    std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s)\n", c.layers, c.hidden, c.heads,
-                c.head_size(), c.intermediate, activation_name(c.activation));
+    std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s)\n", c.layers, c.hidden,
+                c.heads, c.head_size(), c.intermediate, activation_name(c.activation));
     std::printf("head            %zu label%s\n", c.labels, c.labels == 1 ? "" : "s: logit = z1 - z0");
     std::printf("vocabulary      %zu\n", c.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
-    std::printf("weights         %.1f M parameters, %.1f MB, %s, %zu file(s)\n", static_cast<double>(model.weights.parameters()) / 1e6,
-                static_cast<double>(bytes) / 1e6, dtype_name(model.weights.words.dtype), model.weights.files->files().size());
+    std::printf("weights         %.1f M parameters, %.1f MB, %s, %zu file(s)\n",
+                static_cast<double>(model.weights.parameters()) / 1e6, static_cast<double>(bytes) / 1e6,
+                dtype_name(model.weights.words.dtype), model.weights.files->files().size());
   }
 
   std::string folder;

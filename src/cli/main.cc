@@ -13,14 +13,16 @@ int main(int argc, char** argv) {
   program.set_version_flag("--version", "rerankd " RERANKD_VERSION);
   program.require_subcommand(1);
   program.get_formatter()->column_width(34);
-  program.footer("\nStart with:  rerankd serve            then POST to http://127.0.0.1:8080/v1/rerank\n"
-                 "             rerankd rank --query 'what is a panda' --documents texts.txt\n");
+  program.footer(
+      "\nStart with:  rerankd serve            then POST to http://127.0.0.1:8080/v1/rerank\n"
+      "             rerankd rank --query 'what is a panda' --documents texts.txt\n");
   std::string level = "info";
   program.add_option("--log-level", level, "debug, info, warning or error.")->envname("RERANKD_LOG_LEVEL");
   program.fallthrough();
   const std::vector<rerank::Run> commands = {
-      rerank::add_serve_command(program), rerank::add_rank_command(program),    rerank::add_score_command(program),
-      rerank::add_tokenize_command(program), rerank::add_inspect_command(program), rerank::add_options_command(program)};
+      rerank::add_serve_command(program),   rerank::add_rank_command(program),
+      rerank::add_score_command(program),   rerank::add_tokenize_command(program),
+      rerank::add_inspect_command(program), rerank::add_options_command(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

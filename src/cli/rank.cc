@@ -35,8 +35,8 @@ void print_table(const RerankRequest& request, const RerankResponse& response) {
   std::printf("rank    score  line  document\n");
   for (size_t i = 0; i < response.results.size(); ++i) {
     const RankedDocument& r = response.results[i];
-    std::printf("%4zu  %7.4f %5zu  %s%s\n", i + 1, r.score, r.index + 1, first_line(request.documents[r.index], columns).c_str(),
-                r.truncated ? "  (cut)" : "");
+    std::printf("%4zu  %7.4f %5zu  %s%s\n", i + 1, r.score, r.index + 1,
+                first_line(request.documents[r.index], columns).c_str(), r.truncated ? "  (cut)" : "");
   }
 }
 
@@ -65,11 +65,16 @@ void print_json(const RerankRequest& request, const RerankResponse& response, co
 }
 
 struct Rank : Command {
-  explicit Rank(CLI::App& program) : Command(program, "rank", "Rank documents for one query: a line of the file is a document.") {
+  explicit Rank(CLI::App& program)
+      : Command(program, "rank", "Rank documents for one query: a line of the file is a document.") {
     app.add_option("--query", request.query, "The question.")->required()->type_name("TEXT");
-    app.add_option("--documents", file, "File with one document a line; - for stdin.")->type_name("FILE|-")->capture_default_str();
+    app.add_option("--documents", file, "File with one document a line; - for stdin.")
+        ->type_name("FILE|-")
+        ->capture_default_str();
     app.add_option("--top-n", request.top_n, "Only the best N. 0: all.")->type_name("N")->capture_default_str();
-    app.add_option("--format", format, "table or json.")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    app.add_option("--format", format, "table or json.")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
     settings.add(options, {"Model", "Engine", "Texts"});
   }
 

@@ -34,7 +34,8 @@ struct Serve : Command {
     auto http = HttpServer::start(
         server, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); }, metrics);
     if (!http.ok()) return report(http.status());
-    log_info(str_cat("listening on http://", server.host, ":", (*http)->port(), "  (POST /v1/rerank, /rerank; GET /health, /info, /metrics)"));
+    log_info(str_cat("listening on http://", server.host, ":", (*http)->port(),
+                     "  (POST /v1/rerank, /rerank; GET /health, /info, /metrics)"));
 
     int signal = 0;
     sigwait(&signals, &signal);

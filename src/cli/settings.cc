@@ -1,7 +1,7 @@
 #include "cli/settings.h"
 
-#include <CLI/CLI.hpp>
 #include <toml++/toml.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cctype>
@@ -90,7 +90,8 @@ Status Settings::apply_config_file() const {
       }
     }
   } catch (const toml::parse_error& error) {
-    return absl::InvalidArgumentError(str_cat(config_path_, ":", error.source().begin.line, ": ", std::string(error.description())));
+    return absl::InvalidArgumentError(
+        str_cat(config_path_, ":", error.source().begin.line, ": ", std::string(error.description())));
   }
   return ok_status();
 }
@@ -110,8 +111,10 @@ void apply_hub_defaults(Options& options) {
 
 std::string options_markdown() {
   std::string text =
-      "# Settings\n\nEvery setting is a flag, an environment variable and a key of the TOML file that `--config` names; the first "
-      "of these that says something wins. `rerankd serve` takes all of them; the other commands take those of the groups Model, "
+      "# Settings\n\nEvery setting is a flag, an environment variable and a key of the TOML file that `--config` "
+      "names; the first "
+      "of these that says something wins. `rerankd serve` takes all of them; the other commands take those of the "
+      "groups Model, "
       "Engine and Texts. This page is made by `rerankd options`.\n";
   std::string group;
   auto row = [&](const OptionInfo& info, const auto& field) {

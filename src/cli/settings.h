@@ -1,5 +1,5 @@
-// Settings from four places, first wins: flag, environment variable, configuration file, default. Each setting is declared
-// once, in rerank/options.h.
+// Settings from four places, first wins: flag, environment variable, configuration file, default. Each setting is
+// declared once, in rerank/options.h.
 #pragma once
 
 #include <functional>
@@ -27,8 +27,8 @@ class Settings {
   void add(Options& options, const std::vector<std::string>& groups = {});
   void add(ServerOptions& options);
 
-  // After parsing: takes what is missing from the file that --config names, if any. An unknown key or a wrong type is an
-  // error naming file and key.
+  // After parsing: takes what is missing from the file that --config names, if any. An unknown key or a wrong type is
+  // an error naming file and key.
   Status apply_config_file() const;
 
  private:

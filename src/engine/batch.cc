@@ -4,25 +4,28 @@
 namespace rerank {
 
 Status check_batch(const ModelConfig& config, const Batch& batch) {
-  if (batch.segments.size() != batch.ids.size()) return absl::InvalidArgumentError("batch: segments and ids differ in length");
+  if (batch.segments.size() != batch.ids.size())
+    return absl::InvalidArgumentError("batch: segments and ids differ in length");
   if (batch.offsets.empty() || batch.offsets.front() != 0 || batch.offsets.back() != batch.ids.size()) {
     return absl::InvalidArgumentError("batch: offsets do not span the ids");
   }
   for (size_t i = 0; i < batch.size(); ++i) {
-    if (batch.offsets[i] >= batch.offsets[i + 1]) return absl::InvalidArgumentError("batch: empty or unordered sequence");
+    if (batch.offsets[i] >= batch.offsets[i + 1])
+      return absl::InvalidArgumentError("batch: empty or unordered sequence");
     if (batch.length(i) > config.max_length()) {
-      return absl::InvalidArgumentError(str_cat("batch: sequence of ", batch.length(i), " tokens, the model takes ",
-                                                     config.max_length()));
+      return absl::InvalidArgumentError(
+          str_cat("batch: sequence of ", batch.length(i), " tokens, the model takes ", config.max_length()));
     }
   }
   const int32_t segment_rows = config.segment_rows == 0 ? 1 : static_cast<int32_t>(config.segment_rows);
   for (size_t i = 0; i < batch.ids.size(); ++i) {
     if (batch.ids[i] < 0 || static_cast<size_t>(batch.ids[i]) >= config.vocabulary) {
       return absl::InvalidArgumentError(str_cat("batch: token id ", batch.ids[i], " is outside the vocabulary of ",
-                                                     config.vocabulary, " (does tokenizer.json belong to this model?)"));
+                                                config.vocabulary, " (does tokenizer.json belong to this model?)"));
     }
     if (batch.segments[i] < 0 || batch.segments[i] >= segment_rows) {
-      return absl::InvalidArgumentError(str_cat("batch: segment ", batch.segments[i], " is outside the table of ", segment_rows));
+      return absl::InvalidArgumentError(
+          str_cat("batch: segment ", batch.segments[i], " is outside the table of ", segment_rows));
     }
   }
   return ok_status();

@@ -11,7 +11,8 @@ namespace rerank {
 struct Batch {
   std::span<const int32_t> ids;       // token ids of all sequences, end to end; each in [0, vocabulary)
   std::span<const int32_t> segments;  // token-type ids, as long as `ids`; each in [0, max(1, segment_rows))
-  std::span<const uint32_t> offsets;  // size() + 1 entries: sequence i is ids[offsets[i], offsets[i + 1]); none is empty
+  std::span<const uint32_t>
+      offsets;  // size() + 1 entries: sequence i is ids[offsets[i], offsets[i + 1]); none is empty
 
   size_t size() const { return offsets.empty() ? 0 : offsets.size() - 1; }
   size_t tokens() const { return ids.size(); }

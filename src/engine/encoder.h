@@ -4,7 +4,8 @@
 //   hidden [tokens, hidden]   the state that every layer reads and replaces
 //   context [tokens, hidden]  what attention leaves behind
 // and offers
-//   embed(batch)              hidden = LayerNorm(words[id] + positions[offset + i] + segments[s]), projected where the tables
+//   embed(batch)              hidden = LayerNorm(words[id] + positions[offset + i] + segments[s]), projected where the
+//   tables
 //                             are narrower than the encoder
 //   project(layer, rows)      queries (of `rows`), keys and values (of all rows) = hidden W^T + b
 //   attend(batch, rows)       context = softmax(q k^T / sqrt(head size)) v, within each sequence and head

@@ -1,4 +1,5 @@
-// The CPU engine against the reference on generated models and batches: every tier this CPU runs, every family, odd shapes.
+// The CPU engine against the reference on generated models and batches: every tier this CPU runs, every family, odd
+// shapes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -53,10 +54,25 @@ std::vector<const cpu::KernelTable*> tiers() {
 const std::vector<TinyModelSpec>& specs() {
   static const std::vector<TinyModelSpec> kSpecs = {
       {.architecture = "BertForSequenceClassification"},
-      {.architecture = "BertForSequenceClassification", .layers = 3, .hidden = 312, .heads = 12, .intermediate = 1200, .labels = 2},
-      {.architecture = "BertForSequenceClassification", .layers = 1, .hidden = 20, .heads = 5, .intermediate = 33, .activation = "gelu_new"},
+      {.architecture = "BertForSequenceClassification",
+       .layers = 3,
+       .hidden = 312,
+       .heads = 12,
+       .intermediate = 1200,
+       .labels = 2},
+      {.architecture = "BertForSequenceClassification",
+       .layers = 1,
+       .hidden = 20,
+       .heads = 5,
+       .intermediate = 33,
+       .activation = "gelu_new"},
       {.architecture = "RobertaForSequenceClassification", .heads = 2, .segments = 1, .activation = "silu"},
-      {.architecture = "XLMRobertaForSequenceClassification", .hidden = 128, .heads = 2, .intermediate = 256, .segments = 1, .dtype = DType::kBF16},
+      {.architecture = "XLMRobertaForSequenceClassification",
+       .hidden = 128,
+       .heads = 2,
+       .intermediate = 256,
+       .segments = 1,
+       .dtype = DType::kBF16},
       {.architecture = "DistilBertForSequenceClassification", .layers = 3, .activation = "relu", .dtype = DType::kF16},
       {.architecture = "ElectraForSequenceClassification", .hidden = 64, .embedding = 16},
       {.architecture = "ElectraForSequenceClassification", .layers = 3, .labels = 2},
@@ -81,7 +97,8 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
         ASSERT_TRUE(backend.ok()) << backend.status();
         const auto logits = run(**backend, batch.view());
         for (size_t i = 0; i < logits.size(); ++i) {
-          EXPECT_NEAR(logits[i], expected[i], tolerance) << "model " << m << " tier " << tier->name << " sequence " << i;
+          EXPECT_NEAR(logits[i], expected[i], tolerance)
+              << "model " << m << " tier " << tier->name << " sequence " << i;
         }
       }
     }
@@ -116,7 +133,8 @@ TEST(CpuEngineTest, RefusesWhatTheModelCannotTake) {
   EXPECT_EQ((*backend)->forward({zero, segment, offsets}, {&logit, 1}).code(), absl::StatusCode::kInvalidArgument);
   std::vector<int32_t> long_ids(65, 0);
   const std::vector<uint32_t> long_offsets = {0, 65};
-  EXPECT_EQ((*backend)->forward({long_ids, long_ids, long_offsets}, {&logit, 1}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*backend)->forward({long_ids, long_ids, long_offsets}, {&logit, 1}).code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(make_cpu_backend(model, {"fp32", "nonsense", 1}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 

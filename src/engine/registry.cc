@@ -36,7 +36,8 @@ std::vector<EngineChoice> list_engines(const ModelConfig& config, const BackendO
   std::vector<EngineChoice> choices;
   for (const Entry& entry : kEngines) {
     auto detail = entry.describe(config, options);
-    choices.push_back({entry.engine, detail.ok() ? *detail : std::string(message_of(detail.status())), detail.ok(), entry.automatic});
+    choices.push_back(
+        {entry.engine, detail.ok() ? *detail : std::string(message_of(detail.status())), detail.ok(), entry.automatic});
   }
   return choices;
 }
@@ -52,7 +53,8 @@ Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model
     if (backend.ok()) return backend;
     refusals += str_cat(refusals.empty() ? "" : "; ", entry.engine, ": ", message_of(backend.status()));
   }
-  if (engine != "auto") return absl::InvalidArgumentError(str_cat("--engine ", engine, ": not known; there are auto", known));
+  if (engine != "auto")
+    return absl::InvalidArgumentError(str_cat("--engine ", engine, ": not known; there are auto", known));
   return absl::UnimplementedError(str_cat("no engine runs here: ", refusals));
 }
 

@@ -52,23 +52,24 @@ Result<const FamilyRow*> find_family(const JsonFile& json) {
     if (name == row.architecture) return &row;
     known += str_cat(known.empty() ? "" : ", ", row.architecture);
   }
-  return absl::UnimplementedError(str_cat(json.origin(), ": architectures: ", name,
-                                               " is not supported. Supported: ", known));
+  return absl::UnimplementedError(
+      str_cat(json.origin(), ": architectures: ", name, " is not supported. Supported: ", known));
 }
 
 Result<Activation> parse_activation(const JsonFile& json, const char* field) {
   auto name = json.get_string(field, "gelu");
   if (!name.ok()) return name.status();
   constexpr std::pair<const char*, Activation> kNames[] = {
-      {"gelu", Activation::kGelu},          {"gelu_python", Activation::kGelu}, {"gelu_new", Activation::kGeluTanh},
-      {"gelu_pytorch_tanh", Activation::kGeluTanh}, {"gelu_fast", Activation::kGeluTanh},
-      {"relu", Activation::kRelu},          {"silu", Activation::kSilu},        {"swish", Activation::kSilu},
+      {"gelu", Activation::kGelu},          {"gelu_python", Activation::kGelu},
+      {"gelu_new", Activation::kGeluTanh},  {"gelu_pytorch_tanh", Activation::kGeluTanh},
+      {"gelu_fast", Activation::kGeluTanh}, {"relu", Activation::kRelu},
+      {"silu", Activation::kSilu},          {"swish", Activation::kSilu},
   };
   for (const auto& [known, activation] : kNames) {
     if (*name == known) return activation;
   }
   return absl::UnimplementedError(str_cat(json.origin(), ": ", field, ": ", *name,
-                                               " is not supported (gelu, gelu_new, gelu_pytorch_tanh, relu, silu are)"));
+                                          " is not supported (gelu, gelu_new, gelu_pytorch_tanh, relu, silu are)"));
 }
 
 Status read_size(const JsonFile& json, const char* field, uint64_t limit, size_t& out) {
@@ -94,7 +95,7 @@ Status read_labels(const JsonFile& json, ModelConfig& config) {
   }
   if (config.labels != 1 && config.labels != 2) {
     return absl::UnimplementedError(str_cat(json.origin(), ": id2label has ", config.labels,
-                                                 " labels; a reranker has 1, or 2 (not relevant, relevant)"));
+                                            " labels; a reranker has 1, or 2 (not relevant, relevant)"));
   }
   return ok_status();
 }
@@ -103,8 +104,8 @@ Status check_unsupported(const JsonFile& json) {
   auto position = json.get_string("position_embedding_type", "absolute");
   if (!position.ok()) return position.status();
   if (*position != "absolute") {
-    return absl::UnimplementedError(str_cat(json.origin(), ": position_embedding_type: ", *position,
-                                                 " is not supported (absolute is)"));
+    return absl::UnimplementedError(
+        str_cat(json.origin(), ": position_embedding_type: ", *position, " is not supported (absolute is)"));
   }
   auto decoder = json.get_bool("is_decoder", false);
   if (!decoder.ok()) return decoder.status();
@@ -118,7 +119,8 @@ Status read_tables(const JsonFile& json, const FamilyRow& row, ModelConfig& conf
   if (row.has_segments) {
     auto rows = json.get_size("type_vocab_size", 2);
     if (!rows.ok()) return rows.status();
-    if (*rows == 0 || *rows > 1024) return absl::InvalidArgumentError(json.origin() + ": type_vocab_size is not in 1..1024");
+    if (*rows == 0 || *rows > 1024)
+      return absl::InvalidArgumentError(json.origin() + ": type_vocab_size is not in 1..1024");
     config.segment_rows = *rows;
   }
   if (row.offset_positions) {
@@ -161,7 +163,7 @@ Result<ModelConfig> parse_model_config(std::string text, std::string origin) {
   if (Status s = read_size(json, row.intermediate, kMaxWidth * 4, config.intermediate); !s.ok()) return s;
   if (config.hidden % config.heads != 0) {
     return absl::InvalidArgumentError(str_cat(json.origin(), ": ", row.hidden, " ", config.hidden,
-                                                   " is not a multiple of ", row.heads, " ", config.heads));
+                                              " is not a multiple of ", row.heads, " ", config.heads));
   }
   if (Status s = read_tables(json, row, config); !s.ok()) return s;
   auto activation = parse_activation(json, row.activation);
@@ -188,11 +190,16 @@ Result<ModelConfig> read_model_config(const std::string& folder) {
 
 const char* activation_name(Activation activation) {
   switch (activation) {
-    case Activation::kGelu: return "gelu";
-    case Activation::kGeluTanh: return "gelu_tanh";
-    case Activation::kRelu: return "relu";
-    case Activation::kSilu: return "silu";
-    case Activation::kTanh: return "tanh";
+    case Activation::kGelu:
+      return "gelu";
+    case Activation::kGeluTanh:
+      return "gelu_tanh";
+    case Activation::kRelu:
+      return "relu";
+    case Activation::kSilu:
+      return "silu";
+    case Activation::kTanh:
+      return "tanh";
   }
   return "?";
 }

@@ -22,14 +22,14 @@ struct ModelConfig {
   size_t heads = 0;
   size_t intermediate = 0;
   size_t vocabulary = 0;
-  size_t position_rows = 0;   // rows of the position table
-  size_t position_offset = 0; // the first token's row: 0, or padding_idx + 1 for the RoBERTa family
-  size_t segment_rows = 0;    // rows of the token-type table; 0: there is none
-  size_t embedding = 0;       // width of the tables; differs from `hidden` in small ELECTRAs, which project
+  size_t position_rows = 0;    // rows of the position table
+  size_t position_offset = 0;  // the first token's row: 0, or padding_idx + 1 for the RoBERTa family
+  size_t segment_rows = 0;     // rows of the token-type table; 0: there is none
+  size_t embedding = 0;        // width of the tables; differs from `hidden` in small ELECTRAs, which project
   float layer_norm_epsilon = 1e-12f;
   Activation activation = Activation::kGelu;       // of the feed-forward part
   Activation head_activation = Activation::kTanh;  // between the head's two linear layers
-  size_t labels = 1;          // 1: the logit is z0; 2: the logit is z1 - z0
+  size_t labels = 1;                               // 1: the logit is z0; 2: the logit is z1 - z0
   std::string label = "LABEL_0";
 
   size_t head_size() const { return hidden / heads; }
@@ -37,8 +37,8 @@ struct ModelConfig {
   size_t max_length() const { return position_rows - position_offset; }
 };
 
-// Reads and checks `folder`/config.json. Unimplemented for an architecture or setting we do not have, naming both it and
-// what we do have; InvalidArgument for a broken file.
+// Reads and checks `folder`/config.json. Unimplemented for an architecture or setting we do not have, naming both it
+// and what we do have; InvalidArgument for a broken file.
 Result<ModelConfig> read_model_config(const std::string& folder);
 Result<ModelConfig> parse_model_config(std::string json, std::string origin);
 

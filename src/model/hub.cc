@@ -97,7 +97,8 @@ class Hub {
     return body;
   }
 
-  // HEAD without following redirects: the hub's own headers name commit, etag and size; Location says where the bytes are.
+  // HEAD without following redirects: the hub's own headers name commit, etag and size; Location says where the bytes
+  // are.
   Result<Headers> head(const std::string& url) {
     prepare(url, true);
     curl_easy_setopt(curl_.get(), CURLOPT_NOBODY, 1L);
@@ -150,7 +151,8 @@ class Hub {
     long status = 0;
     curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
     if (status == 401 || status == 403) {
-      return absl::PermissionDeniedError(str_cat(url, ": HTTP ", status, ": no such model, or it is private or gated: set HF_TOKEN"));
+      return absl::PermissionDeniedError(
+          str_cat(url, ": HTTP ", status, ": no such model, or it is private or gated: set HF_TOKEN"));
     }
     if (status == 404) return absl::NotFoundError(str_cat(url, ": not on the hub"));
     if (status == 416) return absl::OutOfRangeError(str_cat(url, ": cannot resume"));
@@ -170,8 +172,8 @@ struct RemoteFile {
   std::string commit;
   uint64_t size = 0;
   bool has_size = false;
-  std::string url;        // where the bytes are
-  bool on_hub = true;     // false: redirected to another host, which must not see the token
+  std::string url;     // where the bytes are
+  bool on_hub = true;  // false: redirected to another host, which must not see the token
 };
 
 std::string strip_etag(std::string etag) {
@@ -182,14 +184,16 @@ std::string strip_etag(std::string etag) {
 
 bool is_safe_name(std::string_view name) {
   if (name.empty() || name.size() > 200 || name.find("..") != std::string_view::npos) return false;
-  return std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
 }
 
 Result<RemoteFile> look_up(Hub& hub, const HubOptions& options, std::string url) {
   auto headers = hub.head(url);
   // A renamed model answers with a path of the hub instead of with the file.
-  for (int hops = 0; headers.ok() && hops < 5 && headers->count("x-repo-commit") == 0 && headers->count("location") != 0 &&
-                     headers->at("location").starts_with("/"); ++hops) {
+  for (int hops = 0; headers.ok() && hops < 5 && headers->count("x-repo-commit") == 0 &&
+                     headers->count("location") != 0 && headers->at("location").starts_with("/");
+       ++hops) {
     url = options.endpoint + headers->at("location");
     headers = hub.head(url);
   }
@@ -201,7 +205,8 @@ Result<RemoteFile> look_up(Hub& hub, const HubOptions& options, std::string url)
   };
   file.etag = strip_etag(value("x-linked-etag").empty() ? value("etag") : value("x-linked-etag"));
   file.commit = value("x-repo-commit");
-  const std::string size = value("x-linked-size").empty() ? (value("location").empty() ? value("content-length") : "") : value("x-linked-size");
+  const std::string size = value("x-linked-size").empty() ? (value("location").empty() ? value("content-length") : "")
+                                                          : value("x-linked-size");
   file.has_size = !size.empty();
   file.size = file.has_size ? std::strtoull(size.c_str(), nullptr, 10) : 0;
   file.url = url;
@@ -211,7 +216,8 @@ Result<RemoteFile> look_up(Hub& hub, const HubOptions& options, std::string url)
     file.on_hub = file.url.starts_with(options.endpoint + "/");
   }
   if (!is_safe_name(file.etag) || !is_safe_name(file.commit)) {
-    return absl::UnavailableError(str_cat(url, ": the answer has no etag or no commit: is HF_ENDPOINT a Hugging Face hub?"));
+    return absl::UnavailableError(
+        str_cat(url, ": the answer has no etag or no commit: is HF_ENDPOINT a Hugging Face hub?"));
   }
   return file;
 }
@@ -280,10 +286,12 @@ class Download {
     if (Status s = json.load((root_ / "snapshots" / commit_ / index).string()); !s.ok()) return s;
     std::set<std::string> shards;
     simdjson::dom::object map;
-    if (json.root()["weight_map"].get(map)) return absl::InvalidArgumentError(str_cat(json.origin(), ": weight_map is missing"));
+    if (json.root()["weight_map"].get(map))
+      return absl::InvalidArgumentError(str_cat(json.origin(), ": weight_map is missing"));
     for (auto field : map) {
       std::string_view name;
-      if (field.value.get(name) || !is_safe_name(name)) return absl::InvalidArgumentError(str_cat(json.origin(), ": weight_map: not a file name"));
+      if (field.value.get(name) || !is_safe_name(name))
+        return absl::InvalidArgumentError(str_cat(json.origin(), ": weight_map: not a file name"));
       shards.emplace(name);
     }
     for (const std::string& shard : shards) {
@@ -304,7 +312,8 @@ class Download {
     std::error_code error;
     fs::create_directories(root_ / "blobs", error);
     fs::create_directories(root_ / "snapshots" / commit_, error);
-    if (error) return absl::PermissionDeniedError(str_cat(root_.string(), ": cannot make the cache folder: ", error.message()));
+    if (error)
+      return absl::PermissionDeniedError(str_cat(root_.string(), ": cannot make the cache folder: ", error.message()));
     const fs::path blob = root_ / "blobs" / remote->etag;
     FileLock lock((root_ / "blobs" / (remote->etag + ".lock")).string());
     if (!fs::exists(blob)) {
@@ -333,7 +342,8 @@ class Download {
         if (!file) return absl::PermissionDeniedError(str_cat(partial, ": cannot write"));
         ProgressContext progress{&options_, name, have};
         status = hub_.download(remote.url, remote.on_hub, have, file.get(), &progress);
-        if (std::fflush(file.get()) != 0) return absl::ResourceExhaustedError(str_cat(partial, ": cannot write: is the disk full?"));
+        if (std::fflush(file.get()) != 0)
+          return absl::ResourceExhaustedError(str_cat(partial, ": cannot write: is the disk full?"));
         file.reset();
         have = fs::file_size(partial, error);
         if (absl::IsOutOfRange(status)) fs::remove(partial, error);
@@ -341,14 +351,16 @@ class Download {
         status = ok_status();
       }
       if (status.ok() && remote.has_size && have != remote.size) {
-        status = absl::UnavailableError(str_cat(remote.url, ": ", have, " bytes came, ", remote.size, " were announced"));
+        status =
+            absl::UnavailableError(str_cat(remote.url, ": ", have, " bytes came, ", remote.size, " were announced"));
       }
       if (status.ok()) {
         fs::rename(partial, blob, error);
         return error ? absl::PermissionDeniedError(str_cat(blob.string(), ": ", error.message())) : ok_status();
       }
       if (!absl::IsUnavailable(status) && !absl::IsOutOfRange(status)) return status;
-      log_warning(str_cat("download of ", name, " broke off: ", message_of(status), attempt + 1 < kTries ? "; resuming" : ""));
+      log_warning(
+          str_cat("download of ", name, " broke off: ", message_of(status), attempt + 1 < kTries ? "; resuming" : ""));
     }
     return status;
   }
@@ -370,15 +382,16 @@ bool is_hub_id(std::string_view text) {
 
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& given) {
   if (!is_hub_id(id)) return absl::InvalidArgumentError(str_cat(id, ": not a hub id (org/name)"));
-  if (!is_safe_name(revision)) return absl::InvalidArgumentError(str_cat("--revision ", revision, ": not a branch, tag or commit"));
+  if (!is_safe_name(revision))
+    return absl::InvalidArgumentError(str_cat("--revision ", revision, ": not a branch, tag or commit"));
   HubOptions options = given;
   while (options.endpoint.ends_with('/')) options.endpoint.pop_back();
   Download download(id, revision, options);
   auto cached = download.from_cache();
   if (cached.ok()) return cached;
   if (options.offline) {
-    return absl::NotFoundError(str_cat(id, " (", revision, ") is not whole in ", options.cache, ", and HF_HUB_OFFLINE forbids to download it: ",
-                                       message_of(cached.status())));
+    return absl::NotFoundError(str_cat(id, " (", revision, ") is not whole in ", options.cache,
+                                       ", and HF_HUB_OFFLINE forbids to download it: ", message_of(cached.status())));
   }
   static const CURLcode kInitialised = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (kInitialised != CURLE_OK) return absl::InternalError("libcurl does not start");

@@ -16,9 +16,9 @@ namespace rerank {
 
 struct HubOptions {
   std::string endpoint = "https://huggingface.co";
-  std::string token;       // sent as a bearer token to the endpoint only, never to where it redirects
-  std::string cache;       // HF_HOME/hub
-  bool offline = false;    // only the cache
+  std::string token;     // sent as a bearer token to the endpoint only, never to where it redirects
+  std::string cache;     // HF_HOME/hub
+  bool offline = false;  // only the cache
   // Told of progress about ten times a second and at each file's end; null: silent.
   std::function<void(std::string_view file, uint64_t done_bytes, uint64_t total_bytes)> progress;
 };

@@ -2,7 +2,6 @@
 
 #include "base/strings.h"
 
-
 namespace rerank {
 
 Status JsonFile::load(const std::string& path, size_t max_bytes) {

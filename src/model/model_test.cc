@@ -45,8 +45,9 @@ std::string folder_with_header(const std::string& header, size_t data = 64, std:
 }
 
 TEST(ConfigTest, EveryFamilyLoads) {
-  for (const char* name : {"BertForSequenceClassification", "RobertaForSequenceClassification", "XLMRobertaForSequenceClassification",
-                           "CamembertForSequenceClassification", "DistilBertForSequenceClassification", "ElectraForSequenceClassification"}) {
+  for (const char* name : {"BertForSequenceClassification", "RobertaForSequenceClassification",
+                           "XLMRobertaForSequenceClassification", "CamembertForSequenceClassification",
+                           "DistilBertForSequenceClassification", "ElectraForSequenceClassification"}) {
     TinyModelSpec spec;
     spec.architecture = name;
     auto model = load_model(testing::write_tiny_model(spec, "model_test_family"));
@@ -63,11 +64,15 @@ TEST(ConfigTest, SaysWhatIsWrong) {
   EXPECT_THAT(error_of(folder_with_config("{}")), HasSubstr("architectures"));
   EXPECT_THAT(error_of(folder_with_config(replaced(good, "BertForSequenceClassification", "LlamaForCausalLM"))),
               AllOf(HasSubstr("LlamaForCausalLM"), HasSubstr("Supported")));
-  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":\"32\""))), HasSubstr("hidden_size"));
-  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":33"))), HasSubstr("num_attention_heads"));
-  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"num_hidden_layers\":2", "\"num_hidden_layers\":99999999"))), HasSubstr("num_hidden_layers"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":\"32\""))),
+              HasSubstr("hidden_size"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":33"))),
+              HasSubstr("num_attention_heads"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"num_hidden_layers\":2", "\"num_hidden_layers\":99999999"))),
+              HasSubstr("num_hidden_layers"));
   EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"gelu\"", "\"mish\""))), HasSubstr("mish"));
-  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"0\":\"LABEL_0\"", "\"0\":\"a\",\"1\":\"b\",\"2\":\"c\""))), HasSubstr("3 labels"));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"0\":\"LABEL_0\"", "\"0\":\"a\",\"1\":\"b\",\"2\":\"c\""))),
+              HasSubstr("3 labels"));
   EXPECT_THAT(error_of("/nonexistent"), HasSubstr("/nonexistent/config.json"));
 }
 
@@ -98,14 +103,23 @@ TEST(SafetensorsTest, HostileFilesAreRefused) {
   EXPECT_THAT(error_of(folder_with_header("{}", 0, 1000)), HasSubstr("truncated"));
   EXPECT_THAT(error_of(folder_with_header("[1]")), HasSubstr("not a JSON object"));
   auto tensor = [](const std::string& fields) { return "{\"w\":{" + fields + "}}"; };
-  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F64","shape":[1],"data_offsets":[0,8])"))), HasSubstr("F64"));
-  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4],"data_offsets":[0,16000])"))), HasSubstr("outside the file"));
-  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4],"data_offsets":[16,0])"))), HasSubstr("data_offsets"));
-  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[5],"data_offsets":[0,16])"))), HasSubstr("does not fit"));
-  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,16])"))), HasSubstr("overflow"));
-  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[-1],"data_offsets":[0,16])"))), HasSubstr("shape"));
-  EXPECT_THAT(error_of(folder_with_header(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}})")),
-              HasSubstr("overlap"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F64","shape":[1],"data_offsets":[0,8])"))),
+              HasSubstr("F64"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4],"data_offsets":[0,16000])"))),
+              HasSubstr("outside the file"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4],"data_offsets":[16,0])"))),
+              HasSubstr("data_offsets"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[5],"data_offsets":[0,16])"))),
+              HasSubstr("does not fit"));
+  EXPECT_THAT(
+      error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,16])"))),
+      HasSubstr("overflow"));
+  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[-1],"data_offsets":[0,16])"))),
+              HasSubstr("shape"));
+  EXPECT_THAT(
+      error_of(folder_with_header(
+          R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}})")),
+      HasSubstr("overlap"));
   const std::string folder = testing::write_tiny_model({}, "model_test_short");
   std::filesystem::resize_file(folder + "/model.safetensors", 3);
   EXPECT_THAT(error_of(folder), HasSubstr("shorter"));
@@ -114,7 +128,8 @@ TEST(SafetensorsTest, HostileFilesAreRefused) {
 }
 
 TEST(SafetensorsTest, EveryHeaderCutOrFlippedIsAnErrorNotACrash) {
-  const std::string folder = testing::write_tiny_model({.layers = 1, .hidden = 8, .heads = 2, .intermediate = 8, .vocabulary = 10, .positions = 8}, "model_test_fuzz");
+  const std::string folder = testing::write_tiny_model(
+      {.layers = 1, .hidden = 8, .heads = 2, .intermediate = 8, .vocabulary = 10, .positions = 8}, "model_test_fuzz");
   const std::string path = folder + "/model.safetensors";
   const std::string good = *read_file(path, 1u << 20);
   uint64_t header = 0;

@@ -65,13 +65,13 @@ Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::eleme
   }
   uint64_t begin = 0, end = 0;
   if (offsets.at(0).get(begin) || offsets.at(1).get(end) || begin > end || end > data.size()) {
-    return absl::InvalidArgumentError(str_cat("data_offsets lie outside the file (truncated download?); data has ",
-                                                   data.size(), " bytes"));
+    return absl::InvalidArgumentError(
+        str_cat("data_offsets lie outside the file (truncated download?); data has ", data.size(), " bytes"));
   }
   size_t bytes = 0;
   if (__builtin_mul_overflow(elements, dtype_bytes(view.dtype), &bytes) || bytes != end - begin) {
-    return absl::InvalidArgumentError(
-        str_cat("shape [", absl::StrJoin(view.shape, ","), "] of ", dtype, " does not fit its ", end - begin, " bytes"));
+    return absl::InvalidArgumentError(str_cat("shape [", absl::StrJoin(view.shape, ","), "] of ", dtype,
+                                              " does not fit its ", end - begin, " bytes"));
   }
   view.bytes = data.subspan(begin, end - begin);
   return view;
@@ -81,9 +81,12 @@ Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::eleme
 
 const char* dtype_name(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "F32";
-    case DType::kF16: return "F16";
-    case DType::kBF16: return "BF16";
+    case DType::kF32:
+      return "F32";
+    case DType::kF16:
+      return "F16";
+    case DType::kBF16:
+      return "BF16";
   }
   return "?";
 }
@@ -125,7 +128,7 @@ Status TensorFiles::add_file(const std::string& path) {
   std::memcpy(&header_bytes, bytes.data(), 8);
   if (header_bytes > kMaxSafetensorsHeaderBytes) {
     return fail(str_cat("header length ", header_bytes, " is over the limit of ", kMaxSafetensorsHeaderBytes,
-                             " bytes: not a safetensors file? (a Git LFS pointer is a short text file)"));
+                        " bytes: not a safetensors file? (a Git LFS pointer is a short text file)"));
   }
   if (header_bytes > bytes.size() - 8) return fail("truncated: the header is longer than the file");
 
@@ -171,14 +174,17 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::s
   const std::string index = single + ".index.json";
   if (std::filesystem::exists(single)) return open_file(single);
   if (!std::filesystem::exists(index)) {
-    return absl::NotFoundError(str_cat(
-        folder, ": neither model.safetensors nor model.safetensors.index.json is there. A folder with only "
-                "pytorch_model.bin can be converted with transformers: model.save_pretrained(folder, safe_serialization=True)"));
+    return absl::NotFoundError(
+        str_cat(folder,
+                ": neither model.safetensors nor model.safetensors.index.json is there. A folder with only "
+                "pytorch_model.bin can be converted with transformers: model.save_pretrained(folder, "
+                "safe_serialization=True)"));
   }
   JsonFile json;
   if (Status status = json.load(index, kMaxSafetensorsHeaderBytes); !status.ok()) return status;
   simdjson::dom::object map;
-  if (json.root()["weight_map"].get(map)) return absl::InvalidArgumentError(index + ": weight_map is missing or not an object");
+  if (json.root()["weight_map"].get(map))
+    return absl::InvalidArgumentError(index + ": weight_map is missing or not an object");
   std::set<std::string> names;
   for (auto field : map) {
     std::string_view file;
@@ -193,8 +199,10 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::s
     if (Status status = files->add_file(folder + "/" + name); !status.ok()) return status;
   }
   for (auto field : map) {
-    if (files->tensors_.count(std::string(field.key)) == 0 && std::string_view(field.key).find("position_ids") == std::string_view::npos) {
-      return absl::InvalidArgumentError(str_cat(index, ": weight_map names tensor ", field.key, ", which no shard has"));
+    if (files->tensors_.count(std::string(field.key)) == 0 &&
+        std::string_view(field.key).find("position_ids") == std::string_view::npos) {
+      return absl::InvalidArgumentError(
+          str_cat(index, ": weight_map names tensor ", field.key, ", which no shard has"));
     }
   }
   return std::shared_ptr<const TensorFiles>(std::move(files));

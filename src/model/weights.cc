@@ -28,42 +28,52 @@ struct NameTable {
   const char* head_output;
 };
 
-#define RERANK_BERT_BODY(prefix)                                                                           \
-  prefix ".embeddings.word_embeddings.weight", prefix ".embeddings.position_embeddings.weight",            \
-      prefix ".embeddings.token_type_embeddings.weight", prefix ".embeddings.LayerNorm",                   \
-      prefix ".embeddings_project", prefix ".encoder.layer.#.attention.self.query",                        \
-      prefix ".encoder.layer.#.attention.self.key", prefix ".encoder.layer.#.attention.self.value",        \
-      prefix ".encoder.layer.#.attention.output.dense", prefix ".encoder.layer.#.attention.output.LayerNorm", \
-      prefix ".encoder.layer.#.intermediate.dense", prefix ".encoder.layer.#.output.dense",                \
-      prefix ".encoder.layer.#.output.LayerNorm"
+#define RERANK_BERT_BODY(prefix)                                                                                       \
+  prefix ".embeddings.word_embeddings.weight", prefix ".embeddings.position_embeddings.weight",                        \
+      prefix ".embeddings.token_type_embeddings.weight", prefix ".embeddings.LayerNorm", prefix ".embeddings_project", \
+      prefix ".encoder.layer.#.attention.self.query", prefix ".encoder.layer.#.attention.self.key",                    \
+      prefix ".encoder.layer.#.attention.self.value", prefix ".encoder.layer.#.attention.output.dense",                \
+      prefix ".encoder.layer.#.attention.output.LayerNorm", prefix ".encoder.layer.#.intermediate.dense",              \
+      prefix ".encoder.layer.#.output.dense", prefix ".encoder.layer.#.output.LayerNorm"
 
 constexpr NameTable kBertNames = {RERANK_BERT_BODY("bert"), "bert.pooler.dense", "classifier"};
 constexpr NameTable kRobertaNames = {RERANK_BERT_BODY("roberta"), "classifier.dense", "classifier.out_proj"};
 constexpr NameTable kElectraNames = {RERANK_BERT_BODY("electra"), "classifier.dense", "classifier.out_proj"};
 #undef RERANK_BERT_BODY
-constexpr NameTable kDistilBertNames = {
-    "distilbert.embeddings.word_embeddings.weight", "distilbert.embeddings.position_embeddings.weight", "",
-    "distilbert.embeddings.LayerNorm", "", "distilbert.transformer.layer.#.attention.q_lin",
-    "distilbert.transformer.layer.#.attention.k_lin", "distilbert.transformer.layer.#.attention.v_lin",
-    "distilbert.transformer.layer.#.attention.out_lin", "distilbert.transformer.layer.#.sa_layer_norm",
-    "distilbert.transformer.layer.#.ffn.lin1", "distilbert.transformer.layer.#.ffn.lin2",
-    "distilbert.transformer.layer.#.output_layer_norm", "pre_classifier", "classifier"};
+constexpr NameTable kDistilBertNames = {"distilbert.embeddings.word_embeddings.weight",
+                                        "distilbert.embeddings.position_embeddings.weight",
+                                        "",
+                                        "distilbert.embeddings.LayerNorm",
+                                        "",
+                                        "distilbert.transformer.layer.#.attention.q_lin",
+                                        "distilbert.transformer.layer.#.attention.k_lin",
+                                        "distilbert.transformer.layer.#.attention.v_lin",
+                                        "distilbert.transformer.layer.#.attention.out_lin",
+                                        "distilbert.transformer.layer.#.sa_layer_norm",
+                                        "distilbert.transformer.layer.#.ffn.lin1",
+                                        "distilbert.transformer.layer.#.ffn.lin2",
+                                        "distilbert.transformer.layer.#.output_layer_norm",
+                                        "pre_classifier",
+                                        "classifier"};
 
 const NameTable& names_of(Family family) {
   switch (family) {
-    case Family::kBert: return kBertNames;
-    case Family::kRoberta: return kRobertaNames;
-    case Family::kDistilBert: return kDistilBertNames;
-    case Family::kElectra: return kElectraNames;
+    case Family::kBert:
+      return kBertNames;
+    case Family::kRoberta:
+      return kRobertaNames;
+    case Family::kDistilBert:
+      return kDistilBertNames;
+    case Family::kElectra:
+      return kElectraNames;
   }
   return kBertNames;
 }
 
 bool is_ignored(std::string_view name) {
-  return name.ends_with(".position_ids") || name.ends_with(".token_type_ids") ||
-         name.starts_with("lm_head.") || name.starts_with("cls.") ||
-         name.starts_with("roberta.pooler.") || name.starts_with("discriminator_predictions.") ||
-         name.starts_with("generator_predictions.");
+  return name.ends_with(".position_ids") || name.ends_with(".token_type_ids") || name.starts_with("lm_head.") ||
+         name.starts_with("cls.") || name.starts_with("roberta.pooler.") ||
+         name.starts_with("discriminator_predictions.") || name.starts_with("generator_predictions.");
 }
 
 // Takes tensors by name and remembers the first thing that went wrong, so that binding reads as a list.
@@ -81,8 +91,8 @@ class Binder {
     }
     used_.insert(name);
     if (found->second.shape != shape) {
-      fail(str_cat("tensor ", name, " has shape [", absl::StrJoin(found->second.shape, ","),
-                        "], config.json says [", absl::StrJoin(shape, ","), "]"));
+      fail(str_cat("tensor ", name, " has shape [", absl::StrJoin(found->second.shape, ","), "], config.json says [",
+                   absl::StrJoin(shape, ","), "]"));
     }
     return found->second;
   }
@@ -122,7 +132,7 @@ class Binder {
     }
     if (unknown.empty()) return;
     fail(str_cat(unknown.size(), " tensor(s) that this architecture does not have, first ", unknown.front(),
-                      " (does config.json belong to this file?)"));
+                 " (does config.json belong to this file?)"));
   }
 
  private:

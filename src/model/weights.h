@@ -12,14 +12,14 @@
 
 namespace rerank {
 
-struct Linear {  // y = x W^T + b
+struct Linear {       // y = x W^T + b
   TensorView weight;  // [out, in]
   TensorView bias;    // [out]
   size_t out() const { return weight.shape[0]; }
   size_t in() const { return weight.shape[1]; }
 };
 
-struct Norm {  // LayerNorm
+struct Norm {        // LayerNorm
   TensorView gamma;  // [width]
   TensorView beta;   // [width]
 };
@@ -45,8 +45,9 @@ struct Weights {
   uint64_t parameters() const;
 };
 
-// Takes every tensor that the architecture has, checks its shape, and refuses tensors that it does not know (a model that
-// carries more than we compute would be scored wrongly). Heads of pre-training that transformers ignores too are skipped.
+// Takes every tensor that the architecture has, checks its shape, and refuses tensors that it does not know (a model
+// that carries more than we compute would be scored wrongly). Heads of pre-training that transformers ignores too are
+// skipped.
 Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files);
 
 // A model folder, read and checked.

@@ -16,12 +16,13 @@ constexpr const char* kBuiltIn = "rerankd-mini-en";
 Result<std::string> built_in_folder() {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  for (const fs::path& folder : {program.parent_path() / "../share/rerankd/models" / kBuiltIn,
-                                 program.parent_path() / "../../models" / kBuiltIn,
-                                 fs::path(RERANKD_SOURCE_MODELS) / kBuiltIn}) {
+  for (const fs::path& folder :
+       {program.parent_path() / "../share/rerankd/models" / kBuiltIn, program.parent_path() / "../../models" / kBuiltIn,
+        fs::path(RERANKD_SOURCE_MODELS) / kBuiltIn}) {
     if (fs::exists(folder / "config.json", error)) return fs::weakly_canonical(folder, error).string();
   }
-  return absl::NotFoundError(str_cat("the built-in model ", kBuiltIn, " is not beside this program; name a model with --model"));
+  return absl::NotFoundError(
+      str_cat("the built-in model ", kBuiltIn, " is not beside this program; name a model with --model"));
 }
 
 bool looks_like_path(const std::string& model) {
@@ -51,9 +52,9 @@ Result<LocatedModel> locate_model(const Options& options) {
   } else if (looks_like_path(options.model) || !is_hub_id(options.model)) {
     return absl::NotFoundError(str_cat("--model ", options.model, ": no such folder"));
   } else {
-    auto folder = fetch_from_hub(options.model, options.revision,
-                                 {options.hub_endpoint, options.hub_token, options.hub_cache, options.hub_offline,
-                                  options.download_progress});
+    auto folder = fetch_from_hub(
+        options.model, options.revision,
+        {options.hub_endpoint, options.hub_token, options.hub_cache, options.hub_offline, options.download_progress});
     if (!folder.ok()) return folder.status();
     located = {*folder, served_name(options.model)};
   }

@@ -31,24 +31,29 @@ Result<size_t> pick_max_length(const Options& options, const ModelConfig& config
   if (tokenizer.model_max_length()) limit = std::min(limit, *tokenizer.model_max_length());
   if (options.max_length == 0) return limit;
   if (options.max_length > limit) {
-    return absl::InvalidArgumentError(str_cat("--max-length ", options.max_length, ": this model takes at most ", limit, " tokens"));
+    return absl::InvalidArgumentError(
+        str_cat("--max-length ", options.max_length, ": this model takes at most ", limit, " tokens"));
   }
-  if (options.max_length < 8) return absl::InvalidArgumentError("--max-length: at least 8 tokens are needed for a pair");
+  if (options.max_length < 8)
+    return absl::InvalidArgumentError("--max-length: at least 8 tokens are needed for a pair");
   return options.max_length;
 }
 
 Status check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
   if (tokenizer.vocab_size() <= config.vocabulary) return ok_status();
-  return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(), " tokens, config.json's vocab_size is ",
-                                            config.vocabulary, ": they do not belong together"));
+  return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(),
+                                            " tokens, config.json's vocab_size is ", config.vocabulary,
+                                            ": they do not belong together"));
 }
 
-// Runs batches of growing size, so that first requests are as fast as later ones and the planner's cost model is fitted.
+// Runs batches of growing size, so that first requests are as fast as later ones and the planner's cost model is
+// fitted.
 void warm_up(Reranker& reranker) {
   for (size_t documents : {1, 4, 8}) {
     RerankRequest request;
     request.query = "What is a reranker?";
-    request.documents.assign(documents, "A reranker scores how well a document answers a query, and puts the best first.");
+    request.documents.assign(documents,
+                             "A reranker scores how well a document answers a query, and puts the best first.");
     request.use_cache = false;
     auto response = reranker.rerank(std::move(request));
     if (!response.ok()) log_error(str_cat("warm-up failed: ", message_of(response.status())));
@@ -75,11 +80,14 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   const ModelConfig& config = (*model)->config;
   auto digest = fingerprint(**model, engine, *max_length);
   if (!digest.ok()) return digest.status();
-  parts.info = {located->name, config.architecture, *digest,     engine.engine, engine.precision, engine.kernel, engine.threads,
-                *max_length,   config.max_length(), (*model)->weights.parameters(), config.label};
+  parts.info = {located->name, config.architecture, *digest,     engine.engine,       engine.precision,
+                engine.kernel, engine.threads,      *max_length, config.max_length(), (*model)->weights.parameters(),
+                config.label};
   parts.segments = config.family == Family::kBert || config.family == Family::kElectra;
   parts.max_documents = options.max_documents;
   parts.tokenizer_threads = options.tokenizer_threads != 0 ? options.tokenizer_threads : engine.threads;
+  parts.cache_bytes = options.cache_bytes;
+  parts.cache_ttl = std::chrono::seconds(options.cache_ttl_seconds);
   parts.planner.max_batch_tokens = options.max_batch_tokens;
   parts.planner.max_queued_tokens = options.max_queued_tokens;
   // Per token: linear layers 4 h^2 + 2 h i multiplications, attention 2 h per other token.
@@ -87,13 +95,17 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
                                 (4.0 * static_cast<double>(config.hidden * config.hidden) +
                                  2.0 * static_cast<double>(config.hidden * config.intermediate));
   if (metrics) {
-    metrics->gauge("rerankd_info", "Always 1; the labels say what serves.",
-                   {{"model", parts.info.id}, {"engine", engine.engine}, {"precision", engine.precision}, {"kernel", engine.kernel}})
+    metrics
+        ->gauge("rerankd_info", "Always 1; the labels say what serves.",
+                {{"model", parts.info.id},
+                 {"engine", engine.engine},
+                 {"precision", engine.precision},
+                 {"kernel", engine.kernel}})
         .set(1);
   }
-  log_info(str_cat("model ", parts.info.id, " (", config.architecture, ", ", parts.info.parameters / 1000000, " M parameters, up to ",
-                   *max_length, " tokens) on engine ", engine.engine, ", precision ", engine.precision, ", kernel ", engine.kernel,
-                   ", ", engine.threads, " thread(s)"));
+  log_info(str_cat("model ", parts.info.id, " (", config.architecture, ", ", parts.info.parameters / 1000000,
+                   " M parameters, up to ", *max_length, " tokens) on engine ", engine.engine, ", precision ",
+                   engine.precision, ", kernel ", engine.kernel, ", ", engine.threads, " thread(s)"));
   parts.tokenizer = std::move(*tokenizer);
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);

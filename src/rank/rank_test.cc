@@ -51,7 +51,8 @@ TEST(RerankTest, ManyRequestsAtOnceGetTheirOwnAnswers) {
     clients.emplace_back([&, c] {
       for (int round = 0; round < 6; ++round) {
         const auto& pair = pairs[static_cast<size_t>(c + round) % pairs.size()];
-        auto response = reranker->rerank({.query = pair.query, .documents = {"rain", pair.document, "", pair.document}});
+        auto response =
+            reranker->rerank({.query = pair.query, .documents = {"rain", pair.document, "", pair.document}});
         if (!response.ok()) {
           ++wrong;
           continue;
@@ -89,14 +90,44 @@ TEST(RerankTest, OddRequests) {
   auto none = reranker->rerank({.query = "q"});
   ASSERT_TRUE(none.ok());
   EXPECT_TRUE(none->results.empty());
-  EXPECT_EQ(reranker->rerank({.query = "q", .documents = {"a", "b", "c", "d"}}).status().code(), absl::StatusCode::kOutOfRange);
-  auto bytes = reranker->rerank({.query = std::string("\xff\xfe\0x", 4), .documents = {std::string(100, '\0'), "\xed\xa0\x80"}});
+  EXPECT_EQ(reranker->rerank({.query = "q", .documents = {"a", "b", "c", "d"}}).status().code(),
+            absl::StatusCode::kOutOfRange);
+  auto bytes =
+      reranker->rerank({.query = std::string("\xff\xfe\0x", 4), .documents = {std::string(100, '\0'), "\xed\xa0\x80"}});
   EXPECT_TRUE(bytes.ok()) << bytes.status();
   auto late = reranker->rerank({.query = "q", .documents = {"a"}, .deadline = Clock::now() - std::chrono::seconds(1)});
   EXPECT_EQ(late.status().code(), absl::StatusCode::kDeadlineExceeded);
   auto cancellation = std::make_shared<Cancellation>();
   cancellation->cancel();
-  EXPECT_EQ(reranker->rerank({.query = "q", .documents = {"a"}, .cancellation = cancellation}).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(reranker->rerank({.query = "q", .documents = {"a"}, .cancellation = cancellation}).status().code(),
+            absl::StatusCode::kCancelled);
+}
+
+TEST(RerankTest, KnownPairsComeFromTheCacheAndOptionsCount) {
+  auto reranker = open(bert());
+  const RerankRequest request = {.query = "rain today",
+                                 .documents = {"sunny weather in Berlin today", "rain", "the cat"}};
+  auto first = reranker->rerank(request), second = reranker->rerank(request);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(first->cached_documents, 0u);
+  EXPECT_EQ(second->cached_documents, 3u);
+  EXPECT_EQ(second->total_tokens, first->total_tokens);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(second->results[i].index, first->results[i].index);
+    EXPECT_EQ(second->results[i].logit, first->results[i].logit);
+  }
+  auto changed = request;
+  changed.documents[1] = "snow";
+  EXPECT_EQ(reranker->rerank(changed)->cached_documents, 2u);
+  changed = request;
+  changed.max_length = 9;
+  EXPECT_EQ(reranker->rerank(changed)->cached_documents, 0u);
+  changed = request;
+  changed.use_cache = false;
+  EXPECT_EQ(reranker->rerank(changed)->cached_documents, 0u);
+  changed = request;
+  changed.query = "rain toda";
+  EXPECT_EQ(reranker->rerank(changed)->cached_documents, 0u);
 }
 
 TEST(ScoreTest, SortsByLogitTiesInInputOrderAndCuts) {
@@ -108,7 +139,8 @@ TEST(ScoreTest, SortsByLogitTiesInInputOrderAndCuts) {
   EXPECT_EQ(rank_documents(documents, ScoreScale::kLogit, 2)->size(), 2u);
   EXPECT_EQ(rank_documents(documents, ScoreScale::kLogit, 2)->front().score, 41.0f);
   const std::vector<ScoredDocument> broken = {{1}, {NAN}};
-  EXPECT_THAT(std::string(message_of(rank_documents(broken, ScoreScale::kLogit, 0).status())), ::testing::HasSubstr("document 1"));
+  EXPECT_THAT(std::string(message_of(rank_documents(broken, ScoreScale::kLogit, 0).status())),
+              ::testing::HasSubstr("document 1"));
 }
 
 TEST(LocateTest, NamesAndErrors) {

@@ -9,7 +9,8 @@ namespace rerank {
 
 float sigmoid(float logit) { return 1.0f / (1.0f + std::exp(-logit)); }
 
-Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocument> documents, ScoreScale scale, size_t top_n) {
+Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocument> documents, ScoreScale scale,
+                                                   size_t top_n) {
   std::vector<RankedDocument> ranked(documents.size());
   for (size_t i = 0; i < documents.size(); ++i) {
     const ScoredDocument& d = documents[i];

@@ -19,6 +19,7 @@ struct ScoredDocument {
 };
 
 // Best first, ties in input order, cut to top_n. Internal when a logit is not finite, naming the document.
-Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocument> documents, ScoreScale scale, size_t top_n);
+Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocument> documents, ScoreScale scale,
+                                                   size_t top_n);
 
 }  // namespace rerank

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <future>
 
 #include "base/strings.h"
@@ -24,7 +25,9 @@ struct Service::Work {
   std::shared_ptr<const RerankRequest> request;
   Done done;
   TimePoint begin = Clock::now();
-  std::vector<std::pair<size_t, size_t>> units;  // ranges of documents
+  std::vector<Hash128> keys;                     // per document; empty when the cache is not used
+  std::vector<size_t> missing;                   // documents whose score is not known yet, in order
+  std::vector<std::pair<size_t, size_t>> units;  // ranges of `missing`
   std::atomic<size_t> units_left{0};
   std::vector<int32_t> query_ids;
   std::vector<std::vector<int32_t>> document_ids;
@@ -37,15 +40,23 @@ struct Service::ServiceMetrics {
       : documents(m.counter("rerankd_documents_total", "Documents scored.")),
         truncated(m.counter("rerankd_truncated_documents_total", "Documents cut to the length limit.")),
         tokenize(m.histogram("rerankd_tokenize_seconds", "Time to tokenize one request.", latency_buckets_seconds())),
-        queue(m.histogram("rerankd_queue_seconds", "Time from tokenized to the first batch.", latency_buckets_seconds())),
+        queue(
+            m.histogram("rerankd_queue_seconds", "Time from tokenized to the first batch.", latency_buckets_seconds())),
         total(m.histogram("rerankd_rank_seconds", "Time of one request in the service.", latency_buckets_seconds())),
+        hits(m.counter("rerankd_cache_hits_total", "Pairs whose score was in the cache.")),
+        misses(m.counter("rerankd_cache_misses_total", "Pairs looked up and not found in the cache.")),
+        evictions(m.counter("rerankd_cache_evictions_total", "Pairs that left the cache for others.")),
+        cache_bytes(m.gauge("rerankd_cache_bytes", "Memory of the pair cache.")),
         lengths(m.histogram("rerankd_pair_tokens", "Tokens of one scored pair.",
                             {16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096, 8192})) {}
   Counter &documents, &truncated;
-  Histogram &tokenize, &queue, &total, &lengths;
+  Histogram &tokenize, &queue, &total;
+  Counter &hits, &misses, &evictions;
+  Gauge& cache_bytes;
+  Histogram& lengths;
 };
 
-Service::Service(ServiceParts parts) : parts_(std::move(parts)) {
+Service::Service(ServiceParts parts) : parts_(std::move(parts)), cache_(parts_.cache_bytes, parts_.cache_ttl) {
   if (parts_.metrics) metrics_ = std::make_unique<ServiceMetrics>(*parts_.metrics);
   scheduler_ = std::make_unique<Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get());
   pool_ = std::make_unique<WorkerPool>(std::max<size_t>(1, parts_.tokenizer_threads));
@@ -61,7 +72,8 @@ Status Service::check(const RerankRequest& request) const {
     return absl::OutOfRangeError(str_cat(request.documents.size(), " documents are more than the limit of ",
                                          parts_.max_documents, " (--max-documents)"));
   }
-  if (request.deadline && Clock::now() > *request.deadline) return absl::DeadlineExceededError("the deadline has passed");
+  if (request.deadline && Clock::now() > *request.deadline)
+    return absl::DeadlineExceededError("the deadline has passed");
   return ok_status();
 }
 
@@ -73,27 +85,62 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
   if (Status status = check(*work->request); !status.ok()) return fail(work, std::move(status));
   work->document_ids.resize(documents.size());
   work->documents.resize(documents.size());
+  look_up(*work);
+  if (work->missing.empty()) return answer(work);
   // The first unit also takes the query.
   size_t first = 0, bytes = work->request->query.size();
-  for (size_t i = 0; i < documents.size(); ++i) {
-    bytes += documents[i].size();
-    if (bytes < kUnitBytes && i + 1 < documents.size()) continue;
+  for (size_t i = 0; i < work->missing.size(); ++i) {
+    bytes += documents[work->missing[i]].size();
+    if (bytes < kUnitBytes && i + 1 < work->missing.size()) continue;
     work->units.emplace_back(first, i + 1);
     first = i + 1;
     bytes = 0;
   }
-  if (work->units.empty()) work->units.emplace_back(0, 0);
   work->units_left = work->units.size();
   for (size_t unit = 0; unit < work->units.size(); ++unit) {
     pool_->post([this, work, unit] { tokenize_unit(work, unit); });
   }
 }
 
+// A key holds all that a logit depends on: the model and its arithmetic (the fingerprint), how texts are cut, both
+// texts. A request that refuses to have texts cut is not looked up: a cached pair may have been.
+void Service::look_up(Work& work) {
+  const RerankRequest& request = *work.request;
+  const bool use = cache_.enabled() && request.use_cache && request.truncate;
+  if (use) {
+    const Hash128 common =
+        FieldHasher()
+            .add(parts_.info.fingerprint)
+            .add(static_cast<uint64_t>(request.max_length == 0 ? parts_.info.max_length
+                                                               : std::min(request.max_length, parts_.info.max_length)))
+            .add(static_cast<uint64_t>(request.truncation_side))
+            .add(static_cast<uint64_t>(request.max_query_tokens))
+            .add(static_cast<uint64_t>(request.max_document_tokens))
+            .add(request.query)
+            .finish();
+    for (const std::string& document : request.documents) {
+      work.keys.push_back(FieldHasher().add(common.low).add(common.high).add(document).finish());
+    }
+  }
+  for (size_t i = 0; i < request.documents.size(); ++i) {
+    auto found = use ? cache_.find(work.keys[i], work.begin) : std::nullopt;
+    if (found) {
+      work.documents[i] = {found->logit, found->tokens, found->truncated};
+    } else {
+      work.missing.push_back(i);
+    }
+  }
+  if (!metrics_ || !use) return;
+  metrics_->hits.add(static_cast<double>(request.documents.size() - work.missing.size()));
+  metrics_->misses.add(static_cast<double>(work.missing.size()));
+}
+
 void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   const RerankRequest& request = *work->request;
   if (!request.cancellation || !request.cancellation->cancelled()) {
     if (unit == 0) parts_.tokenizer->encode(request.query, work->query_ids);
-    for (size_t i = work->units[unit].first; i < work->units[unit].second; ++i) {
+    for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
+      const size_t i = work->missing[m];
       parts_.tokenizer->encode(request.documents[i], work->document_ids[i]);
     }
   }
@@ -112,18 +159,19 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   auto job = std::make_unique<Job>();
   auto cut = [&](std::vector<int32_t>& ids, size_t limit) {
     if (limit == 0 || ids.size() <= limit) return false;
-    request.truncation_side == TruncationSide::kRight ? ids.resize(limit) : (void)ids.erase(ids.begin(), ids.end() - limit);
+    request.truncation_side == TruncationSide::kRight ? ids.resize(limit)
+                                                      : (void)ids.erase(ids.begin(), ids.end() - limit);
     return true;
   };
   const bool query_cut = cut(work->query_ids, request.max_query_tokens);
   const PairTemplate& pieces = parts_.tokenizer->pair_template();
-  for (size_t i = 0; i < request.documents.size(); ++i) {
+  for (size_t i : work->missing) {
     const bool document_cut = cut(work->document_ids[i], request.max_document_tokens);
     const EncodedPair pair = join_pair(pieces, work->query_ids, work->document_ids[i], spec);
     if (pair.truncated && !request.truncate) {
       const size_t given = work->query_ids.size() + work->document_ids[i].size() + pieces.added_to_pair();
-      return fail(work, absl::OutOfRangeError(str_cat("`inputs` must have less than ", spec.max_length + 1, " tokens. Given: ",
-                                                      given, " (document ", i, ")")));
+      return fail(work, absl::OutOfRangeError(str_cat("`inputs` must have less than ", spec.max_length + 1,
+                                                      " tokens. Given: ", given, " (document ", i, ")")));
     }
     job->ids.insert(job->ids.end(), pair.ids.begin(), pair.ids.end());
     if (parts_.segments) {
@@ -146,26 +194,43 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
 
 void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status) {
   if (!status.ok()) return fail(work, std::move(status));
-  RerankResponse response;
-  for (size_t i = 0; i < work->documents.size(); ++i) {
+  size_t evicted = 0;
+  const TimePoint now = Clock::now();
+  for (size_t m = 0; m < work->missing.size(); ++m) {
+    const size_t i = work->missing[m];
     ScoredDocument& d = work->documents[i];
-    d.logit = job.logits[i];
-    response.total_tokens += d.tokens;
-    response.truncated_documents += d.truncated;
+    d.logit = job.logits[m];
+    if (!work->keys.empty() && std::isfinite(d.logit))
+      evicted += cache_.insert(work->keys[i], {d.logit, d.tokens, d.truncated}, now);
     if (metrics_) metrics_->lengths.observe(d.tokens);
   }
+  work->timings.queue_us = job.queue_us;
+  work->timings.compute_us = job.compute_us;
+  if (metrics_) {
+    metrics_->evictions.add(static_cast<double>(evicted));
+    metrics_->cache_bytes.set(static_cast<double>(cache_.bytes()));
+    metrics_->tokenize.observe(static_cast<double>(work->timings.tokenize_us) * 1e-6);
+    metrics_->queue.observe(static_cast<double>(job.queue_us) * 1e-6);
+  }
+  answer(work);
+}
+
+// All scores are there: sort and answer.
+void Service::answer(const std::shared_ptr<Work>& work) {
+  RerankResponse response;
+  for (const ScoredDocument& d : work->documents) {
+    response.total_tokens += d.tokens;
+    response.truncated_documents += d.truncated;
+  }
+  response.cached_documents = work->documents.size() - work->missing.size();
   auto ranked = rank_documents(work->documents, work->request->scale, work->request->top_n);
   if (!ranked.ok()) return fail(work, ranked.status());
   response.results = std::move(*ranked);
   response.timings = work->timings;
-  response.timings.queue_us = job.queue_us;
-  response.timings.compute_us = job.compute_us;
   response.timings.total_us = micros_since(work->begin);
   if (metrics_) {
     metrics_->documents.add(static_cast<double>(work->documents.size()));
     metrics_->truncated.add(static_cast<double>(response.truncated_documents));
-    metrics_->tokenize.observe(static_cast<double>(response.timings.tokenize_us) * 1e-6);
-    metrics_->queue.observe(static_cast<double>(response.timings.queue_us) * 1e-6);
     metrics_->total.observe(static_cast<double>(response.timings.total_us) * 1e-6);
   }
   work->done(std::move(response));

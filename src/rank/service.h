@@ -1,7 +1,8 @@
 // The ranking service behind Reranker: one request from text to sorted scores.
 //
-//   submit -> worker pool: token ids of the query (once) and of each document (once) -> pairs joined as ids
-//          -> scheduler: batches shared with other requests -> logits -> scale, sort -> done
+//   submit -> pair cache: what is known already needs no tokenizing and no queue
+//          -> worker pool: token ids of the query (once) and of each other document (once) -> pairs joined as ids
+//          -> scheduler: batches shared with other requests -> logits -> cache, scale, sort -> done
 #pragma once
 
 #include <memory>
@@ -9,6 +10,7 @@
 #include "base/metrics.h"
 #include "base/worker_pool.h"
 #include "engine/backend.h"
+#include "rank/cache.h"
 #include "rerank/reranker.h"
 #include "schedule/scheduler.h"
 #include "text/pair.h"
@@ -25,6 +27,8 @@ struct ServiceParts {
   bool segments = true;
   size_t max_documents = 10000;
   size_t tokenizer_threads = 1;
+  size_t cache_bytes = 0;
+  std::chrono::seconds cache_ttl{86400};
   PlannerOptions planner;
 };
 
@@ -44,10 +48,13 @@ class Service : public Reranker {
   Status check(const RerankRequest& request) const;
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
+  void look_up(Work& work);
   void finish(const std::shared_ptr<Work>& work, Job& job, Status status);
+  void answer(const std::shared_ptr<Work>& work);
   void fail(const std::shared_ptr<Work>& work, Status status);
 
   ServiceParts parts_;
+  PairCache cache_;
   std::unique_ptr<ServiceMetrics> metrics_;
   // Destroyed in this order: first the pool, which feeds the scheduler, then the scheduler, which uses the backend.
   std::unique_ptr<Scheduler> scheduler_;

@@ -1,6 +1,7 @@
 #include "schedule/planner.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/strings.h"
 
@@ -16,8 +17,13 @@ Status Planner::admit(uint64_t request, std::span<const uint32_t> lengths, doubl
   }
   // A request larger than the whole bound is taken when nothing else waits: refusing it for ever helps nobody.
   if (queued_tokens_ > 0 && queued_tokens_ + w.tokens > options_.max_queued_tokens) {
-    return absl::ResourceExhaustedError(str_cat("overloaded: ", queued_tokens_, " tokens are waiting, and ", w.tokens,
-                                                " more do not fit the bound of ", options_.max_queued_tokens));
+    // What waits has to shrink by the request's own size before it fits.
+    const double over = static_cast<double>(queued_tokens_ + w.tokens - options_.max_queued_tokens);
+    const double seconds = backlog_seconds() * over / static_cast<double>(queued_tokens_);
+    return with_retry_after(
+        absl::ResourceExhaustedError(str_cat("overloaded: ", queued_tokens_, " tokens are waiting, and ", w.tokens,
+                                             " more do not fit the bound of ", options_.max_queued_tokens)),
+        static_cast<int>(std::clamp(std::ceil(seconds), 1.0, 600.0)));
   }
   const double alone = cost_.seconds(w.work);
   if (deadline && now + alone > *deadline) {

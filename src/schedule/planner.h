@@ -1,11 +1,13 @@
-// Who goes into the next batch. A pure state machine: no threads, no clock (times are handed in), no metrics; the threaded
-// shell around it is schedule/scheduler.h, and the simulation in tests/simulation drives it by hand.
+// Who goes into the next batch. A pure state machine: no threads, no clock (times are handed in), no metrics; the
+// threaded shell around it is schedule/scheduler.h, and the simulation in tests/simulation drives it by hand.
 //
 // Order. Every request has a place, fixed when it arrives:
-//     place = arrival + stretch * (predicted time of the whole request), but never later than its deadline minus that time.
-// A small request so overtakes large ones that came shortly before, and no request waits for ever: places rise with time, so
-// only requests that came within `stretch * its own time` after it can pass it. Higher priority goes first always. A batch
-// takes pairs in that order until its budget is full, so requests finish one after another instead of all at the end.
+//     place = arrival + stretch * (predicted time of the whole request), but never later than its deadline minus that
+//     time.
+// A small request so overtakes large ones that came shortly before, and no request waits for ever: places rise with
+// time, so only requests that came within `stretch * its own time` after it can pass it. Higher priority goes first
+// always. A batch takes pairs in that order until its budget is full, so requests finish one after another instead of
+// all at the end.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +31,7 @@ struct PlannerOptions {
   double max_batch_seconds = 0.25;
   size_t max_queued_tokens = 4u << 20;  // admission: tokens waiting or running
   double stretch = 2.0;
-  double square_weight = 0;             // see CostModel
+  double square_weight = 0;  // see CostModel
 };
 
 struct PlannedPair {
@@ -41,15 +43,15 @@ struct Plan {
   std::vector<PlannedPair> pairs;
   std::vector<uint64_t> expired;  // requests dropped since the last plan: their deadline cannot be met any more
   size_t tokens = 0;
-  double work = 0;                // in the cost model's unit
+  double work = 0;  // in the cost model's unit
 };
 
 class Planner {
  public:
   explicit Planner(const PlannerOptions& options) : options_(options), cost_(options.square_weight) {}
 
-  // Accepts a whole request or refuses it: ResourceExhausted when too much waits already, DeadlineExceeded when it cannot be
-  // done by `deadline`. `request` must be new.
+  // Accepts a whole request or refuses it: ResourceExhausted when too much waits already, DeadlineExceeded when it
+  // cannot be done by `deadline`. `request` must be new.
   Status admit(uint64_t request, std::span<const uint32_t> lengths, double now, int priority = 0,
                std::optional<double> deadline = {});
 

@@ -44,10 +44,10 @@ TEST(PlannerTest, APairLongerThanTheBudgetGoesAlone) {
 TEST(PlannerTest, ASmallRequestOvertakesALargeOneButNotForEver) {
   Planner planner({.max_batch_tokens = 1000, .max_batch_seconds = 10});
   ASSERT_TRUE(planner.admit(99, lengths(10, 100), 0).ok());
-  planner.finished(planner.next(0), 1.0);  // 1 ms per token
-  ASSERT_TRUE(planner.admit(1, lengths(1000, 100), 10).ok());    // 100 s of work: place 10 + 200
-  ASSERT_TRUE(planner.admit(2, lengths(5, 100), 10.1).ok());     // 0.5 s of work: place 11.1
-  ASSERT_TRUE(planner.admit(3, lengths(5, 100), 209.5).ok());    // place 210.5: behind the large one
+  planner.finished(planner.next(0), 1.0);                      // 1 ms per token
+  ASSERT_TRUE(planner.admit(1, lengths(1000, 100), 10).ok());  // 100 s of work: place 10 + 200
+  ASSERT_TRUE(planner.admit(2, lengths(5, 100), 10.1).ok());   // 0.5 s of work: place 11.1
+  ASSERT_TRUE(planner.admit(3, lengths(5, 100), 209.5).ok());  // place 210.5: behind the large one
   EXPECT_EQ(planner.next(209.6).pairs.front().request, 2u);
   EXPECT_EQ(planner.next(209.7).pairs.front().request, 1u);
 }
@@ -92,7 +92,8 @@ class FakeBackend : public Backend {
     ++batches;
     if (fail_next.exchange(false)) return absl::InternalError("broken on purpose");
     for (size_t i = 0; i < batch.size(); ++i) {
-      logits[i] = static_cast<float>(std::accumulate(batch.ids.begin() + batch.offsets[i], batch.ids.begin() + batch.offsets[i + 1], 0));
+      logits[i] = static_cast<float>(
+          std::accumulate(batch.ids.begin() + batch.offsets[i], batch.ids.begin() + batch.offsets[i + 1], 0));
     }
     return ok_status();
   }

@@ -71,8 +71,9 @@ struct Scheduler::State {
   mutable std::mutex mutex;
   std::condition_variable wake;
   bool stopping = false;
-  Planner planner;                                // guarded by mutex
-  std::unordered_map<uint64_t, Running> running;  // guarded by mutex; the jobs' texts and logits belong to the engine thread
+  Planner planner;  // guarded by mutex
+  std::unordered_map<uint64_t, Running>
+      running;  // guarded by mutex; the jobs' texts and logits belong to the engine thread
   uint64_t next_id = 0;
   Gathered gathered;          // engine thread only
   std::vector<float> logits;  // engine thread only

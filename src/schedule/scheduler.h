@@ -1,5 +1,5 @@
-// The thin threaded shell around the planner: takes jobs from any thread, runs batches on one engine thread, hands logits
-// back.
+// The thin threaded shell around the planner: takes jobs from any thread, runs batches on one engine thread, hands
+// logits back.
 #pragma once
 
 #include <functional>
@@ -29,8 +29,8 @@ struct Job {
   int64_t queue_us = 0;       // until the job's first batch began
   int64_t compute_us = 0;     // sum of its batches' times
 
-  // Called exactly once, on the engine thread (or in submit() when the job is refused); must not block. Logits are valid
-  // when the status is ok.
+  // Called exactly once, on the engine thread (or in submit() when the job is refused); must not block. Logits are
+  // valid when the status is ok.
   std::function<void(Job&, Status)> done;
 };
 

@@ -7,12 +7,12 @@
 
 #include <utility>  // before awaitable.hpp, which forgets it
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
-#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/container/flat_hash_map.h"
-#include "text/str_cat.h"
+#include "base/strings.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 

@@ -5,9 +5,9 @@
 #include <array>
 #include <queue>
 
+#include "base/strings.h"
 #include "text/byte_level.h"
 #include "text/model.h"
-#include "text/str_cat.h"
 #include "text/utf8.h"
 #include "text/word_cache.h"
 

@@ -3,9 +3,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/strings.h"
 #include "gtest/gtest.h"
 #include "simdjson.h"
-#include "text/str_cat.h"
 #include "text/tokenizer.h"
 
 namespace rerank {

@@ -1,6 +1,6 @@
 #include "text/json.h"
 
-#include "text/str_cat.h"
+#include "base/strings.h"
 
 namespace rerank {
 namespace {

@@ -1,6 +1,6 @@
 #include "text/model.h"
 
-#include "text/str_cat.h"
+#include "base/strings.h"
 
 namespace rerank {
 namespace {

@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "absl/strings/escaping.h"
+#include "base/strings.h"
 #include "text/byte_level.h"
 #include "text/charsmap.h"
 #include "text/regex.h"
-#include "text/str_cat.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 

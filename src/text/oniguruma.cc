@@ -1,6 +1,6 @@
 #include "text/oniguruma.h"
 
-#include "text/str_cat.h"
+#include "base/strings.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -8,9 +8,8 @@ namespace rerank {
 namespace {
 
 // \w: letters, marks, decimal and letter numbers, connectors and circled letters; of Latin-1 also its No.
-constexpr std::string_view kWord =
-    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\xB2\xB3\xB9\xBC-\xBE\x{24B6}-\x{24E9})"
-    R"(\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
+constexpr std::string_view kWord = R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\xB2\xB3\xB9\xBC-\xBE\x{24B6}-\x{24E9})"
+                                   R"(\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
 constexpr std::string_view kHexDigit = "0-9A-Fa-f";
 
 class Translator {

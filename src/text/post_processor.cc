@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "text/str_cat.h"
+#include "base/strings.h"
 #include "text/vocabulary.h"
 
 namespace rerank {

@@ -1,8 +1,8 @@
 #include "text/pre_tokenizer.h"
 
+#include "base/strings.h"
 #include "text/byte_level.h"
 #include "text/regex.h"
-#include "text/str_cat.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 

@@ -3,8 +3,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "base/strings.h"
 #include "text/oniguruma.h"
-#include "text/str_cat.h"
 #include "text/utf8.h"
 
 namespace rerank {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/strings.h"
 #include "rapidjson/document.h"
 #include "text/added_tokens.h"
 #include "text/json.h"
@@ -10,7 +11,6 @@
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
-#include "text/str_cat.h"
 #include "text/utf8.h"
 
 namespace rerank {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/strings.h"
 #include "text/model.h"
-#include "text/str_cat.h"
 #include "text/trie.h"
 #include "text/utf8.h"
 #include "text/word_cache.h"

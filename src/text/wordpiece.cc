@@ -1,7 +1,7 @@
 // WordPiece: a word becomes the longest token it starts with, then the longest continuation, and so on; a word that
 // cannot be covered, or is too long, becomes the unknown token. Source: google-research/bert, tokenization.py.
+#include "base/strings.h"
 #include "text/model.h"
-#include "text/str_cat.h"
 #include "text/trie.h"
 #include "text/utf8.h"
 #include "text/word_cache.h"

@@ -19,7 +19,8 @@ struct Row {
 };
 
 std::vector<Row> rows() {
-  std::vector<Row> rows = {{"reference", {}, 1e-4}, {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cpu", {"bf16", "auto", 2}, 3e-2}};
+  std::vector<Row> rows = {
+      {"reference", {}, 1e-4}, {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cpu", {"bf16", "auto", 2}, 3e-2}};
   for (const auto* table : cpu::compiled_kernels()) {
     const double tolerance = std::string_view(table->precision) == "fp32" ? 1e-4 : 3e-2;
     if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});
@@ -49,7 +50,8 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
     std::vector<float> logits(pairs.size());
     ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
     for (size_t i = 0; i < pairs.size(); ++i) {
-      EXPECT_NEAR(logits[i], pairs[i].logit, row.tolerance) << folder << " pair " << i << " of " << pairs[i].ids.size() << " tokens";
+      EXPECT_NEAR(logits[i], pairs[i].logit, row.tolerance)
+          << folder << " pair " << i << " of " << pairs[i].ids.size() << " tokens";
       for (size_t j = 0; j < i; ++j) {
         const double apart = pairs[i].logit - pairs[j].logit;
         if (std::abs(apart) > row.tolerance) {

@@ -57,17 +57,21 @@ class LocalHub {
   HttpResponse answer(const HttpRequest& r) {
     std::lock_guard lock(mutex_);
     const std::string path = r.target;
-    seen_.push_back({r.method, path, std::string(r.header("range")), std::string(r.header("authorization")), std::string(r.header("host"))});
+    seen_.push_back({r.method, path, std::string(r.header("range")), std::string(r.header("authorization")),
+                     std::string(r.header("host"))});
     if (gate_status != 0) return {.status = gate_status, .body = "{}"};
     const std::string name = path.substr(path.rfind('/') + 1);
     auto file = files_.find(name);
-    if (file == files_.end() || (!path.starts_with("/org/tiny/resolve/main/") && !path.starts_with("/cdn/"))) return {.status = 404, .body = "{}"};
+    if (file == files_.end() || (!path.starts_with("/org/tiny/resolve/main/") && !path.starts_with("/cdn/")))
+      return {.status = 404, .body = "{}"};
     HttpResponse response;
     response.content_type = "application/octet-stream";
     const bool linked = name.ends_with(".safetensors");
     if (linked && !path.starts_with("/cdn/")) {
       response.status = 302;
-      response.headers = {{"x-repo-commit", "c0ffee"}, {"etag", "\"pointer\""}, {"x-linked-etag", "\"" + name + "-etag\""},
+      response.headers = {{"x-repo-commit", "c0ffee"},
+                          {"etag", "\"pointer\""},
+                          {"x-linked-etag", "\"" + name + "-etag\""},
                           {"x-linked-size", std::to_string(file->second.size() + announce_extra)},
                           {"location", str_cat("http://localhost:", server_->port(), "/cdn/", name)}};
       return response;
@@ -78,7 +82,8 @@ class LocalHub {
     if (range.starts_with("bytes=")) {
       const size_t from = std::stoul(std::string(range.substr(6)));
       response.status = 206;
-      response.headers.emplace_back("content-range", str_cat("bytes ", from, "-", response.body.size() - 1, "/", response.body.size()));
+      response.headers.emplace_back("content-range",
+                                    str_cat("bytes ", from, "-", response.body.size() - 1, "/", response.body.size()));
       response.body = response.body.substr(from);
     }
     return response;
@@ -93,7 +98,8 @@ class LocalHub {
 class HubTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    cache_ = ::testing::TempDir() + "/hub_test_cache_" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    cache_ =
+        ::testing::TempDir() + "/hub_test_cache_" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
     fs::remove_all(cache_);
   }
   void TearDown() override { fs::remove_all(cache_); }
@@ -167,8 +173,10 @@ TEST_F(HubTest, TakesShardsByTheirIndex) {
   const std::string folder = testing::write_tiny_model({}, "hub_test_shards");
   auto tensors = testing::make_tensors({});
   const size_t half = tensors.size() / 2;
-  testing::write_safetensors(folder + "/model-00001-of-00002.safetensors", {tensors.begin(), tensors.begin() + half}, DType::kF32);
-  testing::write_safetensors(folder + "/model-00002-of-00002.safetensors", {tensors.begin() + half, tensors.end()}, DType::kF32);
+  testing::write_safetensors(folder + "/model-00001-of-00002.safetensors", {tensors.begin(), tensors.begin() + half},
+                             DType::kF32);
+  testing::write_safetensors(folder + "/model-00002-of-00002.safetensors", {tensors.begin() + half, tensors.end()},
+                             DType::kF32);
   fs::remove(folder + "/model.safetensors");
   std::string map;
   for (size_t i = 0; i < tensors.size(); ++i) {

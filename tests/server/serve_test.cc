@@ -1,6 +1,6 @@
 // The whole program: `rerankd serve` with the built-in model, real sockets, real signals.
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-// The recorded models under tests/data/models and what transformers computes for them (tools/goldens/make_model_goldens.py).
+// The recorded models under tests/data/models and what transformers computes for them
+// (tools/goldens/make_model_goldens.py).
 #pragma once
 
 #include <cstdint>

@@ -82,7 +82,8 @@ void make_distilbert(const TinyModelSpec& s, Maker& make) {
   make.norm("distilbert.embeddings.LayerNorm", s.hidden);
   for (size_t i = 0; i < s.layers; ++i) {
     const std::string l = absl::StrCat("distilbert.transformer.layer.", i);
-    for (const char* part : {"q_lin", "k_lin", "v_lin", "out_lin"}) make.linear(l + ".attention." + part, s.hidden, s.hidden);
+    for (const char* part : {"q_lin", "k_lin", "v_lin", "out_lin"})
+      make.linear(l + ".attention." + part, s.hidden, s.hidden);
     make.norm(l + ".sa_layer_norm", s.hidden);
     make.linear(l + ".ffn.lin1", s.intermediate, s.hidden);
     make.linear(l + ".ffn.lin2", s.hidden, s.intermediate);
@@ -125,7 +126,8 @@ std::string make_config_json(const TinyModelSpec& s) {
   } else {
     absl::StrAppend(&json, ",\"hidden_size\":", s.hidden, ",\"num_hidden_layers\":", s.layers,
                     ",\"num_attention_heads\":", s.heads, ",\"intermediate_size\":", s.intermediate,
-                    ",\"type_vocab_size\":", s.segments, ",\"hidden_act\":\"", s.activation, "\",\"layer_norm_eps\":1e-5");
+                    ",\"type_vocab_size\":", s.segments, ",\"hidden_act\":\"", s.activation,
+                    "\",\"layer_norm_eps\":1e-5");
     if (s.embedding) absl::StrAppend(&json, ",\"embedding_size\":", s.embedding);
   }
   std::vector<std::string> labels;
@@ -140,7 +142,8 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
     const size_t begin = bytes.size();
     for (float v : t.values) append_value(bytes, v, dtype);
     absl::StrAppend(&header, header.size() > 1 ? "," : "", "\"", t.name, "\":{\"dtype\":\"", dtype_name(dtype),
-                    "\",\"shape\":[", absl::StrJoin(t.shape, ","), "],\"data_offsets\":[", begin, ",", bytes.size(), "]}");
+                    "\",\"shape\":[", absl::StrJoin(t.shape, ","), "],\"data_offsets\":[", begin, ",", bytes.size(),
+                    "]}");
   }
   header += "}";
   const uint64_t size = header.size();

@@ -33,7 +33,8 @@ std::string make_config_json(const TinyModelSpec& spec);
 
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, DType dtype);
 
-// Writes config.json and model.safetensors into a fresh folder under the test's temporary directory; returns the folder.
+// Writes config.json and model.safetensors into a fresh folder under the test's temporary directory; returns the
+// folder.
 std::string write_tiny_model(const TinyModelSpec& spec, const std::string& name);
 
 }  // namespace rerank::testing

@@ -1,5 +1,6 @@
-// The bf16 product on AMX tiles: 32 rows x 32 columns in four tiles of sums, 32 inputs a step. A is read from row-major bf16
-// rows and B from the same panels as VDPBF16PS reads: [in / 2][columns][2], one tile every second row of 128 bytes.
+// The bf16 product on AMX tiles: 32 rows x 32 columns in four tiles of sums, 32 inputs a step. A is read from row-major
+// bf16 rows and B from the same panels as VDPBF16PS reads: [in / 2][columns][2], one tile every second row of 128
+// bytes.
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -20,15 +21,19 @@ struct AmxProduct {
 
   HWY_INLINE static size_t steps_of(size_t in) { return round_up_to(in, 32); }
   HWY_INLINE static uint16_t convert(float x) { return to_bf16(x); }
-  static size_t scratch_bytes(size_t in, size_t rows) { return kSumBytes + round_up_to(rows, kTileBlock) * steps_of(in) * 2; }
+  static size_t scratch_bytes(size_t in, size_t rows) {
+    return kSumBytes + round_up_to(rows, kTileBlock) * steps_of(in) * 2;
+  }
 
-  HWY_INLINE static Rows<uint16_t> prepare(const float* a, size_t a_stride, size_t rows, size_t in, std::byte* scratch) {
+  HWY_INLINE static Rows<uint16_t> prepare(const float* a, size_t a_stride, size_t rows, size_t in,
+                                           std::byte* scratch) {
     auto* out = reinterpret_cast<uint16_t*>(scratch + kSumBytes);
     convert_rows(a, a_stride, rows, in, out, steps_of(in), round_up_to(rows, kTileBlock));
     return {out, steps_of(in)};
   }
 
-  HWY_INLINE static void multiply(Rows<uint16_t> a, size_t rows, size_t in, const uint16_t* panel, Target t, std::byte* scratch) {
+  HWY_INLINE static void multiply(Rows<uint16_t> a, size_t rows, size_t in, const uint16_t* panel, Target t,
+                                  std::byte* scratch) {
     auto* sums = reinterpret_cast<float*>(scratch);
     const size_t steps = steps_of(in);
     const size_t a_bytes = a.stride * 2;

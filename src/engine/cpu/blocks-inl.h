@@ -1,4 +1,5 @@
-// What every product policy shares: packing, the blocked matrix product, attention. Included once per target by kernels.cc.
+// What every product policy shares: packing, the blocked matrix product, attention. Included once per target by
+// kernels.cc.
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -51,7 +52,8 @@ void matmul(const MatMulArgs& args) {
       const size_t offset = row * args.c_stride + p * P::kColumns;
       const Target target = {w.bias ? w.bias + p * P::kColumns : nullptr,
                              args.residual ? args.residual + offset : nullptr, args.c + offset, args.c_stride};
-      P::multiply(a, rows, w.in, reinterpret_cast<const Element*>(w.panels + p * panel_bytes<P>(w.in)), target, args.scratch);
+      P::multiply(a, rows, w.in, reinterpret_cast<const Element*>(w.panels + p * panel_bytes<P>(w.in)), target,
+                  args.scratch);
     }
   }
   P::end();
@@ -109,8 +111,8 @@ HWY_INLINE void store_scaled(const float* from, size_t n, float factor, float* t
   for (; c < n; ++c) to[c] = from[c] * factor;
 }
 
-// Scores of a few rows at a time against all keys, so that nothing of length x length is ever in memory; the rows' largest
-// score is taken off before exp, so that nothing overflows.
+// Scores of a few rows at a time against all keys, so that nothing of length x length is ever in memory; the rows'
+// largest score is taken off before exp, so that nothing overflows.
 template <class P>
 void attention(const AttentionArgs& args) {
   using Element = typename P::Element;
@@ -122,7 +124,8 @@ void attention(const AttentionArgs& args) {
   auto* const output = reinterpret_cast<float*>(args.scratch + plan.output);
   std::byte* const scratch = args.scratch + plan.rows;
   pack<P>(args.keys, length, head, args.key_stride, keys);
-  pack_panels<P>(head, length, values, [&](size_t column, size_t k) { return args.values[k * args.key_stride + column]; });
+  pack_panels<P>(head, length, values,
+                 [&](size_t column, size_t k) { return args.values[k * args.key_stride + column]; });
 
   P::begin();
   for (size_t row = 0; row < args.query_rows; row += P::kAttentionRows) {

@@ -11,8 +11,8 @@
 
 namespace rerank::cpu {
 
-inline constexpr size_t kAlignment = 64;          // a cache line, and the widest vector
-inline constexpr size_t kHugePage = 2u << 20;     // from this size on, ask for huge pages
+inline constexpr size_t kAlignment = 64;       // a cache line, and the widest vector
+inline constexpr size_t kHugePage = 2u << 20;  // from this size on, ask for huge pages
 
 inline size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -51,8 +51,8 @@ class Buffer {
   size_t size_ = 0, capacity_ = 0;
 };
 
-// Rows of fp32 with padding: columns up to a whole panel, and a stride that is an odd number of cache lines, so that the
-// rows of a tile do not fall into the same cache sets.
+// Rows of fp32 with padding: columns up to a whole panel, and a stride that is an odd number of cache lines, so that
+// the rows of a tile do not fall into the same cache sets.
 class PaddedMatrix {
  public:
   void resize(size_t rows, size_t columns, size_t panel) {

@@ -17,7 +17,8 @@ constexpr size_t kGroupTokens = 512;
 // The first tier, best first, that fits what is wanted and that this machine runs.
 Result<const KernelTable*> pick(const BackendOptions& options) {
   if (options.precision != "auto" && options.precision != "fp32" && options.precision != "bf16") {
-    return absl::InvalidArgumentError(str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16"));
+    return absl::InvalidArgumentError(
+        str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16"));
   }
   std::string known, refusals;
   for (const KernelTable* table : compiled_kernels()) {
@@ -81,12 +82,11 @@ class CpuBackend : public Backend {
     if (grouping.together) {
       for (size_t g = 0; g < grouping.groups.size(); ++g) compute(g, together_, workers_[0]->batch);
     } else {
-      team_.run(grouping.groups.size(), [&](size_t g, size_t member) {
-        compute(g, workers_[member]->ops, workers_[member]->batch);
-      });
+      team_.run(grouping.groups.size(),
+                [&](size_t g, size_t member) { compute(g, workers_[member]->ops, workers_[member]->batch); });
     }
     if (out_of_memory) {
-      return absl::ResourceExhaustedError("cpu engine: out of memory for this batch; lower --max-batch-tokens");
+      return absl::InternalError("cpu engine: out of memory for this batch; lower --max-batch-tokens");
     }
     return ok_status();
   }
@@ -100,7 +100,8 @@ class CpuBackend : public Backend {
 
   const ModelConfig& config() const { return weights_.model->config; }
 
-  static void compute_group(const ModelConfig& config, CpuOps& ops, SubBatch& sub, const Batch& batch, std::span<const uint32_t> group, std::span<float> logits) {
+  static void compute_group(const ModelConfig& config, CpuOps& ops, SubBatch& sub, const Batch& batch,
+                            std::span<const uint32_t> group, std::span<float> logits) {
     sub.assign(batch, group);
     std::vector<float> results(group.size());
     encode(config, sub.view(), ops, results);
@@ -120,8 +121,8 @@ class CpuBackend : public Backend {
 Result<std::string> describe_cpu_backend(const ModelConfig&, const BackendOptions& options) {
   auto kernels = cpu::pick(options);
   if (!kernels.ok()) return kernels.status();
-  return str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ", options.threads != 0 ? options.threads : cpu::available_threads(),
-                 " thread(s)");
+  return str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ",
+                 options.threads != 0 ? options.threads : cpu::available_threads(), " thread(s)");
 }
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {

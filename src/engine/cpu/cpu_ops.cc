@@ -6,10 +6,11 @@
 namespace rerank::cpu {
 namespace {
 
-// Rows taken through the feed-forward part together: their inner activations (192 x 4096 fp32 = 3 MB at most) stay near.
+// Rows taken through the feed-forward part together: their inner activations (192 x 4096 fp32 = 3 MB at most) stay
+// near.
 constexpr size_t kFeedForwardRows = 192;
-// Columns of one task: few enough that what the activation function reads back is still in the L2 cache; more where each
-// task first converts its rows to the product's type.
+// Columns of one task: few enough that what the activation function reads back is still in the L2 cache; more where
+// each task first converts its rows to the product's type.
 constexpr size_t kTaskColumns = 256, kTaskColumnsConverted = 1024;
 
 }  // namespace
@@ -56,10 +57,14 @@ void CpuOps::run(const LinearJob& job) {
 
 void CpuOps::activate(Activation activation, float* x, size_t n) const {
   switch (activation) {
-    case Activation::kGelu: return kernels_.gelu(x, n);
-    case Activation::kGeluTanh: return kernels_.gelu_tanh(x, n);
-    case Activation::kRelu: return kernels_.relu(x, n);
-    case Activation::kSilu: return kernels_.silu(x, n);
+    case Activation::kGelu:
+      return kernels_.gelu(x, n);
+    case Activation::kGeluTanh:
+      return kernels_.gelu_tanh(x, n);
+    case Activation::kRelu:
+      return kernels_.relu(x, n);
+    case Activation::kSilu:
+      return kernels_.silu(x, n);
     case Activation::kTanh:
       for (size_t i = 0; i < n; ++i) x[i] = std::tanh(x[i]);  // the head only: a few hundred values per pair
       return;

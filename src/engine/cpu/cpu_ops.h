@@ -1,5 +1,5 @@
-// The verbs of engine/encoder.h on the CPU, for one group of sequences. Holds the activations of that group; the weights are
-// shared. Runs alone on the calling thread, or with a team when it is given one.
+// The verbs of engine/encoder.h on the CPU, for one group of sequences. Holds the activations of that group; the
+// weights are shared. Runs alone on the calling thread, or with a team when it is given one.
 #pragma once
 
 #include <span>

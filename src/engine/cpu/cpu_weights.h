@@ -1,5 +1,5 @@
-// The weights in the CPU engine's own form: matrices packed into panels, vectors in fp32. The word table stays where it is,
-// memory-mapped in the file's own type, since a batch reads only a few of its rows.
+// The weights in the CPU engine's own form: matrices packed into panels, vectors in fp32. The word table stays where it
+// is, memory-mapped in the file's own type, since a batch reads only a few of its rows.
 #pragma once
 
 #include <memory>

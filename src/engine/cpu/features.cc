@@ -35,8 +35,8 @@ bool is_amd() {
   return l.ebx == signature_AMD_ebx && l.ecx == signature_AMD_ecx && l.edx == signature_AMD_edx;
 }
 
-// Linux gives a process the 8 KiB of tile state only when it asks (arch_prctl ARCH_REQ_XCOMP_PERM, component 18); once asked,
-// it holds for all threads, also those started later.
+// Linux gives a process the 8 KiB of tile state only when it asks (arch_prctl ARCH_REQ_XCOMP_PERM, component 18); once
+// asked, it holds for all threads, also those started later.
 bool ask_for_tiles() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

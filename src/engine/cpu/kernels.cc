@@ -25,11 +25,25 @@
 HWY_BEFORE_NAMESPACE();
 namespace rerank::cpu::HWY_NAMESPACE {
 
-// Tables are constants, not results of functions: code of a tier that this CPU lacks must not run, not even to name itself.
+// Tables are constants, not results of functions: code of a tier that this CPU lacks must not run, not even to name
+// itself.
 template <class P>
 constexpr KernelTable make_table(const char* name, const char* precision) {
-  return {name, precision, P::kBlockRows, P::kColumns, panel_bytes<P>, pack<P>, matmul_scratch<P>, matmul<P>,
-          attention_scratch<P>, attention<P>, gelu, gelu_tanh, silu, relu, layer_norm};
+  return {name,
+          precision,
+          P::kBlockRows,
+          P::kColumns,
+          panel_bytes<P>,
+          pack<P>,
+          matmul_scratch<P>,
+          matmul<P>,
+          attention_scratch<P>,
+          attention<P>,
+          gelu,
+          gelu_tanh,
+          silu,
+          relu,
+          layer_norm};
 }
 
 #if HWY_TARGET <= HWY_AVX3
@@ -53,14 +67,17 @@ namespace rerank::cpu {
 std::span<const KernelTable* const> compiled_kernels() {
   static const KernelTable* const kTables[] = {
 #if HWY_TARGETS & HWY_AVX3
-      &N_AVX3::kAmx,  &N_AVX3::kBf16,         &N_AVX3::kFp32,
+    &N_AVX3::kAmx,
+    &N_AVX3::kBf16,
+    &N_AVX3::kFp32,
 #endif
 #if HWY_TARGETS & HWY_AVX2
-      &N_AVX2::kFp32,
+    &N_AVX2::kFp32,
 #endif
-      &HWY_STATIC_DISPATCH(kFp32),
+    &HWY_STATIC_DISPATCH(kFp32),
 #if HWY_TARGETS & HWY_AVX2
-      &N_AVX2::kEmulatedBf16, &N_AVX2::kEmulatedAmx,
+    &N_AVX2::kEmulatedBf16,
+    &N_AVX2::kEmulatedAmx,
 #endif
   };
   return kTables;

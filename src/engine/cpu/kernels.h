@@ -1,8 +1,8 @@
-// The kernels of one tier, as a table of functions: picked once at start, named in logs. Everything numeric the CPU forward
-// does goes through here. kernels.cc compiles the tables with Highway, once per instruction set.
+// The kernels of one tier, as a table of functions: picked once at start, named in logs. Everything numeric the CPU
+// forward does goes through here. kernels.cc compiles the tables with Highway, once per instruction set.
 //
-// Activations are row-major fp32; a stride is the distance between rows in elements. Rows may be read and written up to the
-// next multiple of `tile_columns` behind their last column: buffers are padded so (PaddedMatrix in buffers.h).
+// Activations are row-major fp32; a stride is the distance between rows in elements. Rows may be read and written up to
+// the next multiple of `tile_columns` behind their last column: buffers are padded so (PaddedMatrix in buffers.h).
 #pragma once
 
 #include <cstddef>
@@ -12,9 +12,9 @@
 
 namespace rerank::cpu {
 
-// A weight matrix W [out, in] as the micro-kernel reads it: panels of `tile_columns` output columns; within a panel, for
-// each group of inputs (1 fp32, 2 bf16), the group's values of each column side by side. Columns behind `out`, and inputs
-// behind `in` up to a whole number of steps, are zero.
+// A weight matrix W [out, in] as the micro-kernel reads it: panels of `tile_columns` output columns; within a panel,
+// for each group of inputs (1 fp32, 2 bf16), the group's values of each column side by side. Columns behind `out`, and
+// inputs behind `in` up to a whole number of steps, are zero.
 struct PackedMatrix {
   const std::byte* panels = nullptr;  // panel p starts at panels + p * panel_bytes(in), 64-byte aligned
   const float* bias = nullptr;        // [out], padded with zeros to whole panels; null: none
@@ -32,7 +32,7 @@ struct MatMulArgs {
   const float* residual = nullptr;         // read at C's position, with C's stride
   float* c = nullptr;                      // column 0 of panel 0
   size_t c_stride = 0;
-  std::byte* scratch = nullptr;            // matmul_scratch(in) bytes, 64-byte aligned
+  std::byte* scratch = nullptr;  // matmul_scratch(in) bytes, 64-byte aligned
 };
 
 // Attention of `query_rows` rows of one sequence and one head, over all `length` keys.
@@ -76,7 +76,8 @@ struct KernelTable {
 // The tiers compiled into this program, best first per precision; emulated tiers, which exist for tests, last.
 std::span<const KernelTable* const> compiled_kernels();
 
-// Why this machine cannot run a tier; empty when it can. Asks the operating system for the AMX state where that is needed.
+// Why this machine cannot run a tier; empty when it can. Asks the operating system for the AMX state where that is
+// needed.
 std::string_view why_not(const KernelTable& table);
 
 // Whether "auto" may pick it: not for emulated tiers, nor for bf16 where the CPU multiplies fp32 as fast.

@@ -33,10 +33,10 @@ HWY_INLINE V exp_vector(D d, V x) {
 // erf(x) within 2.2e-7 absolute: x Q(x^2 / 8 - 1) for |x| <= 4, +-1 beyond.
 template <class D, class V>
 HWY_INLINE V erf_vector(D d, V x) {
-  constexpr float kErf[] = {3.535309782e-01f,  -1.765761719e-01f, 1.316773312e-01f,  -1.077133612e-01f,
-                            9.016311718e-02f,  -7.468753070e-02f, 6.024739754e-02f,  -4.601432136e-02f,
-                            3.167934270e-02f,  -2.166253227e-02f, 1.718848412e-02f,  -1.008590696e-02f,
-                            1.700600699e-03f,  -1.076942115e-03f, 3.002311011e-03f,  -1.372815087e-03f};
+  constexpr float kErf[] = {3.535309782e-01f, -1.765761719e-01f, 1.316773312e-01f, -1.077133612e-01f,
+                            9.016311718e-02f, -7.468753070e-02f, 6.024739754e-02f, -4.601432136e-02f,
+                            3.167934270e-02f, -2.166253227e-02f, 1.718848412e-02f, -1.008590696e-02f,
+                            1.700600699e-03f, -1.076942115e-03f, 3.002311011e-03f, -1.372815087e-03f};
   const V limit = hn::Set(d, 4.0f);
   const V c = hn::Min(hn::Max(x, hn::Neg(limit)), limit);
   const V t = hn::MulSub(hn::Mul(c, c), hn::Set(d, 0.125f), hn::Set(d, 1.0f));

@@ -1,5 +1,5 @@
-// The matrix products of one instruction tier: what differs between precisions is a policy, what is common stands once in
-// blocks-inl.h. Included once per target by kernels.cc.
+// The matrix products of one instruction tier: what differs between precisions is a policy, what is common stands once
+// in blocks-inl.h. Included once per target by kernels.cc.
 //
 // A policy has
 //   Element, kGroup     an input value; how many neighbouring inputs one 32-bit lane holds
@@ -64,8 +64,8 @@ HWY_INLINE uint16_t to_bf16(float x) {  // to nearest, ties to even; no NaNs com
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
 }
 
-// bf16: one lane holds two neighbouring inputs; a step multiplies both and adds them to the lane's fp32 sum. `kHardware`:
-// by VDPBF16PS; else by two fp32 multiply-adds, which every CPU has.
+// bf16: one lane holds two neighbouring inputs; a step multiplies both and adds them to the lane's fp32 sum.
+// `kHardware`: by VDPBF16PS; else by two fp32 multiply-adds, which every CPU has.
 template <bool kHardware>
 struct Bf16Dot {
   using Element = uint16_t;
@@ -95,7 +95,8 @@ struct Bf16Dot {
 };
 
 // Rows of fp32 -> bf16, zeros up to `steps` inputs and `padded_rows` rows.
-HWY_INLINE void convert_rows(const float* a, size_t a_stride, size_t rows, size_t in, uint16_t* out, size_t out_stride, size_t padded_rows) {
+HWY_INLINE void convert_rows(const float* a, size_t a_stride, size_t rows, size_t in, uint16_t* out, size_t out_stride,
+                             size_t padded_rows) {
   const D d;
   const hn::RebindToSigned<D> di;
   const hn::RebindToUnsigned<D> du;

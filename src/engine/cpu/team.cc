@@ -15,8 +15,8 @@
 namespace rerank::cpu {
 namespace {
 
-// How often a member looks for new work before it sleeps: about 20 us, longer than the gap between two loops of one forward
-// pass, shorter than anything an operator would see as load.
+// How often a member looks for new work before it sleeps: about 20 us, longer than the gap between two loops of one
+// forward pass, shorter than anything an operator would see as load.
 constexpr int kSpins = 2000;
 
 inline void relax() {
@@ -48,7 +48,8 @@ struct Team::State {
   void serve(size_t member) {
     uint64_t seen = 0;
     while (true) {
-      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen && !stopping.load(); ++i) relax();
+      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen && !stopping.load(); ++i)
+        relax();
       if (generation.load(std::memory_order_acquire) == seen) {
         std::unique_lock lock(mutex);
         wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen || stopping.load(); });
@@ -92,7 +93,8 @@ void Team::run(size_t tasks, const std::function<void(size_t, size_t)>& body) {
   state_->wake.notify_all();
   state_->work(0);
   // Others finish their last task soon after; yielding keeps this fair where threads outnumber cores.
-  for (int i = 0; state_->working.load(std::memory_order_acquire) != 0; ++i) i < kSpins ? relax() : std::this_thread::yield();
+  for (int i = 0; state_->working.load(std::memory_order_acquire) != 0; ++i)
+    i < kSpins ? relax() : std::this_thread::yield();
 }
 
 size_t available_threads() {

@@ -1,5 +1,5 @@
-// A fixed team of threads that runs loops together. The caller is a member: a team of one has no threads and costs nothing.
-// One loop at a time; loop bodies must not start loops of the same team.
+// A fixed team of threads that runs loops together. The caller is a member: a team of one has no threads and costs
+// nothing. One loop at a time; loop bodies must not start loops of the same team.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +17,8 @@ class Team {
 
   size_t size() const;
 
-  // Calls body(task, member) for every task in [0, tasks), spread over the members (0 is the caller); returns when all are
-  // done. Tasks are handed out one by one, in order.
+  // Calls body(task, member) for every task in [0, tasks), spread over the members (0 is the caller); returns when all
+  // are done. Tasks are handed out one by one, in order.
   void run(size_t tasks, const std::function<void(size_t task, size_t member)>& body);
 
  private:
@@ -26,7 +26,8 @@ class Team {
   std::unique_ptr<State> state_;
 };
 
-// Threads this process may run at once: the CPU affinity mask, bounded by the cgroup's CPU quota (rounded up), at least 1.
+// Threads this process may run at once: the CPU affinity mask, bounded by the cgroup's CPU quota (rounded up), at
+// least 1.
 size_t available_threads();
 
 }  // namespace rerank::cpu

@@ -1,10 +1,11 @@
-// Intel AMX as a small unit: eight tiles of 16 rows x 64 bytes and the bf16 product of two of them. Two versions with one
-// interface: the instructions, and the same in plain C++, so that all code around them is tested on every CPU.
+// Intel AMX as a small unit: eight tiles of 16 rows x 64 bytes and the bf16 product of two of them. Two versions with
+// one interface: the instructions, and the same in plain C++, so that all code around them is tested on every CPU.
 //
-// The instructions are written as assembly: g++ 12's intrinsics declare neither that a tile load reads memory nor the size of
-// the configuration, so that it drops or moves the stores before them.
+// The instructions are written as assembly: g++ 12's intrinsics declare neither that a tile load reads memory nor the
+// size of the configuration, so that it drops or moves the stores before them.
 //
-// Sources: Intel SDM, "AMX" (tile configuration: palette 1; TDPBF16PS: C[m][n] += A[m][2k] B[k][2n] + A[m][2k+1] B[k][2n+1]).
+// Sources: Intel SDM, "AMX" (tile configuration: palette 1; TDPBF16PS: C[m][n] += A[m][2k] B[k][2n] + A[m][2k+1]
+// B[k][2n+1]).
 #pragma once
 
 #include <cstddef>
@@ -17,8 +18,8 @@ inline constexpr size_t kTileUnitRows = 16;
 inline constexpr size_t kTileUnitBytes = 64;  // of a row
 
 #if defined(__x86_64__)
-// Must run only where why_not() of the amx tier is empty. configure() once per thread and piece of work; release() behind it,
-// so that the thread's state is small again when it is switched out.
+// Must run only where why_not() of the amx tier is empty. configure() once per thread and piece of work; release()
+// behind it, so that the thread's state is small again when it is switched out.
 struct HardwareTiles {
   static void configure() {
     alignas(64) struct {

@@ -59,12 +59,16 @@ struct DenseNorm {
 float activate(Activation activation, float value) {
   const double x = value;
   switch (activation) {
-    case Activation::kGelu: return static_cast<float>(0.5 * x * (1 + std::erf(x / std::sqrt(2.0))));
+    case Activation::kGelu:
+      return static_cast<float>(0.5 * x * (1 + std::erf(x / std::sqrt(2.0))));
     case Activation::kGeluTanh:
       return static_cast<float>(0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))));
-    case Activation::kRelu: return value > 0 ? value : 0;
-    case Activation::kSilu: return static_cast<float>(x / (1 + std::exp(-x)));
-    case Activation::kTanh: return static_cast<float>(std::tanh(x));
+    case Activation::kRelu:
+      return value > 0 ? value : 0;
+    case Activation::kSilu:
+      return static_cast<float>(x / (1 + std::exp(-x)));
+    case Activation::kTanh:
+      return static_cast<float>(std::tanh(x));
   }
   return value;
 }
@@ -84,8 +88,9 @@ class ReferenceOps {
     embedding_norm_ = DenseNorm(w.embedding_norm);
     if (w.embedding_projection) projection_ = DenseLinear(*w.embedding_projection);
     for (const LayerWeights& l : w.layers) {
-      layers_.push_back({DenseLinear(l.query), DenseLinear(l.key), DenseLinear(l.value), DenseLinear(l.attention_output),
-                         DenseLinear(l.up), DenseLinear(l.down), DenseNorm(l.attention_norm), DenseNorm(l.output_norm)});
+      layers_.push_back({DenseLinear(l.query), DenseLinear(l.key), DenseLinear(l.value),
+                         DenseLinear(l.attention_output), DenseLinear(l.up), DenseLinear(l.down),
+                         DenseNorm(l.attention_norm), DenseNorm(l.output_norm)});
     }
     head_dense_ = DenseLinear(w.head_dense);
     head_output_ = DenseLinear(w.head_output);

@@ -1,5 +1,5 @@
-// The judge: the forward pass in plain loops, fp32 values with fp64 sums, one thread. Slow. Every engine is held against it;
-// it is never picked by itself.
+// The judge: the forward pass in plain loops, fp32 values with fp64 sums, one thread. Slow. Every engine is held
+// against it; it is never picked by itself.
 #pragma once
 
 #include <memory>

@@ -1,0 +1,53 @@
+// Exact scores of pairs seen before: hash of everything a logit depends on -> the logit. Sharded and thread-safe;
+// bounded in bytes; an entry lives at most `ttl`.
+//
+// Replacement is SIEVE (Zhang et al., NSDI 2024): a queue in order of arrival and a hand that walks from old to new,
+// sparing what was asked for since it last came by. Unlike LRU a hit moves nothing, so that hits only set a flag, and
+// documents seen once (most of a retrieval's candidates) are the first to go.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/hash.h"
+#include "rerank/types.h"
+
+namespace rerank {
+
+struct CachedScore {
+  float logit = 0;
+  uint32_t tokens = 0;
+  bool truncated = false;
+};
+
+class PairCache {
+ public:
+  // `max_bytes` 0: nothing is ever kept.
+  PairCache(size_t max_bytes, std::chrono::seconds ttl);
+  ~PairCache();
+
+  std::optional<CachedScore> find(const Hash128& key, TimePoint now);
+  // Returns how many entries had to go for it.
+  size_t insert(const Hash128& key, const CachedScore& score, TimePoint now);
+
+  bool enabled() const { return max_entries_per_shard_ > 0; }
+  size_t entries() const;
+  size_t bytes() const { return entries() * kEntryBytes; }
+
+  // What one entry takes, its share of the hash table included.
+  static constexpr size_t kEntryBytes = 96;
+
+ private:
+  struct Shard;
+  Shard& shard_of(const Hash128& key);
+
+  static constexpr size_t kShards = 16;
+  size_t max_entries_per_shard_;
+  std::chrono::seconds ttl_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace rerank
