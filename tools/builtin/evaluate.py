@@ -75,9 +75,8 @@ def collection(args, name, bi, model, tokenizer):
     lists = candidates(args, name, queries, index, better)
     pairs = [(query, doc) for query in lists for doc in lists[query]]
     texts = [(queries[query], corpus[doc]) for query, doc in pairs]
-    docs = sorted({doc for _, doc in pairs})
-    place = {doc: i for i, doc in enumerate(docs)}
-    vectors = bi.embed([corpus[doc] for doc in docs], f"{name}-judge").astype(numpy.float32)
+    place = {doc: i for i, doc in enumerate(corpus)}
+    vectors = bi.embed(list(corpus.values()), f"{name}-judge").astype(numpy.float32)
     asked = dict(zip(queries, bi.embed(list(queries.values()), f"{name}-judge-queries").astype(numpy.float32)))
     near = [float(vectors[place[doc]] @ asked[query]) for query, doc in pairs]
     cross = cross_scores(args, name, texts, model, tokenizer)
