@@ -116,7 +116,8 @@ def main():
     names = args.sets.split(",")
     for name in names:
         found[name], better = collection(args, name, bi, model, tokenizer)
-        print(f"{name}: better BM25 k1={better[0]} b={better[1]}, {len(found[name]['BM25']['ndcg_cut_10'])} queries", flush=True)
+        print(f"{name}: better BM25 k1={better[0]} b={better[1]}, {len(found[name]['BM25']['ndcg_cut_10'])} queries; NDCG@10 "
+              + ", ".join(f"{row} {values['ndcg_cut_10'].mean():.3f}" for row, values in found[name].items()), flush=True)
     for measured, title in MEASURES.items():
         print(f"\n| {title} | queries | " + " | ".join(ROWS) + " | cross-encoder - BM25 | fused - BM25 |")
         print("|---|---|" + "---|" * (len(ROWS) + 2))
