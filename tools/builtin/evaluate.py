@@ -75,9 +75,8 @@ def collection(args, name, bi, model, tokenizer):
     lists = candidates(args, name, queries, index, better)
     pairs = [(query, doc) for query in lists for doc in lists[query]]
     texts = [(queries[query], corpus[doc]) for query, doc in pairs]
-    docs = sorted({doc for _, doc in pairs})
-    place = {doc: i for i, doc in enumerate(docs)}
-    vectors = bi.embed([corpus[doc] for doc in docs], f"{name}-judge").astype(numpy.float32)
+    place = {doc: i for i, doc in enumerate(corpus)}
+    vectors = bi.embed(list(corpus.values()), f"{name}-judge").astype(numpy.float32)
     asked = dict(zip(queries, bi.embed(list(queries.values()), f"{name}-judge-queries").astype(numpy.float32)))
     near = [float(vectors[place[doc]] @ asked[query]) for query, doc in pairs]
     cross = cross_scores(args, name, texts, model, tokenizer)
@@ -117,7 +116,8 @@ def main():
     names = args.sets.split(",")
     for name in names:
         found[name], better = collection(args, name, bi, model, tokenizer)
-        print(f"{name}: better BM25 k1={better[0]} b={better[1]}, {len(found[name]['BM25']['ndcg_cut_10'])} queries", flush=True)
+        print(f"{name}: better BM25 k1={better[0]} b={better[1]}, {len(found[name]['BM25']['ndcg_cut_10'])} queries; NDCG@10 "
+              + ", ".join(f"{row} {values['ndcg_cut_10'].mean():.3f}" for row, values in found[name].items()), flush=True)
     for measured, title in MEASURES.items():
         print(f"\n| {title} | queries | " + " | ".join(ROWS) + " | cross-encoder - BM25 | fused - BM25 |")
         print("|---|---|" + "---|" * (len(ROWS) + 2))

@@ -10,6 +10,7 @@ import gzip
 import json
 import pathlib
 import random
+import shutil
 
 import data
 import model as nets
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 import validate
 from tqdm import tqdm
 
-CAPS = ((0.4, 72), (0.88, 120), (1.0, 224))  # (up to this share of the steps, tokens per pair)
+CAPS = "0.6:72,0.92:120,1:192"  # up to this share of the steps : tokens per pair
 
 
 def targets(batch, args):
@@ -58,7 +59,9 @@ def main():
     parser.add_argument("--name", default="run", help="the run's folder under WORK")
     parser.add_argument("--start", default="start", help="folder under WORK to start from")
     parser.add_argument("--lists", type=int, default=24000, help="lists seen in all (may pass the data several times)")
-    parser.add_argument("--stop", type=int, default=0, help="stop early after this many steps (learning curve)")
+    parser.add_argument("--stop", type=int, default=0, help="stop early after this many steps")
+    parser.add_argument("--first", type=int, default=0, help="begin with this list of the file (a later stage)")
+    parser.add_argument("--caps", default=CAPS, help="SHARE:TOKENS,... the longest pair by share of the steps done")
     parser.add_argument("--batch", type=int, default=12, help="lists per step")
     parser.add_argument("--lr", type=float, default=1.5e-4)
     parser.add_argument("--warmup", type=int, default=80, help="steps")
@@ -92,6 +95,7 @@ def main():
                                   lr=args.lr, betas=(0.9, 0.98), fused=True)
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     step, steps = 0, args.lists // args.batch
+    caps = [part.split(":") for part in args.caps.split(",")]
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint)
@@ -106,10 +110,11 @@ def main():
 
     def save():
         averaged.load_state_dict(kept)
+        averaged.save_pretrained(out / "averaged")
+        shutil.copyfile(work / args.start / "tokenizer.json", out / "averaged" / "tokenizer.json")
         found = check(averaged, tokenizer)
         log.write(json.dumps({"step": step, "validation": {k: round(v, 4) for k, v in found.items()}}) + "\n")
         log.flush()
-        averaged.save_pretrained(out / "averaged")
         part = checkpoint.with_suffix(".part")
         torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "kept": kept, "step": step}, part)
         part.replace(checkpoint)
@@ -118,9 +123,9 @@ def main():
     bar = tqdm(total=steps, initial=step, desc=args.name, mininterval=5)
     running = 0.0
     while step < steps and not (args.stop and step >= args.stop):
-        places = range(step * args.batch, (step + 1) * args.batch)
+        places = range(args.first + step * args.batch, args.first + (step + 1) * args.batch)
         batch = [records[order(place // len(records), args.seed)[place % len(records)]] for place in places]
-        cap = next(tokens for share, tokens in CAPS if step < share * steps)
+        cap = next(int(tokens) for share, tokens in caps if step < float(share) * steps)
         pairs = [(item["query"], texts[doc]) for item in batch for doc in item["docs"]]
         model.train()
         loss = loss_of(nets.logits(model, nets.encode(tokenizer, pairs, cap)).view(len(batch), size), batch, args)
