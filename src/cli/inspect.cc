@@ -36,7 +36,7 @@ struct Inspect : Command {
     for (const EngineChoice& choice :
          list_engines((*model)->config, {options.precision, options.kernel, options.threads})) {
       std::printf("  %-12s  %s %s\n", choice.engine.c_str(),
-                  choice.runs ? "runs: " : "does not run: ", choice.detail.c_str());
+                  choice.runs ? "runs:" : "does not run:", choice.detail.c_str());
     }
     return 0;
   }

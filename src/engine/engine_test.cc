@@ -138,6 +138,23 @@ TEST(CpuEngineTest, RefusesWhatTheModelCannotTake) {
   EXPECT_EQ(make_cpu_backend(model, {"fp32", "nonsense", 1}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+// AMX as an instruction against AMX as loops: the same tiles, the same sums.
+TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
+  const cpu::KernelTable *hardware = nullptr, *emulated = nullptr;
+  for (const auto* table : tiers()) {
+    if (std::string_view(table->name) == "amx") hardware = table;
+    if (std::string_view(table->name) == "amx-emulated") emulated = table;
+  }
+  if (hardware == nullptr || emulated == nullptr) GTEST_SKIP() << "this CPU has no AMX";
+  auto model = load(specs()[1], "engine_test_amx");
+  std::mt19937 random(9);
+  RaggedBatch batch;
+  for (size_t i = 0; i < 20; ++i) batch.add(1 + random() % 62, model->config.vocabulary, 2, random);
+  const auto real = run(**make_cpu_backend(model, {"bf16", "amx", 1}), batch.view());
+  const auto loops = run(**make_cpu_backend(model, {"bf16", "amx-emulated", 1}), batch.view());
+  for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 2e-3) << i;
+}
+
 TEST(GroupingTest, EverySequenceOnceAndEven) {
   std::mt19937 random(5);
   for (int round = 0; round < 200; ++round) {

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import subprocess
 
 import bm25
 import data
@@ -50,6 +51,14 @@ def standard(values):
     return (values - values.mean()) / (values.std() + 1e-9)
 
 
+def program_scores(args, pairs):
+    """The same pairs through `rerankd score`: some ten times faster than PyTorch on a CPU."""
+    lines = "".join(json.dumps({"query": query, "document": document}) + "\n" for query, document in pairs)
+    command = [args.program, "score", "--model", args.model, "--max-length", str(args.cap)]
+    done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, text=True, check=True)
+    return numpy.array([json.loads(line)["logit"] for line in done.stdout.splitlines()])
+
+
 def cross_scores(args, name, pairs, model, tokenizer):
     digest = hashlib.sha256((pathlib.Path(args.model) / "model.safetensors").read_bytes())
     digest.update(f"{args.cap} {len(pairs)} {pairs[0]} {pairs[-1]}".encode())
@@ -57,7 +66,8 @@ def cross_scores(args, name, pairs, model, tokenizer):
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         bar = functools.partial(tqdm, desc=name, mininterval=10)
-        numpy.save(path, nets.score(model, tokenizer, pairs, args.cap, progress=bar))
+        scores = program_scores(args, pairs) if args.program else nets.score(model, tokenizer, pairs, args.cap, progress=bar)
+        numpy.save(path, scores)
     return numpy.load(path)
 
 
@@ -107,6 +117,7 @@ def main():
     parser.add_argument("--sets", default="npl,cisi,scifact,ir-cranfield,ir-clapnq,covidqa")
     parser.add_argument("--cap", type=int, default=256, help="tokens per pair")
     parser.add_argument("--queries", type=int, default=0, help="at most so many queries per set, seeded (0: all)")
+    parser.add_argument("--program", help="score with this rerankd program instead of PyTorch")
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

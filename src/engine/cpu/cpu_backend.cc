@@ -121,8 +121,13 @@ class CpuBackend : public Backend {
 Result<std::string> describe_cpu_backend(const ModelConfig&, const BackendOptions& options) {
   auto kernels = cpu::pick(options);
   if (!kernels.ok()) return kernels.status();
-  return str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ",
-                 options.threads != 0 ? options.threads : cpu::available_threads(), " thread(s)");
+  std::string text = str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ",
+                             options.threads != 0 ? options.threads : cpu::available_threads(), " thread(s)");
+  for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
+    const std::string_view refusal = cpu::why_not(*table);
+    if (!refusal.empty()) text += str_cat("; not ", table->name, ": ", refusal);
+  }
+  return text;
 }
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {

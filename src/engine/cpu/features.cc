@@ -1,6 +1,7 @@
 // Which tiers this machine runs, and which of them "auto" picks.
 #include <hwy/targets.h>
 
+#include "engine/cpu/buffers.h"
 #include "engine/cpu/kernels.h"
 
 #if defined(__x86_64__)
@@ -43,6 +44,37 @@ bool ask_for_tiles() {
 }
 #endif
 
+// A product of small whole numbers, which bf16 and fp32 hold exactly, against plain loops: what a hypervisor or an
+// emulator gets wrong about a new unit must not become a wrong score.
+bool multiplies_correctly(const KernelTable& table) {
+  constexpr size_t kRows = 37, kIn = 70, kOut = 33;
+  const size_t panels = (kOut + table.tile_columns - 1) / table.tile_columns;
+  Buffer<float> a(kRows * kIn), w(kOut * kIn), c(kRows * panels * table.tile_columns);
+  Buffer<std::byte> packed(panels * table.panel_bytes(kIn)), scratch(table.matmul_scratch(kIn));
+  for (size_t i = 0; i < a.size(); ++i) a.data()[i] = static_cast<float>(static_cast<int>(i * 7 % 31) - 15);
+  for (size_t i = 0; i < w.size(); ++i) w.data()[i] = static_cast<float>(static_cast<int>(i * 5 % 29) - 14);
+  table.pack(w.data(), kOut, kIn, kIn, packed.data());
+  const PackedMatrix matrix = {packed.data(), nullptr, kOut, kIn};
+  MatMulArgs args;
+  args.a = a.data();
+  args.a_stride = kIn;
+  args.rows = kRows;
+  args.weights = &matrix;
+  args.last_panel = panels;
+  args.c = c.data();
+  args.c_stride = panels * table.tile_columns;
+  args.scratch = scratch.data();
+  table.matmul(args);
+  for (size_t r = 0; r < kRows; ++r) {
+    for (size_t n = 0; n < kOut; ++n) {
+      float sum = 0;
+      for (size_t k = 0; k < kIn; ++k) sum += a.data()[r * kIn + k] * w.data()[n * kIn + k];
+      if (c.data()[r * args.c_stride + n] != sum) return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string_view why_not(const KernelTable& table) {
@@ -56,7 +88,9 @@ std::string_view why_not(const KernelTable& table) {
   if (name == "amx") {
     if (!has_amx_bf16()) return "this CPU has no AMX-BF16";
     static const bool kGranted = ask_for_tiles();
-    return kGranted ? "" : "the operating system does not grant the AMX tile state";
+    if (!kGranted) return "the operating system does not grant the AMX tile state";
+    static const bool kCorrect = multiplies_correctly(table);
+    return kCorrect ? "" : "AMX gives wrong products on this machine";
   }
 #endif
   (void)supported;
