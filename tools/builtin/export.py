@@ -1,6 +1,6 @@
 """Write the finished model folder: fp16 weights, configuration, tokenizer.
 
-With --calibrate, the logit's scale and zero point are first fitted on the validation sets so that
+With --calibrate the logit's scale and zero point are first fitted on the validation sets so that
 the sigmoid of a relevant passage is above one half and of the others below, classes weighed alike
 (both constants go into the classifier's weight and bias; no ranking changes).
 """
