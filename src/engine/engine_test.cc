@@ -92,7 +92,8 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
     const auto expected = run(*reference, batch.view());
     for (const auto* tier : tiers()) {
       const double tolerance = std::string_view(tier->precision) == "fp32" ? 1e-4 : 3e-2;
-      for (size_t threads : {1, 3}) {
+      const bool emulated = std::string_view(tier->name).ends_with("-emulated");  // slow: once is enough
+      for (size_t threads : emulated ? std::vector<size_t>{3} : std::vector<size_t>{1, 3}) {
         auto backend = make_cpu_backend(model, {"auto", tier->name, threads});
         ASSERT_TRUE(backend.ok()) << backend.status();
         const auto logits = run(**backend, batch.view());
@@ -106,7 +107,7 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
 }
 
 TEST(CpuEngineTest, ALogitDoesNotDependOnTheRestOfTheBatch) {
-  auto model = load(specs()[1], "engine_test_alone");
+  auto model = load(specs()[0], "engine_test_alone");
   std::mt19937 random(3);
   RaggedBatch all;
   for (size_t i = 0; i < 40; ++i) all.add(1 + random() % 62, model->config.vocabulary, 2, random);
