@@ -19,8 +19,7 @@ struct Row {
 };
 
 std::vector<Row> rows() {
-  std::vector<Row> rows = {
-      {"reference", {}, 1e-4}, {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cpu", {"bf16", "auto", 2}, 3e-2}};
+  std::vector<Row> rows = {{"reference", {}, 1e-4}, {"cpu", {"fp32", "auto", 2}, 1e-4}};
   for (const auto* table : cpu::compiled_kernels()) {
     const double tolerance = std::string_view(table->precision) == "fp32" ? 1e-4 : 3e-2;
     if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});

@@ -30,8 +30,9 @@ Result<const KernelTable*> pick(const BackendOptions& options) {
       refusals += str_cat(refusals.empty() ? "" : "; ", table->name, ": ", refusal);
       continue;
     }
-    // Asked for bf16, fp32's slower cousin will do; not asked, it will not.
-    const bool asked = options.kernel != "auto" || options.precision != "auto";
+    // A tier named is taken as it is. A precision asked for may be slower than fp32, but is never emulated.
+    const bool emulated = std::string_view(table->name).ends_with("-emulated");
+    const bool asked = options.kernel != "auto" || (options.precision != "auto" && !emulated);
     if (asked || is_automatic(*table)) return table;
   }
   if (!refusals.empty()) return absl::UnimplementedError(str_cat("cpu engine: ", refusals));
