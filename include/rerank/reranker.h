@@ -61,7 +61,7 @@ class Reranker {
 
   virtual const ModelInfo& info() const = 0;
 
-  // False before warm-up has finished and after stop has begun.
+  // Whether requests are answered now. A service that open() returned is warm and stays ready until it is destroyed.
   virtual bool ready() const = 0;
 };
 

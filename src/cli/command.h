@@ -3,15 +3,36 @@
 
 #include <CLI/CLI.hpp>
 
+#include <fstream>
+#include <iostream>
 #include <memory>
 
 #include "base/metrics.h"
+#include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/settings.h"
 #include "rerank/reranker.h"
 
 namespace rerank {
+
+// The text a command reads: a file, or stdin for "-".
+class TextInput {
+ public:
+  // NotFound, naming the flag, when the file cannot be opened.
+  Status open(const std::string& flag, const std::string& name) {
+    if (name == "-") return ok_status();
+    file_.open(name);
+    if (!file_) return absl::NotFoundError(str_cat(flag, " ", name, ": cannot open"));
+    in_ = &file_;
+    return ok_status();
+  }
+  bool next(std::string& line) { return static_cast<bool>(std::getline(*in_, line)); }
+
+ private:
+  std::ifstream file_;
+  std::istream* in_ = &std::cin;
+};
 
 struct Command {
   Command(CLI::App& program, const std::string& name, const std::string& help)

@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <fstream>
-#include <iostream>
 
 #include "base/strings.h"
 #include "cli/command.h"
@@ -79,13 +77,9 @@ struct Rank : Command {
   }
 
   int run() {
-    std::ifstream from_file;
-    if (file != "-") {
-      from_file.open(file);
-      if (!from_file) return report(absl::NotFoundError(str_cat("--documents ", file, ": cannot open")));
-    }
-    std::istream& in = file == "-" ? std::cin : from_file;
-    for (std::string line; std::getline(in, line);) request.documents.push_back(std::move(line));
+    TextInput in;
+    if (Status opened = in.open("--documents", file); !opened.ok()) return report(opened);
+    for (std::string line; in.next(line);) request.documents.push_back(std::move(line));
     if (request.documents.empty()) return report(absl::InvalidArgumentError("no documents: one a line is expected"));
     options.max_documents = std::max(options.max_documents, request.documents.size());
     auto reranker = open();

@@ -3,9 +3,7 @@
 
 #include <cstdio>
 #include <deque>
-#include <fstream>
 #include <future>
-#include <iostream>
 
 #include "base/strings.h"
 #include "cli/command.h"
@@ -25,12 +23,8 @@ struct Score : Command {
   }
 
   int run() {
-    std::ifstream from_file;
-    if (file != "-") {
-      from_file.open(file);
-      if (!from_file) return report(absl::NotFoundError(str_cat("--input ", file, ": cannot open")));
-    }
-    std::istream& in = file == "-" ? std::cin : from_file;
+    TextInput in;
+    if (Status opened = in.open("--input", file); !opened.ok()) return report(opened);
     auto reranker = open();
     if (!reranker.ok()) return report(reranker.status());
 
@@ -49,7 +43,7 @@ struct Score : Command {
     };
     Status status;
     size_t number = 0;
-    for (std::string line; status.ok() && std::getline(in, line);) {
+    for (std::string line; status.ok() && in.next(line);) {
       ++number;
       if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
       auto request = parse(line, number);
