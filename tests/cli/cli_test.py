@@ -49,8 +49,9 @@ class Server:
         self.rest.join()
         self.process.stderr.close()
 
-    def post(self, path, body):
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    def post(self, path, body, **headers):
+        headers["Content-Type"] = "application/json"
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
@@ -129,6 +130,22 @@ class ServeTest(unittest.TestCase):
             for name in ("rerankd_info", "rerankd_batches_total", "rerankd_pair_tokens_bucket"):
                 self.assertIn(name, metrics)
         self.assertEqual(server.exit_code, 0)
+
+
+    def test_known_pairs_come_from_the_cache_unless_the_client_says_no_cache(self):
+        def hits(server):
+            return float(re.search(r"^rerankd_cache_hits_total (\S+)", server.get("/metrics"), re.M).group(1))
+
+        body = {"query": "what do pandas eat?", "documents": ["Pandas eat bamboo.", "Paris is in France."]}
+        with Server("--model", str(MODELS / "bert-a")) as server:
+            first = server.post("/v1/rerank", body)
+            self.assertEqual(hits(server), 0)
+            fresh = server.post("/v1/rerank", body, **{"Cache-Control": "no-cache"})
+            self.assertEqual(hits(server), 0)
+            cached = server.post("/v1/rerank", body)
+            self.assertEqual(hits(server), 2)
+        self.assertEqual(first["results"], fresh["results"])
+        self.assertEqual(first["results"], cached["results"])
 
 
 class ReadmeTest(unittest.TestCase):
