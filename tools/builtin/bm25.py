@@ -44,6 +44,11 @@ class Index:
         self.matrix = scipy.sparse.csr_matrix((weight, (self.columns, self.rows)), shape=shape)
         return self
 
+    def rarity(self, word):
+        """The idf of a word as it stands in a text; 0 where it is unknown."""
+        column = self.terms.get(next(iter(analyse(word)), None))
+        return 0.0 if column is None else float(self.idf[column])
+
     def scores(self, query):
         """The score of every document, and the most any document could reach (the query's idf mass)."""
         total, most = numpy.zeros(len(self.ids)), 0.0

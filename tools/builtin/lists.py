@@ -21,7 +21,9 @@ FAMILIES = (data.POOL, ("stackexchange",), ("techfaq",), ("selqa",), ("medquad",
 LABELLED = {"tydiqa-en": 3676, "nq-gold": 2390, "boolq": 2930, "stackexchange": 3155, "techfaq": 760,
             "selqa": 400, "medquad": 2200, "squad-sent": 2500, "squad-para": 1200}
 SENTENCES = {"tydiqa-en": 1000, "nq-gold": 300, "boolq": 700, "stackexchange": 2200, "techfaq": 500, "medquad": 1800}
-PASSAGES = {"selqa": 5000, "medquad": 4000, "squad-sent": 5000}  # of the larger sets a part is enough
+TOPICS = {"tydiqa-en": 2200, "nq-gold": 1000, "boolq": 1200, "stackexchange": 5000, "techfaq": 900, "medquad": 5000,
+          "selqa": 1000, "squad-sent": 700}
+PASSAGES = {"selqa": 5000, "medquad": 8000, "squad-sent": 5000}  # of the larger sets a part is enough
 
 
 class Family:
@@ -113,6 +115,40 @@ def unlabelled(args, family, name, bi, rng):
         yield record(family, name, text, chosen, None, cosine, lexical)
 
 
+def topic(text, index, rng):
+    """A query that is no question, made from a passage, and whether the passage itself may be a candidate."""
+    sentences = [s for s in re.split(r"(?<=[.?!])\s+|\n+", text) if len(s.split()) >= 4]
+    kind = rng.random()
+    if kind < 0.4 and len(sentences) > 2:
+        start = rng.randrange(len(sentences) - 1)
+        return " ".join(" ".join(sentences[start:start + rng.randint(2, 5)]).split()[:120]), False
+    if kind < 0.6 and sentences:
+        words = rng.choice(sentences).split()[:40]
+        return " ".join(word for word in words if rng.random() < 0.75), False
+    words = list(dict.fromkeys(bm25.WORD.findall(text.lower())))[:150]
+    rarity = {word: index.rarity(word) + rng.gauss(0, 1) for word in words if word not in bm25.STOP and len(word) > 2}
+    best = set(sorted(rarity, key=rarity.get, reverse=True)[:rng.randint(3, 12)])
+    return " ".join(word for word in words if word in best), rng.random() < 0.5
+
+
+def topical(args, family, name, bi, rng):
+    own = [key for key in family.keys if key.startswith(name + ":") and key not in family.held]
+    own = [key for key in own if len(family.texts[key].split()) >= 12]
+    picked = rng.sample(own, min(len(own), TOPICS[name]))
+    made = [topic(family.texts[key], family.index, rng) for key in picked]
+    vectors = bi.embed([text for text, _ in made], f"{name}-topics").astype(numpy.float32)
+    for key, (text, itself), vector in zip(picked, tqdm(made, desc=name + " topics", mininterval=10), vectors):
+        if not text:
+            continue
+        cosine, lexical = family.scores(text, vector)
+        chosen, banned = [key] if itself else [], {key} | family.held
+        fill(rng, chosen, 2 - len(chosen), family.best(cosine, 0, 15), banned)
+        fill(rng, chosen, 1, family.best(cosine + lexical, 0, 8), banned)
+        fill(rng, chosen, args.size - 1 - len(chosen), family.best(lexical, 0, 100), banned)
+        fill(rng, chosen, args.size - len(chosen), rng.sample(family.keys, 8), banned)
+        yield record(family, name, text, chosen, None, cosine, lexical)
+
+
 def main():
     parser = data.options(__doc__)
     parser.add_argument("--size", type=int, default=6, help="passages per list")
@@ -125,6 +161,8 @@ def main():
             records.extend(labelled(args, family, name, bi, rng))
             if name in SENTENCES:
                 records.extend(unlabelled(args, family, name, bi, rng))
+            if name in TOPICS:
+                records.extend(topical(args, family, name, bi, rng))
     rng.shuffle(records)
     path = pathlib.Path(args.work) / "lists.jsonl.gz"
     with gzip.open(path, "wt", encoding="utf-8") as out:

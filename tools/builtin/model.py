@@ -34,7 +34,7 @@ def logits(model, encoded, chunk=24):
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i][0]))
     parts = []
     for start in range(0, len(order), chunk):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=next(model.parameters()).dtype == torch.float32):
             parts.append(model(**collate([encoded[i] for i in order[start:start + chunk]])).logits[:, 0].float())
     back = torch.empty(len(order), dtype=torch.long)
     back[order] = torch.arange(len(order))

@@ -24,7 +24,7 @@ class Teacher:
         if path.exists():
             return numpy.load(path)
         if self.model is None:
-            self.model = BertModel.from_pretrained(get_model_path()).eval()
+            self.model = BertModel.from_pretrained(get_model_path()).to(torch.bfloat16).eval()
         encoded = [item.ids for item in self.tokenizer.encode_batch(texts)]
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
         vectors = numpy.zeros((len(texts), 384), dtype=numpy.float16)
@@ -33,7 +33,7 @@ class Teacher:
             longest = max(len(encoded[i]) for i in part)
             ids = torch.tensor([encoded[i] + [0] * (longest - len(encoded[i])) for i in part])
             mask = (torch.arange(longest)[None] < torch.tensor([len(encoded[i]) for i in part])[:, None]).long()
-            with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.inference_mode():
                 hidden = self.model(ids, attention_mask=mask).last_hidden_state.float()
             pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
             vectors[part] = torch.nn.functional.normalize(pooled, dim=-1).numpy()

@@ -3,7 +3,8 @@
 Loss of a list: cross-entropy of the softmax over its passages against the label, the divergence
 from the teachers' softmax (bi-encoder cosine + weighted BM25), and a small binary cross-entropy
 that gives the logit a zero point. The schedule counts steps, so a run stopped at any time
-continues with the same command (--keep steps apart) and ends at the same model.
+continues with the same command and ends at the same model. The forward and backward passes run
+in bf16 throughout on a copy of the fp32 weights: twice as fast as autocast on a CPU with AMX.
 """
 import functools
 import gzip
@@ -48,10 +49,46 @@ def rate(step, steps, args):
     return args.lr * max(0.02, (steps - step) / (steps - args.warmup))
 
 
-def average(kept, model, decay):
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            kept[name].lerp_(value, 1 - decay) if value.is_floating_point() else kept[name].copy_(value)
+class Weights:
+    """fp32 weights and their optimizer; `model` becomes a bf16 copy that is written anew after each step."""
+
+    def __init__(self, model, lr):
+        self.model = model
+        self.full = {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}
+        model.bfloat16()
+        groups = [{"params": [v for v in self.full.values() if (v.ndim > 1) == matrix], "weight_decay": decay}
+                  for matrix, decay in ((True, 0.01), (False, 0.0))]
+        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)
+
+    def update(self, rate):
+        for name, copy in self.model.named_parameters():
+            self.full[name].grad = copy.grad.float()
+            copy.grad = None
+        torch.nn.utils.clip_grad_norm_(self.full.values(), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.write()
+
+    def write(self):
+        with torch.no_grad():
+            for name, copy in self.model.named_parameters():
+                copy.copy_(self.full[name])
+
+    def average(self, kept, decay):
+        with torch.no_grad():
+            for name, value in self.full.items():
+                kept[name].lerp_(value, 1 - decay)
+
+    def state(self):
+        return {"weights": {name: value.detach() for name, value in self.full.items()}, "optimizer": self.optimizer.state_dict()}
+
+    def restore(self, saved):
+        with torch.no_grad():
+            for name, value in self.full.items():
+                value.copy_(saved["weights"][name])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.write()
 
 
 def main():
@@ -70,6 +107,7 @@ def main():
     parser.add_argument("--bm25", type=float, default=0.5, help="weight of BM25 in the teachers' score")
     parser.add_argument("--sharpness", type=float, default=14, help="inverse temperature of the teachers")
     parser.add_argument("--decay", type=float, default=0.995, help="of the averaged weights")
+    parser.add_argument("--compile", action="store_true", help="compile the model (a C++ compiler must be there)")
     parser.add_argument("--every", type=int, default=250, help="steps between validations and checkpoints")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -89,18 +127,16 @@ def main():
 
     texts = data.pooled_corpus(args.data, [name for name, origin in data.ORIGINS.items() if origin[0] == "train"])
     model, tokenizer = nets.load(work / args.start, dropout=0.0, attention="eager")
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}],
-                                  lr=args.lr, betas=(0.9, 0.98), fused=True)
-    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    weights = Weights(model, args.lr)
+    if args.compile:
+        model.compile(dynamic=True)
+    kept = {name: value.float() for name, value in model.state_dict().items()}
     step, steps = 0, args.lists // args.batch
     caps = [part.split(":") for part in args.caps.split(",")]
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        weights.restore(saved)
         kept, step = saved["kept"], saved["step"]
     check = validate.Validation(args)
     log = open(out / "log.jsonl", "a", encoding="utf-8")
@@ -109,14 +145,14 @@ def main():
     averaged, _ = nets.load(work / args.start)
 
     def save():
-        averaged.load_state_dict(kept)
+        averaged.float().load_state_dict(kept)
         averaged.save_pretrained(out / "averaged")
         shutil.copyfile(work / args.start / "tokenizer.json", out / "averaged" / "tokenizer.json")
-        found = check(averaged, tokenizer)
+        found = check(averaged.bfloat16(), tokenizer)
         log.write(json.dumps({"step": step, "validation": {k: round(v, 4) for k, v in found.items()}}) + "\n")
         log.flush()
         part = checkpoint.with_suffix(".part")
-        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "kept": kept, "step": step}, part)
+        torch.save({**weights.state(), "kept": kept, "step": step}, part)
         part.replace(checkpoint)
         return found["mean"]
 
@@ -129,13 +165,9 @@ def main():
         pairs = [(item["query"], texts[doc]) for item in batch for doc in item["docs"]]
         model.train()
         loss = loss_of(nets.logits(model, nets.encode(tokenizer, pairs, cap)).view(len(batch), size), batch, args)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps, args)
-        optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        average(kept, model, min(args.decay, (step + 1) / (step + 10)))
+        weights.update(rate(step, steps, args))
+        weights.average(kept, min(args.decay, (step + 1) / (step + 10)))
         step += 1
         running = loss.item() if running == 0 else 0.98 * running + 0.02 * loss.item()
         bar.update()

@@ -1,0 +1,149 @@
+#include "load/drive.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace rerank {
+namespace {
+
+constexpr std::chrono::milliseconds kWatchEvery(100);
+
+Outcome outcome_of(const Answer& answer) {
+  if (answer.status.ok()) return Outcome::kAnswered;
+  const int http = answer.http_status;
+  if (http == 429 || http == 503 || http == 504) return Outcome::kRefused;
+  if (http != 0) return Outcome::kFailed;
+  const bool refused = absl::IsResourceExhausted(answer.status) || absl::IsDeadlineExceeded(answer.status);
+  return refused ? Outcome::kRefused : Outcome::kFailed;
+}
+
+// What a run has found so far. Shared with the callbacks, which may come after the run has ended.
+class Record {
+ public:
+  explicit Record(TimePoint start) : start_(start) {}
+
+  // Seconds from the start of the run.
+  double now() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+  size_t sent(double due, const RerankRequest& request) {
+    std::lock_guard lock(mutex_);
+    Sample sample;
+    sample.due = due;
+    sample.documents = static_cast<uint32_t>(request.documents.size());
+    run_.samples.push_back(sample);
+    return run_.samples.size() - 1;
+  }
+
+  void done(size_t place, const Answer& answer) {
+    const double when = now();
+    std::lock_guard lock(mutex_);
+    Sample& sample = run_.samples[place];
+    sample.done = when;
+    sample.outcome = outcome_of(answer);
+    sample.http_status = answer.http_status;
+    sample.tokens = answer.tokens;
+    if (sample.outcome == Outcome::kFailed && run_.first_error.ok()) run_.first_error = answer.status;
+    ++done_;
+    changed_.notify_all();
+  }
+
+  void tell(const Watch& watch) {
+    size_t sent, done;
+    {
+      std::lock_guard lock(mutex_);
+      sent = run_.samples.size(), done = done_;
+    }
+    if (watch) watch(sent, done);
+  }
+
+  // Waits until all that was sent is done, or `until`.
+  void wait(TimePoint until, const Watch& watch) {
+    for (;;) {
+      {
+        std::unique_lock lock(mutex_);
+        const auto all = [&] { return done_ == run_.samples.size(); };
+        if (changed_.wait_for(lock, kWatchEvery, all) || Clock::now() >= until) return;
+      }
+      tell(watch);
+    }
+  }
+
+  LoadRun take() {
+    std::lock_guard lock(mutex_);
+    return run_;
+  }
+
+ private:
+  const TimePoint start_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  LoadRun run_;
+  size_t done_ = 0;
+};
+
+}  // namespace
+
+LoadRun drive_open(Target& target, const Workload& workload, const std::vector<double>& due, double grace_seconds,
+                   const Watch& watch) {
+  const TimePoint start = Clock::now();
+  auto record = std::make_shared<Record>(start);
+  TimePoint told = start;
+  const auto at = [&](double seconds) {
+    return start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  };
+  for (size_t i = 0; i < due.size(); ++i) {
+    auto request = workload.request(i);  // made before its time, so that making it does not delay it
+    while (Clock::now() < at(due[i])) {
+      std::this_thread::sleep_until(std::min(at(due[i]), Clock::now() + kWatchEvery));
+      if (Clock::now() - told > kWatchEvery) record->tell(watch), told = Clock::now();
+    }
+    const size_t place = record->sent(due[i], *request);
+    target.submit(std::move(request), [record, place](Answer answer) { record->done(place, answer); });
+  }
+  const double end = due.empty() ? 0 : due.back();
+  record->wait(at(end + grace_seconds), watch);
+  LoadRun run = record->take();
+  run.seconds = end;
+  return run;
+}
+
+LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop& loop, const Watch& watch) {
+  const TimePoint start = Clock::now();
+  auto record = std::make_shared<Record>(start);
+  std::atomic<uint64_t> number{loop.first};
+  std::atomic<size_t> running{loop.clients};
+  std::vector<std::thread> clients;
+  for (size_t i = 0; i < loop.clients; ++i) {
+    clients.emplace_back([&] {
+      while (record->now() < loop.seconds) {
+        auto request = workload.request(number++);
+        const size_t place = record->sent(record->now(), *request);
+        std::mutex mutex;
+        std::condition_variable answered;
+        bool done = false;
+        target.submit(std::move(request), [&](Answer answer) {
+          record->done(place, answer);
+          std::lock_guard lock(mutex);  // notified under the lock: the waiter may end as soon as it is released
+          done = true;
+          answered.notify_one();
+        });
+        std::unique_lock lock(mutex);
+        answered.wait(lock, [&] { return done; });
+      }
+      --running;
+    });
+  }
+  while (running > 0) {
+    std::this_thread::sleep_for(kWatchEvery);
+    record->tell(watch);
+  }
+  for (std::thread& client : clients) client.join();
+  LoadRun run = record->take();
+  run.clients = loop.clients;
+  for (const Sample& sample : run.samples) run.seconds = std::max(run.seconds, sample.done);
+  return run;
+}
+
+}  // namespace rerank

@@ -1,0 +1,48 @@
+// Running a load test: when requests are sent, and what became of each.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "load/target.h"
+#include "load/workload.h"
+
+namespace rerank {
+
+enum class Outcome : uint8_t { kAnswered, kRefused, kFailed, kUnanswered };  // refused: 429, 503, 504 or their Status
+
+// One request of the schedule. Seconds count from the start of the run.
+struct Sample {
+  double due = 0;    // when it should have been sent: latency counts from here, so that a target that stalls the
+                     // sender is not spared the requests it delayed (coordinated omission)
+  double done = -1;  // when its answer was complete; below 0: not by the end
+  Outcome outcome = Outcome::kUnanswered;
+  int http_status = 0;
+  uint32_t documents = 0;
+  uint64_t tokens = 0;
+};
+
+struct LoadRun {
+  double offered = 0;  // requests per second asked for; 0: as fast as clients got answers
+  size_t clients = 0;  // 0: open loop
+  double seconds = 0;  // from the first request due to the end of the load
+  std::vector<Sample> samples;
+  Status first_error;  // of the first request that was neither answered nor refused
+};
+
+// Told some ten times a second.
+using Watch = std::function<void(size_t sent, size_t done)>;
+
+// Open loop: each request is sent when its time has come, whatever became of the ones before it. Ends when all are
+// answered or `grace_seconds` after the last.
+LoadRun drive_open(Target& target, const Workload& workload, const std::vector<double>& due, double grace_seconds,
+                   const Watch& watch);
+
+struct ClosedLoop {
+  size_t clients = 1;  // each sends its next request when it has its answer
+  double seconds = 8;  // no request is sent after this
+  uint64_t first = 0;  // number of the first request of the workload
+};
+LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop& loop, const Watch& watch);
+
+}  // namespace rerank

@@ -1,0 +1,188 @@
+#include <gtest/gtest.h>
+
+#include <set>
+#include <thread>
+
+#include "load/drive.h"
+#include "load/summary.h"
+#include "support/fake_reranker.h"
+
+namespace rerank {
+namespace {
+
+size_t words(const std::string& text) { return 1 + static_cast<size_t>(std::count(text.begin(), text.end(), ' ')); }
+size_t one(std::string_view) { return 1; }
+
+Workload make(const WorkloadOptions& options) { return *Workload::make(options, {}, one); }
+
+TEST(WorkloadTest, SameSeedSameRequestsWithTheLengthsAskedFor) {
+  WorkloadOptions options;
+  options.document_tokens = "32-512";
+  options.documents_per_request = 50;
+  const Workload first = make(options), again = make(options);
+  std::set<size_t> lengths;
+  for (uint64_t i : {7, 3, 7}) {
+    EXPECT_EQ(first.request(i)->query, again.request(i)->query);
+    EXPECT_EQ(first.request(i)->documents, again.request(i)->documents);
+    for (const std::string& document : first.request(i)->documents) lengths.insert(words(document));
+  }
+  EXPECT_GE(*lengths.begin(), 32u);
+  EXPECT_LE(*lengths.rbegin(), 512u);
+  EXPECT_GT(lengths.size(), 60u);  // 100 draws of 481 lengths
+  EXPECT_NE(first.request(1)->query, first.request(2)->query);
+  EXPECT_EQ(words(first.request(1)->query), options.query_tokens);
+}
+
+TEST(WorkloadTest, LogNormalLengthsHaveTheirMedian) {
+  const auto lengths = LengthDistribution::parse("lognormal:200,0.6");
+  ASSERT_TRUE(lengths.ok());
+  EXPECT_NEAR(static_cast<double>(lengths->at(0.5)), 200, 2);
+  EXPECT_NEAR(static_cast<double>(lengths->at(0.8413)), 200 * std::exp(0.6), 4);
+  EXPECT_NEAR(static_cast<double>(lengths->at(0.1587)), 200 * std::exp(-0.6), 2);
+}
+
+TEST(WorkloadTest, BadLengthsAreErrors) {
+  for (const char* text : {"", "x", "0", "12-", "500-100", "lognormal:200", "lognormal:0,1", "1e9", "nan"}) {
+    EXPECT_FALSE(LengthDistribution::parse(text).ok()) << text;
+  }
+}
+
+TEST(WorkloadTest, RepeatedRequestsFollowTheZipfLaw) {
+  WorkloadOptions options;
+  options.distinct = 100;
+  options.document_tokens = "1";
+  const Workload workload = make(options);
+  std::map<std::string, size_t> seen;
+  for (uint64_t i = 0; i < 5000; ++i) ++seen[workload.request(i)->query];
+  EXPECT_LE(seen.size(), 100u);
+  size_t most = 0;
+  for (const auto& [query, count] : seen) most = std::max(most, count);
+  EXPECT_NEAR(static_cast<double>(most) / 5000, 1 / 5.187, 0.03);  // the first of 100 has 1 / H(100) of all
+}
+
+TEST(ArrivalsTest, HaveTheRateAskedFor) {
+  for (const char* kind : {"poisson", "constant", "bursts:10"}) {
+    const auto times = arrivals(kind, 100, 50, 3);
+    ASSERT_TRUE(times.ok()) << kind;
+    EXPECT_NEAR(static_cast<double>(times->size()), 5000, 700) << kind;
+    EXPECT_TRUE(std::is_sorted(times->begin(), times->end())) << kind;
+    EXPECT_LT(times->back(), 50) << kind;
+  }
+  EXPECT_FALSE(arrivals("often", 1, 1, 1).ok());
+  EXPECT_FALSE(arrivals("poisson", 0, 1, 1).ok());
+}
+
+TEST(DriveTest, LatencyCountsFromWhenARequestWasDue) {
+  // The target blocks its sender for 20 ms a request: requests due meanwhile must carry that wait.
+  class Blocking : public Target {
+    void submit(std::shared_ptr<const RerankRequest>, Done done) override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      done({});
+    }
+  } target;
+  const LoadRun run = drive_open(target, make({}), std::vector<double>(10, 0.0), 5, nullptr);
+  ASSERT_EQ(run.samples.size(), 10u);
+  EXPECT_GE(run.samples[9].done - run.samples[9].due, 0.2);
+}
+
+TEST(DriveTest, UnansweredAndRefusedRequestsAreCountedAsSuch) {
+  class Strange : public Target {
+   public:
+    void submit(std::shared_ptr<const RerankRequest>, Done done) override {
+      switch (count_++ % 4) {
+        case 0:
+          return done({});
+        case 1:
+          return done({absl::ResourceExhaustedError("full"), 0, {}, 0});
+        case 2:
+          return done({absl::UnknownError("HTTP 500"), 500, {}, 0});
+        default:
+          kept_.push_back(std::move(done));  // never answered
+      }
+    }
+
+   private:
+    size_t count_ = 0;
+    std::vector<Done> kept_;
+  } target;
+  const Summary summary = summarize(drive_open(target, make({}), {0, 0, 0, 0, 0}, 0.05, nullptr));
+  EXPECT_EQ(summary.sent, 5u);
+  EXPECT_EQ(summary.answered, 2u);
+  EXPECT_EQ(summary.refused, 1u);
+  EXPECT_EQ(summary.failed, 1u);
+  EXPECT_EQ(summary.unanswered, 1u);
+  EXPECT_EQ(summary.first_error, "HTTP 500");
+  EXPECT_EQ(summary.http_statuses.at(500), 1u);
+}
+
+TEST(DriveTest, ClosedLoopKeepsAsManyUnderWayAsThereAreClients) {
+  class Counting : public Target {
+   public:
+    ~Counting() override {
+      for (std::thread& thread : threads_) thread.join();
+    }
+    void submit(std::shared_ptr<const RerankRequest>, Done done) override {
+      const size_t now = ++under_way;
+      for (size_t seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+      }
+      std::lock_guard lock(mutex_);
+      threads_.emplace_back([this, done = std::move(done)] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(30));
+        --under_way;
+        done({});
+      });
+    }
+    std::atomic<size_t> under_way{0}, most{0};
+
+   private:
+    std::mutex mutex_;
+    std::vector<std::thread> threads_;
+  } target;
+  const LoadRun run = drive_closed(target, make({}), {4, 0.3, 0}, nullptr);
+  EXPECT_EQ(target.most, 4u);
+  EXPECT_GE(run.samples.size(), 8u);
+  EXPECT_EQ(summarize(run).answered, run.samples.size());
+}
+
+TEST(SummaryTest, PercentilesAreNearestRank) {
+  std::vector<double> values(100);
+  for (size_t i = 0; i < 100; ++i) values[i] = static_cast<double>(i + 1);
+  EXPECT_EQ(percentile(values, 0.5), 50);
+  EXPECT_EQ(percentile(values, 0.99), 99);
+  EXPECT_EQ(percentile(values, 0.999), 100);
+  EXPECT_EQ(percentile({}, 0.5), 0);
+}
+
+TEST(EngineTargetTest, AnswersWithTheServicesScores) {
+  FakeReranker fake;
+  auto target = engine_target(fake);
+  auto request = make({}).request(5);
+  Answer answer;
+  target->submit(request, [&](Answer a) { answer = std::move(a); });
+  ASSERT_TRUE(answer.status.ok());
+  ASSERT_EQ(answer.results.size(), 8u);
+  EXPECT_FLOAT_EQ(static_cast<float>(answer.results[0].score),
+                  fake_sigmoid(fake_logit(request->query, request->documents[answer.results[0].index])));
+}
+
+TEST(HttpTargetTest, BadAddressesAreErrors) {
+  for (const char* url : {"", "localhost:80", "https://x", "http://", "http://:80"}) {
+    HttpTargetOptions options;
+    options.url = url;
+    EXPECT_FALSE(http_target(options).ok()) << url;
+  }
+}
+
+TEST(HttpTargetTest, AServerThatIsNotThereIsAFailureOfTheRequest) {
+  HttpTargetOptions options;
+  options.url = "http://127.0.0.1:1";
+  auto target = http_target(options);
+  ASSERT_TRUE(target.ok());
+  const LoadRun run = drive_closed(**target, make({}), {2, 0.05, 0}, nullptr);
+  ASSERT_FALSE(run.samples.empty());
+  for (const Sample& sample : run.samples) EXPECT_EQ(sample.outcome, Outcome::kFailed);
+  EXPECT_FALSE(run.first_error.ok());
+}
+
+}  // namespace
+}  // namespace rerank

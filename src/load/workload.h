@@ -1,0 +1,65 @@
+// The requests of a load test: the same seed gives the same requests, in whatever order they are asked for.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rerank/status.h"
+#include "rerank/types.h"
+
+namespace rerank {
+
+// Document lengths in tokens: "128" (all alike), "32-512" (uniform), "lognormal:200,0.6" (median and sigma of the
+// logarithm; chunks of real corpora look like this). Always between 1 and 100,000.
+class LengthDistribution {
+ public:
+  static Result<LengthDistribution> parse(std::string_view text);
+  // The length at `u`, uniform in [0, 1).
+  size_t at(double u) const;
+
+ private:
+  enum class Kind { kUniform, kLogNormal } kind_ = Kind::kUniform;
+  double first_ = 128, second_ = 128;
+};
+
+struct WorkloadOptions {
+  size_t documents_per_request = 8;
+  std::string document_tokens = "128";
+  size_t query_tokens = 12;
+  size_t top_n = 0;
+  // Requests repeat: the i-th asks the query and documents of one of `distinct` requests, picked by a Zipf law with
+  // this exponent. 0 distinct: every request is new.
+  size_t distinct = 0;
+  double zipf = 1.0;
+  uint64_t seed = 1;
+};
+
+// Immutable and thread-safe.
+class Workload {
+ public:
+  // `count`: how many tokens a word is; lengths are met by adding words until they are reached. `texts`: where words
+  // come from, in order, starting at random places; empty: a built-in list.
+  using TokenCount = std::function<size_t(std::string_view word)>;
+  static Result<Workload> make(const WorkloadOptions& options, const std::vector<std::string>& texts,
+                               const TokenCount& count);
+
+  std::shared_ptr<const RerankRequest> request(uint64_t number) const;
+  const WorkloadOptions& options() const { return options_; }
+
+ private:
+  std::string text(size_t tokens, uint64_t& state) const;
+  WorkloadOptions options_;
+  LengthDistribution lengths_;
+  std::vector<std::string> words_;
+  std::vector<uint32_t> tokens_;    // of each word
+  std::vector<double> popularity_;  // cumulated, of the distinct requests
+};
+
+// When requests arrive, in seconds from the start, rising; empty when `seconds` is not positive.
+// kind: "poisson", "constant", or "bursts:N" (N at a time, the bursts Poisson).
+Result<std::vector<double>> arrivals(std::string_view kind, double rate, double seconds, uint64_t seed);
+
+}  // namespace rerank
