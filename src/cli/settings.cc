@@ -96,12 +96,33 @@ Status Settings::apply_config_file() const {
   return ok_status();
 }
 
+Status assign_setting(Options& options, const std::string& name, const std::string& value) {
+  bool known = false, valid = true;
+  visit_options(options, [&](const OptionInfo& info, auto& field) {
+    if (name != info.name) return;
+    known = true;
+    valid = CLI::detail::lexical_cast(value, field);
+  });
+  if (!known) return absl::InvalidArgumentError(str_cat(name, ": no such setting (see rerankd options)"));
+  return valid ? ok_status() : absl::InvalidArgumentError(str_cat(name, "=", value, ": not a value of this setting"));
+}
+
+std::string scoring_settings(Options options) {
+  std::string text;
+  visit_options(options, [&](const OptionInfo& info, const auto& field) {
+    if (std::string_view(info.group) == "Texts") text += str_cat(info.name, "=", default_text(field), "\n");
+  });
+  return text;
+}
+
+std::string user_cache_folder() {
+  const std::string cache = variable("XDG_CACHE_HOME");
+  return cache.empty() ? variable("HOME") + "/.cache" : cache;
+}
+
 void apply_hub_defaults(Options& options) {
   std::string home = variable("HF_HOME");
-  if (home.empty()) {
-    const std::string cache = variable("XDG_CACHE_HOME");
-    home = (cache.empty() ? variable("HOME") + "/.cache" : cache) + "/huggingface";
-  }
+  if (home.empty()) home = user_cache_folder() + "/huggingface";
   if (options.hub_cache.empty()) options.hub_cache = home + "/hub";
   if (options.hub_token.empty()) {
     std::ifstream file(home + "/token");

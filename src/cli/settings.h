@@ -47,6 +47,15 @@ class Settings {
 // What huggingface_hub would do when nothing else is said: token file and cache folder.
 void apply_hub_defaults(Options& options);
 
+// Sets one setting by its flag's name; InvalidArgument naming it when there is none or the value is not one of it.
+Status assign_setting(Options& options, const std::string& name, const std::string& value);
+
+// Settings of the groups that say how texts are scored, as "name=value" lines: what scores depend on besides the model.
+std::string scoring_settings(Options options);
+
+// Where this user's programs keep what can be made again: $XDG_CACHE_HOME, else ~/.cache.
+std::string user_cache_folder();
+
 // All settings as the Markdown of docs/options.md.
 std::string options_markdown();
 

@@ -1,7 +1,87 @@
+#include "base/strings.h"
 #include "load/summary.h"
+#include "report/chart.h"
+#include "report/html_page.h"
 
 namespace rerank {
+namespace {
 
-std::string to_html(const BenchReport&) { return {}; }
+std::string load_of(const Summary& run) {
+  return run.clients > 0 ? str_cat(run.clients, run.clients == 1 ? " client" : " clients")
+                         : str_cat(format_number(run.offered), "/s");
+}
+
+std::vector<std::string> row(const Summary& run) {
+  std::vector<std::string> cells = {load_of(run), str_cat(run.answered)};
+  for (double value : {run.requests_per_second, run.documents_per_second, run.latency.mean, run.latency.p50,
+                       run.latency.p90, run.latency.p99, run.latency.max}) {
+    cells.push_back(format_number(value));
+  }
+  cells.push_back(str_cat(run.refused));
+  cells.push_back(str_cat(run.failed + run.unanswered));
+  return cells;
+}
+
+// Latency percentiles over the throughput reached: where the curve turns up is the capacity.
+Chart curve(const BenchReport& report) {
+  Chart chart;
+  chart.title = "Latency over throughput";
+  chart.x.label = "answered requests per second";
+  chart.y.label = "ms";
+  chart.y.logarithmic = true;
+  chart.series = {{"P50", {}}, {"P95", {}}, {"P99", {}}};
+  for (const Summary& run : report.runs) {
+    if (run.answered == 0) continue;
+    const double values[] = {run.latency.p50, run.latency.p95, run.latency.p99};
+    for (size_t i = 0; i < 3; ++i) {
+      ChartPoint point;
+      point.x = run.requests_per_second, point.y = std::max(values[i], 1e-3);
+      point.note = str_cat(load_of(run), ": ", format_number(values[i]), " ms");
+      chart.series[i].points.push_back(point);
+    }
+  }
+  return chart;
+}
+
+// The whole distribution of each run: the share of requests that took longer, down to the last one.
+Chart tail(const BenchReport& report) {
+  Chart chart;
+  chart.title = "Latency distribution";
+  chart.x.label = "percentile";
+  chart.x.low = 0, chart.x.high = 100;
+  chart.y.label = "ms";
+  chart.y.logarithmic = true;
+  constexpr size_t kShown = 6;  // as many as colours tell apart
+  for (const Summary& run : report.runs) {
+    if (run.latencies.empty() || chart.series.size() == kShown) continue;
+    ChartSeries series{load_of(run), {}};
+    for (double share : {1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.9}) {
+      ChartPoint point;
+      point.x = share, point.y = std::max(percentile(run.latencies, share / 100), 1e-3);
+      series.points.push_back(point);
+    }
+    chart.series.push_back(std::move(series));
+  }
+  return chart;
+}
+
+}  // namespace
+
+std::string to_html(const BenchReport& report) {
+  const WorkloadOptions& w = report.workload;
+  HtmlPage page("rerankd bench");
+  page.paragraph(report.target);
+  page.paragraph(str_cat(w.documents_per_request, " documents of ", w.document_tokens,
+                         " tokens per request, queries of ", w.query_tokens, " tokens, ",
+                         w.distinct == 0 ? std::string("every request new")
+                                         : str_cat(w.distinct, " different requests, Zipf ", format_number(w.zipf)),
+                         ", seed ", w.seed, ". Latency counts from when a request was due."));
+  std::vector<std::vector<std::string>> rows = {
+      {"load", "answered", "requests/s", "documents/s", "mean ms", "P50", "P90", "P99", "max", "refused", "failed"}};
+  for (const Summary& run : report.runs) rows.push_back(row(run));
+  page.table(rows);
+  page.figure(svg_lines(curve(report))).figure(svg_lines(tail(report)));
+  return page.take();
+}
 
 }  // namespace rerank

@@ -148,6 +148,51 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(first["results"], cached["results"])
 
 
+class EvalTest(unittest.TestCase):
+    @staticmethod
+    def collection(folder):
+        """Three questions about three texts, as a folder in BEIR layout."""
+        folder = pathlib.Path(folder)
+        texts = ["Pandas eat bamboo.", "Paris is the capital of France.", "Rain falls in Berlin today."]
+        questions = ["what do pandas eat", "capital of France", "does rain fall in Berlin"]
+        (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": f"d{i}", "title": "", "text": t}) + "\n" for i, t in enumerate(texts)))
+        (folder / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{i}", "text": t}) + "\n" for i, t in enumerate(questions)))
+        (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(f"q{i}\td{i}\t1\n" for i in range(3)))
+        return folder
+
+    def test_a_collection_is_measured_and_measuring_it_again_costs_nothing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            place = self.collection(folder)
+            arguments = ("eval", "--collection", place, "--candidates", "all", "--scores", place / "kept", "--json", place / "out.json")
+            run(*arguments, "--html", place / "out.html", "--run-out", place / "run")
+            figures = json.loads((place / "out.json").read_text())
+            self.assertEqual(figures["metrics"]["ndcg@10"], 1)
+            self.assertNotIn("baseline", figures)
+            self.assertEqual(figures["cost"]["from_earlier_runs"], 0)
+            self.assertIn("<svg", (place / "out.html").read_text())
+            lines = [line.split() for line in (place / "run").read_text().splitlines()]
+            self.assertEqual([line[2] for line in lines if line[3] == "1"], ["d0", "d1", "d2"])
+            run(*arguments)
+            again = json.loads((place / "out.json").read_text())
+            self.assertEqual(again["cost"]["from_earlier_runs"], 9)
+            self.assertEqual(again["metrics"], figures["metrics"])
+            # Its own ranking as candidates: the baseline is then what the model said.
+            done = run("eval", "--collection", place, "--candidates", place / "run", "--scores", "none", "--json", place / "out.json",
+                       "--compare", "precision=fp32,kernel=portable", "--compare", "max-length=8")
+            figures = json.loads((place / "out.json").read_text())
+            self.assertEqual(figures["baseline"]["ndcg@10"], 1)
+            self.assertEqual(figures["comparisons"][0]["agreement"]["top1_overlap"], 1)
+            self.assertGreater(figures["comparisons"][1]["agreement"]["largest_logit_change"], 0)
+            self.assertIn("gain over candidates", done.stdout)
+
+    def test_what_is_wrong_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIn("corpus.jsonl", run("eval", "--collection", folder, check=False).stderr)
+            place = self.collection(folder)
+            self.assertIn("modle", run("eval", "--collection", place, "--compare", "modle=x", check=False).stderr)
+            self.assertIn("qrels/dev.tsv", run("eval", "--collection", place, "--split", "dev", check=False).stderr)
+
+
 class ReadmeTest(unittest.TestCase):
     """Runs the README's commands that need no network."""
 

@@ -1,0 +1,239 @@
+// Collections, BM25, statistics, and an evaluation from candidates to report over a reranker that counts words.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/strings.h"
+#include "eval/bm25.h"
+#include "report/chart.h"
+#include "eval/report.h"
+
+namespace rerank {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class EvalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / str_cat("rerankd-eval-", ::getpid());
+    fs::create_directories(folder_ / "qrels");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string file(const std::string& name, const std::string& text) {
+    const std::string path = folder_ / name;
+    EXPECT_TRUE(write_file(path, text).ok());
+    return path;
+  }
+  void gzip(const std::string& name, const std::string& text) {
+    gzFile out = gzopen((folder_ / name).c_str(), "wb");
+    gzwrite(out, text.data(), static_cast<unsigned>(text.size()));
+    gzclose(out);
+  }
+  void small_collection() {
+    gzip("corpus.jsonl.gz",
+         "{\"_id\":\"1\",\"title\":\"Pandas\",\"text\":\"eat bamboo\"}\n{\"_id\":\"2\",\"text\":\"The panda is a "
+         "bear\"}\n"
+         "{\"_id\":3,\"text\":\"Rain falls in Berlin\"}\n{\"_id\":\"4\",\"text\":\"大熊猫吃竹子\"}\n");
+    file("queries.jsonl", "{\"_id\":\"a\",\"text\":\"what does a panda eat\"}\n{\"_id\":\"b\",\"text\":\"熊猫\"}\n");
+    file("qrels/test.tsv", "query-id\tcorpus-id\tscore\na\t1\t2\na\t2\t1\nb\t4\t1\n");
+  }
+  fs::path folder_;
+};
+
+std::vector<std::string> ids(const std::vector<ScoredId>& documents) {
+  std::vector<std::string> result;
+  for (const ScoredId& d : documents) result.push_back(d.id);
+  return result;
+}
+
+// Scores a document by its length; counts what it was asked.
+class LengthReranker : public Reranker {
+ public:
+  void submit(std::shared_ptr<const RerankRequest> request, Done done) override {
+    if (asked + request->documents.size() > limit) return done(absl::UnavailableError("stopped"));
+    asked += request->documents.size();
+    RerankResponse response;
+    for (size_t i = 0; i < request->documents.size(); ++i) {
+      const auto logit = static_cast<float>(request->documents[i].size());
+      response.results.push_back({.index = i, .score = 1, .logit = logit, .tokens = 7});
+    }
+    done(std::move(response));
+  }
+  std::vector<Token> tokenize(std::string_view, bool) const override { return {}; }
+  const ModelInfo& info() const override { return info_; }
+  bool ready() const override { return true; }
+
+  size_t asked = 0, limit = SIZE_MAX;
+
+ private:
+  ModelInfo info_ = {.id = "length"};
+};
+
+TEST_F(EvalTest, ReadsBeirFoldersPlainAndGzipped) {
+  small_collection();
+  auto c = read_collection(folder_);
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(*c->document("1"), "Pandas eat bamboo");
+  EXPECT_EQ(*c->document("3"), "Rain falls in Berlin");
+  EXPECT_EQ(c->split, "test");
+  EXPECT_EQ(c->qrels["a"]["1"], 2);
+  EXPECT_THAT(judged_queries(*c, 0), ElementsAre("a", "b"));
+  EXPECT_EQ(judged_queries(*c, 1).size(), 1u);
+  EXPECT_THAT(std::string(message_of(read_collection(folder_, {.split = "dev"}).status())), HasSubstr("qrels/dev.tsv"));
+}
+
+TEST_F(EvalTest, BrokenCollectionsNameFileAndLine) {
+  small_collection();
+  file("queries.jsonl", "{\"_id\":\"a\",\"text\":\"x\"}\nnonsense\n");
+  EXPECT_THAT(std::string(message_of(read_collection(folder_).status())), HasSubstr("queries.jsonl:2"));
+  fs::remove(folder_ / "queries.jsonl");
+  EXPECT_EQ(read_collection(folder_).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(EvalTest, ReadsTriplesWithTheirOwnCandidates) {
+  auto c = read_collection(file("triples.jsonl",
+                                "{\"query\":\"q\",\"pos\":[\"good\"],\"neg\":[\"bad\",\"worse\"]}\n"
+                                "{\"query\":\"q\",\"positive\":\"fine\",\"negative\":\"good\"}\n"));
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->queries.size(), 1u);
+  EXPECT_EQ(c->documents.size(), 4u);
+  EXPECT_THAT(c->qrels.at("q1"),
+              ElementsAre(std::pair("d1", 1), std::pair("d2", 0), std::pair("d3", 0), std::pair("d4", 1)));
+  EXPECT_EQ(c->candidates->at("q1").size(), 4u);
+  auto tsv = read_collection(file("triples.tsv", "q\tgood\tbad\n"));
+  ASSERT_TRUE(tsv.ok()) << tsv.status();
+  EXPECT_EQ(tsv->documents.size(), 2u);
+  EXPECT_FALSE(read_collection(file("other.tsv", "only one column\n")).ok());
+}
+
+TEST(WordsTest, WordsLowerCaseStemsAndPairsOfIdeographs) {
+  auto plain = WordSplitter::make("none");
+  auto english = WordSplitter::make("porter");
+  ASSERT_TRUE(plain.ok() && english.ok());
+  std::vector<std::string> words;
+  plain->split("Ångström's ＡＢＣ_x1 大熊猫吃 a猫b", words);
+  EXPECT_THAT(words, ElementsAre("ångström", "s", "abc", "x1", "大熊", "熊猫", "猫吃", "a", "猫", "b"));
+  words.clear();
+  english->split("The pandas were eating", words);
+  EXPECT_THAT(words, ElementsAre("panda", "were", "eat"));
+  words.clear();
+  plain->split("\xff\xfe broken", words);
+  EXPECT_THAT(words, ElementsAre("broken"));
+  EXPECT_THAT(std::string(message_of(WordSplitter::make("klingon").status())), HasSubstr("german"));
+}
+
+TEST(Bm25Test, ScoresAreLucenesFormula) {
+  const std::vector<CollectionText> documents = {{"1", "red red blue"}, {"2", "red"}, {"3", "green"}, {"4", "red"}};
+  auto index = Bm25::build(documents, {.k1 = 1.2, .b = 0.75, .stemmer = "none"});
+  ASSERT_TRUE(index.ok());
+  const auto top = index->top("red Blue", 0);
+  EXPECT_THAT(ids(top), ElementsAre("1", "2", "4"));
+  const double mean = 6.0 / 4, red = std::log(1 + (4 - 3 + 0.5) / 3.5), blue = std::log(1 + (4 - 1 + 0.5) / 1.5);
+  const double norm = 1.2 * (0.25 + 0.75 * 3 / mean);
+  EXPECT_NEAR(top[0].score, red * 2 / (2 + norm) + blue * 1 / (1 + norm), 1e-12);
+  EXPECT_EQ(ids(index->top("red", 1)), std::vector<std::string>{"2"});  // the shorter one
+  EXPECT_TRUE(index->top("unknown", 5).empty());
+}
+
+TEST(StatisticsTest, IntervalsCoverTheMeanAndPairedTestsTellNoiseFromGain) {
+  std::vector<double> a, better, same;
+  for (int i = 0; i < 200; ++i) {
+    a.push_back(0.5 + 0.4 * std::sin(i * 12.9898));
+    better.push_back(a.back() + 0.03 + 0.02 * std::sin(i * 78.233));
+    same.push_back(a.back() + 0.05 * std::sin(i * 3.7));
+  }
+  const Interval interval = bootstrap_interval(a);
+  EXPECT_LT(interval.low, interval.mean);
+  EXPECT_GT(interval.high, interval.mean);
+  EXPECT_NEAR(interval.high - interval.low, 2 * 1.96 * 0.4 / std::sqrt(2) / std::sqrt(200), 0.015);
+  const PairedTest gain = paired_test(a, better);
+  EXPECT_LT(gain.p, 0.001);
+  EXPECT_GT(gain.difference.low, 0);
+  EXPECT_EQ(gain.wins, 200u);
+  EXPECT_GT(paired_test(a, same).p, 0.05);
+  EXPECT_EQ(paired_test(a, a).p, 1);
+}
+
+TEST(StatisticsTest, KendallAndOverlap) {
+  const std::vector<double> a = {4, 3, 2, 1}, reversed = {1, 2, 3, 4}, swapped = {4, 3, 1, 2}, tied = {4, 3, 2, 2};
+  EXPECT_EQ(kendall_tau(a, a), 1);
+  EXPECT_EQ(kendall_tau(a, reversed), -1);
+  EXPECT_NEAR(kendall_tau(a, swapped), 4.0 / 6, 1e-12);
+  EXPECT_NEAR(kendall_tau(a, tied), 5 / std::sqrt(6 * 5.0), 1e-12);  // scipy.stats.kendalltau
+  EXPECT_EQ(kendall_tau(tied, tied), 1);
+  EXPECT_EQ(top_overlap(a, swapped, 2), 1);
+  EXPECT_EQ(top_overlap(a, reversed, 2), 0);
+  EXPECT_EQ(top_overlap(a, reversed, 9), 1);
+}
+
+TEST_F(EvalTest, AStoppedEvaluationGoesOnWhereItWas) {
+  small_collection();
+  auto c = read_collection(folder_);
+  ASSERT_TRUE(c.ok());
+  const auto queries = judged_queries(*c, 0);
+  const TrecRun all = all_candidates(*c, queries);
+  const std::string path = folder_ / "kept.scores";
+  LengthReranker reranker;
+  reranker.limit = 6;
+  {
+    auto store = ScoreStore::open(path);
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_EQ(score_candidates(reranker, *c, queries, all, {}, **store).status().code(),
+              absl::StatusCode::kUnavailable);
+  }
+  fs::resize_file(path, fs::file_size(path) - 5);  // as after a crash
+  reranker.limit = SIZE_MAX;
+  auto store = ScoreStore::open(path);
+  ASSERT_TRUE(store.ok()) << store.status();
+  const size_t kept = (*store)->size(), asked = reranker.asked;
+  auto scored = score_candidates(reranker, *c, queries, all, {}, **store);
+  ASSERT_TRUE(scored.ok()) << scored.status();
+  EXPECT_EQ(kept, 3u);
+  EXPECT_EQ(reranker.asked - asked, 5u);
+  EXPECT_EQ(scored->cost.from_store, 3u);
+  EXPECT_EQ(scored->cost.pairs, 8u);
+  EXPECT_EQ(scored->run.at("a")[1].score, std::string("The panda is a bear").size());
+  ScoringOptions other;
+  other.settings = "truncation=tail";
+  EXPECT_EQ(score_candidates(reranker, *c, queries, all, other, **store)->cost.from_store, 0u);
+  EXPECT_FALSE(ScoreStore::open(folder_ / "queries.jsonl").ok());
+}
+
+TEST_F(EvalTest, ReportsHaveFiguresAndPagesStandAlone) {
+  small_collection();
+  auto c = read_collection(folder_);
+  const auto queries = judged_queries(*c, 0);
+  auto store = ScoreStore::open("");
+  LengthReranker reranker;
+  EvalReport report;
+  report.collection = "small <b>";
+  report.candidates = "all";
+  report.queries = 2;
+  const TrecRun all = all_candidates(*c, queries);
+  report.baseline = measure_run(c->qrels, all, queries);
+  for (const char* name : {"", "precision=fp32"}) {
+    auto scored = score_candidates(reranker, *c, queries, all, {}, **store);
+    SettingResult s{name, reranker.info(), *scored, measure_run(c->qrels, scored->run, queries), {}, {}, {}, {}};
+    report.settings.push_back(s);
+  }
+  complete_report(report);
+  EXPECT_EQ(report.settings[1].agreement->kendall_tau, 1);
+  EXPECT_EQ(report.settings[1].agreement->largest_logit_change, 0);
+  EXPECT_THAT(report_json(report), HasSubstr("\"ndcg@10\""));
+  EXPECT_THAT(report_table(report), HasSubstr("agreement with the first: Kendall tau 1.0000"));
+  const std::string page = report_html(report);
+  EXPECT_THAT(page, HasSubstr("small &lt;b&gt;"));
+  EXPECT_THAT(page, HasSubstr("prefers-color-scheme:dark"));
+  EXPECT_EQ(page.find("nan"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace rerank
