@@ -8,12 +8,11 @@
 #include "api/exchange.h"
 #include "api/pages.h"
 #include "api/path.h"
+#include "api/routes.h"
 
 namespace rerank {
 
 namespace {
-
-using Handler = void (*)(Exchange&& exchange);
 
 void health(Exchange&& exchange) { exchange.finish(health_page(exchange.state->reranker.ready())); }
 
@@ -34,36 +33,47 @@ void metrics(Exchange&& exchange) {
   exchange.finish(std::move(response));
 }
 
-enum class Key { kNeeded, kNotNeeded };
+void openapi(Exchange&& exchange) {
+  HttpResponse response;
+  response.body = openapi_json(exchange.state->access.needs_key());
+  exchange.finish(std::move(response));
+}
 
-struct Route {
-  const char* method;   // GET also serves HEAD
-  const char* pattern;  // as for path_matches()
-  const char* label;    // in metrics
-  Handler handler;
-  Key key = Key::kNeeded;  // where --api-key is set
-};
+// Browsers get the page; everything else that asks for the root wants to know whether the server is well.
+void root(Exchange&& exchange) {
+  if (exchange.request.header("accept").find("text/html") == std::string_view::npos) return health(std::move(exchange));
+  exchange.finish(index_page());
+}
 
-// The first row whose pattern and method fit is taken. Any prefix may stand before a pattern: /v1, /v2, a proxy's path.
+// The same handler under several names answers several clients: the names in the comments.
 constexpr Route kRoutes[] = {
-    {"POST", "rerank", "rerank", handle_rerank},
-    {"POST", "reranking", "rerank", handle_rerank},           // NVIDIA, Mixedbread
-    {"POST", "ranking", "rerank", handle_rerank},             // NVIDIA
-    {"POST", "invocations", "rerank", handle_rerank},         // SageMaker
-    {"POST", "/", "rerank", handle_rerank},                   // TEI
-    {"POST", "score", "score", handle_score},                 // vLLM
-    {"POST", "predict", "predict", handle_predict},           // TEI
-    {"POST", "tokenize", "tokenize", handle_tokenize},        // TEI
-    {"GET", "health/live", "health", live, Key::kNotNeeded},  // NVIDIA, and the next
-    {"GET", "health/ready", "health", health, Key::kNotNeeded},
-    {"GET", "health", "health", health, Key::kNotNeeded},
-    {"GET", "ping", "health", health, Key::kNotNeeded},  // SageMaker
-    {"GET", "/", "health", health, Key::kNotNeeded},
-    {"GET", "info", "info", info},  // TEI
-    {"GET", "metrics", "metrics", metrics, Key::kNotNeeded},
-    {"GET", "models", "models", models},                                     // OpenAI
-    {"GET", "models/*", "models", model},                                    // OpenAI, Xinference
-    {"GET", "cluster/auth", "cluster_auth", cluster_auth, Key::kNotNeeded},  // Xinference
+    {"POST", "rerank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer"},
+    {"POST", "reranking", "rerank", handle_rerank, Key::kNeeded, "Rank documents (NVIDIA, Mixedbread)", "RerankRequest",
+     "RerankAnswer"},
+    {"POST", "ranking", "rerank", handle_rerank, Key::kNeeded, "Rank documents (NVIDIA)", "RerankRequest",
+     "RerankAnswer"},
+    {"POST", "invocations", "rerank", handle_rerank, Key::kNeeded, "Rank documents (SageMaker)", "RerankRequest",
+     "RerankAnswer"},
+    {"POST", "/", "rerank", handle_rerank, Key::kNeeded, "Rank documents (TEI)", "RerankRequest", "RerankAnswer"},
+    {"POST", "score", "score", handle_score, Key::kNeeded, "Score pairs in input order (vLLM)", "ScoreRequest",
+     "ScoreAnswer"},
+    {"POST", "predict", "predict", handle_predict, Key::kNeeded, "Score pairs in input order (TEI)", "PredictRequest",
+     "PredictAnswer"},
+    {"POST", "tokenize", "tokenize", handle_tokenize, Key::kNeeded, "Token ids of texts (TEI)", "TokenizeRequest",
+     "TokenizeAnswer"},
+    {"GET", "health/live", "health", live, Key::kNotNeeded, "Is the process alive? (NVIDIA)", nullptr, "Health"},
+    {"GET", "health/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (NVIDIA)", nullptr, "Health"},
+    {"GET", "health", "health", health, Key::kNotNeeded, "Are requests ranked now?", nullptr, "Health"},
+    {"GET", "ping", "health", health, Key::kNotNeeded, "Are requests ranked now? (SageMaker)", nullptr, "Health"},
+    {"GET", "openapi.json", "openapi", openapi, Key::kNotNeeded, "This description", nullptr, "application/json"},
+    {"GET", "/", "page", root, Key::kNotNeeded, "A page to try the server; health where no HTML is accepted", nullptr,
+     "Health"},
+    {"GET", "info", "info", info, Key::kNeeded, "Model, engine and limits (TEI)", nullptr, "Info"},
+    {"GET", "metrics", "metrics", metrics, Key::kNotNeeded, "Prometheus metrics", nullptr, "text/plain"},
+    {"GET", "models", "models", models, Key::kNeeded, "The served model, as a list (OpenAI)", nullptr, "Models"},
+    {"GET", "models/*", "models", model, Key::kNeeded, "The served model (OpenAI, Xinference)", nullptr, "Model"},
+    {"GET", "cluster/auth", "cluster_auth", cluster_auth, Key::kNotNeeded, "Is a key needed? (Xinference)", nullptr,
+     "ClusterAuth"},
 };
 
 bool method_matches(std::string_view method, std::string_view allowed) {
@@ -104,6 +114,8 @@ HttpResponse no_route(std::string_view allowed) {
 }
 
 }  // namespace
+
+std::span<const Route> routes() { return kRoutes; }
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
     : state_(std::make_shared<State>(State{reranker, metrics, options, Access(options.api_keys, options.cors_origins),

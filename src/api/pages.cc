@@ -4,6 +4,7 @@
 
 #include "api/errors.h"
 #include "api/json_out.h"
+#include "api/web/embedded.h"
 
 namespace rerank {
 namespace {
@@ -108,6 +109,18 @@ HttpResponse cluster_auth_page(bool required) {
   JsonWriter json;
   json.begin_object().field("auth", required).end_object();
   return page(json);
+}
+
+HttpResponse index_page() {
+  HttpResponse response;
+  response.content_type = "text/html; charset=utf-8";
+  response.headers = {{"Content-Security-Policy",
+                       "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+                       "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+                      {"Cache-Control", "no-cache"},
+                      {"Vary", "Accept"}};
+  response.body = kIndexHtml;
+  return response;
 }
 
 }  // namespace rerank

@@ -12,5 +12,6 @@ HttpResponse info_page(const ModelInfo& model, const ApiOptions& options);  // T
 HttpResponse models_page(const ModelInfo& model);                           // OpenAI's list
 HttpResponse model_page(const ModelInfo& model);                            // one of it; also Xinference's description
 HttpResponse cluster_auth_page(bool required);                              // Xinference: is a key needed?
+HttpResponse index_page();                                                  // the page to try the server (HTML)
 
 }  // namespace rerank
