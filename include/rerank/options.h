@@ -54,6 +54,7 @@ struct ServerOptions {
   bool return_documents = true;
   size_t compress_min_bytes = 16u << 10;
   std::string api_key;
+  std::string api_key_file;
   std::string cors_origin;
 };
 
@@ -174,6 +175,11 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "Better set as "
                    "RERANKD_API_KEY: flags can be seen by other users of the machine. Empty: no key is asked for."},
         options.api_key);
+  visit(
+      OptionInfo{
+          "api-key-file", "FILE", "Server",
+          "More keys, one a line: NAME KEY [rate=REQUESTS_PER_SECOND] [priority=N]. Read again when it changes."},
+      options.api_key_file);
   visit(OptionInfo{"cors-origin", "ORIGIN[,ORIGIN...]", "Server",
                    "Origins whose web pages may call this server, or *. Empty: none."},
         options.cors_origin);

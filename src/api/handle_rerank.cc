@@ -38,6 +38,7 @@ void handle_rerank(Exchange&& exchange) {
   dialect->read(*body, limits, *call);
   if (!body->status().ok()) return exchange.finish(error_response(body->status(), dialect->errors));
   call->request.cancellation = exchange.request.cancellation;
+  call->request.priority = exchange.priority;
   const std::string_view cache_control = exchange.request.header("cache-control");
   call->request.use_cache = cache_control.find("no-cache") == std::string_view::npos &&
                             cache_control.find("no-store") == std::string_view::npos;

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 
+#include "api/keys.h"
 #include "rerank/options.h"
 
 namespace rerank {
@@ -12,6 +14,7 @@ struct ApiOptions {
   size_t max_documents = 10000;    // in one request; more is 422
   bool return_documents = true;    // in the common dialect, when the client does not say
   std::string api_keys;            // comma-separated; empty: no key is asked for
+  std::shared_ptr<KeyRing> keys;   // taken instead of api_keys when set: also has the keys of a file
   std::string cors_origins;        // comma-separated, or "*"; empty: none
   size_t max_batch_tokens = 8192;  // the next three are only told in /info
   size_t max_connections = 4096;
