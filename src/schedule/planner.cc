@@ -32,13 +32,25 @@ Status overloaded(std::string_view why, double retry_seconds) {
 
 }  // namespace
 
+// The work of a full batch.
+double Planner::full_batch() const {
+  const auto tokens = static_cast<double>(options_.max_batch_tokens);
+  if (cost_.rate() <= 0) return tokens;
+  return std::min(tokens, std::max(1.0, (options_.max_batch_seconds - cost_.fixed()) / cost_.rate()));
+}
+
 double Planner::predict(double work) const {
   if (work <= 0 || !cost_.fitted()) return 0;
-  double full = static_cast<double>(options_.max_batch_tokens);  // work of a full batch
-  if (cost_.rate() > 0) {
-    full = std::min(full, std::max(1.0, (options_.max_batch_seconds - cost_.fixed()) / cost_.rate()));
-  }
-  return cost_.rate() * work + cost_.fixed() * std::ceil(work / full);
+  return cost_.rate() * work + cost_.fixed() * std::ceil(work / full_batch());
+}
+
+// What a request's place is ahead of the place of its last batch, when `work` of it is left.
+double Planner::head_start(double work) const { return options_.stretch * predict(std::max(0.0, work - full_batch())); }
+
+// The natural time of a request's place. Large ones stand behind each other.
+double Planner::place_time(double arrival, double work) const {
+  const double begin = work > full_batch() ? std::max(arrival, lane_end_) : arrival;
+  return begin + options_.stretch * predict(work) - head_start(work);
 }
 
 double Planner::running_left(double now) const {
@@ -78,7 +90,7 @@ Result<Place> Planner::place_for(const Candidate& c, double now) const {
                               " more do not fit the bound of ", options_.max_queued_tokens),
                       backlog_seconds(now) * over / static_cast<double>(queued_tokens_));
   }
-  Place natural{c.priority, c.arrival + options_.stretch * own, static_cast<double>(c.id), c.id};
+  Place natural{c.priority, place_time(c.arrival, c.work), static_cast<double>(c.id), c.id};
   if (c.deadline) natural.time = std::min(natural.time, *c.deadline - own);
   const auto late = [&](double ahead) {
     return c.deadline ? start + options_.caution * predict(ahead) + own - *c.deadline : 0;
@@ -143,13 +155,19 @@ Status Planner::admit(const Arrival& arrival, double now) {
   if (!held_.empty() && held_.begin()->first.priority >= r.priority) {
     return hold(std::move(r), overloaded("requests are held until there is room", backlog_seconds(now)));
   }
-  auto place = place_for(candidate_of(r), now);
+  const Candidate candidate = candidate_of(r);
+  auto place = place_for(candidate, now);
   if (absl::IsResourceExhausted(place.status())) return hold(std::move(r), place.status());
   if (!place.ok()) return place.status();
-  r.place = *place;
   const uint64_t id = r.id;
+  set_place(r, *place, candidate.work);
   enqueue(requests_.insert_or_assign(id, std::move(r)).first->second);
   return ok_status();
+}
+
+void Planner::set_place(Request& r, const Place& place, double work) {
+  if (work > full_batch()) lane_end_ = place_time(r.arrival, work) + head_start(work);
+  r.place = place;
 }
 
 Status Planner::hold(Request&& r, const Status& refusal) {
@@ -175,7 +193,7 @@ void Planner::promote_held(double now) {
     held_.erase(held_.begin());
     if (r.deadline) deadlines_.erase({*r.deadline, r.id});
     r.held = false;
-    r.place = *place;
+    set_place(r, *place, candidate_of(r).work);
     enqueue(r);
   }
 }
@@ -234,6 +252,33 @@ void Planner::forget(uint64_t request) {
   requests_.erase(found);
 }
 
+// A batch of the request has been planned, and more of it waits: it lets those go first who come before the place of
+// its next batch, as far as its deadline allows.
+void Planner::step_back(Request& r, double work_before) {
+  Place target = r.place;
+  target.time += head_start(work_before) - head_start(r.work);
+  target.rank = static_cast<double>(r.id);
+  const double start = run_began_ + cost_.seconds(plan_.work);
+  const Place *before = nullptr, *after = nullptr;
+  double ahead = 0;
+  for (auto it = order_.upper_bound(r.place); it != order_.end() && it->first < target && after == nullptr; ++it) {
+    ahead += it->second->work;
+    const bool late = r.deadline && start + options_.caution * predict(ahead) + predict(r.work) > *r.deadline;
+    (late ? after : before) = &it->first;
+  }
+  target = between(before, target, after);
+  if (before == nullptr && (after != nullptr || !(r.place < target))) return;
+  order_.erase(r.place);
+  std::vector<uint32_t> shared;  // known by their place to those who share them
+  for (size_t i = 0; !r.keys.empty() && i < r.lengths.size(); ++i) {
+    if (r.states[i] == PairState::kQueued && r.keys[i]) shared.push_back(static_cast<uint32_t>(i));
+  }
+  for (uint32_t pair : shared) withdraw_pair(r, pair);
+  r.place = target;
+  for (uint32_t pair : shared) enqueue_pair(r, pair);
+  order_[r.place] = &r;
+}
+
 size_t Planner::cancel(uint64_t request) {
   const auto found = requests_.find(request);
   if (found == requests_.end()) return 0;
@@ -281,6 +326,8 @@ bool Planner::fits(uint32_t length) const {
     work = static_cast<double>(plan_.pairs.size() + 1) * cost_.work(longest);
   }
   if (tokens > options_.max_batch_tokens) return false;
+  // Who is done with this batch is not made late by what could as well go into the next one.
+  if (run_began_ + cost_.seconds(work) > due_) return false;
   return !cost_.fitted() || cost_.seconds(work) <= options_.max_batch_seconds;
 }
 
@@ -290,7 +337,9 @@ void Planner::mark_running(const FlightMember& member) {
   r.begun = true;
   if (--r.queued > 0) return;
   order_.erase(r.place);
-  if (r.deadline) deadlines_.erase({*r.deadline, r.id});
+  if (!r.deadline) return;
+  deadlines_.erase({*r.deadline, r.id});
+  if (run_began_ + cost_.seconds(plan_.work) <= *r.deadline) due_ = std::min(due_, *r.deadline);
 }
 
 void Planner::take(Request& r, uint32_t pair) {
@@ -336,6 +385,8 @@ const Plan& Planner::next(double now) {
   plan_ = {};
   running_keys_.clear();
   longest_ = shortest_ = 0;
+  run_began_ = now;
+  due_ = std::numeric_limits<double>::infinity();
   promote_held(now);
   size_t unfinished = 0;
   for (auto it = order_.begin(); it != order_.end();) {
@@ -344,14 +395,14 @@ const Plan& Planner::next(double now) {
     if (r.deadline && !r.begun && now + predict(r.work) > *r.deadline) {
       plan_.expired.push_back(r.id);
       forget(r.id);
-    } else if (!fill(r) && (!options_.pads || ++unfinished >= kLookThrough)) {
-      break;
+    } else if (const double before = r.work; !fill(r)) {
+      step_back(r, before);
+      if (!options_.pads || ++unfinished >= kLookThrough) break;
     }
     it = order_.upper_bound(at);
   }
   waiting_since_ = 0;  // what is left has waited already
   running_ = !plan_.pairs.empty();
-  run_began_ = now;
   return plan_;
 }
 

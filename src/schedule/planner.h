@@ -1,13 +1,14 @@
 // Who goes into the next batch. A pure state machine: no threads, no clock (times are handed in), no metrics; the
 // threaded shell around it is schedule/scheduler.h, and the simulation in tests/simulation drives it by hand.
 //
-// Order. Every request has a place, fixed when it arrives:
+// Order. Every request has a place:
 //     place = arrival + stretch * (predicted time of the whole request), or its latest start where a deadline asks for
 //     an earlier one.
-// A small request so overtakes large ones that came shortly before, and no request waits for ever: places rise with
-// time, so only requests that came within `stretch * its own time` after it can pass it. Higher priority goes first.
-// A batch takes pairs in that order until its budget is full, so requests finish one after another instead of all at
-// the end.
+// A request larger than a batch takes its place batch by batch: each next one `stretch` times its own time later; and
+// large requests do so one after another. So small requests overtake large ones that came shortly before, and never
+// wait for the whole of one; all large ones together get their share of the engine, 1/stretch, and what the small ones
+// leave; and nobody waits for ever, for places rise with time. Higher priority goes first. A batch takes pairs in that
+// order until its budget is full, so requests of a batch and less finish one after another instead of all at the end.
 //
 // Promises. A request with a deadline is accepted only if it can be done in time at its place; if not, it may move
 // further ahead. Nobody is passed who would then miss the deadline he was accepted with, whatever the priority.
@@ -152,6 +153,9 @@ class Planner {
   };
 
   double predict(double work) const;
+  double full_batch() const;
+  double head_start(double work) const;
+  double place_time(double arrival, double work) const;
   double running_left(double now) const;
   Candidate candidate_of(const Request& request) const;
   Result<Place> place_for(const Candidate& candidate, double now) const;
@@ -159,6 +163,7 @@ class Planner {
   Status hold(Request&& request, const Status& refusal);
   void promote_held(double now);
   void note_arrival(double now);
+  void set_place(Request& request, const Place& place, double work);
 
   void enqueue(Request& request);
   void enqueue_pair(Request& request, uint32_t pair);
@@ -166,6 +171,7 @@ class Planner {
   void account(Request& request, uint32_t length, int sign);
   void mark_running(const FlightMember& member);
   void forget(uint64_t request);
+  void step_back(Request& request, double work_before);
 
   bool fill(Request& request);  // false: it has pairs that found no room
   bool fits(uint32_t length) const;
@@ -183,11 +189,13 @@ class Planner {
   Plan plan_;
   uint32_t shortest_ = 0, longest_ = 0;  // pairs of plan_
   double run_began_ = 0;
+  double due_ = 0;  // the earliest deadline of requests that are done with plan_
   bool running_ = false;
   size_t queued_tokens_ = 0;
   double queued_work_ = 0;
   double last_arrival_ = 0, mean_gap_ = 0;  // 0: not known yet
   double waiting_since_ = 0;
+  double lane_end_ = 0;  // the last place of large requests so far
 };
 
 }  // namespace rerank
