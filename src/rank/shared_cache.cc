@@ -209,7 +209,10 @@ class RedisCache : public SharedCache {
     Status refused;
     for (size_t i = 0; i < writes.size(); ++i) {
       auto reply = link_->read(deadline);
-      if (!reply.ok()) return reply.status();
+      if (!reply.ok()) {
+        if (metrics_) metrics_->dropped.add(static_cast<double>(writes.size() - i));
+        return reply.status();
+      }
       const bool ok = reply->kind == RedisReply::Kind::kText;
       if (metrics_) (ok ? metrics_->stored : metrics_->dropped).add();
       if (!ok) refused = absl::UnavailableError(str_cat("SET: ", reply->text.substr(0, 100)));
