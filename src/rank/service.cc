@@ -14,6 +14,9 @@ namespace {
 // Documents are handed to the pool in portions of about this many bytes: some 100 us of tokenizing each.
 constexpr size_t kUnitBytes = 16384;
 
+// No language has more bytes to a token, on the average of a text: a request has at least this many tokens.
+constexpr size_t kBytesPerToken = 8;
+
 int64_t micros_since(TimePoint begin) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
 }
@@ -121,7 +124,11 @@ void Service::take_shared(const std::shared_ptr<Work>& work, const std::vector<s
 void Service::go_on(const std::shared_ptr<Work>& work) {
   const RerankRequest& request = *work->request;
   if (work->missing.empty()) return answer(work);
-  if (Status status = scheduler_->check(request.priority, request.deadline); !status.ok()) {
+  size_t tokens = 0;  // at least
+  for (size_t i : work->missing) {
+    tokens += std::min(request.documents[i].size() / kBytesPerToken + 1, parts_.info.max_length / 2);
+  }
+  if (Status status = scheduler_->check(tokens, request.priority, request.deadline); !status.ok()) {
     return fail(work, std::move(status));
   }
   // The first unit also takes the query.

@@ -121,9 +121,9 @@ Result<Place> Planner::place_for(const Candidate& c, double now) const {
   return between(stop != nullptr ? &stop->place : nullptr, natural, passed != nullptr ? &passed->place : nullptr);
 }
 
-Status Planner::check(int priority, std::optional<double> deadline, double now) const {
+Status Planner::check(size_t tokens, int priority, std::optional<double> deadline, double now) const {
   if (held_.size() < options_.max_held_requests) return ok_status();
-  return place_for({UINT64_MAX, priority, now, deadline, 1, 1}, now).status();
+  return place_for({UINT64_MAX, priority, now, deadline, static_cast<double>(tokens), tokens}, now).status();
 }
 
 void Planner::note_arrival(double now) {

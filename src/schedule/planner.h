@@ -91,8 +91,9 @@ class Planner {
   // much waits already, or too much to keep its deadline. DeadlineExceeded: it cannot be done in time even alone.
   Status admit(const Arrival& arrival, double now);
 
-  // What admit() would say to the smallest request: so that a refused one need not be tokenized first.
-  Status check(int priority, std::optional<double> deadline, double now) const;
+  // What admit() would say to one pair of `tokens` that is shared with nobody: so that a request which will be refused
+  // need not be tokenized first.
+  Status check(size_t tokens, int priority, std::optional<double> deadline, double now) const;
 
   // Forgets a request; its pairs in the running batch are computed in vain. Returns the tokens that nobody computes
   // now.

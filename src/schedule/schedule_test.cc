@@ -100,9 +100,11 @@ TEST(PlannerTest, RefusesWhatDoesNotFitAndWhatCannotBeDoneInTime) {
   const Status full = queue.add(2, 1, 1, 0);
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(retry_after_seconds(full), 1);
+  EXPECT_EQ(queue.planner.check(1, 0, {}, 0).code(), absl::StatusCode::kResourceExhausted);
   while (!queue.run(1).empty()) {
   }
   EXPECT_EQ(queue.add(3, 10, 100, 2, 2.5).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(queue.planner.check(1, 0, 2.5, 2).ok());
   EXPECT_TRUE(queue.add(4, 2, 100, 2, 2.5).ok());
   // It waited too long: dropped when its turn comes, not computed.
   const Plan& plan = queue.planner.next(2.45);

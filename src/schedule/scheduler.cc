@@ -68,6 +68,7 @@ struct Scheduler::State {
   bool stopping = false, ended = false;
   Planner planner;                                // guarded by mutex
   std::unordered_map<uint64_t, Running> running;  // guarded by mutex
+  TimePoint alarm_at = TimePoint::max();          // when the watching thread wakes; guarded by mutex
   uint64_t next_id = 0;
   size_t telling = 0;         // threads that cancel, on their way through done(); guarded by mutex
   Gathered gathered;          // engine thread only
@@ -232,7 +233,8 @@ struct Scheduler::State {
     std::unique_lock lock(mutex);
     while (!ended) {
       const auto next = planner.next_deadline();
-      next ? (void)alarm.wait_until(lock, time_of(*next)) : alarm.wait(lock);
+      alarm_at = next ? time_of(*next) : TimePoint::max();
+      next ? (void)alarm.wait_until(lock, alarm_at) : alarm.wait(lock);
       expire(Clock::now(), finished);
       lock.unlock();
       tell(finished);
@@ -278,6 +280,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
   job->logits.assign(sequences, 0);
   Status status;
   uint64_t id = 0;
+  bool alarming = false;
   const std::shared_ptr<Cancellation> cancellation = job->cancellation;
   if (sequences > 0) {
     std::lock_guard lock(state_->mutex);
@@ -287,6 +290,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
     if (job->deadline) arrival.deadline = seconds_of(*job->deadline);
     status = state_->stopping ? absl::UnavailableError("stopping") : state_->planner.admit(arrival, seconds_of(now));
     if (status.ok()) {
+      alarming = job->deadline && *job->deadline < state_->alarm_at;
       state_->running[id] = {std::move(job), now};
     } else if (state_->metrics) {
       (absl::IsResourceExhausted(status) ? state_->metrics->overloaded : state_->metrics->impossible).add();
@@ -299,18 +303,18 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
     return;
   }
   state_->wake.notify_one();
-  state_->alarm.notify_one();
+  if (alarming) state_->alarm.notify_one();
   if (!cancellation) return;
   cancellation->on_cancel([weak = std::weak_ptr<State>(state_), id] {
     if (const auto state = weak.lock()) state->cancel(id);
   });
 }
 
-Status Scheduler::check(int priority, std::optional<TimePoint> deadline) const {
+Status Scheduler::check(size_t tokens, int priority, std::optional<TimePoint> deadline) const {
   std::lock_guard lock(state_->mutex);
   std::optional<double> seconds;
   if (deadline) seconds = seconds_of(*deadline);
-  Status status = state_->planner.check(priority, seconds, seconds_of(Clock::now()));
+  Status status = state_->planner.check(tokens, priority, seconds, seconds_of(Clock::now()));
   if (!status.ok() && state_->metrics) {
     (absl::IsResourceExhausted(status) ? state_->metrics->overloaded : state_->metrics->impossible).add();
   }

@@ -53,8 +53,8 @@ class Scheduler {
 
   void submit(std::unique_ptr<Job> job);
 
-  // What submit() would say to the smallest job: so that one which will be refused need not be tokenized first.
-  Status check(int priority, std::optional<TimePoint> deadline) const;
+  // What submit() would say to a job of `tokens`: so that one which will be refused need not be tokenized first.
+  Status check(size_t tokens, int priority, std::optional<TimePoint> deadline) const;
 
   // Seconds until what is queued is done, as predicted: for Retry-After.
   double backlog_seconds() const;
