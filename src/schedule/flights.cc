@@ -5,6 +5,16 @@
 
 namespace rerank {
 
+Place between(const Place* before, Place natural, const Place* after) {
+  if ((before == nullptr || *before < natural) && (after == nullptr || natural < *after)) return natural;
+  Place place = before != nullptr ? *before : *after;
+  const bool tied =
+      before != nullptr && after != nullptr && before->priority == after->priority && before->time == after->time;
+  place.rank = tied ? (before->rank + after->rank) / 2 : place.rank + (before != nullptr ? 0.5 : -0.5);
+  place.request = natural.request;
+  return place;
+}
+
 Flights::Change Flights::join(const Hash128& key, const FlightMember& member) {
   Members& members = flights_[key];
   Change change;

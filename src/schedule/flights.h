@@ -25,6 +25,9 @@ struct Place {
   }
 };
 
+// `natural` if it lies between two neighbours in the queue (null: the queue's end), else a place that does.
+Place between(const Place* before, Place natural, const Place* after);
+
 struct FlightMember {
   Place place;
   uint32_t pair = 0;  // of request place.request
