@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <random>
 
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/tile_unit.h"
 #include "engine/reference/reference_backend.h"
 #include "support/tiny_model.h"
 
@@ -139,21 +141,58 @@ TEST(CpuEngineTest, RefusesWhatTheModelCannotTake) {
   EXPECT_EQ(make_cpu_backend(model, {"fp32", "nonsense", 1}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-// AMX as an instruction against AMX as loops: the same tiles, the same sums.
-TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
-  const cpu::KernelTable *hardware = nullptr, *emulated = nullptr;
+const cpu::KernelTable* tier_named(std::string_view name, std::string_view precision) {
   for (const auto* table : tiers()) {
-    if (std::string_view(table->name) == "amx") hardware = table;
-    if (std::string_view(table->name) == "amx-emulated") emulated = table;
+    if (table->name == name && table->precision == precision) return table;
   }
-  if (hardware == nullptr || emulated == nullptr) GTEST_SKIP() << "this CPU has no AMX";
+  return nullptr;
+}
+
+// AMX as instructions against AMX as loops: every tile operation, bit for bit.
+#if defined(__x86_64__)
+template <class Tiles>
+std::vector<float> multiply_tiles(const std::vector<uint16_t>& a, const std::vector<uint16_t>& b) {
+  std::vector<float> c(256, 0.5f);
+  Tiles::configure();
+  Tiles::template load<0>(c.data(), 64);
+  for (int step = 0; step < 3; ++step) {
+    Tiles::template load_stream<1>(a.data() + step * 512, 64);
+    Tiles::template load<2>(b.data() + step * 512, 64);
+    Tiles::template multiply_bf16<0, 1, 2>();
+  }
+  Tiles::template store<0>(c.data(), 64);
+  Tiles::release();
+  return c;
+}
+
+TEST(TileUnitTest, InstructionsEqualTheirEmulation) {
+  if (tier_named("amx", "bf16") == nullptr) GTEST_SKIP() << "this CPU has no AMX";
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  std::vector<uint16_t> a(3 * 512), b(3 * 512);
+  for (auto* values : {&a, &b}) {
+    for (auto& v : *values) {
+      const float x = normal(random);
+      uint32_t bits;
+      std::memcpy(&bits, &x, 4);
+      v = static_cast<uint16_t>(bits >> 16);
+    }
+  }
+  EXPECT_EQ(multiply_tiles<cpu::HardwareTiles>(a, b), multiply_tiles<cpu::EmulatedTiles>(a, b));
+}
+#endif
+
+// The code around them is compiled for other vectors in the two tiers, so that sums and exp round differently, and bf16
+// makes a last digit visible: no closer than bf16 is to fp32.
+TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
+  if (tier_named("amx", "bf16") == nullptr) GTEST_SKIP() << "this CPU has no AMX";
   auto model = load(specs()[1], "engine_test_amx");
   std::mt19937 random(9);
   RaggedBatch batch;
   for (size_t i = 0; i < 20; ++i) batch.add(1 + random() % 62, model->config.vocabulary, 2, random);
   const auto real = run(**make_cpu_backend(model, {"bf16", "amx", 1}), batch.view());
   const auto loops = run(**make_cpu_backend(model, {"bf16", "amx-emulated", 1}), batch.view());
-  for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 2e-3) << i;
+  for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 3e-2) << i;
 }
 
 TEST(GroupingTest, EverySequenceOnceAndEven) {

@@ -4,8 +4,8 @@
 // The instructions are written as assembly: g++ 12's intrinsics declare neither that a tile load reads memory nor the
 // size of the configuration, so that it drops or moves the stores before them.
 //
-// Sources: Intel SDM, "AMX" (tile configuration: palette 1; TDPBF16PS: C[m][n] += A[m][2k] B[k][2n] + A[m][2k+1]
-// B[k][2n+1]).
+// Source: Intel SDM, "AMX" (tile configuration: palette 1; TDPBF16PS: C[m][n] += sum over k of A[m][2k] B[k][2n] +
+// sum over k of A[m][2k+1] B[k][2n+1]; subnormals count as zero).
 #pragma once
 
 #include <cstddef>
@@ -83,16 +83,22 @@ struct EmulatedTiles {
   static void load_stream(const void* rows, size_t stride_bytes) {
     load<kTile>(rows, stride_bytes);
   }
+  // Rounds as the instruction does: the even and the odd inputs of a tile are summed apart, then together, then onto C.
+  // A product of two bf16 is exact in fp32, so that a fused multiply-add and this are one.
   template <int kC, int kA, int kB>
   static void multiply_bf16() {
     for (size_t m = 0; m < kTileUnitRows; ++m) {
+      float even[16] = {}, odd[16] = {};
       for (size_t k = 0; k < kTileUnitRows; ++k) {
+        const float a0 = bf16(kA, m, 2 * k), a1 = bf16(kA, m, 2 * k + 1);
         for (size_t n = 0; n < 16; ++n) {
-          float sum = get<float>(kC, m, n);
-          sum += bf16(kA, m, 2 * k) * bf16(kB, k, 2 * n);
-          sum += bf16(kA, m, 2 * k + 1) * bf16(kB, k, 2 * n + 1);
-          std::memcpy(&tiles()[kC].bytes[m][4 * n], &sum, 4);
+          even[n] += a0 * bf16(kB, k, 2 * n);
+          odd[n] += a1 * bf16(kB, k, 2 * n + 1);
         }
+      }
+      for (size_t n = 0; n < 16; ++n) {
+        const float sum = get<float>(kC, m, n) + (even[n] + odd[n]);
+        std::memcpy(&tiles()[kC].bytes[m][4 * n], &sum, 4);
       }
     }
   }
