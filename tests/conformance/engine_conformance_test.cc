@@ -21,7 +21,8 @@ struct Row {
 std::vector<Row> rows() {
   std::vector<Row> rows = {{"reference", {}, 1e-4}, {"cpu", {"fp32", "auto", 2}, 1e-4}};
   for (const auto* table : cpu::compiled_kernels()) {
-    const double tolerance = std::string_view(table->precision) == "fp32" ? 1e-4 : 3e-2;
+    const std::string_view precision = table->precision;
+    const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : 1e-1;
     if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});
   }
   return rows;

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "engine/cpu/cpu_ops.h"
 #include "engine/cpu/grouping.h"
+#include "engine/cpu/tile_ops.h"
 
 namespace rerank {
 namespace cpu {
@@ -16,9 +17,10 @@ constexpr size_t kGroupTokens = 512;
 
 // The first tier, best first, that fits what is wanted and that this machine runs.
 Result<const KernelTable*> pick(const BackendOptions& options) {
-  if (options.precision != "auto" && options.precision != "fp32" && options.precision != "bf16") {
+  const std::string_view precision = options.precision;
+  if (precision != "auto" && precision != "fp32" && precision != "bf16" && precision != "int8") {
     return absl::InvalidArgumentError(
-        str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16"));
+        str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16, int8"));
   }
   std::string known, refusals;
   for (const KernelTable* table : compiled_kernels()) {
@@ -59,6 +61,8 @@ struct SubBatch {
   Batch view() const { return {ids, segments, offsets}; }
 };
 
+// `Ops` over `Weights`: the verbs on rows of fp32, or on tiles.
+template <class Weights, class Ops>
 class CpuBackend : public Backend {
  public:
   CpuBackend(std::shared_ptr<const Model> model, const KernelTable& kernels, size_t threads)
@@ -73,7 +77,7 @@ class CpuBackend : public Backend {
     if (Status status = check_batch(config(), batch); !status.ok()) return status;
     const Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
     std::atomic<bool> out_of_memory{false};
-    auto compute = [&](size_t g, CpuOps& ops, SubBatch& sub) {
+    auto compute = [&](size_t g, Ops& ops, SubBatch& sub) {
       try {
         compute_group(config(), ops, sub, batch, grouping.groups[g], logits);
       } catch (const std::bad_alloc&) {
@@ -94,14 +98,14 @@ class CpuBackend : public Backend {
 
  private:
   struct Worker {
-    Worker(const CpuWeights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
-    CpuOps ops;
+    Worker(const Weights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
+    Ops ops;
     SubBatch batch;
   };
 
   const ModelConfig& config() const { return weights_.model->config; }
 
-  static void compute_group(const ModelConfig& config, CpuOps& ops, SubBatch& sub, const Batch& batch,
+  static void compute_group(const ModelConfig& config, Ops& ops, SubBatch& sub, const Batch& batch,
                             std::span<const uint32_t> group, std::span<float> logits) {
     sub.assign(batch, group);
     std::vector<float> results(group.size());
@@ -110,8 +114,8 @@ class CpuBackend : public Backend {
   }
 
   Team team_;
-  CpuWeights weights_;
-  CpuOps together_;
+  Weights weights_;
+  Ops together_;
   std::vector<std::unique_ptr<Worker>> workers_;
   BackendInfo info_;
 };
@@ -136,7 +140,10 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
   if (!kernels.ok()) return kernels.status();
   const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
   try {
-    return std::make_unique<cpu::CpuBackend>(std::move(model), **kernels, threads);
+    if ((*kernels)->tiles != nullptr) {
+      return std::make_unique<cpu::CpuBackend<cpu::TileWeights, cpu::TileOps>>(std::move(model), **kernels, threads);
+    }
+    return std::make_unique<cpu::CpuBackend<cpu::CpuWeights, cpu::CpuOps>>(std::move(model), **kernels, threads);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
   }

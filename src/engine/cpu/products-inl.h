@@ -58,12 +58,6 @@ struct Fp32Dot {
   HWY_INLINE static void accumulate(D, V& sum, V a, V b) { sum = hn::MulAdd(a, b, sum); }
 };
 
-HWY_INLINE uint16_t to_bf16(float x) {  // to nearest, ties to even; no NaNs come here
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, 4);
-  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
-}
-
 // bf16: one lane holds two neighbouring inputs; a step multiplies both and adds them to the lane's fp32 sum.
 // `kHardware`: by VDPBF16PS; else by two fp32 multiply-adds, which every CPU has.
 template <bool kHardware>
