@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <random>
 
+#include "engine/cpu/bf16.h"
+#include "engine/cpu/buffers.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/kernels.h"
@@ -53,6 +57,13 @@ std::vector<const cpu::KernelTable*> tiers() {
   return tables;
 }
 
+// Of logits about 1 apart. AVX2's int8 has weights of 7 bits.
+double tolerance_of(const cpu::KernelTable& tier) {
+  const std::string_view precision = tier.precision;
+  if (precision == "int8") return std::string_view(tier.name) == "avx2" ? 2e-1 : 1e-1;
+  return precision == "fp32" ? 1e-4 : 3e-2;
+}
+
 const std::vector<TinyModelSpec>& specs() {
   static const std::vector<TinyModelSpec> kSpecs = {
       {.architecture = "BertForSequenceClassification"},
@@ -93,8 +104,7 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
     }
     const auto expected = run(*reference, batch.view());
     for (const auto* tier : tiers()) {
-      const std::string_view precision = tier->precision;
-      const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : 1e-1;
+      const double tolerance = tolerance_of(*tier);
       const bool emulated = std::string_view(tier->name).ends_with("-emulated");  // slow: once is enough
       for (size_t threads : emulated ? std::vector<size_t>{3} : std::vector<size_t>{1, 3}) {
         auto backend = make_cpu_backend(model, {tier->precision, tier->name, threads});
@@ -104,6 +114,23 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
           EXPECT_NEAR(logits[i], expected[i], tolerance)
               << "model " << m << " tier " << tier->name << " sequence " << i;
         }
+      }
+    }
+  }
+}
+
+// More keys than attention takes at a time, more rows than a product takes at a time, more inner columns than are kept.
+TEST(CpuEngineTest, EqualsReferenceOnLongSequences) {
+  auto model = load({.hidden = 64, .heads = 1, .intermediate = 1100, .positions = 700}, "engine_test_long");
+  std::mt19937 random(8);
+  RaggedBatch batch;
+  for (size_t length : {650, 129, 300}) batch.add(length, model->config.vocabulary, 2, random);
+  const auto expected = run(*make_reference_backend(model), batch.view());
+  for (const auto* tier : tiers()) {
+    for (size_t threads : {1, 2}) {
+      const auto logits = run(**make_cpu_backend(model, {tier->precision, tier->name, threads}), batch.view());
+      for (size_t i = 0; i < logits.size(); ++i) {
+        EXPECT_NEAR(logits[i], expected[i], tolerance_of(*tier)) << tier->name << " " << tier->precision << " " << i;
       }
     }
   }
@@ -194,6 +221,74 @@ TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
   const auto real = run(**make_cpu_backend(model, {"bf16", "amx", 1}), batch.view());
   const auto loops = run(**make_cpu_backend(model, {"bf16", "amx-emulated", 1}), batch.view());
   for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 3e-2) << i;
+}
+
+// Attention on tiles takes exp2 of scores as they are; these go up to some +-300, far beyond what fp32 can take.
+TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
+  constexpr size_t kLength = 150, kHead = 32, kRowTiles = 11;
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal;
+  std::vector<float> q(kLength * kHead), k(q.size()), v(q.size());
+  for (auto* values : {&q, &k, &v}) {
+    for (float& x : *values) {
+      const uint32_t bits = static_cast<uint32_t>(cpu::to_bf16(normal(random) * (values == &v ? 1 : 4))) << 16;
+      std::memcpy(&x, &bits, 4);
+    }
+  }
+  cpu::Buffer<std::byte> queries(kRowTiles * 1024), keys(queries.size()), values(queries.size()),
+      context(queries.size());
+  auto put = [](cpu::Buffer<std::byte>& to, size_t at, float x) {
+    const uint16_t bits = cpu::to_bf16(x);
+    std::memcpy(to.data() + at, &bits, 2);
+  };
+  for (size_t row = 0; row < kLength; ++row) {
+    for (size_t c = 0; c < kHead; ++c) {
+      const size_t tile = row / 16 * 1024;
+      put(queries, tile + row % 16 * 64 + c * 2, q[row * kHead + c]);
+      put(keys, tile + c / 2 * 64 + row % 16 * 4 + c % 2 * 2, k[row * kHead + c]);
+      put(values, c / 16 * (kRowTiles * 512) + row / 2 * 64 + c % 16 * 4 + row % 2 * 2, v[row * kHead + c]);
+    }
+  }
+  for (const char* name : {"amx", "amx-emulated"}) {
+    const cpu::KernelTable* tier = tier_named(name, "bf16");
+    if (tier == nullptr) continue;
+    cpu::Buffer<std::byte> scratch(tier->tiles->attention_scratch(1));
+    cpu::TileAttention job;
+    job.queries = queries.data();
+    job.keys = keys.data();
+    job.values = values.data();
+    job.query_stride = job.key_stride = kRowTiles * 1024;
+    job.query_rows = job.length = kLength;
+    job.head_tiles = 1;
+    job.context = context.data();
+    job.context_stride = 1024;
+    job.scratch = scratch.data();
+    tier->tiles->attention(job);
+    double furthest = 0;
+    for (size_t row = 0; row < kLength; ++row) {
+      std::vector<double> scores(kLength, 0.0);
+      for (size_t key = 0; key < kLength; ++key) {
+        for (size_t c = 0; c < kHead; ++c) scores[key] += q[row * kHead + c] * k[key * kHead + c];
+      }
+      const double largest = *std::max_element(scores.begin(), scores.end());
+      furthest = std::max(furthest, largest);
+      for (size_t c = 0; c < kHead; ++c) {
+        double sum = 0, expected = 0;
+        for (size_t key = 0; key < kLength; ++key) {
+          const double weight = std::exp2(scores[key] - largest);
+          sum += weight;
+          expected += weight * v[key * kHead + c];
+        }
+        uint16_t bits;
+        std::memcpy(&bits, context.data() + row / 16 * 1024 + row % 16 * 64 + c * 2, 2);
+        const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+        float found;
+        std::memcpy(&found, &wide, 4);
+        ASSERT_NEAR(found, expected / sum, 0.03) << name << " row " << row << " column " << c;
+      }
+    }
+    EXPECT_GT(furthest, 250);
+  }
 }
 
 TEST(GroupingTest, EverySequenceOnceAndEven) {

@@ -33,6 +33,8 @@ bool has_amx() {  // CPUID.7.0:EDX: bit 22 AMX-BF16, bit 24 AMX-TILE, bit 25 AMX
 
 bool has_avx512_bf16() { return (cpuid(7, 1).eax & (1u << 5)) != 0; }
 
+bool has_avx512_vnni() { return (cpuid(7, 0).ecx & (1u << 11)) != 0; }
+
 bool is_amd() {
   const Leaf l = cpuid(0, 0);
   return l.ebx == signature_AMD_ebx && l.ecx == signature_AMD_ecx && l.edx == signature_AMD_edx;
@@ -107,6 +109,7 @@ std::string_view why_not(const KernelTable& table) {
   if (name == "avx2" || name.ends_with("-emulated")) return supported & HWY_AVX2 ? "" : "this CPU has no AVX2";
   if ((supported & HWY_AVX3) == 0) return "this CPU has no AVX-512";
   if (name == "avx512bf16") return has_avx512_bf16() ? "" : "this CPU has no AVX512_BF16";
+  if (name == "avx512vnni") return has_avx512_vnni() ? "" : "this CPU has no AVX512_VNNI";
   if (name == "amx") {
     if (!has_amx() || !has_avx512_bf16()) return "this CPU has no AMX";
     static const bool kGranted = ask_for_tiles();

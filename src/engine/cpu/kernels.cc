@@ -18,6 +18,7 @@
 // Each of these again for each target: no include guards.
 #include "engine/cpu/math-inl.h"
 #include "engine/cpu/products-inl.h"
+#include "engine/cpu/int8_product-inl.h"
 #include "engine/cpu/blocks-inl.h"
 #include "engine/cpu/vectors-inl.h"
 // clang-format on
@@ -55,13 +56,16 @@ extern constexpr KernelTable kAmx = make_table<Fp32>("amx", "bf16", &kTileBf16);
 extern constexpr KernelTable kAmxInt8 = make_table<Fp32>("amx", "int8", &kTileInt8);
 extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>("avx512bf16", "bf16");
 extern constexpr KernelTable kFp32 = make_table<Fp32>("avx512", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<VnniByteDot>, Fp32>("avx512vnni", "int8");
 #elif HWY_TARGET <= HWY_AVX2
 extern constexpr KernelTable kFp32 = make_table<Fp32>("avx2", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>("avx2", "int8");
 extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>("bf16-emulated", "bf16");
 extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>("amx-emulated", "bf16", &kTileBf16);
 extern constexpr KernelTable kEmulatedAmxInt8 = make_table<Fp32>("amx-emulated", "int8", &kTileInt8);
 #else
 extern constexpr KernelTable kFp32 = make_table<Fp32>("portable", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<PlainByteDot>, Fp32>("portable", "int8");
 #endif
 
 }  // namespace rerank::cpu::HWY_NAMESPACE
@@ -83,7 +87,12 @@ std::span<const KernelTable* const> compiled_kernels() {
     &HWY_STATIC_DISPATCH(kFp32),
 #if HWY_TARGETS & HWY_AVX3
     &N_AVX3::kAmxInt8,
+    &N_AVX3::kInt8,
 #endif
+#if HWY_TARGETS & HWY_AVX2
+    &N_AVX2::kInt8,
+#endif
+    &HWY_STATIC_DISPATCH(kInt8),
 #if HWY_TARGETS & HWY_AVX2
     &N_AVX2::kEmulatedBf16,
     &N_AVX2::kEmulatedAmx,

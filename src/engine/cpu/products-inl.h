@@ -3,6 +3,7 @@
 //
 // A policy has
 //   Element, kGroup     an input value; how many neighbouring inputs one 32-bit lane holds
+//   kPanelTail, pack_panel(..)  only where packing is more than converting: bytes behind a panel, and how to fill it
 //   kColumns            columns of a panel
 //   kBlockRows          rows prepared and multiplied together; kAttentionRows: the same within attention
 //   begin(), end()      around the products of one piece of work on one thread
