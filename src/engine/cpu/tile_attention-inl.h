@@ -17,12 +17,15 @@ constexpr size_t kQueryRows = 32;
 constexpr size_t kScoresBytes = kQueryRows * kChunkKeys * 4;
 constexpr size_t kWeightsBytes = kQueryRows * kChunkKeys * 2;
 constexpr size_t kTotalsBytes = kQueryRows * kTileRow;
+// A load waits for stores on their way whose address has the same last 12 bits. Half a tile lies before the weights, so
+// that a row of them is stored where no scores are just being read.
+constexpr size_t kSkew = kTileBytes / 2;
 
 inline size_t attention_output_bytes(size_t head_tiles) { return 4 * head_tiles * kTileBytes; }
 
 // Scores and weights: two in flight and one to compute again with; totals and outputs: two.
 size_t tile_attention_scratch(size_t head_tiles) {
-  return 3 * (kScoresBytes + kWeightsBytes) + 2 * (kTotalsBytes + attention_output_bytes(head_tiles));
+  return kSkew + 3 * (kScoresBytes + kWeightsBytes) + 2 * (kTotalsBytes + attention_output_bytes(head_tiles));
 }
 
 template <class Tiles>
@@ -56,7 +59,7 @@ class Attention {
   }
   HWY_INLINE size_t keys_of(size_t chunk) const { return std::min(kChunkKeys, job_.length - chunk * kChunkKeys); }
   HWY_INLINE std::byte* scores(size_t slot) const { return job_.scratch + slot * kScoresBytes; }
-  HWY_INLINE std::byte* weights(size_t slot) const { return scores(3) + slot * kWeightsBytes; }
+  HWY_INLINE std::byte* weights(size_t slot) const { return scores(3) + kSkew + slot * kWeightsBytes; }
   HWY_INLINE float* totals(size_t block) const {
     return reinterpret_cast<float*>(weights(3) + block % 2 * kTotalsBytes);
   }
@@ -64,28 +67,27 @@ class Attention {
     return weights(3) + 2 * kTotalsBytes + block % 2 * attention_output_bytes(job_.head_tiles);
   }
 
-  // One beat of the pipeline: exp2 of `e`, shared out over the tile products of `s` and `v` by their cost.
+  // One beat of the pipeline: in the shadow of each stretch of tile products there is one block of exp2. Blocks with
+  // even and odd numbers lie in different halves of the last 12 bits of addresses (see kSkew), so that exp2 never reads
+  // where sums are just being stored.
   HWY_INLINE void step(const Item& s, const Item& e, const Item& v) {
-    const size_t total = (s.steps + v.steps) * job_.head_tiles;
-    size_t done = 0, row = 0;
-    auto weigh_until = [&](size_t end) {
-      for (; row < end; ++row) weigh_row<false>(e, row, 0);
-    };
-    for (size_t u = 0; u < s.steps; ++u) {
-      score_block(s, u);
-      done += job_.head_tiles;
-      weigh_until(e.rows * done / total);
-    }
-    for (size_t pass = 0; pass < (v.steps != 0 ? job_.head_tiles : 0); ++pass) {
-      add_values(v, pass);
-      done += v.steps;
-      weigh_until(e.rows * done / total);
-    }
-    weigh_until(e.rows);
+    const size_t half = (job_.head_tiles + 1) / 2;
+    if (e.steps != 0 && e.chunk == 0) std::memset(totals(e.block), 0, kTotalsBytes);
+    score_block(s, 0);
+    score_block(s, 2);
+    weigh_block<false>(e, 1, nullptr);
+    for (size_t pass = 0; pass < half; ++pass) add_values(v, pass);
+    weigh_block<false>(e, 3, nullptr);
+    score_block(s, 1);
+    score_block(s, 3);
+    weigh_block<false>(e, 0, nullptr);
+    for (size_t pass = half; pass < job_.head_tiles; ++pass) add_values(v, pass);
+    weigh_block<false>(e, 2, nullptr);
   }
 
   // 32 queries x keys [32 u, 32 u + 32) of the chunk.
   HWY_INLINE void score_block(const Item& s, size_t u) {
+    if (u >= s.steps) return;
     const bool two = s.rows > 16;
     const std::byte* q = job_.queries + s.block * 2 * kTileBytes;
     const std::byte* k = job_.keys + (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
@@ -108,36 +110,47 @@ class Attention {
     return reinterpret_cast<const float*>(scores(e.slot) + r / 16 * (kScoresBytes / 2) + r % 16 * kTileRow);
   }
 
-  // weights = exp2(scores - shift), in bf16; adds them to the row's total. 0 for keys behind the sequence's end.
+  // weights = exp2(scores - shift), in bf16, of all rows and 32 keys; adds them to the rows' totals.
   template <bool kShift>
-  HWY_INLINE void weigh_row(const Item& e, size_t r, float shift) {
-    const float* from = score_row(e, r);
-    std::byte* to = weights(e.slot) + r / 16 * (kWeightsBytes / 2) + r % 16 * kTileRow;
-    float* const total = totals(e.block) + r * 16;
-    const size_t keys = keys_of(e.chunk);
-    Row sum = e.chunk == 0 ? set(0) : load(total);
-    const Row off = set(shift);
-    auto weight = [&](size_t tile) HWY_ATTR {
-      const Row x = load(from + tile * 256);
-      return exp2_row(kShift ? x - off : x);
-    };
-    for (size_t u = 0; u < keys / 32; ++u) {
-      const Row low = weight(2 * u), high = weight(2 * u + 1);
-      sum = sum + (low + high);
-      store_bf16<Tiles>(low, high, to + u * kTileBytes);
+  HWY_INLINE void weigh_block(const Item& e, size_t u, const float* shifts) {
+    if (u >= e.steps) return;
+    const size_t keys = keys_of(e.chunk) - 32 * u;
+    if (keys >= 32) {
+      weigh_rows<kShift, false>(e, u, 32, shifts);
+    } else {
+      weigh_rows<kShift, true>(e, u, keys, shifts);
     }
-    if (keys % 32 != 0) {
-      const size_t u = keys / 32, left = keys % 32;
-      const Row low = first_lanes(weight(2 * u), std::min<size_t>(left, 16));
-      const Row high = left > 16 ? first_lanes(weight(2 * u + 1), left - 16) : set(0);
-      sum = sum + (low + high);
-      store_bf16<Tiles>(low, high, to + u * kTileBytes);
+  }
+
+  // kLast: only `keys` of the 32 belong to the sequence; the others weigh 0.
+  template <bool kShift, bool kLast>
+  HWY_INLINE void weigh_rows(const Item& e, size_t u, size_t keys, const float* shifts) {
+    float* total = totals(e.block);
+    for (size_t tile = 0; tile < e.rows; tile += 16) {
+      const float* from = score_row(e, tile) + 2 * u * 256;
+      std::byte* to = weights(e.slot) + tile / 16 * (kWeightsBytes / 2) + u * kTileBytes;
+      const size_t rows = std::min<size_t>(16, e.rows - tile);
+      for (size_t r = 0; r < rows; ++r, from += 16, to += kTileRow, total += 16) {
+        Row low = load(from), high = load(from + 256);
+        if constexpr (kShift) {
+          low = low - set(shifts[tile + r]);
+          high = high - set(shifts[tile + r]);
+        }
+        low = exp2_row(low);
+        high = exp2_row(high);
+        if constexpr (kLast) {
+          low = first_lanes(low, std::min<size_t>(keys, 16));
+          high = first_lanes(high, std::max<size_t>(keys, 16) - 16);
+        }
+        store(load(total) + (low + high), total);
+        store_bf16<Tiles>(low, high, to);
+      }
     }
-    store(sum, total);
   }
 
   // Output columns [32 pass, 32 pass + 32) += weights x values of the chunk.
   HWY_INLINE void add_values(const Item& v, size_t pass) {
+    if (v.steps == 0) return;
     const bool two = v.rows > 16;
     std::byte* const sums = output(v.block) + 2 * pass * kTileBytes;
     const size_t stride = 2 * job_.head_tiles * kTileBytes;
@@ -199,8 +212,9 @@ class Attention {
         }
       }
     });
+    std::memset(totals(block), 0, kTotalsBytes);
     each_chunk(block, [&](const Item& e) {
-      for (size_t r = 0; r < e.rows; ++r) weigh_row<true>(e, r, largest[r]);
+      for (size_t u = 0; u < e.steps; ++u) weigh_block<true>(e, u, largest);
       for (size_t pass = 0; pass < job_.head_tiles; ++pass) add_values(e, pass);
     });
     for (size_t r = 0; r < std::min(kQueryRows, job_.query_rows - block * kQueryRows); ++r) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/buffers.h"

@@ -5,47 +5,53 @@ HWY_BEFORE_NAMESPACE();
 namespace rerank::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kNormRows = 8;  // of 1024 fp32: 32 KiB, which the L1 cache holds through the three passes
+constexpr size_t kNormRows = 8;  // at a time: two sums and a shift of each fill the registers
 
 template <class Tiles>
 HWY_INLINE void store_both(const TileNorm& job, size_t tile, size_t r, const Row& low, const Row& high) {
   store_bf16<Tiles>(low, high, job.a + tile / 2 * kTileBytes + r * kTileRow);
 }
 
+// Mean and variance in one pass: sums of x - shift and of its square, where the shift is the mean of the row's first
+// sixteen columns, near enough to the mean that nothing is lost in the difference of the two.
 template <class Tiles>
 void norm_rows(const TileNorm& job, size_t first) {
   auto at = [&](size_t tile, size_t r) { return job.c + (tile * 16 + first + r) * 16; };
-  Row sum[kNormRows], mean[kNormRows], scale[kNormRows];
-  for (size_t r = 0; r < kNormRows; ++r) sum[r] = set(0);
-  for (size_t tile = 0; tile < job.column_tiles; ++tile) {
-    const Row bias = job.bias ? load(job.bias + tile * 16) : set(0);
-    for (size_t r = 0; r < kNormRows; ++r) {
-      const Row x = load(at(tile, r)) + bias;
-      store(x, at(tile, r));
-      sum[r] = sum[r] + x;
-    }
-  }
-  const float n = static_cast<float>(job.columns);
+  auto bias = [&](size_t tile) HWY_ATTR { return job.bias ? load(job.bias + tile * 16) : set(0); };
+  Row shift[kNormRows], sum[kNormRows], squares[kNormRows];
   for (size_t r = 0; r < kNormRows; ++r) {
-    mean[r] = set(sum_of(sum[r]) / n);
-    sum[r] = set(0);
+    shift[r] = set(sum_of(load(at(0, r)) + bias(0)) / 16);
+    sum[r] = squares[r] = set(0);
   }
-  const size_t tail = job.columns % 16 != 0 ? job.columns / 16 : job.column_tiles;  // partly filled
-  const size_t filled = (job.columns + 15) / 16;
-  for (size_t tile = 0; tile < filled; ++tile) {
+  const size_t whole = job.columns / 16, left = job.columns % 16;
+  for (size_t tile = 0; tile < whole; ++tile) {
+    const Row b = bias(tile);
     for (size_t r = 0; r < kNormRows; ++r) {
-      Row centred = load(at(tile, r)) - mean[r];
-      if (tile == tail) centred = first_lanes(centred, job.columns % 16);
-      sum[r] = multiply_add(centred, centred, sum[r]);
+      const Row x = load(at(tile, r)) + b - shift[r];
+      sum[r] = sum[r] + x;
+      squares[r] = multiply_add(x, x, squares[r]);
     }
   }
-  for (size_t r = 0; r < kNormRows; ++r) scale[r] = set(1 / std::sqrt(sum_of(sum[r]) / n + job.epsilon));
+  for (size_t r = 0; left != 0 && r < kNormRows; ++r) {
+    const Row x = first_lanes(load(at(whole, r)) + bias(whole) - shift[r], left);
+    sum[r] = sum[r] + x;
+    squares[r] = multiply_add(x, x, squares[r]);
+  }
+  Row* const mean = sum;
+  Row* const scale = squares;
+  for (size_t r = 0; r < kNormRows; ++r) {
+    const float n = static_cast<float>(job.columns), off = sum_of(sum[r]) / n;
+    const float variance = std::max(sum_of(squares[r]) / n - off * off, 0.0f);
+    mean[r] = shift[r] + set(off);
+    scale[r] = set(1 / std::sqrt(variance + job.epsilon));
+  }
   for (size_t tile = 0; tile < job.column_tiles; tile += 2) {
     const Row gamma[2] = {load(job.gamma + tile * 16), load(job.gamma + tile * 16 + 16)};
     const Row beta[2] = {load(job.beta + tile * 16), load(job.beta + tile * 16 + 16)};
+    const Row b[2] = {bias(tile), bias(tile + 1)};
     for (size_t r = 0; r < kNormRows; ++r) {
-      const Row low = multiply_add((load(at(tile, r)) - mean[r]) * scale[r], gamma[0], beta[0]);
-      const Row high = multiply_add((load(at(tile + 1, r)) - mean[r]) * scale[r], gamma[1], beta[1]);
+      const Row low = multiply_add((load(at(tile, r)) + b[0] - mean[r]) * scale[r], gamma[0], beta[0]);
+      const Row high = multiply_add((load(at(tile + 1, r)) + b[1] - mean[r]) * scale[r], gamma[1], beta[1]);
       store(low, at(tile, r));
       store(high, at(tile + 1, r));
       store_both<Tiles>(job, tile, first + r, low, high);

@@ -112,14 +112,14 @@ HWY_INLINE void store_pairs(const Row& first, const Row& second, void* to) {
 HWY_INLINE Row exp2_row(const Row& x) {
   return make_row([&](size_t i) HWY_ATTR {
     const D d;
-    constexpr float kExp2[] = {9.99928100e-01f, 6.93261040e-01f, 2.42610760e-01f, 5.51710800e-02f};
+    // Of what lies behind the whole number below x.
+    constexpr float kExp2[] = {9.999251935e-01f, 6.958335051e-01f, 2.260678928e-01f, 7.802368959e-02f};
 #if HWY_TARGET <= HWY_AVX3
-    const V n = V{_mm512_roundscale_ps(x.part[i].raw, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
-    const V p = horner(d, hn::Sub(x.part[i], n), kExp2, 3);
-    return V{_mm512_scalef_ps(p.raw, n.raw)};
+    const V r = V{_mm512_reduce_ps(x.part[i].raw, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
+    return V{_mm512_scalef_ps(horner(d, r, kExp2, 3).raw, x.part[i].raw)};
 #else
     const V clamped = hn::Min(hn::Max(x.part[i], hn::Set(d, -127.0f)), hn::Set(d, 128.0f));
-    const V n = hn::Round(clamped);
+    const V n = hn::Floor(clamped);
     const V p = horner(d, hn::Sub(clamped, n), kExp2, 3);
     const auto power = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(DI(), n), hn::Set(DI(), 127)));
     return hn::Mul(p, hn::BitCast(d, power));
