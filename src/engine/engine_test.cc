@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <random>
 
 #include "engine/cpu/bf16.h"
@@ -13,6 +15,7 @@
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/team.h"
 #include "engine/cpu/tile_unit.h"
 #include "engine/reference/reference_backend.h"
 #include "support/tiny_model.h"
@@ -289,6 +292,49 @@ TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
     }
     EXPECT_GT(furthest, 250);
   }
+}
+
+TEST(CpuEngineTest, CopiesInABatchGetTheSameLogit) {
+  auto model = load(specs()[0], "engine_test_copies");
+  std::mt19937 random(2);
+  RaggedBatch once;
+  for (size_t length : {5, 9, 5}) once.add(length, model->config.vocabulary, 2, random);
+  RaggedBatch twice = once;
+  for (size_t i : {1, 0, 2, 0}) {
+    twice.ids.insert(twice.ids.end(), once.ids.begin() + once.offsets[i], once.ids.begin() + once.offsets[i + 1]);
+    twice.segments.insert(twice.segments.end(), once.segments.begin() + once.offsets[i],
+                          once.segments.begin() + once.offsets[i + 1]);
+    twice.offsets.push_back(static_cast<uint32_t>(twice.ids.size()));
+  }
+  // The same ids with other segments are another sequence.
+  twice.ids.insert(twice.ids.end(), once.ids.begin(), once.ids.begin() + 5);
+  twice.segments.insert(twice.segments.end(), 5, 1);
+  twice.offsets.push_back(static_cast<uint32_t>(twice.ids.size()));
+  auto backend = make_cpu_backend(model, {});
+  const auto expected = run(**backend, once.view());
+  const auto logits = run(**backend, twice.view());
+  EXPECT_EQ((std::vector<float>(logits.begin(), logits.begin() + 3)), expected);
+  EXPECT_EQ((std::vector<float>(logits.begin() + 3, logits.begin() + 7)),
+            (std::vector<float>{expected[1], expected[0], expected[2], expected[0]}));
+  EXPECT_NE(logits[7], expected[0]);
+}
+
+TEST(TeamTest, QuotasOfCgroupsBoundTheThreads) {
+  const std::string root = ::testing::TempDir() + "cgroups";
+  auto write = [&](const std::string& folder, const std::string& file, const std::string& text) {
+    std::filesystem::create_directories(root + folder);
+    std::ofstream(root + folder + "/" + file) << text;
+  };
+  EXPECT_EQ(cpu::cgroup_threads(root + "/none", "0::/a\n"), 0u);
+  write("/v2/a/b", "cpu.max", "max 100000\n");
+  write("/v2/a", "cpu.max", "250000 100000\n");
+  EXPECT_EQ(cpu::cgroup_threads(root + "/v2", "0::/a/b\n"), 3u);
+  EXPECT_EQ(cpu::cgroup_threads(root + "/v2", "0::/elsewhere\n"), 0u);
+  write("/v1/cpu/c", "cpu.cfs_quota_us", "100000\n");
+  write("/v1/cpu/c", "cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(cpu::cgroup_threads(root + "/v1", "5:memory:/m\n4:cpu,cpuacct:/c\n"), 1u);
+  write("/v1/cpu/c", "cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(cpu::cgroup_threads(root + "/v1", "4:cpu,cpuacct:/c\n"), 0u);
 }
 
 TEST(GroupingTest, EverySequenceOnceAndEven) {

@@ -1,8 +1,18 @@
 #include "engine/cpu/cpu_weights.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cstdint>
 
 namespace rerank::cpu {
+
+void release_pages(const TensorView& tensor) {
+  constexpr uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.bytes.data());
+  const uintptr_t first = round_up(begin, kPage), end = (begin + tensor.bytes.size()) / kPage * kPage;
+  if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);  // whole pages of it only
+}
 
 PackedLinear::PackedLinear(const ProductKernels& kernels, Team& team, std::initializer_list<const Linear*> parts) {
   matrix_.in = (*parts.begin())->in();
@@ -29,6 +39,7 @@ PackedLinear::PackedLinear(const ProductKernels& kernels, Team& team, std::initi
     }
     kernels.pack(rows.data(), count, matrix_.in, matrix_.in, values_.data() + panel * bytes);
   });
+  for (const Linear* part : parts) release_pages(part->weight);
   matrix_.panels = values_.data();
   matrix_.bias = bias_.data();
 }

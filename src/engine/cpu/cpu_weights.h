@@ -28,6 +28,10 @@ class PackedLinear {
   size_t panel_count_ = 0;
 };
 
+// Gives back the memory of a mapped tensor that has been packed: it would count as this process's for nothing. Reading
+// it again is allowed, and brings it back from the file.
+void release_pages(const TensorView& tensor);
+
 struct CpuNorm {
   std::vector<float> gamma, beta;
 };

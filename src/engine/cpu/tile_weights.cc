@@ -34,6 +34,7 @@ TileLinear::TileLinear(const TileKernels& kernels, Team& team, const Linear& fro
     }
     kernels.pack(rows.data(), inputs, values_.data() + panel * panel_bytes, scales_.data() + panel * kPanelColumns);
   });
+  release_pages(from.weight);
   panels_.data = values_.data();
   panels_.bias = bias_.data();
   panels_.scales = kernels.int8 ? scales_.data() : nullptr;
