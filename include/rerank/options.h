@@ -110,10 +110,12 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu or reference. auto takes the fastest that runs here."},
         options.engine);
   visit(OptionInfo{"precision", "P", "Engine",
-                   "auto, fp32 or bf16. auto: bf16 where the CPU multiplies it faster, else fp32."},
+                   "auto, fp32, bf16 or int8. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
+                   "still and changes scores most: compare rankings on your own documents first."},
         options.precision);
   visit(OptionInfo{"kernel", "TIER", "Engine",
-                   "auto, amx, avx512, avx2 or portable: force a kernel tier, to compare or to diagnose."},
+                   "auto, amx, avx512bf16, avx512, avx512vnni, avx2 or portable: force a kernel tier, to compare or to "
+                   "diagnose."},
         options.kernel);
   visit(OptionInfo{"threads", "N", "Engine",
                    "Compute threads. 0: one per core this process may use (cgroup limits count)."},
