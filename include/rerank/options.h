@@ -30,6 +30,10 @@ struct Options {
   size_t threads = 0;
   // Texts
   size_t max_length = 0;
+  std::string truncation = "head";
+  std::string chunk_score = "max";
+  size_t chunk_overlap = 32;
+  size_t max_chunks = 16;
   // Scheduling and limits
   size_t max_batch_tokens = 8192;
   size_t max_queued_tokens = 4u << 20;
@@ -113,6 +117,21 @@ void visit_options(O& options, Visit&& visit) requires requires {
           "Longest pair scored, special tokens included; longer ones are cut. 0: the model's own limit. Lower it "
           "(512, 1024) to bound the time that one long document can take."},
       options.max_length);
+  visit(
+      OptionInfo{"truncation", "HOW", "Texts",
+                 "What is kept of documents over the limit: head, tail, head-tail, query-aware (the windows that share "
+                 "most with the query; costs no more than head), or chunks (all of it, in overlapping pieces; costs as "
+                 "much as the document is long). Requests may say otherwise."},
+      options.truncation);
+  visit(OptionInfo{"chunk-score", "HOW", "Texts",
+                   "How the logits of chunks become a document's: max, mean, or topN (top2: mean of the best two)."},
+        options.chunk_score);
+  visit(OptionInfo{"chunk-overlap", "TOKENS", "Texts",
+                   "Tokens that neighbouring chunks share, so that no sentence is torn."},
+        options.chunk_overlap);
+  visit(
+      OptionInfo{"max-chunks", "N", "Texts", "Chunks of one document; what lies behind them is cut. Bounds its time."},
+      options.max_chunks);
   visit(OptionInfo{"max-batch-tokens", "TOKENS", "Limits",
                    "Tokens computed together. Larger: more throughput under load, longer waits for small requests."},
         options.max_batch_tokens);

@@ -39,6 +39,24 @@ Result<size_t> pick_max_length(const Options& options, const ModelConfig& config
   return options.max_length;
 }
 
+// How documents over the limit are treated where a request does not say.
+Status read_truncation(const Options& options, ServiceParts& parts) {
+  const auto truncation = parse_truncation(options.truncation);
+  if (!truncation) {
+    return absl::InvalidArgumentError(str_cat("--truncation ", options.truncation,
+                                              ": not known; there are head, tail, head-tail, query-aware, chunks"));
+  }
+  const auto best = parse_chunk_score(options.chunk_score);
+  if (!best) {
+    return absl::InvalidArgumentError(
+        str_cat("--chunk-score ", options.chunk_score, ": not known; there are max, mean, top2, top3, ..."));
+  }
+  if (options.max_chunks == 0) return absl::InvalidArgumentError("--max-chunks: at least 1");
+  parts.truncation = *truncation;
+  parts.chunking = {options.chunk_overlap, options.max_chunks, *best};
+  return ok_status();
+}
+
 Status check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
   if (tokenizer.vocab_size() <= config.vocabulary) return ok_status();
   return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(),
@@ -76,6 +94,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!backend.ok()) return backend.status();
 
   ServiceParts parts;
+  if (Status status = read_truncation(options, parts); !status.ok()) return status;
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
   auto digest = fingerprint(**model, engine, *max_length);

@@ -13,7 +13,7 @@
 #include "rank/cache.h"
 #include "rerank/reranker.h"
 #include "schedule/scheduler.h"
-#include "text/pair.h"
+#include "text/long_document.h"
 #include "text/tokenizer.h"
 
 namespace rerank {
@@ -25,6 +25,8 @@ struct ServiceParts {
   std::shared_ptr<Metrics> metrics;  // may be null
   ModelInfo info;
   bool segments = true;
+  Truncation truncation = Truncation::kHead;  // where a request does not say
+  Chunking chunking;
   size_t max_documents = 10000;
   size_t tokenizer_threads = 1;
   size_t cache_bytes = 0;
@@ -51,6 +53,7 @@ class Service : public Reranker {
   void look_up(Work& work);
   void finish(const std::shared_ptr<Work>& work, Job& job, Status status);
   void answer(const std::shared_ptr<Work>& work);
+  FitSpec fit_spec(const RerankRequest& request) const;
   void fail(const std::shared_ptr<Work>& work, Status status);
 
   ServiceParts parts_;

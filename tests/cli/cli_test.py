@@ -193,6 +193,32 @@ class EvalTest(unittest.TestCase):
             self.assertIn("qrels/dev.tsv", run("eval", "--collection", place, "--split", "dev", check=False).stderr)
 
 
+class LengthsTest(unittest.TestCase):
+    def test_a_judged_collection_says_what_limits_cut_and_cost(self):
+        with tempfile.TemporaryDirectory() as folder:
+            place = EvalTest.collection(folder)
+            done = run("lengths", "--texts", place, "--model", MODELS / "bert-a", "--limits", "10,16,64", "--json", place / "out.json",
+                       "--html", place / "out.html", "--svg", place / "out.svg")
+            figures = json.loads((place / "out.json").read_text())
+            self.assertEqual([row["limit"] for row in figures["limits"]], [10, 16, 64])
+            self.assertEqual(figures["limits"][0]["truncated_share"], 1)
+            self.assertEqual(figures["limits"][2]["truncated_share"], 0)
+            self.assertTrue(all("ndcg@10" in row and row["seconds_per_pair"] > 0 for row in figures["limits"]))
+            self.assertIn("recommended: --max-length", done.stdout)
+            self.assertTrue((place / "out.svg").read_text().startswith("<svg"))
+
+    def test_plain_texts_and_a_servers_metrics(self):
+        with tempfile.TemporaryDirectory() as folder:
+            texts = pathlib.Path(folder) / "texts.txt"
+            texts.write_text("rain\n" * 3 + "rain falls in Berlin today " * 20 + "\n")
+            self.assertIn("25.0 %", run("lengths", "--texts", texts, "--model", MODELS / "bert-a", "--limits", "64,512").stdout)
+            with Server("--model", str(MODELS / "bert-a")) as server:
+                server.post("/rerank", {"query": "rain", "texts": ["rain", "rain falls"]})
+                metrics = server.get("/metrics")
+            self.assertIn("recommended", run("lengths", "--metrics", "-", "--model", MODELS / "bert-a", text_in=metrics).stdout)
+            self.assertEqual(run("lengths", "--model", MODELS / "bert-a", check=False).returncode, 2)
+
+
 class ReadmeTest(unittest.TestCase):
     """Runs the README's commands that need no network."""
 
