@@ -28,6 +28,8 @@ struct Options {
   std::string precision = "auto";
   std::string kernel = "auto";
   size_t threads = 0;
+  size_t layers = 0;
+  std::string exits;
   // Texts
   size_t max_length = 0;
   std::string truncation = "head";
@@ -111,6 +113,13 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"threads", "N", "Engine",
                    "Compute threads. 0: one per core this process may use (cgroup limits count)."},
         options.threads);
+  visit(OptionInfo{"layers", "N", "Engine",
+                   "Compute only the first N layers. 0: all. Ruins most models without --exits; `rerankd calibrate` "
+                   "says what it costs. Requests may say otherwise."},
+        options.layers);
+  visit(OptionInfo{"exits", "DIR", "Engine",
+                   "Exit heads that `rerankd calibrate` has fitted to this model: what fewer layers are read by."},
+        options.exits);
   visit(
       OptionInfo{
           "max-length", "TOKENS", "Texts",

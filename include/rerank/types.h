@@ -53,6 +53,8 @@ struct RerankRequest {
   size_t max_chunks = 0;             // 0 or more than the server's: the server's
   bool explain_cuts = false;         // fill in RankedDocument::kept; scores are not taken from the cache then
 
+  size_t layers = 0;  // layers of the model that are computed; 0: as the server is set (--layers)
+
   bool use_cache = true;                       // false: neither read nor write the pair cache
   int priority = 0;                            // higher goes first among waiting work
   std::optional<TimePoint> deadline;           // work not done by then is refused

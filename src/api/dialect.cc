@@ -69,6 +69,7 @@ void read_long_documents(Body& body, RerankCall& call) {
   // document), so they say how chunks are made and not that they are.
   request.max_chunks = body.positive("max_chunks_per_doc");
   if (body.has("overlap_tokens")) request.chunk_overlap = body.positive("overlap_tokens");
+  request.layers = body.positive("layers");
   request.explain_cuts = body.flag("return_truncation", false);
 }
 

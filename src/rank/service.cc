@@ -73,6 +73,9 @@ Status Service::check(const RerankRequest& request) const {
     return absl::OutOfRangeError(str_cat(request.documents.size(), " documents are more than the limit of ",
                                          parts_.max_documents, " (--max-documents)"));
   }
+  if (request.layers > parts_.model_layers) {
+    return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has ", parts_.model_layers));
+  }
   if (request.deadline && Clock::now() > *request.deadline)
     return absl::DeadlineExceededError("the deadline has passed");
   return ok_status();
@@ -112,6 +115,7 @@ void Service::look_up(Work& work) {
     const FitSpec spec = fit_spec(request);
     const Hash128 common = FieldHasher()
                                .add(parts_.info.fingerprint)
+                               .add(static_cast<uint64_t>(layers_of(request)))
                                .add(static_cast<uint64_t>(spec.max_length))
                                .add(static_cast<uint64_t>(spec.truncation))
                                .add(static_cast<uint64_t>(spec.chunking.overlap))
@@ -136,6 +140,10 @@ void Service::look_up(Work& work) {
   if (!metrics_ || !use) return;
   metrics_->hits.add(static_cast<double>(request.documents.size() - work.missing.size()));
   metrics_->misses.add(static_cast<double>(work.missing.size()));
+}
+
+uint8_t Service::layers_of(const RerankRequest& request) const {
+  return static_cast<uint8_t>(request.layers != 0 ? request.layers : parts_.layers);
 }
 
 FitSpec Service::fit_spec(const RerankRequest& request) const {
@@ -196,6 +204,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   }
   if (!parts_.segments) std::fill(job->segments.begin(), job->segments.end(), 0);
   work->timings.tokenize_us = micros_since(work->begin);
+  job->layers = layers_of(request);
   job->priority = request.priority;
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;

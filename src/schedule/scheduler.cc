@@ -45,8 +45,10 @@ struct Running {
 struct Gathered {
   std::vector<int32_t> ids, segments;
   std::vector<uint32_t> offsets;
+  std::vector<uint8_t> layers;
 
   void clear() {
+    layers.clear();
     ids.clear();
     segments.clear();
     offsets.assign(1, 0);
@@ -56,6 +58,7 @@ struct Gathered {
     ids.insert(ids.end(), job.ids.begin() + begin, job.ids.begin() + end);
     segments.insert(segments.end(), job.segments.begin() + begin, job.segments.begin() + end);
     offsets.push_back(static_cast<uint32_t>(ids.size()));
+    layers.push_back(job.layers);
   }
 };
 
@@ -174,7 +177,8 @@ struct Scheduler::State {
       if (!plan.pairs.empty()) {
         logits.assign(plan.pairs.size(), 0);
         const TimePoint begin = Clock::now();
-        const Status status = backend.forward({gathered.ids, gathered.segments, gathered.offsets}, logits);
+        const Status status =
+            backend.forward({gathered.ids, gathered.segments, gathered.offsets, gathered.layers}, logits);
         const int64_t micros = micros_between(begin, Clock::now());
         if (!status.ok()) log_error(str_cat("batch of ", plan.tokens, " tokens failed: ", message_of(status)));
         count(plan, status, micros);

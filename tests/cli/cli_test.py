@@ -219,6 +219,37 @@ class LengthsTest(unittest.TestCase):
             self.assertEqual(run("lengths", "--model", MODELS / "bert-a", check=False).returncode, 2)
 
 
+class CalibrateTest(unittest.TestCase):
+    def test_exits_are_fitted_and_served(self):
+        words = "rain falls in berlin today the cat sat on a mat and paris is sunny weather".split()
+        with tempfile.TemporaryDirectory() as folder:
+            place = pathlib.Path(folder)
+            (place / "pairs.jsonl").write_text("".join(
+                json.dumps({"query": " ".join([words[q % 15], words[(q * 7 + 1) % 15], words[q // 15]]),
+                            "document": " ".join(words[(q + d * (i + 1)) % 15] for i in range(4 + d % 5))}) + "\n"
+                for q in range(20) for d in range(15)))
+            arguments = ("--model", MODELS / "bert-b", "--precision", "fp32")
+            table = run("calibrate", "--texts", place / "pairs.jsonl", "--out", place / "exits", *arguments).stdout
+            self.assertIn("dropped", table)
+            figures = json.loads((place / "exits/depth.json").read_text())
+            self.assertEqual([row["layers"] for row in figures["depths"]], [1, 2, 3, 4])
+            self.assertEqual(figures["depths"][3]["dropped_top1"], 1)
+            self.assertGreater(figures["depths"][2]["exit_explained"], 0.5)
+            self.assertTrue((place / "exits/depth.svg").read_text().startswith("<svg"))
+
+            def logit(*more):
+                return json.loads(run("score", *arguments, *more, text_in='{"query": "rain", "document": "the cat sat"}').stdout)["logit"]
+
+            full = logit()
+            self.assertEqual(logit("--layers", 4), full)
+            self.assertNotEqual(logit("--layers", 3), full)
+            self.assertNotEqual(logit("--layers", 3, "--exits", place / "exits"), logit("--layers", 3))
+            self.assertEqual(logit("--exits", place / "exits"), full)
+            refused = run("score", "--model", MODELS / "bert-a", "--exits", place / "exits", text_in="", check=False)
+            self.assertIn("fitted to other weights", refused.stderr)
+            self.assertIn("this model has 4", run("score", *arguments, "--layers", 5, text_in="", check=False).stderr)
+
+
 class ReadmeTest(unittest.TestCase):
     """Runs the README's commands that need no network."""
 

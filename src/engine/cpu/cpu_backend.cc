@@ -61,8 +61,12 @@ struct SubBatch {
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(std::shared_ptr<const Model> model, const KernelTable& kernels, size_t threads)
-      : team_(threads), weights_(std::move(model), kernels, team_), together_(weights_, kernels, &team_) {
+  CpuBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits, const KernelTable& kernels,
+             size_t threads)
+      : exits_(std::move(exits)),
+        team_(threads),
+        weights_(std::move(model), kernels, team_),
+        together_(weights_, kernels, &team_) {
     for (size_t i = 0; i < threads; ++i) workers_.push_back(std::make_unique<Worker>(weights_, kernels));
     info_ = {"cpu", kernels.precision, kernels.name, threads, config().max_length()};
   }
@@ -70,12 +74,37 @@ class CpuBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
+    return run(batch, [&](std::span<const uint32_t> group, CpuOps& ops, const Batch& sub) {
+      std::vector<float> results(group.size());
+      encode(config(), sub, ops, depth_of(config(), batch, group[0], exits_.get()), results);
+      for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
+    });
+  }
+
+  Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
+    const size_t width = (config().layers - 1) * config().hidden;
+    return run(batch, [&](std::span<const uint32_t> group, CpuOps& ops, const Batch& sub) {
+      std::vector<float> results(group.size()), behind(group.size() * width);
+      encode_with_states(config(), sub, ops, results, behind);
+      for (size_t i = 0; i < group.size(); ++i) {
+        logits[group[i]] = results[i];
+        std::copy_n(&behind[i * width], width, &states[group[i] * width]);
+      }
+    });
+  }
+
+ private:
+  // Groups of one depth each: body(group, ops, the group as a batch).
+  template <class Body>
+  Status run(const Batch& batch, const Body& body) {
     if (Status status = check_batch(config(), batch); !status.ok()) return status;
-    const Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
+    Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
+    if (!batch.layers.empty()) split_by_depth(grouping, batch.layers);
     std::atomic<bool> out_of_memory{false};
     auto compute = [&](size_t g, CpuOps& ops, SubBatch& sub) {
       try {
-        compute_group(config(), ops, sub, batch, grouping.groups[g], logits);
+        sub.assign(batch, grouping.groups[g]);
+        body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view());
       } catch (const std::bad_alloc&) {
         out_of_memory = true;
       }
@@ -92,7 +121,6 @@ class CpuBackend : public Backend {
     return ok_status();
   }
 
- private:
   struct Worker {
     Worker(const CpuWeights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
     CpuOps ops;
@@ -101,14 +129,7 @@ class CpuBackend : public Backend {
 
   const ModelConfig& config() const { return weights_.model->config; }
 
-  static void compute_group(const ModelConfig& config, CpuOps& ops, SubBatch& sub, const Batch& batch,
-                            std::span<const uint32_t> group, std::span<float> logits) {
-    sub.assign(batch, group);
-    std::vector<float> results(group.size());
-    encode(config, sub.view(), ops, results);
-    for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
-  }
-
+  std::shared_ptr<const Exits> exits_;  // may be null
   Team team_;
   CpuWeights weights_;
   CpuOps together_;
@@ -136,7 +157,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
   if (!kernels.ok()) return kernels.status();
   const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
   try {
-    return std::make_unique<cpu::CpuBackend>(std::move(model), **kernels, threads);
+    return std::make_unique<cpu::CpuBackend>(std::move(model), options.exits, **kernels, threads);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
   }

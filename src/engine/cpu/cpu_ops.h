@@ -22,6 +22,7 @@ class CpuOps {
   void attention_output(size_t layer);
   void feed_forward(size_t layer);
   void head(std::span<float> logits);
+  void states(const Batch& batch, Rows rows, std::span<float> out) const;
 
  private:
   // A linear layer over `rows` rows of `a`; c may be the residual. `first`..`last`: which panels.
