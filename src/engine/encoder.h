@@ -58,8 +58,15 @@ inline Depth depth_of(const ModelConfig& config, const Batch& batch, size_t i, c
   return {layers, exit ? &exits->heads[layers - 1] : nullptr};
 }
 
+// All layers, and the model's own head.
 template <class Ops>
-void encode(const ModelConfig& config, const Batch& batch, Ops& ops, const Depth& depth, std::span<float> logits) {
+void encode(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> logits) {
+  run_layers(batch, ops, config.layers, [](size_t, Rows) {});
+  ops.head(logits);
+}
+
+template <class Ops>
+void encode_to(const ModelConfig& config, const Batch& batch, Ops& ops, const Depth& depth, std::span<float> logits) {
   run_layers(batch, ops, depth.layers == 0 ? config.layers : depth.layers, [](size_t, Rows) {});
   if (depth.exit == nullptr) return ops.head(logits);
   std::vector<float> states(batch.size() * config.hidden);

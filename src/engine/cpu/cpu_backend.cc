@@ -76,7 +76,7 @@ class CpuBackend : public Backend {
   Status forward(const Batch& batch, std::span<float> logits) override {
     return run(batch, [&](std::span<const uint32_t> group, CpuOps& ops, const Batch& sub) {
       std::vector<float> results(group.size());
-      encode(config(), sub, ops, depth_of(config(), batch, group[0], exits_.get()), results);
+      encode_to(config(), sub, ops, depth_of(config(), batch, group[0], exits_.get()), results);
       for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
     });
   }

@@ -218,7 +218,7 @@ class ReferenceBackend : public Backend {
     for (size_t s = 0; s < batch.size(); ++s) {  // one by one: each may have its own depth
       const Depth depth = depth_of(ops_.config(), batch, s, exits_.get());
       const uint32_t offsets[] = {0, static_cast<uint32_t>(batch.length(s))};
-      encode(ops_.config(), alone(batch, s, offsets), ops_, depth, logits.subspan(s, 1));
+      encode_to(ops_.config(), alone(batch, s, offsets), ops_, depth, logits.subspan(s, 1));
     }
     return ok_status();
   }
