@@ -1,14 +1,19 @@
 // The engine alone, driven line by line, so that a script can interleave it with its peers in one run.
 //
 // Usage: engine_bench MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]
+//        engine_bench --profile MODEL_FOLDER BATCH_JSON [precision] [kernel]
 // BATCH_JSON: {"ids": [[...], ...], "segments": [[...], ...]}. Prints one line with the engine's name, then for each
 // line on stdin computes the batch once and prints {"seconds": S, "logits": [...]}.
+// --profile: on one thread, where the time goes by verb of the forward pass, and what of the peak that this program
+// measures at the same time the whole is.
 #include <simdjson.h>
 
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 
+#include "bench/peak.h"
+#include "bench/profile.h"
 #include "engine/registry.h"
 
 namespace {
@@ -40,8 +45,10 @@ int fail(const rerank::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const bool profile = argc > 1 && std::string_view(argv[1]) == "--profile";
+  if (profile) --argc, ++argv;
   if (argc < 3) {
-    std::fprintf(stderr, "usage: engine_bench MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]\n");
+    std::fprintf(stderr, "usage: engine_bench [--profile] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]\n");
     return 2;
   }
   auto model = rerank::load_model(argv[1]);
@@ -51,6 +58,10 @@ int main(int argc, char** argv) {
   if (argc > 3) options.precision = argv[3];
   if (argc > 4) options.kernel = argv[4];
   if (argc > 5) options.threads = std::stoul(argv[5]);
+  if (profile) {
+    rerank::bench::print_profile(*model, options, {batch.ids, batch.segments, batch.offsets});
+    return 0;
+  }
   auto backend = rerank::open_backend(*model, "auto", options);
   if (!backend.ok()) return fail(backend.status());
   const auto& info = (*backend)->info();

@@ -38,11 +38,20 @@ struct Options {
   size_t max_chunks = 16;
   // Scheduling and limits
   size_t max_batch_tokens = 8192;
+  size_t max_batch_ms = 250;
+  size_t max_wait_us = 0;
+  size_t queue_stretch = 2;
+  std::string queue_policy = "shed";
   size_t max_queued_tokens = 4u << 20;
+  size_t max_queue_ms = 20000;
+  size_t max_held_requests = 1000;
   size_t max_documents = 10000;
   size_t tokenizer_threads = 0;
   size_t cache_bytes = 64u << 20;
   size_t cache_ttl_seconds = 86400;
+  size_t token_cache_bytes = 32u << 20;
+  std::string cache_url;
+  size_t cache_timeout_ms = 25;
 };
 
 // What the server needs besides.
@@ -57,9 +66,11 @@ struct ServerOptions {
   size_t body_timeout_ms = 60000;
   size_t idle_timeout_ms = 75000;
   size_t drain_timeout_ms = 30000;
+  size_t request_timeout_ms = 300000;
   bool return_documents = true;
   size_t compress_min_bytes = 16u << 10;
   std::string api_key;
+  std::string api_key_file;
   std::string cors_origin;
 };
 
@@ -105,10 +116,12 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu or reference. auto takes the fastest that runs here."},
         options.engine);
   visit(OptionInfo{"precision", "P", "Engine",
-                   "auto, fp32 or bf16. auto: bf16 where the CPU multiplies it faster, else fp32."},
+                   "auto, fp32, bf16 or int8. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
+                   "still and changes scores most: compare rankings on your own documents first."},
         options.precision);
   visit(OptionInfo{"kernel", "TIER", "Engine",
-                   "auto, amx, avx512, avx2 or portable: force a kernel tier, to compare or to diagnose."},
+                   "auto, amx, avx512bf16, avx512, avx512vnni, avx2 or portable: force a kernel tier, to compare or to "
+                   "diagnose."},
         options.kernel);
   visit(OptionInfo{"threads", "N", "Engine",
                    "Compute threads. 0: one per core this process may use (cgroup limits count)."},
@@ -144,9 +157,38 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"max-batch-tokens", "TOKENS", "Limits",
                    "Tokens computed together. Larger: more throughput under load, longer waits for small requests."},
         options.max_batch_tokens);
+  visit(
+      OptionInfo{"max-batch-ms", "MS", "Limits",
+                 "Predicted time of one batch at most: a small request that comes while a batch runs waits that long. "
+                 "Lower it for shorter waits; below about 20 ms batches get too small to fill many cores."},
+      options.max_batch_ms);
+  visit(OptionInfo{"max-wait-us", "US", "Limits",
+                   "How long an idle engine waits for more work, when requests come closer together than that. 0: it "
+                   "starts at once. The packed CPU engine computes small batches as efficiently as large ones, so that "
+                   "waiting gains nothing; raise it for an engine that needs large batches."},
+        options.max_wait_us);
+  visit(
+      OptionInfo{"queue-stretch", "N", "Limits",
+                 "A request's place in the queue is its arrival plus this many times its own predicted time. Larger: "
+                 "small requests overtake large ones that came longer before them. 0: first come, first served. At 2, "
+                 "a large request takes at most three times as long as alone because of small ones."},
+      options.queue_stretch);
+  visit(OptionInfo{"queue-policy", "POLICY", "Limits",
+                   "shed: a request over the bounds of the queue is refused, 429 with Retry-After, so that its client "
+                   "can go elsewhere. wait: it is held, whole, until there is room or its deadline passes; for clients "
+                   "that cannot try again."},
+        options.queue_policy);
   visit(OptionInfo{"max-queued-tokens", "TOKENS", "Limits",
-                   "Tokens that may wait; a request that does not fit is answered 429 with Retry-After."},
+                   "Tokens that may wait, which bounds their memory (8 bytes each); see --queue-policy."},
         options.max_queued_tokens);
+  visit(
+      OptionInfo{"max-queue-ms", "MS", "Limits",
+                 "Predicted wait up to which a request is queued; see --queue-policy. Many clients give up after 30 s: "
+                 "work that would begin later is done for nobody. 0: no bound."},
+      options.max_queue_ms);
+  visit(OptionInfo{"max-held-requests", "N", "Limits",
+                   "Requests held at once under --queue-policy wait; further ones are refused."},
+        options.max_held_requests);
   visit(OptionInfo{"max-documents", "N", "Limits", "Documents in one request; more is an error."},
         options.max_documents);
   visit(OptionInfo{"tokenizer-threads", "N", "Limits", "Threads that turn text into token ids. 0: as --threads."},
@@ -160,6 +202,23 @@ void visit_options(O& options, Visit&& visit) requires requires {
           "cache-ttl-seconds", "S", "Limits",
           "How long a cached score is used. Scores never go stale by themselves; lower it only to bound what is kept."},
       options.cache_ttl_seconds);
+  visit(OptionInfo{"token-cache-bytes", "BYTES", "Limits",
+                   "Memory for token ids of documents seen before, 4 bytes a token: such a document is not tokenized "
+                   "again for another query. 0: none."},
+        options.token_cache_bytes);
+  visit(
+      OptionInfo{
+          "cache-url", "URL", "Limits",
+          "A Redis or Valkey server that replicas share scores through: redis://[[user]:password@]host[:port][/db], "
+          "or valkey://. When it is slow or gone, the server goes on without it. With a password, better set as "
+          "RERANKD_CACHE_URL: flags can be seen by other users of the machine."},
+      options.cache_url);
+  visit(
+      OptionInfo{
+          "cache-timeout-ms", "MS", "Limits",
+          "How long a request waits for --cache-url. Then it is computed, and the shared cache is left alone for "
+          "a while. About the time of computing a few pairs: waiting longer gains nothing."},
+      options.cache_timeout_ms);
 }
 
 template <class O, class Visit>
@@ -186,6 +245,11 @@ void visit_options(O& options, Visit&& visit) requires requires {
         options.idle_timeout_ms);
   visit(OptionInfo{"drain-timeout-ms", "MS", "Server", "Time that requests in flight have to finish after SIGTERM."},
         options.drain_timeout_ms);
+  visit(OptionInfo{"request-timeout-ms", "MS", "Server",
+                   "Time that a request has which does not say how long its client waits (see docs/http-api.md). What "
+                   "cannot be done in time is refused when it comes; what is not done in time is answered 504. The "
+                   "longest time-out of known clients. 0: none."},
+        options.request_timeout_ms);
   visit(
       OptionInfo{
           "return-documents", "BOOL", "Server",
@@ -202,6 +266,11 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "Better set as "
                    "RERANKD_API_KEY: flags can be seen by other users of the machine. Empty: no key is asked for."},
         options.api_key);
+  visit(
+      OptionInfo{
+          "api-key-file", "FILE", "Server",
+          "More keys, one a line: NAME KEY [rate=REQUESTS_PER_SECOND] [priority=N]. Read again when it changes."},
+      options.api_key_file);
   visit(OptionInfo{"cors-origin", "ORIGIN[,ORIGIN...]", "Server",
                    "Origins whose web pages may call this server, or *. Empty: none."},
         options.cors_origin);

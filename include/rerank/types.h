@@ -5,9 +5,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rerank/truncation.h"
@@ -23,14 +26,37 @@ enum class ScoreScale { kSigmoid, kLogit };
 // Which end of a text is cut when a pair is longer than the limit.
 enum class TruncationSide { kRight, kLeft };
 
-// Set by a transport when its client has gone; read by the service between batches. Thread-safe.
+// Set by a transport when its client has gone: what waits of the request is dropped at once. Thread-safe.
 class Cancellation {
  public:
-  void cancel() { cancelled_.store(true, std::memory_order_release); }
+  void cancel() {
+    std::vector<std::function<void()>> listeners;
+    {
+      const std::lock_guard lock(mutex_);
+      cancelled_.store(true, std::memory_order_release);
+      listeners.swap(listeners_);
+    }
+    for (const auto& listener : listeners) listener();
+  }
   bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+
+  // `listener` is called once, by the thread that cancels (or here, if that has happened); it must not block. It is
+  // kept as long as this object, so it must not own what owns this.
+  void on_cancel(std::function<void()> listener) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!cancelled()) {
+        listeners_.push_back(std::move(listener));
+        return;
+      }
+    }
+    listener();
+  }
 
  private:
   std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  std::vector<std::function<void()>> listeners_;
 };
 
 struct RerankRequest {

@@ -21,27 +21,17 @@ std::vector<std::string> split(std::string_view list) {
   return items;
 }
 
-// Takes as long for a key that is nearly right as for one that is not.
-bool same_secret(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (size_t i = 0; i < a.size(); ++i)
-    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
-  return difference == 0;
-}
-
 }  // namespace
 
-Access::Access(std::string_view keys, std::string_view origins) : keys_(split(keys)), origins_(split(origins)) {}
+Access::Access(std::shared_ptr<KeyRing> keys, std::string_view origins)
+    : keys_(std::move(keys)), origins_(split(origins)) {}
 
-bool Access::allows(const HttpRequest& request) const {
-  if (keys_.empty()) return true;
+Result<KeyRule> Access::admit(const HttpRequest& request) const {
+  if (keys_->empty()) return KeyRule{};
   constexpr std::string_view kScheme = "bearer ";
   std::string_view credentials = trim(request.header("authorization"));
   if (same_word(credentials.substr(0, kScheme.size()), kScheme)) credentials = trim(credentials.substr(kScheme.size()));
-  bool allowed = false;
-  for (const std::string& key : keys_) allowed |= same_secret(key, credentials);
-  return allowed;
+  return keys_->admit(credentials);
 }
 
 std::vector<std::pair<std::string, std::string>> Access::cors_headers(const HttpRequest& request) const {

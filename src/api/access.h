@@ -1,29 +1,32 @@
 // Who may call: API keys, and web pages of other origins (CORS). Thread-safe after construction.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "api/http.h"
+#include "api/keys.h"
 
 namespace rerank {
 
 class Access {
  public:
-  // Both are lists separated by commas. No keys: everyone may call. No origins: no CORS headers; "*": any origin.
-  Access(std::string_view keys, std::string_view origins);
+  // No keys in the ring: everyone may call. `origins`, separated by commas: none: no CORS headers; "*": any origin.
+  Access(std::shared_ptr<KeyRing> keys, std::string_view origins);
 
-  bool needs_key() const { return !keys_.empty(); }
+  bool needs_key() const { return !keys_->empty(); }
 
-  // True without keys, else when Authorization is "Bearer <key>" or, as LlamaIndex sends it, "<key>".
-  bool allows(const HttpRequest& request) const;
+  // Who calls: Authorization is "Bearer <key>" or, as LlamaIndex sends it, "<key>". Errors as KeyRing::admit(). Without
+  // keys everybody is a caller without a name.
+  Result<KeyRule> admit(const HttpRequest& request) const;
 
   // The headers that let the page which sent this request read the answer; empty when it may not.
   std::vector<std::pair<std::string, std::string>> cors_headers(const HttpRequest& request) const;
 
  private:
-  std::vector<std::string> keys_;
+  std::shared_ptr<KeyRing> keys_;
   std::vector<std::string> origins_;
 };
 

@@ -80,11 +80,17 @@ bool method_matches(std::string_view method, std::string_view allowed) {
   return method == allowed || (method == "HEAD" && allowed == "GET");
 }
 
-HttpResponse unauthorized() {
+HttpResponse refuse_caller(const Status& status) {
+  if (!absl::IsUnauthenticated(status)) return error_response(status);
   HttpResponse response = error_response(
       make_error(ErrorKind::kUnauthorized, "a valid API key is required: send it as \"Authorization: Bearer <key>\""));
   response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return response;
+}
+
+// Keys of the option alone are always well formed.
+std::shared_ptr<KeyRing> keys_of(const ApiOptions& options) {
+  return options.keys ? options.keys : std::shared_ptr<KeyRing>(*KeyRing::open(options.api_keys, ""));
 }
 
 // OPTIONS: what is allowed here, also in the words of a browser that asks before a page's request.
@@ -118,7 +124,7 @@ HttpResponse no_route(std::string_view allowed) {
 std::span<const Route> routes() { return kRoutes; }
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(State{reranker, metrics, options, Access(options.api_keys, options.cors_origins),
+    : state_(std::make_shared<State>(State{reranker, metrics, options, Access(keys_of(options), options.cors_origins),
                                            RequestMetrics(metrics)})) {}
 
 void Api::handle(HttpRequest&& request, Done done) {
@@ -130,7 +136,11 @@ void Api::handle(HttpRequest&& request, Done done) {
     if (!path_matches(exchange.path, route.pattern)) continue;
     if (method_matches(exchange.request.method, route.method)) {
       exchange.label = route.label;
-      if (route.key == Key::kNeeded && !state_->access.allows(exchange.request)) return exchange.finish(unauthorized());
+      if (route.key == Key::kNeeded) {
+        const Result<KeyRule> caller = state_->access.admit(exchange.request);
+        if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
+        exchange.priority = caller->priority;
+      }
       return route.handler(std::move(exchange));
     }
     if (allowed.find(route.method) == std::string::npos)

@@ -295,6 +295,13 @@ int64_t Body::integer(std::string_view name, int64_t fallback) {
   return fallback;
 }
 
+std::optional<double> Body::number(std::string_view name) const {
+  const element* value = impl_->find(name);
+  double number = 0;
+  if (!value || value->get_double().get(number)) return std::nullopt;
+  return number;
+}
+
 size_t Body::positive(std::string_view name) {
   const int64_t number = integer(name, 0);
   return number > 0 ? static_cast<size_t>(number) : 0;

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,9 +39,10 @@ class Body {
   bool has_key(std::string_view name) const;  // also when null
 
   bool flag(std::string_view name, bool fallback);
-  int64_t integer(std::string_view name, int64_t fallback);  // beyond int64: its largest or smallest
-  size_t positive(std::string_view name);                    // absent, zero and negative: 0
-  std::string word(std::string_view name);                   // a string; absent: ""
+  int64_t integer(std::string_view name, int64_t fallback);   // beyond int64: its largest or smallest
+  std::optional<double> number(std::string_view name) const;  // if it is one
+  size_t positive(std::string_view name);                     // absent, zero and negative: 0
+  std::string word(std::string_view name);                    // a string; absent: ""
 
   // One text: a string, {"text": string}, or {"content": string | [{"type":"text","text": string}, ...]}. Required.
   std::string text(std::string_view name);

@@ -31,6 +31,7 @@ struct Exchange {
   Api::Done done;
   std::vector<std::pair<std::string, std::string>> cors;  // headers for every answer
   TimePoint begin = Clock::now();
+  int priority = 0;  // of the caller's key
 
   // Counts and sends the answer. Once.
   void finish(HttpResponse response) {

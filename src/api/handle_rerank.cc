@@ -7,6 +7,7 @@
 #include "api/dialect.h"
 #include "api/errors.h"
 #include "api/exchange.h"
+#include "api/urgency.h"
 
 namespace rerank {
 namespace {
@@ -36,11 +37,11 @@ void handle_rerank(Exchange&& exchange) {
   if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
   auto call = std::make_shared<RerankCall>();
   dialect->read(*body, limits, *call);
+  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call->request);
   if (!body->status().ok()) return exchange.finish(error_response(body->status(), dialect->errors));
   call->request.cancellation = exchange.request.cancellation;
-  const std::string_view cache_control = exchange.request.header("cache-control");
-  call->request.use_cache = cache_control.find("no-cache") == std::string_view::npos &&
-                            cache_control.find("no-store") == std::string_view::npos;
+  call->request.priority += exchange.priority;
+  call->request.use_cache = !wants_fresh_scores(exchange.request);
   exchange.request = {};
 
   Reranker& reranker = exchange.state->reranker;

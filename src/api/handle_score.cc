@@ -7,6 +7,7 @@
 #include "api/errors.h"
 #include "api/exchange.h"
 #include "api/score_pairs.h"
+#include "api/urgency.h"
 
 namespace rerank {
 namespace {
@@ -82,6 +83,7 @@ HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bo
 template <class Answer>
 void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, ErrorShape errors, Answer answer) {
   settings.cancellation = exchange.request.cancellation;
+  settings.use_cache = !wants_fresh_scores(exchange.request);
   exchange.request = {};
   Reranker& reranker = exchange.state->reranker;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
@@ -99,6 +101,7 @@ void handle_score(Exchange&& exchange) {
   RerankCall call;
   Pairs pairs = read_sides(*body, exchange.state->options.max_documents);
   read_common_settings(*body, call);
+  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
   if (!body->status().ok()) return exchange.finish(error_response(body->status()));
   run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kCommon, score_answer);
 }
@@ -112,6 +115,7 @@ void handle_predict(Exchange&& exchange) {
   call.request.scale = body->flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   read_truncation(*body, "truncate", call);
   read_side(*body, "truncation_direction", call);
+  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
   if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
   run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kTei,
       [single](const PairScores& result, const ModelInfo& model) { return predict_answer(result, model, single); });

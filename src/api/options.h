@@ -1,9 +1,12 @@
 // What the HTTP interface needs to know besides the reranker.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <memory>
 #include <string>
 
+#include "api/keys.h"
 #include "rerank/options.h"
 
 namespace rerank {
@@ -12,10 +15,12 @@ struct ApiOptions {
   size_t max_documents = 10000;    // in one request; more is 422
   bool return_documents = true;    // in the common dialect, when the client does not say
   std::string api_keys;            // comma-separated; empty: no key is asked for
+  std::shared_ptr<KeyRing> keys;   // taken instead of api_keys when set: also has the keys of a file
   std::string cors_origins;        // comma-separated, or "*"; empty: none
   size_t max_batch_tokens = 8192;  // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
+  std::chrono::milliseconds request_timeout{0};  // of requests that do not say; 0: none
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
     return {.max_documents = library.max_documents,
@@ -24,7 +29,8 @@ struct ApiOptions {
             .cors_origins = server.cors_origin,
             .max_batch_tokens = library.max_batch_tokens,
             .max_connections = server.max_connections,
-            .tokenizer_threads = library.tokenizer_threads};
+            .tokenizer_threads = library.tokenizer_threads,
+            .request_timeout = std::chrono::milliseconds(server.request_timeout_ms)};
   }
 };
 

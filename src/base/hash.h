@@ -12,7 +12,13 @@ struct Hash128 {
   uint64_t low = 0;
   uint64_t high = 0;
   bool operator==(const Hash128&) const = default;
-  std::string hex() const;  // 32 lower-case digits
+  explicit operator bool() const { return low != 0 || high != 0; }  // false: no hash
+  std::string hex() const;                                          // 32 lower-case digits
+};
+
+// For hash tables: the bits are random already.
+struct Hash128Hasher {
+  size_t operator()(const Hash128& hash) const { return static_cast<size_t>(hash.low); }
 };
 
 Hash128 hash128(std::string_view bytes, uint64_t seed = 0);

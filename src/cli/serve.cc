@@ -27,10 +27,16 @@ struct Serve : Command {
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
+    if (Status status = complete(); !status.ok()) return report(status);
+    auto keys = KeyRing::open(server.api_key, server.api_key_file);
+    if (!keys.ok()) return report(keys.status());
+
     auto metrics = std::make_shared<Metrics>();
     auto reranker = open(metrics);
     if (!reranker.ok()) return report(reranker.status());
-    Api api(**reranker, metrics, ApiOptions::from(options, server));
+    ApiOptions api_options = ApiOptions::from(options, server);
+    api_options.keys = std::move(*keys);
+    Api api(**reranker, metrics, api_options);
     auto http = HttpServer::start(
         server, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); }, metrics);
     if (!http.ok()) return report(http.status());

@@ -20,6 +20,7 @@ struct BackendInfo {
   std::string kernel;     // tier picked at start: "avx512", "amx", ...
   size_t threads = 1;
   size_t max_length = 0;  // longest sequence accepted
+  bool pads = false;      // computes every sequence of a batch at the length of the longest: similar lengths, please
 };
 
 class Backend {

@@ -3,11 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <random>
 
+#include "engine/cpu/bf16.h"
+#include "engine/cpu/buffers.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/team.h"
+#include "engine/cpu/tile_unit.h"
 #include "engine/reference/reference_backend.h"
 #include "support/tiny_model.h"
 
@@ -51,6 +60,13 @@ std::vector<const cpu::KernelTable*> tiers() {
   return tables;
 }
 
+// Of logits about 1 apart. AVX2's int8 has weights of 7 bits.
+double tolerance_of(const cpu::KernelTable& tier) {
+  const std::string_view precision = tier.precision;
+  if (precision == "int8") return std::string_view(tier.name) == "avx2" ? 2e-1 : 1e-1;
+  return precision == "fp32" ? 1e-4 : 3e-2;
+}
+
 const std::vector<TinyModelSpec>& specs() {
   static const std::vector<TinyModelSpec> kSpecs = {
       {.architecture = "BertForSequenceClassification"},
@@ -91,10 +107,10 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
     }
     const auto expected = run(*reference, batch.view());
     for (const auto* tier : tiers()) {
-      const double tolerance = std::string_view(tier->precision) == "fp32" ? 1e-4 : 3e-2;
+      const double tolerance = tolerance_of(*tier);
       const bool emulated = std::string_view(tier->name).ends_with("-emulated");  // slow: once is enough
       for (size_t threads : emulated ? std::vector<size_t>{3} : std::vector<size_t>{1, 3}) {
-        auto backend = make_cpu_backend(model, {"auto", tier->name, threads});
+        auto backend = make_cpu_backend(model, {tier->precision, tier->name, threads});
         ASSERT_TRUE(backend.ok()) << backend.status();
         const auto logits = run(**backend, batch.view());
         for (size_t i = 0; i < logits.size(); ++i) {
@@ -106,13 +122,30 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
   }
 }
 
+// More keys than attention takes at a time, more rows than a product takes at a time, more inner columns than are kept.
+TEST(CpuEngineTest, EqualsReferenceOnLongSequences) {
+  auto model = load({.hidden = 64, .heads = 1, .intermediate = 1100, .positions = 700}, "engine_test_long");
+  std::mt19937 random(8);
+  RaggedBatch batch;
+  for (size_t length : {650, 129, 300}) batch.add(length, model->config.vocabulary, 2, random);
+  const auto expected = run(*make_reference_backend(model), batch.view());
+  for (const auto* tier : tiers()) {
+    for (size_t threads : {1, 2}) {
+      const auto logits = run(**make_cpu_backend(model, {tier->precision, tier->name, threads}), batch.view());
+      for (size_t i = 0; i < logits.size(); ++i) {
+        EXPECT_NEAR(logits[i], expected[i], tolerance_of(*tier)) << tier->name << " " << tier->precision << " " << i;
+      }
+    }
+  }
+}
+
 TEST(CpuEngineTest, ALogitDoesNotDependOnTheRestOfTheBatch) {
   auto model = load(specs()[0], "engine_test_alone");
   std::mt19937 random(3);
   RaggedBatch all;
   for (size_t i = 0; i < 40; ++i) all.add(1 + random() % 62, model->config.vocabulary, 2, random);
   for (const auto* tier : tiers()) {
-    auto backend = make_cpu_backend(model, {"auto", tier->name, 2});
+    auto backend = make_cpu_backend(model, {tier->precision, tier->name, 2});
     const auto together = run(**backend, all.view());
     for (size_t i = 0; i < 40; ++i) {
       RaggedBatch one;
@@ -139,21 +172,169 @@ TEST(CpuEngineTest, RefusesWhatTheModelCannotTake) {
   EXPECT_EQ(make_cpu_backend(model, {"fp32", "nonsense", 1}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-// AMX as an instruction against AMX as loops: the same tiles, the same sums.
-TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
-  const cpu::KernelTable *hardware = nullptr, *emulated = nullptr;
+const cpu::KernelTable* tier_named(std::string_view name, std::string_view precision) {
   for (const auto* table : tiers()) {
-    if (std::string_view(table->name) == "amx") hardware = table;
-    if (std::string_view(table->name) == "amx-emulated") emulated = table;
+    if (table->name == name && table->precision == precision) return table;
   }
-  if (hardware == nullptr || emulated == nullptr) GTEST_SKIP() << "this CPU has no AMX";
+  return nullptr;
+}
+
+// AMX as instructions against AMX as loops: every tile operation, bit for bit.
+#if defined(__x86_64__)
+template <class Tiles>
+std::vector<float> multiply_tiles(const std::vector<uint16_t>& a, const std::vector<uint16_t>& b) {
+  std::vector<float> c(256, 0.5f);
+  Tiles::configure();
+  Tiles::template load<0>(c.data(), 64);
+  for (int step = 0; step < 3; ++step) {
+    Tiles::template load_stream<1>(a.data() + step * 512, 64);
+    Tiles::template load<2>(b.data() + step * 512, 64);
+    Tiles::template multiply_bf16<0, 1, 2>();
+  }
+  Tiles::template store<0>(c.data(), 64);
+  Tiles::release();
+  return c;
+}
+
+TEST(TileUnitTest, InstructionsEqualTheirEmulation) {
+  if (tier_named("amx", "bf16") == nullptr) GTEST_SKIP() << "this CPU has no AMX";
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  std::vector<uint16_t> a(3 * 512), b(3 * 512);
+  for (auto* values : {&a, &b}) {
+    for (auto& v : *values) {
+      const float x = normal(random);
+      uint32_t bits;
+      std::memcpy(&bits, &x, 4);
+      v = static_cast<uint16_t>(bits >> 16);
+    }
+  }
+  EXPECT_EQ(multiply_tiles<cpu::HardwareTiles>(a, b), multiply_tiles<cpu::EmulatedTiles>(a, b));
+}
+#endif
+
+// The code around them is compiled for other vectors in the two tiers, so that sums and exp round differently, and bf16
+// makes a last digit visible: no closer than bf16 is to fp32.
+TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
+  if (tier_named("amx", "bf16") == nullptr) GTEST_SKIP() << "this CPU has no AMX";
   auto model = load(specs()[1], "engine_test_amx");
   std::mt19937 random(9);
   RaggedBatch batch;
   for (size_t i = 0; i < 20; ++i) batch.add(1 + random() % 62, model->config.vocabulary, 2, random);
   const auto real = run(**make_cpu_backend(model, {"bf16", "amx", 1}), batch.view());
   const auto loops = run(**make_cpu_backend(model, {"bf16", "amx-emulated", 1}), batch.view());
-  for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 2e-3) << i;
+  for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 3e-2) << i;
+}
+
+// Attention on tiles takes exp2 of scores as they are; these go up to some +-300, far beyond what fp32 can take.
+TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
+  constexpr size_t kLength = 150, kHead = 32, kRowTiles = 11;
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal;
+  std::vector<float> q(kLength * kHead), k(q.size()), v(q.size());
+  for (auto* values : {&q, &k, &v}) {
+    for (float& x : *values) {
+      const uint32_t bits = static_cast<uint32_t>(cpu::to_bf16(normal(random) * (values == &v ? 1 : 4))) << 16;
+      std::memcpy(&x, &bits, 4);
+    }
+  }
+  cpu::Buffer<std::byte> queries(kRowTiles * 1024), keys(queries.size()), values(queries.size()),
+      context(queries.size());
+  auto put = [](cpu::Buffer<std::byte>& to, size_t at, float x) {
+    const uint16_t bits = cpu::to_bf16(x);
+    std::memcpy(to.data() + at, &bits, 2);
+  };
+  for (size_t row = 0; row < kLength; ++row) {
+    for (size_t c = 0; c < kHead; ++c) {
+      const size_t tile = row / 16 * 1024;
+      put(queries, tile + row % 16 * 64 + c * 2, q[row * kHead + c]);
+      put(keys, tile + c / 2 * 64 + row % 16 * 4 + c % 2 * 2, k[row * kHead + c]);
+      put(values, c / 16 * (kRowTiles * 512) + row / 2 * 64 + c % 16 * 4 + row % 2 * 2, v[row * kHead + c]);
+    }
+  }
+  for (const char* name : {"amx", "amx-emulated"}) {
+    const cpu::KernelTable* tier = tier_named(name, "bf16");
+    if (tier == nullptr) continue;
+    cpu::Buffer<std::byte> scratch(tier->tiles->attention_scratch(1));
+    cpu::TileAttention job;
+    job.queries = queries.data();
+    job.keys = keys.data();
+    job.values = values.data();
+    job.query_stride = job.key_stride = kRowTiles * 1024;
+    job.query_rows = job.length = kLength;
+    job.head_tiles = 1;
+    job.context = context.data();
+    job.context_stride = 1024;
+    job.scratch = scratch.data();
+    tier->tiles->attention(job);
+    double furthest = 0;
+    for (size_t row = 0; row < kLength; ++row) {
+      std::vector<double> scores(kLength, 0.0);
+      for (size_t key = 0; key < kLength; ++key) {
+        for (size_t c = 0; c < kHead; ++c) scores[key] += q[row * kHead + c] * k[key * kHead + c];
+      }
+      const double largest = *std::max_element(scores.begin(), scores.end());
+      furthest = std::max(furthest, largest);
+      for (size_t c = 0; c < kHead; ++c) {
+        double sum = 0, expected = 0;
+        for (size_t key = 0; key < kLength; ++key) {
+          const double weight = std::exp2(scores[key] - largest);
+          sum += weight;
+          expected += weight * v[key * kHead + c];
+        }
+        uint16_t bits;
+        std::memcpy(&bits, context.data() + row / 16 * 1024 + row % 16 * 64 + c * 2, 2);
+        const uint32_t wide = static_cast<uint32_t>(bits) << 16;
+        float found;
+        std::memcpy(&found, &wide, 4);
+        ASSERT_NEAR(found, expected / sum, 0.03) << name << " row " << row << " column " << c;
+      }
+    }
+    EXPECT_GT(furthest, 250);
+  }
+}
+
+TEST(CpuEngineTest, CopiesInABatchGetTheSameLogit) {
+  auto model = load(specs()[0], "engine_test_copies");
+  std::mt19937 random(2);
+  RaggedBatch once;
+  for (size_t length : {5, 9, 5}) once.add(length, model->config.vocabulary, 2, random);
+  RaggedBatch twice = once;
+  for (size_t i : {1, 0, 2, 0}) {
+    twice.ids.insert(twice.ids.end(), once.ids.begin() + once.offsets[i], once.ids.begin() + once.offsets[i + 1]);
+    twice.segments.insert(twice.segments.end(), once.segments.begin() + once.offsets[i],
+                          once.segments.begin() + once.offsets[i + 1]);
+    twice.offsets.push_back(static_cast<uint32_t>(twice.ids.size()));
+  }
+  // The same ids with other segments are another sequence.
+  twice.ids.insert(twice.ids.end(), once.ids.begin(), once.ids.begin() + 5);
+  twice.segments.insert(twice.segments.end(), 5, 1);
+  twice.offsets.push_back(static_cast<uint32_t>(twice.ids.size()));
+  auto backend = make_cpu_backend(model, {});
+  const auto expected = run(**backend, once.view());
+  const auto logits = run(**backend, twice.view());
+  EXPECT_EQ((std::vector<float>(logits.begin(), logits.begin() + 3)), expected);
+  EXPECT_EQ((std::vector<float>(logits.begin() + 3, logits.begin() + 7)),
+            (std::vector<float>{expected[1], expected[0], expected[2], expected[0]}));
+  EXPECT_NE(logits[7], expected[0]);
+}
+
+TEST(TeamTest, QuotasOfCgroupsBoundTheThreads) {
+  const std::string root = ::testing::TempDir() + "cgroups";
+  auto write = [&](const std::string& folder, const std::string& file, const std::string& text) {
+    std::filesystem::create_directories(root + folder);
+    std::ofstream(root + folder + "/" + file) << text;
+  };
+  EXPECT_EQ(cpu::cgroup_threads(root + "/none", "0::/a\n"), 0u);
+  write("/v2/a/b", "cpu.max", "max 100000\n");
+  write("/v2/a", "cpu.max", "250000 100000\n");
+  EXPECT_EQ(cpu::cgroup_threads(root + "/v2", "0::/a/b\n"), 3u);
+  EXPECT_EQ(cpu::cgroup_threads(root + "/v2", "0::/elsewhere\n"), 0u);
+  write("/v1/cpu/c", "cpu.cfs_quota_us", "100000\n");
+  write("/v1/cpu/c", "cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(cpu::cgroup_threads(root + "/v1", "5:memory:/m\n4:cpu,cpuacct:/c\n"), 1u);
+  write("/v1/cpu/c", "cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(cpu::cgroup_threads(root + "/v1", "4:cpu,cpuacct:/c\n"), 0u);
 }
 
 TEST(GroupingTest, EverySequenceOnceAndEven) {

@@ -1,9 +1,5 @@
 // Exact scores of pairs seen before: hash of everything a logit depends on -> the logit. Sharded and thread-safe;
-// bounded in bytes; an entry lives at most `ttl`.
-//
-// Replacement is SIEVE (Zhang et al., NSDI 2024): a queue in order of arrival and a hand that walks from old to new,
-// sparing what was asked for since it last came by. Unlike LRU a hit moves nothing, so that hits only set a flag, and
-// documents seen once (most of a retrieval's candidates) are the first to go.
+// bounded in bytes (rank/sieve.h); an entry lives at most `ttl`.
 #pragma once
 
 #include <chrono>
@@ -33,7 +29,7 @@ class PairCache {
   // Returns how many entries had to go for it.
   size_t insert(const Hash128& key, const CachedScore& score, TimePoint now);
 
-  bool enabled() const { return max_entries_per_shard_ > 0; }
+  bool enabled() const { return enabled_; }
   size_t entries() const;
   size_t bytes() const { return entries() * kEntryBytes; }
 
@@ -45,7 +41,7 @@ class PairCache {
   Shard& shard_of(const Hash128& key);
 
   static constexpr size_t kShards = 16;
-  size_t max_entries_per_shard_;
+  bool enabled_;
   std::chrono::seconds ttl_;
   std::vector<std::unique_ptr<Shard>> shards_;
 };

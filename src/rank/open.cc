@@ -1,4 +1,6 @@
 // The one composition root: options -> model folder -> tokenizer, weights, engine, planner -> a running service.
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 
 #include "base/hash.h"
@@ -8,6 +10,7 @@
 #include "model/hub.h"
 #include "rank/locate.h"
 #include "rank/service.h"
+#include "rank/warm_up.h"
 
 namespace rerank {
 namespace {
@@ -85,18 +88,44 @@ Status check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& config, co
                                             ": they do not belong together"));
 }
 
-// Runs batches of growing size, so that first requests are as fast as later ones and the planner's cost model is
-// fitted.
-void warm_up(Reranker& reranker) {
-  for (size_t documents : {1, 4, 8}) {
-    RerankRequest request;
-    request.query = "What is a reranker?";
-    request.documents.assign(documents,
-                             "A reranker scores how well a document answers a query, and puts the best first.");
-    request.use_cache = false;
-    auto response = reranker.rerank(std::move(request));
-    if (!response.ok()) log_error(str_cat("warm-up failed: ", message_of(response.status())));
+double seconds_now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
+
+// Per token: linear layers 4 h^2 + 2 h i multiplications, attention 2 h per other token.
+double attention_weight(const ModelConfig& config) {
+  const auto hidden = static_cast<double>(config.hidden), intermediate = static_cast<double>(config.intermediate);
+  return 2 * hidden / (4 * hidden * hidden + 2 * hidden * intermediate);
+}
+
+Result<PlannerOptions> planner_options(const Options& options, bool pads) {
+  PlannerOptions planner;
+  planner.max_batch_tokens = std::max<size_t>(1, options.max_batch_tokens);
+  planner.max_batch_seconds = static_cast<double>(options.max_batch_ms) * 1e-3;
+  planner.max_queued_tokens = options.max_queued_tokens;
+  planner.max_queue_seconds = static_cast<double>(options.max_queue_ms) * 1e-3;
+  planner.max_wait_seconds = static_cast<double>(options.max_wait_us) * 1e-6;
+  planner.stretch = static_cast<double>(options.queue_stretch);
+  planner.pads = pads;
+  if (options.queue_policy == "wait") {
+    planner.max_held_requests = options.max_held_requests;
+  } else if (options.queue_policy != "shed") {
+    return absl::InvalidArgumentError(str_cat("--queue-policy ", options.queue_policy, ": must be shed or wait"));
   }
+  return planner;
+}
+
+// Runs the engine, so that first requests are as fast as later ones and the planner knows its speed.
+Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
+  std::vector<int32_t> ids;
+  parts.tokenizer->encode("A reranker scores how well a document answers a query, and puts the best first.", ids);
+  if (ids.empty()) ids.push_back(0);
+  auto measured = warm_up(*parts.backend, ids, attention_weight(config), seconds_now);
+  if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
+  parts.planner.square_weight = measured->square_weight;
+  parts.measured = std::move(measured->batches);
+  const MeasuredBatch& last = parts.measured.back();
+  log_info(str_cat("warm: ", last.lengths.size(), " pairs of ", last.lengths.front(), " tokens take ",
+                   static_cast<int64_t>(last.seconds * 1e6), " us"));
+  return ok_status();
 }
 
 }  // namespace
@@ -132,12 +161,19 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.tokenizer_threads = options.tokenizer_threads != 0 ? options.tokenizer_threads : engine.threads;
   parts.cache_bytes = options.cache_bytes;
   parts.cache_ttl = std::chrono::seconds(options.cache_ttl_seconds);
-  parts.planner.max_batch_tokens = options.max_batch_tokens;
-  parts.planner.max_queued_tokens = options.max_queued_tokens;
-  // Per token: linear layers 4 h^2 + 2 h i multiplications, attention 2 h per other token.
-  parts.planner.square_weight = 2.0 * static_cast<double>(config.hidden) /
-                                (4.0 * static_cast<double>(config.hidden * config.hidden) +
-                                 2.0 * static_cast<double>(config.hidden * config.intermediate));
+  parts.token_cache_bytes = options.token_cache_bytes;
+  auto planner = planner_options(options, engine.pads);
+  if (!planner.ok()) return planner.status();
+  parts.planner = *planner;
+  if (!options.cache_url.empty()) {
+    SharedCacheOptions shared;
+    shared.url = options.cache_url;
+    shared.timeout = std::chrono::milliseconds(std::max<size_t>(1, options.cache_timeout_ms));
+    shared.ttl = std::chrono::seconds(std::max<size_t>(1, options.cache_ttl_seconds));
+    auto cache = SharedCache::open(shared, metrics.get());
+    if (!cache.ok()) return cache.status();
+    parts.shared_cache = std::move(*cache);
+  }
   if (metrics) {
     metrics
         ->gauge("rerankd_info", "Always 1; the labels say what serves.",
@@ -153,9 +189,8 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.tokenizer = std::move(*tokenizer);
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
-  std::unique_ptr<Reranker> service = std::make_unique<Service>(std::move(parts));
-  warm_up(*service);
-  return service;
+  if (Status status = run_warm_up(config, parts); !status.ok()) return status;
+  return std::make_unique<Service>(std::move(parts));
 }
 
 }  // namespace rerank

@@ -6,9 +6,11 @@
 #include <future>
 #include <thread>
 
+#include "base/metrics.h"
 #include "base/strings.h"
 #include "rank/locate.h"
 #include "rank/score.h"
+#include "rank/warm_up.h"
 #include "rerank/reranker.h"
 #include "support/golden.h"
 
@@ -201,6 +203,125 @@ TEST(RerankTest, KnownPairsComeFromTheCacheAndOptionsCount) {
   changed = request;
   changed.query = "rain toda";
   EXPECT_EQ(reranker->rerank(changed)->cached_documents, 0u);
+}
+
+// Whatever batch a pair lands in: alone, among others, in a large request split into many batches.
+TEST(RerankTest, AScoreIsTheSameBitForBitInEveryBatch) {
+  const std::vector<std::string> words = {"rain", "sun", "snow", "today", "Berlin", "the", "cat", "weather"};
+  std::vector<std::string> documents;
+  for (size_t i = 0; i < 120; ++i) {
+    std::string text;
+    for (size_t w = 0; w < 1 + i * 7 % 90; ++w) text += words[(i * 5 + w * w) % words.size()] + " ";
+    documents.push_back(text);
+  }
+  for (const char* precision : {"fp32", "auto"}) {
+    const auto change = [&](size_t batch_tokens) {
+      return [=](Options& o) {
+        o.precision = precision;
+        o.max_batch_tokens = batch_tokens;
+        o.cache_bytes = 0;
+      };
+    };
+    auto large = open(bert(), change(8192)), small = open(bert(), change(300));
+    std::vector<float> alone;
+    for (const std::string& document : documents) {
+      auto response = large->rerank({.query = "rain today", .documents = {document}});
+      ASSERT_TRUE(response.ok());
+      alone.push_back(response->results[0].logit);
+    }
+    std::atomic<int> wrong{0}, compared{0};
+    std::vector<std::thread> clients;
+    for (size_t c = 0; c < 6; ++c) {
+      clients.emplace_back([&, c] {
+        for (size_t round = 0; round < 4; ++round) {
+          std::vector<std::string> some;
+          std::vector<size_t> which;
+          for (size_t i = 0; i < 10 + 17 * c; ++i) {
+            which.push_back((i * (2 * round + 3) + c * 31) % documents.size());
+            some.push_back(documents[which.back()]);
+          }
+          // Without the cache nothing is shared: each pair is computed in its own batch.
+          auto response =
+              (round % 2 ? large : small)->rerank({.query = "rain today", .documents = some, .use_cache = c % 2 == 0});
+          if (!response.ok()) {
+            ++wrong;
+            continue;
+          }
+          for (const auto& r : response->results) {
+            ++compared;
+            wrong += r.logit != alone[which[r.index]];
+          }
+        }
+      });
+    }
+    for (auto& client : clients) client.join();
+    EXPECT_EQ(wrong, 0) << precision;
+    EXPECT_GT(compared, 1000);
+  }
+}
+
+TEST(RerankTest, EqualDocumentsAreComputedOnceAndKnownOnesAreNotTokenizedAgain) {
+  auto metrics = std::make_shared<Metrics>();
+  Options options;
+  options.model = bert();
+  options.precision = "fp32";
+  options.cache_bytes = 0;
+  auto reranker = Reranker::open(options, metrics);
+  ASSERT_TRUE(reranker.ok());
+  const auto pairs = [&] { return metrics->counter("rerankd_batch_pairs_total", "").value(); };
+  ASSERT_TRUE((*reranker)->rerank({.query = "rain", .documents = {"sun", "snow", "sun", "sun"}}).ok());
+  EXPECT_EQ(pairs(), 2);
+  EXPECT_EQ(metrics->counter("rerankd_joined_pairs_total", "").value(), 2);
+  const double tokenized = metrics->counter("rerankd_token_cache_misses_total", "").value();
+  ASSERT_TRUE((*reranker)->rerank({.query = "another question", .documents = {"snow", "sun"}}).ok());
+  EXPECT_EQ(metrics->counter("rerankd_token_cache_misses_total", "").value(), tokenized);
+  EXPECT_EQ(pairs(), 4);
+  ASSERT_TRUE((*reranker)->rerank({.query = "rain", .documents = {"sun", "sun"}, .use_cache = false}).ok());
+  EXPECT_EQ(pairs(), 6) << "who wants fresh scores gets one computation each";
+}
+
+TEST(RerankTest, TimeoutsAndPolicies) {
+  Options options;
+  options.model = bert();
+  options.queue_policy = "maybe";
+  EXPECT_THAT(std::string(message_of(Reranker::open(options).status())), ::testing::HasSubstr("--queue-policy maybe"));
+  auto reranker = open(bert(), [](Options& o) { o.queue_policy = "wait"; });
+  std::vector<std::string> documents(3000, "");
+  for (size_t i = 0; i < documents.size(); ++i) documents[i] = "rain and sun " + std::to_string(i);
+  auto soon = reranker->rerank(
+      {.query = "q", .documents = documents, .deadline = Clock::now() + std::chrono::microseconds(300)});
+  EXPECT_EQ(soon.status().code(), absl::StatusCode::kDeadlineExceeded) << soon.status();
+  EXPECT_TRUE(
+      reranker->rerank({.query = "q", .documents = {"a"}, .deadline = Clock::now() + std::chrono::hours(1)}).ok());
+}
+
+TEST(WarmUpTest, LearnsTheEnginesSpeedAndTheCostOfAttention) {
+  // Time is counted, not measured: 1 ms per batch, 1 us per token, 2 ns per squared token.
+  struct Counted : Backend {
+    BackendInfo info_{.max_length = 512};
+    double seconds = 0;
+    size_t batches = 0;
+    const BackendInfo& info() const override { return info_; }
+    Status forward(const Batch& batch, std::span<float>) override {
+      ++batches;
+      seconds += 1e-3;
+      for (size_t i = 0; i < batch.size(); ++i) {
+        const auto n = static_cast<double>(batch.length(i));
+        seconds += 1e-6 * n + 2e-9 * n * n;
+      }
+      return ok_status();
+    }
+  } backend;
+  const std::vector<int32_t> ids = {5, 6, 7};
+  auto learned = warm_up(backend, ids, 1e-3, [&] { return backend.seconds; });
+  ASSERT_TRUE(learned.ok());
+  EXPECT_NEAR(learned->square_weight / 2e-3, 1, 0.5);
+  Scheduler scheduler(backend, {.square_weight = learned->square_weight}, nullptr, learned->batches);
+  for (uint32_t length : {50u, 100u, 200u}) {
+    const std::vector<uint32_t> lengths(8, length);
+    const double truth = 1e-3 + 8 * (1e-6 * length + 2e-9 * length * length);
+    EXPECT_NEAR(scheduler.predicted_seconds(lengths) / truth, 1, 0.1) << length;
+  }
 }
 
 TEST(ScoreTest, SortsByLogitTiesInInputOrderAndCuts) {

@@ -14,6 +14,9 @@ namespace {
 // Documents are handed to the pool in portions of about this many bytes: some 100 us of tokenizing each.
 constexpr size_t kUnitBytes = 16384;
 
+// No language has more bytes to a token, on the average of a text: a request has at least this many tokens.
+constexpr size_t kBytesPerToken = 8;
+
 int64_t micros_since(TimePoint begin) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
 }
@@ -48,22 +51,29 @@ struct Service::ServiceMetrics {
         misses(m.counter("rerankd_cache_misses_total", "Pairs looked up and not found in the cache.")),
         evictions(m.counter("rerankd_cache_evictions_total", "Pairs that left the cache for others.")),
         cache_bytes(m.gauge("rerankd_cache_bytes", "Memory of the pair cache.")),
+        token_hits(m.counter("rerankd_token_cache_hits_total", "Documents whose token ids were known.")),
+        token_misses(m.counter("rerankd_token_cache_misses_total", "Documents tokenized.")),
+        token_bytes(m.gauge("rerankd_token_cache_bytes", "Memory of the token cache.")),
         lengths(m.histogram("rerankd_pair_tokens", "Tokens of one scored pair.",
                             {16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096, 8192})) {}
   Counter &documents, &truncated;
   Histogram &tokenize, &queue, &total;
   Counter &hits, &misses, &evictions;
   Gauge& cache_bytes;
+  Counter &token_hits, &token_misses;
+  Gauge& token_bytes;
   Histogram& lengths;
 };
 
-Service::Service(ServiceParts parts) : parts_(std::move(parts)), cache_(parts_.cache_bytes, parts_.cache_ttl) {
+Service::Service(ServiceParts parts)
+    : parts_(std::move(parts)), cache_(parts_.cache_bytes, parts_.cache_ttl), tokens_(parts_.token_cache_bytes) {
   if (parts_.metrics) metrics_ = std::make_unique<ServiceMetrics>(*parts_.metrics);
-  scheduler_ = std::make_unique<Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get());
+  scheduler_ = std::make_unique<Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get(), parts_.measured);
   pool_ = std::make_unique<WorkerPool>(std::max<size_t>(1, parts_.tokenizer_threads));
 }
 
 Service::~Service() {
+  if (parts_.shared_cache) parts_.shared_cache->stop();
   pool_.reset();
   scheduler_.reset();
 }
@@ -90,11 +100,45 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
   work->document_ids.resize(documents.size());
   work->documents.resize(documents.size());
   look_up(*work);
+  if (parts_.shared_cache && !work->keys.empty() && !work->missing.empty()) {
+    std::vector<Hash128> keys;
+    for (size_t i : work->missing) keys.push_back(work->keys[i]);
+    const bool asked = parts_.shared_cache->find(std::move(keys), [this, work](const auto& scores) {
+      take_shared(work, scores);
+      go_on(work);
+    });
+    if (asked) return;
+  }
+  go_on(work);
+}
+
+void Service::take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<CachedScore>>& scores) {
+  const std::vector<size_t> asked = std::exchange(work->missing, {});
+  for (size_t m = 0; m < asked.size(); ++m) {
+    if (!scores[m]) {
+      work->missing.push_back(asked[m]);
+      continue;
+    }
+    work->documents[asked[m]] = {scores[m]->logit, scores[m]->tokens, scores[m]->truncated, 0, {}, 0};
+    cache_.insert(work->keys[asked[m]], *scores[m], Clock::now());
+  }
+}
+
+// Caches have said what they know. The rest is tokenized, unless it would be refused then.
+void Service::go_on(const std::shared_ptr<Work>& work) {
+  const RerankRequest& request = *work->request;
   if (work->missing.empty()) return answer(work);
+  size_t tokens = 0;  // at least
+  for (size_t i : work->missing) {
+    tokens += std::min(request.documents[i].size() / kBytesPerToken + 1, parts_.info.max_length / 2);
+  }
+  if (Status status = scheduler_->check(tokens, request.priority, request.deadline); !status.ok()) {
+    return fail(work, std::move(status));
+  }
   // The first unit also takes the query.
-  size_t first = 0, bytes = work->request->query.size();
+  size_t first = 0, bytes = request.query.size();
   for (size_t i = 0; i < work->missing.size(); ++i) {
-    bytes += documents[work->missing[i]].size();
+    bytes += request.documents[work->missing[i]].size();
     if (bytes < kUnitBytes && i + 1 < work->missing.size()) continue;
     work->units.emplace_back(first, i + 1);
     first = i + 1;
@@ -110,7 +154,8 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
 // texts. A request that refuses to have texts cut is not looked up: a cached pair may have been.
 void Service::look_up(Work& work) {
   const RerankRequest& request = *work.request;
-  const bool use = cache_.enabled() && request.use_cache && request.truncate && !request.explain_cuts;
+  const bool use =
+      (cache_.enabled() || parts_.shared_cache) && request.use_cache && request.truncate && !request.explain_cuts;
   if (use) {
     const FitSpec spec = fit_spec(request);
     const Hash128 common = FieldHasher()
@@ -160,13 +205,24 @@ FitSpec Service::fit_spec(const RerankRequest& request) const {
   return spec;
 }
 
+void Service::tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids) {
+  const std::string& text = request.documents[document];
+  if (!tokens_.enabled() || !request.use_cache) return parts_.tokenizer->encode(text, ids);
+  const Hash128 key = hash128(text);
+  const bool known = tokens_.find(key, ids);
+  if (metrics_) (known ? metrics_->token_hits : metrics_->token_misses).add();
+  if (known) return;
+  parts_.tokenizer->encode(text, ids);
+  tokens_.insert(key, ids);
+}
+
 void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   const RerankRequest& request = *work->request;
   if (!request.cancellation || !request.cancellation->cancelled()) {
     if (unit == 0) parts_.tokenizer->encode(request.query, work->query_ids);
     for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
       const size_t i = work->missing[m];
-      parts_.tokenizer->encode(request.documents[i], work->document_ids[i]);
+      tokenize_document(request, i, work->document_ids[i]);
     }
   }
   if (work->units_left.fetch_sub(1) == 1) join_and_schedule(work);
@@ -208,6 +264,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   job->priority = request.priority;
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
+  job->share = request.use_cache;  // who wants scores computed anew gets his own
   job->done = [this, work](Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
   scheduler_->submit(std::move(job));
 }
@@ -216,6 +273,7 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
   if (!status.ok()) return fail(work, std::move(status));
   size_t evicted = 0;
   const TimePoint now = Clock::now();
+  std::vector<std::pair<Hash128, CachedScore>> found;
   const size_t best = fit_spec(*work->request).chunking.best;
   for (size_t m = 0, begin = 0; m < work->missing.size(); begin += work->sequences[m++]) {
     const size_t i = work->missing[m];
@@ -223,15 +281,19 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
     const auto logits = std::span(job.logits).subspan(begin, work->sequences[m]);
     d.logit = aggregate_chunks(logits, best);
     d.best_chunk = static_cast<uint32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    if (!work->keys.empty() && std::isfinite(d.logit))
-      evicted += cache_.insert(work->keys[i], {d.logit, d.tokens, d.truncated}, now);
+    if (!work->keys.empty() && std::isfinite(d.logit)) {
+      found.emplace_back(work->keys[i], CachedScore{d.logit, d.tokens, d.truncated});
+      evicted += cache_.insert(found.back().first, found.back().second, now);
+    }
     if (metrics_) metrics_->lengths.observe(d.tokens);
   }
+  if (parts_.shared_cache && !found.empty()) parts_.shared_cache->store(found);
   work->timings.queue_us = job.queue_us;
   work->timings.compute_us = job.compute_us;
   if (metrics_) {
     metrics_->evictions.add(static_cast<double>(evicted));
     metrics_->cache_bytes.set(static_cast<double>(cache_.bytes()));
+    if (tokens_.enabled()) metrics_->token_bytes.set(static_cast<double>(tokens_.bytes()));
     metrics_->tokenize.observe(static_cast<double>(work->timings.tokenize_us) * 1e-6);
     metrics_->queue.observe(static_cast<double>(job.queue_us) * 1e-6);
   }

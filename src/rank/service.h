@@ -1,8 +1,10 @@
 // The ranking service behind Reranker: one request from text to sorted scores.
 //
-//   submit -> pair cache: what is known already needs no tokenizing and no queue
-//          -> worker pool: token ids of the query (once) and of each other document (once) -> pairs joined as ids
-//          -> scheduler: batches shared with other requests -> logits -> cache, scale, sort -> done
+//   submit -> pair cache, then the shared one: what is known already needs no tokenizing and no queue
+//          -> worker pool: token ids of the query (once) and of each other document (once, or as seen before)
+//             -> pairs joined as ids
+//          -> scheduler: batches shared with other requests, equal pairs computed once -> logits
+//          -> caches, scale, sort -> done
 #pragma once
 
 #include <memory>
@@ -11,6 +13,8 @@
 #include "base/worker_pool.h"
 #include "engine/backend.h"
 #include "rank/cache.h"
+#include "rank/shared_cache.h"
+#include "rank/token_cache.h"
 #include "rerank/reranker.h"
 #include "schedule/scheduler.h"
 #include "text/long_document.h"
@@ -33,7 +37,10 @@ struct ServiceParts {
   size_t tokenizer_threads = 1;
   size_t cache_bytes = 0;
   std::chrono::seconds cache_ttl{86400};
+  size_t token_cache_bytes = 0;
+  std::unique_ptr<SharedCache> shared_cache;  // may be null
   PlannerOptions planner;
+  std::vector<MeasuredBatch> measured;  // what warm-up has found
 };
 
 class Service : public Reranker {
@@ -50,6 +57,9 @@ class Service : public Reranker {
   struct Work;
   struct ServiceMetrics;
   Status check(const RerankRequest& request) const;
+  void go_on(const std::shared_ptr<Work>& work);
+  void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<CachedScore>>& scores);
+  void tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids);
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
   void look_up(Work& work);
@@ -61,8 +71,10 @@ class Service : public Reranker {
 
   ServiceParts parts_;
   PairCache cache_;
+  TokenCache tokens_;
   std::unique_ptr<ServiceMetrics> metrics_;
-  // Destroyed in this order: first the pool, which feeds the scheduler, then the scheduler, which uses the backend.
+  // Stopped in this order: the shared cache, whose answers feed the pool, the pool, which feeds the scheduler, and the
+  // scheduler, which uses the backend.
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<WorkerPool> pool_;
 };

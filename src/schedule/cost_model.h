@@ -1,9 +1,11 @@
-// Predicts how long the engine takes for a number of tokens, from the batches it has run. Pure; not thread-safe.
+// Predicts how long the engine takes for a batch, from the batches it has run. Pure; not thread-safe.
 //
-//   seconds = fixed + per_token * tokens + per_square * sum(length^2)
+//   seconds = fixed + rate * work,    work = sum over sequences of (tokens + square_weight * tokens^2)
 //
-// The square term is attention's. The ratio between it and the linear term is known from the model's shape, so that one
-// rate is fitted: exponentially weighted means of time over work, and the fixed part from the smallest batches seen.
+// The square term is attention's; its weight is measured once at warm-up (rank/warm_up.h). `fixed` and `rate` follow
+// the engine: least squares of relative errors over the recent batches, older ones fading by a twentieth with each new
+// one, so that a machine that is throttled or freed is followed within some twenty batches and one hiccup changes
+// little.
 #pragma once
 
 #include <cstddef>
@@ -21,14 +23,20 @@ class CostModel {
     const auto n = static_cast<double>(tokens);
     return n + square_weight_ * n * n;
   }
+
   void observe(double work, double seconds);
-  double seconds(double work) const { return work * seconds_per_work_; }
+
+  double fixed() const { return fixed_; }                              // seconds per batch
+  double rate() const { return rate_; }                                // seconds per unit of work
+  double seconds(double work) const { return fixed_ + rate_ * work; }  // of one batch; 0 before the first observation
   bool fitted() const { return observations_ > 0; }
 
  private:
   double square_weight_;
-  double seconds_per_work_ = 0;
+  double fixed_ = 0, rate_ = 0;
   uint64_t observations_ = 0;
+  // Faded sums over batches of x = 1/work and y = seconds/work: y = rate + fixed * x.
+  double count_ = 0, x_ = 0, y_ = 0, xx_ = 0, xy_ = 0;
 };
 
 }  // namespace rerank

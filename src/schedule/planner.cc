@@ -1,100 +1,265 @@
+// Admission: who may wait, and where. What goes into a batch is planner_batch.cc.
 #include "schedule/planner.h"
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 #include "base/strings.h"
 
 namespace rerank {
+namespace {
 
-Status Planner::admit(uint64_t request, std::span<const uint32_t> lengths, double now, int priority,
-                      std::optional<double> deadline) {
-  Waiting w;
-  w.lengths.assign(lengths.begin(), lengths.end());
-  for (uint32_t length : lengths) {
-    w.tokens += length;
-    w.work += cost_.work(length);
+Status overloaded(std::string_view why, double retry_seconds) {
+  return with_retry_after(absl::ResourceExhaustedError(str_cat("overloaded: ", why)),
+                          static_cast<int>(std::clamp(std::ceil(retry_seconds), 1.0, 600.0)));
+}
+
+}  // namespace
+
+// The work of a full batch.
+double Planner::full_batch() const {
+  const auto tokens = static_cast<double>(options_.max_batch_tokens);
+  if (cost_.rate() <= 0) return tokens;
+  return std::min(tokens, std::max(1.0, (options_.max_batch_seconds - cost_.fixed()) / cost_.rate()));
+}
+
+double Planner::predict(double work) const {
+  if (work <= 0 || !cost_.fitted()) return 0;
+  return cost_.rate() * work + cost_.fixed() * std::ceil(work / full_batch());
+}
+
+// What a request's place is ahead of the place of its last batch, when `work` of it is left.
+double Planner::head_start(double work) const { return options_.stretch * predict(std::max(0.0, work - full_batch())); }
+
+// The natural time of a request's place. Large ones stand behind each other.
+double Planner::place_time(double arrival, double work) const {
+  const double begin = work > full_batch() ? std::max(arrival, lane_end_) : arrival;
+  return begin + options_.stretch * predict(work) - head_start(work);
+}
+
+double Planner::running_left(double now) const {
+  return running_ ? std::max(0.0, run_began_ + cost_.seconds(plan_.work) - now) : 0;
+}
+
+Planner::Candidate Planner::candidate_of(const Request& r) const {
+  Candidate c{r.id, r.priority, r.arrival, r.deadline};
+  for (size_t i = 0; i < r.lengths.size(); ++i) {
+    const Hash128 key = r.key(i);
+    if (key && running_keys_.contains(key)) continue;
+    c.work += cost_.work(r.lengths[i]);
+    if (!key || !flights_.waits(key)) c.fresh_tokens += r.lengths[i];
   }
-  // A request larger than the whole bound is taken when nothing else waits: refusing it for ever helps nobody.
-  if (queued_tokens_ > 0 && queued_tokens_ + w.tokens > options_.max_queued_tokens) {
-    // What waits has to shrink by the request's own size before it fits.
-    const double over = static_cast<double>(queued_tokens_ + w.tokens - options_.max_queued_tokens);
-    const double seconds = backlog_seconds() * over / static_cast<double>(queued_tokens_);
-    return with_retry_after(
-        absl::ResourceExhaustedError(str_cat("overloaded: ", queued_tokens_, " tokens are waiting, and ", w.tokens,
-                                             " more do not fit the bound of ", options_.max_queued_tokens)),
-        static_cast<int>(std::clamp(std::ceil(seconds), 1.0, 600.0)));
-  }
-  const double alone = cost_.seconds(w.work);
-  if (deadline && now + alone > *deadline) {
+  return c;
+}
+
+// Whether a newcomer of `work` may go before `other`, which has `ahead` of work to its own end. `jump`: beyond the
+// newcomer's natural place; then requests without a deadline have the one that nobody waits longer than was bearable
+// when they came.
+bool Planner::may_pass(const Request& other, double start, double ahead, double work, bool jump) const {
+  double limit = other.deadline.value_or(std::numeric_limits<double>::infinity());
+  if (jump && options_.max_queue_seconds > 0) limit = std::min(limit, other.place.time + options_.max_queue_seconds);
+  return start + options_.caution * predict(ahead - other.work + work) + predict(other.work) <= limit;
+}
+
+Result<Place> Planner::place_for(const Candidate& c, double now) const {
+  const double own = predict(c.work), start = now + running_left(now);
+  if (c.deadline && now + own > *c.deadline) {
     return absl::DeadlineExceededError("the request cannot be computed within its deadline, even alone");
   }
-  w.deadline = deadline;
-  w.place = {priority, now + options_.stretch * alone, request};
-  if (deadline) w.place.time = std::min(w.place.time, *deadline - alone);
-  queued_tokens_ += w.tokens;
-  queued_work_ += w.work;
-  Waiting& stored = waiting_[request] = std::move(w);
-  order_[stored.place] = &stored;
+  // A request larger than the whole bound is taken when nothing else waits: refusing it for ever helps nobody.
+  if (queued_tokens_ > 0 && queued_tokens_ + c.fresh_tokens > options_.max_queued_tokens) {
+    // What waits has to shrink by the request's own size before it fits.
+    const double over = static_cast<double>(queued_tokens_ + c.fresh_tokens - options_.max_queued_tokens);
+    return overloaded(str_cat(queued_tokens_, " tokens are waiting, and ", c.fresh_tokens,
+                              " more do not fit the bound of ", options_.max_queued_tokens),
+                      backlog_seconds(now) * over / static_cast<double>(queued_tokens_));
+  }
+  Place natural{c.priority, place_time(c.arrival, c.work), static_cast<double>(c.id), c.id};
+  if (c.deadline) natural.time = std::min(natural.time, *c.deadline - own);
+  const auto late = [&](double ahead) {
+    return c.deadline ? start + options_.caution * predict(ahead) + own - *c.deadline : 0;
+  };
+  double ahead = queued_work_;  // before its place
+  const Request *passed = nullptr, *stop = nullptr;
+  // From the end of the queue towards the natural place, and beyond it if the deadline asks for that. When all that
+  // waits can be done first and nobody is in danger, there is nothing to look at.
+  const bool calm =
+      late(ahead) <= 0 &&
+      (options_.max_queue_seconds <= 0 || start - now + predict(ahead) <= options_.max_queue_seconds) &&
+      (deadlines_.empty() || start + options_.caution * predict(ahead + c.work) <= deadlines_.begin()->first);
+  for (auto it = order_.rbegin(); it != order_.rend() && !calm; ++it) {
+    const Request& other = *it->second;
+    const bool jump = !(natural < it->first);
+    stop = &other;
+    if (jump && (late(ahead) <= 0 || other.place.priority > c.priority)) break;
+    if (!may_pass(other, start, ahead, c.work, jump)) break;
+    ahead -= other.work;
+    passed = &other;
+    stop = nullptr;
+  }
+  if (late(ahead) > 0) return overloaded("too much is waiting to be done within the deadline", late(ahead));
+  const double wait = start - now + predict(ahead);
+  if (!calm && options_.max_queue_seconds > 0 && wait > options_.max_queue_seconds) {
+    return overloaded(str_cat("the wait would be ", std::lround(wait), " seconds"), wait - options_.max_queue_seconds);
+  }
+  return between(stop != nullptr ? &stop->place : nullptr, natural, passed != nullptr ? &passed->place : nullptr);
+}
+
+Status Planner::check(size_t tokens, int priority, std::optional<double> deadline, double now) const {
+  if (held_.size() < options_.max_held_requests) return ok_status();
+  return place_for({UINT64_MAX, priority, now, deadline, static_cast<double>(tokens), tokens}, now).status();
+}
+
+void Planner::note_arrival(double now) {
+  // A pause tells as much as a second of silence, however long it was.
+  const double gap = last_arrival_ > 0 ? std::clamp(now - last_arrival_, 0.0, 1.0) : 1.0;
+  mean_gap_ = mean_gap_ > 0 ? 0.8 * mean_gap_ + 0.2 * gap : gap;
+  last_arrival_ = now;
+  if (order_.empty()) waiting_since_ = now;
+}
+
+Status Planner::admit(const Arrival& arrival, double now) {
+  Request r;
+  r.id = arrival.request;
+  r.arrival = now;
+  r.deadline = arrival.deadline;
+  r.priority = arrival.priority;
+  r.lengths.assign(arrival.lengths.begin(), arrival.lengths.end());
+  r.keys.assign(arrival.keys.begin(), arrival.keys.end());
+  r.states.assign(r.lengths.size(), PairState::kDone);
+  r.unfinished = r.lengths.size();
+  if (options_.pads) {
+    r.sequence.resize(r.lengths.size());
+    std::iota(r.sequence.begin(), r.sequence.end(), 0u);
+    std::stable_sort(r.sequence.begin(), r.sequence.end(),
+                     [&](uint32_t a, uint32_t b) { return r.lengths[a] > r.lengths[b]; });
+  }
+  note_arrival(now);
+  // Behind those that are held, unless more urgent.
+  if (!held_.empty() && held_.begin()->first.priority >= r.priority) {
+    return hold(std::move(r), overloaded("requests are held until there is room", backlog_seconds(now)));
+  }
+  const Candidate candidate = candidate_of(r);
+  auto place = place_for(candidate, now);
+  if (absl::IsResourceExhausted(place.status())) return hold(std::move(r), place.status());
+  if (!place.ok()) return place.status();
+  const uint64_t id = r.id;
+  set_place(r, *place, candidate.work);
+  enqueue(requests_.insert_or_assign(id, std::move(r)).first->second);
   return ok_status();
 }
 
+void Planner::set_place(Request& r, const Place& place, double work) {
+  if (work > full_batch()) lane_end_ = place_time(r.arrival, work) + head_start(work);
+  r.place = place;
+}
+
+Status Planner::hold(Request&& r, const Status& refusal) {
+  if (held_.size() >= options_.max_held_requests) return refusal;
+  r.held = true;
+  r.place = {r.priority, r.arrival, static_cast<double>(r.id), r.id};
+  Request& stored = requests_.insert_or_assign(r.id, std::move(r)).first->second;
+  held_[stored.place] = &stored;
+  if (stored.deadline) deadlines_.emplace(*stored.deadline, stored.id);
+  return ok_status();
+}
+
+void Planner::promote_held(double now) {
+  while (!held_.empty()) {
+    Request& r = *held_.begin()->second;
+    auto place = place_for(candidate_of(r), now);
+    if (absl::IsDeadlineExceeded(place.status())) {
+      plan_.expired.push_back(r.id);
+      forget(r.id);
+      continue;
+    }
+    if (!place.ok()) return;
+    held_.erase(held_.begin());
+    if (r.deadline) deadlines_.erase({*r.deadline, r.id});
+    r.held = false;
+    set_place(r, *place, candidate_of(r).work);
+    enqueue(r);
+  }
+}
+
+void Planner::enqueue(Request& r) {
+  for (uint32_t i = 0; i < r.lengths.size(); ++i) enqueue_pair(r, i);
+  if (r.queued == 0) return;  // all of it is in the running batch
+  order_[r.place] = &r;
+  if (r.deadline) deadlines_.emplace(*r.deadline, r.id);
+}
+
+void Planner::enqueue_pair(Request& r, uint32_t pair) {
+  const Hash128 key = r.key(pair);
+  if (const auto found = running_keys_.find(key); key && found != running_keys_.end()) {
+    r.states[pair] = PairState::kRunning;
+    plan_.shared.push_back({found->second, {r.id, pair}});
+    return;
+  }
+  r.states[pair] = PairState::kQueued;
+  ++r.queued;
+  if (!key) return account(r, r.lengths[pair], 1);
+  const Flights::Change change = flights_.join(key, {r.place, pair});
+  if (change.after->place.request != r.id || change.after->pair != pair) return;
+  if (change.before != nullptr) account(requests_.at(change.before->place.request), r.lengths[pair], -1);
+  account(r, r.lengths[pair], 1);
+}
+
+void Planner::withdraw_pair(Request& r, uint32_t pair) {
+  r.states[pair] = PairState::kDone;
+  --r.queued;
+  const Hash128 key = r.key(pair);
+  if (!key) return account(r, r.lengths[pair], -1);
+  const Flights::Change change = flights_.leave(key, {r.place, pair});
+  if (change.before->place.request != r.id || change.before->pair != pair) return;
+  account(r, r.lengths[pair], -1);
+  if (change.after != nullptr) account(requests_.at(change.after->place.request), r.lengths[pair], 1);
+}
+
+void Planner::account(Request& r, uint32_t length, int sign) {
+  const double work = sign * cost_.work(length);
+  r.work = std::max(0.0, r.work + work);
+  queued_work_ = std::max(0.0, queued_work_ + work);
+  queued_tokens_ += static_cast<size_t>(static_cast<int64_t>(length) * sign);
+  if (queued_tokens_ == 0) queued_work_ = 0;  // no drift from rounding
+}
+
 void Planner::forget(uint64_t request) {
-  auto found = waiting_.find(request);
-  if (found == waiting_.end()) return;
-  queued_tokens_ -= found->second.tokens;
-  queued_work_ -= found->second.work;
-  order_.erase(found->second.place);
-  waiting_.erase(found);
-  if (waiting_.empty()) queued_work_ = 0;  // no drift from rounding
+  const auto found = requests_.find(request);
+  if (found == requests_.end()) return;
+  Request& r = found->second;
+  for (uint32_t i = 0; r.queued > 0 && i < r.lengths.size(); ++i) {
+    if (r.states[i] == PairState::kQueued) withdraw_pair(r, i);
+  }
+  r.held ? held_.erase(r.place) : order_.erase(r.place);
+  if (r.deadline) deadlines_.erase({*r.deadline, r.id});
+  requests_.erase(found);
 }
 
 size_t Planner::cancel(uint64_t request) {
-  auto found = waiting_.find(request);
-  if (found == waiting_.end()) return 0;
-  const size_t tokens = found->second.tokens;
+  const auto found = requests_.find(request);
+  if (found == requests_.end()) return 0;
+  const auto& lengths = found->second.lengths;
+  const size_t held = found->second.held ? std::accumulate(lengths.begin(), lengths.end(), size_t{0}) : 0;
+  const size_t before = queued_tokens_;
   forget(request);
-  return tokens;
+  return held + before - queued_tokens_;
 }
 
-bool Planner::fits(const Plan& plan, uint32_t length) const {
-  if (plan.pairs.empty()) return true;
-  if (plan.tokens + length > options_.max_batch_tokens) return false;
-  return !cost_.fitted() || cost_.seconds(plan.work + cost_.work(length)) <= options_.max_batch_seconds;
-}
-
-Plan Planner::next(double now) {
-  Plan plan;
-  while (!order_.empty()) {
-    Waiting& w = *order_.begin()->second;
-    const uint64_t request = w.place.request;
-    if (w.deadline && now + cost_.seconds(w.work) > *w.deadline) {
-      plan.expired.push_back(request);
-      forget(request);
-      continue;
-    }
-    while (w.next < w.lengths.size() && fits(plan, w.lengths[w.next])) {
-      const uint32_t length = w.lengths[w.next];
-      const double work = cost_.work(length);
-      plan.pairs.push_back({request, static_cast<uint32_t>(w.next)});
-      plan.tokens += length;
-      plan.work += work;
-      w.tokens -= length;
-      w.work -= work;
-      queued_tokens_ -= length;
-      queued_work_ -= work;
-      ++w.next;
-    }
-    if (w.next < w.lengths.size()) break;
-    forget(request);
+std::vector<uint64_t> Planner::expire(double now) {
+  std::vector<uint64_t> expired;
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    expired.push_back(deadlines_.begin()->second);
+    forget(expired.back());
   }
-  running_work_ = plan.work;
-  return plan;
+  return expired;
 }
 
-void Planner::finished(const Plan& plan, double seconds) {
-  running_work_ = 0;
-  cost_.observe(plan.work, seconds);
+std::optional<double> Planner::next_deadline() const {
+  if (deadlines_.empty()) return std::nullopt;
+  return deadlines_.begin()->first;
 }
 
 }  // namespace rerank

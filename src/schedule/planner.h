@@ -1,37 +1,62 @@
 // Who goes into the next batch. A pure state machine: no threads, no clock (times are handed in), no metrics; the
 // threaded shell around it is schedule/scheduler.h, and the simulation in tests/simulation drives it by hand.
 //
-// Order. Every request has a place, fixed when it arrives:
-//     place = arrival + stretch * (predicted time of the whole request), but never later than its deadline minus that
-//     time.
-// A small request so overtakes large ones that came shortly before, and no request waits for ever: places rise with
-// time, so only requests that came within `stretch * its own time` after it can pass it. Higher priority goes first
-// always. A batch takes pairs in that order until its budget is full, so requests finish one after another instead of
-// all at the end.
+// Order. Every request has a place:
+//     place = arrival + stretch * (predicted time of the whole request), or its latest start where a deadline asks for
+//     an earlier one.
+// A request larger than a batch takes its place batch by batch: each next one `stretch` times its own time later; and
+// large requests do so one after another. So small requests overtake large ones that came shortly before, and never
+// wait for the whole of one; all large ones together get their share of the engine, 1/stretch, and what the small ones
+// leave; and nobody waits for ever, for places rise with time. Higher priority goes first. A batch takes pairs in that
+// order until its budget is full, so requests of a batch and less finish one after another instead of all at the end.
+//
+// Promises. A request with a deadline is accepted only if it can be done in time at its place; if not, it may move
+// further ahead. Nobody is passed who would then miss the deadline he was accepted with, whatever the priority.
+//
+// Equal pairs that wait at the same time, of one request or of many, are computed once (schedule/flights.h), also when
+// one of them is in the running batch already. Each request keeps its own claim: when another one is cancelled, expires
+// or fails, the pair is computed at this one's turn.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "base/hash.h"
 #include "rerank/status.h"
 #include "schedule/cost_model.h"
+#include "schedule/flights.h"
 
 namespace rerank {
 
-// Times are seconds on any steady clock.
+// Times are seconds on any steady clock. What operators may set is explained in rerank/options.h.
 struct PlannerOptions {
   size_t max_batch_tokens = 8192;  // tokens of one batch; a longer pair goes alone
-  // Seconds one batch may be predicted to take, once the cost model is fitted: bounds how long a newcomer waits for the
-  // batch that is running. At least one pair goes always.
   double max_batch_seconds = 0.25;
-  size_t max_queued_tokens = 4u << 20;  // admission: tokens waiting or running
+  size_t max_queued_tokens = 4u << 20;
+  double max_queue_seconds = 20;  // predicted wait of a newcomer; 0: no bound
+  double max_wait_seconds = 0;    // an idle engine waits that long for more work, if it is likely
+  size_t max_held_requests = 0;   // requests over the bounds that are held instead of refused; 0: they are refused
   double stretch = 2.0;
   double square_weight = 0;  // see CostModel
+  // Waits are predicted with this factor when deadlines are promised: machines share cores and clocks, and a promise
+  // that is kept is worth more than a request that is squeezed in. It costs no throughput, for the queue is not empty.
+  double caution = 1.25;
+  bool pads = false;  // the engine pads a batch to its longest pair: similar lengths go together
+};
+
+struct Arrival {
+  uint64_t request = 0;  // rising
+  std::span<const uint32_t> lengths;
+  std::span<const Hash128> keys;  // per pair what is equal for equal pairs; null ones, or none: shared with nobody
+  int priority = 0;
+  std::optional<double> deadline;
 };
 
 struct PlannedPair {
@@ -39,65 +64,139 @@ struct PlannedPair {
   uint32_t pair = 0;  // position in the lengths given to admit()
 };
 
+struct SharedPair {
+  size_t slot = 0;  // in Plan::pairs: the equal pair that is computed
+  PlannedPair pair;
+};
+
 struct Plan {
-  std::vector<PlannedPair> pairs;
-  std::vector<uint64_t> expired;  // requests dropped since the last plan: their deadline cannot be met any more
-  size_t tokens = 0;
-  double work = 0;  // in the cost model's unit
+  std::vector<PlannedPair> pairs;  // what is computed
+  std::vector<SharedPair> shared;  // who else gets its results; grows while the batch runs
+  std::vector<uint64_t> expired;   // requests dropped since the last plan: their deadline cannot be met any more
+  size_t tokens = 0;               // padding included
+  double work = 0;                 // in the cost model's unit
+};
+
+// What became of requests when a batch ended.
+struct Outcome {
+  std::vector<uint64_t> completed;
+  std::vector<uint64_t> failed;
 };
 
 class Planner {
  public:
   explicit Planner(const PlannerOptions& options) : options_(options), cost_(options.square_weight) {}
 
-  // Accepts a whole request or refuses it: ResourceExhausted when too much waits already, DeadlineExceeded when it
-  // cannot be done by `deadline`. `request` must be new.
-  Status admit(uint64_t request, std::span<const uint32_t> lengths, double now, int priority = 0,
-               std::optional<double> deadline = {});
+  // Accepts a whole request or refuses it. ResourceExhausted, with the seconds after which a retry makes sense: too
+  // much waits already, or too much to keep its deadline. DeadlineExceeded: it cannot be done in time even alone.
+  Status admit(const Arrival& arrival, double now);
 
-  // Drops what still waits of a request; pairs in the running batch are computed in vain. Returns the tokens saved.
+  // What admit() would say to one pair of `tokens` that is shared with nobody: so that a request which will be refused
+  // need not be tokenized first.
+  Status check(size_t tokens, int priority, std::optional<double> deadline, double now) const;
+
+  // Forgets a request; its pairs in the running batch are computed in vain. Returns the tokens that nobody computes
+  // now.
   size_t cancel(uint64_t request);
 
-  // The next batch; no pairs when nothing waits. The caller runs it and then calls finished().
-  Plan next(double now);
+  // Forgets requests whose deadline has passed while some of their pairs still wait, and names them. (One whose last
+  // pairs are running gets its answer, less than a batch late.)
+  std::vector<uint64_t> expire(double now);
+  std::optional<double> next_deadline() const;  // when expire() next has something to do, at the earliest
 
-  // The batch last planned took `seconds`; 0 when it failed.
-  void finished(const Plan& plan, double seconds);
+  // When the next batch should begin, no earlier than it may; null: nothing waits.
+  std::optional<double> start_time(double now) const;
 
-  // Predicted seconds until all that is queued is done: for Retry-After and for refusing early.
-  double backlog_seconds() const { return cost_.seconds(queued_work_ + running_work_); }
-  size_t queued_tokens() const { return queued_tokens_; }
+  // The next batch; no pairs when nothing waits. The caller runs it and then calls finished(), with nothing planned in
+  // between. Lives until then.
+  const Plan& next(double now);
+
+  // The batch last planned took `seconds`, and failed or not.
+  Outcome finished(double seconds, bool ok);
+
+  // Observes a batch that was run outside of it: warm-up.
+  void observe(double work, double seconds) { cost_.observe(work, seconds); }
+
+  // Predicted seconds until all that is queued is done.
+  double backlog_seconds(double now) const { return running_left(now) + predict(queued_work_); }
+  size_t queued_tokens() const { return queued_tokens_; }  // equal pairs once
   size_t waiting_requests() const { return order_.size(); }
+  size_t held_requests() const { return held_.size(); }
+  const Plan& running() const { return plan_; }
   const CostModel& cost() const { return cost_; }
 
  private:
-  struct Place {
-    int priority;
-    double time;
-    uint64_t request;
-    bool operator<(const Place& other) const {
-      if (priority != other.priority) return priority > other.priority;
-      if (time != other.time) return time < other.time;
-      return request < other.request;
-    }
-  };
-  struct Waiting {
-    std::vector<uint32_t> lengths;
-    size_t next = 0;  // pairs before it have been planned
-    double work = 0;  // of what still waits
-    size_t tokens = 0;
+  enum class PairState : uint8_t { kQueued, kRunning, kDone };
+  struct Request {
+    uint64_t id = 0;
+    double arrival = 0;
     std::optional<double> deadline;
+    int priority = 0;
+    std::vector<uint32_t> lengths;
+    std::vector<Hash128> keys;  // as long as lengths, or empty
+    std::vector<PairState> states;
+    std::vector<uint32_t> sequence;  // order in which its pairs are planned; empty: as they are
+    size_t next = 0;                 // pairs before it, in that order, do not wait
+    size_t queued = 0, unfinished = 0;
+    double work = 0;  // of its pairs that wait, without those that come sooner with an equal pair of another request
     Place place;
+    bool held = false, begun = false;
+    Hash128 key(size_t pair) const { return keys.empty() ? Hash128() : keys[pair]; }
   };
+  // What place_for() looks at.
+  struct Candidate {
+    uint64_t id = 0;
+    int priority = 0;
+    double arrival = 0;
+    std::optional<double> deadline;
+    double work = 0;          // of all its pairs
+    size_t fresh_tokens = 0;  // of those that wait with nobody else yet
+  };
+
+  double predict(double work) const;
+  double full_batch() const;
+  double head_start(double work) const;
+  double place_time(double arrival, double work) const;
+  double running_left(double now) const;
+  Candidate candidate_of(const Request& request) const;
+  Result<Place> place_for(const Candidate& candidate, double now) const;
+  bool may_pass(const Request& other, double start, double ahead, double work, bool jump) const;
+  Status hold(Request&& request, const Status& refusal);
+  void promote_held(double now);
+  void note_arrival(double now);
+  void set_place(Request& request, const Place& place, double work);
+
+  void enqueue(Request& request);
+  void enqueue_pair(Request& request, uint32_t pair);
+  void withdraw_pair(Request& request, uint32_t pair);
+  void account(Request& request, uint32_t length, int sign);
+  void mark_running(const FlightMember& member);
   void forget(uint64_t request);
-  bool fits(const Plan& plan, uint32_t length) const;
+  void step_back(Request& request, double work_before);
+
+  bool fill(Request& request);  // false: it has pairs that found no room
+  bool fits(uint32_t length) const;
+  void take(Request& request, uint32_t pair);
+  void settle(const PlannedPair& pair, Outcome& outcome);
 
   PlannerOptions options_;
   CostModel cost_;
-  std::map<Place, Waiting*> order_;
-  std::unordered_map<uint64_t, Waiting> waiting_;
+  std::unordered_map<uint64_t, Request> requests_;                   // until completed, failed, cancelled or expired
+  std::map<Place, Request*> order_;                                  // those with pairs that wait
+  std::map<Place, Request*> held_;                                   // those that do not fit the bounds yet
+  std::set<std::pair<double, uint64_t>> deadlines_;                  // of requests in order_ or held_
+  Flights flights_;                                                  // pairs that wait and have a key
+  std::unordered_map<Hash128, size_t, Hash128Hasher> running_keys_;  // slots of the running batch
+  Plan plan_;
+  uint32_t shortest_ = 0, longest_ = 0;  // pairs of plan_
+  double run_began_ = 0;
+  double due_ = 0;  // the earliest deadline of requests that are done with plan_
+  bool running_ = false;
   size_t queued_tokens_ = 0;
-  double queued_work_ = 0, running_work_ = 0;
+  double queued_work_ = 0;
+  double last_arrival_ = 0, mean_gap_ = 0;  // 0: not known yet
+  double waiting_since_ = 0;
+  double lane_end_ = 0;  // the last place of large requests so far
 };
 
 }  // namespace rerank

@@ -2,41 +2,27 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
 
 #include "base/log.h"
-#include "base/metrics.h"
 #include "base/strings.h"
+#include "schedule/schedule_metrics.h"
 
 namespace rerank {
 namespace {
 
 double seconds_of(TimePoint t) { return std::chrono::duration<double>(t.time_since_epoch()).count(); }
+TimePoint time_of(double seconds) {
+  return TimePoint(std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)));
+}
 int64_t micros_between(TimePoint a, TimePoint b) {
   return std::chrono::duration_cast<std::chrono::microseconds>(b - a).count();
 }
 
-struct ScheduleMetrics {
-  explicit ScheduleMetrics(Metrics& m)
-      : batches(m.counter("rerankd_batches_total", "Batches computed.")),
-        failures(m.counter("rerankd_batch_failures_total", "Batches whose computation failed.")),
-        tokens(m.counter("rerankd_batch_tokens_total", "Tokens computed.")),
-        pairs(m.counter("rerankd_batch_pairs_total", "Pairs computed.")),
-        saved(m.counter("rerankd_cancelled_tokens_total", "Tokens not computed because the client had gone.")),
-        queued(m.gauge("rerankd_queue_tokens", "Tokens that wait for the engine.")),
-        backlog(m.gauge("rerankd_queue_backlog_seconds", "Predicted time until all that waits is done.")),
-        seconds(m.histogram("rerankd_batch_seconds", "Time of one batch in the engine.", latency_buckets_seconds())),
-        size(m.histogram("rerankd_batch_size_tokens", "Tokens of one batch.",
-                         {16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384})) {}
-  Counter &batches, &failures, &tokens, &pairs, &saved;
-  Gauge &queued, &backlog;
-  Histogram &seconds, &size;
-};
-
 struct Running {
   std::unique_ptr<Job> job;
-  size_t left = 0;  // sequences without a logit
   TimePoint arrived;
   bool begun = false;
 };
@@ -62,6 +48,14 @@ struct Gathered {
   }
 };
 
+// All that a logit depends on is the sequence: two with the same key have the same score.
+Hash128 sequence_key(const Job& job, size_t i) {
+  const size_t begin = job.offsets[i], bytes = (job.offsets[i + 1] - begin) * sizeof(int32_t);
+  const Hash128 ids = hash128({reinterpret_cast<const char*>(job.ids.data() + begin), bytes}, job.layers);
+  const Hash128 segments = hash128({reinterpret_cast<const char*>(job.segments.data() + begin), bytes}, ids.low);
+  return {ids.low ^ segments.low, ids.high ^ segments.high};
+}
+
 }  // namespace
 
 struct Scheduler::State {
@@ -72,42 +66,34 @@ struct Scheduler::State {
   Backend& backend;
   std::unique_ptr<ScheduleMetrics> metrics;
   mutable std::mutex mutex;
-  std::condition_variable wake;
-  bool stopping = false;
-  Planner planner;  // guarded by mutex
-  std::unordered_map<uint64_t, Running>
-      running;  // guarded by mutex; the jobs' texts and logits belong to the engine thread
+  std::condition_variable wake;   // the engine thread: something waits
+  std::condition_variable alarm;  // the watching thread: the next deadline has changed
+  bool stopping = false, ended = false;
+  Planner planner;                                // guarded by mutex
+  std::unordered_map<uint64_t, Running> running;  // guarded by mutex
+  TimePoint alarm_at = TimePoint::max();          // when the watching thread wakes; guarded by mutex
   uint64_t next_id = 0;
+  size_t telling = 0;         // threads that cancel, on their way through done(); guarded by mutex
   Gathered gathered;          // engine thread only
   std::vector<float> logits;  // engine thread only
-  std::thread thread;
+  std::thread engine, watch;
 
   // Finished jobs, to be told outside the lock.
   using Finished = std::vector<std::pair<std::unique_ptr<Job>, Status>>;
 
-  void take(uint64_t id, Status status, Finished& finished) {
+  void take(uint64_t id, const Status& status, Finished& finished) {
     auto found = running.find(id);
     if (found == running.end()) return;
-    finished.emplace_back(std::move(found->second.job), std::move(status));
+    finished.emplace_back(std::move(found->second.job), status);
     running.erase(found);
-  }
-
-  void drop_cancelled(Finished& finished) {
-    std::vector<uint64_t> gone;
-    for (const auto& [id, r] : running) {
-      if (r.job->cancellation && r.job->cancellation->cancelled()) gone.push_back(id);
-    }
-    for (uint64_t id : gone) {
-      const size_t saved = planner.cancel(id);
-      if (metrics) metrics->saved.add(static_cast<double>(saved));
-      take(id, absl::CancelledError("the client has gone"), finished);
-    }
   }
 
   void publish() {
     if (!metrics) return;
     metrics->queued.set(static_cast<double>(planner.queued_tokens()));
-    metrics->backlog.set(planner.backlog_seconds());
+    metrics->requests.set(static_cast<double>(planner.waiting_requests()));
+    metrics->held.set(static_cast<double>(planner.held_requests()));
+    metrics->backlog.set(planner.backlog_seconds(seconds_of(Clock::now())));
   }
 
   static void tell(Finished& finished) {
@@ -118,83 +104,158 @@ struct Scheduler::State {
     finished.clear();
   }
 
-  // Under the lock: the next plan, its sequences copied out.
-  Plan prepare(TimePoint now, Finished& finished) {
-    drop_cancelled(finished);
-    Plan plan = planner.next(seconds_of(now));
-    for (uint64_t id : plan.expired) {
+  void cancel(uint64_t id) {
+    Finished finished;
+    {
+      std::lock_guard lock(mutex);
+      if (ended) return;
+      ++telling;
+      const size_t saved = planner.cancel(id);
+      if (metrics) metrics->cancelled.add(static_cast<double>(saved));
+      take(id, absl::CancelledError("the client has gone"), finished);
+      publish();
+    }
+    tell(finished);
+    std::lock_guard lock(mutex);
+    if (--telling == 0) wake.notify_all();
+  }
+
+  void drop_late(const std::vector<uint64_t>& expired, size_t tokens, Finished& finished) {
+    for (uint64_t id : expired) {
       take(id, absl::DeadlineExceededError("not done within the deadline: too much was waiting"), finished);
     }
-    gathered.clear();
-    for (const auto& pair : plan.pairs) {
-      Running& r = running.at(pair.request);
+    if (!metrics || expired.empty()) return;
+    metrics->expired_requests.add(static_cast<double>(expired.size()));
+    metrics->expired.add(static_cast<double>(tokens));
+  }
+
+  // Under the lock: drops what is too late by now.
+  void expire(TimePoint now, Finished& finished) {
+    const size_t before = planner.queued_tokens();
+    const auto expired = planner.expire(seconds_of(now));
+    drop_late(expired, before - planner.queued_tokens(), finished);
+  }
+
+  // Under the lock: the next batch, its sequences copied out. Its predicted seconds.
+  double prepare(TimePoint now, Finished& finished) {
+    expire(now, finished);
+    const Plan& plan = planner.next(seconds_of(now));
+    drop_late(plan.expired, 0, finished);
+    const auto begin = [&](uint64_t request) {
+      Running& r = running.at(request);
       if (!r.begun) r.job->queue_us = micros_between(r.arrived, now);
       r.begun = true;
-      gathered.add(*r.job, pair.pair);
+    };
+    gathered.clear();
+    for (const auto& pair : plan.pairs) {
+      begin(pair.request);
+      gathered.add(*running.at(pair.request).job, pair.pair);
     }
+    for (const auto& shared : plan.shared) begin(shared.pair.request);
     publish();
-    return plan;
+    return planner.cost().fitted() ? planner.cost().seconds(plan.work) : 0;
   }
 
-  // Under the lock: logits of a plan to their jobs.
-  void settle(const Plan& plan, const Status& status, int64_t micros, Finished& finished) {
-    planner.finished(plan, status.ok() ? static_cast<double>(micros) * 1e-6 : 0);
+  // Under the lock: logits of the batch to their jobs.
+  void settle(const Status& status, int64_t micros, Finished& finished) {
+    const Plan& plan = planner.running();
     std::unordered_map<uint64_t, bool> counted;
-    for (size_t i = 0; i < plan.pairs.size(); ++i) {
-      auto found = running.find(plan.pairs[i].request);
-      if (found == running.end()) continue;  // failed with an earlier pair, or dropped
-      Running& r = found->second;
-      if (!std::exchange(counted[plan.pairs[i].request], true)) r.job->compute_us += micros;
-      if (!status.ok()) {
-        planner.cancel(plan.pairs[i].request);
-        take(plan.pairs[i].request, status, finished);
-        continue;
-      }
-      r.job->logits[plan.pairs[i].pair] = logits[i];
-      if (--r.left == 0) take(plan.pairs[i].request, ok_status(), finished);
+    const auto deliver = [&](const PlannedPair& pair, size_t slot) {
+      auto found = running.find(pair.request);
+      if (found == running.end()) return;  // cancelled meanwhile
+      Job& job = *found->second.job;
+      if (!std::exchange(counted[pair.request], true)) job.compute_us += micros;
+      if (status.ok()) job.logits[pair.pair] = logits[slot];
+    };
+    for (size_t i = 0; i < plan.pairs.size(); ++i) deliver(plan.pairs[i], i);
+    for (const auto& shared : plan.shared) {
+      deliver(shared.pair, shared.slot);
+      if (!metrics || !status.ok()) continue;
+      metrics->joined.add();
+      metrics->joined_tokens.add(gathered.offsets[shared.slot + 1] - gathered.offsets[shared.slot]);
     }
+    const Outcome outcome = planner.finished(static_cast<double>(micros) * 1e-6, status.ok());
+    for (uint64_t id : outcome.completed) take(id, ok_status(), finished);
+    for (uint64_t id : outcome.failed) take(id, status, finished);
+    publish();
   }
 
-  void count(const Plan& plan, const Status& status, int64_t micros) {
+  void count(const Status& status, int64_t micros, double predicted) {
+    if (!status.ok()) {
+      log_error(str_cat("batch of ", gathered.ids.size(), " tokens failed: ", message_of(status)));
+    }
     if (!metrics) return;
+    const double seconds = static_cast<double>(micros) * 1e-6;
     metrics->batches.add();
     if (!status.ok()) metrics->failures.add();
-    metrics->tokens.add(static_cast<double>(plan.tokens));
-    metrics->pairs.add(static_cast<double>(plan.pairs.size()));
-    metrics->seconds.observe(static_cast<double>(micros) * 1e-6);
-    metrics->size.observe(static_cast<double>(plan.tokens));
+    metrics->tokens.add(static_cast<double>(gathered.ids.size()));
+    metrics->pairs.add(static_cast<double>(gathered.offsets.size() - 1));
+    metrics->seconds.observe(seconds);
+    metrics->size.observe(static_cast<double>(gathered.ids.size()));
+    if (predicted > 0) metrics->surprise.observe(seconds / predicted);
+  }
+
+  // Waits until a batch should begin. False: stopped, and nothing is left.
+  bool await_work(std::unique_lock<std::mutex>& lock) {
+    while (true) {
+      const double now = seconds_of(Clock::now());
+      const auto start = planner.start_time(now);
+      if (start && (*start <= now || stopping)) return true;
+      if (!start && stopping) return false;
+      start ? (void)wake.wait_until(lock, time_of(*start)) : wake.wait(lock);
+    }
   }
 
   void serve() {
     Finished finished;
     std::unique_lock lock(mutex);
-    while (true) {
-      wake.wait(lock, [&] { return stopping || planner.waiting_requests() > 0; });
-      if (planner.waiting_requests() == 0) return;
-      Plan plan = prepare(Clock::now(), finished);
+    while (await_work(lock)) {
+      const double predicted = prepare(Clock::now(), finished);
       lock.unlock();
       tell(finished);
-      if (!plan.pairs.empty()) {
-        logits.assign(plan.pairs.size(), 0);
+      const size_t sequences = gathered.offsets.size() - 1;
+      Status status;
+      int64_t micros = 0;
+      if (sequences > 0) {
+        logits.assign(sequences, 0);
         const TimePoint begin = Clock::now();
-        const Status status =
-            backend.forward({gathered.ids, gathered.segments, gathered.offsets, gathered.layers}, logits);
-        const int64_t micros = micros_between(begin, Clock::now());
-        if (!status.ok()) log_error(str_cat("batch of ", plan.tokens, " tokens failed: ", message_of(status)));
-        count(plan, status, micros);
-        lock.lock();
-        settle(plan, status, micros, finished);
-        lock.unlock();
-        tell(finished);
+        status = backend.forward({gathered.ids, gathered.segments, gathered.offsets, gathered.layers}, logits);
+        micros = micros_between(begin, Clock::now());
+        count(status, micros, predicted);
       }
+      lock.lock();
+      settle(status, micros, finished);
+      lock.unlock();
+      tell(finished);
+      lock.lock();
+    }
+  }
+
+  void watch_deadlines() {
+    Finished finished;
+    std::unique_lock lock(mutex);
+    while (!ended) {
+      const auto next = planner.next_deadline();
+      alarm_at = next ? time_of(*next) : TimePoint::max();
+      next ? (void)alarm.wait_until(lock, alarm_at) : alarm.wait(lock);
+      expire(Clock::now(), finished);
+      lock.unlock();
+      tell(finished);
       lock.lock();
     }
   }
 };
 
-Scheduler::Scheduler(Backend& backend, const PlannerOptions& options, Metrics* metrics)
-    : state_(std::make_unique<State>(backend, options, metrics)) {
-  state_->thread = std::thread([this] { state_->serve(); });
+Scheduler::Scheduler(Backend& backend, const PlannerOptions& options, Metrics* metrics,
+                     std::span<const MeasuredBatch> measured)
+    : state_(std::make_shared<State>(backend, options, metrics)) {
+  for (const MeasuredBatch& batch : measured) {
+    double work = 0;
+    for (uint32_t length : batch.lengths) work += state_->planner.cost().work(length);
+    state_->planner.observe(work, batch.seconds);
+  }
+  state_->engine = std::thread([state = state_.get()] { state->serve(); });
+  state_->watch = std::thread([state = state_.get()] { state->watch_deadlines(); });
 }
 
 Scheduler::~Scheduler() {
@@ -203,47 +264,76 @@ Scheduler::~Scheduler() {
     state_->stopping = true;
   }
   state_->wake.notify_all();
-  state_->thread.join();
+  state_->engine.join();
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->ended = true;
+    state_->wake.wait(lock, [this] { return state_->telling == 0; });
+  }
+  state_->alarm.notify_all();
+  state_->watch.join();
 }
 
 void Scheduler::submit(std::unique_ptr<Job> job) {
-  const TimePoint now = Clock::now();
   const size_t sequences = job->offsets.size() - 1;
   std::vector<uint32_t> lengths(sequences);
+  std::vector<Hash128> keys(job->share ? sequences : 0);
   for (size_t i = 0; i < sequences; ++i) lengths[i] = job->offsets[i + 1] - job->offsets[i];
+  for (size_t i = 0; i < keys.size(); ++i) keys[i] = sequence_key(*job, i);
   job->logits.assign(sequences, 0);
   Status status;
-  if (sequences == 0) {
-    auto done = std::move(job->done);
-    done(*job, ok_status());
-    return;
-  }
-  {
+  uint64_t id = 0;
+  bool alarming = false;
+  const std::shared_ptr<Cancellation> cancellation = job->cancellation;
+  if (sequences > 0) {
     std::lock_guard lock(state_->mutex);
-    const uint64_t id = state_->next_id++;
-    std::optional<double> deadline;
-    if (job->deadline) deadline = seconds_of(*job->deadline);
-    if (state_->stopping) {
-      status = absl::UnavailableError("stopping");
-    } else {
-      status = state_->planner.admit(id, lengths, seconds_of(now), job->priority, deadline);
-    }
+    const TimePoint now = Clock::now();
+    id = state_->next_id++;
+    Arrival arrival{id, lengths, keys, job->priority, std::nullopt};
+    if (job->deadline) arrival.deadline = seconds_of(*job->deadline);
+    status = state_->stopping ? absl::UnavailableError("stopping") : state_->planner.admit(arrival, seconds_of(now));
     if (status.ok()) {
-      state_->running[id] = {std::move(job), sequences, now};
-      state_->publish();
+      alarming = job->deadline && *job->deadline < state_->alarm_at;
+      state_->running[id] = {std::move(job), now};
+    } else if (state_->metrics) {
+      (absl::IsResourceExhausted(status) ? state_->metrics->overloaded : state_->metrics->impossible).add();
     }
+    state_->publish();
   }
-  if (status.ok()) {
-    state_->wake.notify_one();
+  if (job) {  // refused, or nothing to do
+    auto done = std::move(job->done);
+    done(*job, std::move(status));
     return;
   }
-  auto done = std::move(job->done);
-  done(*job, std::move(status));
+  state_->wake.notify_one();
+  if (alarming) state_->alarm.notify_one();
+  if (!cancellation) return;
+  cancellation->on_cancel([weak = std::weak_ptr<State>(state_), id] {
+    if (const auto state = weak.lock()) state->cancel(id);
+  });
+}
+
+Status Scheduler::check(size_t tokens, int priority, std::optional<TimePoint> deadline) const {
+  std::lock_guard lock(state_->mutex);
+  std::optional<double> seconds;
+  if (deadline) seconds = seconds_of(*deadline);
+  Status status = state_->planner.check(tokens, priority, seconds, seconds_of(Clock::now()));
+  if (!status.ok() && state_->metrics) {
+    (absl::IsResourceExhausted(status) ? state_->metrics->overloaded : state_->metrics->impossible).add();
+  }
+  return status;
 }
 
 double Scheduler::backlog_seconds() const {
   std::lock_guard lock(state_->mutex);
-  return state_->planner.backlog_seconds();
+  return state_->planner.backlog_seconds(seconds_of(Clock::now()));
+}
+
+double Scheduler::predicted_seconds(std::span<const uint32_t> lengths) const {
+  std::lock_guard lock(state_->mutex);
+  double work = 0;
+  for (uint32_t length : lengths) work += state_->planner.cost().work(length);
+  return state_->planner.cost().seconds(work);
 }
 
 }  // namespace rerank

@@ -1,9 +1,11 @@
 // The thin threaded shell around the planner: takes jobs from any thread, runs batches on one engine thread, hands
-// logits back.
+// logits back. A second thread watches deadlines, so that a job which cannot be done any more is answered while a batch
+// runs; a job that is cancelled is dropped by the thread that cancels it.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -24,32 +26,45 @@ struct Job {
   int priority = 0;
   std::optional<TimePoint> deadline;
   std::shared_ptr<Cancellation> cancellation;  // null: cannot be cancelled
+  bool share = true;                           // equal sequences of this and other jobs are computed once
 
   // What the shell fills in before done().
   std::vector<float> logits;  // one per sequence
   int64_t queue_us = 0;       // until the job's first batch began
   int64_t compute_us = 0;     // sum of its batches' times
 
-  // Called exactly once, on the engine thread (or in submit() when the job is refused); must not block. Logits are
-  // valid when the status is ok.
+  // Called exactly once; must not block. On the engine thread, or on the one that submits, cancels or watches
+  // deadlines. Logits are valid when the status is ok.
   std::function<void(Job&, Status)> done;
+};
+
+// One batch that was run before serving, so that the first predictions are sound.
+struct MeasuredBatch {
+  std::vector<uint32_t> lengths;
+  double seconds = 0;
 };
 
 class Scheduler {
  public:
   // The backend and metrics must outlive the scheduler. `metrics` may be null.
-  Scheduler(Backend& backend, const PlannerOptions& options, Metrics* metrics);
+  Scheduler(Backend& backend, const PlannerOptions& options, Metrics* metrics,
+            std::span<const MeasuredBatch> measured = {});
   // Runs what was accepted, then stops.
   ~Scheduler();
 
   void submit(std::unique_ptr<Job> job);
 
+  // What submit() would say to a job of `tokens`: so that one which will be refused need not be tokenized first.
+  Status check(size_t tokens, int priority, std::optional<TimePoint> deadline) const;
+
   // Seconds until what is queued is done, as predicted: for Retry-After.
   double backlog_seconds() const;
+  // Predicted seconds of one batch of these lengths.
+  double predicted_seconds(std::span<const uint32_t> lengths) const;
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace rerank

@@ -164,6 +164,15 @@ TEST(Serve, EndsAtOnceWhenIdle) {
   EXPECT_EQ(program.wait(), 0);
 }
 
+TEST(Serve, WhatCannotBeDoneInTimeIsRefusedOrGivenUp) {
+  Program program({"--request-timeout-ms", "60000"});
+  RawClient client(program.port());
+  const RawResponse late = client.request("POST", "/rerank", many_documents(3000), "X-Request-Timeout-Ms: 1\r\n");
+  EXPECT_EQ(late.status, 504);
+  EXPECT_FALSE(Json(late.body).text("/detail").empty());
+  EXPECT_EQ(client.request("POST", "/rerank", many_documents(3), "X-Request-Timeout-Ms: 50000\r\n").status, 200);
+}
+
 TEST(Serve, BadRequestsDoNotDisturbOthers) {
   Program program({"--max-body-bytes", "100000"});
   RawClient good(program.port());

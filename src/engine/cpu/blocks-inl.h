@@ -6,24 +6,35 @@ HWY_BEFORE_NAMESPACE();
 namespace rerank::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Bytes behind a panel's weights that a quantizing policy keeps there.
+template <class P>
+constexpr size_t panel_tail() {
+  if constexpr (requires { P::kPanelTail; }) return P::kPanelTail;
+  return 0;
+}
+
 template <class P>
 size_t panel_bytes(size_t in) {
-  return P::steps_of(in) * P::kColumns * sizeof(typename P::Element);
+  return P::steps_of(in) * P::kColumns * sizeof(typename P::Element) + panel_tail<P>();
 }
 
 // value(column, k) -> panels.
 template <class P, class Value>
 HWY_INLINE void pack_panels(size_t out, size_t in, std::byte* panels, const Value& value) {
   using Element = typename P::Element;
-  const size_t steps = P::steps_of(in);
+  [[maybe_unused]] const size_t steps = P::steps_of(in);
   for (size_t n = 0; n < out; n += P::kColumns, panels += panel_bytes<P>(in)) {
     auto* panel = reinterpret_cast<Element*>(panels);
     const size_t columns = std::min(P::kColumns, out - n);
-    for (size_t k = 0; k < steps; ++k) {
-      Element* place = panel + k / P::kGroup * P::kColumns * P::kGroup + k % P::kGroup;
-      const size_t filled = k < in ? columns : 0;
-      for (size_t j = 0; j < filled; ++j) place[j * P::kGroup] = P::convert(value(n + j, k));
-      for (size_t j = filled; j < P::kColumns; ++j) place[j * P::kGroup] = 0;
+    if constexpr (panel_tail<P>() != 0) {
+      P::pack_panel(columns, in, panel, [&](size_t column, size_t k) { return value(n + column, k); });
+    } else {
+      for (size_t k = 0; k < steps; ++k) {
+        Element* place = panel + k / P::kGroup * P::kColumns * P::kGroup + k % P::kGroup;
+        const size_t filled = k < in ? columns : 0;
+        for (size_t j = 0; j < filled; ++j) place[j * P::kGroup] = P::convert(value(n + j, k));
+        for (size_t j = filled; j < P::kColumns; ++j) place[j * P::kGroup] = 0;
+      }
     }
   }
 }

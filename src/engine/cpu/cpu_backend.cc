@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
+#include <unordered_map>
 
+#include "base/hash.h"
 #include "base/strings.h"
 #include "engine/cpu/cpu_ops.h"
 #include "engine/cpu/grouping.h"
+#include "engine/cpu/tile_ops.h"
 
 namespace rerank {
 namespace cpu {
@@ -16,9 +19,10 @@ constexpr size_t kGroupTokens = 512;
 
 // The first tier, best first, that fits what is wanted and that this machine runs.
 Result<const KernelTable*> pick(const BackendOptions& options) {
-  if (options.precision != "auto" && options.precision != "fp32" && options.precision != "bf16") {
+  const std::string_view precision = options.precision;
+  if (precision != "auto" && precision != "fp32" && precision != "bf16" && precision != "int8") {
     return absl::InvalidArgumentError(
-        str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16"));
+        str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16, int8"));
   }
   std::string known, refusals;
   for (const KernelTable* table : compiled_kernels()) {
@@ -59,6 +63,31 @@ struct SubBatch {
   Batch view() const { return {ids, segments, offsets}; }
 };
 
+// For each sequence the first that is the same, itself where there is none before it.
+std::vector<uint32_t> find_copies(const Batch& batch) {
+  std::vector<uint32_t> copy_of(batch.size());
+  std::unordered_multimap<uint64_t, uint32_t> seen;
+  auto part = [&](std::span<const int32_t> values, uint32_t s) {
+    return std::string_view(reinterpret_cast<const char*>(values.data() + batch.offsets[s]), batch.length(s) * 4);
+  };
+  for (uint32_t s = 0; s < batch.size(); ++s) {
+    copy_of[s] = s;
+    const uint64_t hash = hash128(part(batch.segments, s), hash128(part(batch.ids, s)).low).low;
+    const auto [begin, end] = seen.equal_range(hash);
+    for (auto it = begin; it != end; ++it) {
+      const uint32_t first = it->second;
+      if (part(batch.ids, s) == part(batch.ids, first) && part(batch.segments, s) == part(batch.segments, first)) {
+        copy_of[s] = first;
+        break;
+      }
+    }
+    if (copy_of[s] == s) seen.emplace(hash, s);
+  }
+  return copy_of;
+}
+
+// `Ops` over `Weights`: the verbs on rows of fp32, or on tiles.
+template <class Weights, class Ops>
 class CpuBackend : public Backend {
  public:
   CpuBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits, const KernelTable& kernels,
@@ -74,16 +103,27 @@ class CpuBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
-    return run(batch, [&](std::span<const uint32_t> group, CpuOps& ops, const Batch& sub) {
-      std::vector<float> results(group.size());
-      encode_to(config(), sub, ops, depth_of(config(), batch, group[0], exits_.get()), results);
-      for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
-    });
+    if (Status status = check_batch(config(), batch); !status.ok()) return status;
+    // Copies are looked for among sequences of one depth only.
+    const bool full = std::all_of(batch.layers.begin(), batch.layers.end(), [](uint8_t layers) { return layers == 0; });
+    if (!full) return compute(batch, logits);
+    const std::vector<uint32_t> copy_of = find_copies(batch);
+    std::vector<uint32_t> unique;  // the sequences that are not copies of an earlier one
+    for (uint32_t s = 0; s < batch.size(); ++s) {
+      if (copy_of[s] == s) unique.push_back(s);
+    }
+    if (unique.size() == batch.size()) return compute(batch, logits);
+    unique_.assign(batch, unique);
+    std::vector<float> results(unique.size());
+    if (Status status = compute(unique_.view(), results); !status.ok()) return status;
+    for (size_t i = 0; i < unique.size(); ++i) logits[unique[i]] = results[i];
+    for (uint32_t s = 0; s < batch.size(); ++s) logits[s] = logits[copy_of[s]];
+    return ok_status();
   }
 
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
     const size_t width = (config().layers - 1) * config().hidden;
-    return run(batch, [&](std::span<const uint32_t> group, CpuOps& ops, const Batch& sub) {
+    return run(batch, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
       std::vector<float> results(group.size()), behind(group.size() * width);
       encode_with_states(config(), sub, ops, results, behind);
       for (size_t i = 0; i < group.size(); ++i) {
@@ -94,6 +134,14 @@ class CpuBackend : public Backend {
   }
 
  private:
+  Status compute(const Batch& batch, std::span<float> logits) {
+    return run(batch, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+      std::vector<float> results(group.size());
+      encode_to(config(), sub, ops, depth_of(config(), batch, group[0], exits_.get()), results);
+      for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
+    });
+  }
+
   // Groups of one depth each: body(group, ops, the group as a batch).
   template <class Body>
   Status run(const Batch& batch, const Body& body) {
@@ -101,7 +149,7 @@ class CpuBackend : public Backend {
     Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
     if (!batch.layers.empty()) split_by_depth(grouping, batch.layers);
     std::atomic<bool> out_of_memory{false};
-    auto compute = [&](size_t g, CpuOps& ops, SubBatch& sub) {
+    auto compute_one = [&](size_t g, Ops& ops, SubBatch& sub) {
       try {
         sub.assign(batch, grouping.groups[g]);
         body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view());
@@ -110,10 +158,10 @@ class CpuBackend : public Backend {
       }
     };
     if (grouping.together) {
-      for (size_t g = 0; g < grouping.groups.size(); ++g) compute(g, together_, workers_[0]->batch);
+      for (size_t g = 0; g < grouping.groups.size(); ++g) compute_one(g, together_, workers_[0]->batch);
     } else {
       team_.run(grouping.groups.size(),
-                [&](size_t g, size_t member) { compute(g, workers_[member]->ops, workers_[member]->batch); });
+                [&](size_t g, size_t member) { compute_one(g, workers_[member]->ops, workers_[member]->batch); });
     }
     if (out_of_memory) {
       return absl::InternalError("cpu engine: out of memory for this batch; lower --max-batch-tokens");
@@ -122,8 +170,8 @@ class CpuBackend : public Backend {
   }
 
   struct Worker {
-    Worker(const CpuWeights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
-    CpuOps ops;
+    Worker(const Weights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
+    Ops ops;
     SubBatch batch;
   };
 
@@ -131,9 +179,10 @@ class CpuBackend : public Backend {
 
   std::shared_ptr<const Exits> exits_;  // may be null
   Team team_;
-  CpuWeights weights_;
-  CpuOps together_;
+  Weights weights_;
+  Ops together_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  SubBatch unique_;
   BackendInfo info_;
 };
 
@@ -157,7 +206,12 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
   if (!kernels.ok()) return kernels.status();
   const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
   try {
-    return std::make_unique<cpu::CpuBackend>(std::move(model), options.exits, **kernels, threads);
+    if ((*kernels)->tiles != nullptr) {
+      return std::make_unique<cpu::CpuBackend<cpu::TileWeights, cpu::TileOps>>(std::move(model), options.exits,
+                                                                               **kernels, threads);
+    }
+    return std::make_unique<cpu::CpuBackend<cpu::CpuWeights, cpu::CpuOps>>(std::move(model), options.exits, **kernels,
+                                                                           threads);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
   }

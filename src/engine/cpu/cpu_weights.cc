@@ -1,10 +1,20 @@
 #include "engine/cpu/cpu_weights.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cstdint>
 
 namespace rerank::cpu {
 
-PackedLinear::PackedLinear(const KernelTable& kernels, Team& team, std::initializer_list<const Linear*> parts) {
+void release_pages(const TensorView& tensor) {
+  constexpr uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.bytes.data());
+  const uintptr_t first = round_up(begin, kPage), end = (begin + tensor.bytes.size()) / kPage * kPage;
+  if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);  // whole pages of it only
+}
+
+PackedLinear::PackedLinear(const ProductKernels& kernels, Team& team, std::initializer_list<const Linear*> parts) {
   matrix_.in = (*parts.begin())->in();
   for (const Linear* part : parts) matrix_.out += part->out();
   const size_t columns = kernels.tile_columns;
@@ -29,24 +39,31 @@ PackedLinear::PackedLinear(const KernelTable& kernels, Team& team, std::initiali
     }
     kernels.pack(rows.data(), count, matrix_.in, matrix_.in, values_.data() + panel * bytes);
   });
+  for (const Linear* part : parts) release_pages(part->weight);
   matrix_.panels = values_.data();
   matrix_.bias = bias_.data();
 }
 
-CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, Team& team) : model(std::move(m)) {
+SharedWeights::SharedWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, Team& team)
+    : model(std::move(m)) {
   const Weights& w = model->weights;
-  auto norm = [](const Norm& n) { return CpuNorm{n.gamma.floats(), n.beta.floats()}; };
   positions = w.positions.floats();
   if (w.segments) segments = w.segments->floats();
-  embedding_norm = norm(w.embedding_norm);
-  if (w.embedding_projection) projection = PackedLinear(kernels, team, {&*w.embedding_projection});
-  for (const LayerWeights& l : w.layers) {
-    layers.push_back({PackedLinear(kernels, team, {&l.query, &l.key, &l.value}),
-                      PackedLinear(kernels, team, {&l.attention_output}), PackedLinear(kernels, team, {&l.up}),
-                      PackedLinear(kernels, team, {&l.down}), norm(l.attention_norm), norm(l.output_norm)});
+  embedding_norm = {w.embedding_norm.gamma.floats(), w.embedding_norm.beta.floats()};
+  if (w.embedding_projection) projection = PackedLinear(kernels.exact, team, {&*w.embedding_projection});
+  head_dense = PackedLinear(kernels.exact, team, {&w.head_dense});
+  head_output = PackedLinear(kernels.exact, team, {&w.head_output});
+}
+
+CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, Team& team)
+    : SharedWeights(std::move(m), kernels, team) {
+  auto norm = [](const Norm& n) { return CpuNorm{n.gamma.floats(), n.beta.floats()}; };
+  const ProductKernels& product = kernels.linear;
+  for (const LayerWeights& l : model->weights.layers) {
+    layers.push_back({PackedLinear(product, team, {&l.query, &l.key, &l.value}),
+                      PackedLinear(product, team, {&l.attention_output}), PackedLinear(product, team, {&l.up}),
+                      PackedLinear(product, team, {&l.down}), norm(l.attention_norm), norm(l.output_norm)});
   }
-  head_dense = PackedLinear(kernels, team, {&w.head_dense});
-  head_output = PackedLinear(kernels, team, {&w.head_output});
 }
 
 }  // namespace rerank::cpu

@@ -16,7 +16,7 @@ namespace rerank::cpu {
 class PackedLinear {
  public:
   PackedLinear() = default;
-  PackedLinear(const KernelTable& kernels, Team& team, std::initializer_list<const Linear*> parts);
+  PackedLinear(const ProductKernels& kernels, Team& team, std::initializer_list<const Linear*> parts);
 
   const PackedMatrix& matrix() const { return matrix_; }
   size_t panels() const { return panel_count_; }
@@ -28,6 +28,10 @@ class PackedLinear {
   size_t panel_count_ = 0;
 };
 
+// Gives back the memory of a mapped tensor that has been packed: it would count as this process's for nothing. Reading
+// it again is allowed, and brings it back from the file.
+void release_pages(const TensorView& tensor);
+
 struct CpuNorm {
   std::vector<float> gamma, beta;
 };
@@ -37,15 +41,21 @@ struct CpuLayer {
   CpuNorm attention_norm, output_norm;
 };
 
-struct CpuWeights {
-  CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, Team& team);
+// What every tier keeps in fp32: tables, their norm, and the head.
+struct SharedWeights {
+  SharedWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, Team& team);
 
   std::shared_ptr<const Model> model;  // keeps the mapped word table alive
   std::vector<float> positions, segments;
   CpuNorm embedding_norm;
   PackedLinear projection;  // no panels where the tables are as wide as the encoder
-  std::vector<CpuLayer> layers;
   PackedLinear head_dense, head_output;
+};
+
+struct CpuWeights : SharedWeights {
+  CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, Team& team);
+
+  std::vector<CpuLayer> layers;
 };
 
 }  // namespace rerank::cpu

@@ -1,8 +1,10 @@
 // Which tiers this machine runs, and which of them "auto" picks.
 #include <hwy/targets.h>
 
+#include "engine/cpu/bf16.h"
 #include "engine/cpu/buffers.h"
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/tile_kernels.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -24,12 +26,14 @@ Leaf cpuid(unsigned leaf, unsigned subleaf) {
   return l;
 }
 
-bool has_amx_bf16() {  // CPUID.7.0:EDX: bit 22 AMX-BF16, bit 24 AMX-TILE
-  const unsigned wanted = (1u << 22) | (1u << 24);
+bool has_amx() {  // CPUID.7.0:EDX: bit 22 AMX-BF16, bit 24 AMX-TILE, bit 25 AMX-INT8
+  const unsigned wanted = (1u << 22) | (1u << 24) | (1u << 25);
   return (cpuid(7, 0).edx & wanted) == wanted;
 }
 
 bool has_avx512_bf16() { return (cpuid(7, 1).eax & (1u << 5)) != 0; }
+
+bool has_avx512_vnni() { return (cpuid(7, 0).ecx & (1u << 11)) != 0; }
 
 bool is_amd() {
   const Leaf l = cpuid(0, 0);
@@ -44,32 +48,52 @@ bool ask_for_tiles() {
 }
 #endif
 
-// A product of small whole numbers, which bf16 and fp32 hold exactly, against plain loops: what a hypervisor or an
-// emulator gets wrong about a new unit must not become a wrong score.
-bool multiplies_correctly(const KernelTable& table) {
-  constexpr size_t kRows = 37, kIn = 70, kOut = 33;
-  const size_t panels = (kOut + table.tile_columns - 1) / table.tile_columns;
-  Buffer<float> a(kRows * kIn), w(kOut * kIn), c(kRows * panels * table.tile_columns);
-  Buffer<std::byte> packed(panels * table.panel_bytes(kIn)), scratch(table.matmul_scratch(kIn));
-  for (size_t i = 0; i < a.size(); ++i) a.data()[i] = static_cast<float>(static_cast<int>(i * 7 % 31) - 15);
-  for (size_t i = 0; i < w.size(); ++i) w.data()[i] = static_cast<float>(static_cast<int>(i * 5 % 29) - 14);
-  table.pack(w.data(), kOut, kIn, kIn, packed.data());
-  const PackedMatrix matrix = {packed.data(), nullptr, kOut, kIn};
-  MatMulArgs args;
-  args.a = a.data();
-  args.a_stride = kIn;
-  args.rows = kRows;
-  args.weights = &matrix;
-  args.last_panel = panels;
-  args.c = c.data();
-  args.c_stride = panels * table.tile_columns;
-  args.scratch = scratch.data();
-  table.matmul(args);
-  for (size_t r = 0; r < kRows; ++r) {
-    for (size_t n = 0; n < kOut; ++n) {
-      float sum = 0;
-      for (size_t k = 0; k < kIn; ++k) sum += a.data()[r * kIn + k] * w.data()[n * kIn + k];
-      if (c.data()[r * args.c_stride + n] != sum) return false;
+// A product of small whole numbers, which bf16 and int8 hold exactly, against plain loops: what a hypervisor or an
+// emulator gets wrong about a new unit must not become a wrong score. Panels of one column pattern, rows of another.
+bool multiplies_correctly(const TileKernels& kernels) {
+  constexpr size_t kSteps = 3;
+  const size_t inputs = kSteps * kernels.inputs_per_tile;
+  Buffer<float> weights(kPanelColumns * inputs), scales(kPanelColumns), row_scales(2 * kRowTile), c(4 * 256);
+  Buffer<std::byte> panel(kSteps * kStepBytes), a(2 * kSteps * kTileBytes), scratch(kProductScratch);
+  auto a_value = [](size_t r, size_t k) { return static_cast<int>((r * 7 + k * 3) % 31) - 15; };
+  // Each column's largest is 127, so that its int8 scale is 1.
+  auto w_value = [](size_t n, size_t k) { return k == 0 ? 127 : static_cast<int>((n * 5 + k * 11) % 29) - 14; };
+  for (size_t n = 0; n < kPanelColumns; ++n) {
+    for (size_t k = 0; k < inputs; ++k) weights.data()[n * inputs + k] = static_cast<float>(w_value(n, k));
+  }
+  kernels.pack(weights.data(), inputs, panel.data(), scales.data());
+  for (size_t r = 0; r < 2 * kRowTile; ++r) {
+    row_scales.data()[r] = 1;
+    for (size_t k = 0; k < inputs; ++k) {
+      const size_t tile = r / kRowTile * kSteps + k / kernels.inputs_per_tile;
+      const size_t at = tile * kTileBytes + r % kRowTile * kTileRow;
+      if (kernels.int8) {
+        a.data()[at + k % 64] = static_cast<std::byte>(a_value(r, k));
+      } else {
+        const uint16_t bits = to_bf16(static_cast<float>(a_value(r, k)));
+        std::memcpy(a.data() + at + k % 32 * 2, &bits, 2);
+      }
+    }
+  }
+  const TilePanels panels = {panel.data(), nullptr, kernels.int8 ? scales.data() : nullptr, 1, kSteps};
+  TileProduct job;
+  job.a = a.data();
+  job.a_stride = kSteps * kTileBytes;
+  job.a_scales = row_scales.data();
+  job.row_tiles = 2;
+  job.weights = &panels;
+  job.last_panel = 1;
+  job.steps = kSteps;
+  job.out = reinterpret_cast<std::byte*>(c.data());
+  job.out_row_stride = 2 * kTileBytes;
+  job.scratch = scratch.data();
+  kernels.product(job);
+  for (size_t r = 0; r < 2 * kRowTile; ++r) {
+    for (size_t n = 0; n < kPanelColumns; ++n) {
+      int sum = 0;
+      for (size_t k = 0; k < inputs; ++k) sum += a_value(r, k) * w_value(n, k);
+      const float found = c.data()[(r / 16 * 2 + n / 16) * 256 + r % 16 * 16 + n % 16];
+      if (found != static_cast<float>(sum)) return false;
     }
   }
   return true;
@@ -85,12 +109,14 @@ std::string_view why_not(const KernelTable& table) {
   if (name == "avx2" || name.ends_with("-emulated")) return supported & HWY_AVX2 ? "" : "this CPU has no AVX2";
   if ((supported & HWY_AVX3) == 0) return "this CPU has no AVX-512";
   if (name == "avx512bf16") return has_avx512_bf16() ? "" : "this CPU has no AVX512_BF16";
+  if (name == "avx512vnni") return has_avx512_vnni() ? "" : "this CPU has no AVX512_VNNI";
   if (name == "amx") {
-    if (!has_amx_bf16()) return "this CPU has no AMX-BF16";
+    if (!has_amx() || !has_avx512_bf16()) return "this CPU has no AMX";
     static const bool kGranted = ask_for_tiles();
     if (!kGranted) return "the operating system does not grant the AMX tile state";
-    static const bool kCorrect = multiplies_correctly(table);
-    return kCorrect ? "" : "AMX gives wrong products on this machine";
+    static const bool kCorrectBf16 = multiplies_correctly(N_AVX3::kTileBf16);
+    static const bool kCorrectInt8 = multiplies_correctly(N_AVX3::kTileInt8);
+    return kCorrectBf16 && kCorrectInt8 ? "" : "AMX gives wrong products on this machine";
   }
 #endif
   (void)supported;
@@ -99,7 +125,7 @@ std::string_view why_not(const KernelTable& table) {
 
 bool is_automatic(const KernelTable& table) {
   const std::string_view name = table.name;
-  if (name.ends_with("-emulated")) return false;
+  if (name.ends_with("-emulated") || std::string_view(table.precision) == "int8") return false;
 #if defined(__x86_64__)
   // VDPBF16PS is twice as fast as fp32 on AMD (Zen 4 and later), and half as fast on Intel's cores that have it.
   if (name == "avx512bf16") return is_amd();

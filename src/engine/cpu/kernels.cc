@@ -12,12 +12,13 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "engine/cpu/bf16.h"
 #include "engine/cpu/kernels.h"
-#include "engine/cpu/tile_unit.h"
+#include "engine/cpu/tile_kernels.h"
 // Each of these again for each target: no include guards.
 #include "engine/cpu/math-inl.h"
 #include "engine/cpu/products-inl.h"
-#include "engine/cpu/amx-inl.h"
+#include "engine/cpu/int8_product-inl.h"
 #include "engine/cpu/blocks-inl.h"
 #include "engine/cpu/vectors-inl.h"
 // clang-format on
@@ -28,34 +29,43 @@ namespace rerank::cpu::HWY_NAMESPACE {
 // Tables are constants, not results of functions: code of a tier that this CPU lacks must not run, not even to name
 // itself.
 template <class P>
-constexpr KernelTable make_table(const char* name, const char* precision) {
+constexpr ProductKernels make_product() {
+  return {P::kBlockRows, P::kColumns, panel_bytes<P>, pack<P>, matmul_scratch<P>, matmul<P>};
+}
+
+template <class P, class Attention = P>
+constexpr KernelTable make_table(const char* name, const char* precision, const TileKernels* tiles = nullptr) {
   return {name,
           precision,
-          P::kBlockRows,
-          P::kColumns,
-          panel_bytes<P>,
-          pack<P>,
-          matmul_scratch<P>,
-          matmul<P>,
-          attention_scratch<P>,
-          attention<P>,
+          make_product<P>(),
+          make_product<VectorProduct<Fp32Dot>>(),
+          attention_scratch<Attention>,
+          attention<Attention>,
           gelu,
           gelu_tanh,
           silu,
           relu,
-          layer_norm};
+          layer_norm,
+          tiles};
 }
 
+using Fp32 = VectorProduct<Fp32Dot>;
+
 #if HWY_TARGET <= HWY_AVX3
-extern constexpr KernelTable kAmx = make_table<AmxProduct<HardwareTiles>>("amx", "bf16");
+extern constexpr KernelTable kAmx = make_table<Fp32>("amx", "bf16", &kTileBf16);
+extern constexpr KernelTable kAmxInt8 = make_table<Fp32>("amx", "int8", &kTileInt8);
 extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>("avx512bf16", "bf16");
-extern constexpr KernelTable kFp32 = make_table<VectorProduct<Fp32Dot>>("avx512", "fp32");
+extern constexpr KernelTable kFp32 = make_table<Fp32>("avx512", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<VnniByteDot>, Fp32>("avx512vnni", "int8");
 #elif HWY_TARGET <= HWY_AVX2
-extern constexpr KernelTable kFp32 = make_table<VectorProduct<Fp32Dot>>("avx2", "fp32");
+extern constexpr KernelTable kFp32 = make_table<Fp32>("avx2", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>("avx2", "int8");
 extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>("bf16-emulated", "bf16");
-extern constexpr KernelTable kEmulatedAmx = make_table<AmxProduct<EmulatedTiles>>("amx-emulated", "bf16");
+extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>("amx-emulated", "bf16", &kTileBf16);
+extern constexpr KernelTable kEmulatedAmxInt8 = make_table<Fp32>("amx-emulated", "int8", &kTileInt8);
 #else
-extern constexpr KernelTable kFp32 = make_table<VectorProduct<Fp32Dot>>("portable", "fp32");
+extern constexpr KernelTable kFp32 = make_table<Fp32>("portable", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<PlainByteDot>, Fp32>("portable", "int8");
 #endif
 
 }  // namespace rerank::cpu::HWY_NAMESPACE
@@ -75,9 +85,18 @@ std::span<const KernelTable* const> compiled_kernels() {
     &N_AVX2::kFp32,
 #endif
     &HWY_STATIC_DISPATCH(kFp32),
+#if HWY_TARGETS & HWY_AVX3
+    &N_AVX3::kAmxInt8,
+    &N_AVX3::kInt8,
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    &N_AVX2::kInt8,
+#endif
+    &HWY_STATIC_DISPATCH(kInt8),
 #if HWY_TARGETS & HWY_AVX2
     &N_AVX2::kEmulatedBf16,
     &N_AVX2::kEmulatedAmx,
+    &N_AVX2::kEmulatedAmxInt8,
 #endif
   };
   return kTables;

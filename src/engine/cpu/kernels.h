@@ -10,6 +10,8 @@
 #include <span>
 #include <string_view>
 
+#include "engine/cpu/tiles.h"
+
 namespace rerank::cpu {
 
 // A weight matrix W [out, in] as the micro-kernel reads it: panels of `tile_columns` output columns; within a panel,
@@ -51,17 +53,24 @@ struct AttentionArgs {
   std::byte* scratch = nullptr;  // attention_scratch(length, head_size) bytes, 64-byte aligned
 };
 
-struct KernelTable {
-  const char* name;       // "amx", "avx512", "avx2", ...
-  const char* precision;  // of the matrix products' inputs; sums are fp32 always
-  size_t block_rows;      // rows that matmul() takes through the panels together
-  size_t tile_columns;    // columns of a panel
+// A matrix product in one precision.
+struct ProductKernels {
+  size_t block_rows;    // rows that matmul() takes through the panels together
+  size_t tile_columns;  // columns of a panel
 
   size_t (*panel_bytes)(size_t in);
   // W [out, in], rows `stride` apart -> whole panels.
   void (*pack)(const float* weight, size_t out, size_t in, size_t stride, std::byte* panels);
   size_t (*matmul_scratch)(size_t in);
   void (*matmul)(const MatMulArgs& args);
+};
+
+struct KernelTable {
+  const char* name;       // "amx", "avx512", "avx2", ...
+  const char* precision;  // of the inputs of the layers' matrix products; sums are fp32 (int8: whole numbers)
+
+  ProductKernels linear;  // of the layers
+  ProductKernels exact;   // fp32: of the head, and of tables narrower than the encoder; the same tile_columns
   size_t (*attention_scratch)(size_t length, size_t head_size);
   void (*attention)(const AttentionArgs& args);
   // x = activation(x), n values. gelu: |error| <= 7e-7 for |x| <= 6, relative 1e-6 beyond; exp within 1.2e-7 relative.
@@ -71,6 +80,9 @@ struct KernelTable {
   void (*relu)(float* x, size_t n);
   // x = (x - mean) / sqrt(variance + epsilon) * gamma + beta, in two passes.
   void (*layer_norm)(float* x, size_t n, const float* gamma, const float* beta, float epsilon);
+
+  // Not null: the layers are computed on tiles (tile_ops.h) by these instead of `linear` and `attention`.
+  const TileKernels* tiles = nullptr;
 };
 
 // The tiers compiled into this program, best first per precision; emulated tiers, which exist for tests, last.

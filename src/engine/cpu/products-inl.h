@@ -3,6 +3,7 @@
 //
 // A policy has
 //   Element, kGroup     an input value; how many neighbouring inputs one 32-bit lane holds
+//   kPanelTail, pack_panel(..)  only where packing is more than converting: bytes behind a panel, and how to fill it
 //   kColumns            columns of a panel
 //   kBlockRows          rows prepared and multiplied together; kAttentionRows: the same within attention
 //   begin(), end()      around the products of one piece of work on one thread
@@ -57,12 +58,6 @@ struct Fp32Dot {
   HWY_INLINE static V load(D d, const float* b) { return hn::Load(d, b); }
   HWY_INLINE static void accumulate(D, V& sum, V a, V b) { sum = hn::MulAdd(a, b, sum); }
 };
-
-HWY_INLINE uint16_t to_bf16(float x) {  // to nearest, ties to even; no NaNs come here
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, 4);
-  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
-}
 
 // bf16: one lane holds two neighbouring inputs; a step multiplies both and adds them to the lane's fp32 sum.
 // `kHardware`: by VDPBF16PS; else by two fp32 multiply-adds, which every CPU has.

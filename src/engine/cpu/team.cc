@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <fstream>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -97,20 +98,54 @@ void Team::run(size_t tasks, const std::function<void(size_t, size_t)>& body) {
     i < kSpins ? relax() : std::this_thread::yield();
 }
 
+namespace {
+
+// CPUs that one cgroup's quota allows, rounded up; 0: no limit. Version 2 has "<quota> <period>" in microseconds, or
+// "max", in one file; version 1 two files, with -1 for no limit.
+size_t quota_of(const std::string& folder) {
+  std::string quota, period;
+  if (std::ifstream file(folder + "/cpu.max"); !(file >> quota >> period)) {
+    std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
+    std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+  }
+  const double q = std::strtod(quota.c_str(), nullptr), p = std::strtod(period.c_str(), nullptr);
+  return q > 0 && p > 0 ? static_cast<size_t>(std::ceil(q / p)) : 0;  // "max" reads as 0
+}
+
+}  // namespace
+
+size_t cgroup_threads(const std::string& root, const std::string& membership) {
+  size_t least = 0;
+  auto take = [&](const std::string& folder) {
+    if (const size_t quota = quota_of(folder); quota != 0) least = least == 0 ? quota : std::min(least, quota);
+  };
+  take(root);
+  take(root + "/cpu");
+  // Lines "<number>:<controllers>:<path>"; every group on the way up may have a quota. Within a container the path
+  // may be the host's, and then is not there.
+  std::istringstream lines(membership);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    if (!controllers.empty() && controllers.find("cpu") == std::string::npos) continue;
+    for (std::string path = line.substr(second + 1); path.starts_with('/') && path.size() > 1;
+         path.resize(path.rfind('/'))) {
+      take(root + (controllers.empty() ? "" : "/cpu") + path);
+    }
+  }
+  return least;
+}
+
 size_t available_threads() {
   cpu_set_t set;
   CPU_ZERO(&set);
   size_t count = std::max(1u, std::thread::hardware_concurrency());
   if (::sched_getaffinity(0, sizeof set, &set) == 0) count = std::max(1, CPU_COUNT(&set));
-  // cgroup v2: "<quota> <period>" in microseconds, or "max".
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (file >> quota >> period && quota != "max" && period > 0) {
-    const double limit = std::ceil(std::strtod(quota.c_str(), nullptr) / period);
-    if (limit >= 1) count = std::min(count, static_cast<size_t>(limit));
-  }
-  return count;
+  std::ostringstream membership;
+  membership << std::ifstream("/proc/self/cgroup").rdbuf();
+  const size_t limit = cgroup_threads("/sys/fs/cgroup", membership.str());
+  return limit == 0 ? count : std::min(count, limit);
 }
 
 }  // namespace rerank::cpu

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace rerank::cpu {
 
@@ -25,6 +26,10 @@ class Team {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// CPUs that the quotas of a process's cgroups (version 1 or 2, mounted at `root`; `membership` as in /proc/self/cgroup)
+// allow, rounded up; 0: no limit.
+size_t cgroup_threads(const std::string& root, const std::string& membership);
 
 // Threads this process may run at once: the CPU affinity mask, bounded by the cgroup's CPU quota (rounded up), at
 // least 1.

@@ -1,11 +1,13 @@
-// Intel AMX as a small unit: eight tiles of 16 rows x 64 bytes and the bf16 product of two of them. Two versions with
-// one interface: the instructions, and the same in plain C++, so that all code around them is tested on every CPU.
+// Intel AMX as a small unit: eight tiles of 16 rows x 64 bytes and the bf16 and int8 products of two of them. Two
+// versions with one interface: the instructions, and the same in plain C++, so that all code around them is tested on
+// every CPU.
 //
 // The instructions are written as assembly: g++ 12's intrinsics declare neither that a tile load reads memory nor the
 // size of the configuration, so that it drops or moves the stores before them.
 //
-// Sources: Intel SDM, "AMX" (tile configuration: palette 1; TDPBF16PS: C[m][n] += A[m][2k] B[k][2n] + A[m][2k+1]
-// B[k][2n+1]).
+// Source: Intel SDM, "AMX" (tile configuration: palette 1; TDPBF16PS: C[m][n] += sum over k of A[m][2k] B[k][2n] +
+// sum over k of A[m][2k+1] B[k][2n+1]; subnormals count as zero. TDPBSSD: C[m][n] += sum over k and i < 4 of
+// A[m][4k+i] B[k][4n+i], all signed).
 #pragma once
 
 #include <cstddef>
@@ -21,6 +23,7 @@ inline constexpr size_t kTileUnitBytes = 64;  // of a row
 // Must run only where why_not() of the amx tier is empty. configure() once per thread and piece of work; release()
 // behind it, so that the thread's state is small again when it is switched out.
 struct HardwareTiles {
+  static constexpr bool kHardware = true;
   static void configure() {
     alignas(64) struct {
       uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -51,6 +54,10 @@ struct HardwareTiles {
   static void multiply_bf16() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
   }
+  template <int kC, int kA, int kB>
+  static void multiply_s8() {
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+  }
   template <int kTile>
   static void store(void* rows, size_t stride_bytes) {
     asm volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(kTile), "r"(rows), "r"(stride_bytes) : "memory");
@@ -60,6 +67,7 @@ struct HardwareTiles {
 
 // The same, emulated; one set of tiles per thread.
 struct EmulatedTiles {
+  static constexpr bool kHardware = false;
   struct Tile {
     uint8_t bytes[kTileUnitRows][kTileUnitBytes];
   };
@@ -83,16 +91,34 @@ struct EmulatedTiles {
   static void load_stream(const void* rows, size_t stride_bytes) {
     load<kTile>(rows, stride_bytes);
   }
+  // Rounds as the instruction does: the even and the odd inputs of a tile are summed apart, then together, then onto C.
+  // A product of two bf16 is exact in fp32, so that a fused multiply-add and this are one.
   template <int kC, int kA, int kB>
   static void multiply_bf16() {
     for (size_t m = 0; m < kTileUnitRows; ++m) {
+      float even[16] = {}, odd[16] = {};
       for (size_t k = 0; k < kTileUnitRows; ++k) {
+        const float a0 = bf16(kA, m, 2 * k), a1 = bf16(kA, m, 2 * k + 1);
         for (size_t n = 0; n < 16; ++n) {
-          float sum = get<float>(kC, m, n);
-          sum += bf16(kA, m, 2 * k) * bf16(kB, k, 2 * n);
-          sum += bf16(kA, m, 2 * k + 1) * bf16(kB, k, 2 * n + 1);
-          std::memcpy(&tiles()[kC].bytes[m][4 * n], &sum, 4);
+          even[n] += a0 * bf16(kB, k, 2 * n);
+          odd[n] += a1 * bf16(kB, k, 2 * n + 1);
         }
+      }
+      for (size_t n = 0; n < 16; ++n) {
+        const float sum = get<float>(kC, m, n) + (even[n] + odd[n]);
+        std::memcpy(&tiles()[kC].bytes[m][4 * n], &sum, 4);
+      }
+    }
+  }
+  template <int kC, int kA, int kB>
+  static void multiply_s8() {
+    for (size_t m = 0; m < kTileUnitRows; ++m) {
+      for (size_t n = 0; n < 16; ++n) {
+        int32_t sum = get<int32_t>(kC, m, n);
+        for (size_t k = 0; k < kTileUnitBytes; ++k) {
+          sum += get<int8_t>(kA, m, k) * get<int8_t>(kB, k / 4, 4 * n + k % 4);
+        }
+        std::memcpy(&tiles()[kC].bytes[m][4 * n], &sum, 4);
       }
     }
   }

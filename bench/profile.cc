@@ -1,0 +1,130 @@
+#include "bench/profile.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "bench/peak.h"
+#include "engine/cpu/cpu_ops.h"
+#include "engine/cpu/tile_ops.h"
+
+namespace rerank::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+enum Verb { kEmbed, kProject, kAttend, kKeep, kOutput, kFeedForward, kHead, kVerbs };
+constexpr const char* kNames[] = {"embed", "project", "attend", "keep", "attention_output", "feed_forward", "head"};
+
+// The verbs of another, timed.
+template <class Ops>
+class TimedOps {
+ public:
+  explicit TimedOps(Ops& ops) : ops_(ops) {}
+  double seconds[kVerbs] = {};
+
+  void embed(const Batch& b) {
+    timed(kEmbed, [&] { ops_.embed(b); });
+  }
+  void project(size_t layer, const Batch& b, Rows r) {
+    timed(kProject, [&] { ops_.project(layer, b, r); });
+  }
+  void attend(const Batch& b, Rows r) {
+    timed(kAttend, [&] { ops_.attend(b, r); });
+  }
+  void keep(const Batch& b, Rows r) {
+    timed(kKeep, [&] { ops_.keep(b, r); });
+  }
+  void attention_output(size_t layer) {
+    timed(kOutput, [&] { ops_.attention_output(layer); });
+  }
+  void feed_forward(size_t layer) {
+    timed(kFeedForward, [&] { ops_.feed_forward(layer); });
+  }
+  void head(std::span<float> logits) {
+    timed(kHead, [&] { ops_.head(logits); });
+  }
+
+ private:
+  template <class Body>
+  void timed(Verb verb, const Body& body) {
+    const auto begin = Clock::now();
+    body();
+    seconds[verb] += std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+  Ops& ops_;
+};
+
+// Operations that have to be done, without padding.
+void count_operations(const ModelConfig& c, const Batch& batch, double* operations) {
+  const double tokens = static_cast<double>(batch.tokens()), pairs = static_cast<double>(batch.size());
+  const double h = static_cast<double>(c.hidden), inner = static_cast<double>(c.intermediate);
+  double squares = 0;
+  for (size_t s = 0; s < batch.size(); ++s) squares += static_cast<double>(batch.length(s) * batch.length(s));
+  const double full = static_cast<double>(c.layers - 1);  // the last layer: first rows only
+  operations[kProject] = 2 * h * h * (full * 3 * tokens + 2 * tokens + pairs);
+  operations[kAttend] = 4 * h * (full * squares + tokens);
+  operations[kOutput] = 2 * h * h * (full * tokens + pairs);
+  operations[kFeedForward] = 4 * h * inner * (full * tokens + pairs);
+}
+
+template <class Weights, class Ops>
+void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, const Batch& batch) {
+  constexpr int kRounds = 5;
+  const ModelConfig& config = model->config;
+  cpu::Team team(1);
+  Weights weights(model, table, team);
+  Ops ops(weights, table, nullptr);
+  std::vector<float> logits(batch.size());
+  const std::string_view precision = table.precision;
+  const Unit unit = table.tiles == nullptr ? Unit::kFp32 : precision == "int8" ? Unit::kAmxInt8 : Unit::kAmxBf16;
+  std::vector<double> seconds[kVerbs], peaks, totals;
+  for (int round = 0; round < kRounds; ++round) {
+    peaks.push_back(measure_peak(unit, 1));
+    TimedOps<Ops> timed(ops);
+    encode(config, batch, timed, logits);
+    double total = 0;
+    for (int v = 0; v < kVerbs; ++v) {
+      seconds[v].push_back(timed.seconds[v]);
+      total += timed.seconds[v];
+    }
+    totals.push_back(total);
+  }
+  auto median = [](std::vector<double> x) {
+    std::sort(x.begin(), x.end());
+    return x[x.size() / 2];
+  };
+  double operations[kVerbs] = {};
+  count_operations(config, batch, operations);
+  double all = 0;
+  for (double o : operations) all += o;
+  const double peak = median(peaks), time = median(totals);
+  std::printf("%s %s, %zu pairs, %zu tokens, 1 thread: %.1f ms (best %.1f), %.1f Gop/s of a peak of %.1f: %.1f %%\n",
+              table.name, table.precision, batch.size(), batch.tokens(), time * 1e3,
+              *std::min_element(totals.begin(), totals.end()) * 1e3, all / time * 1e-9, peak * 1e-9,
+              all / time / peak * 100);
+  for (int v = 0; v < kVerbs; ++v) {
+    const double s = median(seconds[v]), best = *std::min_element(seconds[v].begin(), seconds[v].end());
+    std::printf("  %-17s %8.2f ms (best %8.2f) %5.1f %%", kNames[v], s * 1e3, best * 1e3, s / time * 100);
+    if (operations[v] != 0) {
+      std::printf("   %7.1f Gop/s, %.1f %% of peak (best %.1f)", operations[v] / s * 1e-9,
+                  operations[v] / s / peak * 100, operations[v] / best * 1e-9);
+    }
+    std::printf("\n");
+  }
+}
+
+}  // namespace
+
+void print_profile(std::shared_ptr<const Model> model, const BackendOptions& options, const Batch& batch) {
+  for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
+    if (options.kernel != "auto" && options.kernel != table->name) continue;
+    if (options.precision != "auto" && options.precision != table->precision) continue;
+    if (!cpu::why_not(*table).empty()) continue;
+    if (table->tiles != nullptr) return profile<cpu::TileWeights, cpu::TileOps>(model, *table, batch);
+    return profile<cpu::CpuWeights, cpu::CpuOps>(model, *table, batch);
+  }
+  std::printf("no tier of that name and precision runs here\n");
+}
+
+}  // namespace rerank::bench

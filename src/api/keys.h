@@ -1,0 +1,58 @@
+// API keys: from the --api-key option, and from a file that is read again whenever it changes. Thread-safe.
+//
+// The file has one key a line: NAME KEY [rate=REQUESTS_PER_SECOND] [priority=N]; `#` begins a comment. The name stands
+// in logs and metrics instead of the key. Who has a rate may save up one second's worth of requests; more is refused.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rerank/status.h"
+#include "rerank/types.h"
+
+namespace rerank {
+
+struct KeyRule {
+  std::string name;
+  std::string secret;
+  double rate = 0;   // requests per second; 0: no limit
+  int priority = 0;  // of this key's requests among waiting work; -100 to 100
+};
+
+// InvalidArgument naming `origin` and line. At most 10,000 keys.
+Result<std::vector<KeyRule>> parse_key_file(std::string_view text, std::string_view origin);
+
+class KeyRing {
+ public:
+  // `keys`: separated by commas, all named "key". `path`: the file, or empty. Errors: the file cannot be read or is
+  // wrong. Later, a file that cannot be read or is wrong is told to the log, and the keys that were read last stay.
+  static Result<std::unique_ptr<KeyRing>> open(std::string_view keys, const std::string& path);
+
+  bool empty() const { return path_.empty() && rules_.empty(); }
+
+  // Whose secret it is; Unauthenticated when nobody's, ResourceExhausted with a time to retry when that key's rate is
+  // used up. Takes as long for a key that is nearly right as for one that is not.
+  Result<KeyRule> admit(std::string_view secret, TimePoint now = Clock::now());
+
+ private:
+  struct Entry {
+    KeyRule rule;
+    double saved = 0;  // requests that may come at once
+    TimePoint filled{};
+  };
+  void look_for_changes(TimePoint now);
+  Status read();
+
+  std::string path_;
+  std::vector<KeyRule> fixed_;  // of the option
+  std::mutex mutex_;            // guards what follows
+  std::vector<Entry> rules_;
+  std::string stamp_;  // of the file as read
+  TimePoint looked_{};
+};
+
+}  // namespace rerank

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace rerank::cpu {
+
+inline uint16_t to_bf16(float x) {  // to nearest, ties to even; no NaNs come here
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
+}
+
+}  // namespace rerank::cpu

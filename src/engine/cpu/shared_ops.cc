@@ -1,0 +1,106 @@
+#include "engine/cpu/shared_ops.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace rerank::cpu {
+namespace {
+
+// Columns of one task: few enough that what the activation function reads back is still in the L2 cache; more where
+// each task first converts its rows to the product's type.
+constexpr size_t kTaskColumns = 256, kTaskColumnsConverted = 1024;
+
+}  // namespace
+
+SharedOps::SharedOps(const SharedWeights& weights, const KernelTable& kernels, Team* team)
+    : kernels_(kernels), scratch_(team ? team->size() : 1), shared_(weights), team_(team) {}
+
+void SharedOps::run(const LinearJob& job) {
+  const ProductKernels& product = *job.product;
+  const size_t in = job.weights->matrix().in, block_rows = product.block_rows;
+  const size_t row_blocks = (job.rows + block_rows - 1) / block_rows;
+  const size_t scratch_bytes = product.matmul_scratch(in);
+  const size_t task_panels = (scratch_bytes == 0 ? kTaskColumns : kTaskColumnsConverted) / product.tile_columns;
+  const size_t panel_blocks = (job.last_panel - job.first_panel + task_panels - 1) / task_panels;
+  for (auto& scratch : scratch_) scratch.resize(scratch_bytes);
+  each(row_blocks * panel_blocks, [&](size_t task, size_t member) {
+    const size_t row = task / panel_blocks * block_rows;
+    MatMulArgs args;
+    args.rows = std::min(block_rows, job.rows - row);
+    args.weights = &job.weights->matrix();
+    args.first_panel = job.first_panel + task % panel_blocks * task_panels;
+    args.last_panel = std::min(args.first_panel + task_panels, job.last_panel);
+    args.a = job.a->row(job.a_row + row);
+    args.a_stride = job.a->stride();
+    args.c = job.c->row(job.c_row + row);
+    args.c_stride = job.c->stride();
+    if (job.add_to_c) args.residual = args.c;
+    args.scratch = scratch_[member].data();
+    product.matmul(args);
+    if (job.activation == nullptr) return;
+    const size_t column = args.first_panel * product.tile_columns;
+    const size_t columns = (args.last_panel - args.first_panel) * product.tile_columns;
+    for (size_t r = 0; r < args.rows; ++r) activate(*job.activation, args.c + r * args.c_stride + column, columns);
+  });
+}
+
+void SharedOps::activate(Activation activation, float* x, size_t n) const {
+  switch (activation) {
+    case Activation::kGelu:
+      return kernels_.gelu(x, n);
+    case Activation::kGeluTanh:
+      return kernels_.gelu_tanh(x, n);
+    case Activation::kRelu:
+      return kernels_.relu(x, n);
+    case Activation::kSilu:
+      return kernels_.silu(x, n);
+    case Activation::kTanh:
+      for (size_t i = 0; i < n; ++i) x[i] = std::tanh(x[i]);  // the head only: a few hundred values per pair
+      return;
+  }
+}
+
+void SharedOps::norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const CpuNorm& norm) {
+  constexpr size_t kTaskRows = 64;
+  each((rows + kTaskRows - 1) / kTaskRows, [&](size_t task, size_t) {
+    const size_t end = std::min(rows, (task + 1) * kTaskRows);
+    for (size_t r = task * kTaskRows; r < end; ++r) {
+      kernels_.layer_norm(matrix.row(first + r), norm.gamma.size(), norm.gamma.data(), norm.beta.data(),
+                          config().layer_norm_epsilon);
+    }
+  });
+}
+
+void SharedOps::embed_row(const Batch& batch, size_t token, size_t position, float* out) const {
+  const size_t width = config().embedding;
+  shared_.model->weights.words.read_floats(static_cast<size_t>(batch.ids[token]) * width, {out, width});
+  const float* place = &shared_.positions[(config().position_offset + position) * width];
+  for (size_t c = 0; c < width; ++c) out[c] += place[c];
+  if (shared_.segments.empty()) return;
+  const float* segment = &shared_.segments[static_cast<size_t>(batch.segments[token]) * width];
+  for (size_t c = 0; c < width; ++c) out[c] += segment[c];
+}
+
+void SharedOps::embed_rows(const Batch& batch, PaddedMatrix& out) {
+  out.resize(batch.tokens(), config().embedding, columns());
+  each(batch.size(), [&](size_t s, size_t) {
+    for (size_t i = 0; i < batch.length(s); ++i) {
+      embed_row(batch, batch.offsets[s] + i, i, out.row(batch.offsets[s] + i));
+    }
+  });
+  norm_rows(out, 0, batch.tokens(), shared_.embedding_norm);
+}
+
+void SharedOps::head_of(const PaddedMatrix& hidden, size_t rows, std::span<float> logits) {
+  dense_.resize(rows, config().hidden, columns());
+  run({&kernels_.exact, &shared_.head_dense, &hidden, 0, rows, &dense_, 0, 0, shared_.head_dense.panels(), false,
+       &config().head_activation});
+  outputs_.resize(rows, config().labels, columns());
+  run({&kernels_.exact, &shared_.head_output, &dense_, 0, rows, &outputs_, 0, 0, shared_.head_output.panels()});
+  for (size_t s = 0; s < rows; ++s) {
+    const float* z = outputs_.row(s);
+    logits[s] = config().labels == 1 ? z[0] : z[1] - z[0];
+  }
+}
+
+}  // namespace rerank::cpu

@@ -1,0 +1,268 @@
+#include "engine/cpu/tile_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace rerank::cpu {
+namespace {
+
+// Inner columns of the feed-forward part that are computed, and used up, at a time: with 512 rows in bf16 1 MiB, so
+// that they do not leave the L2 cache.
+constexpr size_t kSlabColumns = 1024;
+// Pieces of a product for each member of a team, so that a slower core takes fewer.
+constexpr size_t kPiecesPerMember = 4;
+
+size_t even(size_t n) { return round_up(n, 2); }
+
+}  // namespace
+
+TileOps::TileOps(const TileWeights& weights, const KernelTable& kernels, Team* team)
+    : SharedOps(weights, kernels, team), weights_(weights), tiles_(*kernels.tiles) {
+  const size_t bytes = std::max(kProductScratch, tiles_.attention_scratch(head_tiles()));
+  for (auto& scratch : scratch_) scratch.resize(bytes);
+}
+
+void TileOps::place_rows(const Batch& batch) {
+  starts_.assign(1, 0);
+  for (size_t s = 0; s < batch.size(); ++s)
+    starts_.push_back(starts_.back() + round_up(batch.length(s), kRowTile) / kRowTile);
+  // Keys and values are read two row tiles at a time: the last sequence's must not end with the memory.
+  const size_t last = starts_.back() - starts_[batch.size() - 1];
+  resize(state_, even(starts_.back() + last % 2));
+}
+
+void TileOps::resize(State& state, size_t row_tiles) {
+  state.row_tiles = row_tiles;
+  state.c.resize(row_tiles * column_tiles() * 256);
+  prepare(state.inputs, row_tiles, weights_.hidden_columns / 32);
+}
+
+void TileOps::prepare(Inputs& inputs, size_t row_tiles, size_t tiles) {
+  inputs.tiles = tiles;
+  inputs.bf16.resize(row_tiles * tiles * kTileBytes);
+  if (!tiles_.int8) return;
+  inputs.int8.resize(row_tiles * ((tiles + 1) / 2) * kTileBytes);
+  inputs.scales.resize(row_tiles * kRowTile);
+}
+
+void TileOps::quantize(Inputs& inputs, size_t first_row_tile, size_t row_tiles) {
+  if (!tiles_.int8) return;
+  const size_t stride = (inputs.tiles + 1) / 2 * kTileBytes;
+  each(row_tiles, [&](size_t task, size_t) {
+    const size_t t = first_row_tile + task;
+    tiles_.quantize(inputs.bf16.data() + t * inputs.tiles * kTileBytes, inputs.tiles, inputs.int8.data() + t * stride,
+                    inputs.scales.data() + t * kRowTile);
+  });
+}
+
+float* TileOps::c_row(State& state, size_t row) const {  // its first sixteen columns; the next are 256 further
+  return state.c.data() + row / kRowTile * column_tiles() * 256 + row % kRowTile * 16;
+}
+
+void TileOps::embed(const Batch& batch) {
+  place_rows(batch);
+  const bool projected = weights_.projection.panels() != 0;
+  // LayerNorm belongs to the tables' width: on plain rows where they are projected, else where the rows will lie.
+  PaddedMatrix table_rows;
+  if (projected) {
+    embed_rows(batch, table_rows);
+    rows_.resize(batch.tokens(), config().hidden, columns());
+    run({&kernels_.exact, &weights_.projection, &table_rows, 0, batch.tokens(), &rows_, 0, 0,
+         weights_.projection.panels()});
+  }
+  std::memset(state_.c.data(), 0, state_.c.size() * sizeof(float));
+  each(batch.size(), [&](size_t s, size_t) {
+    std::vector<float> row(weights_.hidden_columns);
+    for (size_t i = 0; i < batch.length(s); ++i) {
+      const size_t token = batch.offsets[s] + i;
+      if (projected) {
+        std::copy_n(rows_.row(token), config().hidden, row.begin());
+      } else {
+        embed_row(batch, token, i, row.data());
+      }
+      float* to = c_row(state_, starts_[s] * kRowTile + i);
+      for (size_t c = 0; c < row.size(); c += 16, to += 256) std::copy_n(row.data() + c, 16, to);
+    }
+  });
+  norm(0, state_.row_tiles, nullptr, projected ? nullptr : &weights_.tile_embedding_norm);
+}
+
+void TileOps::norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights) {
+  each(row_tiles, [&](size_t task, size_t) {
+    const size_t t = first_row_tile + task;
+    TileNorm job;
+    job.c = state_.c.data() + t * column_tiles() * 256;
+    job.a = state_.inputs.bf16.data() + t * state_.inputs.tiles * kTileBytes;
+    job.columns = config().hidden;
+    job.column_tiles = column_tiles();
+    job.bias = bias;
+    if (weights != nullptr) {
+      job.gamma = weights->gamma.data();
+      job.beta = weights->beta.data();
+    }
+    job.epsilon = config().layer_norm_epsilon;
+    tiles_.norm(job);
+  });
+  quantize(state_.inputs, first_row_tile, row_tiles);
+}
+
+void TileOps::product(const Step& step) {
+  const size_t last_panel = std::min(step.last_panel, step.weights->panels), panels = last_panel - step.first_panel;
+  const size_t pieces = members() == 1 ? 1 : std::min(panels, kPiecesPerMember * members());
+  const size_t blocks = (step.row_tiles + kBlockRowTiles - 1) / kBlockRowTiles;
+  const Inputs& inputs = *step.inputs;
+  const size_t a_tiles = tiles_.int8 ? (inputs.tiles + 1) / 2 : inputs.tiles;
+  each(blocks * pieces, [&](size_t task, size_t member) {
+    const size_t piece = task % pieces, row_tile = task / pieces * kBlockRowTiles;
+    TileProduct job;
+    const size_t a_row = step.first_row_tile + row_tile;
+    job.a = (tiles_.int8 ? inputs.int8 : inputs.bf16).data() + a_row * a_tiles * kTileBytes;
+    job.a_stride = a_tiles * kTileBytes;
+    if (tiles_.int8) job.a_scales = inputs.scales.data() + a_row * kRowTile;
+    job.row_tiles = std::min(kBlockRowTiles, step.row_tiles - row_tile);
+    job.weights = step.weights;
+    job.first_panel = step.first_panel + panels * piece / pieces;
+    job.last_panel = step.first_panel + panels * (piece + 1) / pieces;
+    job.first_step = step.first_step;
+    job.steps = step.steps;
+    job.result = step.result;
+    job.activation = config().activation;
+    job.factor = step.factor;
+    // Pairs of rows side by side: a row tile of values takes half a tile of each half panel.
+    job.out = step.out + row_tile * step.out_row_stride;
+    job.out_panel_stride = step.out_panel_stride;
+    job.out_row_stride = step.out_row_stride;
+    job.scratch = scratch_[member].data();
+    tiles_.product(job);
+  });
+}
+
+void TileOps::project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out) {
+  const size_t stride = from.row_tiles * kTileBytes;
+  out.resize(head_panels() * stride);
+  const float factor = 1.44269504f / std::sqrt(static_cast<float>(config().head_size()));  // scores become powers of 2
+  product({&from.inputs, 0, from.row_tiles, &weights, 0, weights.steps, result, out.data(), stride,
+           result == TileResult::kValues ? kTileBytes / 2 : kTileBytes, 0, SIZE_MAX,
+           result == TileResult::kQueries ? factor : 1});
+}
+
+void TileOps::project(size_t layer, const Batch& batch, Rows rows) {
+  const TileLayer& w = weights_.layers[layer];
+  project_to(w.key.panels(), state_, TileResult::kKeys, keys_);
+  project_to(w.value.panels(), state_, TileResult::kValues, values_);
+  if (rows == Rows::kFirst) gather_first_rows(batch);
+  State& from = rows == Rows::kFirst ? first_ : state_;
+  project_to(w.query.panels(), from, TileResult::kQueries, queries_);
+  query_row_tiles_ = from.row_tiles;
+}
+
+void TileOps::gather_first_rows(const Batch& batch) {
+  resize(first_, even((batch.size() + kRowTile - 1) / kRowTile));
+  const size_t tiles = state_.inputs.tiles;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const float* from = c_row(state_, starts_[s] * kRowTile);
+    float* to = c_row(first_, s);
+    for (size_t c = 0; c < column_tiles(); ++c) std::copy_n(from + c * 256, 16, to + c * 256);
+    const std::byte* a_from = state_.inputs.bf16.data() + starts_[s] * tiles * kTileBytes;
+    std::byte* a_to = first_.inputs.bf16.data() + s / kRowTile * tiles * kTileBytes + s % kRowTile * kTileRow;
+    for (size_t k = 0; k < tiles; ++k) std::memcpy(a_to + k * kTileBytes, a_from + k * kTileBytes, kTileRow);
+  }
+  quantize(first_.inputs, 0, first_.row_tiles);
+}
+
+void TileOps::attend(const Batch& batch, Rows rows) {
+  const bool first = rows == Rows::kFirst;
+  prepare(context_, query_row_tiles_, head_panels());
+  const size_t key_stride = state_.row_tiles * kTileBytes, query_stride = query_row_tiles_ * kTileBytes;
+  const size_t context_stride = head_panels() * kTileBytes;
+  each(batch.size() * config().heads, [&](size_t task, size_t member) {
+    const size_t s = task / config().heads, panel = task % config().heads * head_tiles();
+    TileAttention job;
+    job.head_tiles = head_tiles();
+    job.keys = keys_.data() + panel * key_stride + starts_[s] * kTileBytes;
+    job.values = values_.data() + panel * key_stride + starts_[s] * (kTileBytes / 2);
+    job.key_stride = key_stride;
+    job.length = batch.length(s);
+    job.query_rows = first ? 1 : job.length;
+    job.queries = queries_.data() + panel * query_stride;
+    job.query_stride = query_stride;
+    job.context = context_.bf16.data() + panel * kTileBytes;
+    job.context_stride = context_stride;
+    job.scratch = scratch_[member].data();
+    if (!first) {
+      job.queries += starts_[s] * kTileBytes;
+      job.context += starts_[s] * context_stride;
+      tiles_.attention(job);
+      return;
+    }
+    // The sequence's one query, alone in a row tile.
+    Buffer<std::byte> lone(head_tiles() * kTileBytes);
+    const size_t row_tile = s / kRowTile, row = s % kRowTile * kTileRow;
+    for (size_t d = 0; d < head_tiles(); ++d) {
+      std::memcpy(lone.data() + d * kTileBytes, job.queries + d * query_stride + row_tile * kTileBytes + row, kTileRow);
+    }
+    job.queries = lone.data();
+    job.query_stride = kTileBytes;
+    job.context += row_tile * context_stride + row;
+    job.lone = true;
+    tiles_.attention(job);
+  });
+  quantize(context_, 0, query_row_tiles_);
+}
+
+void TileOps::keep(const Batch& batch, Rows rows) {
+  logit_rows_ = batch.size();
+  if (rows == Rows::kFirst) std::swap(state_, first_);  // project() has gathered the first rows there
+}
+
+void TileOps::attention_output(size_t layer) {
+  const TileLayer& w = weights_.layers[layer];
+  const TilePanels& panels = w.attention_output.panels();
+  product({&context_, 0, state_.row_tiles, &panels, 0, panels.steps, TileResult::kAdd,
+           reinterpret_cast<std::byte*>(state_.c.data()), 2 * kTileBytes, column_tiles() * kTileBytes});
+  norm(0, state_.row_tiles, panels.bias, &w.attention_norm);
+}
+
+void TileOps::feed_forward(size_t layer) {
+  const TileLayer& w = weights_.layers[layer];
+  const TilePanels &up = w.up.panels(), &down = w.down.panels();
+  const size_t slab_panels = kSlabColumns / kPanelColumns, column_stride = column_tiles() * kTileBytes;
+  for (size_t row = 0; row < state_.row_tiles; row += kBlockRowTiles) {
+    const size_t row_tiles = std::min(kBlockRowTiles, state_.row_tiles - row);
+    for (size_t panel = 0; panel < up.panels; panel += slab_panels) {
+      const size_t panels = std::min(slab_panels, up.panels - panel);
+      prepare(inner_, row_tiles, panels);
+      product({&state_.inputs, row, row_tiles, &up, 0, up.steps, TileResult::kInner,
+               inner_.bf16.data() - panel * kTileBytes, kTileBytes, panels * kTileBytes, panel, panel + panels});
+      quantize(inner_, 0, row_tiles);
+      const size_t inputs = tiles_.inputs_per_tile / kPanelColumns;  // panels in an input tile
+      product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
+               reinterpret_cast<std::byte*>(state_.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});
+    }
+    norm(row, row_tiles, down.bias, &w.output_norm);
+  }
+}
+
+void TileOps::states(const Batch& batch, Rows rows, std::span<float> out) {
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const float* from = c_row(state_, rows == Rows::kFirst ? s : starts_[s] * kRowTile);
+    float* to = &out[s * config().hidden];
+    for (size_t c = 0; c < config().hidden; c += 16, from += 256) {
+      std::copy_n(from, std::min<size_t>(16, config().hidden - c), to + c);
+    }
+  }
+}
+
+void TileOps::head(std::span<float> logits) {
+  rows_.resize(logit_rows_, config().hidden, columns());
+  for (size_t s = 0; s < logit_rows_; ++s) {
+    const float* from = c_row(state_, s);
+    for (size_t c = 0; c < config().hidden; c += 16, from += 256) {
+      std::copy_n(from, std::min<size_t>(16, config().hidden - c), rows_.row(s) + c);
+    }
+  }
+  head_of(rows_, logit_rows_, logits);
+}
+
+}  // namespace rerank::cpu

@@ -1,0 +1,136 @@
+// What happens to whole rows of tiles: LayerNorm, conversion, quantization; and the packing of weights.
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rerank::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr size_t kNormRows = 8;  // at a time: two sums and a shift of each fill the registers
+
+template <class Tiles>
+HWY_INLINE void store_both(const TileNorm& job, size_t tile, size_t r, const Row& low, const Row& high) {
+  store_bf16<Tiles>(low, high, job.a + tile / 2 * kTileBytes + r * kTileRow);
+}
+
+// Mean and variance in one pass: sums of x - shift and of its square, where the shift is the mean of the row's first
+// sixteen columns, near enough to the mean that nothing is lost in the difference of the two.
+template <class Tiles>
+void norm_rows(const TileNorm& job, size_t first) {
+  auto at = [&](size_t tile, size_t r) { return job.c + (tile * 16 + first + r) * 16; };
+  auto bias = [&](size_t tile) HWY_ATTR { return job.bias ? load(job.bias + tile * 16) : set(0); };
+  Row shift[kNormRows], sum[kNormRows], squares[kNormRows];
+  for (size_t r = 0; r < kNormRows; ++r) {
+    shift[r] = set(sum_of(load(at(0, r)) + bias(0)) / 16);
+    sum[r] = squares[r] = set(0);
+  }
+  const size_t whole = job.columns / 16, left = job.columns % 16;
+  for (size_t tile = 0; tile < whole; ++tile) {
+    const Row b = bias(tile);
+    for (size_t r = 0; r < kNormRows; ++r) {
+      const Row x = load(at(tile, r)) + b - shift[r];
+      sum[r] = sum[r] + x;
+      squares[r] = multiply_add(x, x, squares[r]);
+    }
+  }
+  for (size_t r = 0; left != 0 && r < kNormRows; ++r) {
+    const Row x = first_lanes(load(at(whole, r)) + bias(whole) - shift[r], left);
+    sum[r] = sum[r] + x;
+    squares[r] = multiply_add(x, x, squares[r]);
+  }
+  Row* const mean = sum;
+  Row* const scale = squares;
+  for (size_t r = 0; r < kNormRows; ++r) {
+    const float n = static_cast<float>(job.columns), off = sum_of(sum[r]) / n;
+    const float variance = std::max(sum_of(squares[r]) / n - off * off, 0.0f);
+    mean[r] = shift[r] + set(off);
+    scale[r] = set(1 / std::sqrt(variance + job.epsilon));
+  }
+  for (size_t tile = 0; tile < job.column_tiles; tile += 2) {
+    const Row gamma[2] = {load(job.gamma + tile * 16), load(job.gamma + tile * 16 + 16)};
+    const Row beta[2] = {load(job.beta + tile * 16), load(job.beta + tile * 16 + 16)};
+    const Row b[2] = {bias(tile), bias(tile + 1)};
+    for (size_t r = 0; r < kNormRows; ++r) {
+      const Row low = multiply_add((load(at(tile, r)) + b[0] - mean[r]) * scale[r], gamma[0], beta[0]);
+      const Row high = multiply_add((load(at(tile + 1, r)) + b[1] - mean[r]) * scale[r], gamma[1], beta[1]);
+      store(low, at(tile, r));
+      store(high, at(tile + 1, r));
+      store_both<Tiles>(job, tile, first + r, low, high);
+    }
+  }
+}
+
+template <class Tiles>
+void tile_norm(const TileNorm& job) {
+  if (job.gamma != nullptr) {
+    for (size_t first = 0; first < 16; first += kNormRows) norm_rows<Tiles>(job, first);
+    return;
+  }
+  for (size_t tile = 0; tile < job.column_tiles; tile += 2) {
+    for (size_t r = 0; r < 16; ++r) {
+      store_both<Tiles>(job, tile, r, load(job.c + (tile * 16 + r) * 16), load(job.c + (tile * 16 + 16 + r) * 16));
+    }
+  }
+}
+
+// One row tile.
+void tile_quantize(const std::byte* from, size_t tiles, std::byte* to, float* scales) {
+  const hn::Rebind<uint16_t, D> d16;
+  const hn::ScalableTag<uint16_t> whole;
+  const hn::Rebind<int8_t, D> d8;
+  const DU du;
+  constexpr size_t kWhole = hn::MaxLanes(whole);
+  for (size_t r = 0; r < 16; ++r) {
+    auto values = [&](size_t tile) {
+      return reinterpret_cast<const uint16_t*>(from + tile * kTileBytes + r * kTileRow);
+    };
+    auto largest_bits = hn::Zero(whole);  // without sign, bf16 sort like whole numbers
+    for (size_t tile = 0; tile < tiles; ++tile) {
+      for (size_t i = 0; i < 32; i += kWhole) {
+        largest_bits = hn::Max(largest_bits, hn::And(hn::Load(whole, values(tile) + i), hn::Set(whole, 0x7fff)));
+      }
+    }
+    HWY_ALIGN uint16_t lanes[kWhole];
+    hn::Store(largest_bits, whole, lanes);
+    const uint32_t bits = static_cast<uint32_t>(*std::max_element(lanes, lanes + kWhole)) << 16;
+    float largest;
+    __builtin_memcpy(&largest, &bits, 4);
+    scales[r] = largest / 127;
+    const V inverse = hn::Set(D(), largest > 1e-30f ? 127 / largest : 0);
+    for (size_t tile = 0; tile < tiles; ++tile) {
+      auto* out = reinterpret_cast<int8_t*>(to + tile / 2 * kTileBytes + r * kTileRow + tile % 2 * 32);
+      for (size_t i = 0; i < 32; i += kLanes) {
+        const auto wide = hn::ShiftLeft<16>(hn::PromoteTo(du, hn::Load(d16, values(tile) + i)));
+        const auto whole_numbers = hn::NearestInt(hn::Mul(hn::BitCast(D(), wide), inverse));
+        hn::Store(hn::DemoteTo(d8, whole_numbers), d8, out + i);
+      }
+    }
+    if (tiles % 2 != 0) __builtin_memset(to + tiles / 2 * kTileBytes + r * kTileRow + 32, 0, 32);
+  }
+}
+
+template <class Inputs>
+void tile_pack(const float* rows, size_t inputs, std::byte* panel, float* scales) {
+  constexpr size_t kGroup = Inputs::kInt8 ? 4 : 2, kInputs = 16 * kGroup;
+  for (size_t n = 0; n < kPanelColumns; ++n) {
+    const float* row = rows + n * inputs;
+    float inverse = 1;
+    if constexpr (Inputs::kInt8) {
+      float largest = 0;
+      for (size_t k = 0; k < inputs; ++k) largest = std::max(largest, std::abs(row[k]));
+      scales[n] = largest / 127;
+      inverse = largest > 1e-30f ? 127 / largest : 0;
+    }
+    for (size_t k = 0; k < inputs; ++k) {
+      std::byte* tile = panel + k / kInputs * kStepBytes + n / 16 * kTileBytes;
+      const size_t at = k % kInputs / kGroup * 16 * kGroup + n % 16 * kGroup + k % kGroup;
+      if constexpr (Inputs::kInt8) {
+        reinterpret_cast<int8_t*>(tile)[at] = static_cast<int8_t>(std::lrint(row[k] * inverse));
+      } else {
+        reinterpret_cast<uint16_t*>(tile)[at] = to_bf16(row[k]);
+      }
+    }
+  }
+}
+
+}  // namespace rerank::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,70 @@
+#include "engine/cpu/tile_weights.h"
+
+#include <algorithm>
+
+namespace rerank::cpu {
+namespace {
+
+// Row `row` of a linear layer, its inputs where the padding puts them.
+void read_row(const Linear& linear, size_t row, const Widths& in, float* out) {
+  for (size_t g = 0; g < in.groups; ++g) {
+    linear.weight.read_floats(row * linear.in() + g * in.width, {out + g * in.padded, in.width});
+  }
+}
+
+}  // namespace
+
+TileLinear::TileLinear(const TileKernels& kernels, Team& team, const Linear& from, const Widths& out,
+                       const Widths& in) {
+  const size_t inputs = round_up(in.total(), kernels.inputs_per_tile);
+  panels_.steps = inputs / kernels.inputs_per_tile;
+  panels_.panels = out.total() / kPanelColumns;
+  const size_t panel_bytes = panels_.steps * kStepBytes;
+  values_.resize(panels_.panels * panel_bytes);
+  bias_.resize(out.total());
+  scales_.resize(out.total());
+  for (size_t g = 0; g < out.groups; ++g) {
+    from.bias.read_floats(g * out.width, {bias_.data() + g * out.padded, out.width});
+  }
+  team.run(panels_.panels, [&](size_t panel, size_t) {
+    std::vector<float> rows(kPanelColumns * inputs);
+    for (size_t i = 0; i < kPanelColumns; ++i) {
+      const size_t column = panel * kPanelColumns + i, group = column / out.padded, inside = column % out.padded;
+      if (inside < out.width) read_row(from, group * out.width + inside, in, rows.data() + i * inputs);
+    }
+    kernels.pack(rows.data(), inputs, values_.data() + panel * panel_bytes, scales_.data() + panel * kPanelColumns);
+  });
+  release_pages(from.weight);
+  panels_.data = values_.data();
+  panels_.bias = bias_.data();
+  panels_.scales = kernels.int8 ? scales_.data() : nullptr;
+}
+
+TileNormWeights::TileNormWeights(const Norm& norm, size_t padded) : gamma(padded), beta(padded) {
+  norm.gamma.read_floats(0, {gamma.data(), norm.gamma.elements()});
+  norm.beta.read_floats(0, {beta.data(), norm.beta.elements()});
+}
+
+TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& table, Team& team)
+    : SharedWeights(std::move(m), table, team) {
+  const ModelConfig& config = model->config;
+  const TileKernels& kernels = *table.tiles;
+  auto pad = [](size_t width) { return round_up(width, kPanelColumns); };
+  const Widths hidden = {1, config.hidden, pad(config.hidden)};
+  const Widths heads = {config.heads, config.head_size(), pad(config.head_size())};
+  const Widths inner = {1, config.intermediate, pad(config.intermediate)};
+  hidden_columns = hidden.total();
+  head_columns = heads.padded;
+  inner_columns = inner.total();
+  if (projection.panels() == 0) tile_embedding_norm = TileNormWeights(model->weights.embedding_norm, hidden_columns);
+  for (const LayerWeights& l : model->weights.layers) {
+    layers.push_back(
+        {TileLinear(kernels, team, l.query, heads, hidden), TileLinear(kernels, team, l.key, heads, hidden),
+         TileLinear(kernels, team, l.value, heads, hidden),
+         TileLinear(kernels, team, l.attention_output, hidden, heads), TileLinear(kernels, team, l.up, inner, hidden),
+         TileLinear(kernels, team, l.down, hidden, inner), TileNormWeights(l.attention_norm, hidden_columns),
+         TileNormWeights(l.output_norm, hidden_columns)});
+  }
+}
+
+}  // namespace rerank::cpu

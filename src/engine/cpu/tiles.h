@@ -1,0 +1,101 @@
+// The kernels of the AMX tiers, as a table of functions, and what they work on. Everything stays in tiles of 1 KiB
+// (16 rows x 64 bytes) through the whole net, so that nothing is re-packed between layers:
+//
+//   A   rows x inputs: [row tile][input tile], 32 bf16 or 64 int8 inputs a tile; 16 tokens are a row tile
+//   W   panels of 32 columns: [input tile][2 column tiles], inputs interleaved in 32-bit groups as the products want it
+//   C   the residual stream in fp32: [row tile][column tile of 16]
+//   Q   [head's 32 columns][row tile], like A;  K the same with each tile transposed in 32-bit groups
+//   V   [head's 32 columns][half of 16][pair of rows][16][2], so that any 32 rows from an even one are a tile
+//
+// A sequence begins at a whole row tile; the rows behind its last token hold finite values that no token sees. Widths
+// are rounded up to 32 (int8 inputs: 64) with zero weights, head sizes too.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "model/config.h"
+
+namespace rerank::cpu {
+
+inline constexpr size_t kTileBytes = 1024;
+inline constexpr size_t kTileRow = 64;        // bytes of a row of a tile
+inline constexpr size_t kRowTile = 16;        // rows of a tile
+inline constexpr size_t kPanelColumns = 32;   // columns of a panel of weights
+inline constexpr size_t kStepBytes = 2048;    // of a panel: one input tile
+inline constexpr size_t kBlockRowTiles = 32;  // rows that go through the weights together: 512
+inline constexpr size_t kProductScratch = (kBlockRowTiles / 2 + 3) * 4096;
+
+struct TilePanels {
+  const std::byte* data = nullptr;  // panel p at p * steps * kStepBytes
+  const float* bias = nullptr;      // [panels * 32]
+  const float* scales = nullptr;    // int8: what one unit of a column is worth
+  size_t panels = 0;
+  size_t steps = 0;  // input tiles
+};
+
+enum class TileResult {
+  kQueries,  // bf16, times `factor`
+  kKeys,     // bf16, transposed
+  kValues,   // bf16, pairs of rows side by side
+  kInner,    // bf16, behind `activation`
+  kAdd,      // onto fp32 C, without bias: the norm behind it adds that
+};
+
+// Rows x panels [first_panel, last_panel) over input tiles [first_step, first_step + steps) of the weights.
+struct TileProduct {
+  const std::byte* a = nullptr;     // tile of first_step in row tile 0
+  size_t a_stride = 0;              // bytes between row tiles
+  const float* a_scales = nullptr;  // int8: of each row
+  size_t row_tiles = 0;             // even, at most kBlockRowTiles
+  const TilePanels* weights = nullptr;
+  size_t first_panel = 0, last_panel = 0, first_step = 0, steps = 0;
+  TileResult result = TileResult::kAdd;
+  Activation activation = Activation::kGelu;
+  float factor = 1;
+  std::byte* out = nullptr;  // of panel 0, row tile 0
+  size_t out_panel_stride = 0, out_row_stride = 0;
+  std::byte* scratch = nullptr;  // kProductScratch bytes
+};
+
+// One head of one sequence: context = softmax2(q k^T) v, where the queries carry the scale times log2(e).
+struct TileAttention {
+  const std::byte* queries = nullptr;  // first row tile, first 32 columns
+  size_t query_stride = 0;             // bytes between 32 columns and the next
+  size_t query_rows = 0;
+  const std::byte* keys = nullptr;
+  const std::byte* values = nullptr;
+  size_t key_stride = 0;  // as query_stride, of keys and values
+  size_t length = 0;
+  size_t head_tiles = 0;         // head size / 32, rounded up
+  std::byte* context = nullptr;  // A: first row tile (and row, where `lone`), first input tile of the head
+  size_t context_stride = 0;     // bytes between row tiles
+  bool lone = false;             // the one row wanted has no padding behind it in `context`
+  std::byte* scratch = nullptr;  // attention_scratch(head_tiles) bytes
+};
+
+struct TileNorm {
+  float* c = nullptr;      // a row tile, read and replaced
+  std::byte* a = nullptr;  // the same in bf16
+  size_t columns = 0;      // true width
+  size_t column_tiles = 0;
+  const float* bias = nullptr;                    // added first, [column_tiles * 16]; null: none
+  const float *gamma = nullptr, *beta = nullptr;  // [column_tiles * 16]; gamma null: conversion to bf16 only
+  float epsilon = 0;
+};
+
+struct TileKernels {
+  bool int8 = false;
+  size_t inputs_per_tile = 32;
+  // 32 rows of `inputs` values, whole tiles -> one panel, and 32 scales (int8).
+  void (*pack)(const float* rows, size_t inputs, std::byte* panel, float* scales);
+  void (*product)(const TileProduct& job);
+  size_t (*attention_scratch)(size_t head_tiles);
+  void (*attention)(const TileAttention& job);
+  void (*norm)(const TileNorm& job);
+  // A in bf16 -> A in int8, each row scaled by its largest value; `tiles`: of bf16, the last int8 tile filled up with
+  // 0.
+  void (*quantize)(const std::byte* from, size_t tiles, std::byte* to, float* scales);
+};
+
+}  // namespace rerank::cpu

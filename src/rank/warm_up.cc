@@ -1,0 +1,62 @@
+#include "rank/warm_up.h"
+
+#include <algorithm>
+
+namespace rerank {
+namespace {
+
+// A batch that is predicted to take longer is left out: large models on small machines should start soon, too.
+constexpr double kLongestSeconds = 0.5;
+// How far from the shape's word a measured attention cost is believed.
+constexpr double kSquareWeightRange = 5;
+
+struct Shape {
+  size_t sequences;
+  uint32_t length;
+};
+// From small to large, so that each predicts the next; the last two have the same tokens at other lengths.
+constexpr Shape kShapes[] = {{1, 32}, {4, 32}, {8, 64}, {8, 128}, {2, 512}};
+
+}  // namespace
+
+Result<WarmUp> warm_up(Backend& backend, std::span<const int32_t> ids, double square_weight,
+                       const std::function<double()>& clock) {
+  WarmUp result{{}, square_weight};
+  const auto limit = static_cast<uint32_t>(std::max<size_t>(1, backend.info().max_length));
+  const auto run = [&](Shape shape) -> Result<MeasuredBatch> {
+    MeasuredBatch batch{std::vector<uint32_t>(shape.sequences, std::min(shape.length, limit)), 0};
+    std::vector<int32_t> tokens;
+    std::vector<uint32_t> offsets{0};
+    for (uint32_t length : batch.lengths) {
+      for (uint32_t i = 0; i < length; ++i) tokens.push_back(ids[i % ids.size()]);
+      offsets.push_back(static_cast<uint32_t>(tokens.size()));
+    }
+    const std::vector<int32_t> segments(tokens.size(), 0);
+    std::vector<float> logits(shape.sequences);
+    const double begin = clock();
+    if (Status status = backend.forward({tokens, segments, offsets}, logits); !status.ok()) return status;
+    batch.seconds = clock() - begin;
+    return batch;
+  };
+  if (auto cold = run(kShapes[0]); !cold.ok()) return cold.status();  // pages in; its time means nothing
+  double seconds_per_token = 0;
+  for (const Shape& shape : kShapes) {
+    const double tokens = static_cast<double>(shape.sequences) * std::min(shape.length, limit);
+    if (seconds_per_token * tokens > kLongestSeconds) break;
+    auto first = run(shape), second = run(shape);
+    if (!first.ok()) return first.status();
+    if (!second.ok()) return second.status();
+    result.batches.push_back(first->seconds < second->seconds ? std::move(*first) : std::move(*second));
+    seconds_per_token = result.batches.back().seconds / tokens;
+  }
+  if (result.batches.size() == std::size(kShapes) && limit >= kShapes[4].length) {
+    // t(n) ~ n + w n^2 for equally many tokens: t(long) / t(short) = (1 + w long) / (1 + w short).
+    const double ratio = result.batches[4].seconds / std::max(1e-9, result.batches[3].seconds);
+    const double divisor = kShapes[4].length - ratio * kShapes[3].length;
+    const double measured = divisor > 0 ? (ratio - 1) / divisor : square_weight * kSquareWeightRange;
+    result.square_weight = std::clamp(measured, square_weight / kSquareWeightRange, square_weight * kSquareWeightRange);
+  }
+  return result;
+}
+
+}  // namespace rerank

@@ -1,0 +1,187 @@
+// The planner's second half: what goes into a batch, and what becomes of it. Admission is planner.cc.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "schedule/planner.h"
+
+namespace rerank {
+namespace {
+
+// A padded batch may hold pairs down to this share of its longest one: a quarter of padding at most.
+constexpr double kShortest = 0.75;
+// Requests that are looked through for pairs of a fitting length.
+constexpr size_t kLookThrough = 64;
+
+}  // namespace
+
+std::optional<double> Planner::start_time(double now) const {
+  if (order_.empty() && held_.empty()) return std::nullopt;
+  const double wait = options_.max_wait_seconds;
+  if (wait <= 0 || order_.empty() || queued_tokens_ >= options_.max_batch_tokens || mean_gap_ >= wait) return now;
+  // More is likely while the gap since the last arrival is not unusual.
+  double start = std::min(waiting_since_ + wait, last_arrival_ + 2 * mean_gap_);
+  if (!deadlines_.empty()) {
+    start = std::min(start, deadlines_.begin()->first - options_.caution * predict(queued_work_));
+  }
+  return std::max(now, start);
+}
+
+bool Planner::fits(uint32_t length) const {
+  if (plan_.pairs.empty()) return true;
+  size_t tokens = plan_.tokens + length;
+  double work = plan_.work + cost_.work(length);
+  if (options_.pads) {
+    const uint32_t longest = std::max(longest_, length), shortest = std::min(shortest_, length);
+    if (shortest < kShortest * longest) return false;
+    tokens = (plan_.pairs.size() + 1) * longest;
+    work = static_cast<double>(plan_.pairs.size() + 1) * cost_.work(longest);
+  }
+  if (tokens > options_.max_batch_tokens) return false;
+  // Who is done with this batch is not made late by what could as well go into the next one.
+  if (run_began_ + cost_.seconds(work) > due_) return false;
+  return !cost_.fitted() || cost_.seconds(work) <= options_.max_batch_seconds;
+}
+
+void Planner::mark_running(const FlightMember& member) {
+  Request& r = requests_.at(member.place.request);
+  r.states[member.pair] = PairState::kRunning;
+  r.begun = true;
+  if (--r.queued > 0) return;
+  order_.erase(r.place);
+  if (!r.deadline) return;
+  deadlines_.erase({*r.deadline, r.id});
+  if (run_began_ + cost_.seconds(plan_.work) <= *r.deadline) due_ = std::min(due_, *r.deadline);
+}
+
+void Planner::take(Request& r, uint32_t pair) {
+  const uint32_t length = r.lengths[pair];
+  const Hash128 key = r.key(pair);
+  const size_t slot = plan_.pairs.size();
+  plan_.pairs.push_back({r.id, pair});
+  longest_ = std::max(longest_, length);
+  shortest_ = slot == 0 ? length : std::min(shortest_, length);
+  plan_.tokens = options_.pads ? (slot + 1) * longest_ : plan_.tokens + length;
+  plan_.work = options_.pads ? static_cast<double>(slot + 1) * cost_.work(longest_) : plan_.work + cost_.work(length);
+  if (!key) {
+    account(r, length, -1);
+    return mark_running({r.place, pair});
+  }
+  const Flights::Members members = flights_.take(key);
+  account(requests_.at(members.front().place.request), length, -1);
+  running_keys_[key] = slot;
+  for (const FlightMember& member : members) {
+    mark_running(member);
+    if (member.place.request != r.id || member.pair != pair) {
+      plan_.shared.push_back({slot, {member.place.request, member.pair}});
+    }
+  }
+}
+
+bool Planner::fill(Request& r) {
+  const size_t n = r.lengths.size();
+  const auto at = [&](size_t i) { return r.sequence.empty() ? static_cast<uint32_t>(i) : r.sequence[i]; };
+  for (size_t i = r.next; i < n && r.queued > 0; ++i) {
+    if (r.states[at(i)] != PairState::kQueued) continue;
+    if (fits(r.lengths[at(i)])) {
+      take(r, at(i));
+    } else if (!options_.pads) {
+      break;
+    }
+  }
+  while (r.next < n && r.states[at(r.next)] != PairState::kQueued) ++r.next;
+  return r.queued == 0;
+}
+
+// A batch of the request has been planned, and more of it waits: it lets those go first who come before the place of
+// its next batch, as far as its deadline allows.
+void Planner::step_back(Request& r, double work_before) {
+  Place target = r.place;
+  target.time += head_start(work_before) - head_start(r.work);
+  target.rank = static_cast<double>(r.id);
+  const double start = run_began_ + cost_.seconds(plan_.work);
+  const Place *before = nullptr, *after = nullptr;
+  double ahead = 0;
+  for (auto it = order_.upper_bound(r.place); it != order_.end() && it->first < target && after == nullptr; ++it) {
+    ahead += it->second->work;
+    const bool late = r.deadline && start + options_.caution * predict(ahead) + predict(r.work) > *r.deadline;
+    (late ? after : before) = &it->first;
+  }
+  target = between(before, target, after);
+  if (before == nullptr && (after != nullptr || !(r.place < target))) return;
+  order_.erase(r.place);
+  std::vector<uint32_t> shared;  // known by their place to those who share them
+  for (size_t i = 0; !r.keys.empty() && i < r.lengths.size(); ++i) {
+    if (r.states[i] == PairState::kQueued && r.keys[i]) shared.push_back(static_cast<uint32_t>(i));
+  }
+  for (uint32_t pair : shared) withdraw_pair(r, pair);
+  r.place = target;
+  for (uint32_t pair : shared) enqueue_pair(r, pair);
+  order_[r.place] = &r;
+}
+
+const Plan& Planner::next(double now) {
+  plan_ = {};
+  running_keys_.clear();
+  longest_ = shortest_ = 0;
+  run_began_ = now;
+  due_ = std::numeric_limits<double>::infinity();
+  promote_held(now);
+  size_t unfinished = 0;
+  for (auto it = order_.begin(); it != order_.end();) {
+    const Place at = it->first;  // filling may take several requests out of the order
+    Request& r = *it->second;
+    if (r.deadline && !r.begun && now + predict(r.work) > *r.deadline) {
+      plan_.expired.push_back(r.id);
+      forget(r.id);
+    } else if (const double before = r.work; !fill(r)) {
+      step_back(r, before);
+      if (!options_.pads || ++unfinished >= kLookThrough) break;
+    }
+    it = order_.upper_bound(at);
+  }
+  waiting_since_ = 0;  // what is left has waited already
+  running_ = !plan_.pairs.empty();
+  return plan_;
+}
+
+// A pair of a batch that did well.
+void Planner::settle(const PlannedPair& pair, Outcome& outcome) {
+  const auto found = requests_.find(pair.request);
+  if (found == requests_.end()) return;
+  found->second.states[pair.pair] = PairState::kDone;
+  if (--found->second.unfinished > 0) return;
+  outcome.completed.push_back(pair.request);
+  forget(pair.request);
+}
+
+Outcome Planner::finished(double seconds, bool ok) {
+  Outcome outcome;
+  const Plan plan = std::exchange(plan_, {});
+  running_ = false;
+  running_keys_.clear();
+  if (ok) {
+    cost_.observe(plan.work, seconds);
+    for (const PlannedPair& pair : plan.pairs) settle(pair, outcome);
+    for (const SharedPair& shared : plan.shared) settle(shared.pair, outcome);
+    return outcome;
+  }
+  for (const PlannedPair& pair : plan.pairs) {
+    if (!requests_.contains(pair.request)) continue;
+    outcome.failed.push_back(pair.request);
+    forget(pair.request);
+  }
+  // Who only shared keeps its claim: it is computed at its own turn, and fails only with its own batch.
+  for (const SharedPair& shared : plan.shared) {
+    const auto found = requests_.find(shared.pair.request);
+    if (found == requests_.end()) continue;
+    Request& r = found->second;
+    enqueue_pair(r, shared.pair.pair);
+    r.next = 0;
+    order_[r.place] = &r;
+    if (r.deadline) deadlines_.emplace(*r.deadline, r.id);
+  }
+  return outcome;
+}
+
+}  // namespace rerank
