@@ -28,8 +28,14 @@ struct Options {
   std::string precision = "auto";
   std::string kernel = "auto";
   size_t threads = 0;
+  size_t layers = 0;
+  std::string exits;
   // Texts
   size_t max_length = 0;
+  std::string truncation = "head";
+  std::string chunk_score = "max";
+  size_t chunk_overlap = 32;
+  size_t max_chunks = 16;
   // Scheduling and limits
   size_t max_batch_tokens = 8192;
   size_t max_batch_ms = 250;
@@ -120,12 +126,34 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"threads", "N", "Engine",
                    "Compute threads. 0: one per core this process may use (cgroup limits count)."},
         options.threads);
+  visit(OptionInfo{"layers", "N", "Engine",
+                   "Compute only the first N layers. 0: all. Ruins most models without --exits; `rerankd calibrate` "
+                   "says what it costs. Requests may say otherwise."},
+        options.layers);
+  visit(OptionInfo{"exits", "DIR", "Engine",
+                   "Exit heads that `rerankd calibrate` has fitted to this model: what fewer layers are read by."},
+        options.exits);
   visit(
       OptionInfo{
           "max-length", "TOKENS", "Texts",
           "Longest pair scored, special tokens included; longer ones are cut. 0: the model's own limit. Lower it "
           "(512, 1024) to bound the time that one long document can take."},
       options.max_length);
+  visit(
+      OptionInfo{"truncation", "HOW", "Texts",
+                 "What is kept of documents over the limit: head, tail, head-tail, query-aware (the windows that share "
+                 "most with the query; costs no more than head), or chunks (all of it, in overlapping pieces; costs as "
+                 "much as the document is long). Requests may say otherwise."},
+      options.truncation);
+  visit(OptionInfo{"chunk-score", "HOW", "Texts",
+                   "How the logits of chunks become a document's: max, mean, or topN (top2: mean of the best two)."},
+        options.chunk_score);
+  visit(OptionInfo{"chunk-overlap", "TOKENS", "Texts",
+                   "Tokens that neighbouring chunks share, so that no sentence is torn."},
+        options.chunk_overlap);
+  visit(
+      OptionInfo{"max-chunks", "N", "Texts", "Chunks of one document; what lies behind them is cut. Bounds its time."},
+      options.max_chunks);
   visit(OptionInfo{"max-batch-tokens", "TOKENS", "Limits",
                    "Tokens computed together. Larger: more throughput under load, longer waits for small requests."},
         options.max_batch_tokens);

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "rerank/truncation.h"
+
 namespace rerank {
 
 using Clock = std::chrono::steady_clock;
@@ -69,6 +71,15 @@ struct RerankRequest {
   size_t max_length = 0;           // tokens per pair, special tokens included; 0: the server's limit
   size_t max_query_tokens = 0;     // tokens kept of the query before pairing; 0: no own limit
   size_t max_document_tokens = 0;  // tokens kept of each document before pairing; 0: no own limit
+  // What else may be done with documents over the limit. Absent: as the server is set (--truncation and its chunks),
+  // except that side kLeft means kTail.
+  std::optional<Truncation> truncation;
+  std::optional<size_t> chunk_overlap;
+  std::optional<size_t> chunk_best;  // see Chunking::best
+  size_t max_chunks = 0;             // 0 or more than the server's: the server's
+  bool explain_cuts = false;         // fill in RankedDocument::kept; scores are not taken from the cache then
+
+  size_t layers = 0;  // layers of the model that are computed; 0: as the server is set (--layers)
 
   bool use_cache = true;                       // false: neither read nor write the pair cache
   int priority = 0;                            // higher goes first among waiting work
@@ -82,6 +93,10 @@ struct RankedDocument {
   float logit = 0;         // the model's raw output
   uint32_t tokens = 0;     // tokens scored for this pair, special tokens included
   bool truncated = false;  // the pair was longer than the limit and was cut
+  // With explain_cuts:
+  uint32_t document_tokens = 0;  // of the whole document
+  std::vector<TokenRange> kept;  // what was scored of it: one part, several windows, or a part per chunk
+  uint32_t best_chunk = 0;       // of several chunks, the one with the largest logit
 };
 
 // Wall time spent per stage of one request, in microseconds.

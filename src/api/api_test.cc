@@ -161,6 +161,26 @@ TEST_F(ApiTest, CommonReadsLimitsAndScales) {
   }
 }
 
+TEST_F(ApiTest, LongDocumentsAreTreatedAsTheRequestSays) {
+  post(R"({"query":"q","documents":["a"],"max_chunks_per_doc":1024,"overlap_tokens":80})");
+  EXPECT_FALSE(fake_.last().truncation.has_value());  // sent by clients that nobody told to
+  EXPECT_EQ(fake_.last().max_chunks, 1024u);
+  EXPECT_EQ(fake_.last().chunk_overlap, 80u);
+  for (const char* texts : {"texts", "documents"}) {
+    const std::string start = std::string(R"({"query":"q",")") + texts + R"(":["a"],)";
+    post(start + R"("truncation_strategy":"query_aware","chunk_score":"top2"})");
+    EXPECT_EQ(fake_.last().truncation, Truncation::kQueryAware);
+    EXPECT_EQ(fake_.last().chunk_best, 2u);
+    EXPECT_EQ(post(start + R"("truncation_strategy":"middle"})").status, 422);
+    EXPECT_EQ(post(start + R"("chunk_score":"min"})").status, 422);
+  }
+  const Json json(post(R"({"query":"q","documents":["a"],"return_truncation":true})").body);
+  EXPECT_EQ(json.number("/results/0/truncation/document_tokens"), 0);
+  EXPECT_EQ(
+      post(R"({"query":"q","texts":["a"],"return_truncation":true})").body.find("\"kept\":[]") == std::string::npos,
+      false);
+}
+
 TEST_F(ApiTest, TextsWinOverDocuments) {
   EXPECT_EQ(Json(post(R"({"query":"q","texts":["a","b"],"documents":["c"]})").body).size(""), 2u);
   EXPECT_EQ(Json(post(R"({"query":"q","texts":null,"documents":["c"]})").body).size("/results"), 1u);

@@ -51,6 +51,42 @@ void read_side(Body& body, const char* name, RerankCall& call) {
   }
 }
 
+void read_long_documents(Body& body, RerankCall& call) {
+  RerankRequest& request = call.request;
+  if (const std::string word = body.word("truncation_strategy"); !word.empty()) {
+    request.truncation = parse_truncation(word);
+    if (!request.truncation)
+      body.fail(
+          make_error(ErrorKind::kInvalid,
+                     "`truncation_strategy` must be \"head\", \"tail\", \"head-tail\", \"query-aware\" or \"chunks\""));
+  }
+  if (const std::string word = body.word("chunk_score"); !word.empty()) {
+    request.chunk_best = parse_chunk_score(word);
+    if (!request.chunk_best)
+      body.fail(make_error(ErrorKind::kInvalid, "`chunk_score` must be \"max\", \"mean\" or \"top2\", \"top3\", ..."));
+  }
+  // Cohere's, Jina's and SiliconFlow's names. Many clients send them without being asked to (RAGFlow 1024 chunks a
+  // document), so they say how chunks are made and not that they are.
+  request.max_chunks = body.positive("max_chunks_per_doc");
+  if (body.has("overlap_tokens")) request.chunk_overlap = body.positive("overlap_tokens");
+  request.layers = body.positive("layers");
+  request.explain_cuts = body.flag("return_truncation", false);
+}
+
+void write_cuts(JsonWriter& json, const RerankCall& call, const RankedDocument& document) {
+  if (!call.request.explain_cuts) return;
+  json.key("truncation").begin_object();
+  json.field("truncated", document.truncated);
+  json.field("document_tokens", uint64_t{document.document_tokens});
+  json.key("kept").begin_array();
+  for (const TokenRange& part : document.kept) {
+    json.begin_array().value(uint64_t{part.begin}).value(uint64_t{part.end}).end_array();
+  }
+  json.end_array();
+  json.field("best_chunk", uint64_t{document.best_chunk});
+  json.end_object();
+}
+
 void write_usage(JsonWriter& json, uint64_t tokens) {
   json.key("usage").begin_object();
   json.field("prompt_tokens", tokens);

@@ -55,8 +55,10 @@ ErrorShape guess_error_shape(std::string_view bytes);
 // Fields that several dialects share.
 void read_truncation(Body& body, const char* name, RerankCall& call);  // bool, or NVIDIA's "NONE", "END", "START"
 void read_side(Body& body, const char* name, RerankCall& call);        // "left" or "right", any case
-void read_common_settings(Body& body, RerankCall& call);               // scale, truncation and limits of D
-void write_usage(JsonWriter& json, uint64_t tokens);                   // "usage": {...}
-std::string new_id(const char* prefix);                                // "<prefix>-<32 random hex digits>"
+void read_long_documents(Body& body, RerankCall& call);                // what becomes of documents over the limit
+void write_cuts(JsonWriter& json, const RerankCall& call, const RankedDocument& document);  // "truncation", when asked
+void read_common_settings(Body& body, RerankCall& call);  // scale, truncation and limits of D
+void write_usage(JsonWriter& json, uint64_t tokens);      // "usage": {...}
+std::string new_id(const char* prefix);                   // "<prefix>-<32 random hex digits>"
 
 }  // namespace rerank

@@ -20,9 +20,10 @@ int main(int argc, char** argv) {
   program.add_option("--log-level", level, "debug, info, warning or error.")->envname("RERANKD_LOG_LEVEL");
   program.fallthrough();
   const std::vector<rerank::Run> commands = {
-      rerank::add_serve_command(program),    rerank::add_rank_command(program),    rerank::add_score_command(program),
-      rerank::add_tokenize_command(program), rerank::add_inspect_command(program), rerank::add_eval_command(program),
-      rerank::add_bench_command(program),    rerank::add_options_command(program),
+      rerank::add_serve_command(program),    rerank::add_rank_command(program),      rerank::add_score_command(program),
+      rerank::add_tokenize_command(program), rerank::add_inspect_command(program),   rerank::add_eval_command(program),
+      rerank::add_lengths_command(program),  rerank::add_calibrate_command(program), rerank::add_bench_command(program),
+      rerank::add_options_command(program),
   };
   try {
     program.parse(argc, argv);

@@ -52,6 +52,14 @@ void print_json(const RerankRequest& request, const RerankResponse& response, co
     out.Key("logit"), out.Double(r.logit);
     out.Key("tokens"), out.Uint(r.tokens);
     out.Key("truncated"), out.Bool(r.truncated);
+    out.Key("document_tokens"), out.Uint(r.document_tokens);
+    out.Key("kept"), out.StartArray();
+    for (const TokenRange& part : r.kept) {
+      out.StartArray();
+      out.Uint(part.begin), out.Uint(part.end);
+      out.EndArray();
+    }
+    out.EndArray();
     out.Key("document"), text(request.documents[r.index]);
     out.EndObject();
   }
@@ -84,6 +92,7 @@ struct Rank : Command {
     options.max_documents = std::max(options.max_documents, request.documents.size());
     auto reranker = open();
     if (!reranker.ok()) return report(reranker.status());
+    request.explain_cuts = format == "json";
     auto response = (*reranker)->rerank(request);
     if (!response.ok()) return report(response.status());
     format == "json" ? print_json(request, *response, (*reranker)->info()) : print_table(request, *response);

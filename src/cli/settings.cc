@@ -110,7 +110,9 @@ Status assign_setting(Options& options, const std::string& name, const std::stri
 std::string scoring_settings(Options options) {
   std::string text;
   visit_options(options, [&](const OptionInfo& info, const auto& field) {
-    if (std::string_view(info.group) == "Texts") text += str_cat(info.name, "=", default_text(field), "\n");
+    const std::string_view name = info.name;
+    if (std::string_view(info.group) == "Texts" || name == "layers")
+      text += str_cat(info.name, "=", default_text(field), "\n");
   });
   return text;
 }

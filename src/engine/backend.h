@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/batch.h"
+#include "model/exits.h"
 #include "model/weights.h"
 #include "rerank/status.h"
 
@@ -30,14 +31,23 @@ class Backend {
 
   // Computes one logit per sequence (z0 of a one-label model, z1 - z0 of a two-label one) into logits[0, batch.size()).
   // Ids, segments and lengths are checked by check_batch(); what it refuses is InvalidArgument and computes nothing.
-  // Called by one thread at a time. A sequence's logit does not depend on what else is in the batch.
+  // Called by one thread at a time. A sequence's logit does not depend on what else is in the batch. Of a sequence with
+  // fewer layers than the model has, the logit is that of the layer's exit head, where the backend was opened with
+  // exits; else the model's own head reads that layer.
   virtual Status forward(const Batch& batch, std::span<float> logits) = 0;
+
+  // Besides, what exits read: states[size, layers of the model - 1, hidden], each sequence's first token behind each
+  // layer but the last. All layers are computed.
+  virtual Status forward_with_states(const Batch&, std::span<float>, std::span<float>) {
+    return absl::UnimplementedError(info().engine + ": this engine does not show what is between its layers");
+  }
 };
 
 struct BackendOptions {
   std::string precision = "auto";
   std::string kernel = "auto";
-  size_t threads = 0;  // 0: as many as this process may use
+  size_t threads = 0;                  // 0: as many as this process may use
+  std::shared_ptr<const Exits> exits;  // null: none
 };
 
 // Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().

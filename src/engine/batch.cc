@@ -17,6 +17,12 @@ Status check_batch(const ModelConfig& config, const Batch& batch) {
           str_cat("batch: sequence of ", batch.length(i), " tokens, the model takes ", config.max_length()));
     }
   }
+  if (!batch.layers.empty() && batch.layers.size() != batch.size())
+    return absl::InvalidArgumentError("batch: layers are not given for each sequence");
+  for (uint8_t layers : batch.layers) {
+    if (layers > config.layers)
+      return absl::InvalidArgumentError(str_cat("batch: ", layers, " layers of a model that has ", config.layers));
+  }
   const int32_t segment_rows = config.segment_rows == 0 ? 1 : static_cast<int32_t>(config.segment_rows);
   for (size_t i = 0; i < batch.ids.size(); ++i) {
     if (batch.ids[i] < 0 || static_cast<size_t>(batch.ids[i]) >= config.vocabulary) {

@@ -13,6 +13,7 @@ struct Batch {
   std::span<const int32_t> segments;  // token-type ids, as long as `ids`; each in [0, max(1, segment_rows))
   std::span<const uint32_t>
       offsets;  // size() + 1 entries: sequence i is ids[offsets[i], offsets[i + 1]); none is empty
+  std::span<const uint8_t> layers = {};  // per sequence the layers computed, 0: all; empty: all of all
 
   size_t size() const { return offsets.empty() ? 0 : offsets.size() - 1; }
   size_t tokens() const { return ids.size(); }

@@ -13,30 +13,80 @@
 //   attention_output(layer)   hidden = LayerNorm(hidden + context W^T + b)
 //   feed_forward(layer)       hidden = LayerNorm(hidden + activation(hidden U^T + u) D^T + d)
 //   head(logits)              logits = W2 activation(W1 hidden + b1) + b2 of each row
+//   states(batch, rows, out)  out [sequences, hidden] = hidden's first row of each sequence; `rows`: what keep() left
 // Source of the formulas: Devlin et al. 2019 (BERT), post-norm, as in transformers' modeling_bert.py.
 #pragma once
 
+#include <algorithm>
 #include <span>
+#include <vector>
 
 #include "engine/batch.h"
 #include "model/config.h"
+#include "model/exits.h"
 
 namespace rerank {
 
 // Which rows a verb computes. Behind the last layer the head reads only the first token of each sequence.
 enum class Rows { kAll, kFirst };
 
-template <class Ops>
-void encode(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> logits) {
+// `behind(layer, rows)` is called when a layer has been computed.
+template <class Ops, class Behind>
+void run_layers(const Batch& batch, Ops& ops, size_t layers, const Behind& behind) {
   ops.embed(batch);
-  for (size_t layer = 0; layer < config.layers; ++layer) {
-    const Rows rows = layer + 1 == config.layers ? Rows::kFirst : Rows::kAll;
+  for (size_t layer = 0; layer < layers; ++layer) {
+    const Rows rows = layer + 1 == layers ? Rows::kFirst : Rows::kAll;
     ops.project(layer, batch, rows);
     ops.attend(batch, rows);
     ops.keep(batch, rows);
     ops.attention_output(layer);
     ops.feed_forward(layer);
+    behind(layer, rows);
   }
+}
+
+// How far to go: `layers` of all there are (0: all), and what reads the logit there (null: the model's own head).
+struct Depth {
+  size_t layers = 0;
+  const ExitHead* exit = nullptr;
+};
+
+// The depth that a batch asks for its sequence `i`.
+inline Depth depth_of(const ModelConfig& config, const Batch& batch, size_t i, const Exits* exits) {
+  const size_t layers = batch.layers.empty() || batch.layers[i] == 0 ? config.layers : batch.layers[i];
+  const bool exit = exits != nullptr && layers < config.layers;
+  return {layers, exit ? &exits->heads[layers - 1] : nullptr};
+}
+
+// All layers, and the model's own head.
+template <class Ops>
+void encode(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> logits) {
+  run_layers(batch, ops, config.layers, [](size_t, Rows) {});
+  ops.head(logits);
+}
+
+template <class Ops>
+void encode_to(const ModelConfig& config, const Batch& batch, Ops& ops, const Depth& depth, std::span<float> logits) {
+  run_layers(batch, ops, depth.layers == 0 ? config.layers : depth.layers, [](size_t, Rows) {});
+  if (depth.exit == nullptr) return ops.head(logits);
+  std::vector<float> states(batch.size() * config.hidden);
+  ops.states(batch, Rows::kFirst, states);
+  for (size_t s = 0; s < batch.size(); ++s) logits[s] = depth.exit->apply(&states[s * config.hidden]);
+}
+
+// All layers; states as Backend::forward_with_states() has them.
+template <class Ops>
+void encode_with_states(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> logits,
+                        std::span<float> states) {
+  std::vector<float> behind(batch.size() * config.hidden);
+  run_layers(batch, ops, config.layers, [&](size_t layer, Rows rows) {
+    if (layer + 1 == config.layers) return;
+    ops.states(batch, rows, behind);
+    for (size_t s = 0; s < batch.size(); ++s) {
+      std::copy_n(&behind[s * config.hidden], config.hidden,
+                  &states[(s * (config.layers - 1) + layer) * config.hidden]);
+    }
+  });
   ops.head(logits);
 }
 

@@ -17,8 +17,8 @@ struct Entry {
   Describe describe;
 };
 
-Result<std::unique_ptr<Backend>> open_reference(std::shared_ptr<const Model> model, const BackendOptions&) {
-  return make_reference_backend(std::move(model));
+Result<std::unique_ptr<Backend>> open_reference(std::shared_ptr<const Model> model, const BackendOptions& options) {
+  return make_reference_backend(std::move(model), options.exits);
 }
 Result<std::string> describe_reference(const ModelConfig&, const BackendOptions&) {
   return std::string("fp32, plain loops; for checking only");

@@ -9,8 +9,9 @@
 
 #include "base/strings.h"
 #include "eval/bm25.h"
-#include "report/chart.h"
+#include "eval/lengths.h"
 #include "eval/report.h"
+#include "report/chart.h"
 
 namespace rerank {
 namespace {
@@ -233,6 +234,56 @@ TEST_F(EvalTest, ReportsHaveFiguresAndPagesStandAlone) {
   EXPECT_THAT(page, HasSubstr("small &lt;b&gt;"));
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme:dark"));
   EXPECT_EQ(page.find("nan"), std::string::npos);
+}
+
+TEST_F(EvalTest, LengthsSayWhatEachLimitCutsAndTakes) {
+  LengthsReport report;
+  for (uint32_t i = 1; i <= 100; ++i) report.pairs.push_back(i * 10);
+  report.documents = report.pairs;
+  report.cost = {{100, 0.001}, {200, 0.003}, {1000, 0.02}};
+  EXPECT_EQ(percentile(report.pairs, 50), 500u);
+  EXPECT_EQ(percentile(report.pairs, 99), 990u);
+  EXPECT_EQ(percentile(report.pairs, 100), 1000u);
+  EXPECT_NEAR(seconds_for(report.cost, 150), 0.002, 1e-12);
+  EXPECT_NEAR(seconds_for(report.cost, 2000), 0.08, 1e-12);
+  const size_t limits[] = {100, 500, 960, 1000};
+  fill_rows(report, limits);
+  EXPECT_NEAR(report.rows[1].cut, 0.5, 1e-12);
+  EXPECT_NEAR(report.rows[0].tokens, (10 + 100) * 10 / 2 / 100.0 + 90, 1e-9);
+  EXPECT_EQ(report.rows[3].lost, 0);
+  EXPECT_LT(report.rows[0].seconds, report.rows[1].seconds);
+  recommend(report);
+  EXPECT_EQ(report.recommended, 960u);  // cuts four in a hundred
+  for (LimitRow& row : report.rows) row.ndcg = Interval{0.5, 0.4, 0.6};
+  report.rows[1].difference = PairedTest{{-0.001, -0.004, 0.002}, 0.5, 1, 1, 1};
+  recommend(report);
+  EXPECT_EQ(report.recommended, 500u);  // judgments know better
+  EXPECT_THAT(lengths_table(report), HasSubstr("recommended: --max-length 500"));
+  EXPECT_THAT(lengths_json(report), HasSubstr("\"recommended_max_length\": 500"));
+  EXPECT_THAT(lengths_html(report), HasSubstr("Quality against time"));
+  EXPECT_THAT(lengths_svg(report), HasSubstr("<svg x='0' y='740'"));
+}
+
+TEST_F(EvalTest, LengthsAreReadFromAServersMetrics) {
+  auto read =
+      read_length_histogram(file("metrics",
+                                 "# TYPE rerankd_pair_tokens histogram\nrerankd_pair_tokens_sum 900\n"
+                                 "rerankd_pair_tokens_bucket{le=\"16\"} 1\nrerankd_pair_tokens_bucket{le=\"32\"} 3\n"
+                                 "rerankd_pair_tokens_bucket{le=\"+Inf\"} 4\n"));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_THAT(*read, ElementsAre(16, 32, 32, 64));
+  EXPECT_FALSE(read_length_histogram(file("other", "nothing\n")).ok());
+}
+
+TEST_F(EvalTest, LooseTextsAreReadFromJsonLinesAndPlainLines) {
+  auto json = read_texts(
+      file("texts.jsonl", "{\"text\":\"a\",\"title\":\"T\"}\n{\"query\":\"q\",\"documents\":[\"b\",\"c\"]}\n"), 0);
+  ASSERT_TRUE(json.ok()) << json.status();
+  ASSERT_EQ(json->size(), 3u);
+  EXPECT_EQ((*json)[0].text, "T a");
+  EXPECT_EQ((*json)[2].query, "q");
+  EXPECT_EQ(read_texts(file("plain.txt", "one\n\ntwo\n"), 0)->size(), 2u);
+  EXPECT_FALSE(read_texts(file("bad.jsonl", "{\"x\":1}\n"), 0).ok());
 }
 
 }  // namespace

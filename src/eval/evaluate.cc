@@ -19,7 +19,9 @@ constexpr size_t kPortion = 512;
 std::string key_of_request(const ScoringOptions& options) {
   const RerankRequest& r = options.request;
   return str_cat(options.settings, "|", r.top_n, "|", r.max_length, "|", static_cast<int>(r.truncation_side), "|",
-                 r.max_query_tokens, "|", r.max_document_tokens);
+                 r.max_query_tokens, "|", r.max_document_tokens, "|",
+                 r.truncation ? static_cast<int>(*r.truncation) : -1, "|", r.max_chunks, "|",
+                 r.chunk_overlap.value_or(SIZE_MAX), "|", r.chunk_best.value_or(SIZE_MAX));
 }
 
 // Scores the candidates of one collection: portions of a query's documents, a few under way, answers in order.

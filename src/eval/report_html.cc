@@ -4,9 +4,9 @@
 #include <cstdio>
 
 #include "base/strings.h"
+#include "eval/report.h"
 #include "report/chart.h"
 #include "report/html_page.h"
-#include "eval/report.h"
 
 namespace rerank {
 namespace {

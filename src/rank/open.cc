@@ -18,12 +18,17 @@ namespace {
 namespace fs = std::filesystem;
 
 // Changes whenever a score could: weights, configuration, tokenizer, engine arithmetic.
-Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, size_t max_length) {
+Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, const Exits* exits, size_t max_length) {
   FieldHasher hasher;
   for (const MappedFile& file : model.weights.files->files()) hasher.add(file.text());
   for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json"}) {
     auto file = MappedFile::open(model.folder + name);
     if (file.ok()) hasher.add(file->text());
+  }
+  if (exits != nullptr) {
+    for (const ExitHead& head : exits->heads) {
+      hasher.add({reinterpret_cast<const char*>(head.weights.data()), head.weights.size() * sizeof(float)});
+    }
   }
   hasher.add(backend.engine).add(backend.precision).add(backend.kernel).add(static_cast<uint64_t>(max_length));
   return hasher.finish().hex();
@@ -40,6 +45,40 @@ Result<size_t> pick_max_length(const Options& options, const ModelConfig& config
   if (options.max_length < 8)
     return absl::InvalidArgumentError("--max-length: at least 8 tokens are needed for a pair");
   return options.max_length;
+}
+
+// How documents over the limit are treated where a request does not say.
+Status read_truncation(const Options& options, ServiceParts& parts) {
+  const auto truncation = parse_truncation(options.truncation);
+  if (!truncation) {
+    return absl::InvalidArgumentError(str_cat("--truncation ", options.truncation,
+                                              ": not known; there are head, tail, head-tail, query-aware, chunks"));
+  }
+  const auto best = parse_chunk_score(options.chunk_score);
+  if (!best) {
+    return absl::InvalidArgumentError(
+        str_cat("--chunk-score ", options.chunk_score, ": not known; there are max, mean, top2, top3, ..."));
+  }
+  if (options.max_chunks == 0) return absl::InvalidArgumentError("--max-chunks: at least 1");
+  parts.truncation = *truncation;
+  parts.chunking = {options.chunk_overlap, options.max_chunks, *best};
+  return ok_status();
+}
+
+// The exits that --exits names, and whether --layers can be.
+Result<std::shared_ptr<const Exits>> open_exits(const Options& options, const Model& model) {
+  const size_t layers = model.config.layers;
+  if (options.layers > layers || layers > 255) {
+    return absl::InvalidArgumentError(str_cat("--layers ", options.layers, ": this model has ", layers));
+  }
+  if (options.exits.empty()) {
+    if (options.layers != 0 && options.layers < layers)
+      log_warning("--layers without --exits: the model's own head reads a layer it was not trained on");
+    return std::shared_ptr<const Exits>();
+  }
+  auto exits = read_exits(options.exits, model);
+  if (!exits.ok()) return with_context(exits.status(), "--exits");
+  return std::make_shared<const Exits>(std::move(*exits));
 }
 
 Status check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
@@ -101,18 +140,23 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (Status status = check_tokenizer(**tokenizer, (*model)->config, located->folder); !status.ok()) return status;
   auto max_length = pick_max_length(options, (*model)->config, **tokenizer);
   if (!max_length.ok()) return max_length.status();
-  auto backend = open_backend(*model, options.engine, {options.precision, options.kernel, options.threads});
+  auto exits = open_exits(options, **model);
+  if (!exits.ok()) return exits.status();
+  auto backend = open_backend(*model, options.engine, {options.precision, options.kernel, options.threads, *exits});
   if (!backend.ok()) return backend.status();
 
   ServiceParts parts;
+  if (Status status = read_truncation(options, parts); !status.ok()) return status;
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
-  auto digest = fingerprint(**model, engine, *max_length);
+  auto digest = fingerprint(**model, engine, exits->get(), *max_length);
   if (!digest.ok()) return digest.status();
   parts.info = {located->name, config.architecture, *digest,     engine.engine,       engine.precision,
                 engine.kernel, engine.threads,      *max_length, config.max_length(), (*model)->weights.parameters(),
                 config.label};
   parts.segments = config.family == Family::kBert || config.family == Family::kElectra;
+  parts.model_layers = config.layers;
+  parts.layers = options.layers;
   parts.max_documents = options.max_documents;
   parts.tokenizer_threads = options.tokenizer_threads != 0 ? options.tokenizer_threads : engine.threads;
   parts.cache_bytes = options.cache_bytes;

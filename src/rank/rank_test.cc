@@ -87,6 +87,79 @@ TEST(RerankTest, TruncationIsSaidOrRefused) {
   EXPECT_TRUE(document_limit->results[0].truncated);
 }
 
+TEST(RerankTest, LongDocumentsAreCutAsAskedOrScoredInChunks) {
+  auto reranker = open(bert());
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += i < 8 ? "rain falls in berlin " : "the cat ";
+  RerankRequest request{.query = "rain", .documents = {text, "short"}, .max_length = 32, .explain_cuts = true};
+  auto of = [](const RerankResponse& r, size_t index) {
+    return *std::find_if(r.results.begin(), r.results.end(), [&](const auto& d) { return d.index == index; });
+  };
+  for (Truncation how : {Truncation::kHead, Truncation::kTail, Truncation::kHeadTail, Truncation::kQueryAware}) {
+    request.truncation = how;
+    auto response = reranker->rerank(request);
+    ASSERT_TRUE(response.ok()) << response.status();
+    EXPECT_EQ(response->truncated_documents, 1u);
+    const RankedDocument cut = of(*response, 0);
+    EXPECT_EQ(cut.tokens, 32u);
+    EXPECT_EQ(of(*response, 1).kept, (std::vector<TokenRange>{{0, of(*response, 1).document_tokens}}));
+    size_t kept = 0;
+    for (const TokenRange& part : cut.kept) kept += part.end - part.begin;
+    EXPECT_LT(kept, 32u);
+    EXPECT_GT(cut.document_tokens, kept);
+  }
+  request.truncation = Truncation::kChunks;
+  request.chunk_overlap = 4;
+  auto chunked = reranker->rerank(request);
+  ASSERT_TRUE(chunked.ok()) << chunked.status();
+  EXPECT_EQ(chunked->truncated_documents, 0u);
+  const RankedDocument d = of(*chunked, 0);
+  EXPECT_GT(d.kept.size(), 1u);
+  EXPECT_LT(d.best_chunk, d.kept.size());
+  EXPECT_GT(d.tokens, d.document_tokens);
+  // The best chunk alone has the document's score; the mean is below it.
+  request.chunk_best = 0;
+  EXPECT_LT(of(*reranker->rerank(request), 0).logit, d.logit);
+  request.max_chunks = 1;
+  const RankedDocument first = of(*reranker->rerank(request), 0);
+  EXPECT_EQ(first.kept.size(), 1u);
+  EXPECT_TRUE(first.truncated);
+  // Chunks lose nothing, so that a client which wants nothing cut gets its answer.
+  request.max_chunks = 0;
+  request.truncate = false;
+  EXPECT_TRUE(reranker->rerank(request).ok());
+}
+
+TEST(RerankTest, TheServersTruncationHoldsUnlessTheRequestSaysOtherwise) {
+  auto reranker = open(bert(), [](Options& o) {
+    o.truncation = "chunks";
+    o.max_chunks = 2;
+    o.max_length = 16;
+  });
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "rain ";
+  const RerankRequest request{.query = "rain", .documents = {text}, .explain_cuts = true};
+  EXPECT_EQ(reranker->rerank(request)->results[0].kept.size(), 2u);
+  auto changed = request;
+  changed.truncation = Truncation::kHead;
+  EXPECT_EQ(reranker->rerank(changed)->results[0].kept.size(), 1u);
+  changed = request;
+  changed.truncation_side = TruncationSide::kLeft;
+  EXPECT_EQ(reranker->rerank(changed)->results[0].kept[0].end, reranker->rerank(changed)->results[0].document_tokens);
+  Options wrong;
+  wrong.model = bert();
+  wrong.truncation = "middle";
+  EXPECT_EQ(Reranker::open(wrong).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ScoreTest, ChunksBecomeOneScore) {
+  const std::vector<float> logits = {1, 5, 3};
+  EXPECT_EQ(aggregate_chunks(logits, 1), 5);
+  EXPECT_EQ(aggregate_chunks(logits, 2), 4);
+  EXPECT_EQ(aggregate_chunks(logits, 0), 3);
+  EXPECT_EQ(aggregate_chunks(logits, 99), 3);
+}
+
 TEST(RerankTest, OddRequests) {
   auto reranker = open(bert(), [](Options& o) { o.max_documents = 3; });
   auto none = reranker->rerank({.query = "q"});

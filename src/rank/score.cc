@@ -9,6 +9,16 @@ namespace rerank {
 
 float sigmoid(float logit) { return 1.0f / (1.0f + std::exp(-logit)); }
 
+float aggregate_chunks(std::span<const float> logits, size_t best) {
+  if (logits.size() == 1) return logits[0];
+  std::vector<float> sorted(logits.begin(), logits.end());
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  const size_t count = best == 0 ? sorted.size() : std::min(best, sorted.size());
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += sorted[i];
+  return static_cast<float>(sum / static_cast<double>(count));
+}
+
 Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocument> documents, ScoreScale scale,
                                                    size_t top_n) {
   std::vector<RankedDocument> ranked(documents.size());
@@ -17,7 +27,10 @@ Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocumen
     if (!std::isfinite(d.logit)) {
       return absl::InternalError(str_cat("the model gave a score that is not a number for document ", i));
     }
-    ranked[i] = {i, scale == ScoreScale::kSigmoid ? sigmoid(d.logit) : d.logit, d.logit, d.tokens, d.truncated};
+    ranked[i] = {i,           scale == ScoreScale::kSigmoid ? sigmoid(d.logit) : d.logit,
+                 d.logit,     d.tokens,
+                 d.truncated, d.document_tokens,
+                 d.kept,      d.best_chunk};
   }
   // By logit: sigmoids of large logits round to the same 1.0.
   std::stable_sort(ranked.begin(), ranked.end(),

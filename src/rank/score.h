@@ -16,7 +16,14 @@ struct ScoredDocument {
   float logit = 0;
   uint32_t tokens = 0;
   bool truncated = false;
+  // Where the request wants cuts explained; see RankedDocument.
+  uint32_t document_tokens = 0;
+  std::vector<TokenRange> kept;
+  uint32_t best_chunk = 0;
 };
+
+// One logit of those of a document's chunks: the mean of the best `best` (0: of all).
+float aggregate_chunks(std::span<const float> logits, size_t best);
 
 // Best first, ties in input order, cut to top_n. Internal when a logit is not finite, naming the document.
 Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocument> documents, ScoreScale scale,

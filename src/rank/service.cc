@@ -35,6 +35,7 @@ struct Service::Work {
   std::vector<int32_t> query_ids;
   std::vector<std::vector<int32_t>> document_ids;
   std::vector<ScoredDocument> documents;
+  std::vector<uint32_t> sequences;  // of each of `missing`: a document in chunks has several
   Timings timings;
 };
 
@@ -82,6 +83,9 @@ Status Service::check(const RerankRequest& request) const {
     return absl::OutOfRangeError(str_cat(request.documents.size(), " documents are more than the limit of ",
                                          parts_.max_documents, " (--max-documents)"));
   }
+  if (request.layers > parts_.model_layers) {
+    return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has ", parts_.model_layers));
+  }
   if (request.deadline && Clock::now() > *request.deadline)
     return absl::DeadlineExceededError("the deadline has passed");
   return ok_status();
@@ -115,7 +119,7 @@ void Service::take_shared(const std::shared_ptr<Work>& work, const std::vector<s
       work->missing.push_back(asked[m]);
       continue;
     }
-    work->documents[asked[m]] = {scores[m]->logit, scores[m]->tokens, scores[m]->truncated};
+    work->documents[asked[m]] = {scores[m]->logit, scores[m]->tokens, scores[m]->truncated, 0, {}, 0};
     cache_.insert(work->keys[asked[m]], *scores[m], Clock::now());
   }
 }
@@ -150,18 +154,22 @@ void Service::go_on(const std::shared_ptr<Work>& work) {
 // texts. A request that refuses to have texts cut is not looked up: a cached pair may have been.
 void Service::look_up(Work& work) {
   const RerankRequest& request = *work.request;
-  const bool use = (cache_.enabled() || parts_.shared_cache) && request.use_cache && request.truncate;
+  const bool use =
+      (cache_.enabled() || parts_.shared_cache) && request.use_cache && request.truncate && !request.explain_cuts;
   if (use) {
-    const Hash128 common =
-        FieldHasher()
-            .add(parts_.info.fingerprint)
-            .add(static_cast<uint64_t>(request.max_length == 0 ? parts_.info.max_length
-                                                               : std::min(request.max_length, parts_.info.max_length)))
-            .add(static_cast<uint64_t>(request.truncation_side))
-            .add(static_cast<uint64_t>(request.max_query_tokens))
-            .add(static_cast<uint64_t>(request.max_document_tokens))
-            .add(request.query)
-            .finish();
+    const FitSpec spec = fit_spec(request);
+    const Hash128 common = FieldHasher()
+                               .add(parts_.info.fingerprint)
+                               .add(static_cast<uint64_t>(layers_of(request)))
+                               .add(static_cast<uint64_t>(spec.max_length))
+                               .add(static_cast<uint64_t>(spec.truncation))
+                               .add(static_cast<uint64_t>(spec.chunking.overlap))
+                               .add(static_cast<uint64_t>(spec.chunking.max_chunks))
+                               .add(static_cast<uint64_t>(spec.chunking.best))
+                               .add(static_cast<uint64_t>(request.max_query_tokens))
+                               .add(static_cast<uint64_t>(request.max_document_tokens))
+                               .add(request.query)
+                               .finish();
     for (const std::string& document : request.documents) {
       work.keys.push_back(FieldHasher().add(common.low).add(common.high).add(document).finish());
     }
@@ -177,6 +185,24 @@ void Service::look_up(Work& work) {
   if (!metrics_ || !use) return;
   metrics_->hits.add(static_cast<double>(request.documents.size() - work.missing.size()));
   metrics_->misses.add(static_cast<double>(work.missing.size()));
+}
+
+uint8_t Service::layers_of(const RerankRequest& request) const {
+  return static_cast<uint8_t>(request.layers != 0 ? request.layers : parts_.layers);
+}
+
+FitSpec Service::fit_spec(const RerankRequest& request) const {
+  FitSpec spec;
+  spec.max_length = parts_.info.max_length;
+  if (request.max_length > 0) spec.max_length = std::min(spec.max_length, request.max_length);
+  spec.max_document_tokens = request.max_document_tokens;
+  const bool left = request.truncation_side == TruncationSide::kLeft;
+  spec.truncation = request.truncation.value_or(left ? Truncation::kTail : parts_.truncation);
+  spec.chunking.overlap = request.chunk_overlap.value_or(parts_.chunking.overlap);
+  spec.chunking.best = request.chunk_best.value_or(parts_.chunking.best);
+  spec.chunking.max_chunks = parts_.chunking.max_chunks;
+  if (request.max_chunks > 0) spec.chunking.max_chunks = std::min(spec.chunking.max_chunks, request.max_chunks);
+  return spec;
 }
 
 void Service::tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids) {
@@ -207,39 +233,34 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   if (request.cancellation && request.cancellation->cancelled()) {
     return fail(work, absl::CancelledError("the client has gone"));
   }
-  TruncationSpec spec;
-  spec.max_length = parts_.info.max_length;
-  if (request.max_length > 0) spec.max_length = std::min(spec.max_length, request.max_length);
-  spec.side = request.truncation_side;
+  const FitSpec spec = fit_spec(request);
   auto job = std::make_unique<Job>();
-  auto cut = [&](std::vector<int32_t>& ids, size_t limit) {
-    if (limit == 0 || ids.size() <= limit) return false;
-    request.truncation_side == TruncationSide::kRight ? ids.resize(limit)
-                                                      : (void)ids.erase(ids.begin(), ids.end() - limit);
-    return true;
-  };
-  const bool query_cut = cut(work->query_ids, request.max_query_tokens);
+  const bool query_cut = cut_to(work->query_ids, request.max_query_tokens, spec.truncation);
   const PairTemplate& pieces = parts_.tokenizer->pair_template();
+  const QueryTerms terms(work->query_ids);
   for (size_t i : work->missing) {
-    const bool document_cut = cut(work->document_ids[i], request.max_document_tokens);
-    const EncodedPair pair = join_pair(pieces, work->query_ids, work->document_ids[i], spec);
-    if (pair.truncated && !request.truncate) {
+    FittedDocument fitted = fit_document(pieces, terms, work->document_ids[i], spec);
+    if (fitted.too_long && !request.truncate) {
       const size_t given = work->query_ids.size() + work->document_ids[i].size() + pieces.added_to_pair();
       return fail(work, absl::OutOfRangeError(str_cat("`inputs` must have less than ", spec.max_length + 1,
                                                       " tokens. Given: ", given, " (document ", i, ")")));
     }
-    job->ids.insert(job->ids.end(), pair.ids.begin(), pair.ids.end());
-    if (parts_.segments) {
+    ScoredDocument& d = work->documents[i];
+    for (const EncodedPair& pair : fitted.pairs) {
+      job->ids.insert(job->ids.end(), pair.ids.begin(), pair.ids.end());
       job->segments.insert(job->segments.end(), pair.type_ids.begin(), pair.type_ids.end());
-    } else {
-      job->segments.resize(job->ids.size(), 0);
+      job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
+      d.tokens += static_cast<uint32_t>(pair.ids.size());
     }
-    job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
-    work->documents[i].tokens = static_cast<uint32_t>(pair.ids.size());
-    work->documents[i].truncated = pair.truncated || document_cut || query_cut;
+    work->sequences.push_back(static_cast<uint32_t>(fitted.pairs.size()));
+    d.truncated = fitted.truncated || query_cut;
+    d.document_tokens = static_cast<uint32_t>(work->document_ids[i].size());
+    if (request.explain_cuts) d.kept = std::move(fitted.kept);
     work->document_ids[i] = {};
   }
+  if (!parts_.segments) std::fill(job->segments.begin(), job->segments.end(), 0);
   work->timings.tokenize_us = micros_since(work->begin);
+  job->layers = layers_of(request);
   job->priority = request.priority;
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
@@ -253,10 +274,13 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
   size_t evicted = 0;
   const TimePoint now = Clock::now();
   std::vector<std::pair<Hash128, CachedScore>> found;
-  for (size_t m = 0; m < work->missing.size(); ++m) {
+  const size_t best = fit_spec(*work->request).chunking.best;
+  for (size_t m = 0, begin = 0; m < work->missing.size(); begin += work->sequences[m++]) {
     const size_t i = work->missing[m];
     ScoredDocument& d = work->documents[i];
-    d.logit = job.logits[m];
+    const auto logits = std::span(job.logits).subspan(begin, work->sequences[m]);
+    d.logit = aggregate_chunks(logits, best);
+    d.best_chunk = static_cast<uint32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
     if (!work->keys.empty() && std::isfinite(d.logit)) {
       found.emplace_back(work->keys[i], CachedScore{d.logit, d.tokens, d.truncated});
       evicted += cache_.insert(found.back().first, found.back().second, now);

@@ -17,7 +17,7 @@
 #include "rank/token_cache.h"
 #include "rerank/reranker.h"
 #include "schedule/scheduler.h"
-#include "text/pair.h"
+#include "text/long_document.h"
 #include "text/tokenizer.h"
 
 namespace rerank {
@@ -29,6 +29,10 @@ struct ServiceParts {
   std::shared_ptr<Metrics> metrics;  // may be null
   ModelInfo info;
   bool segments = true;
+  size_t model_layers = 0;
+  size_t layers = 0;                          // where a request does not say; 0: all
+  Truncation truncation = Truncation::kHead;  // where a request does not say
+  Chunking chunking;
   size_t max_documents = 10000;
   size_t tokenizer_threads = 1;
   size_t cache_bytes = 0;
@@ -61,6 +65,8 @@ class Service : public Reranker {
   void look_up(Work& work);
   void finish(const std::shared_ptr<Work>& work, Job& job, Status status);
   void answer(const std::shared_ptr<Work>& work);
+  uint8_t layers_of(const RerankRequest& request) const;  // 0: all
+  FitSpec fit_spec(const RerankRequest& request) const;
   void fail(const std::shared_ptr<Work>& work, Status status);
 
   ServiceParts parts_;

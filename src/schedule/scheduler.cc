@@ -31,8 +31,10 @@ struct Running {
 struct Gathered {
   std::vector<int32_t> ids, segments;
   std::vector<uint32_t> offsets;
+  std::vector<uint8_t> layers;
 
   void clear() {
+    layers.clear();
     ids.clear();
     segments.clear();
     offsets.assign(1, 0);
@@ -42,13 +44,14 @@ struct Gathered {
     ids.insert(ids.end(), job.ids.begin() + begin, job.ids.begin() + end);
     segments.insert(segments.end(), job.segments.begin() + begin, job.segments.begin() + end);
     offsets.push_back(static_cast<uint32_t>(ids.size()));
+    layers.push_back(job.layers);
   }
 };
 
 // All that a logit depends on is the sequence: two with the same key have the same score.
 Hash128 sequence_key(const Job& job, size_t i) {
   const size_t begin = job.offsets[i], bytes = (job.offsets[i + 1] - begin) * sizeof(int32_t);
-  const Hash128 ids = hash128({reinterpret_cast<const char*>(job.ids.data() + begin), bytes});
+  const Hash128 ids = hash128({reinterpret_cast<const char*>(job.ids.data() + begin), bytes}, job.layers);
   const Hash128 segments = hash128({reinterpret_cast<const char*>(job.segments.data() + begin), bytes}, ids.low);
   return {ids.low ^ segments.low, ids.high ^ segments.high};
 }
@@ -216,7 +219,7 @@ struct Scheduler::State {
       if (sequences > 0) {
         logits.assign(sequences, 0);
         const TimePoint begin = Clock::now();
-        status = backend.forward({gathered.ids, gathered.segments, gathered.offsets}, logits);
+        status = backend.forward({gathered.ids, gathered.segments, gathered.offsets, gathered.layers}, logits);
         micros = micros_between(begin, Clock::now());
         count(status, micros, predicted);
       }

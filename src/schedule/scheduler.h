@@ -22,6 +22,7 @@ struct Job {
   // Sequences end to end, as in engine/batch.h; owned by the job.
   std::vector<int32_t> ids, segments;
   std::vector<uint32_t> offsets{0};
+  uint8_t layers = 0;  // computed of each sequence; 0: all
   int priority = 0;
   std::optional<TimePoint> deadline;
   std::shared_ptr<Cancellation> cancellation;  // null: cannot be cancelled

@@ -193,6 +193,63 @@ class EvalTest(unittest.TestCase):
             self.assertIn("qrels/dev.tsv", run("eval", "--collection", place, "--split", "dev", check=False).stderr)
 
 
+class LengthsTest(unittest.TestCase):
+    def test_a_judged_collection_says_what_limits_cut_and_cost(self):
+        with tempfile.TemporaryDirectory() as folder:
+            place = EvalTest.collection(folder)
+            done = run("lengths", "--texts", place, "--model", MODELS / "bert-a", "--limits", "10,16,64", "--json", place / "out.json",
+                       "--html", place / "out.html", "--svg", place / "out.svg")
+            figures = json.loads((place / "out.json").read_text())
+            self.assertEqual([row["limit"] for row in figures["limits"]], [10, 16, 64])
+            self.assertEqual(figures["limits"][0]["truncated_share"], 1)
+            self.assertEqual(figures["limits"][2]["truncated_share"], 0)
+            self.assertTrue(all("ndcg@10" in row and row["seconds_per_pair"] > 0 for row in figures["limits"]))
+            self.assertIn("recommended: --max-length", done.stdout)
+            self.assertTrue((place / "out.svg").read_text().startswith("<svg"))
+
+    def test_plain_texts_and_a_servers_metrics(self):
+        with tempfile.TemporaryDirectory() as folder:
+            texts = pathlib.Path(folder) / "texts.txt"
+            texts.write_text("rain\n" * 3 + "rain falls in Berlin today " * 20 + "\n")
+            self.assertIn("25.0 %", run("lengths", "--texts", texts, "--model", MODELS / "bert-a", "--limits", "64,512").stdout)
+            with Server("--model", str(MODELS / "bert-a")) as server:
+                server.post("/rerank", {"query": "rain", "texts": ["rain", "rain falls"]})
+                metrics = server.get("/metrics")
+            self.assertIn("recommended", run("lengths", "--metrics", "-", "--model", MODELS / "bert-a", text_in=metrics).stdout)
+            self.assertEqual(run("lengths", "--model", MODELS / "bert-a", check=False).returncode, 2)
+
+
+class CalibrateTest(unittest.TestCase):
+    def test_exits_are_fitted_and_served(self):
+        words = "rain falls in berlin today the cat sat on a mat and paris is sunny weather".split()
+        with tempfile.TemporaryDirectory() as folder:
+            place = pathlib.Path(folder)
+            (place / "pairs.jsonl").write_text("".join(
+                json.dumps({"query": " ".join([words[q % 15], words[(q * 7 + 1) % 15], words[q // 15]]),
+                            "document": " ".join(words[(q + d * (i + 1)) % 15] for i in range(4 + d % 5))}) + "\n"
+                for q in range(20) for d in range(15)))
+            arguments = ("--model", MODELS / "bert-b", "--precision", "fp32")
+            table = run("calibrate", "--texts", place / "pairs.jsonl", "--out", place / "exits", *arguments).stdout
+            self.assertIn("dropped", table)
+            figures = json.loads((place / "exits/depth.json").read_text())
+            self.assertEqual([row["layers"] for row in figures["depths"]], [1, 2, 3, 4])
+            self.assertEqual(figures["depths"][3]["dropped_top1"], 1)
+            self.assertGreater(figures["depths"][2]["exit_explained"], 0.5)
+            self.assertTrue((place / "exits/depth.svg").read_text().startswith("<svg"))
+
+            def logit(*more):
+                return json.loads(run("score", *arguments, *more, text_in='{"query": "rain", "document": "the cat sat"}').stdout)["logit"]
+
+            full = logit()
+            self.assertEqual(logit("--layers", 4), full)
+            self.assertNotEqual(logit("--layers", 3), full)
+            self.assertNotEqual(logit("--layers", 3, "--exits", place / "exits"), logit("--layers", 3))
+            self.assertEqual(logit("--exits", place / "exits"), full)
+            refused = run("score", "--model", MODELS / "bert-a", "--exits", place / "exits", text_in="", check=False)
+            self.assertIn("fitted to other weights", refused.stderr)
+            self.assertIn("this model has 4", run("score", *arguments, "--layers", 5, text_in="", check=False).stderr)
+
+
 class ReadmeTest(unittest.TestCase):
     """Runs the README's commands that need no network."""
 

@@ -29,6 +29,7 @@ void write_results(JsonWriter& json, const RerankCall& call, const RerankRespons
       json.field("text", call.request.documents[document.index]);
       json.end_object();
     }
+    write_cuts(json, call, document);
     json.end_object();
   }
   json.end_array();
@@ -48,6 +49,7 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
   json.field("input_tokens", result.total_tokens);
   json.field("output_tokens", uint64_t{0});
   json.end_object();
+  if (result.truncated_documents > 0) json.field("truncated_documents", uint64_t{result.truncated_documents});
   json.end_object();
   json.end_object();
   response.body = json.take();
@@ -62,6 +64,7 @@ void read_common_settings(Body& body, RerankCall& call) {
   read_truncation(body, "truncate", call);
   read_truncation(body, "truncation", call);  // Jina
   read_side(body, "truncation_side", call);   // vLLM, and the next three
+  read_long_documents(body, call);
   call.request.max_length = body.positive("truncate_prompt_tokens");
   call.request.max_query_tokens = body.positive("max_tokens_per_query");
   call.request.max_document_tokens = body.positive("max_tokens_per_doc");  // also Cohere

@@ -17,6 +17,7 @@ void read(Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.top_n = call.asked = body.positive("top_n");  // not TEI's own; LiteLLM and AI Proxy send it
   read_truncation(body, "truncate", call);
   read_side(body, "truncation_direction", call);
+  read_long_documents(body, call);
   call.return_documents = body.flag("return_text", false);
 }
 
@@ -53,6 +54,7 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
     json.field("index", uint64_t{document.index});
     if (call.return_documents) json.field("text", call.request.documents[document.index]);
     json.field("score", document.score);
+    write_cuts(json, call, document);
     json.end_object();
   }
   json.end_array();

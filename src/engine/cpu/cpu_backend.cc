@@ -90,8 +90,12 @@ std::vector<uint32_t> find_copies(const Batch& batch) {
 template <class Weights, class Ops>
 class CpuBackend : public Backend {
  public:
-  CpuBackend(std::shared_ptr<const Model> model, const KernelTable& kernels, size_t threads)
-      : team_(threads), weights_(std::move(model), kernels, team_), together_(weights_, kernels, &team_) {
+  CpuBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits, const KernelTable& kernels,
+             size_t threads)
+      : exits_(std::move(exits)),
+        team_(threads),
+        weights_(std::move(model), kernels, team_),
+        together_(weights_, kernels, &team_) {
     for (size_t i = 0; i < threads; ++i) workers_.push_back(std::make_unique<Worker>(weights_, kernels));
     info_ = {"cpu", kernels.precision, kernels.name, threads, config().max_length()};
   }
@@ -100,6 +104,9 @@ class CpuBackend : public Backend {
 
   Status forward(const Batch& batch, std::span<float> logits) override {
     if (Status status = check_batch(config(), batch); !status.ok()) return status;
+    // Copies are looked for among sequences of one depth only.
+    const bool full = std::all_of(batch.layers.begin(), batch.layers.end(), [](uint8_t layers) { return layers == 0; });
+    if (!full) return compute(batch, logits);
     const std::vector<uint32_t> copy_of = find_copies(batch);
     std::vector<uint32_t> unique;  // the sequences that are not copies of an earlier one
     for (uint32_t s = 0; s < batch.size(); ++s) {
@@ -114,13 +121,38 @@ class CpuBackend : public Backend {
     return ok_status();
   }
 
+  Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
+    const size_t width = (config().layers - 1) * config().hidden;
+    return run(batch, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+      std::vector<float> results(group.size()), behind(group.size() * width);
+      encode_with_states(config(), sub, ops, results, behind);
+      for (size_t i = 0; i < group.size(); ++i) {
+        logits[group[i]] = results[i];
+        std::copy_n(&behind[i * width], width, &states[group[i] * width]);
+      }
+    });
+  }
+
  private:
   Status compute(const Batch& batch, std::span<float> logits) {
-    const Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
+    return run(batch, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+      std::vector<float> results(group.size());
+      encode_to(config(), sub, ops, depth_of(config(), batch, group[0], exits_.get()), results);
+      for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
+    });
+  }
+
+  // Groups of one depth each: body(group, ops, the group as a batch).
+  template <class Body>
+  Status run(const Batch& batch, const Body& body) {
+    if (Status status = check_batch(config(), batch); !status.ok()) return status;
+    Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
+    if (!batch.layers.empty()) split_by_depth(grouping, batch.layers);
     std::atomic<bool> out_of_memory{false};
     auto compute_one = [&](size_t g, Ops& ops, SubBatch& sub) {
       try {
-        compute_group(config(), ops, sub, batch, grouping.groups[g], logits);
+        sub.assign(batch, grouping.groups[g]);
+        body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view());
       } catch (const std::bad_alloc&) {
         out_of_memory = true;
       }
@@ -145,14 +177,7 @@ class CpuBackend : public Backend {
 
   const ModelConfig& config() const { return weights_.model->config; }
 
-  static void compute_group(const ModelConfig& config, Ops& ops, SubBatch& sub, const Batch& batch,
-                            std::span<const uint32_t> group, std::span<float> logits) {
-    sub.assign(batch, group);
-    std::vector<float> results(group.size());
-    encode(config, sub.view(), ops, results);
-    for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
-  }
-
+  std::shared_ptr<const Exits> exits_;  // may be null
   Team team_;
   Weights weights_;
   Ops together_;
@@ -182,9 +207,11 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
   const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
   try {
     if ((*kernels)->tiles != nullptr) {
-      return std::make_unique<cpu::CpuBackend<cpu::TileWeights, cpu::TileOps>>(std::move(model), **kernels, threads);
+      return std::make_unique<cpu::CpuBackend<cpu::TileWeights, cpu::TileOps>>(std::move(model), options.exits,
+                                                                               **kernels, threads);
     }
-    return std::make_unique<cpu::CpuBackend<cpu::CpuWeights, cpu::CpuOps>>(std::move(model), **kernels, threads);
+    return std::make_unique<cpu::CpuBackend<cpu::CpuWeights, cpu::CpuOps>>(std::move(model), options.exits, **kernels,
+                                                                           threads);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
   }

@@ -92,6 +92,12 @@ void CpuOps::feed_forward(size_t layer) {
   }
 }
 
+void CpuOps::states(const Batch& batch, Rows rows, std::span<float> out) const {
+  for (size_t s = 0; s < batch.size(); ++s) {
+    std::copy_n(hidden_.row(rows == Rows::kFirst ? s : batch.offsets[s]), config().hidden, &out[s * config().hidden]);
+  }
+}
+
 void CpuOps::head(std::span<float> logits) { head_of(hidden_, rows_, logits); }
 
 }  // namespace rerank::cpu

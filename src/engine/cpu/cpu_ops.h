@@ -19,6 +19,7 @@ class CpuOps : public SharedOps {
   void attention_output(size_t layer);
   void feed_forward(size_t layer);
   void head(std::span<float> logits);
+  void states(const Batch& batch, Rows rows, std::span<float> out) const;
 
  private:
   const CpuWeights& weights_;

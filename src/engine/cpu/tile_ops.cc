@@ -244,6 +244,16 @@ void TileOps::feed_forward(size_t layer) {
   }
 }
 
+void TileOps::states(const Batch& batch, Rows rows, std::span<float> out) {
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const float* from = c_row(state_, rows == Rows::kFirst ? s : starts_[s] * kRowTile);
+    float* to = &out[s * config().hidden];
+    for (size_t c = 0; c < config().hidden; c += 16, from += 256) {
+      std::copy_n(from, std::min<size_t>(16, config().hidden - c), to + c);
+    }
+  }
+}
+
 void TileOps::head(std::span<float> logits) {
   rows_.resize(logit_rows_, config().hidden, columns());
   for (size_t s = 0; s < logit_rows_; ++s) {

@@ -21,6 +21,7 @@ class TileOps : public SharedOps {
   void attention_output(size_t layer);
   void feed_forward(size_t layer);
   void head(std::span<float> logits);
+  void states(const Batch& batch, Rows rows, std::span<float> out);
 
  private:
   // Activations that a product reads: bf16 tiles; for int8 products quantized, with a scale for each row.

@@ -156,6 +156,12 @@ class ReferenceOps {
     for (size_t s = 0; s < z.rows; ++s) logits[s] = z.columns == 1 ? z.row(s)[0] : z.row(s)[1] - z.row(s)[0];
   }
 
+  void states(const Batch& batch, Rows rows, std::span<float> out) {
+    for (size_t s = 0; s < batch.size(); ++s) {
+      std::copy_n(hidden_.row(rows == Rows::kFirst ? s : batch.offsets[s]), hidden_.columns, &out[s * hidden_.columns]);
+    }
+  }
+
   const ModelConfig& config() const { return model_->config; }
 
  private:
@@ -202,25 +208,42 @@ class ReferenceOps {
 
 class ReferenceBackend : public Backend {
  public:
-  explicit ReferenceBackend(std::shared_ptr<const Model> model) : ops_(std::move(model)) {
+  ReferenceBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits)
+      : ops_(std::move(model)), exits_(std::move(exits)) {
     info_ = {"reference", "fp32", "plain", 1, ops_.config().max_length()};
   }
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, std::span<float> logits) override {
     if (Status status = check_batch(ops_.config(), batch); !status.ok()) return status;
-    encode(ops_.config(), batch, ops_, logits);
+    for (size_t s = 0; s < batch.size(); ++s) {  // one by one: each may have its own depth
+      const Depth depth = depth_of(ops_.config(), batch, s, exits_.get());
+      const uint32_t offsets[] = {0, static_cast<uint32_t>(batch.length(s))};
+      encode_to(ops_.config(), alone(batch, s, offsets), ops_, depth, logits.subspan(s, 1));
+    }
+    return ok_status();
+  }
+  Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
+    if (Status status = check_batch(ops_.config(), batch); !status.ok()) return status;
+    encode_with_states(ops_.config(), batch, ops_, logits, states);
     return ok_status();
   }
 
  private:
+  static Batch alone(const Batch& batch, size_t s, std::span<const uint32_t> offsets) {
+    return {batch.ids.subspan(batch.offsets[s], batch.length(s)),
+            batch.segments.subspan(batch.offsets[s], batch.length(s)), offsets};
+  }
+
   ReferenceOps ops_;
+  std::shared_ptr<const Exits> exits_;
   BackendInfo info_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model) {
-  return std::make_unique<ReferenceBackend>(std::move(model));
+std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model,
+                                                std::shared_ptr<const Exits> exits) {
+  return std::make_unique<ReferenceBackend>(std::move(model), std::move(exits));
 }
 
 }  // namespace rerank

@@ -8,6 +8,7 @@
 
 namespace rerank {
 
-std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model);
+std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model,
+                                                std::shared_ptr<const Exits> exits = nullptr);
 
 }  // namespace rerank

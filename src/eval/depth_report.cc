@@ -1,0 +1,165 @@
+// What `rerankd calibrate` found, as table, JSON and pictures.
+#include <rapidjson/prettywriter.h>
+#include <rapidjson/stringbuffer.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/strings.h"
+#include "eval/depth.h"
+#include "report/chart.h"
+#include "report/html_page.h"
+
+namespace rerank {
+namespace {
+
+using Rows = std::vector<std::vector<std::string>>;
+
+std::string format(const char* form, double value) {
+  char out[64];
+  std::snprintf(out, sizeof out, form, value);
+  return out;
+}
+
+double speedup(const DepthReport& report, const DepthRow& row) {
+  return row.seconds > 0 ? report.rows.back().seconds / row.seconds : 0;
+}
+
+Rows rows_of(const DepthReport& report) {
+  Rows rows = {{"layers", "pairs/s", "faster", "exit: error", "explained", "tau", "top-1", "top-5", "dropped: tau",
+                "top-1", "top-5"}};
+  for (const DepthRow& r : report.rows) {
+    rows.push_back({std::to_string(r.layers), format("%.1f", r.seconds > 0 ? 1 / r.seconds : 0),
+                    format("%.2fx", speedup(report, r)), format("%.3f", r.error), format("%.3f", r.explained),
+                    format("%.3f", r.tau), format("%.3f", r.top1), format("%.3f", r.top5), format("%.3f", r.plain_tau),
+                    format("%.3f", r.plain_top1), format("%.3f", r.plain_top5)});
+  }
+  return rows;
+}
+
+Rows adaptive_rows(const DepthReport& report) {
+  Rows rows = {{"target", "margin", "top-5 reached", "layers/pair", "layers saved"}};
+  for (const AdaptiveRow& r : report.adaptive) {
+    const double all = static_cast<double>(report.rows.size());
+    rows.push_back({format("%.3f", r.target), format("%.2f", r.margin), format("%.3f", r.top5),
+                    format("%.2f", r.layers), format("%.2fx", all / r.layers)});
+  }
+  return rows;
+}
+
+std::string aligned(const Rows& rows) {
+  std::vector<size_t> widths(rows[0].size());
+  for (const auto& row : rows) {
+    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    for (size_t c = 0; c < row.size(); ++c)
+      out += str_cat(std::string(widths[c] - row[c].size() + (c > 0 ? 2 : 0), ' '), row[c]);
+    out += "\n";
+  }
+  return out;
+}
+
+Chart agreement_chart(const DepthReport& report) {
+  Chart chart;
+  chart.title = "Agreement with the full depth, on lists not fitted to";
+  chart.x.label = "layers computed";
+  chart.y = {"share", false, 0.0, 1.0, {}};
+  chart.series = {{"first place, exit heads", {}},
+                  {"first place, layers dropped", {}},
+                  {"first five, exit heads", {}},
+                  {"first five, layers dropped", {}}};
+  for (const DepthRow& r : report.rows) {
+    const auto x = static_cast<double>(r.layers);
+    const double values[] = {r.top1, r.plain_top1, r.top5, r.plain_top5};
+    chart.x.ticks.push_back(x);
+    for (size_t s = 0; s < chart.series.size(); ++s) chart.series[s].points.push_back({x, values[s], {}, {}, ""});
+  }
+  return chart;
+}
+
+Chart time_chart(const DepthReport& report) {
+  Chart chart;
+  chart.title = "First place in common, against speed";
+  chart.x.label = "times as fast as the full depth";
+  chart.y = {"share", false, 0.0, 1.0, {}};
+  chart.series = {{"exit heads", {}}, {"layers dropped", {}}};
+  for (const DepthRow& r : report.rows) {
+    const std::string layers = str_cat(r.layers, " layers: ");
+    chart.series[0].points.push_back({speedup(report, r), r.top1, {}, {}, layers + format("%.3f", r.top1)});
+    chart.series[1].points.push_back({speedup(report, r), r.plain_top1, {}, {}, layers + format("%.3f", r.plain_top1)});
+  }
+  return chart;
+}
+
+}  // namespace
+
+std::string depth_table(const DepthReport& report) {
+  const std::string out = str_cat(aligned(rows_of(report)), "\nleaving at exits, for the first five, simulated:\n",
+                                  aligned(adaptive_rows(report)));
+  return str_cat(out, "\n", report.fitted_pairs, " pairs fitted to; agreement over ", report.held_lists, " lists (",
+                 report.held_pairs, " pairs) held out; ", format("%.0f", report.tokens), " tokens per pair; ",
+                 report.precision, ", kernel ", report.kernel, "\n");
+}
+
+std::string depth_json(const DepthReport& report) {
+  rapidjson::StringBuffer buffer;
+  rapidjson::PrettyWriter<rapidjson::StringBuffer> json(buffer);
+  json.SetIndent(' ', 1);
+  auto number = [&](const char* name, double value) { json.Key(name), json.Double(value); };
+  json.StartObject();
+  json.Key("model"), json.String(report.model.c_str());
+  json.Key("texts"), json.String(report.texts.c_str());
+  json.Key("precision"), json.String(report.precision.c_str());
+  json.Key("kernel"), json.String(report.kernel.c_str());
+  json.Key("fitted_pairs"), json.Uint64(report.fitted_pairs);
+  json.Key("held_out_lists"), json.Uint64(report.held_lists);
+  json.Key("held_out_pairs"), json.Uint64(report.held_pairs);
+  number("tokens_per_pair", report.tokens);
+  json.Key("depths"), json.StartArray();
+  for (const DepthRow& r : report.rows) {
+    json.StartObject();
+    json.Key("layers"), json.Uint64(r.layers);
+    number("seconds_per_pair", r.seconds);
+    number("speedup", speedup(report, r));
+    number("exit_error", r.error);
+    number("exit_explained", r.explained);
+    number("exit_kendall_tau", r.tau);
+    number("exit_top1", r.top1);
+    number("exit_top5", r.top5);
+    number("dropped_kendall_tau", r.plain_tau);
+    number("dropped_top1", r.plain_top1);
+    number("dropped_top5", r.plain_top5);
+    number("penalty", r.penalty);
+    json.EndObject();
+  }
+  json.EndArray();
+  json.Key("simulated_early_leaving"), json.StartArray();
+  for (const AdaptiveRow& r : report.adaptive) {
+    json.StartObject();
+    number("target_top5", r.target);
+    number("margin", r.margin);
+    number("top5", r.top5);
+    number("layers_per_pair", r.layers);
+    json.EndObject();
+  }
+  json.EndArray();
+  json.EndObject();
+  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+}
+
+std::string depth_svg(const DepthReport& report) { return svg_lines(agreement_chart(report)) + "\n"; }
+
+std::string depth_html(const DepthReport& report) {
+  HtmlPage page(str_cat("Depth of ", report.model));
+  page.paragraph(str_cat("Texts: ", report.texts, ". ", report.fitted_pairs, " pairs fitted to, ", report.held_lists,
+                         " lists held out. Exit heads guess the final logit from an earlier layer; dropping layers "
+                         "lets the model's own head read it."));
+  page.figure(svg_lines(agreement_chart(report))).figure(svg_lines(time_chart(report)));
+  page.table(rows_of(report));
+  page.heading("What leaving at exits would save, for the first five (simulated)").table(adaptive_rows(report));
+  return page.take();
+}
+
+}  // namespace rerank

@@ -1,0 +1,103 @@
+#include "model/exits.h"
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "base/hash.h"
+#include "base/strings.h"
+#include "model/json.h"
+
+namespace rerank {
+namespace {
+
+std::string file_of(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error) ? path + "/exits.json" : path;
+}
+
+std::string number(float value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", static_cast<double>(value));
+  return text;
+}
+
+Status read_head(const simdjson::dom::element& element, size_t width, ExitHead& head) {
+  simdjson::dom::array weights;
+  double bias = 0;
+  if (element["weights"].get(weights) || element["bias"].get(bias) || !std::isfinite(bias) || weights.size() != width)
+    return absl::InvalidArgumentError(str_cat("an exit without a bias and ", width, " weights"));
+  head.bias = static_cast<float>(bias);
+  for (simdjson::dom::element weight : weights) {
+    double value = 0;
+    if (weight.get(value)) return absl::InvalidArgumentError("a weight that is not a number");
+    head.weights.push_back(static_cast<float>(value));
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+float ExitHead::apply(const float* state) const {
+  double sum = bias;
+  for (size_t i = 0; i < weights.size(); ++i) sum += static_cast<double>(weights[i]) * state[i];
+  return static_cast<float>(sum);
+}
+
+std::string weights_digest(const Model& model) {
+  FieldHasher hasher;
+  for (const MappedFile& file : model.weights.files->files()) hasher.add(file.text());
+  const ModelConfig& c = model.config;
+  hasher.add(static_cast<uint64_t>(c.layers)).add(static_cast<uint64_t>(c.hidden)).add(static_cast<uint64_t>(c.heads));
+  return hasher.finish().hex();
+}
+
+Result<Exits> read_exits(const std::string& path, const Model& model) {
+  const std::string name = file_of(path);
+  JsonFile file;
+  if (Status status = file.load(name, 64u << 20); !status.ok()) return status;
+  Exits exits;
+  auto digest = file.get_string("weights");
+  auto fitted_to = file.get_string("model", std::string());
+  if (!digest.ok()) return digest.status();
+  if (!fitted_to.ok()) return fitted_to.status();
+  exits.weights_digest = *digest;
+  exits.model = *fitted_to;
+  if (exits.weights_digest != weights_digest(model)) {
+    return absl::InvalidArgumentError(
+        str_cat(name, ": fitted to other weights (", exits.model, "); run rerankd calibrate for ", model.folder));
+  }
+  simdjson::dom::array heads;
+  if (file.root()["exits"].get(heads) || heads.size() + 1 != model.config.layers) {
+    return absl::InvalidArgumentError(str_cat(name, ": exits is not an array of ", model.config.layers - 1));
+  }
+  for (simdjson::dom::element element : heads) {
+    ExitHead head;
+    if (Status status = read_head(element, model.config.hidden, head); !status.ok()) return with_context(status, name);
+    exits.heads.push_back(std::move(head));
+  }
+  return exits;
+}
+
+Status write_exits(const std::string& folder, const Exits& exits) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const std::string name = folder + "/exits.json";
+  std::ofstream out(name);
+  std::string escaped;
+  for (char c : exits.model) escaped += c == '"' || c == '\\' || static_cast<unsigned char>(c) < 32 ? '_' : c;
+  out << "{\"model\": \"" << escaped << "\",\n \"weights\": \"" << exits.weights_digest << "\",\n \"exits\": [";
+  for (size_t i = 0; i < exits.heads.size(); ++i) {
+    out << (i == 0 ? "\n" : ",\n") << "  {\"layers\": " << i + 1 << ", \"bias\": " << number(exits.heads[i].bias)
+        << ", \"weights\": [";
+    for (size_t w = 0; w < exits.heads[i].weights.size(); ++w)
+      out << (w == 0 ? "" : ",") << number(exits.heads[i].weights[w]);
+    out << "]}";
+  }
+  out << "]}\n";
+  out.close();
+  return out ? ok_status() : absl::UnavailableError(str_cat(name, ": cannot write"));
+}
+
+}  // namespace rerank

@@ -1,0 +1,38 @@
+// Exit heads: what reads the final logit off the state behind an earlier layer. Fitted by `rerankd calibrate` to a
+// model and to its user's texts, kept in one file, exits.json, beside nothing: the model's folder is not touched.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "model/weights.h"
+#include "rerank/status.h"
+
+namespace rerank {
+
+// logit = weights . state of the first token + bias
+struct ExitHead {
+  std::vector<float> weights;
+  float bias = 0;
+
+  float apply(const float* state) const;
+};
+
+struct Exits {
+  std::string model;            // name, for messages
+  std::string weights_digest;   // of the model they were fitted to
+  std::vector<ExitHead> heads;  // heads[n]: behind layer n + 1; one less than the model has layers
+};
+
+// Hash of a model's weights and configuration.
+std::string weights_digest(const Model& model);
+
+// Reads `folder`/exits.json (or the file itself) and checks that it belongs to the model: InvalidArgument naming the
+// file when it does not, or when it is broken.
+Result<Exits> read_exits(const std::string& path, const Model& model);
+
+// Writes `folder`/exits.json.
+Status write_exits(const std::string& folder, const Exits& exits);
+
+}  // namespace rerank
