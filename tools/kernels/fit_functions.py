@@ -4,6 +4,9 @@
 Needs numpy. Usage: fit_functions.py
   erf(x) = x Q(x^2 / 8 - 1) for |x| <= 4, and sign(x) beyond: at |x| = 4 erf is 1 - 1.5e-8, below half a unit of fp32.
   exp(r) = P(r) for |r| <= ln(2) / 2, after x = n ln 2 + r.
+And those of src/engine/cpu/tile_vectors-inl.h, whose results are rounded to bf16:
+  Phi(x) - 1/2 = x Q(x^2 2 / 4.5^2 - 1) for |x| <= 4.5, exactly 1/2 at the end.
+  2^r = P(r) for 0 <= r < 1: the cubic with the least relative error, by Lawson's reweighting.
 """
 import math
 
@@ -45,6 +48,35 @@ def main():
     relative = horner_fp32(exp_coefficients, r) / np.exp(r.astype(np.float64)) - 1
     print("exp P, low to high:", ", ".join(f"{c:.9e}f" for c in exp_coefficients))
     print("  max relative error", np.abs(relative).max())
+    fit_for_tiles()
+
+
+def fit_for_tiles():
+    reach = 4.5
+
+    def q(t):
+        x = math.sqrt((t + 1) / 2) * reach
+        return math.erf(x / math.sqrt(2)) / 2 / x if x > 1e-9 else 1 / math.sqrt(2 * math.pi)
+
+    phi = chebyshev_fit(q, -1, 1, 9)
+    phi[0] += 0.5 / reach - phi.sum()
+    x = np.linspace(-12, 12, 400_001, dtype=np.float32)
+    c = np.clip(x, -np.float32(reach), np.float32(reach))
+    gelu = x * (np.float32(0.5) + c * horner_fp32(phi, np.float32(c * c * np.float32(2 / reach**2) - 1)))
+    exact = np.array([v * (0.5 + math.erf(v / math.sqrt(2)) / 2) for v in x.astype(np.float64)])
+    print("Phi Q, low to high:", ", ".join(f"{v:.9e}f" for v in phi))
+    print("  max |gelu error|", np.abs(gelu - exact).max())
+
+    r = np.linspace(0, 1, 4001)
+    basis = np.stack([r**i for i in range(4)], 1) / (2**r)[:, None]
+    weight = np.ones_like(r)
+    for _ in range(300):
+        cubic, *_ = np.linalg.lstsq(basis * weight[:, None], weight, rcond=None)
+        error = np.abs(basis @ cubic - 1)
+        weight *= (1e-3 + error / error.max()) ** 0.3
+        weight /= weight.max()
+    print("2^r, low to high:", ", ".join(f"{v:.9e}f" for v in cubic))
+    print("  max relative error", error.max())
 
 
 if __name__ == "__main__":

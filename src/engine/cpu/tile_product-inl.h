@@ -169,18 +169,21 @@ struct Between {
   std::byte* staging;
   Prefetch prefetch;
   size_t lines;  // of prefetch, a step
-  size_t units_per_step = 0, unit = kUnits, block = 0;
+  size_t steps = 1, due = 0, unit = kUnits, block = 0;
   const float* sums = nullptr;
 
-  HWY_INLINE void start(size_t of_block, const float* its_sums, size_t steps) {
+  // Its units are spread evenly over `over_steps` gaps, so that neither unit waits for the other.
+  HWY_INLINE void start(size_t of_block, const float* its_sums, size_t over_steps) {
     block = of_block;
     sums = its_sums;
-    unit = 0;
-    units_per_step = (kUnits + steps - 1) / steps;
+    unit = due = 0;
+    steps = over_steps;
   }
   HWY_INLINE void operator()() {
     prefetch.lines(lines);
-    for (size_t i = 0; i < units_per_step && unit < kUnits; ++i) advance();
+    for (due += kUnits; due >= steps; due -= steps) {
+      if (unit < kUnits) advance();
+    }
   }
   HWY_INLINE void advance() { Out::template unit<Inputs>(*panel, sums, block, unit++, staging); }
   HWY_INLINE void finish() {
