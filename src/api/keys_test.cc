@@ -60,7 +60,7 @@ TEST(KeyRingTest, ARateIsKeptAndSaysWhenToComeBack) {
   size_t admitted = 0;
   for (int i = 0; i < 100; ++i) admitted += ring->admit("secret-1", after(i * 0.01)).ok();
   EXPECT_EQ(admitted, 3u);  // two saved up, one more within the second
-  const auto refused = ring->admit("secret-1", after(1));
+  const auto refused = ring->admit("secret-1", after(0.99));
   ASSERT_TRUE(absl::IsResourceExhausted(refused.status()));
   EXPECT_EQ(retry_after_seconds(refused.status()), 1);
   EXPECT_TRUE(ring->admit("secret-2", after(1)).ok());
