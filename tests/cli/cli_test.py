@@ -250,6 +250,39 @@ class CalibrateTest(unittest.TestCase):
             self.assertIn("this model has 4", run("score", *arguments, "--layers", 5, text_in="", check=False).stderr)
 
 
+class BenchTest(unittest.TestCase):
+    LOAD = ("--duration", "300ms", "--documents-per-request", "2", "--document-tokens", "16")
+
+    def test_a_server_is_measured_and_reported(self):
+        with Server() as server, tempfile.TemporaryDirectory() as folder:
+            found, page = pathlib.Path(folder) / "f.json", pathlib.Path(folder) / "f.html"
+            done = run("bench", "--url", server.url, "--rate", "50", "--clients", "2", *self.LOAD, "--json", found, "--html", page)
+            self.assertIn("2 clients", done.stdout)
+            closed, opened = json.loads(found.read_text())["runs"]
+            self.assertEqual(closed["clients"], 2)
+            self.assertEqual(opened["offered_requests_per_second"], 50)
+            for load in (closed, opened):
+                self.assertGreater(load["requests"]["answered"], 0)
+                self.assertEqual(load["requests"]["answered"], load["requests"]["sent"])
+                self.assertEqual(set(load["http_statuses"]), {"200"})
+                self.assertGreaterEqual(load["latency_ms"]["p99"], load["latency_ms"]["p50"])
+            self.assertIn("<svg", page.read_text())
+
+    def test_a_server_with_another_model_is_found_out(self):
+        other = SOURCE / "tests/data/models/bert-a"
+        with Server("--model", other) as server:
+            done = run("bench", "--url", server.url, *self.LOAD, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("the reference says", done.stderr)
+            run("bench", "--url", server.url, *self.LOAD, "--no-check")
+
+    def test_what_is_wrong_is_named(self):
+        for wrong in (("--duration", "x"), ("--document-tokens", "9-1"), ("--url", "ftp://x"), ("--rate", "0"), ("--clients", "0")):
+            done = run("bench", *wrong, check=False)
+            self.assertNotEqual(done.returncode, 0, wrong)
+            self.assertIn(wrong[0], done.stderr)
+
+
 class ReadmeTest(unittest.TestCase):
     """Runs the README's commands that need no network."""
 

@@ -20,7 +20,8 @@ def encode(tokenizer, pairs, cap):
 
 
 def collate(encoded):
-    longest = max(len(ids) for ids, _ in encoded)
+    # Few different shapes: the matrix library writes and keeps one kernel for each.
+    longest = -(-max(len(ids) for ids, _ in encoded) // 16) * 16
     ids, kinds, mask = (torch.zeros(len(encoded), longest, dtype=torch.long) for _ in range(3))
     for row, (tokens, types) in enumerate(encoded):
         ids[row, :len(tokens)] = torch.tensor(tokens)
