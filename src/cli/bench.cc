@@ -102,8 +102,8 @@ struct Bench : Command {
     add("--json", json, "FILE", "Write the figures here.");
     add("--html", html, "FILE", "Write a report with pictures here.");
     app.add_flag("--no-check", no_check, "Do not hold answers against the reference engine first.")->group("Bench");
-    settings.add(options);
     options.cache_bytes = 0;  // the engine is measured, not the cache; --cache-bytes turns it on
+    settings.add(options);
   }
 
   int run() {

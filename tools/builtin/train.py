@@ -107,7 +107,6 @@ def main():
     parser.add_argument("--bm25", type=float, default=0.5, help="weight of BM25 in the teachers' score")
     parser.add_argument("--sharpness", type=float, default=14, help="inverse temperature of the teachers")
     parser.add_argument("--decay", type=float, default=0.995, help="of the averaged weights")
-    parser.add_argument("--compile", action="store_true", help="compile the model (a C++ compiler must be there)")
     parser.add_argument("--every", type=int, default=250, help="steps between validations and checkpoints")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -128,8 +127,6 @@ def main():
     texts = data.pooled_corpus(args.data, [name for name, origin in data.ORIGINS.items() if origin[0] == "train"])
     model, tokenizer = nets.load(work / args.start, dropout=0.0, attention="eager")
     weights = Weights(model, args.lr)
-    if args.compile:
-        model.compile(dynamic=True)
     kept = {name: value.float() for name, value in model.state_dict().items()}
     step, steps = 0, args.lists // args.batch
     caps = [part.split(":") for part in args.caps.split(",")]
