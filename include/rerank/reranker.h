@@ -6,6 +6,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,10 +35,18 @@ struct ModelInfo {
   std::string label = "LABEL_0";  // config.json's id2label[0]
 };
 
+// Part of a text, in bytes: [begin, end).
+struct ByteRange {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
 struct Token {
   int32_t id = 0;
-  std::string text;
+  std::string text;  // as the vocabulary writes it
   bool special = false;
+  // The bytes of the text that it stands for; none for tokens that the model's template adds.
+  std::optional<ByteRange> place;
 };
 
 class Reranker {
@@ -56,8 +66,13 @@ class Reranker {
   // submit() and wait.
   Result<RerankResponse> rerank(RerankRequest request);
 
-  // Token ids of one text (or of a pair, joined as for scoring), special tokens included.
+  // The tokens of one text; with `add_special_tokens`, also those that the model's template puts around it. Text that is
+  // not UTF-8 is read as if repaired, and places are in the repaired text.
   virtual std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const = 0;
+
+  // The text of token ids, joined as the model's tokenizer.json says. Ids that are no token are left out. Unimplemented
+  // when it says so in a way that is not supported.
+  virtual Result<std::string> decode(std::span<const int32_t> ids, bool skip_special_tokens) const = 0;
 
   virtual const ModelInfo& info() const = 0;
 

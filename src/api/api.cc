@@ -61,6 +61,7 @@ constexpr Route kRoutes[] = {
      "PredictAnswer"},
     {"POST", "tokenize", "tokenize", handle_tokenize, Key::kNeeded, "Token ids of texts (TEI)", "TokenizeRequest",
      "TokenizeAnswer"},
+    {"POST", "decode", "decode", handle_decode, Key::kNeeded, "Text of token ids (TEI)", "DecodeRequest", "DecodeAnswer"},
     {"GET", "health/live", "health", live, Key::kNotNeeded, "Is the process alive? (NVIDIA)", nullptr, "Health"},
     {"GET", "health/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (NVIDIA)", nullptr, "Health"},
     {"GET", "health", "health", health, Key::kNotNeeded, "Are requests ranked now?", nullptr, "Health"},
@@ -143,8 +144,8 @@ void Api::handle(HttpRequest&& request, Done done) {
       }
       return route.handler(std::move(exchange));
     }
-    if (allowed.find(route.method) == std::string::npos)
-      allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
+    const std::string methods = route.method == std::string_view("GET") ? "GET, HEAD" : route.method;
+    if (allowed.find(methods) == std::string::npos) allowed += (allowed.empty() ? "" : ", ") + methods;
   }
   const bool asks = exchange.request.method == "OPTIONS" && !allowed.empty();
   exchange.finish(asks ? allowed_methods(exchange, allowed) : no_route(allowed));

@@ -348,7 +348,7 @@ TEST_F(ApiTest, AnswersOptions) {
   EXPECT_EQ(response.status, 204);
   EXPECT_EQ(headers_of(response)["Allow"], "POST, OPTIONS");
   EXPECT_EQ(headers_of(response).count("Access-Control-Allow-Origin"), 0u);
-  EXPECT_EQ(headers_of(call("OPTIONS", "/"))["Allow"], "POST, GET, OPTIONS");
+  EXPECT_EQ(headers_of(call("OPTIONS", "/"))["Allow"], "POST, GET, HEAD, OPTIONS");
   EXPECT_EQ(call("OPTIONS", "/nope").status, 404);
 
   ApiOptions options;

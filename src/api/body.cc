@@ -102,6 +102,20 @@ std::optional<Pair> pair_of(const element& value) {
   return Pair(*query, *text);
 }
 
+std::optional<std::vector<int32_t>> ids_of(const element& value) {
+  simdjson::dom::array items;
+  if (value.get_array().get(items)) return std::nullopt;
+  std::vector<int32_t> ids;
+  for (const element item : items) {
+    if (!item.is_int64() && !item.is_uint64()) return std::nullopt;
+    int64_t id = -1;
+    if (item.get_int64().get(id) || id > std::numeric_limits<int32_t>::max()) id = -1;
+    if (id < 0 && item.is_int64() && int64_t(item) < 0) return std::nullopt;
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
 // What simdjson's error means to the author of a request.
 std::string explain(simdjson::error_code error) {
   switch (error) {
@@ -380,6 +394,28 @@ std::vector<std::pair<std::string, std::string>> Body::pairs(std::string_view na
   fail(make_error(ErrorKind::kInvalid,
                   absl::StrFormat("`%s` must be a pair [query, text], or an array of 1 to %d such pairs: "
                                   "this model scores pairs",
+                                  name, limit)));
+  return {};
+}
+
+std::vector<std::vector<int32_t>> Body::ids(std::string_view name, size_t limit) {
+  const element* value = impl_->find(name);
+  simdjson::dom::array items;
+  std::vector<std::vector<int32_t>> lists;
+  if (value && !value->get_array().get(items) && items.begin() != items.end()) {
+    if (auto single = ids_of(*value)) return {*std::move(single)};
+    for (const element item : items) {
+      auto list = ids_of(item);
+      if (!list || list->empty() || lists.size() == limit) break;
+      lists.push_back(*std::move(list));
+    }
+    size_t count = 0;
+    for (auto item = items.begin(); item != items.end(); ++item) ++count;
+    if (lists.size() == count) return lists;
+  }
+  fail(make_error(ErrorKind::kInvalid,
+                  absl::StrFormat("`%s` must be an array of token ids (0 or more), or an array of 1 to %d such arrays, none of "
+                                  "them empty",
                                   name, limit)));
   return {};
 }

@@ -54,6 +54,9 @@ class Body {
   // TEI's pairs: one [query, text], or an array of such, at most `limit` long. Required. *single: it was one.
   std::vector<std::pair<std::string, std::string>> pairs(std::string_view name, size_t limit, bool* single);
 
+  // TEI's token ids: [id, ...], or an array of such, at most `limit` long. Required. An id that is no int32 is -1.
+  std::vector<std::vector<int32_t>> ids(std::string_view name, size_t limit);
+
   // An array of strings; absent: empty.
   std::vector<std::string> words(std::string_view name);
 

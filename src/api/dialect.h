@@ -59,6 +59,16 @@ void read_long_documents(Body& body, RerankCall& call);                // what b
 void write_cuts(JsonWriter& json, const RerankCall& call, const RankedDocument& document);  // "truncation", when asked
 void read_common_settings(Body& body, RerankCall& call);  // scale, truncation and limits of D
 void write_usage(JsonWriter& json, uint64_t tokens);      // "usage": {...}
+// TEI's timing headers: milliseconds, the last three as means per text; and Server-Timing, as every answer has it.
+struct TeiCost {
+  size_t texts = 0;  // not 0
+  size_t characters = 0;
+  uint64_t tokens = 0;
+};
+void write_tei_timings(const TeiCost& cost, const Timings& timings, const ModelInfo& model, HttpResponse& response);
+void write_server_timing(const Timings& timings, HttpResponse& response);
+size_t count_characters(std::string_view utf8);
+
 std::string new_id(const char* prefix);                   // "<prefix>-<32 random hex digits>"
 
 }  // namespace rerank

@@ -46,5 +46,6 @@ void handle_rerank(Exchange&& exchange);    // every rerank dialect
 void handle_score(Exchange&& exchange);     // vLLM /score
 void handle_predict(Exchange&& exchange);   // TEI /predict
 void handle_tokenize(Exchange&& exchange);  // TEI /tokenize
+void handle_decode(Exchange&& exchange);    // TEI /decode
 
 }  // namespace rerank

@@ -1,5 +1,3 @@
-#include <absl/strings/str_format.h>
-
 #include <string>
 #include <utility>
 
@@ -10,16 +8,6 @@
 #include "api/urgency.h"
 
 namespace rerank {
-namespace {
-
-// https://www.w3.org/TR/server-timing/: milliseconds per stage, for browsers and for whoever looks.
-std::string server_timing(const Timings& timings) {
-  const auto ms = [](int64_t us) { return static_cast<double>(us) / 1000; };
-  return absl::StrFormat("tokenize;dur=%.2f, queue;dur=%.2f, compute;dur=%.2f, total;dur=%.2f", ms(timings.tokenize_us),
-                         ms(timings.queue_us), ms(timings.compute_us), ms(timings.total_us));
-}
-
-}  // namespace
 
 void handle_rerank(Exchange&& exchange) {
   Result<Body> body = Body::parse(exchange.request.body);
@@ -50,7 +38,7 @@ void handle_rerank(Exchange&& exchange) {
   reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
     if (!result.ok()) return shared->finish(error_response(result.status(), dialect->errors));
     HttpResponse response;
-    response.headers.emplace_back("Server-Timing", server_timing(result->timings));
+    write_server_timing(result->timings, response);
     response.complete = [call, dialect, &model = shared->state->reranker.info(), result = *std::move(result)](
                             HttpResponse& self) { dialect->write(*call, result, model, self); };
     shared->finish(std::move(response));

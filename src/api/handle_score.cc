@@ -64,7 +64,14 @@ HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
   return response;
 }
 
-HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bool single) {
+TeiCost cost_of(const Pairs& pairs) {
+  TeiCost cost{pairs.size(), 0, 0};
+  for (const auto& [query, text] : pairs) cost.characters += count_characters(query) + count_characters(text);
+  return cost;
+}
+
+// One pair, or many.
+HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost) {
   JsonWriter json;
   if (!single) json.begin_array();
   for (const float score : result.scores) {
@@ -76,6 +83,8 @@ HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bo
   if (!single) json.end_array();
   HttpResponse response;
   response.body = json.take();
+  cost.tokens = result.total_tokens;
+  write_tei_timings(cost, result.timings, model, response);
   return response;
 }
 
@@ -83,13 +92,16 @@ HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bo
 template <class Answer>
 void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, ErrorShape errors, Answer answer) {
   settings.cancellation = exchange.request.cancellation;
+  settings.priority += exchange.priority;
   settings.use_cache = !wants_fresh_scores(exchange.request);
   exchange.request = {};
   Reranker& reranker = exchange.state->reranker;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
     if (!result.ok()) return shared->finish(error_response(result.status(), errors));
-    shared->finish(answer(*result, shared->state->reranker.info()));
+    HttpResponse response = answer(*result, shared->state->reranker.info());
+    write_server_timing(result->timings, response);
+    shared->finish(std::move(response));
   });
 }
 
@@ -117,8 +129,11 @@ void handle_predict(Exchange&& exchange) {
   read_side(*body, "truncation_direction", call);
   read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
   if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
+  const TeiCost cost = cost_of(pairs);
   run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kTei,
-      [single](const PairScores& result, const ModelInfo& model) { return predict_answer(result, model, single); });
+      [single, cost](const PairScores& result, const ModelInfo& model) {
+        return predict_answer(result, model, single, cost);
+      });
 }
 
 }  // namespace rerank

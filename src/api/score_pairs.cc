@@ -1,5 +1,6 @@
 #include "api/score_pairs.h"
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 
@@ -14,6 +15,14 @@ struct Gathering {
   PairScores scores;
   std::function<void(Result<PairScores>)> done;
 
+  void add_timings(const Timings& one) {
+    Timings& all = scores.timings;
+    all.total_us = std::max(all.total_us, one.total_us);
+    all.queue_us = std::max(all.queue_us, one.queue_us);
+    all.tokenize_us += one.tokenize_us;
+    all.compute_us += one.compute_us;
+  }
+
   void take(size_t first, const Result<RerankResponse>& result) {
     {
       const std::lock_guard lock(mutex);
@@ -22,6 +31,7 @@ struct Gathering {
       } else {
         for (const RankedDocument& document : result->results) scores.scores[first + document.index] = document.score;
         scores.total_tokens += result->total_tokens;
+        add_timings(result->timings);
       }
       if (--missing > 0) return;
     }

@@ -70,9 +70,34 @@ TEST_F(ScoreTest, Tokenizes) {
   EXPECT_TRUE(json.find("/0/0/special")->IsTrue());
   EXPECT_EQ(json.number("/0/1/id"), 'a' + 10);
   EXPECT_EQ(json.text("/1/1/text"), "\xEF\xBF\xBD") << "half a character";
+  EXPECT_TRUE(json.is_null("/0/0/start"));
+  EXPECT_EQ(json.number("/1/2/start"), 1);
+  EXPECT_EQ(json.number("/1/2/stop"), 2);
   EXPECT_EQ(Json(post(R"({"inputs":"ab","add_special_tokens":false})", "/tokenize").body).size("/0"), 2u);
   EXPECT_EQ(post(R"({"inputs":[1]})", "/tokenize").status, 422);
   EXPECT_EQ(post(R"({"inputs":")" + std::string(2 << 20, 'x') + "\"}", "/tokenize").status, 422);
+}
+
+TEST_F(ScoreTest, Decodes) {
+  EXPECT_EQ(post(R"({"ids":[1,107,108,2]})", "/decode").body, R"(["ab"])");
+  EXPECT_EQ(post(R"({"ids":[[1,107],[108]],"skip_special_tokens":false})", "/decode").body, R"(["[CLS]a","b"])");
+  EXPECT_EQ(post(R"({"ids":[4294967295,99999999999999999999]})", "/decode").status, 400) << "no such JSON number";
+  EXPECT_EQ(post(R"({"ids":[4294967295]})", "/decode").body, R"([""])") << "no such token";
+  for (const char* ids : {"[]", "[[]]", "[[1],2]", "[1,[2]]", "[-1]", "[1.5]", "\"1\"", "null", "[null]"}) {
+    const HttpResponse response = post(std::string(R"({"ids":)") + ids + "}", "/decode");
+    EXPECT_EQ(response.status, 422) << ids;
+    EXPECT_EQ(Json(response.body).text("/error_type"), "Validation");
+  }
+}
+
+TEST_F(ScoreTest, SaysWhereTheTimeWent) {
+  const auto names = [](const HttpResponse& response) {
+    std::string all;
+    for (const auto& [name, value] : response.headers) all += name + " ";
+    return all;
+  };
+  EXPECT_NE(names(post(R"({"inputs":["q","a"]})", "/predict")).find("x-inference-time"), std::string::npos);
+  EXPECT_NE(names(post(R"({"text_1":"q","text_2":"a"})", "/score")).find("Server-Timing"), std::string::npos);
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ class LengthReranker : public Reranker {
     done(std::move(response));
   }
   std::vector<Token> tokenize(std::string_view, bool) const override { return {}; }
+  Result<std::string> decode(std::span<const int32_t>, bool) const override { return std::string(); }
   const ModelInfo& info() const override { return info_; }
   bool ready() const override { return true; }
 

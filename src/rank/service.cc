@@ -324,16 +324,26 @@ void Service::answer(const std::shared_ptr<Work>& work) {
 void Service::fail(const std::shared_ptr<Work>& work, Status status) { work->done(std::move(status)); }
 
 std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tokens) const {
+  const Tokenizer& tokenizer = *parts_.tokenizer;
   std::vector<int32_t> ids;
-  parts_.tokenizer->encode(text, ids);
-  if (add_special_tokens) {
-    ids = join_single(parts_.tokenizer->pair_template(), ids, {.max_length = SIZE_MAX}).ids;
-  }
+  const std::vector<TextSpan> spans = tokenizer.encode_spans(text, ids);
   std::vector<Token> tokens;
-  for (int32_t id : ids) {
-    tokens.push_back({id, std::string(parts_.tokenizer->token_text(id)), parts_.tokenizer->is_special(id)});
+  const auto add = [&](int32_t id, std::optional<ByteRange> place) {
+    tokens.push_back({id, std::string(tokenizer.token_text(id)), tokenizer.is_special(id), place});
+  };
+  const std::vector<TemplatePiece> bare = {{TemplatePiece::Kind::kFirst}};
+  for (const TemplatePiece& piece : add_special_tokens ? tokenizer.pair_template().single : bare) {
+    if (piece.kind == TemplatePiece::Kind::kSpecial) {
+      add(piece.id, std::nullopt);
+      continue;
+    }
+    for (size_t i = 0; i < ids.size(); ++i) add(ids[i], ByteRange{spans[i].begin, spans[i].end});
   }
   return tokens;
+}
+
+Result<std::string> Service::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
+  return parts_.tokenizer->decode(ids, skip_special_tokens);
 }
 
 Result<RerankResponse> Reranker::rerank(RerankRequest request) {

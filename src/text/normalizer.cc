@@ -1,6 +1,7 @@
 #include "text/normalizer.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "absl/strings/escaping.h"
 #include "base/strings.h"
@@ -227,6 +228,14 @@ class StripNormalizer : public Normalizer {
     text.value.erase(end);
     text.value.erase(0, begin);
   }
+  void apply_aligned(NormalizedText& text, Origins& origins) const override {
+    const std::string before = text.value;
+    apply(text);
+    // The first character that is kept is no white space, so it stands nowhere before.
+    const size_t begin = left_ ? before.find(text.value) : 0;
+    origins = Origins(origins.begin() + std::ptrdiff_t(begin),
+                      origins.begin() + std::ptrdiff_t(begin + text.value.size()));
+  }
 
  private:
   bool left_, right_;
@@ -255,6 +264,22 @@ class ReplaceNormalizer : public Normalizer {
     text.scratch.append(value, copied);
     text.swap();
   }
+  void apply_aligned(NormalizedText& text, Origins& origins) const override {
+    Origins made;
+    size_t copied = 0;
+    const auto copy = [&](size_t end) {
+      made.insert(made.end(), origins.begin() + std::ptrdiff_t(copied), origins.begin() + std::ptrdiff_t(end));
+    };
+    pattern_.for_each_match(text.value, [&](size_t begin, size_t end) {
+      copy(begin);
+      const TextSpan from = origins.empty() ? TextSpan{} : origins[end > 0 ? end - 1 : 0];
+      made.insert(made.end(), content_.size(), from);
+      copied = end;
+    });
+    copy(origins.size());
+    apply(text);
+    origins = std::move(made);
+  }
 
  private:
   Pattern pattern_;
@@ -266,6 +291,10 @@ class PrependNormalizer : public Normalizer {
   explicit PrependNormalizer(std::string prefix) : prefix_(std::move(prefix)) {}
   void apply(NormalizedText& text) const override {
     if (!text.value.empty()) text.value.insert(0, prefix_);
+  }
+  void apply_aligned(NormalizedText& text, Origins& origins) const override {
+    if (!text.value.empty()) origins.insert(origins.begin(), prefix_.size(), origins.front());
+    apply(text);
   }
 
  private:
@@ -299,6 +328,9 @@ class SequenceNormalizer : public Normalizer {
   explicit SequenceNormalizer(std::vector<std::unique_ptr<const Normalizer>> steps) : steps_(std::move(steps)) {}
   void apply(NormalizedText& text) const override {
     for (const auto& step : steps_) step->apply(text);
+  }
+  void apply_aligned(NormalizedText& text, Origins& origins) const override {
+    for (const auto& step : steps_) step->apply_aligned(text, origins);
   }
 
  private:
@@ -371,6 +403,17 @@ Parsed parse(const JsonField& json, int depth) {
 }
 
 }  // namespace
+
+void Normalizer::apply_aligned(NormalizedText& text, Origins& origins) const {
+  const std::string before = text.value;
+  apply(text);
+  origins = transformed_origins(before, text.value, origins, [this](std::string_view part, std::string& made) {
+    NormalizedText one;
+    one.value = part;
+    apply(one);
+    made += one.value;
+  });
+}
 
 Result<std::unique_ptr<const Normalizer>> parse_normalizer(const JsonField& json) { return parse(json, 0); }
 

@@ -8,6 +8,7 @@
 
 #include "rerank/status.h"
 #include "text/json.h"
+#include "text/origins.h"
 
 namespace rerank {
 
@@ -27,6 +28,9 @@ class Normalizer {
  public:
   virtual ~Normalizer() = default;
   virtual void apply(NormalizedText& text) const = 0;
+
+  // The same, and `origins` of the text's bytes become those of the new text's.
+  virtual void apply_aligned(NormalizedText& text, Origins& origins) const;
 };
 
 // The normalizer described by `json`; null for JSON null, which changes nothing.

@@ -210,6 +210,22 @@ class SplitPreTokenizer : public PreTokenizer {
   bool invert_;
 };
 
+// Origins after a step that wrote each piece anew, in order: `prefix(piece)` bytes before it, which come from its first
+// character, and then `width(text, at, length)` bytes for each character.
+template <class Prefix, class Width>
+void rewrite_origins(const Pieces& before, Prefix prefix, Width width, Origins& origins) {
+  Origins made;
+  for (const Piece& piece : before.list) {
+    made.insert(made.end(), prefix(piece), origins[piece.begin]);
+    for (size_t at = piece.begin; at < piece.end;) {
+      const size_t length = utf8_length(static_cast<unsigned char>(before.text[at]));
+      made.insert(made.end(), width(before.text, at, length), origins[at]);
+      at += length;
+    }
+  }
+  origins = std::move(made);
+}
+
 class MetaspacePreTokenizer : public PreTokenizer {
  public:
   enum class Prepend { kFirst, kNever, kAlways };
@@ -251,6 +267,19 @@ class MetaspacePreTokenizer : public PreTokenizer {
     pieces.swap_list();
   }
 
+  void apply_aligned(Pieces& pieces, Origins& origins) const override {
+    const auto prefix = [&](const Piece& piece) -> size_t {
+      const std::string_view view = pieces.view(piece);
+      const bool wanted = prepend_ == Prepend::kAlways || (prepend_ == Prepend::kFirst && piece.at_start);
+      return wanted && view[0] != ' ' && !view.starts_with(replacement_) ? replacement_.size() : 0;
+    };
+    const auto width = [&](const std::string& text, size_t at, size_t length) {
+      return text[at] == ' ' ? replacement_.size() : length;
+    };
+    rewrite_origins(pieces, prefix, width, origins);
+    apply(pieces);
+  }
+
  private:
   std::string replacement_;
   Prepend prepend_;
@@ -265,6 +294,23 @@ class ByteLevelPreTokenizer : public PreTokenizer {
     if (add_prefix_space_) prefix(pieces);
     if (split_) split(pieces);
     if (byte_chars_) replace_bytes(pieces);
+  }
+
+  void apply_aligned(Pieces& pieces, Origins& origins) const override {
+    if (add_prefix_space_) {
+      const auto blank = [&](const Piece& piece) { return size_t(pieces.text[piece.begin] != ' '); };
+      rewrite_origins(pieces, blank, [](const std::string&, size_t, size_t length) { return length; }, origins);
+      prefix(pieces);
+    }
+    if (split_) split(pieces);
+    if (!byte_chars_) return;
+    const auto width = [](const std::string& text, size_t at, size_t length) {
+      std::string chars;
+      for (size_t i = at; i < at + length; ++i) append_byte_char(static_cast<unsigned char>(text[i]), chars);
+      return chars.size();
+    };
+    rewrite_origins(pieces, [](const Piece&) { return size_t{0}; }, width, origins);
+    replace_bytes(pieces);
   }
 
   bool skip_byte_chars() override {
@@ -321,6 +367,9 @@ class SequencePreTokenizer : public PreTokenizer {
   explicit SequencePreTokenizer(std::vector<std::unique_ptr<PreTokenizer>> steps) : steps_(std::move(steps)) {}
   void apply(Pieces& pieces) const override {
     for (const auto& step : steps_) step->apply(pieces);
+  }
+  void apply_aligned(Pieces& pieces, Origins& origins) const override {
+    for (const auto& step : steps_) step->apply_aligned(pieces, origins);
   }
   bool skip_byte_chars() override { return !steps_.empty() && steps_.back()->skip_byte_chars(); }
 

@@ -8,6 +8,7 @@
 
 #include "rerank/status.h"
 #include "text/json.h"
+#include "text/origins.h"
 
 namespace rerank {
 
@@ -39,6 +40,9 @@ class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
   virtual void apply(Pieces& pieces) const = 0;
+
+  // The same, and `origins` of the text's bytes become those of the new text's. Here for those that only split.
+  virtual void apply_aligned(Pieces& pieces, Origins&) const { apply(pieces); }
 
   // For byte-level splitters: stop replacing bytes by their printable characters. True if that was all the difference,
   // so that a model that knows its tokens as bytes may be given pieces of plain text.

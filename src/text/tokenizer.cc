@@ -1,11 +1,16 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "base/strings.h"
 #include "rapidjson/document.h"
 #include "text/added_tokens.h"
+#include "text/byte_level.h"
+#include "text/decoder.h"
 #include "text/json.h"
 #include "text/model.h"
 #include "text/normalizer.h"
@@ -38,6 +43,8 @@ class JsonTokenizer : public Tokenizer {
   static Result<std::shared_ptr<JsonTokenizer>> parse(std::string_view json, std::string_view origin);
 
   void encode(std::string_view text, std::vector<int32_t>& ids) const override;
+  std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const override;
+  Result<std::string> decode(std::span<const int32_t> ids, bool skip_special) const override;
 
   std::string_view token_text(int32_t id) const override {
     return id >= 0 && size_t(id) < added_texts_.size() && !added_texts_[id].empty() ? std::string_view(added_texts_[id])
@@ -61,6 +68,19 @@ class JsonTokenizer : public Tokenizer {
   void encode_stretch(std::string_view text, bool at_start, Scratch& scratch, std::vector<int32_t>& ids) const;
   void encode_normalized(std::string_view text, bool at_start, Pieces& pieces, std::vector<int32_t>& ids) const;
 
+  // What encode_spans() is made of. `origins`: of the stretch's or the normalized text's bytes.
+  struct Located {
+    std::vector<int32_t>& ids;
+    size_t first = 0;  // of the ids that belong to `spans`
+    std::vector<TextSpan> spans;
+  };
+  void locate_stretch(std::string_view text, bool at_start, Origins origins, Located& out) const;
+  void locate_normalized(std::string_view text, bool at_start, Origins origins, Located& out) const;
+  void trim_blanks(Located& out) const;
+  void fuse_bytes(std::span<const int32_t> ids, std::vector<TextSpan>& spans) const;
+  size_t surface_length(int32_t id, std::string_view rest, bool first) const;
+  void read_surfaces(const JsonField& root, bool plain_bytes);
+
   std::unique_ptr<const Normalizer> normalizer_;       // may be null
   std::unique_ptr<const PreTokenizer> pre_tokenizer_;  // may be null
   std::unique_ptr<const Model> model_;
@@ -69,6 +89,14 @@ class JsonTokenizer : public Tokenizer {
   std::vector<std::string> added_texts_;  // by id; empty: not an added token
   std::vector<bool> special_;             // by id
   std::optional<size_t> model_max_length_;
+
+  Result<std::unique_ptr<const Decoder>> decoder_ = nullptr;
+  // How the texts of tokens differ from the pieces of text that they stand for.
+  std::string continuing_prefix_, end_suffix_;
+  bool plain_bytes_ = false;   // pieces are plain where tokens are written in byte-level characters
+  bool trim_offsets_ = false;  // blanks around a token do not belong to it
+  bool prefix_space_ = false;  // a blank was put before the text
+  bool fused_bytes_ = false;   // bytes of unknown characters stand for all of them together
 };
 
 void JsonTokenizer::encode(std::string_view text, std::vector<int32_t>& ids) const {
@@ -119,6 +147,145 @@ void JsonTokenizer::encode_normalized(std::string_view text, bool at_start, Piec
   for (const Piece& piece : pieces.list) model_->append_ids(pieces.view(piece), ids);
 }
 
+std::vector<TextSpan> JsonTokenizer::encode_spans(std::string_view text, std::vector<int32_t>& ids) const {
+  std::string repaired;
+  if (!is_valid_utf8(text)) text = repaired = repaired_utf8(text);
+  Located out{ids, ids.size(), {}};
+  const Origins origins = own_origins(text);
+  const auto part = [&](size_t begin, size_t end) {
+    return Origins(origins.begin() + std::ptrdiff_t(begin), origins.begin() + std::ptrdiff_t(end));
+  };
+  if (added_.raw().empty()) {
+    locate_stretch(text, true, origins, out);
+  } else {
+    added_.raw().split(text, [&](size_t begin, size_t end, int32_t id) {
+      if (id < 0) return locate_stretch(text.substr(begin, end - begin), begin == 0, part(begin, end), out);
+      out.ids.push_back(id);
+      out.spans.push_back({uint32_t(begin), uint32_t(end)});
+    });
+  }
+  if (trim_offsets_) trim_blanks(out);
+  return std::move(out.spans);
+}
+
+// As the ByteLevel post-processor counts: blanks that a token has in the vocabulary, but for the one put before the text.
+void JsonTokenizer::trim_blanks(Located& out) const {
+  constexpr std::string_view kBlank = "\xC4\xA0";  // the byte-level character of ' '
+  for (size_t i = 0; i < out.spans.size(); ++i) {
+    std::string_view token = token_text(out.ids[out.first + i]);
+    TextSpan& span = out.spans[i];
+    uint32_t leading = 0, trailing = 0;
+    for (std::string_view rest = token; rest.starts_with(kBlank); rest.remove_prefix(2)) ++leading;
+    for (std::string_view rest = token; rest.ends_with(kBlank); rest.remove_suffix(2)) ++trailing;
+    if (leading > 0 && (i == 0 || span.begin == 0) && prefix_space_) --leading;
+    span.begin = std::min(span.begin + leading, span.end);
+    if (span.end >= trailing) span.end = std::max(span.end - trailing, span.begin);
+  }
+}
+
+void JsonTokenizer::locate_stretch(std::string_view text, bool at_start, Origins origins, Located& out) const {
+  if (text.empty()) return;
+  NormalizedText normalized;
+  normalized.value = text;
+  normalized.at_start = at_start;
+  if (normalizer_) normalizer_->apply_aligned(normalized, origins);
+  const std::string_view value = normalized.value;
+  if (added_.normalized().empty()) return locate_normalized(value, normalized.at_start, std::move(origins), out);
+  added_.normalized().split(value, [&](size_t begin, size_t end, int32_t id) {
+    if (id >= 0) {
+      out.ids.push_back(id);
+      out.spans.push_back({origins[begin].begin, origins[end - 1].end});
+    } else {
+      locate_normalized(value.substr(begin, end - begin), normalized.at_start && begin == 0,
+                        Origins(origins.begin() + std::ptrdiff_t(begin), origins.begin() + std::ptrdiff_t(end)), out);
+    }
+  });
+}
+
+void JsonTokenizer::locate_normalized(std::string_view text, bool at_start, Origins origins, Located& out) const {
+  if (text.empty()) return;
+  Pieces pieces;
+  pieces.text = text;
+  pieces.list.assign(1, Piece{0, text.size(), at_start});
+  if (pre_tokenizer_) pre_tokenizer_->apply_aligned(pieces, origins);
+  for (const Piece& piece : pieces.list) {
+    const size_t before = out.ids.size();
+    model_->append_ids(pieces.view(piece), out.ids);
+    const auto stands = [&](size_t token, std::string_view rest, bool first) {
+      return surface_length(out.ids[before + token], rest, first);
+    };
+    std::vector<TextSpan> spans = token_spans(pieces.view(piece), out.ids.size() - before, stands);
+    if (fused_bytes_) fuse_bytes(std::span(out.ids).subspan(before), spans);
+    for (const TextSpan& span : spans) {
+      const size_t last = std::max(span.end, span.begin + 1) - 1;
+      const size_t limit = piece.end - 1;
+      out.spans.push_back({origins[std::min(piece.begin + span.begin, limit)].begin,
+                           origins[std::min(piece.begin + last, limit)].end});
+    }
+  }
+}
+
+// Each token of a run of byte tokens stands for the whole run.
+void JsonTokenizer::fuse_bytes(std::span<const int32_t> ids, std::vector<TextSpan>& spans) const {
+  for (size_t i = 0, end = 0; i < ids.size(); i = std::max(end, i + 1)) {
+    for (end = i; end < ids.size() && byte_of_token(token_text(ids[end])); ++end) continue;
+    for (size_t k = i; k < end; ++k) spans[k] = {spans[i].begin, spans[end - 1].end};
+  }
+}
+
+size_t JsonTokenizer::surface_length(int32_t id, std::string_view rest, bool first) const {
+  std::string_view token = token_text(id);
+  if (!first && token.starts_with(continuing_prefix_)) token.remove_prefix(continuing_prefix_.size());
+  if (token.ends_with(end_suffix_)) token.remove_suffix(end_suffix_.size());
+  if (token.empty()) return 0;
+  if (plain_bytes_) {
+    size_t length = 0;
+    for (const char *p = token.data(), *end = p + token.size(); p < end; ++length) {
+      const int byte = byte_of_char(next_char(p));
+      if (length >= rest.size() || byte != static_cast<unsigned char>(rest[length])) return 0;
+    }
+    return length;
+  }
+  if (rest.starts_with(token)) return token.size();
+  return byte_of_token(token) == rest[0] ? 1 : 0;
+}
+
+Result<std::string> JsonTokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  if (!decoder_.ok()) return decoder_.status();
+  std::vector<std::string> parts;
+  for (const int32_t id : ids) {
+    const std::string_view text = token_text(id);
+    if (!text.empty() && !(skip_special && is_special(id))) parts.emplace_back(text);
+  }
+  const Decoder* decoder = decoder_->get();
+  if (decoder) decoder->apply(parts);
+  std::string text;
+  for (size_t i = 0; i < parts.size(); ++i) text += (i > 0 && !decoder ? " " : "") + parts[i];
+  return text;
+}
+
+// What a client may look at but scores do not depend on: nothing here can fail a model.
+void JsonTokenizer::read_surfaces(const JsonField& root, bool plain_bytes) {
+  plain_bytes_ = plain_bytes;
+  decoder_ = parse_decoder(root.at("decoder"));
+  const JsonField model = root.at("model");
+  const auto word = [&](const char* name) { return std::string(model.at(name).as_string_or("").value_or("")); };
+  continuing_prefix_ = word("continuing_subword_prefix");
+  end_suffix_ = word("end_of_word_suffix");
+  const std::function<bool(const JsonField&)> trims = [&](const JsonField& post) {
+    const std::string_view type = post.at("type").as_string_or("").value_or("");
+    if (type == "Sequence") {
+      const auto steps = post.at("processors").as_array();
+      return steps.ok() && std::any_of(steps->begin(), steps->end(), trims);
+    }
+    if (type != "ByteLevel" && type != "RobertaProcessing") return false;
+    prefix_space_ = post.at("add_prefix_space").as_bool_or(true).value_or(true);
+    return post.at("trim_offsets").as_bool_or(true).value_or(true);
+  };
+  fused_bytes_ = model.at("type").as_string_or("").value_or("") == "Unigram";
+  trim_offsets_ = trims(root.at("post_processor"));
+}
+
 Status JsonTokenizer::parse_parts(const JsonField& root) {
   if (!root.is_object()) return root.expected("an object");
   RERANK_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, parse_model(root.at("model")));
@@ -127,9 +294,12 @@ Status JsonTokenizer::parse_parts(const JsonField& root) {
   RERANK_ASSIGN_OR_RETURN(template_, parse_post_processor(root.at("post_processor")));
   RERANK_ASSIGN_OR_RETURN(added_, AddedTokens::parse(root.at("added_tokens"), *model, normalizer_.get()));
   // Byte-level characters between the two are a detour that takes time.
-  if (pre_tokenizer && pre_tokenizer->skip_byte_chars() && !model->take_plain_bytes()) {
+  bool plain_bytes = pre_tokenizer && pre_tokenizer->skip_byte_chars();
+  if (plain_bytes && !model->take_plain_bytes()) {
     RERANK_ASSIGN_OR_RETURN(pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
+    plain_bytes = false;
   }
+  read_surfaces(root, plain_bytes);
   model_ = std::move(model);
   pre_tokenizer_ = std::move(pre_tokenizer);
   for (const AddedToken& token : added_.tokens()) {

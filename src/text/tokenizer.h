@@ -14,11 +14,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "rerank/status.h"
+#include "text/origins.h"
 #include "text/pair.h"
 
 namespace rerank {
@@ -40,6 +42,14 @@ class Tokenizer {
   // Appends the ids of `text`, without the special tokens of the template. Bytes that are not UTF-8 (encoded surrogates
   // among them) read as U+FFFD. Added tokens such as "[SEP]" in the text become their ids, as `tokenizers` has it.
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
+
+  // The same ids, and the bytes of `text` that each new one stands for (of text that is not UTF-8: of its repaired form):
+  // the offsets of `tokenizers`. For whoever looks at tokens: several times slower than encode().
+  virtual std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const = 0;
+
+  // The text of ids, as the file's decoder joins them. Ids without a token are left out; so are special tokens where
+  // `skip_special`. Unimplemented when the file has a decoder that is not supported.
+  virtual Result<std::string> decode(std::span<const int32_t> ids, bool skip_special) const = 0;
 
   // As the vocabulary writes it: "##ing", "▁the", "Ġthe". Empty for ids without a token. Lives as long as the
   // tokenizer.

@@ -111,9 +111,20 @@ class FakeReranker : public Reranker {
   std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const override {
     std::vector<Token> tokens;
     if (add_special_tokens) tokens.push_back({1, "[CLS]", true});
-    for (const char byte : text) tokens.push_back({static_cast<unsigned char>(byte) + 10, std::string(1, byte), false});
+    for (size_t i = 0; i < text.size(); ++i) {
+      tokens.push_back(
+          {static_cast<unsigned char>(text[i]) + 10, std::string(1, text[i]), false, ByteRange{i, i + 1}});
+    }
     if (add_special_tokens) tokens.push_back({2, "[SEP]", true});
     return tokens;
+  }
+  Result<std::string> decode(std::span<const int32_t> ids, bool skip_special_tokens) const override {
+    std::string text;
+    for (const int32_t id : ids) {
+      if (id < 10 && !skip_special_tokens) text += id == 1 ? "[CLS]" : "[SEP]";
+      if (id >= 10) text += static_cast<char>(id - 10);
+    }
+    return text;
   }
   const ModelInfo& info() const override { return info_; }
   bool ready() const override {

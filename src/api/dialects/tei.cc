@@ -21,29 +21,11 @@ void read(Body& body, const DialectLimits& limits, RerankCall& call) {
   call.return_documents = body.flag("return_text", false);
 }
 
-size_t count_characters(std::string_view utf8) {
-  size_t count = 0;
-  for (const char byte : utf8) count += (static_cast<unsigned char>(byte) & 0xC0) != 0x80;
-  return count;
-}
-
-// TEI's timing headers: milliseconds, the last three as means per text.
-void write_timings(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
-                   HttpResponse& response) {
-  const size_t texts = call.request.documents.size();
-  size_t characters = count_characters(call.request.query) * texts;
-  for (const std::string& text : call.request.documents) characters += count_characters(text);
-  const Timings& timings = result.timings;
-  const auto add = [&](const char* name, int64_t value) { response.headers.emplace_back(name, std::to_string(value)); };
-  const auto mean_ms = [&](int64_t us) { return us / 1000 / static_cast<int64_t>(texts); };
-  response.headers.emplace_back("x-compute-type", model.engine);
-  add("x-compute-time", timings.total_us / 1000);
-  add("x-compute-characters", static_cast<int64_t>(characters));
-  add("x-compute-tokens", static_cast<int64_t>(result.total_tokens));
-  add("x-total-time", timings.total_us / 1000);
-  add("x-tokenization-time", mean_ms(timings.tokenize_us));
-  add("x-queue-time", mean_ms(timings.queue_us));
-  add("x-inference-time", mean_ms(timings.compute_us));
+TeiCost cost_of(const RerankCall& call, const RerankResponse& result) {
+  TeiCost cost{call.request.documents.size(), 0, result.total_tokens};
+  cost.characters = count_characters(call.request.query) * cost.texts;
+  for (const std::string& text : call.request.documents) cost.characters += count_characters(text);
+  return cost;
 }
 
 void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response) {
@@ -59,7 +41,7 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
   }
   json.end_array();
   response.body = json.take();
-  write_timings(call, result, model, response);
+  write_tei_timings(cost_of(call, result), result.timings, model, response);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 components.json   normalizers and pre-tokenizers alone, before a model that spells every piece out in bytes
 <family>.json     small trained tokenizers of the shapes that real rerankers have, with texts, pairs and cut pairs
+places.json       where the tokens of the families' cases stand (in bytes), and the cases' ids turned into texts again
 """
 import json
 import pathlib
@@ -257,11 +258,45 @@ def write_families(folder):
         write(folder / f"{name}.json", document)
 
 
+DECODERS = {
+    "bert": decoders.WordPiece(), "bert_cased": decoders.WordPiece(cleanup=False), "xlmr": decoders.Metaspace(),
+    "unigram_bytes": decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")]),
+    "roberta": decoders.ByteLevel(), "modernbert": decoders.ByteLevel(), "qwen": decoders.ByteLevel(),
+    "llama": decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]),
+    "bpe_affixes": decoders.BPEDecoder(), "wordlevel": None,
+}
+
+
+def places(tokenizer, text):
+    """Bytes, two numbers a token."""
+    at = [0]
+    for c in text:
+        at.append(at[-1] + len(c.encode()))
+    return [at[i] for span in tokenizer.encode(text, add_special_tokens=False).offsets for i in span]
+
+
+def write_places(folder):
+    document = {}
+    for name, decoder in DECODERS.items():
+        family = json.loads((folder / f"{name}.json").read_text())
+        tokenizer = Tokenizer.from_str(json.dumps(family["tokenizer"]))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        cases = [text for text, _ in family["cases"]]
+        row = {"places": [places(tokenizer, text) for text in cases]}
+        tokenizer.decoder = decoder
+        row["decoder"] = json.loads(tokenizer.to_str())["decoder"]
+        row["decoded"] = [[tokenizer.decode(ids, skip_special_tokens=skip) for skip in (True, False)] for _, ids in family["cases"]]
+        document[name] = row
+    write(folder / "places.json", document)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     write_components(folder)
     write_families(folder)
+    write_places(folder)
 
 
 if __name__ == "__main__":
