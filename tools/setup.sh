@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of tools/packages.txt that are missing. Does nothing, and needs no network, when all are there.
+# Installs the Debian packages of tools/packages.txt that are missing, and ONNX Runtime. Does nothing, and needs no network, when
+# all are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,8 +9,12 @@ missing=()
 for package in "${wanted[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
 done
+onnxruntime() {
+  tools/onnxruntime.sh || echo "setup: without ONNX Runtime: rerankd is built without --engine onnx (tools/onnxruntime.sh tries again)" >&2
+}
 if ((${#missing[@]} == 0)); then
   echo "setup: all ${#wanted[@]} packages are there"
+  onnxruntime
   exit 0
 fi
 
@@ -21,3 +26,4 @@ if ((EUID != 0)); then
 fi
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+onnxruntime

@@ -30,6 +30,9 @@ struct Options {
   size_t threads = 0;
   size_t layers = 0;
   std::string exits;
+  std::string onnx_file;
+  std::string onnx_provider = "cpu";
+  std::string onnxruntime_library;
   // Texts
   size_t max_length = 0;
   std::string truncation = "head";
@@ -113,7 +116,7 @@ void visit_options(O& options, Visit&& visit) requires requires {
         options.hub_cache);
   visit(OptionInfo{"hub-offline", "BOOL", "Model", "Never download: only what the cache has.", "HF_HUB_OFFLINE"},
         options.hub_offline);
-  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu or reference. auto takes the fastest that runs here."},
+  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu, onnx or reference. auto takes the fastest that runs this model here; rerankd inspect says which."},
         options.engine);
   visit(OptionInfo{"precision", "P", "Engine",
                    "auto, fp32, bf16 or int8. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
@@ -133,6 +136,17 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"exits", "DIR", "Engine",
                    "Exit heads that `rerankd calibrate` has fitted to this model: what fewer layers are read by."},
         options.exits);
+  visit(OptionInfo{"onnx-file", "FILE", "Engine",
+                   "The graph for --engine onnx, in the model folder or by its path. Default: model.onnx or "
+                   "onnx/model.onnx; with --precision int8 or fp16 the file whose name says so."},
+        options.onnx_file);
+  visit(OptionInfo{"onnx-provider", "NAME[:K=V;...][,NAME...]", "Engine",
+                   "ONNX Runtime's execution providers, first preferred, each with its options: "
+                   "cuda:device_id=1,cpu. cpu, and what the library has besides: cuda, tensorrt, openvino, dnnl, ..."},
+        options.onnx_provider);
+  visit(OptionInfo{"onnxruntime-library", "FILE", "Engine",
+                   "libonnxruntime.so, 1.21 or later. Default: where tools/setup.sh put it, else the system's."},
+        options.onnxruntime_library);
   visit(
       OptionInfo{
           "max-length", "TOKENS", "Texts",

@@ -74,7 +74,7 @@ struct Calibrate : Command {
     if (!read.ok()) return read.status();
     tokenizer = *read;
     if (model->config.layers < 2) return absl::InvalidArgumentError("a model of one layer has no earlier exit");
-    auto opened = open_backend(model, options.engine, {options.precision, options.kernel, options.threads});
+    auto opened = open_backend(model, options.engine, backend_options(options));
     if (!opened.ok()) return opened.status();
     backend = std::move(*opened);
     result.model = located->name;

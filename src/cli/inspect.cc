@@ -4,6 +4,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "engine/registry.h"
+#include "model/graphs.h"
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
@@ -22,7 +23,7 @@ struct Inspect : Command {
     if (!folder.empty()) options.model = folder;
     auto located = locate_model(options);
     if (!located.ok()) return report(located.status());
-    auto model = load_model(located->folder);
+    auto model = load_model(located->folder, !options.onnx_file.empty());
     if (!model.ok()) return report(model.status());
     auto tokenizer = Tokenizer::from_folder(located->folder);
     print_model(*located, **model);
@@ -34,7 +35,7 @@ struct Inspect : Command {
                     : "");
     std::printf("\nengines\n");
     for (const EngineChoice& choice :
-         list_engines((*model)->config, {options.precision, options.kernel, options.threads})) {
+         list_engines(**model, backend_options(options))) {
       std::printf("  %-12s  %s %s\n", choice.engine.c_str(),
                   choice.runs ? "runs:" : "does not run:", choice.detail.c_str());
     }
@@ -43,18 +44,29 @@ struct Inspect : Command {
 
   static void print_model(const LocatedModel& located, const Model& model) {
     const ModelConfig& c = model.config;
-    uint64_t bytes = 0;
-    for (const auto& [name, view] : model.weights.files->tensors()) bytes += view.bytes.size();
     std::printf("model           %s  (%s)\n", located.name.c_str(), located.folder.c_str());
     std::printf("architecture    %s\n", c.architecture.c_str());
-    std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s)\n", c.layers, c.hidden,
-                c.heads, c.head_size(), c.intermediate, activation_name(c.activation));
+    if (c.layers > 0 && c.heads > 0) print_encoder(c);
     std::printf("head            %zu label%s\n", c.labels, c.labels == 1 ? "" : "s: logit = z1 - z0");
     std::printf("vocabulary      %zu\n", c.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
+    for (const auto& files : {onnx_files(model.folder), torchscript_files(model.folder)}) {
+      for (const std::string& file : files) std::printf("graph           %s\n", file.c_str());
+    }
+    if (!model.has_weights()) {
+      std::printf("weights         none to read: %s\n", std::string(message_of(model.no_weights)).c_str());
+      return;
+    }
+    uint64_t bytes = 0;
+    for (const auto& [name, view] : model.weights.files->tensors()) bytes += view.bytes.size();
     std::printf("weights         %.1f M parameters, %.1f MB, %s, %zu file(s)\n",
                 static_cast<double>(model.weights.parameters()) / 1e6, static_cast<double>(bytes) / 1e6,
                 dtype_name(model.weights.words.dtype), model.weights.files->files().size());
+  }
+
+  static void print_encoder(const ModelConfig& c) {
+    std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s)\n", c.layers, c.hidden,
+                c.heads, c.head_size(), c.intermediate, activation_name(c.activation));
   }
 
   std::string folder;

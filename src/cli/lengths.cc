@@ -164,7 +164,7 @@ struct Lengths : Command {
   }
 
   Status measure_cost(const std::shared_ptr<const Model>& model) {
-    auto backend = open_backend(model, options.engine, {options.precision, options.kernel, options.threads});
+    auto backend = open_backend(model, options.engine, backend_options(options));
     if (!backend.ok()) return backend.status();
     const size_t longest = std::min<size_t>(limits.back(), result.pairs.back());
     for (size_t tokens = 32;; tokens *= 2) {

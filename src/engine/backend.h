@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/batch.h"
@@ -21,6 +22,8 @@ struct BackendInfo {
   size_t threads = 1;
   size_t max_length = 0;  // longest sequence accepted
   bool pads = false;      // computes every sequence of a batch at the length of the longest: similar lengths, please
+  bool depth = true;      // computes fewer layers for sequences that ask for it
+  std::vector<std::string> files = {};  // what scores depend on besides the folder's config, tokenizer and weights
 };
 
 class Backend {
@@ -48,9 +51,14 @@ struct BackendOptions {
   std::string kernel = "auto";
   size_t threads = 0;                  // 0: as many as this process may use
   std::shared_ptr<const Exits> exits;  // null: none
+  // Engines that run exported graphs; see rerank/options.h.
+  std::string onnx_file, onnxruntime_library, onnx_provider;
 };
 
 // Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().
 Status check_batch(const ModelConfig& config, const Batch& batch);
+
+// Unimplemented when a sequence asks for fewer layers than all: for engines that cannot.
+Status check_full_depth(const ModelConfig& config, const Batch& batch, std::string_view engine);
 
 }  // namespace rerank

@@ -37,4 +37,12 @@ Status check_batch(const ModelConfig& config, const Batch& batch) {
   return ok_status();
 }
 
+Status check_full_depth(const ModelConfig& config, const Batch& batch, std::string_view engine) {
+  for (uint8_t layers : batch.layers) {
+    if (layers != 0 && layers < config.layers)
+      return absl::UnimplementedError(str_cat(engine, " engine: computes all layers; it cannot stop after ", layers));
+  }
+  return ok_status();
+}
+
 }  // namespace rerank

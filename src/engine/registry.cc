@@ -1,14 +1,16 @@
 #include "engine/registry.h"
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
+#include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
 
 namespace rerank {
 namespace {
 
 using Open = Result<std::unique_ptr<Backend>> (*)(std::shared_ptr<const Model>, const BackendOptions&);
-using Describe = Result<std::string> (*)(const ModelConfig&, const BackendOptions&);
+using Describe = Result<std::string> (*)(const Model&, const BackendOptions&);
 
 struct Entry {
   const char* engine;
@@ -18,28 +20,37 @@ struct Entry {
 };
 
 Result<std::unique_ptr<Backend>> open_reference(std::shared_ptr<const Model> model, const BackendOptions& options) {
+  if (!model->has_weights()) return model->no_weights;
   return make_reference_backend(std::move(model), options.exits);
 }
-Result<std::string> describe_reference(const ModelConfig&, const BackendOptions&) {
+Result<std::string> describe_reference(const Model& model, const BackendOptions&) {
+  if (!model.has_weights()) return model.no_weights;
   return std::string("fp32, plain loops; for checking only");
 }
 
 // Best first, the judge last.
 constexpr Entry kEngines[] = {
     {"cpu", true, make_cpu_backend, describe_cpu_backend},
+    {"onnx", true, make_onnx_backend, describe_onnx_backend},
     {"reference", false, open_reference, describe_reference},
 };
 
 }  // namespace
 
-std::vector<EngineChoice> list_engines(const ModelConfig& config, const BackendOptions& options) {
+std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions& options) {
   std::vector<EngineChoice> choices;
   for (const Entry& entry : kEngines) {
-    auto detail = entry.describe(config, options);
+    auto detail = entry.describe(model, options);
     choices.push_back(
         {entry.engine, detail.ok() ? *detail : std::string(message_of(detail.status())), detail.ok(), entry.automatic});
   }
   return choices;
+}
+
+BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits) {
+  return {options.precision, options.kernel,    options.threads,
+          std::move(exits),  options.onnx_file, options.onnxruntime_library,
+          options.onnx_provider};
 }
 
 Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,
@@ -50,7 +61,10 @@ Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model
     if (engine == entry.engine) return entry.open(std::move(model), options);
     if (engine != "auto" || !entry.automatic) continue;
     auto backend = entry.open(model, options);
-    if (backend.ok()) return backend;
+    if (backend.ok()) {
+      log_info(str_cat("engine ", entry.engine, " picked", refusals.empty() ? "; it comes first" : "; not ", refusals));
+      return backend;
+    }
     refusals += str_cat(refusals.empty() ? "" : "; ", entry.engine, ": ", message_of(backend.status()));
   }
   if (engine != "auto")

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/backend.h"
+#include "rerank/options.h"
 
 namespace rerank {
 
@@ -17,9 +18,13 @@ struct EngineChoice {
 };
 
 // What each engine would do for this model and these options; loads no weights.
-std::vector<EngineChoice> list_engines(const ModelConfig& config, const BackendOptions& options);
+std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions& options);
 
-// Opens `engine`, or for "auto" the first that runs. The message of a failure names each refusal.
+// The part of a program's settings that engines read.
+BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits = nullptr);
+
+// Opens `engine`, or for "auto" the first that runs, and logs why the others were not picked. The message of a failure
+// names each refusal.
 Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,
                                               const BackendOptions& options);
 

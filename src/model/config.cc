@@ -1,5 +1,6 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -113,9 +114,21 @@ Status check_unsupported(const JsonFile& json) {
   return ok_status();
 }
 
+Status read_padding(const JsonFile& json, uint64_t fallback, ModelConfig& config) {
+  auto padding = json.get_size("pad_token_id", fallback);
+  if (!padding.ok()) return padding.status();
+  if (*padding >= config.vocabulary) {
+    return absl::InvalidArgumentError(
+        str_cat(json.origin(), ": pad_token_id ", *padding, " is outside the vocabulary of ", config.vocabulary));
+  }
+  config.pad_id = static_cast<int32_t>(*padding);
+  return ok_status();
+}
+
 Status read_tables(const JsonFile& json, const FamilyRow& row, ModelConfig& config) {
   if (Status s = read_size(json, "vocab_size", kMaxRows, config.vocabulary); !s.ok()) return s;
   if (Status s = read_size(json, "max_position_embeddings", kMaxRows, config.position_rows); !s.ok()) return s;
+  if (Status s = read_padding(json, row.offset_positions ? 1 : 0, config); !s.ok()) return s;
   if (row.has_segments) {
     auto rows = json.get_size("type_vocab_size", 2);
     if (!rows.ok()) return rows.status();
@@ -124,9 +137,7 @@ Status read_tables(const JsonFile& json, const FamilyRow& row, ModelConfig& conf
     config.segment_rows = *rows;
   }
   if (row.offset_positions) {
-    auto padding = json.get_size("pad_token_id", 1);
-    if (!padding.ok()) return padding.status();
-    config.position_offset = *padding + 1;
+    config.position_offset = static_cast<size_t>(config.pad_id) + 1;
     if (config.position_offset >= config.position_rows) {
       return absl::InvalidArgumentError(json.origin() + ": max_position_embeddings leaves no room behind pad_token_id");
     }
@@ -186,6 +197,39 @@ Result<ModelConfig> read_model_config(const std::string& folder) {
   auto text = read_file(path, 16u << 20);
   if (!text.ok()) return text.status();
   return parse_model_config(std::move(*text), path);
+}
+
+Result<ModelConfig> read_graph_config(const std::string& folder) {
+  auto known = read_model_config(folder);
+  if (known.ok() || known.status().code() != absl::StatusCode::kUnimplemented) return known;
+  JsonFile json;
+  if (Status s = json.load(folder + "/config.json"); !s.ok()) return s;
+  ModelConfig config;
+  config.family = Family::kOther;
+  simdjson::dom::array architectures;
+  std::string_view name;
+  if (json.root()["architectures"].get(architectures) == simdjson::SUCCESS && architectures.size() > 0 &&
+      architectures.at(0).get(name) == simdjson::SUCCESS) {
+    config.architecture = std::string(name);
+  }
+  auto type = json.get_string("model_type", "");
+  if (!type.ok()) return type.status();
+  config.model_type = *type;
+  if (Status s = read_size(json, "vocab_size", kMaxRows, config.vocabulary); !s.ok()) return s;
+  if (Status s = read_size(json, "max_position_embeddings", kMaxRows, config.position_rows); !s.ok()) return s;
+  if (Status s = read_padding(json, 0, config); !s.ok()) return s;
+  const std::pair<const char*, size_t ModelConfig::*> sizes[] = {{"type_vocab_size", &ModelConfig::segment_rows},
+                                                                 {"num_hidden_layers", &ModelConfig::layers},
+                                                                 {"hidden_size", &ModelConfig::hidden},
+                                                                 {"num_attention_heads", &ModelConfig::heads},
+                                                                 {"intermediate_size", &ModelConfig::intermediate}};
+  for (const auto& [field, size] : sizes) {
+    auto value = json.get_size(field, 0);
+    if (!value.ok()) return value.status();
+    config.*size = std::min<uint64_t>(*value, kMaxWidth);
+  }
+  if (Status s = read_labels(json, config); !s.ok()) return s;
+  return config;
 }
 
 const char* activation_name(Activation activation) {

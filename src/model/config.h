@@ -8,7 +8,8 @@
 
 namespace rerank {
 
-enum class Family { kBert, kRoberta, kDistilBert, kElectra };  // kRoberta: also XLM-RoBERTa and CamemBERT
+// kRoberta: also XLM-RoBERTa and CamemBERT. kOther: any that only an exported graph computes.
+enum class Family { kBert, kRoberta, kDistilBert, kElectra, kOther };
 
 enum class Activation { kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 
@@ -23,6 +24,7 @@ struct ModelConfig {
   size_t intermediate = 0;
   size_t vocabulary = 0;
   size_t position_rows = 0;    // rows of the position table
+  int32_t pad_id = 0;          // token id of padding
   size_t position_offset = 0;  // the first token's row: 0, or padding_idx + 1 for the RoBERTa family
   size_t segment_rows = 0;     // rows of the token-type table; 0: there is none
   size_t embedding = 0;        // width of the tables; differs from `hidden` in small ELECTRAs, which project
@@ -41,6 +43,10 @@ struct ModelConfig {
 // and what we do have; InvalidArgument for a broken file.
 Result<ModelConfig> read_model_config(const std::string& folder);
 Result<ModelConfig> parse_model_config(std::string json, std::string origin);
+
+// The same for a folder with an exported graph, which needs no more than sizes of vocabulary, positions and labels: an
+// architecture that we do not have is Family::kOther, with 0 where config.json says nothing.
+Result<ModelConfig> read_graph_config(const std::string& folder);
 
 const char* activation_name(Activation activation);
 

@@ -47,7 +47,9 @@ float ExitHead::apply(const float* state) const {
 
 std::string weights_digest(const Model& model) {
   FieldHasher hasher;
-  for (const MappedFile& file : model.weights.files->files()) hasher.add(file.text());
+  if (model.has_weights()) {
+    for (const MappedFile& file : model.weights.files->files()) hasher.add(file.text());
+  }
   const ModelConfig& c = model.config;
   hasher.add(static_cast<uint64_t>(c.layers)).add(static_cast<uint64_t>(c.hidden)).add(static_cast<uint64_t>(c.heads));
   return hasher.finish().hex();

@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "base/strings.h"
+#include "model/graphs.h"
 
 namespace rerank {
 namespace {
@@ -66,6 +67,8 @@ const NameTable& names_of(Family family) {
       return kDistilBertNames;
     case Family::kElectra:
       return kElectraNames;
+    case Family::kOther:
+      break;
   }
   return kBertNames;
 }
@@ -152,6 +155,7 @@ class Binder {
 
 uint64_t Weights::parameters() const {
   uint64_t total = 0;
+  if (files == nullptr) return 0;
   for (const auto& [name, view] : files->tensors()) total += view.elements();
   return total;
 }
@@ -176,14 +180,22 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   return weights;
 }
 
-Result<std::shared_ptr<const Model>> load_model(const std::string& folder) {
+Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool graph_named) {
+  const bool graph = graph_named || !onnx_files(folder).empty() || !torchscript_files(folder).empty();
+  const auto with_graph = [&](const Status& why) -> Result<std::shared_ptr<const Model>> {
+    auto config = read_graph_config(folder);
+    if (!config.ok()) return config.status();
+    return std::make_shared<const Model>(Model{folder, std::move(*config), {}, why});
+  };
   auto config = read_model_config(folder);
-  if (!config.ok()) return config.status();
+  if (!config.ok()) {
+    return graph && absl::IsUnimplemented(config.status()) ? with_graph(config.status()) : config.status();
+  }
   auto files = TensorFiles::open_folder(folder);
-  if (!files.ok()) return files.status();
+  if (!files.ok()) return graph && absl::IsNotFound(files.status()) ? with_graph(files.status()) : files.status();
   auto weights = bind_weights(*config, std::move(*files));
   if (!weights.ok()) return weights.status();
-  return std::make_shared<const Model>(Model{folder, std::move(*config), std::move(*weights)});
+  return std::make_shared<const Model>(Model{folder, std::move(*config), std::move(*weights), {}});
 }
 
 }  // namespace rerank

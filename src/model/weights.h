@@ -54,9 +54,14 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
 struct Model {
   std::string folder;
   ModelConfig config;
-  Weights weights;
+  Weights weights;    // `weights.files` is null where there are none that we read, only an exported graph
+  Status no_weights;  // why
+
+  bool has_weights() const { return weights.files != nullptr; }
 };
 
-Result<std::shared_ptr<const Model>> load_model(const std::string& folder);
+// A folder without weights, or of an architecture that we do not have, is taken if an exported graph (model/graphs.h)
+// can serve it; `graph_named`: the user named one that may lie elsewhere.
+Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool graph_named = false);
 
 }  // namespace rerank

@@ -20,7 +20,14 @@ namespace fs = std::filesystem;
 // Changes whenever a score could: weights, configuration, tokenizer, engine arithmetic.
 Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, const Exits* exits, size_t max_length) {
   FieldHasher hasher;
-  for (const MappedFile& file : model.weights.files->files()) hasher.add(file.text());
+  if (model.has_weights()) {
+    for (const MappedFile& file : model.weights.files->files()) hasher.add(file.text());
+  }
+  for (const std::string& name : backend.files) {
+    auto file = MappedFile::open(name);
+    if (!file.ok()) return file.status();
+    hasher.add(file->text());
+  }
   for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json"}) {
     auto file = MappedFile::open(model.folder + name);
     if (file.ok()) hasher.add(file->text());
@@ -93,6 +100,7 @@ double seconds_now() { return std::chrono::duration<double>(Clock::now().time_si
 // Per token: linear layers 4 h^2 + 2 h i multiplications, attention 2 h per other token.
 double attention_weight(const ModelConfig& config) {
   const auto hidden = static_cast<double>(config.hidden), intermediate = static_cast<double>(config.intermediate);
+  if (hidden <= 0 || intermediate <= 0) return 1e-3;  // a graph of unknown shape: about that of 384 hidden units
   return 2 * hidden / (4 * hidden * hidden + 2 * hidden * intermediate);
 }
 
@@ -133,7 +141,7 @@ Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
 Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::shared_ptr<Metrics> metrics) {
   auto located = locate_model(options);
   if (!located.ok()) return located.status();
-  auto model = load_model(located->folder);
+  auto model = load_model(located->folder, !options.onnx_file.empty());
   if (!model.ok()) return model.status();
   auto tokenizer = Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
@@ -142,21 +150,28 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!max_length.ok()) return max_length.status();
   auto exits = open_exits(options, **model);
   if (!exits.ok()) return exits.status();
-  auto backend = open_backend(*model, options.engine, {options.precision, options.kernel, options.threads, *exits});
+  auto backend = open_backend(*model, options.engine, backend_options(options, *exits));
   if (!backend.ok()) return backend.status();
 
   ServiceParts parts;
   if (Status status = read_truncation(options, parts); !status.ok()) return status;
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
+  *max_length = std::min(*max_length, engine.max_length);
+  if (!engine.depth && options.layers != 0 && options.layers < config.layers) {
+    return absl::InvalidArgumentError(
+        str_cat("--layers: engine ", engine.engine, " computes all layers (see rerankd convert --keep-layers)"));
+  }
   auto digest = fingerprint(**model, engine, exits->get(), *max_length);
   if (!digest.ok()) return digest.status();
   parts.info = {located->name, config.architecture, *digest,     engine.engine,       engine.precision,
                 engine.kernel, engine.threads,      *max_length, config.max_length(), (*model)->weights.parameters(),
                 config.label};
-  parts.segments = config.family == Family::kBert || config.family == Family::kElectra;
+  parts.segments = config.family == Family::kBert || config.family == Family::kElectra ||
+                   (config.family == Family::kOther && config.segment_rows > 1);
   parts.model_layers = config.layers;
   parts.layers = options.layers;
+  parts.depth = engine.depth;
   parts.max_documents = options.max_documents;
   parts.tokenizer_threads = options.tokenizer_threads != 0 ? options.tokenizer_threads : engine.threads;
   parts.cache_bytes = options.cache_bytes;

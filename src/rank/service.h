@@ -30,6 +30,7 @@ struct ServiceParts {
   ModelInfo info;
   bool segments = true;
   size_t model_layers = 0;
+  bool depth = true;                          // whether the engine computes fewer layers where a request asks for it
   size_t layers = 0;                          // where a request does not say; 0: all
   Truncation truncation = Truncation::kHead;  // where a request does not say
   Chunking chunking;

@@ -148,6 +148,63 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(first["results"], cached["results"])
 
 
+class GraphTest(unittest.TestCase):
+    """A folder with nothing but config.json, tokenizer.json and an exported graph."""
+
+    def setUp(self):
+        listed = run("inspect", MODELS / "bert-a", "--onnx-file", SOURCE / "tests/data/graphs/bert-a-torchscript.onnx").stdout
+        if re.search(r"onnx .*(built without|is not there)", listed):
+            self.skipTest(listed)
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.place = pathlib.Path(self.folder.name)
+        (self.place / "onnx").mkdir()
+        for name in ("config.json", "tokenizer.json"):
+            (self.place / name).write_bytes((MODELS / "bert-a" / name).read_bytes())
+        graph = (SOURCE / "tests/data/graphs/bert-a-torchscript.onnx").read_bytes()
+        (self.place / "onnx/model.onnx").write_bytes(graph)
+
+    def test_it_serves_as_it_is(self):
+        golden = [json.loads(line) for line in (MODELS / "bert-a/golden.jsonl").read_text().splitlines()]
+        shown = run("inspect", self.place).stdout
+        self.assertRegex(shown, r"cpu +does not run: .*model.safetensors")
+        self.assertRegex(shown, r"onnx +runs: fp32, .*onnx/model.onnx \(opset 14")
+        with Server("--model", self.place) as server:
+            for g in golden:
+                answer = server.post("/rerank", {"query": g["query"], "texts": [g["document"]], "raw_scores": True})
+                self.assertAlmostEqual(answer[0]["score"], g["logit"], delta=1e-4)
+            answer = server.post("/v1/rerank", {"query": golden[0]["query"], "documents": [g["document"] for g in golden]})
+            self.assertEqual(len(answer["results"]), len(golden))
+            self.assertIn('engine="onnx"', server.get("/metrics"))
+
+    def test_an_architecture_that_only_the_graph_knows(self):
+        config = json.loads((self.place / "config.json").read_text())
+        config["architectures"], config["model_type"] = ["DebertaV2ForSequenceClassification"], "deberta-v2"
+        (self.place / "config.json").write_text(json.dumps(config))
+        g = json.loads((MODELS / "bert-a/golden.jsonl").read_text().splitlines()[0])
+        line = json.dumps({"query": g["query"], "document": g["document"]})
+        score = json.loads(run("score", "--model", self.place, text_in=line).stdout)
+        self.assertAlmostEqual(score["logit"], g["logit"], delta=1e-4)
+        self.assertIn("DebertaV2", run("score", "--model", self.place, "--engine", "cpu", text_in=line, check=False).stderr)
+
+    def test_what_is_wrong_is_named(self):
+        def error(*arguments):
+            done = run("score", "--model", self.place, "--engine", "onnx", *arguments, text_in="", check=False)
+            self.assertIn(done.returncode, (1, 2), done.stderr)
+            return done.stderr
+
+        library = self.place / "library.so"
+        self.assertIn("no such file", error("--onnxruntime-library", library))
+        library.write_text("a text")
+        self.assertIn("library.so: cannot be loaded", error("--onnxruntime-library", library))
+        self.assertIn("not ONNX Runtime", error("--onnxruntime-library", os.environ["RERANKD_OTHER_LIBRARY"]))
+        self.assertIn("1.2.0 is too old", error("--onnxruntime-library", os.environ["RERANKD_OLD_ONNXRUNTIME"]))
+        self.assertIn("it has cpu", error("--onnx-provider", "warp").replace("azure, ", ""))
+        self.assertIn("--layers", error("--layers", 1))
+        (self.place / "onnx/model.onnx").write_text("This is a text.")
+        self.assertIn("onnx/model.onnx: not an ONNX model", error())
+
+
 class EvalTest(unittest.TestCase):
     @staticmethod
     def collection(folder):

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/strings.h"
 #include "engine/cpu/kernels.h"
 #include "engine/registry.h"
 #include "support/golden.h"
@@ -31,6 +32,29 @@ std::vector<Row> rows() {
   return rows;
 }
 
+// A model's recorded pairs as one batch.
+struct Pairs {
+  explicit Pairs(const std::string& folder) : golden(testing::read_golden_pairs(folder)) {
+    for (const auto& pair : golden) {
+      ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
+      segments.insert(segments.end(), pair.segments.begin(), pair.segments.end());
+      offsets.push_back(static_cast<uint32_t>(ids.size()));
+    }
+  }
+  Batch batch() const { return {ids, segments, offsets}; }
+
+  std::vector<testing::GoldenPair> golden;
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+};
+
+// An engine that this build or this machine does not have is no failure here.
+bool is_absent(const Status& status) {
+  const std::string_view message = message_of(status);
+  return message.find("built without") != std::string_view::npos ||
+         message.find("ONNX Runtime is not there") != std::string_view::npos;
+}
+
 class EngineConformanceTest : public ::testing::TestWithParam<Row> {};
 
 TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
@@ -41,17 +65,11 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
     ASSERT_TRUE(model.ok()) << model.status();
     auto backend = open_backend(*model, row.engine, row.options);
     ASSERT_TRUE(backend.ok()) << backend.status();
-    const auto pairs = testing::read_golden_pairs(folder);
+    const Pairs recorded(folder);
+    const auto& pairs = recorded.golden;
     ASSERT_GE(pairs.size(), 10u);
-    std::vector<int32_t> ids, segments;
-    std::vector<uint32_t> offsets{0};
-    for (const auto& pair : pairs) {
-      ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
-      segments.insert(segments.end(), pair.segments.begin(), pair.segments.end());
-      offsets.push_back(static_cast<uint32_t>(ids.size()));
-    }
     std::vector<float> logits(pairs.size());
-    ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
+    ASSERT_TRUE((*backend)->forward(recorded.batch(), logits).ok());
     for (size_t i = 0; i < pairs.size(); ++i) {
       EXPECT_NEAR(logits[i], pairs[i].logit, row.tolerance)
           << folder << " pair " << i << " of " << pairs[i].ids.size() << " tokens";
@@ -68,6 +86,35 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   std::printf("  %s %s %s: largest |logit - transformers| %.2g\n", row.engine.c_str(), row.options.precision.c_str(),
               row.options.kernel.c_str(), largest);
 }
+
+// Graphs as other tools exported them, served as they are.
+struct Exported {
+  const char* engine;
+  const char* graph;  // of tests/data/graphs; its name begins with the model's
+  const char* model;
+};
+
+class ExportedGraphTest : public ::testing::TestWithParam<Exported> {};
+
+TEST_P(ExportedGraphTest, EqualsRecordedLogits) {
+  const std::string folder = str_cat(RERANKD_SOURCE_DIR, "/tests/data/models/", GetParam().model);
+  auto model = load_model(folder);
+  ASSERT_TRUE(model.ok()) << model.status();
+  BackendOptions options;
+  options.onnx_file = str_cat(RERANKD_SOURCE_DIR, "/tests/data/graphs/", GetParam().graph);
+  auto backend = open_backend(*model, GetParam().engine, options);
+  if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  const Pairs pairs(folder);
+  std::vector<float> logits(pairs.golden.size());
+  ASSERT_TRUE((*backend)->forward(pairs.batch(), logits).ok());
+  for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], pairs.golden[i].logit, 1e-4) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Graphs, ExportedGraphTest,
+                         ::testing::Values(Exported{"onnx", "bert-a-torchscript.onnx", "bert-a"},
+                                           Exported{"onnx", "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"}),
+                         [](const auto& info) { return info.index == 0 ? "torchscript_exporter" : "dynamo_exporter"; });
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
   std::string name = info.param.engine + "_" + info.param.options.precision + "_" + info.param.options.kernel;

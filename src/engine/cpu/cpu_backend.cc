@@ -189,7 +189,8 @@ class CpuBackend : public Backend {
 }  // namespace
 }  // namespace cpu
 
-Result<std::string> describe_cpu_backend(const ModelConfig&, const BackendOptions& options) {
+Result<std::string> describe_cpu_backend(const Model& model, const BackendOptions& options) {
+  if (!model.has_weights()) return model.no_weights;
   auto kernels = cpu::pick(options);
   if (!kernels.ok()) return kernels.status();
   std::string text = str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ",
@@ -202,6 +203,7 @@ Result<std::string> describe_cpu_backend(const ModelConfig&, const BackendOption
 }
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
+  if (!model->has_weights()) return model->no_weights;
   auto kernels = cpu::pick(options);
   if (!kernels.ok()) return kernels.status();
   const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();

@@ -12,6 +12,6 @@ namespace rerank {
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options);
 
 // The tier and precision it would run with, or the refusal; loads nothing.
-Result<std::string> describe_cpu_backend(const ModelConfig& config, const BackendOptions& options);
+Result<std::string> describe_cpu_backend(const Model& model, const BackendOptions& options);
 
 }  // namespace rerank

@@ -1,0 +1,16 @@
+// Exported graphs in a model folder: files that hold the whole computation, not only weights.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace rerank {
+
+// `folder`/*.onnx and `folder`/onnx/*.onnx by path; model.onnx first, then the others by name.
+std::vector<std::string> onnx_files(const std::string& folder);
+
+// TorchScript files: `folder`/*.torchscript, and *.pt and *.pth of which the name says what they are (model.pt,
+// traced_model.pt, ...): other .pt files are checkpoints.
+std::vector<std::string> torchscript_files(const std::string& folder);
+
+}  // namespace rerank
