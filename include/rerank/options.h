@@ -61,6 +61,7 @@ struct Options {
 struct ServerOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
+  uint16_t grpc_port = 0;
   size_t io_threads = 1;
   size_t max_body_bytes = 32u << 20;
   size_t max_header_bytes = 16u << 10;
@@ -75,6 +76,10 @@ struct ServerOptions {
   std::string api_key;
   std::string api_key_file;
   std::string cors_origin;
+  std::string read_only_metrics_address;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_client_ca;
 };
 
 struct OptionInfo {
@@ -242,6 +247,9 @@ void visit_options(O& options, Visit&& visit) requires requires {
 {
   visit(OptionInfo{"host", "ADDRESS", "Server", "Address to listen on; 0.0.0.0 or :: for all."}, options.host);
   visit(OptionInfo{"port", "PORT", "Server", "TCP port; 0 picks a free one and prints it."}, options.port);
+  visit(OptionInfo{"grpc-port", "PORT", "Server",
+                   "TCP port for gRPC, on the same address: tei.v1, rerank.v1, health and reflection. 0: no gRPC."},
+        options.grpc_port);
   visit(OptionInfo{"io-threads", "N", "Server",
                    "Threads that read and write sockets and JSON. One is enough below 10,000 requests/s."},
         options.io_threads);
@@ -288,6 +296,12 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"cors-origin", "ORIGIN[,ORIGIN...]", "Server",
                    "Origins whose web pages may call this server, or *. Empty: none."},
         options.cors_origin);
+  visit(
+      OptionInfo{
+          "read-only-metrics-address", "HOST:PORT", "Server",
+          "Serve /metrics and the health routes here, without keys and TLS, and /metrics no longer on the main port: for a "
+          "private network that Prometheus and probes are in."},
+      options.read_only_metrics_address);
 }
 
 }  // namespace rerank

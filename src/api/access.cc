@@ -1,6 +1,7 @@
 #include "api/access.h"
 
 #include "api/body.h"
+#include "api/errors.h"
 
 namespace rerank {
 namespace {
@@ -26,12 +27,17 @@ std::vector<std::string> split(std::string_view list) {
 Access::Access(std::shared_ptr<KeyRing> keys, std::string_view origins)
     : keys_(std::move(keys)), origins_(split(origins)) {}
 
-Result<KeyRule> Access::admit(const HttpRequest& request) const {
+Result<KeyRule> Access::admit(std::string_view authorization) const {
   if (keys_->empty()) return KeyRule{};
   constexpr std::string_view kScheme = "bearer ";
-  std::string_view credentials = trim(request.header("authorization"));
+  std::string_view credentials = trim(authorization);
   if (same_word(credentials.substr(0, kScheme.size()), kScheme)) credentials = trim(credentials.substr(kScheme.size()));
-  return keys_->admit(credentials);
+  Result<KeyRule> caller = keys_->admit(credentials);
+  if (absl::IsUnauthenticated(caller.status())) {
+    return make_error(ErrorKind::kUnauthorized,
+                      "a valid API key is required: send it as \"Authorization: Bearer <key>\"");
+  }
+  return caller;
 }
 
 std::vector<std::pair<std::string, std::string>> Access::cors_headers(const HttpRequest& request) const {

@@ -1,5 +1,7 @@
 #include "api/api.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -35,7 +37,7 @@ void metrics(Exchange&& exchange) {
 
 void openapi(Exchange&& exchange) {
   HttpResponse response;
-  response.body = openapi_json(exchange.state->access.needs_key());
+  response.body = openapi_json(exchange.state->access.needs_key(), exchange.state->options.metrics_apart);
   exchange.finish(std::move(response));
 }
 
@@ -47,7 +49,8 @@ void root(Exchange&& exchange) {
 
 // The same handler under several names answers several clients: the names in the comments.
 constexpr Route kRoutes[] = {
-    {"POST", "rerank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer"},
+    {"POST", "rerank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer",
+     "tei.v1.Rerank/Rerank tei.v1.Rerank/RerankStream rerank.v1.Reranker/Rerank rerank.v1.Reranker/RerankStream"},
     {"POST", "reranking", "rerank", handle_rerank, Key::kNeeded, "Rank documents (NVIDIA, Mixedbread)", "RerankRequest",
      "RerankAnswer"},
     {"POST", "ranking", "rerank", handle_rerank, Key::kNeeded, "Rank documents (NVIDIA)", "RerankRequest",
@@ -56,42 +59,49 @@ constexpr Route kRoutes[] = {
      "RerankAnswer"},
     {"POST", "/", "rerank", handle_rerank, Key::kNeeded, "Rank documents (TEI)", "RerankRequest", "RerankAnswer"},
     {"POST", "score", "score", handle_score, Key::kNeeded, "Score pairs in input order (vLLM)", "ScoreRequest",
-     "ScoreAnswer"},
+     "ScoreAnswer", "rerank.v1.Reranker/Score"},
     {"POST", "predict", "predict", handle_predict, Key::kNeeded, "Score pairs in input order (TEI)", "PredictRequest",
-     "PredictAnswer"},
-    {"POST", "tokenize", "tokenize", handle_tokenize, Key::kNeeded, "Token ids of texts (TEI)", "TokenizeRequest",
-     "TokenizeAnswer"},
-    {"POST", "decode", "decode", handle_decode, Key::kNeeded, "Text of token ids (TEI)", "DecodeRequest", "DecodeAnswer"},
-    {"GET", "health/live", "health", live, Key::kNotNeeded, "Is the process alive? (NVIDIA)", nullptr, "Health"},
-    {"GET", "health/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (NVIDIA)", nullptr, "Health"},
-    {"GET", "health", "health", health, Key::kNotNeeded, "Are requests ranked now?", nullptr, "Health"},
-    {"GET", "ping", "health", health, Key::kNotNeeded, "Are requests ranked now? (SageMaker)", nullptr, "Health"},
-    {"GET", "openapi.json", "openapi", openapi, Key::kNotNeeded, "This description", nullptr, "application/json"},
+     "PredictAnswer",
+     "tei.v1.Predict/Predict tei.v1.Predict/PredictPair tei.v1.Predict/PredictStream tei.v1.Predict/PredictPairStream"},
+    {"POST", "tokenize", "tokenize", handle_tokenize, Key::kNeeded, "Tokens of texts, and where they stand (TEI)", "TokenizeRequest",
+     "TokenizeAnswer", "tei.v1.Tokenize/Tokenize tei.v1.Tokenize/TokenizeStream"},
+    {"POST", "decode", "decode", handle_decode, Key::kNeeded, "Text of token ids (TEI)", "DecodeRequest", "DecodeAnswer",
+     "tei.v1.Tokenize/Decode tei.v1.Tokenize/DecodeStream"},
+    {"GET", "health/live", "health", live, Key::kNotNeeded, "Is the process alive? (NVIDIA)", nullptr, "Health", "",
+     Reach::kEverywhere},
+    {"GET", "health/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (NVIDIA)", nullptr, "Health", "",
+     Reach::kEverywhere},
+    {"GET", "health", "health", health, Key::kNotNeeded, "Are requests ranked now?", nullptr, "Health",
+     "grpc.health.v1.Health/Check grpc.health.v1.Health/Watch", Reach::kEverywhere},
+    {"GET", "ping", "health", health, Key::kNotNeeded, "Are requests ranked now? (SageMaker)", nullptr, "Health", "",
+     Reach::kEverywhere},
+    {"GET", "openapi.json", "openapi", openapi, Key::kNotNeeded, "This description", nullptr, "application/json",
+     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"},
     {"GET", "/", "page", root, Key::kNotNeeded, "A page to try the server; health where no HTML is accepted", nullptr,
      "Health"},
-    {"GET", "info", "info", info, Key::kNeeded, "Model, engine and limits (TEI)", nullptr, "Info"},
-    {"GET", "metrics", "metrics", metrics, Key::kNotNeeded, "Prometheus metrics", nullptr, "text/plain"},
+    {"GET", "info", "info", info, Key::kNeeded, "Model, engine and limits (TEI)", nullptr, "Info",
+     "tei.v1.Info/Info rerank.v1.Reranker/Info"},
+    {"GET", "metrics", "metrics", metrics, Key::kNotNeeded, "Prometheus metrics", nullptr, "text/plain", "",
+     Reach::kOperators},
     {"GET", "models", "models", models, Key::kNeeded, "The served model, as a list (OpenAI)", nullptr, "Models"},
     {"GET", "models/*", "models", model, Key::kNeeded, "The served model (OpenAI, Xinference)", nullptr, "Model"},
     {"GET", "cluster/auth", "cluster_auth", cluster_auth, Key::kNotNeeded, "Is a key needed? (Xinference)", nullptr,
      "ClusterAuth"},
 };
 
+bool served_at(const Route& route, Api::Port port, bool metrics_apart) {
+  if (port == Api::Port::kMetrics) return route.reach != Reach::kClients;
+  return !metrics_apart || route.reach != Reach::kOperators;
+}
+
 bool method_matches(std::string_view method, std::string_view allowed) {
   return method == allowed || (method == "HEAD" && allowed == "GET");
 }
 
 HttpResponse refuse_caller(const Status& status) {
-  if (!absl::IsUnauthenticated(status)) return error_response(status);
-  HttpResponse response = error_response(
-      make_error(ErrorKind::kUnauthorized, "a valid API key is required: send it as \"Authorization: Bearer <key>\""));
-  response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  HttpResponse response = error_response(status);
+  if (absl::IsUnauthenticated(status)) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return response;
-}
-
-// Keys of the option alone are always well formed.
-std::shared_ptr<KeyRing> keys_of(const ApiOptions& options) {
-  return options.keys ? options.keys : std::shared_ptr<KeyRing>(*KeyRing::open(options.api_keys, ""));
 }
 
 // OPTIONS: what is allowed here, also in the words of a browser that asks before a page's request.
@@ -124,21 +134,33 @@ HttpResponse no_route(std::string_view allowed) {
 
 std::span<const Route> routes() { return kRoutes; }
 
+const Route& route_of_method(std::string_view method) {
+  for (const Route& route : kRoutes) {
+    for (std::string_view rest = route.methods; !rest.empty();) {
+      const size_t end = std::min(rest.find(' '), rest.size());
+      if (rest.substr(0, end) == method) return route;
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+  std::abort();  // the table has no row for a method that is served
+}
+
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(State{reranker, metrics, options, Access(keys_of(options), options.cors_origins),
+    : state_(std::make_shared<State>(State{reranker, metrics, options, Access(options.key_ring(), options.cors_origins),
                                            RequestMetrics(metrics)})) {}
 
-void Api::handle(HttpRequest&& request, Done done) {
+void Api::handle(HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, "none", std::move(done), {}};
   exchange.path = normalise_path(exchange.request.target);
   exchange.cors = state_->access.cors_headers(exchange.request);
   std::string allowed;
   for (const Route& route : kRoutes) {
+    if (!served_at(route, port, state_->options.metrics_apart)) continue;
     if (!path_matches(exchange.path, route.pattern)) continue;
     if (method_matches(exchange.request.method, route.method)) {
       exchange.label = route.label;
       if (route.key == Key::kNeeded) {
-        const Result<KeyRule> caller = state_->access.admit(exchange.request);
+        const Result<KeyRule> caller = state_->access.admit(exchange.request.header("authorization"));
         if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
         exchange.priority = caller->priority;
       }

@@ -406,5 +406,25 @@ TEST_F(ApiTest, MayGoBeforeItsAnswers) {
   EXPECT_EQ(statuses, std::vector<int>{200});
 }
 
+TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {
+  const auto status = [&](const char* target, Api::Port port) {
+    HttpRequest request{"GET", target, {}, "", nullptr};
+    int status = 0;
+    api_->handle(std::move(request), [&](HttpResponse response) { status = response.status; }, port);
+    return status;
+  };
+  EXPECT_EQ(status("/metrics", Api::Port::kMain), 200);
+  ApiOptions options;
+  options.metrics_apart = true;
+  restart(options);
+  EXPECT_EQ(status("/metrics", Api::Port::kMain), 404);
+  EXPECT_EQ(status("/health", Api::Port::kMain), 200);
+  for (const char* target : {"/metrics", "/health", "/v1/health/live", "/ping"})
+    EXPECT_EQ(status(target, Api::Port::kMetrics), 200) << target;
+  for (const char* target : {"/", "/info", "/v1/models", "/openapi.json"})
+    EXPECT_EQ(status(target, Api::Port::kMetrics), 404) << target;
+  EXPECT_EQ(call("GET", "/openapi.json").body.find("\"/metrics\""), std::string::npos);
+}
+
 }  // namespace
 }  // namespace rerank

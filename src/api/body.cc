@@ -352,14 +352,7 @@ std::vector<std::string> Body::texts(std::string_view name, size_t limit, const 
   if (!status_.ok()) return texts;
   size_t count = 0;
   for (auto item = items.begin(); item != items.end(); ++item) ++count;
-  if (count == 0) {
-    fail(make_error(ErrorKind::kEmpty, absl::StrFormat("`%s` cannot be empty", name)));
-  } else if (count > limit) {
-    fail(make_error(ErrorKind::kInvalid,
-                    absl::StrFormat("`%s` holds %d texts, more than the %d this server takes in one "
-                                    "request: split the request",
-                                    name, count, limit)));
-  }
+  fail(check_count(name, count, limit));
   if (!status_.ok()) return texts;
   texts.reserve(count);
   for (const element item : items) {

@@ -1,4 +1,4 @@
-// The one table of errors: which HTTP status an error has, how it is named in each dialect, and the JSON body that
+// The one table of errors: which HTTP status and gRPC code an error has, how it is named in each dialect, and the JSON body that
 // tells it.
 //
 // Errors travel as Status. Where a Status code is coarser than HTTP (InvalidArgument is 400 for broken JSON and 422 for
@@ -45,6 +45,18 @@ Status make_error(ErrorKind kind, std::string_view message);
 
 // The kind noted by make_error(), else the one that belongs to the code. `status` is not OK.
 ErrorKind kind_of(const Status& status);
+
+// The gRPC status code for `status`, which is not OK. TEI's differ in one place: a failed backend is FAILED_PRECONDITION.
+int grpc_code(const Status& status, ErrorShape shape = ErrorShape::kCommon);
+
+// When an HTTP status is answered, in words; empty for one that no row has. For descriptions.
+std::string_view meaning_of(int http_status);
+
+// The table as Markdown, for docs/routes.md.
+std::string errors_markdown();
+
+// What is wrong with a list of `count` texts called `name`, of which there may be `limit`: kEmpty or kInvalid.
+Status check_count(std::string_view name, size_t count, size_t limit);
 
 // The whole answer for `status`, which is not OK: HTTP status, body in the given shape, Retry-After where it belongs
 // (retry_after_seconds() of the status, else 1).

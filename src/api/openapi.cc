@@ -21,7 +21,7 @@ class Builder {
  public:
   Builder() { root_.SetObject(); }
 
-  std::string build(bool needs_key) {
+  std::string build(bool needs_key, bool metrics_apart) {
     Json info(rapidjson::kObjectType);
     add(info, "title", text("rerankd"));
     add(info, "version", text(RERANKD_VERSION));
@@ -31,7 +31,7 @@ class Builder {
     add(root_, "openapi", text("3.1.0"));
     add(root_, "info", std::move(info));
     Json paths(rapidjson::kObjectType);
-    for (const auto& [path, rows] : by_path()) {
+    for (const auto& [path, rows] : by_path(metrics_apart)) {
       Json item(rapidjson::kObjectType);
       for (const Route* route : rows)
         add(item, route->method[0] == 'G' ? "get" : "post", operation(path, *route, needs_key));
@@ -64,9 +64,10 @@ class Builder {
     return path;
   }
 
-  static std::map<std::string, std::vector<const Route*>> by_path() {
+  static std::map<std::string, std::vector<const Route*>> by_path(bool metrics_apart) {
     std::map<std::string, std::vector<const Route*>> found;
     for (const Route& route : routes()) {
+      if (metrics_apart && route.reach == Reach::kOperators) continue;
       auto& rows = found[path_of(route)];
       bool shadowed = false;  // by an earlier row that takes every request this one would
       for (const Route* row : rows) shadowed |= std::string_view(row->method) == route.method;
@@ -119,7 +120,7 @@ class Builder {
     if (std::string_view(route.label) == "health") statuses.insert(503);
     if (needs_key && route.key == Key::kNeeded) statuses.insert(401);
     for (int status : statuses) {
-      Json bad = object({{"description", "See the error's message"}});
+      Json bad = object({{"description", std::string(meaning_of(status)).c_str()}});
       add(bad, "content", content("application/json", "Error"));
       add(made, std::to_string(status).c_str(), std::move(bad));
     }
@@ -150,6 +151,6 @@ class Builder {
 
 }  // namespace
 
-std::string openapi_json(bool needs_key) { return Builder().build(needs_key); }
+std::string openapi_json(bool needs_key, bool metrics_apart) { return Builder().build(needs_key, metrics_apart); }
 
 }  // namespace rerank

@@ -20,7 +20,11 @@ struct ApiOptions {
   size_t max_batch_tokens = 8192;  // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
+  bool metrics_apart = false;  // /metrics is served at its own address only
   std::chrono::milliseconds request_timeout{0};  // of requests that do not say; 0: none
+
+  // The keys to ask for. Those of the option alone are always well formed.
+  std::shared_ptr<KeyRing> key_ring() const { return keys ? keys : std::shared_ptr<KeyRing>(*KeyRing::open(api_keys, "")); }
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
     return {.max_documents = library.max_documents,
@@ -30,6 +34,7 @@ struct ApiOptions {
             .max_batch_tokens = library.max_batch_tokens,
             .max_connections = server.max_connections,
             .tokenizer_threads = library.tokenizer_threads,
+            .metrics_apart = !server.read_only_metrics_address.empty(),
             .request_timeout = std::chrono::milliseconds(server.request_timeout_ms)};
   }
 };

@@ -1,5 +1,6 @@
 // Counts answered requests: rerankd_http_requests_total{dialect,status} and
-// rerankd_http_request_duration_seconds{dialect}. Thread-safe; the hot path takes one short lock.
+// rerankd_http_request_duration_seconds{dialect}; rerankd_grpc_requests_total{method,code} and
+// rerankd_grpc_request_duration_seconds{method}. Thread-safe; the hot path takes one short lock.
 #pragma once
 
 #include <chrono>
@@ -13,9 +14,19 @@
 
 namespace rerank {
 
+// How one transport's metrics are called.
+struct RequestMetricNames {
+  const char* prefix;  // of the two metrics' names
+  const char* label;   // what tells kinds of requests apart
+  const char* status;  // what tells their outcomes apart
+};
+inline constexpr RequestMetricNames kHttpMetricNames = {"rerankd_http_request", "dialect", "status"};
+inline constexpr RequestMetricNames kGrpcMetricNames = {"rerankd_grpc_request", "method", "code"};
+
 class RequestMetrics {
  public:
-  explicit RequestMetrics(std::shared_ptr<Metrics> metrics);  // null: counts nothing
+  // `metrics` null: counts nothing.
+  explicit RequestMetrics(std::shared_ptr<Metrics> metrics, RequestMetricNames names = kHttpMetricNames);
 
   // `label`: a string literal.
   void count(const char* label, int status, std::chrono::nanoseconds duration);

@@ -1,5 +1,5 @@
-// The one table of routes: what is served, by whom, and how it is described. Drives the dispatch (api.cc), the OpenAPI
-// description (openapi.cc) and the message of a path that is not there.
+// The one table of routes: what is served, by whom, and how it is described. Drives the dispatch (api.cc; rpc/call.cc for gRPC),
+// the OpenAPI description (openapi.cc) and docs/routes.md (routes_page.cc).
 #pragma once
 
 #include <span>
@@ -10,6 +10,9 @@ namespace rerank {
 
 enum class Key { kNeeded, kNotNeeded };  // where API keys are set
 
+// Where a route is served when there is a metrics address beside the main one.
+enum class Reach { kClients, kEverywhere, kOperators };
+
 struct Route {
   const char* method;   // GET also serves HEAD
   const char* pattern;  // as for path_matches(); any prefix may stand before it: /v1, /v2, a proxy's path
@@ -19,12 +22,21 @@ struct Route {
   const char* summary;
   const char* request;  // schema of openapi_schemas.json; null: no body
   const char* answer;   // schema, or a media type where it is no JSON
+  // The gRPC methods that do the same ("package.Service/Method"), separated by blanks.
+  const char* methods = "";
+  Reach reach = Reach::kClients;
 };
 
 // In order: the first row whose pattern and method fit is taken.
 std::span<const Route> routes();
 
-// The OpenAPI 3.1 description of routes(), as JSON.
-std::string openapi_json(bool needs_key);
+// The row of a gRPC method, which must have one.
+const Route& route_of_method(std::string_view method);
+
+// The tables of routes and errors as docs/routes.md.
+std::string routes_markdown();
+
+// The OpenAPI 3.1 description of routes(), as JSON. `metrics_apart`: without what is served at the metrics address only.
+std::string openapi_json(bool needs_key, bool metrics_apart = false);
 
 }  // namespace rerank

@@ -67,20 +67,29 @@ void read_urgency(const HttpRequest& http, std::chrono::milliseconds default_tim
     request.deadline =
         begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::milli>(timeout_ms));
   }
-  // As Cohere and vLLM count: a larger number waits longer. Nobody can put himself before the others' default.
-  int64_t behind = body.kind("priority") == Body::Kind::kNumber ? body.integer("priority", 0) : 0;
+  request.priority =
+      priority_behind(body.kind("priority") == Body::Kind::kNumber ? static_cast<double>(body.integer("priority", 0)) : 0);
   if (const std::string_view text = http.header("x-request-priority"); !text.empty()) {
-    const auto value = number(text);
-    if (!value) body.fail(make_error(ErrorKind::kInvalid, "`x-request-priority` must be a number"));
-    behind = static_cast<int64_t>(std::clamp(value.value_or(0), 0.0, 1.0 * kLowestPriority));
+    const Result<int> priority = read_priority(text);
+    if (!priority.ok()) return body.fail(priority.status());
+    request.priority = *priority;
   }
-  request.priority = -static_cast<int>(std::clamp<int64_t>(behind, 0, kLowestPriority));
 }
 
-bool wants_fresh_scores(const HttpRequest& http) {
-  const std::string_view cache_control = http.header("cache-control");
+// As Cohere and vLLM count: a larger number waits longer.
+int priority_behind(double steps) { return -static_cast<int>(std::clamp(steps, 0.0, 1.0 * kLowestPriority)); }
+
+Result<int> read_priority(std::string_view text) {
+  const auto steps = number(text);
+  if (!steps) return make_error(ErrorKind::kInvalid, "`x-request-priority` must be a number");
+  return priority_behind(*steps);
+}
+
+bool wants_fresh_scores(std::string_view cache_control) {
   return cache_control.find("no-cache") != std::string_view::npos ||
          cache_control.find("no-store") != std::string_view::npos;
 }
+
+bool wants_fresh_scores(const HttpRequest& http) { return wants_fresh_scores(http.header("cache-control")); }
 
 }  // namespace rerank

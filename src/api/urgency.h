@@ -15,7 +15,15 @@ namespace rerank {
 void read_urgency(const HttpRequest& http, std::chrono::milliseconds default_timeout, TimePoint begin, Body& body,
                   RerankRequest& request);
 
+// What a request steps back by, 0 to 999 (more is the same), as RerankRequest::priority. Nobody can put himself before the
+// others' default.
+int priority_behind(double steps);
+
+// The value of the header X-Request-Priority. kInvalid: it is no number.
+Result<int> read_priority(std::string_view text);
+
 // Cache-Control: no-cache or no-store.
+bool wants_fresh_scores(std::string_view cache_control);
 bool wants_fresh_scores(const HttpRequest& http);
 
 }  // namespace rerank

@@ -1,6 +1,7 @@
 // rerankd inspect: what a model folder holds, and which engines would run it here.
 #include <cstdio>
 
+#include "api/routes.h"
 #include "base/strings.h"
 #include "cli/command.h"
 #include "engine/registry.h"
@@ -77,6 +78,15 @@ struct Inspect : Command {
 Run add_inspect_command(CLI::App& program) {
   auto command = std::make_shared<Inspect>(program);
   return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+Run add_routes_command(CLI::App& program) {
+  auto* app = program.add_subcommand("routes", "Print routes, gRPC methods and errors as Markdown (docs/routes.md).");
+  return [app] {
+    if (!app->parsed()) return -1;
+    std::fputs(routes_markdown().c_str(), stdout);
+    return 0;
+  };
 }
 
 Run add_options_command(CLI::App& program) {

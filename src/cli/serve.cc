@@ -1,4 +1,6 @@
 // rerankd serve: the HTTP server until SIGTERM or SIGINT.
+#include <absl/strings/numbers.h>
+
 #include <csignal>
 #include <cstdio>
 #include <thread>
@@ -7,10 +9,32 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/command.h"
+#include "rpc/grpc_server.h"
 #include "server/http_server.h"
 
 namespace rerank {
 namespace {
+
+// What --read-only-metrics-address says. No keys, and none of the main port's clients can fill it.
+Result<std::unique_ptr<HttpServer>> serve_metrics(ServerOptions options, Api& api) {
+  const std::string& address = options.read_only_metrics_address;
+  const size_t colon = address.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(str_cat("--read-only-metrics-address ", address, ": want HOST:PORT"));
+  }
+  std::string host = address.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  options.host = host;
+  options.port = static_cast<uint16_t>(port);
+  options.max_connections = 64;
+  options.max_body_bytes = 4096;
+  auto server = HttpServer::start(options, [&api](HttpRequest&& request, auto done) {
+    api.handle(std::move(request), std::move(done), Api::Port::kMetrics);
+  });
+  if (server.ok()) log_info(str_cat("metrics on http://", host, ":", (*server)->port(), "/metrics"));
+  return server;
+}
 
 struct Serve : Command {
   explicit Serve(CLI::App& program)
@@ -40,14 +64,32 @@ struct Serve : Command {
     auto http = HttpServer::start(
         server, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); }, metrics);
     if (!http.ok()) return report(http.status());
+    std::unique_ptr<HttpServer> metrics_http;
+    if (!server.read_only_metrics_address.empty()) {
+      auto started = serve_metrics(server, api);
+      if (!started.ok()) return report(started.status());
+      metrics_http = std::move(*started);
+    }
+    std::unique_ptr<GrpcServer> grpc;
+    if (server.grpc_port != 0) {
+      auto started = GrpcServer::start(server, {**reranker, api_options, metrics});
+      if (!started.ok()) return report(started.status());
+      grpc = std::move(*started);
+      log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
+    }
     log_info(str_cat("listening on http://", server.host, ":", (*http)->port(),
-                     "  (POST /v1/rerank, /rerank; GET /health, /info, /metrics)"));
+                     "  (POST /v1/rerank, /rerank; GET /health, /info)"));
 
     int signal = 0;
     sigwait(&signals, &signal);
     log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM", ": finishing what was accepted"));
     pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second signal ends the program at once
+    std::thread other([&] {
+      if (grpc) grpc->drain_and_stop();
+    });
     (*http)->drain_and_stop();
+    other.join();
+    metrics_http.reset();  // last, so that the end can be watched
     reranker->reset();
     log_info("stopped");
     return 0;

@@ -109,6 +109,9 @@ class CommandTest(unittest.TestCase):
             config.write_text("modle = 'x'\n")
             self.assertIn("modle", run("inspect", "--config", config, check=False).stderr)
 
+    def test_routes_page_is_current(self):
+        self.assertEqual((SOURCE / "docs/routes.md").read_text(), run("routes").stdout)
+
     def test_options_page_is_current(self):
         self.assertEqual((SOURCE / "docs/options.md").read_text(), run("options").stdout)
 

@@ -1,0 +1,64 @@
+#include "rpc/call.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "api/urgency.h"
+
+namespace rerank {
+namespace {
+
+constexpr std::chrono::hours kLongest(24 * 11);  // a deadline further away is the same as none
+
+}  // namespace
+
+RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method)
+    : core_(core), context_(context), method_(method), route_(route_of_method(method)) {}
+
+std::string_view RpcCall::metadata(const char* name) const {
+  const auto found = context_.client_metadata().find(name);
+  if (found == context_.client_metadata().end()) return {};
+  return {found->second.data(), found->second.size()};
+}
+
+Status RpcCall::admit() {
+  if (route_.key == Key::kNotNeeded) return ok_status();
+  const Result<KeyRule> caller = core_.access.admit(metadata("authorization"));
+  if (!caller.ok()) return caller.status();
+  priority_ = caller->priority;
+  return ok_status();
+}
+
+Result<RerankRequest> RpcCall::request() {
+  RerankRequest request;
+  request.cancellation = cancellation_;
+  request.use_cache = !wants_fresh_scores(metadata("cache-control"));
+  request.priority = priority_;
+  if (const std::string_view text = metadata("x-request-priority"); !text.empty()) {
+    const Result<int> behind = read_priority(text);
+    if (!behind.ok()) return behind.status();
+    request.priority += *behind;
+  }
+  // The call's deadline is a time of day, ours of a clock that nobody sets.
+  const auto left = context_.deadline() - std::chrono::system_clock::now();
+  if (left < kLongest) {
+    request.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(left);
+  } else if (core_.options.request_timeout.count() > 0) {
+    request.deadline = begin_ + core_.options.request_timeout;
+  }
+  return request;
+}
+
+grpc::Status RpcCall::finish(const Status& status) {
+  const ErrorShape shape = std::string_view(method_).starts_with("tei.") ? ErrorShape::kTei : ErrorShape::kCommon;
+  const int code = status.ok() ? 0 : grpc_code(status, shape);
+  core_.requests.count(method_, code, Clock::now() - begin_);
+  if (status.ok()) return grpc::Status::OK;
+  if (code == grpc::RESOURCE_EXHAUSTED || code == grpc::UNAVAILABLE) {
+    const int seconds = retry_after_seconds(status).value_or(1);
+    context_.AddTrailingMetadata("grpc-retry-pushback-ms", std::to_string(int64_t{1000} * seconds));
+  }
+  return {static_cast<grpc::StatusCode>(code), std::string(status.message())};
+}
+
+}  // namespace rerank

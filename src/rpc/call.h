@@ -1,0 +1,68 @@
+// One gRPC call, apart from how its messages come and go (reactors.h), and what all calls share. Included only within this
+// room: the headers of gRPC are heavy.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "api/access.h"
+#include "api/errors.h"
+#include "api/options.h"
+#include "api/request_metrics.h"
+#include "api/routes.h"
+#include "base/worker_pool.h"
+#include "rerank/reranker.h"
+
+namespace rerank {
+
+// What all calls share. Outlives them.
+struct RpcCore {
+  Reranker& reranker;
+  ApiOptions options;
+  Access access;
+  RequestMetrics requests;
+  size_t max_message_bytes = 0;
+  // Answers are written here: the thread that computed scores has better things to do.
+  WorkerPool writers{1};
+};
+
+// Tells how a call, or a part of it, has ended. Called once, on any thread; must not block.
+using RpcDone = std::function<void(const Status&)>;
+
+class RpcCall {
+ public:
+  // `method`: "package.Service/Method", a literal that the table of routes has.
+  RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method);
+
+  RpcCore& core() { return core_; }
+
+  // Whether the caller may ask (once more): its key and the key's rate.
+  Status admit();
+
+  // A request with what the call says besides its message: deadline, priority, cache, cancellation. After admit().
+  // kInvalid when the metadata are wrong.
+  Result<RerankRequest> request();
+
+  // Counts the call and makes what its client is told. Once.
+  grpc::Status finish(const Status& status);
+
+  // The client has gone, or no longer wants it. Any thread.
+  void cancel() { cancellation_->cancel(); }
+  bool cancelled() const { return cancellation_->cancelled(); }
+
+ private:
+  std::string_view metadata(const char* name) const;
+
+  RpcCore& core_;
+  grpc::CallbackServerContext& context_;
+  const char* method_;
+  const Route& route_;
+  std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
+  TimePoint begin_ = Clock::now();
+  int priority_ = 0;  // of the caller's key
+};
+
+}  // namespace rerank

@@ -1,0 +1,271 @@
+// rerank.v1: our own interface.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "api/dialect.h"
+#include "api/score_pairs.h"
+#include "api/urgency.h"
+#include "rerank/v1/rerank.grpc.pb.h"
+#include "rpc/reactors.h"
+#include "rpc/services.h"
+
+namespace rerank {
+namespace {
+
+
+using Context = grpc::CallbackServerContext;
+
+Status read_truncation(v1::Truncation how, RerankRequest& request) {
+  switch (how) {
+    case v1::TRUNCATION_DEFAULT:
+      return ok_status();
+    case v1::TRUNCATION_HEAD:
+      request.truncation = Truncation::kHead;
+      return ok_status();
+    case v1::TRUNCATION_TAIL:
+      request.truncation = Truncation::kTail;
+      return ok_status();
+    case v1::TRUNCATION_HEAD_TAIL:
+      request.truncation = Truncation::kHeadTail;
+      return ok_status();
+    case v1::TRUNCATION_QUERY_AWARE:
+      request.truncation = Truncation::kQueryAware;
+      return ok_status();
+    case v1::TRUNCATION_CHUNKS:
+      request.truncation = Truncation::kChunks;
+      return ok_status();
+    case v1::TRUNCATION_REFUSE:
+      request.truncate = false;
+      return ok_status();
+    default:
+      return make_error(ErrorKind::kInvalid, "`settings.truncation` is none that this server knows");
+  }
+}
+
+// The call's own settings, then the message's.
+Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) {
+  Result<RerankRequest> request = call.request();
+  if (!request.ok()) return request;
+  if (Status read = read_truncation(settings.truncation(), *request); !read.ok()) return read;
+  if (!v1::ScoreScale_IsValid(settings.scale())) {
+    return make_error(ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
+  }
+  request->scale = settings.scale() == v1::SCORE_SCALE_LOGIT ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  request->max_length = settings.max_length();
+  request->max_query_tokens = settings.max_query_tokens();
+  request->max_document_tokens = settings.max_document_tokens();
+  request->layers = settings.layers();
+  request->max_chunks = settings.max_chunks();
+  if (settings.has_chunk_overlap()) request->chunk_overlap = settings.chunk_overlap();
+  if (settings.priority()) request->priority += priority_behind(settings.priority());
+  if (settings.no_cache()) request->use_cache = false;
+  return request;
+}
+
+void write_timings(const Timings& timings, v1::Timings& out) {
+  out.set_total_us(static_cast<uint64_t>(timings.total_us));
+  out.set_tokenize_us(static_cast<uint64_t>(timings.tokenize_us));
+  out.set_queue_us(static_cast<uint64_t>(timings.queue_us));
+  out.set_compute_us(static_cast<uint64_t>(timings.compute_us));
+}
+
+void write_document(const RankedDocument& document, v1::RankedDocument& out) {
+  out.set_index(static_cast<uint32_t>(document.index));
+  out.set_score(document.score);
+  out.set_logit(document.logit);
+  out.set_tokens(document.tokens);
+  out.set_truncated(document.truncated);
+}
+
+void write_response(const RerankResponse& result, const ModelInfo& model, v1::RerankResponse& out) {
+  out.set_id(new_id("rerank"));
+  out.set_model(model.id);
+  for (const RankedDocument& document : result.results) write_document(document, *out.add_results());
+  out.set_total_tokens(result.total_tokens);
+  out.set_truncated_documents(static_cast<uint32_t>(result.truncated_documents));
+  out.set_cached_documents(static_cast<uint32_t>(result.cached_documents));
+  write_timings(result.timings, *out.mutable_timings());
+}
+
+// Documents that come in parts. Each part is scored as a request of its own; the ranking is made of all.
+class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankStreamResponse> {
+ public:
+  DocumentStream(RpcCore& core, Context& context) : StreamReactor(core, context, "rerank.v1.Reranker/RerankStream") {}
+
+ private:
+  void on_message(const v1::RerankStreamRequest& message) override {
+    if (message.has_start() != !settings_) {
+      return fail(make_error(ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
+    }
+    if (!settings_) return read_start(message.start());
+    const auto& documents = message.documents().documents();
+    const size_t first = count_;
+    count_ += static_cast<size_t>(documents.size());
+    const size_t limit = call().core().options.max_documents;
+    if (documents.empty()) return fail(make_error(ErrorKind::kEmpty, "`documents` cannot be empty"));
+    if (Status fits = check_count("documents", count_, limit); !fits.ok()) return fail(fits);
+    if (first > 0) {  // the first part was admitted with the call
+      if (Status admitted = call().admit(); !admitted.ok()) return fail(admitted);
+    }
+    auto request = std::make_shared<RerankRequest>(*settings_);
+    request->documents.assign(documents.begin(), documents.end());
+    submit(std::move(request), first);
+  }
+
+  void read_start(const v1::StreamStart& start) {
+    Result<RerankRequest> request = read_request(call(), start.settings());
+    if (!request.ok()) return fail(request.status());
+    settings_ = *std::move(request);
+    settings_->query = start.query();
+    top_n_ = start.top_n();
+  }
+
+  void submit(std::shared_ptr<const RerankRequest> request, size_t first) {
+    begin_work();
+    RpcCore& core = call().core();
+    core.reranker.submit(request, [this, &core, first, batch = batches_++](Result<RerankResponse> result) {
+      core.writers.post([this, first, batch, result = std::move(result)]() mutable {
+        if (result.ok()) take(first, batch, *result);
+        end_work(1, result.status());
+      });
+    });
+  }
+
+  // Tells the scores of one part, in its order, and keeps them for the ranking.
+  void take(size_t first, uint32_t batch, RerankResponse& result) {
+    auto& documents = result.results;
+    std::sort(documents.begin(), documents.end(),
+              [](const RankedDocument& a, const RankedDocument& b) { return a.index < b.index; });
+    auto message = std::make_shared<v1::RerankStreamResponse>();
+    message->mutable_scored()->set_batch(batch);
+    for (RankedDocument& document : documents) {
+      document.index += first;
+      write_document(document, *message->mutable_scored()->add_documents());
+    }
+    const std::lock_guard lock(mutex());
+    all_.results.insert(all_.results.end(), documents.begin(), documents.end());
+    all_.total_tokens += result.total_tokens;
+    all_.truncated_documents += result.truncated_documents;
+    all_.cached_documents += result.cached_documents;
+    all_.timings.tokenize_us += result.timings.tokenize_us;
+    all_.timings.compute_us += result.timings.compute_us;
+    all_.timings.queue_us = std::max(all_.timings.queue_us, result.timings.queue_us);
+    send(std::move(message));
+  }
+
+  void on_end() override {
+    if (count_ == 0) return fail(make_error(ErrorKind::kEmpty, "the stream ended without `documents`"));
+    std::sort(all_.results.begin(), all_.results.end(), [](const RankedDocument& a, const RankedDocument& b) {
+      return a.logit != b.logit ? a.logit > b.logit : a.index < b.index;
+    });
+    if (top_n_ > 0 && top_n_ < all_.results.size()) all_.results.resize(top_n_);
+    using std::chrono::duration_cast;
+    all_.timings.total_us = duration_cast<std::chrono::microseconds>(Clock::now() - begin_).count();
+    auto message = std::make_shared<v1::RerankStreamResponse>();
+    write_response(all_, call().core().reranker.info(), *message->mutable_ranking());
+    send(std::move(message));
+  }
+
+  std::optional<RerankRequest> settings_;  // and query, of all parts
+  size_t top_n_ = 0;
+  size_t count_ = 0;  // documents so far
+  uint32_t batches_ = 0;
+  RerankResponse all_;  // guarded by mutex()
+  TimePoint begin_ = Clock::now();
+};
+
+class Service : public v1::Reranker::CallbackService {
+ public:
+  explicit Service(RpcCore& core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* Rerank(Context* context, const v1::RerankRequest* in, v1::RerankResponse* out) override {
+    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Rerank"))
+        ->run([&](RpcCall& call, const RpcDone& done) { rank(call, *in, *out, done); });
+  }
+
+  grpc::ServerBidiReactor<v1::RerankStreamRequest, v1::RerankStreamResponse>* RerankStream(Context* context) override {
+    auto* stream = new DocumentStream(core_, *context);
+    stream->start();
+    return stream;
+  }
+
+  grpc::ServerUnaryReactor* Score(Context* context, const v1::ScoreRequest* in, v1::ScoreResponse* out) override {
+    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Score"))
+        ->run([&](RpcCall& call, const RpcDone& done) { score(call, *in, *out, done); });
+  }
+
+  grpc::ServerUnaryReactor* Info(Context* context, const v1::InfoRequest*, v1::InfoResponse* out) override {
+    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Info"))
+        ->run([&](RpcCall& call, const RpcDone& done) { describe(call, *out, done); });
+  }
+
+ private:
+  // `in` and `out` live until `done` has been called.
+  static void rank(RpcCall& call, const v1::RerankRequest& in, v1::RerankResponse& out, const RpcDone& done) {
+    RpcCore& core = call.core();
+    const size_t count = static_cast<size_t>(in.documents_size());
+    if (Status fits = check_count("documents", count, core.options.max_documents); !fits.ok()) return done(fits);
+    Result<RerankRequest> read = read_request(call, in.settings());
+    if (!read.ok()) return done(read.status());
+    auto request = std::make_shared<RerankRequest>(*std::move(read));
+    request->query = in.query();
+    request->documents.assign(in.documents().begin(), in.documents().end());
+    request->top_n = in.top_n();
+    core.reranker.submit(request, [&core, &in, &out, done](Result<RerankResponse> result) {
+      core.writers.post([&core, &in, &out, done, result = std::move(result)] {
+        if (!result.ok()) return done(result.status());
+        write_response(*result, core.reranker.info(), out);
+        if (in.return_documents()) {
+          for (v1::RankedDocument& ranked : *out.mutable_results())
+            ranked.set_document(in.documents(static_cast<int>(ranked.index())));
+        }
+        done(ok_status());
+      });
+    });
+  }
+
+  static void score(RpcCall& call, const v1::ScoreRequest& in, v1::ScoreResponse& out, const RpcDone& done) {
+    RpcCore& core = call.core();
+    const size_t count = static_cast<size_t>(in.pairs_size());
+    if (Status fits = check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
+    Result<RerankRequest> settings = read_request(call, in.settings());
+    if (!settings.ok()) return done(settings.status());
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (const v1::Pair& pair : in.pairs()) pairs.emplace_back(pair.query(), pair.document());
+    score_pairs(core.reranker, *settings, std::move(pairs), [&core, &out, done](Result<PairScores> result) {
+      core.writers.post([&core, &out, done, result = std::move(result)] {
+        if (!result.ok()) return done(result.status());
+        out.set_model(core.reranker.info().id);
+        out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
+        out.set_total_tokens(result->total_tokens);
+        write_timings(result->timings, *out.mutable_timings());
+        done(ok_status());
+      });
+    });
+  }
+
+  static void describe(RpcCall& call, v1::InfoResponse& out, const RpcDone& done) {
+    const ModelInfo& model = call.core().reranker.info();
+    out.set_model(model.id);
+    out.set_version(RERANKD_VERSION);
+    out.set_architecture(model.architecture);
+    out.set_fingerprint(model.fingerprint);
+    out.set_engine(model.engine);
+    out.set_precision(model.precision);
+    out.set_kernel(model.kernel);
+    out.set_threads(static_cast<uint32_t>(model.threads));
+    out.set_max_length(static_cast<uint32_t>(model.max_length));
+    out.set_max_documents(static_cast<uint32_t>(call.core().options.max_documents));
+    out.set_parameters(model.parameters);
+    done(ok_status());
+  }
+
+  RpcCore& core_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_rerank_service(RpcCore& core) { return std::make_unique<Service>(core); }
+
+}  // namespace rerank

@@ -1,0 +1,302 @@
+// tei.v1: what text-embeddings-inference's gRPC clients call.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "api/body.h"
+#include "api/dialect.h"
+#include "api/score_pairs.h"
+#include "rpc/reactors.h"
+#include "rpc/services.h"
+#include "tei/v1/tei.grpc.pb.h"
+
+namespace rerank {
+namespace {
+
+namespace tei = ::tei::v1;
+using Context = grpc::CallbackServerContext;
+
+constexpr size_t kMaxTokenizedBytes = 1u << 20;  // at once: it runs on a thread that others wait for
+
+// Times as means per text, but the first.
+void write_metadata(const TeiCost& cost, const Timings& timings, tei::Metadata& out) {
+  const auto mean_ns = [&](int64_t us) { return static_cast<uint64_t>(us) * 1000 / cost.texts; };
+  out.set_compute_chars(static_cast<uint32_t>(cost.characters));
+  out.set_compute_tokens(static_cast<uint32_t>(cost.tokens));
+  out.set_total_time_ns(static_cast<uint64_t>(timings.total_us) * 1000);
+  out.set_tokenization_time_ns(mean_ns(timings.tokenize_us));
+  out.set_queue_time_ns(mean_ns(timings.queue_us));
+  out.set_inference_time_ns(mean_ns(timings.compute_us));
+}
+
+// What the requests that score have in common.
+template <class In>
+void read_settings(const In& in, RerankRequest& request) {
+  request.scale = in.raw_scores() ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  request.truncate = in.truncate();
+  if (in.truncation_direction() == tei::TRUNCATION_DIRECTION_LEFT) request.truncation_side = TruncationSide::kLeft;
+}
+
+void write_ranks(const RerankRequest& request, const RerankResponse& result, bool return_text,
+                 tei::RerankResponse& out) {
+  TeiCost cost{request.documents.size(), 0, result.total_tokens};
+  cost.characters = count_characters(request.query) * cost.texts;
+  for (const std::string& text : request.documents) cost.characters += count_characters(text);
+  out.mutable_ranks()->Reserve(static_cast<int>(result.results.size()));
+  for (const RankedDocument& document : result.results) {
+    tei::Rank& rank = *out.add_ranks();
+    rank.set_index(static_cast<uint32_t>(document.index));
+    rank.set_score(document.score);
+    if (return_text) rank.set_text(request.documents[document.index]);
+  }
+  write_metadata(cost, result.timings, *out.mutable_metadata());
+}
+
+// Ranks `request`, whose texts have not been counted yet, into `out`.
+void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankResponse& out, RpcDone done) {
+  RpcCore& core = call.core();
+  if (Status count = check_count("texts", request.documents.size(), core.options.max_documents); !count.ok()) {
+    return done(count);
+  }
+  const auto shared = std::make_shared<const RerankRequest>(std::move(request));
+  core.reranker.submit(shared, [&core, shared, return_text, &out, done](Result<RerankResponse> result) {
+    core.writers.post([shared, return_text, &out, done, result = std::move(result)] {
+      if (result.ok()) write_ranks(*shared, *result, return_text, out);
+      done(result.status());
+    });
+  });
+}
+
+// Texts come one by one and are ranked when all are there.
+class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
+ public:
+  RankStream(RpcCore& core, Context& context, tei::RerankResponse& out)
+      : call_(core, context, "tei.v1.Rerank/RerankStream"), out_(out) {}
+
+  void start() {
+    Status admitted = call_.admit();
+    if (admitted.ok()) {
+      Result<RerankRequest> request = call_.request();
+      admitted = request.status();
+      if (request.ok()) request_ = *std::move(request);
+    }
+    admitted.ok() ? StartRead(&in_) : end(admitted);
+  }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (call_.cancelled()) return end(absl::CancelledError("the call was cancelled"));
+    if (!ok) return rank(call_, std::move(request_), return_text_, out_, [this](const Status& s) { end(s); });
+    if (request_.documents.empty()) {
+      request_.query = in_.query();
+      return_text_ = in_.return_text();
+      read_settings(in_, request_);
+    }
+    bytes_ += in_.text().size();
+    request_.documents.push_back(std::move(*in_.mutable_text()));
+    const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
+    if (Status fits = check_count("texts", count, limit); !fits.ok()) return end(fits);
+    if (bytes_ > call_.core().max_message_bytes) {
+      return end(make_error(ErrorKind::kOverloaded, "the texts of this stream are larger than --max-body-bytes"));
+    }
+    StartRead(&in_);
+  }
+  void OnCancel() override { call_.cancel(); }
+  void OnDone() override { delete this; }
+  void end(const Status& status) { Finish(call_.finish(status)); }
+
+  RpcCall call_;
+  tei::RerankResponse& out_;
+  tei::RerankStreamRequest in_;
+  RerankRequest request_;
+  size_t bytes_ = 0;
+  bool return_text_ = false;
+};
+
+class RerankService : public tei::Rerank::CallbackService {
+ public:
+  explicit RerankService(RpcCore& core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* Rerank(Context* context, const tei::RerankRequest* in, tei::RerankResponse* out) override {
+    return (new UnaryReactor(core_, *context, "tei.v1.Rerank/Rerank"))->run([&](RpcCall& call, const RpcDone& done) {
+      Result<RerankRequest> request = call.request();
+      if (!request.ok()) return done(request.status());
+      request->query = in->query();
+      request->documents.assign(in->texts().begin(), in->texts().end());
+      read_settings(*in, *request);
+      rank(call, *std::move(request), in->return_text(), *out, done);
+    });
+  }
+
+  grpc::ServerReadReactor<tei::RerankStreamRequest>* RerankStream(Context* context, tei::RerankResponse* out) override {
+    auto* stream = new RankStream(core_, *context, *out);
+    stream->start();
+    return stream;
+  }
+
+ private:
+  RpcCore& core_;
+};
+
+void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::PredictResponse& out, RpcDone done) {
+  if (in.inputs_size() != 2) {
+    return done(make_error(ErrorKind::kInvalid, "`inputs` must be a pair: query and text"));
+  }
+  Result<RerankRequest> request = call.request();
+  if (!request.ok()) return done(request.status());
+  read_settings(in, *request);
+  RpcCore& core = call.core();
+  TeiCost cost{1, count_characters(in.inputs(0)) + count_characters(in.inputs(1)), 0};
+  score_pairs(core.reranker, *request, {{in.inputs(0), in.inputs(1)}},
+              [&core, &out, done = std::move(done), cost](Result<PairScores> result) mutable {
+                core.writers.post([&core, &out, done, cost, result = std::move(result)]() mutable {
+                  if (!result.ok()) return done(result.status());
+                  tei::Prediction& prediction = *out.add_predictions();
+                  prediction.set_score(result->scores[0]);
+                  prediction.set_label(core.reranker.info().label);
+                  cost.tokens = result->total_tokens;
+                  write_metadata(cost, result->timings, *out.mutable_metadata());
+                  done(ok_status());
+                });
+              });
+}
+
+void predict_single(RpcCall&, const tei::PredictRequest&, tei::PredictResponse&, const RpcDone& done) {
+  done(make_error(ErrorKind::kInvalid, "this model scores pairs: call PredictPair or Rerank"));
+}
+
+void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& out, const RpcDone& done) {
+  const std::string& text = in.inputs();
+  if (text.empty()) return done(make_error(ErrorKind::kEmpty, "`inputs` cannot be empty"));
+  if (text.size() > kMaxTokenizedBytes) {
+    return done(make_error(ErrorKind::kInvalid, "`inputs` is larger than 1 MiB: send less at once"));
+  }
+  for (const Token& token : call.core().reranker.tokenize(text, in.add_special_tokens())) {
+    tei::SimpleToken& made = *out.add_tokens();
+    made.set_id(static_cast<uint32_t>(token.id));
+    made.set_special(token.special);
+    if (const auto& place = token.place) {
+      made.set_text(repair_text(std::string_view(text).substr(place->begin, place->end - place->begin), false));
+      made.set_start(static_cast<uint32_t>(place->begin));
+      made.set_stop(static_cast<uint32_t>(place->end));
+    } else {
+      made.set_text(repair_text(token.text, false));
+    }
+  }
+  done(ok_status());
+}
+
+void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& out, const RpcDone& done) {
+  if (in.ids().empty()) return done(make_error(ErrorKind::kEmpty, "`ids` cannot be empty"));
+  if (static_cast<size_t>(in.ids_size()) > kMaxTokenizedBytes) {
+    return done(make_error(ErrorKind::kInvalid, "`ids` holds more than 1,048,576 ids: send less at once"));
+  }
+  std::vector<int32_t> ids;
+  for (const uint32_t id : in.ids()) ids.push_back(id <= INT32_MAX ? static_cast<int32_t>(id) : -1);
+  const Result<std::string> text = call.core().reranker.decode(ids, in.skip_special_tokens());
+  if (text.ok()) out.set_text(repair_text(*text, false));
+  done(text.status());
+}
+
+// A method with one message each way, and a stream of the same.
+template <class In, class Out, class Handle>
+grpc::ServerUnaryReactor* unary(RpcCore& core, Context& context, const char* method, const In& in, Out& out,
+                                Handle handle) {
+  return (new UnaryReactor(core, context, method))->run([&](RpcCall& call, const RpcDone& done) {
+    handle(call, in, out, done);
+  });
+}
+
+template <class In, class Out, class Handle>
+grpc::ServerBidiReactor<In, Out>* stream(RpcCore& core, Context& context, const char* method, Handle handle) {
+  auto* reactor = new OrderedStream<In, Out>(core, context, method, handle);
+  reactor->start();
+  return reactor;
+}
+
+class PredictService : public tei::Predict::CallbackService {
+ public:
+  explicit PredictService(RpcCore& core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* Predict(Context* context, const tei::PredictRequest* in,
+                                    tei::PredictResponse* out) override {
+    return unary(core_, *context, "tei.v1.Predict/Predict", *in, *out, predict_single);
+  }
+  grpc::ServerUnaryReactor* PredictPair(Context* context, const tei::PredictPairRequest* in,
+                                        tei::PredictResponse* out) override {
+    return unary(core_, *context, "tei.v1.Predict/PredictPair", *in, *out, predict_pair);
+  }
+  grpc::ServerBidiReactor<tei::PredictRequest, tei::PredictResponse>* PredictStream(Context* context) override {
+    return stream<tei::PredictRequest, tei::PredictResponse>(core_, *context, "tei.v1.Predict/PredictStream",
+                                                             predict_single);
+  }
+  grpc::ServerBidiReactor<tei::PredictPairRequest, tei::PredictResponse>* PredictPairStream(Context* context) override {
+    return stream<tei::PredictPairRequest, tei::PredictResponse>(core_, *context, "tei.v1.Predict/PredictPairStream",
+                                                                 predict_pair);
+  }
+
+ private:
+  RpcCore& core_;
+};
+
+class TokenizeService : public tei::Tokenize::CallbackService {
+ public:
+  explicit TokenizeService(RpcCore& core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* Tokenize(Context* context, const tei::EncodeRequest* in, tei::EncodeResponse* out) override {
+    return unary(core_, *context, "tei.v1.Tokenize/Tokenize", *in, *out, encode);
+  }
+  grpc::ServerUnaryReactor* Decode(Context* context, const tei::DecodeRequest* in, tei::DecodeResponse* out) override {
+    return unary(core_, *context, "tei.v1.Tokenize/Decode", *in, *out, decode);
+  }
+  grpc::ServerBidiReactor<tei::EncodeRequest, tei::EncodeResponse>* TokenizeStream(Context* context) override {
+    return stream<tei::EncodeRequest, tei::EncodeResponse>(core_, *context, "tei.v1.Tokenize/TokenizeStream", encode);
+  }
+  grpc::ServerBidiReactor<tei::DecodeRequest, tei::DecodeResponse>* DecodeStream(Context* context) override {
+    return stream<tei::DecodeRequest, tei::DecodeResponse>(core_, *context, "tei.v1.Tokenize/DecodeStream", decode);
+  }
+
+ private:
+  RpcCore& core_;
+};
+
+class InfoService : public tei::Info::CallbackService {
+ public:
+  explicit InfoService(RpcCore& core) : core_(core) {}
+
+  grpc::ServerUnaryReactor* Info(Context* context, const tei::InfoRequest* in, tei::InfoResponse* out) override {
+    return unary(core_, *context, "tei.v1.Info/Info", *in, *out, describe);
+  }
+
+ private:
+  static void describe(RpcCall& call, const tei::InfoRequest&, tei::InfoResponse& out, const RpcDone& done) {
+    const ModelInfo& model = call.core().reranker.info();
+    const ApiOptions& options = call.core().options;
+    out.set_version(RERANKD_VERSION);
+    out.set_model_id(model.id);
+    out.set_model_dtype(model.precision);
+    out.set_model_type(tei::MODEL_TYPE_RERANKER);
+    out.set_max_concurrent_requests(static_cast<uint32_t>(options.max_connections));
+    out.set_max_input_length(static_cast<uint32_t>(model.max_length));
+    out.set_max_batch_tokens(static_cast<uint32_t>(options.max_batch_tokens));
+    out.set_max_client_batch_size(static_cast<uint32_t>(options.max_documents));
+    out.set_tokenization_workers(
+        static_cast<uint32_t>(options.tokenizer_threads ? options.tokenizer_threads : std::max<size_t>(model.threads, 1)));
+    done(ok_status());
+  }
+
+  RpcCore& core_;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<grpc::Service>> make_tei_services(RpcCore& core) {
+  std::vector<std::unique_ptr<grpc::Service>> services;
+  services.push_back(std::make_unique<InfoService>(core));
+  services.push_back(std::make_unique<RerankService>(core));
+  services.push_back(std::make_unique<PredictService>(core));
+  services.push_back(std::make_unique<TokenizeService>(core));
+  return services;
+}
+
+}  // namespace rerank
