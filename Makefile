@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build reference clean
+.PHONY: help demo test setup build reference report clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -24,6 +24,15 @@ reference:  ## record the reference logits anew, with PyTorch and transformers (
 	@test -d .venv-train || python3 -m venv .venv-train
 	@.venv-train/bin/pip install -q -r requirements/train.txt
 	@.venv-train/bin/python tools/goldens/make_model_goldens.py tests/data/models
+
+# A judged collection in BEIR's form (corpus.jsonl, queries.jsonl, qrels); RERANKD_DATA names a folder that holds some.
+COLLECTION ?= $(RERANKD_DATA)/qa/covidqa
+
+report: build  ## measure the staged story, PyTorch to rerankd, into docs/performance.md (COLLECTION=folder; .venv-peers; 20 minutes)
+	@test -e .venv-peers || { python3 -m venv .venv-peers && .venv-peers/bin/pip install -q -r requirements/peers.txt; }
+	@.venv-peers/bin/python bench/report/report.py accuracy --collection $(COLLECTION)
+	@.venv-peers/bin/python bench/report/report.py speed --collection $(COLLECTION)
+	@.venv-peers/bin/python bench/report/report.py write
 
 clean:  ## remove all builds
 	rm -rf build

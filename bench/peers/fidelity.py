@@ -10,56 +10,12 @@ how often the first document is the same, how many of the first ten are, and NDC
 Standard library only.
 """
 import argparse
-import collections
 import json
-import math
 import pathlib
-import re
 import statistics
 import subprocess
 
-
-def read_lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def read_collection(folder):
-    folder = pathlib.Path(folder)
-    corpus = {d["_id"]: " ".join(filter(None, [d.get("title", ""), d["text"]])) for d in read_lines(folder / "corpus.jsonl")}
-    queries = {q["_id"]: q["text"] for q in read_lines(folder / "queries.jsonl")}
-    qrels = collections.defaultdict(dict)
-    for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines():
-        fields = line.split("\t")
-        if not fields[-1].lstrip("-").isdigit():
-            continue  # the heading
-        query, document, grade = (fields[0], fields[-2], fields[-1])
-        qrels[query][document] = int(grade)
-    return corpus, queries, qrels
-
-
-def words(text):
-    # Words of alphabets, and the characters of scripts without spaces.
-    return re.findall(r"[a-z0-9]+|[^\x00-\u024f\s\W]", text.lower())
-
-
-class Bm25:
-    def __init__(self, corpus, k1=0.9, b=0.4):
-        self.postings = collections.defaultdict(list)
-        lengths = {d: len(words(text)) for d, text in corpus.items()}
-        mean = statistics.mean(lengths.values())
-        for d, text in corpus.items():
-            for word, count in collections.Counter(words(text)).items():
-                self.postings[word].append((d, count * (k1 + 1) / (count + k1 * (1 - b + b * lengths[d] / mean))))
-        self.size = len(corpus)
-
-    def top(self, query, depth):
-        scores = collections.Counter()
-        for word in words(query):
-            found = self.postings.get(word, [])
-            weight = math.log(1 + (self.size - len(found) + 0.5) / (len(found) + 0.5))
-            for d, score in found:
-                scores[d] += weight * score
-        return [d for d, _ in scores.most_common(depth)]
+from collection import Bm25, ndcg, read_collection
 
 
 def score(arguments, precision, pairs):
@@ -70,13 +26,6 @@ def score(arguments, precision, pairs):
     lines = "".join(json.dumps({"query": q, "document": d}) + "\n" for q, d in pairs)
     done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
     return [json.loads(line)["logit"] for line in done.stdout.splitlines()]
-
-
-def ndcg(ranking, grades):
-    gain = sum((2 ** grades.get(d, 0) - 1) / math.log2(i + 2) for i, d in enumerate(ranking[:10]) if grades.get(d, 0) > 0)
-    best = sorted((g for g in grades.values() if g > 0), reverse=True)[:10]
-    ideal = sum((2 ** g - 1) / math.log2(i + 2) for i, g in enumerate(best))
-    return gain / ideal if ideal else 0.0
 
 
 def kendall(a, b):

@@ -55,6 +55,9 @@ struct Options {
   size_t token_cache_bytes = 32u << 20;
   std::string cache_url;
   size_t cache_timeout_ms = 25;
+  // Watching
+  double shadow_rate = 0;
+  size_t shadow_queue_bytes = 8u << 20;
 };
 
 // What the server needs besides.
@@ -80,6 +83,13 @@ struct ServerOptions {
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;
+  bool tei_metrics = false;
+  size_t request_log_rate = 20;
+  std::string otlp_endpoint;
+  std::string otlp_headers;
+  std::string service_name = "rerankd";
+  double trace_rate = 1;
+  size_t trace_queue = 2048;
 };
 
 struct OptionInfo {
@@ -238,6 +248,16 @@ void visit_options(O& options, Visit&& visit) requires requires {
           "How long a request waits for --cache-url. Then it is computed, and the shared cache is left alone for "
           "a while. About the time of computing a few pairs: waiting longer gains nothing."},
       options.cache_timeout_ms);
+  visit(
+      OptionInfo{
+          "shadow-rate", "SHARE", "Watching",
+          "Share of requests (0.01: one in a hundred) scored again in idle time at full depth and in fp32, to measure "
+          "what precision and depth cost in agreement on your own traffic; see docs/metrics.md. Takes the memory of a "
+          "second engine. 0: none."},
+      options.shadow_rate);
+  visit(OptionInfo{"shadow-queue-bytes", "BYTES", "Watching",
+                   "Texts of such requests that may wait for idle time; more are not scored again."},
+        options.shadow_queue_bytes);
 }
 
 template <class O, class Visit>
@@ -302,6 +322,30 @@ void visit_options(O& options, Visit&& visit) requires requires {
           "Serve /metrics and the health routes here, without keys and TLS, and /metrics no longer on the main port: for a "
           "private network that Prometheus and probes are in."},
       options.read_only_metrics_address);
+  visit(OptionInfo{"tei-metrics", "BOOL", "Watching",
+                   "Export metrics under the names of Text Embeddings Inference as well, for dashboards made for it."},
+        options.tei_metrics);
+  visit(OptionInfo{"request-log-rate", "LINES", "Watching",
+                   "Log lines about requests in a second at most, and as many about requests that were refused or failed: "
+                   "bounds what load costs the log. Never their texts. 0: none."},
+        options.request_log_rate);
+  visit(OptionInfo{"otlp-endpoint", "URL", "Watching",
+                   "OpenTelemetry collector that gets the spans of requests, as OTLP over HTTP: http://HOST:4318. "
+                   "Empty: none.",
+                   "OTEL_EXPORTER_OTLP_ENDPOINT"},
+        options.otlp_endpoint);
+  visit(OptionInfo{"otlp-headers", "NAME=VALUE[,...]", "Watching",
+                   "Headers that the collector wants, such as a key; better set in the environment.",
+                   "OTEL_EXPORTER_OTLP_HEADERS"},
+        options.otlp_headers);
+  visit(OptionInfo{"service-name", "NAME", "Watching", "What spans say this server is.", "OTEL_SERVICE_NAME"},
+        options.service_name);
+  visit(OptionInfo{"trace-rate", "SHARE", "Watching",
+                   "Share of requests traced whose caller does not say (W3C traceparent); who says is obeyed."},
+        options.trace_rate);
+  visit(OptionInfo{"trace-queue", "REQUESTS", "Watching",
+                   "Traced requests that may wait for the collector; more are dropped. About 300 bytes each."},
+        options.trace_queue);
 }
 
 }  // namespace rerank

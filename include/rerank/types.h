@@ -102,13 +102,15 @@ struct RankedDocument {
 // Wall time spent per stage of one request, in microseconds.
 struct Timings {
   int64_t total_us = 0;
-  int64_t tokenize_us = 0;
-  int64_t queue_us = 0;    // longest wait of any of its pairs
-  int64_t compute_us = 0;  // sum over the batches its pairs took part in, each counted once
+  int64_t cache_us = 0;     // until the caches have said what they know
+  int64_t tokenize_us = 0;  // from then until it is queued
+  int64_t queue_us = 0;     // longest wait of any of its pairs
+  int64_t compute_us = 0;   // sum over the batches its pairs took part in, each counted once
 };
 
 struct RerankResponse {
   std::vector<RankedDocument> results;  // best first, ties in input order, cut to top_n
+  size_t documents = 0;                 // of the request
   uint64_t total_tokens = 0;            // sum over all documents, also those beyond top_n
   size_t truncated_documents = 0;
   size_t cached_documents = 0;

@@ -150,15 +150,17 @@ Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions&
                                            RequestMetrics(metrics)})) {}
 
 void Api::handle(HttpRequest&& request, Done done, Port port) {
-  Exchange exchange{state_, std::move(request), {}, "none", std::move(done), {}};
+  Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
   exchange.path = normalise_path(exchange.request.target);
+  if (const auto trace = parse_traceparent(exchange.request.header("traceparent"))) exchange.record.trace = *trace;
   exchange.cors = state_->access.cors_headers(exchange.request);
   std::string allowed;
   for (const Route& route : kRoutes) {
     if (!served_at(route, port, state_->options.metrics_apart)) continue;
     if (!path_matches(exchange.path, route.pattern)) continue;
     if (method_matches(exchange.request.method, route.method)) {
-      exchange.label = route.label;
+      exchange.record.label = route.label;
+      exchange.record.ranks = route.ranks();
       if (route.key == Key::kNeeded) {
         const Result<KeyRule> caller = state_->access.admit(exchange.request.header("authorization"));
         if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));

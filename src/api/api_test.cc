@@ -372,11 +372,12 @@ TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {
   call("GET", "/nope");
   const HttpResponse response = call("GET", "/metrics");
   EXPECT_EQ(response.content_type.substr(0, 10), "text/plain");
-  for (const char* line : {R"(rerankd_http_requests_total{dialect="tei",status="200"} 1)",
-                           R"(rerankd_http_requests_total{dialect="tei",status="400"} 1)",
-                           R"(rerankd_http_requests_total{dialect="common",status="200"} 1)",
-                           R"(rerankd_http_requests_total{dialect="none",status="404"} 1)",
-                           R"(rerankd_http_request_duration_seconds_count{dialect="tei"} 2)"}) {
+  for (const char* line :
+       {R"(rerankd_http_requests_total{dialect="tei",kind="rank",reason="ok",status="200"} 1)",
+        R"(rerankd_http_requests_total{dialect="tei",kind="rank",reason="malformed",status="400"} 1)",
+        R"(rerankd_http_requests_total{dialect="common",kind="rank",reason="ok",status="200"} 1)",
+        R"(rerankd_http_requests_total{dialect="none",kind="other",reason="no_route",status="404"} 1)",
+        R"(rerankd_http_request_duration_seconds_count{dialect="tei"} 2)"}) {
     EXPECT_NE(response.body.find(line), std::string::npos) << line << "\nin\n" << response.body;
   }
 }

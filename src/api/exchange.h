@@ -1,6 +1,7 @@
 // One request on its way through a handler, and what all requests share.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -21,22 +22,52 @@ struct Api::State {
   ApiOptions options;
   Access access;
   RequestMetrics requests;
+
+  void finished(const RequestRecord& record) {
+    requests.time(record);
+    for (const auto& observer : options.observers) observer->finished(record);
+  }
 };
 
 struct Exchange {
   std::shared_ptr<Api::State> state;
   HttpRequest request;
-  std::string path;   // normalised
-  const char* label;  // in metrics: the route's name, then the dialect's
+  std::string path;  // normalised
   Api::Done done;
   std::vector<std::pair<std::string, std::string>> cors;  // headers for every answer
   TimePoint begin = Clock::now();
   int priority = 0;  // of the caller's key
 
+  RequestRecord record{.started = std::chrono::system_clock::now()};  // its label: the route's name, then the dialect's
+
+  // What the record says of a request when it goes to the reranker, and when it comes back.
+  void note_parsed() { record.parsed = Clock::now() - begin; }
+  void note_ranked(const RerankResponse& result) {
+    record.timings = result.timings;
+    record.documents = result.documents;
+    record.tokens = result.total_tokens;
+    record.truncated_documents = result.truncated_documents;
+    record.cached_documents = result.cached_documents;
+  }
+
   // Counts and sends the answer. Once.
   void finish(HttpResponse response) {
     for (auto& header : cors) response.headers.push_back(std::move(header));
-    state->requests.count(label, response.status, Clock::now() - begin);
+    record.status = response.status;
+    const auto now = Clock::now() - begin;
+    if (record.parsed.count() > 0) record.ranked = now;
+    state->requests.count(record);
+    if (response.complete) {
+      response.complete = [state = state, begin = begin, record = record,
+                           write = std::move(response.complete)](HttpResponse& self) mutable {
+        write(self);
+        record.total = Clock::now() - begin;
+        state->finished(record);
+      };
+    } else {
+      record.total = now;
+      state->finished(record);
+    }
     done(std::move(response));
   }
 };

@@ -19,7 +19,7 @@ void handle_rerank(Exchange&& exchange) {
                    "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
                    "`passages` (NVIDIA) or `input` (Mixedbread)")));
   }
-  exchange.label = dialect->name;
+  exchange.record.label = dialect->name;
   DialectLimits limits{exchange.state->options.max_documents, exchange.state->options.return_documents};
   // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
   if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
@@ -31,12 +31,14 @@ void handle_rerank(Exchange&& exchange) {
   call->request.priority += exchange.priority;
   call->request.use_cache = !wants_fresh_scores(exchange.request);
   exchange.request = {};
+  exchange.note_parsed();
 
   Reranker& reranker = exchange.state->reranker;
   const std::shared_ptr<const RerankRequest> request(call, &call->request);
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
     if (!result.ok()) return shared->finish(error_response(result.status(), dialect->errors));
+    shared->note_ranked(*result);
     HttpResponse response;
     write_server_timing(result->timings, response);
     response.complete = [call, dialect, &model = shared->state->reranker.info(), result = *std::move(result)](

@@ -57,7 +57,7 @@ HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
     json.end_object();
   }
   json.end_array();
-  write_usage(json, result.total_tokens);
+  write_usage(json, result.whole.total_tokens);
   json.end_object();
   HttpResponse response;
   response.body = json.take();
@@ -83,8 +83,8 @@ HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bo
   if (!single) json.end_array();
   HttpResponse response;
   response.body = json.take();
-  cost.tokens = result.total_tokens;
-  write_tei_timings(cost, result.timings, model, response);
+  cost.tokens = result.whole.total_tokens;
+  write_tei_timings(cost, result.whole.timings, model, response);
   return response;
 }
 
@@ -95,12 +95,14 @@ void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, ErrorShape er
   settings.priority += exchange.priority;
   settings.use_cache = !wants_fresh_scores(exchange.request);
   exchange.request = {};
+  exchange.note_parsed();
   Reranker& reranker = exchange.state->reranker;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
     if (!result.ok()) return shared->finish(error_response(result.status(), errors));
+    shared->note_ranked(result->whole);
     HttpResponse response = answer(*result, shared->state->reranker.info());
-    write_server_timing(result->timings, response);
+    write_server_timing(result->whole.timings, response);
     shared->finish(std::move(response));
   });
 }

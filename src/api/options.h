@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "api/keys.h"
+#include "observe/request_record.h"
 #include "rerank/options.h"
 
 namespace rerank {
@@ -20,11 +22,14 @@ struct ApiOptions {
   size_t max_batch_tokens = 8192;  // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
-  bool metrics_apart = false;  // /metrics is served at its own address only
-  std::chrono::milliseconds request_timeout{0};  // of requests that do not say; 0: none
+  bool metrics_apart = false;                               // /metrics is served at its own address only
+  std::chrono::milliseconds request_timeout{0};             // of requests that do not say; 0: none
+  std::vector<std::shared_ptr<RequestObserver>> observers;  // told of every request when it is answered
 
   // The keys to ask for. Those of the option alone are always well formed.
-  std::shared_ptr<KeyRing> key_ring() const { return keys ? keys : std::shared_ptr<KeyRing>(*KeyRing::open(api_keys, "")); }
+  std::shared_ptr<KeyRing> key_ring() const {
+    return keys ? keys : std::shared_ptr<KeyRing>(*KeyRing::open(api_keys, ""));
+  }
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
     return {.max_documents = library.max_documents,

@@ -1,16 +1,14 @@
-// Counts answered requests: rerankd_http_requests_total{dialect,status} and
-// rerankd_http_request_duration_seconds{dialect}; rerankd_grpc_requests_total{method,code} and
-// rerankd_grpc_request_duration_seconds{method}. Thread-safe; the hot path takes one short lock.
+// Counts answered requests: rerankd_http_requests_total{dialect,kind,status,reason}, or
+// rerankd_grpc_requests_total{method,kind,code,reason}, their time end to end, and the stages that the transport sees.
+// Thread-safe; the hot path takes one short lock.
 #pragma once
 
-#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <string_view>
-#include <utility>
 
 #include "base/metrics.h"
+#include "observe/request_record.h"
 
 namespace rerank {
 
@@ -28,8 +26,11 @@ class RequestMetrics {
   // `metrics` null: counts nothing.
   explicit RequestMetrics(std::shared_ptr<Metrics> metrics, RequestMetricNames names = kHttpMetricNames);
 
-  // `label`: a string literal.
-  void count(const char* label, int status, std::chrono::nanoseconds duration);
+  // When its answer is known: label and status are. `outcome`: as the transport's own numbers have it.
+  void count(const RequestRecord& record, int outcome);
+  void count(const RequestRecord& record) { count(record, record.status); }
+  // When its answer is written.
+  void time(const RequestRecord& record);
 
  private:
   struct Cells;

@@ -25,6 +25,8 @@ struct Route {
   // The gRPC methods that do the same ("package.Service/Method"), separated by blanks.
   const char* methods = "";
   Reach reach = Reach::kClients;
+
+  bool ranks() const { return handler == handle_rerank || handler == handle_score || handler == handle_predict; }
 };
 
 // In order: the first row whose pattern and method fit is taken.

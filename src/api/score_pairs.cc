@@ -7,6 +7,20 @@
 namespace rerank {
 namespace {
 
+void add(RerankResponse& whole, const RerankResponse& part) {
+  whole.documents += part.documents;
+  whole.total_tokens += part.total_tokens;
+  whole.truncated_documents += part.truncated_documents;
+  whole.cached_documents += part.cached_documents;
+  Timings& all = whole.timings;
+  const Timings& one = part.timings;
+  all.total_us = std::max(all.total_us, one.total_us);
+  all.queue_us = std::max(all.queue_us, one.queue_us);
+  all.cache_us += one.cache_us;
+  all.tokenize_us += one.tokenize_us;
+  all.compute_us += one.compute_us;
+}
+
 // What the requests of one call write into.
 struct Gathering {
   std::mutex mutex;
@@ -15,14 +29,6 @@ struct Gathering {
   PairScores scores;
   std::function<void(Result<PairScores>)> done;
 
-  void add_timings(const Timings& one) {
-    Timings& all = scores.timings;
-    all.total_us = std::max(all.total_us, one.total_us);
-    all.queue_us = std::max(all.queue_us, one.queue_us);
-    all.tokenize_us += one.tokenize_us;
-    all.compute_us += one.compute_us;
-  }
-
   void take(size_t first, const Result<RerankResponse>& result) {
     {
       const std::lock_guard lock(mutex);
@@ -30,8 +36,7 @@ struct Gathering {
         if (status.ok()) status = result.status();
       } else {
         for (const RankedDocument& document : result->results) scores.scores[first + document.index] = document.score;
-        scores.total_tokens += result->total_tokens;
-        add_timings(result->timings);
+        add(scores.whole, *result);
       }
       if (--missing > 0) return;
     }

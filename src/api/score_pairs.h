@@ -13,8 +13,8 @@ namespace rerank {
 
 struct PairScores {
   std::vector<float> scores;  // in the order of the pairs
-  uint64_t total_tokens = 0;
-  Timings timings;  // total and queue: of the request that took longest; the others: of all together
+  // Sums over the requests made of them, but total and queue times: of the one that took longest. No results.
+  RerankResponse whole;
 };
 
 // Neighbouring pairs with the same query make one request, with everything but the texts taken from `settings`. `done`

@@ -11,8 +11,9 @@ void write_server_timing(const Timings& timings, HttpResponse& response) {
   const auto ms = [](int64_t us) { return static_cast<double>(us) / 1000; };
   response.headers.emplace_back(
       "Server-Timing",
-      absl::StrFormat("tokenize;dur=%.2f, queue;dur=%.2f, compute;dur=%.2f, total;dur=%.2f", ms(timings.tokenize_us),
-                      ms(timings.queue_us), ms(timings.compute_us), ms(timings.total_us)));
+      absl::StrFormat("cache;dur=%.2f, tokenize;dur=%.2f, queue;dur=%.2f, compute;dur=%.2f, total;dur=%.2f",
+                      ms(timings.cache_us), ms(timings.tokenize_us), ms(timings.queue_us), ms(timings.compute_us),
+                      ms(timings.total_us)));
 }
 
 void write_tei_timings(const TeiCost& cost, const Timings& timings, const ModelInfo& model, HttpResponse& response) {

@@ -50,11 +50,14 @@ TEST(MappedFileTest, ReadsAFileAndNamesAMissingOne) {
 
 TEST(LogTest, LinesReachTheSink) {
   std::string seen;
-  set_log_sink([&](LogLevel, std::string_view line) { seen = line; });
-  log_info("one");
+  set_log_sink([&](LogLevel, std::string_view line, std::span<const LogField> fields) {
+    seen = line;
+    for (const LogField& field : fields) seen += " " + std::string(field.name) + "=" + field.value;
+  });
+  log(LogLevel::kInfo, "one", std::vector{LogField("a", "b")});
   set_log_sink({});
   log_info("two");
-  EXPECT_EQ(seen, "one");
+  EXPECT_EQ(seen, "one a=b");
 }
 
 }  // namespace

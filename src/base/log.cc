@@ -20,13 +20,13 @@ void set_log_sink(LogSink sink) {
   current_sink() = sink ? std::make_shared<LogSink>(std::move(sink)) : nullptr;
 }
 
-void log(LogLevel level, std::string_view message) {
+void log(LogLevel level, std::string_view message, std::span<const LogField> fields) {
   std::shared_ptr<LogSink> sink;
   {
     std::lock_guard lock(sink_mutex);
     sink = current_sink();
   }
-  if (sink) (*sink)(level, message);
+  if (sink) (*sink)(level, message, fields);
 }
 
 }  // namespace rerank

@@ -3,16 +3,33 @@
 #pragma once
 
 #include <functional>
+#include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace rerank {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-using LogSink = std::function<void(LogLevel, std::string_view message)>;
+// What a line says besides its message, for machines.
+struct LogField {
+  const char* name;
+  std::string value;
+  bool is_number = false;  // else it is text
+
+  LogField(const char* field, std::string text) : name(field), value(std::move(text)) {}
+  static LogField number(const char* field, std::string digits) {
+    LogField made(field, std::move(digits));
+    made.is_number = true;
+    return made;
+  }
+};
+
+using LogSink = std::function<void(LogLevel, std::string_view message, std::span<const LogField> fields)>;
 
 void set_log_sink(LogSink sink);  // an empty sink drops lines again
-void log(LogLevel level, std::string_view message);
+void log(LogLevel level, std::string_view message, std::span<const LogField> fields = {});
 
 inline void log_debug(std::string_view message) { log(LogLevel::kDebug, message); }
 inline void log_info(std::string_view message) { log(LogLevel::kInfo, message); }

@@ -3,7 +3,7 @@
 // Asking again for the same name and labels gives the same object, so hot paths ask once and keep the reference.
 #pragma once
 
-#include <initializer_list>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,6 +35,22 @@ class Histogram {
   virtual void observe(double value) = 0;
 };
 
+// P50, P95 and P99 over the last minute, per instance: what a histogram's buckets are too coarse to say. Costs a lock.
+class Quantiles {
+ public:
+  virtual ~Quantiles() = default;
+  virtual void observe(double value) = 0;
+};
+
+// A second name for metrics that have one, for dashboards made for another server. Written out under `name`: every
+// metric called `source` whose labels have all of `where`, with `labels` added and `rename_from` called `rename_to`.
+struct MetricAlias {
+  std::string name, source;
+  MetricLabels where = {};
+  MetricLabels labels = {};
+  std::string rename_from = {}, rename_to = {};
+};
+
 class Metrics {
  public:
   Metrics();
@@ -47,6 +63,13 @@ class Metrics {
   // `bounds`: upper bounds of the buckets, rising; the last bucket is unbounded.
   Histogram& histogram(const std::string& name, const std::string& help, const std::vector<double>& bounds,
                        const MetricLabels& labels = {});
+
+  Quantiles& quantiles(const std::string& name, const std::string& help, const MetricLabels& labels = {});
+
+  void add_alias(MetricAlias alias);
+  // `read` is called before the metrics are written out: for what is looked up rather than counted. It must live as
+  // long as this object is asked for text, be thread-safe, and not call to_text().
+  void on_collect(std::function<void()> read);
 
   std::string to_text() const;  // Prometheus text exposition format 0.0.4
 

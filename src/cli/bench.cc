@@ -6,6 +6,7 @@
 #include <map>
 
 #include "cli/command.h"
+#include "eval/collection.h"
 #include "load/drive.h"
 #include "load/summary.h"
 #include "model/hub.h"
@@ -19,6 +20,8 @@ namespace {
 // held against the reference before the load.
 constexpr double kTolerance = 0.03;
 constexpr size_t kCheckedRequests = 3;
+constexpr size_t kMeasuredRequests = 50;  // whose lengths the report shows
+constexpr size_t kFittedTexts = 20000;
 
 Result<double> parse_seconds(const std::string& text) {
   char* end = nullptr;
@@ -85,19 +88,25 @@ struct Bench : Command {
         "A request of --url without an answer by then has failed.");
     add("--rate", rates, "R,...", "Open loop: requests per second; several give a latency-throughput curve.")
         ->delimiter(',');
-    add("--arrivals", arrival_kind, "KIND", "Open loop: poisson, constant or bursts:N.");
+    add("--arrivals", arrival_kind, "KIND",
+        "Open loop: poisson, constant, bursts:N, or trace:FILE: as recorded, a line of seconds or of rerankd's JSON "
+        "log "
+        "each; faster or slower with --rate.");
     add("--clients", clients, "N,...",
         "Closed loop: clients that each wait for their answer. Default without --rate: 1.")
         ->delimiter(',');
     add("--duration", duration, "TIME", "Of each run: 8s, 500ms, 2m.");
     add("--documents-per-request", workload.documents_per_request, "N", "Documents in a request.");
-    add("--document-tokens", workload.document_tokens, "N|A-B|lognormal:M,S",
-        "Length of documents, by --model's tokenizer.");
+    add("--document-tokens", workload.document_tokens, "N|A-B|lognormal:M,S|fit:FILE",
+        "Length of documents, by --model's tokenizer; fit: a log-normal distribution like that of these texts.");
     add("--query-tokens", workload.query_tokens, "N", "Length of queries.");
     add("--top-n", workload.top_n, "N", "Results asked for; 0: all.");
     add("--distinct", workload.distinct, "N", "Repeat requests: as many different ones; 0: every request is new.");
     add("--zipf", workload.zipf, "S", "How unevenly repeated requests are asked for (exponent).");
-    add("--texts", texts, "FILE", "Words come from this text file instead of a built-in list.");
+    add("--texts", texts, "FILE|DIR",
+        "Words come from these texts instead of a built-in list: lines, JSON lines, or a collection's folder.");
+    add("--requests", requests, "FILE",
+        "Send these requests, over and over: JSON lines with \"query\" and \"documents\".");
     add("--seed", workload.seed, "N", "The same seed gives the same requests and arrivals.");
     add("--json", json, "FILE", "Write the figures here.");
     add("--html", html, "FILE", "Write a report with pictures here.");
@@ -117,19 +126,25 @@ struct Bench : Command {
     if (!seconds.ok()) return seconds.status();
     auto made = make_workload();
     if (!made.ok()) return made.status();
+    if (Status read = read_arrivals(); !read.ok()) return read;
     if (rates.empty() && clients.empty()) clients = {1};
     for (size_t count : clients) {
       if (count == 0 || count > 4096) return absl::InvalidArgumentError("--clients: 1 to 4096");
     }
     for (double rate : rates) {
+      if (!trace.empty()) break;
       if (auto checked = arrivals(arrival_kind, rate, 0, 1); !checked.ok()) return checked.status();
     }
     if (Status opened = open_target(); !opened.ok()) return opened;
     if (Status right = check(*made); !right.ok()) return with_context(right, "answers are checked before the load");
 
-    BenchReport found{name, workload, {}};
-    std::printf("%s\n%zu documents of %s tokens per request\n\n", name.c_str(), workload.documents_per_request,
-                workload.document_tokens.c_str());
+    BenchReport found{name, workload, {}, made->document_lengths(kMeasuredRequests)};
+    if (requests.empty()) {
+      std::printf("%s\n%zu documents of %s tokens per request\n\n", name.c_str(), workload.documents_per_request,
+                  workload.document_tokens.c_str());
+    } else {
+      std::printf("%s\nrequests of %s\n\n", name.c_str(), requests.c_str());
+    }
     std::printf("%12s %9s %9s %10s %9s %9s %9s %9s %8s %7s\n", "load", "answered", "req/s", "docs/s", "mean ms",
                 "p50 ms", "p95 ms", "p99 ms", "refused", "failed");
     for (size_t count : clients)
@@ -137,9 +152,10 @@ struct Bench : Command {
         return drive_closed(*target, *made, {count, *seconds, kCheckedRequests}, watch);
       });
     for (double rate : rates)
-      add(found, str_cat(rate, "/s"), [&](const Watch& watch) {
-        LoadRun run = drive_open(*target, *made, *arrivals(arrival_kind, rate, *seconds, workload.seed),
-                                 http.timeout_seconds, watch);
+      add(found, rate > 0 ? str_cat(rate, "/s") : "as recorded", [&](const Watch& watch) {
+        const auto due =
+            trace.empty() ? *arrivals(arrival_kind, rate, *seconds, workload.seed) : replay(trace, rate, *seconds);
+        LoadRun run = drive_open(*target, *made, due, http.timeout_seconds, watch);
         run.offered = rate;
         return run;
       });
@@ -162,23 +178,67 @@ struct Bench : Command {
     found.runs.push_back(std::move(run));
   }
 
+  // A trace without --rate is played as it was recorded.
+  Status read_arrivals() {
+    constexpr std::string_view kTrace = "trace:";
+    if (!arrival_kind.starts_with(kTrace)) return ok_status();
+    TextInput in;
+    std::vector<std::string> lines;
+    if (Status opened = in.open("--arrivals", arrival_kind.substr(kTrace.size())); !opened.ok()) return opened;
+    for (std::string line; in.next(line);) lines.push_back(line);
+    auto read = read_trace(lines);
+    if (!read.ok()) return with_context(read.status(), str_cat("--arrivals ", arrival_kind));
+    trace = std::move(*read);
+    if (rates.empty()) rates = {0};
+    return ok_status();
+  }
+
+  Result<std::vector<std::string>> read_lines() {
+    std::vector<std::string> lines;
+    if (std::filesystem::is_directory(texts)) {
+      auto collection = read_collection(texts, {.need_judgments = false});
+      if (!collection.ok()) return with_context(collection.status(), "--texts");
+      for (auto& document : collection->documents) lines.push_back(std::move(document.text));
+      return lines;
+    }
+    auto read = read_texts(texts, 0);
+    if (!read.ok()) return with_context(read.status(), "--texts");
+    for (LooseText& line : *read) lines.push_back(std::move(line.text));
+    return lines;
+  }
+
   Result<Workload> make_workload() {
     auto located = locate_model(options);
     if (!located.ok()) return located.status();
     auto tokenizer = Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return tokenizer.status();
-    std::vector<std::string> lines;
-    TextInput in;
-    if (!texts.empty()) {
-      if (Status opened = in.open("--texts", texts); !opened.ok()) return opened;
-      for (std::string line; in.next(line);) lines.push_back(line);
-    }
-    std::vector<int32_t> ids;
-    return Workload::make(workload, lines, [&](std::string_view word) {
+    const auto count = [tokenizer = *tokenizer, ids = std::vector<int32_t>()](std::string_view text) mutable {
       ids.clear();
-      (*tokenizer)->encode(word, ids);
+      tokenizer->encode(text, ids);
       return ids.size();
-    });
+    };
+    if (Status fitted = fit_lengths(count); !fitted.ok()) return fitted;
+    if (!requests.empty()) {
+      auto read = read_requests(requests);
+      if (!read.ok()) return with_context(read.status(), "--requests");
+      return Workload::of_requests(workload, std::move(*read), count);
+    }
+    Result<std::vector<std::string>> lines = texts.empty() ? std::vector<std::string>() : read_lines();
+    if (!lines.ok()) return lines.status();
+    return Workload::make(workload, *lines, count);
+  }
+
+  // "fit:FILE" becomes the distribution of FILE's texts.
+  Status fit_lengths(Workload::TokenCount count) {
+    constexpr std::string_view kFit = "fit:";
+    if (!workload.document_tokens.starts_with(kFit)) return ok_status();
+    auto read = read_texts(workload.document_tokens.substr(kFit.size()), kFittedTexts);
+    if (!read.ok()) return with_context(read.status(), "--document-tokens fit");
+    std::vector<size_t> lengths;
+    for (const LooseText& line : *read) lengths.push_back(count(line.text));
+    if (lengths.empty()) return absl::InvalidArgumentError("--document-tokens fit: there are no texts");
+    workload.document_tokens = fit_log_normal(lengths);
+    return ok_status();
   }
 
   Status open_target() {
@@ -237,7 +297,8 @@ struct Bench : Command {
   WorkloadOptions workload;
   std::vector<double> rates;
   std::vector<size_t> clients;
-  std::string arrival_kind = "poisson", duration = "8s", texts, json, html, name;
+  std::string arrival_kind = "poisson", duration = "8s", texts, requests, json, html, name;
+  std::vector<double> trace;  // of arrivals; empty: they are made
   bool no_check = false;
   std::unique_ptr<Reranker> engine;
   std::unique_ptr<Target> target;

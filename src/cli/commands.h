@@ -32,7 +32,8 @@ Run add_options_command(CLI::App& program);
 // Prints "rerankd: message" to stderr; returns the exit code that fits the status.
 int report(const Status& status);
 
-// Log lines to stderr, from `--log-level` on (RERANKD_LOG_LEVEL): debug, info, warning, error.
-void log_to_stderr(std::string_view level);
+// Log lines to stderr, from `--log-level` on (RERANKD_LOG_LEVEL): debug, info, warning, error. `format`: text, or json:
+// an object a line.
+void log_to_stderr(std::string_view level, std::string_view format);
 
 }  // namespace rerank

@@ -18,6 +18,10 @@ int main(int argc, char** argv) {
       "             rerankd rank --query 'what is a panda' --documents texts.txt\n");
   std::string level = "info";
   program.add_option("--log-level", level, "debug, info, warning or error.")->envname("RERANKD_LOG_LEVEL");
+  std::string format = "text";
+  program.add_option("--log-format", format, "text, or json: an object a line.")
+      ->envname("RERANKD_LOG_FORMAT")
+      ->check(CLI::IsMember({"text", "json"}));
   program.fallthrough();
   const std::vector<rerank::Run> commands = {
       rerank::add_serve_command(program),    rerank::add_rank_command(program),      rerank::add_score_command(program),
@@ -31,7 +35,7 @@ int main(int argc, char** argv) {
     const int code = program.exit(error);
     return code == 0 ? 0 : 2;
   }
-  rerank::log_to_stderr(level);
+  rerank::log_to_stderr(level, format);
   for (const auto& run : commands) {
     const int code = run();
     if (code >= 0) return code;

@@ -1,8 +1,12 @@
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
 #include <cstdio>
 #include <ctime>
 
 #include <chrono>
 
+#include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/commands.h"
@@ -14,23 +18,60 @@ int report(const Status& status) {
   return status.code() == absl::StatusCode::kInvalidArgument ? 2 : 1;
 }
 
-void log_to_stderr(std::string_view level) {
+namespace {
+
+constexpr const char* kLevelNames[] = {"debug", "info", "warning", "error"};
+
+std::string now_text() {
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char time[32];
+  std::strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%S", &utc);
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+  return absl::StrFormat("%s.%03dZ", time, millis);
+}
+
+std::string text_line(LogLevel level, std::string_view message, std::span<const LogField> fields) {
+  std::string line = str_cat(now_text(), " ", kLevelNames[static_cast<int>(level)], " ", message);
+  for (const LogField& field : fields) line += str_cat(" ", field.name, "=", field.value);
+  return line;
+}
+
+std::string json_line(LogLevel level, std::string_view message, std::span<const LogField> fields) {
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> out(buffer);
+  const auto text = [&](std::string_view value) {
+    out.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+  };
+  out.StartObject();
+  out.Key("time"), text(now_text());
+  out.Key("level"), text(kLevelNames[static_cast<int>(level)]);
+  out.Key("message"), text(message);
+  for (const LogField& field : fields) {
+    out.Key(field.name);
+    if (field.is_number) {
+      out.RawValue(field.value.data(), field.value.size(), rapidjson::kNumberType);
+    } else {
+      text(field.value);
+    }
+  }
+  out.EndObject();
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+}  // namespace
+
+void log_to_stderr(std::string_view level, std::string_view format) {
   const LogLevel least = level == "debug"     ? LogLevel::kDebug
                          : level == "warning" ? LogLevel::kWarning
                          : level == "error"   ? LogLevel::kError
                                               : LogLevel::kInfo;
-  set_log_sink([least](LogLevel line_level, std::string_view message) {
+  const auto make_line = format == "json" ? json_line : text_line;
+  set_log_sink([least, make_line](LogLevel line_level, std::string_view message, std::span<const LogField> fields) {
     if (line_level < least) return;
-    static constexpr const char* kNames[] = {"debug", "info", "warning", "error"};
-    const auto now = std::chrono::system_clock::now();
-    const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-    std::tm utc{};
-    gmtime_r(&seconds, &utc);
-    char time[32];
-    std::strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%S", &utc);
-    const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-    std::fprintf(stderr, "%s.%03dZ %s %.*s\n", time, static_cast<int>(millis), kNames[static_cast<int>(line_level)],
-                 static_cast<int>(message.size()), message.data());
+    std::fprintf(stderr, "%s\n", make_line(line_level, message, fields).c_str());
   });
 }
 

@@ -9,6 +9,11 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/command.h"
+#include "observe/gpu_metrics.h"
+#include "observe/process_metrics.h"
+#include "observe/request_log.h"
+#include "observe/tei_names.h"
+#include "observe/tracer.h"
 #include "rpc/grpc_server.h"
 #include "server/http_server.h"
 
@@ -56,10 +61,16 @@ struct Serve : Command {
     if (!keys.ok()) return report(keys.status());
 
     auto metrics = std::make_shared<Metrics>();
+    auto observers = make_observers(metrics);
+    if (!observers.ok()) return report(observers.status());
+    add_process_metrics(*metrics);
+    add_gpu_metrics(*metrics);
+    if (server.tei_metrics) add_tei_names(*metrics);
     auto reranker = open(metrics);
     if (!reranker.ok()) return report(reranker.status());
     ApiOptions api_options = ApiOptions::from(options, server);
     api_options.keys = std::move(*keys);
+    api_options.observers = std::move(*observers);
     Api api(**reranker, metrics, api_options);
     auto http = HttpServer::start(
         server, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); }, metrics);
@@ -93,6 +104,22 @@ struct Serve : Command {
     reranker->reset();
     log_info("stopped");
     return 0;
+  }
+
+  // Who is told of each request besides the metrics; every transport gets them.
+  Result<std::vector<std::shared_ptr<RequestObserver>>> make_observers(const std::shared_ptr<Metrics>& metrics) {
+    std::vector<std::shared_ptr<RequestObserver>> observers;
+    if (server.request_log_rate > 0) observers.push_back(make_request_log(server.request_log_rate));
+    if (server.otlp_endpoint.empty()) return observers;
+    auto tracer = make_tracer({.endpoint = server.otlp_endpoint,
+                               .headers = server.otlp_headers,
+                               .service_name = server.service_name,
+                               .rate = server.trace_rate,
+                               .max_queued = server.trace_queue},
+                              metrics);
+    if (!tracer.ok()) return tracer.status();
+    observers.push_back(std::move(*tracer));
+    return observers;
   }
 
   ServerOptions server;

@@ -22,6 +22,7 @@ std::string environment_name(const OptionInfo& info) {
 }
 
 std::string default_text(const std::string& value) { return value; }
+std::string default_text(double value) { return str_cat(value); }
 std::string default_text(bool value) { return value ? "true" : "false"; }
 template <class T>
 std::string default_text(T value) {
@@ -37,6 +38,7 @@ std::string variable(const char* name) {
 std::optional<std::string> scalar_text(const toml::node& node) {
   if (auto s = node.as_string()) return s->get();
   if (auto i = node.as_integer()) return std::to_string(i->get());
+  if (auto f = node.as_floating_point()) return str_cat(f->get());
   if (auto b = node.as_boolean()) return b->get() ? "true" : "false";
   return std::nullopt;
 }

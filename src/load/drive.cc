@@ -44,6 +44,9 @@ class Record {
     sample.outcome = outcome_of(answer);
     sample.http_status = answer.http_status;
     sample.tokens = answer.tokens;
+    if (sample.outcome == Outcome::kAnswered) {
+      for (const auto& [name, ms] : answer.stages) run_.stage_ms[name] += ms;
+    }
     if (sample.outcome == Outcome::kFailed && run_.first_error.ok()) run_.first_error = answer.status;
     ++done_;
     changed_.notify_all();

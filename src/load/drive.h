@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "load/target.h"
@@ -27,7 +29,8 @@ struct LoadRun {
   size_t clients = 0;  // 0: open loop
   double seconds = 0;  // from the first request due to the end of the load
   std::vector<Sample> samples;
-  Status first_error;  // of the first request that was neither answered nor refused
+  std::map<std::string, double> stage_ms;  // sums over answered requests, of targets that tell
+  Status first_error;                      // of the first request that was neither answered nor refused
 };
 
 // Told some ten times a second.

@@ -13,6 +13,12 @@ class EngineTarget : public Target {
       answer.status = response.status();
       if (response.ok()) {
         answer.tokens = response->total_tokens;
+        const Timings& t = response->timings;
+        for (const auto& [name, us] :
+             {std::pair("cache", t.cache_us), std::pair("tokenize", t.tokenize_us), std::pair("queue", t.queue_us),
+              std::pair("compute", t.compute_us), std::pair("total", t.total_us)}) {
+          answer.stages.emplace_back(name, static_cast<double>(us) * 1e-3);
+        }
         for (const RankedDocument& r : response->results) answer.results.push_back({r.index, r.score});
       }
       done(std::move(answer));

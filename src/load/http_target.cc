@@ -96,6 +96,20 @@ Status read_results(const std::string& body, Answer& answer) {
   return ok_status();
 }
 
+// "cache;dur=0.02, compute;dur=12.5": https://www.w3.org/TR/server-timing/
+std::vector<std::pair<std::string, double>> read_server_timing(std::string_view header) {
+  std::vector<std::pair<std::string, double>> stages;
+  while (!header.empty()) {
+    std::string_view item = header.substr(0, header.find(','));
+    header.remove_prefix(std::min(header.size(), item.size() + 1));
+    item.remove_prefix(std::min(item.find_first_not_of(' '), item.size()));
+    const size_t duration = item.find(";dur=");
+    if (duration == item.npos) continue;
+    stages.emplace_back(item.substr(0, duration), std::strtod(std::string(item.substr(duration + 5)).c_str(), nullptr));
+  }
+  return stages;
+}
+
 class HttpTarget : public Target {
  public:
   HttpTarget(Address address, const HttpTargetOptions& options)
@@ -174,6 +188,8 @@ class HttpTarget : public Target {
     answer.http_status = static_cast<int>(got.result_int());
     if (answer.http_status == 200) {
       answer.status = read_results(got.body(), answer);
+      const auto timing = got["Server-Timing"];
+      answer.stages = read_server_timing({timing.data(), timing.size()});
     } else {
       answer.status = absl::UnknownError(str_cat("HTTP ", answer.http_status, ": ", got.body().substr(0, 200)));
     }

@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <set>
 #include <thread>
 
+#include "base/strings.h"
 #include "load/drive.h"
 #include "load/summary.h"
 #include "support/fake_reranker.h"
@@ -24,7 +26,8 @@ TEST(WorkloadTest, SameSeedSameRequestsWithTheLengthsAskedFor) {
   for (uint64_t i : {7, 3, 7}) {
     EXPECT_EQ(first.request(i)->query, again.request(i)->query);
     EXPECT_EQ(first.request(i)->documents, again.request(i)->documents);
-    for (const std::string& document : first.request(i)->documents) lengths.insert(words(document));
+    const auto request = first.request(i);
+    for (const std::string& document : request->documents) lengths.insert(words(document));
   }
   EXPECT_GE(*lengths.begin(), 32u);
   EXPECT_LE(*lengths.rbegin(), 512u);
@@ -58,6 +61,58 @@ TEST(WorkloadTest, RepeatedRequestsFollowTheZipfLaw) {
   size_t most = 0;
   for (const auto& [query, count] : seen) most = std::max(most, count);
   EXPECT_NEAR(static_cast<double>(most) / 5000, 1 / 5.187, 0.03);  // the first of 100 has 1 / H(100) of all
+}
+
+TEST(RecordedTest, RequestsAreSentAsTheyWereWrittenAndOverAgain) {
+  const std::string path = testing::TempDir() + "/requests.jsonl";
+  std::ofstream(path)
+      << "{\"query\": \"a\", \"documents\": [\"b c\", \"d\"]}\n\n{\"query\": \"e\", \"documents\": [\"f\"]}\n";
+  auto read = read_requests(path);
+  ASSERT_TRUE(read.ok()) << read.status();
+  WorkloadOptions options;
+  options.top_n = 1;
+  const auto workload =
+      Workload::of_requests(options, *read, [](std::string_view text) { return words(std::string(text)); });
+  ASSERT_TRUE(workload.ok());
+  EXPECT_EQ(workload->request(0)->query, "a");
+  EXPECT_EQ(workload->request(3)->query, "e");
+  EXPECT_EQ(workload->request(3)->top_n, 1u);
+  EXPECT_EQ(workload->document_lengths(2), (std::vector<size_t>{2, 1, 1}));
+  for (const char* wrong : {"{", "{\"query\": \"a\"}", "{\"query\": \"a\", \"documents\": []}",
+                            "{\"query\": 1, \"documents\": [\"b\"]}", "{\"query\": \"a\", \"documents\": [2]}"}) {
+    std::ofstream(path) << wrong << "\n";
+    const auto refused = read_requests(path);
+    EXPECT_FALSE(refused.ok()) << wrong;
+    EXPECT_NE(message_of(refused.status()).find("requests.jsonl:1"), std::string_view::npos) << wrong;
+  }
+}
+
+TEST(RecordedTest, ATraceIsReadFromSecondsAndFromTheLog) {
+  const auto plain = read_trace({"100.5", "100", "", "103"});
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(*plain, (std::vector<double>{0, 0.5, 3}));
+  const auto logged =
+      read_trace({R"({"time":"2026-11-24T23:59:59.900Z","level":"info","message":"request","ms":400})",
+                  R"({"time":"2026-11-25T00:00:00.100Z","level":"info","message":"warm"})",
+                  R"({"time":"2026-11-25T00:00:01.000Z","level":"info","message":"request","ms":500})"});
+  ASSERT_TRUE(logged.ok());
+  EXPECT_NEAR(logged->at(1), 1.0, 1e-6);
+  EXPECT_FALSE(read_trace({"1", "soon"}).ok());
+  EXPECT_FALSE(read_trace({"1"}).ok());
+}
+
+TEST(RecordedTest, ATraceIsPlayedAtAnotherRate) {
+  const std::vector<double> trace = {0, 1, 4};
+  EXPECT_EQ(replay(trace, 0, 10), trace);
+  EXPECT_EQ(replay(trace, 1, 10), (std::vector<double>{0, 0.5, 2}));
+  EXPECT_EQ(replay(trace, 0, 2), (std::vector<double>{0, 1}));
+}
+
+TEST(RecordedTest, ALogNormalFitFindsItsOwnParameters) {
+  const auto wanted = LengthDistribution::parse("lognormal:200,0.60");
+  std::vector<size_t> lengths;
+  for (int i = 0; i < 2000; ++i) lengths.push_back(wanted->at((i + 0.5) / 2000));
+  EXPECT_EQ(fit_log_normal(lengths), "lognormal:199,0.60");
 }
 
 TEST(ArrivalsTest, HaveTheRateAskedFor) {

@@ -44,6 +44,11 @@ void write(Writer& out, const Summary& run) {
   out.Key("http_statuses"), out.StartObject();
   for (const auto& [status, count] : run.http_statuses) key(out, std::to_string(status).c_str(), count);
   out.EndObject();
+  if (!run.stage_ms.empty()) {
+    out.Key("stage_mean_ms"), out.StartObject();
+    for (const auto& [name, ms] : run.stage_ms) key(out, name.c_str(), ms);
+    out.EndObject();
+  }
   if (!run.first_error.empty()) key(out, "first_error", run.first_error);
   out.EndObject();
 }
@@ -80,6 +85,7 @@ Summary summarize(const LoadRun& run) {
     made.documents_per_second = static_cast<double>(documents) / end;
     made.tokens_per_second = static_cast<double>(tokens) / end;
   }
+  for (const auto& [name, sum] : run.stage_ms) made.stage_ms[name] = sum / static_cast<double>(made.answered);
   std::sort(made.latencies.begin(), made.latencies.end());
   if (made.answered > 0) {
     const auto& all = made.latencies;

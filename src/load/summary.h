@@ -23,7 +23,8 @@ struct Summary {
   double tokens_per_second = 0;  // 0: the target does not tell
   LatencySummary latency;
   std::map<int, size_t> http_statuses;
-  std::vector<double> latencies;  // milliseconds, rising
+  std::map<std::string, double> stage_ms;  // mean; empty: the target does not tell
+  std::vector<double> latencies;           // milliseconds, rising
   std::string first_error;
 };
 
@@ -37,6 +38,7 @@ struct BenchReport {
   std::string target;  // the URL, or the engine in process with precision and kernel
   WorkloadOptions workload;
   std::vector<Summary> runs;
+  std::vector<size_t> document_tokens;  // lengths of some of the documents asked about; may be empty
 };
 std::string to_json(const BenchReport& report);
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/strings.h"
 #include "load/summary.h"
 #include "report/chart.h"
@@ -65,6 +67,47 @@ Chart tail(const BenchReport& report) {
   return chart;
 }
 
+// Where the time of an answer goes, as the target tells it.
+Chart breakdown(const BenchReport& report) {
+  Chart chart;
+  chart.title = "Mean time of each stage";
+  chart.y.label = "ms";
+  for (const char* stage : {"cache", "tokenize", "queue", "compute", "total"}) chart.series.push_back({stage, {}});
+  for (const Summary& run : report.runs) {
+    if (run.stage_ms.empty()) continue;
+    chart.categories.push_back(load_of(run));
+    for (ChartSeries& series : chart.series) {
+      const auto found = run.stage_ms.find(series.name);
+      ChartPoint point;
+      point.y = found == run.stage_ms.end() ? 0 : found->second;
+      point.note = str_cat(series.name, ": ", format_number(point.y), " ms");
+      series.points.push_back(point);
+    }
+  }
+  return chart;
+}
+
+// How long the documents are: a histogram of about twenty bars up to the longest.
+Chart lengths(const BenchReport& report) {
+  constexpr size_t kBars = 20;
+  Chart chart;
+  chart.title = "Length of documents";
+  chart.x.label = "tokens, up to";
+  chart.y.label = "documents";
+  const size_t longest = *std::max_element(report.document_tokens.begin(), report.document_tokens.end());
+  const size_t width = longest / kBars + 1;
+  std::vector<size_t> counts(longest / width + 1);
+  for (size_t tokens : report.document_tokens) ++counts[tokens / width];
+  chart.series = {{"documents", {}}};
+  for (size_t i = 0; i < counts.size(); ++i) {
+    chart.categories.push_back(str_cat((i + 1) * width - 1));
+    ChartPoint point;
+    point.y = static_cast<double>(counts[i]);
+    chart.series[0].points.push_back(point);
+  }
+  return chart;
+}
+
 }  // namespace
 
 std::string to_html(const BenchReport& report) {
@@ -81,6 +124,8 @@ std::string to_html(const BenchReport& report) {
   for (const Summary& run : report.runs) rows.push_back(row(run));
   page.table(rows);
   page.figure(svg_lines(curve(report))).figure(svg_lines(tail(report)));
+  if (const Chart stages = breakdown(report); !stages.categories.empty()) page.figure(svg_bars(stages));
+  if (!report.document_tokens.empty()) page.figure(svg_bars(lengths(report)));
   return page.take();
 }
 

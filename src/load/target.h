@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rerank/reranker.h"
@@ -19,8 +20,9 @@ struct Answer {
     size_t index;
     double score;
   };
-  std::vector<Ranked> results;  // in the order given
-  uint64_t tokens = 0;          // as told by the target; 0: not told
+  std::vector<Ranked> results;                         // in the order given
+  uint64_t tokens = 0;                                 // as told by the target; 0: not told
+  std::vector<std::pair<std::string, double>> stages;  // name, milliseconds: as told by the target (Server-Timing)
 };
 
 // Thread-safe. The destructor waits for what is under way, as long as its own time limit allows.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/strings.h"
 
@@ -97,11 +98,46 @@ Result<Workload> Workload::make(const WorkloadOptions& options, const std::vecto
   for (const std::string& text : texts) add(text);
   if (made.words_.empty()) add(kWords);
   if (made.words_.empty()) return absl::InvalidArgumentError("the texts have no words");
-  double sum = 0;
-  for (size_t rank = 1; rank <= options.distinct; ++rank) {
-    made.popularity_.push_back(sum += std::pow(static_cast<double>(rank), -options.zipf));
-  }
+  made.count_ = count;
+  made.set_popularity();
   return made;
+}
+
+Result<Workload> Workload::of_requests(const WorkloadOptions& options, std::vector<RerankRequest> requests,
+                                       TokenCount count) {
+  if (requests.empty()) return absl::InvalidArgumentError("there are no requests to send");
+  Workload made;
+  made.options_ = options;
+  made.options_.distinct = std::min(options.distinct, requests.size());
+  made.requests_ = std::move(requests);
+  for (RerankRequest& request : made.requests_) request.top_n = options.top_n;
+  made.count_ = std::move(count);
+  made.set_popularity();
+  return made;
+}
+
+void Workload::set_popularity() {
+  double sum = 0;
+  for (size_t rank = 1; rank <= options_.distinct; ++rank) {
+    popularity_.push_back(sum += std::pow(static_cast<double>(rank), -options_.zipf));
+  }
+}
+
+// Which of the distinct requests is asked as number `number`.
+uint64_t Workload::pick(uint64_t number) const {
+  if (popularity_.empty()) return number;
+  uint64_t state = options_.seed * 0x2545f4914f6cdd1du + number;
+  const double place = uniform(state) * popularity_.back();
+  return static_cast<uint64_t>(std::lower_bound(popularity_.begin(), popularity_.end(), place) - popularity_.begin());
+}
+
+std::vector<size_t> Workload::document_lengths(size_t requests) const {
+  std::vector<size_t> lengths;
+  for (size_t i = 0; i < requests; ++i) {
+    const auto asked = request(i);
+    for (const std::string& document : asked->documents) lengths.push_back(count_(document));
+  }
+  return lengths;
 }
 
 std::string Workload::text(size_t tokens, uint64_t& state) const {
@@ -116,12 +152,9 @@ std::string Workload::text(size_t tokens, uint64_t& state) const {
 }
 
 std::shared_ptr<const RerankRequest> Workload::request(uint64_t number) const {
-  uint64_t state = options_.seed * 0x2545f4914f6cdd1du + number;
-  if (!popularity_.empty()) {
-    const double pick = uniform(state) * popularity_.back();
-    const auto found = std::lower_bound(popularity_.begin(), popularity_.end(), pick);
-    state = options_.seed * 0x2545f4914f6cdd1du + static_cast<uint64_t>(found - popularity_.begin());
-  }
+  const uint64_t asked = pick(number);
+  if (!requests_.empty()) return std::make_shared<RerankRequest>(requests_[asked % requests_.size()]);
+  uint64_t state = options_.seed * 0x2545f4914f6cdd1du + asked;
   auto made = std::make_shared<RerankRequest>();
   made->query = text(options_.query_tokens, state);
   made->top_n = options_.top_n;
@@ -141,7 +174,7 @@ Result<std::vector<double>> arrivals(std::string_view kind, double rate, double 
       return absl::InvalidArgumentError(str_cat("--arrivals ", kind, ": bursts:N"));
     together = static_cast<size_t>(*size);
   } else if (!constant && kind != "poisson") {
-    return absl::InvalidArgumentError(str_cat("--arrivals ", kind, ": want poisson, constant or bursts:N"));
+    return absl::InvalidArgumentError(str_cat("--arrivals ", kind, ": want poisson, constant, bursts:N or trace:FILE"));
   }
   std::vector<double> made;
   uint64_t state = seed;

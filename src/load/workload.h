@@ -46,17 +46,41 @@ class Workload {
   static Result<Workload> make(const WorkloadOptions& options, const std::vector<std::string>& texts,
                                const TokenCount& count);
 
+  // The requests themselves, in order and over again (or picked by Zipf's law, with options.distinct of them). Not
+  // empty.
+  static Result<Workload> of_requests(const WorkloadOptions& options, std::vector<RerankRequest> requests,
+                                      TokenCount count);
+
   std::shared_ptr<const RerankRequest> request(uint64_t number) const;
+  // Tokens of the documents of the first requests, for a histogram.
+  std::vector<size_t> document_lengths(size_t requests) const;
   const WorkloadOptions& options() const { return options_; }
 
  private:
   std::string text(size_t tokens, uint64_t& state) const;
   WorkloadOptions options_;
   LengthDistribution lengths_;
+  void set_popularity();
+  uint64_t pick(uint64_t number) const;
+
+  std::vector<RerankRequest> requests_;  // empty: made of words
+  TokenCount count_;
   std::vector<std::string> words_;
   std::vector<uint32_t> tokens_;    // of each word
   std::vector<double> popularity_;  // cumulated, of the distinct requests
 };
+
+// JSON lines {"query", "documents": [text, ...]}; InvalidArgument naming file and line.
+Result<std::vector<RerankRequest>> read_requests(const std::string& path);
+
+// "lognormal:MEDIAN,SIGMA" of these lengths in tokens; not empty.
+std::string fit_log_normal(const std::vector<size_t>& lengths);
+
+// Arrivals as they were recorded: each line is a number of seconds, or a line of rerankd's JSON log, of which those
+// about requests count, at the time they came. From 0 on, rising. InvalidArgument naming the line.
+Result<std::vector<double>> read_trace(const std::vector<std::string>& lines);
+// The same trace with the mean rate `rate` (0: its own), up to `seconds`.
+std::vector<double> replay(std::vector<double> trace, double rate, double seconds);
 
 // When requests arrive, in seconds from the start, rising; empty when `seconds` is not positive.
 // kind: "poisson", "constant", or "bursts:N" (N at a time, the bursts Poisson).

@@ -10,6 +10,7 @@
 #include "model/hub.h"
 #include "rank/locate.h"
 #include "rank/service.h"
+#include "rank/shadow.h"
 #include "rank/warm_up.h"
 
 namespace rerank {
@@ -139,6 +140,9 @@ Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
 }  // namespace
 
 Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::shared_ptr<Metrics> metrics) {
+  if (!(options.shadow_rate >= 0 && options.shadow_rate <= 1)) {
+    return absl::InvalidArgumentError(str_cat("--shadow-rate ", options.shadow_rate, ": want a share from 0 to 1"));
+  }
   auto located = locate_model(options);
   if (!located.ok()) return located.status();
   auto model = load_model(located->folder, !options.onnx_file.empty());
@@ -197,6 +201,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
                  {"precision", engine.precision},
                  {"kernel", engine.kernel}})
         .set(1);
+    metrics->gauge("rerankd_model_layers", "Layers that the model has.").set(static_cast<double>(config.layers));
   }
   log_info(str_cat("model ", parts.info.id, " (", config.architecture, ", ", parts.info.parameters / 1000000,
                    " M parameters, up to ", *max_length, " tokens) on engine ", engine.engine, ", precision ",
@@ -205,7 +210,12 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
   if (Status status = run_warm_up(config, parts); !status.ok()) return status;
-  return std::make_unique<Service>(std::move(parts));
+  const std::shared_ptr<Metrics> told = parts.metrics;
+  std::unique_ptr<Reranker> service = std::make_unique<Service>(std::move(parts));
+  if (options.shadow_rate == 0 || !told) return service;
+  return with_shadow(
+      std::move(service), [settings = shadow_settings(options)] { return Reranker::open(settings); },
+      {options.shadow_rate, options.shadow_queue_bytes}, told);
 }
 
 }  // namespace rerank

@@ -43,10 +43,14 @@ struct Service::ServiceMetrics {
   explicit ServiceMetrics(Metrics& m)
       : documents(m.counter("rerankd_documents_total", "Documents scored.")),
         truncated(m.counter("rerankd_truncated_documents_total", "Documents cut to the length limit.")),
-        tokenize(m.histogram("rerankd_tokenize_seconds", "Time to tokenize one request.", latency_buckets_seconds())),
-        queue(
-            m.histogram("rerankd_queue_seconds", "Time from tokenized to the first batch.", latency_buckets_seconds())),
         total(m.histogram("rerankd_rank_seconds", "Time of one request in the service.", latency_buckets_seconds())),
+        cache(stage(m, "cache")),
+        tokenize(stage(m, "tokenize")),
+        queue(stage(m, "queue")),
+        compute(stage(m, "compute")),
+        total_quantiles(quantiles(m, "total")),
+        queue_quantiles(quantiles(m, "queue")),
+        compute_quantiles(quantiles(m, "compute")),
         hits(m.counter("rerankd_cache_hits_total", "Pairs whose score was in the cache.")),
         misses(m.counter("rerankd_cache_misses_total", "Pairs looked up and not found in the cache.")),
         evictions(m.counter("rerankd_cache_evictions_total", "Pairs that left the cache for others.")),
@@ -55,14 +59,45 @@ struct Service::ServiceMetrics {
         token_misses(m.counter("rerankd_token_cache_misses_total", "Documents tokenized.")),
         token_bytes(m.gauge("rerankd_token_cache_bytes", "Memory of the token cache.")),
         lengths(m.histogram("rerankd_pair_tokens", "Tokens of one scored pair.",
-                            {16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096, 8192})) {}
+                            {16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096, 8192})),
+        layers(m.histogram("rerankd_pair_layers", "Layers of the model computed for one pair.",
+                           {1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32})) {}
+
+  static Histogram& stage(Metrics& m, const char* name) {
+    return m.histogram("rerankd_stage_seconds", "Time of one request in one stage.", latency_buckets_seconds(),
+                       {{"stage", name}});
+  }
+  static Quantiles& quantiles(Metrics& m, const char* name) {
+    return m.quantiles(
+        "rerankd_latency_seconds",
+        "Time of one request in the service (total), waiting and computing: quantiles of the last minute.",
+        {{"stage", name}});
+  }
+
+  void answered(const RerankResponse& response, bool computed) {
+    const Timings& t = response.timings;
+    const auto seconds = [](int64_t us) { return static_cast<double>(us) * 1e-6; };
+    documents.add(static_cast<double>(response.documents));
+    truncated.add(static_cast<double>(response.truncated_documents));
+    total.observe(seconds(t.total_us));
+    total_quantiles.observe(seconds(t.total_us));
+    cache.observe(seconds(t.cache_us));
+    if (!computed) return;
+    tokenize.observe(seconds(t.tokenize_us));
+    queue.observe(seconds(t.queue_us));
+    queue_quantiles.observe(seconds(t.queue_us));
+    compute.observe(seconds(t.compute_us));
+    compute_quantiles.observe(seconds(t.compute_us));
+  }
+
   Counter &documents, &truncated;
-  Histogram &tokenize, &queue, &total;
+  Histogram &total, &cache, &tokenize, &queue, &compute;
+  Quantiles &total_quantiles, &queue_quantiles, &compute_quantiles;
   Counter &hits, &misses, &evictions;
   Gauge& cache_bytes;
   Counter &token_hits, &token_misses;
   Gauge& token_bytes;
-  Histogram& lengths;
+  Histogram &lengths, &layers;
 };
 
 Service::Service(ServiceParts parts)
@@ -130,6 +165,7 @@ void Service::take_shared(const std::shared_ptr<Work>& work, const std::vector<s
 
 // Caches have said what they know. The rest is tokenized, unless it would be refused then.
 void Service::go_on(const std::shared_ptr<Work>& work) {
+  work->timings.cache_us = micros_since(work->begin);
   const RerankRequest& request = *work->request;
   if (work->missing.empty()) return answer(work);
   size_t tokens = 0;  // at least
@@ -263,7 +299,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
     work->document_ids[i] = {};
   }
   if (!parts_.segments) std::fill(job->segments.begin(), job->segments.end(), 0);
-  work->timings.tokenize_us = micros_since(work->begin);
+  work->timings.tokenize_us = micros_since(work->begin) - work->timings.cache_us;
   job->layers = layers_of(request);
   job->priority = request.priority;
   job->deadline = request.deadline;
@@ -289,7 +325,10 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
       found.emplace_back(work->keys[i], CachedScore{d.logit, d.tokens, d.truncated});
       evicted += cache_.insert(found.back().first, found.back().second, now);
     }
-    if (metrics_) metrics_->lengths.observe(d.tokens);
+    if (metrics_) {
+      metrics_->lengths.observe(d.tokens);
+      metrics_->layers.observe(job.layers != 0 ? job.layers : static_cast<double>(parts_.model_layers));
+    }
   }
   if (parts_.shared_cache && !found.empty()) parts_.shared_cache->store(found);
   work->timings.queue_us = job.queue_us;
@@ -298,8 +337,6 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
     metrics_->evictions.add(static_cast<double>(evicted));
     metrics_->cache_bytes.set(static_cast<double>(cache_.bytes()));
     if (tokens_.enabled()) metrics_->token_bytes.set(static_cast<double>(tokens_.bytes()));
-    metrics_->tokenize.observe(static_cast<double>(work->timings.tokenize_us) * 1e-6);
-    metrics_->queue.observe(static_cast<double>(job.queue_us) * 1e-6);
   }
   answer(work);
 }
@@ -311,17 +348,14 @@ void Service::answer(const std::shared_ptr<Work>& work) {
     response.total_tokens += d.tokens;
     response.truncated_documents += d.truncated;
   }
+  response.documents = work->documents.size();
   response.cached_documents = work->documents.size() - work->missing.size();
   auto ranked = rank_documents(work->documents, work->request->scale, work->request->top_n);
   if (!ranked.ok()) return fail(work, ranked.status());
   response.results = std::move(*ranked);
   response.timings = work->timings;
   response.timings.total_us = micros_since(work->begin);
-  if (metrics_) {
-    metrics_->documents.add(static_cast<double>(work->documents.size()));
-    metrics_->truncated.add(static_cast<double>(response.truncated_documents));
-    metrics_->total.observe(static_cast<double>(response.timings.total_us) * 1e-6);
-  }
+  if (metrics_) metrics_->answered(response, !work->missing.empty());
   work->done(std::move(response));
 }
 

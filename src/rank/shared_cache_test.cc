@@ -109,7 +109,7 @@ TEST(SharedCacheTest, GoesOnWithoutAServerAndComesBack) {
   RedisProcess redis;
   std::vector<std::string> lines;
   std::mutex mutex;
-  set_log_sink([&](LogLevel, std::string_view line) {
+  set_log_sink([&](LogLevel, std::string_view line, auto) {
     std::lock_guard lock(mutex);
     lines.emplace_back(line);
   });

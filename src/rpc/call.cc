@@ -13,7 +13,25 @@ constexpr std::chrono::hours kLongest(24 * 11);  // a deadline further away is t
 }  // namespace
 
 RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method)
-    : core_(core), context_(context), method_(method), route_(route_of_method(method)) {}
+    : core_(core), context_(context), method_(method), route_(route_of_method(method)) {
+  record_.transport = "grpc";
+  record_.label = method;
+  record_.ranks = route_.ranks();
+  record_.started = std::chrono::system_clock::now();
+  if (const auto trace = parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
+}
+
+// A stream is one record: its requests' sums, and the times of the slowest.
+void RpcCall::note_ranked(const RerankResponse& result) {
+  const std::lock_guard lock(mutex_);
+  record_.documents += result.documents;
+  record_.tokens += result.total_tokens;
+  record_.truncated_documents += result.truncated_documents;
+  record_.cached_documents += result.cached_documents;
+  record_.ranked = Clock::now() - begin_;
+  if (result.timings.total_us >= record_.timings.total_us) record_.timings = result.timings;
+  record_.parsed = std::max(record_.parsed, record_.ranked - std::chrono::microseconds(record_.timings.total_us));
+}
 
 std::string_view RpcCall::metadata(const char* name) const {
   const auto found = context_.client_metadata().find(name);
@@ -52,7 +70,16 @@ Result<RerankRequest> RpcCall::request() {
 grpc::Status RpcCall::finish(const Status& status) {
   const ErrorShape shape = std::string_view(method_).starts_with("tei.") ? ErrorShape::kTei : ErrorShape::kCommon;
   const int code = status.ok() ? 0 : grpc_code(status, shape);
-  core_.requests.count(method_, code, Clock::now() - begin_);
+  RequestRecord record;
+  {
+    const std::lock_guard lock(mutex_);
+    record = record_;
+  }
+  record.status = status.ok() ? 200 : error_response(status, shape).status;
+  record.total = Clock::now() - begin_;
+  core_.requests.count(record, code);
+  core_.requests.time(record);
+  for (const auto& observer : core_.options.observers) observer->finished(record);
   if (status.ok()) return grpc::Status::OK;
   if (code == grpc::RESOURCE_EXHAUSTED || code == grpc::UNAVAILABLE) {
     const int seconds = retry_after_seconds(status).value_or(1);

@@ -1,11 +1,12 @@
-// One gRPC call, apart from how its messages come and go (reactors.h), and what all calls share. Included only within this
-// room: the headers of gRPC are heavy.
+// One gRPC call, apart from how its messages come and go (reactors.h), and what all calls share. Included only within
+// this room: the headers of gRPC are heavy.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "api/access.h"
@@ -14,6 +15,7 @@
 #include "api/request_metrics.h"
 #include "api/routes.h"
 #include "base/worker_pool.h"
+#include "observe/request_record.h"
 #include "rerank/reranker.h"
 
 namespace rerank {
@@ -46,6 +48,9 @@ class RpcCall {
   // kInvalid when the metadata are wrong.
   Result<RerankRequest> request();
 
+  // What one request of the call has come to, for metrics, log and trace. Any thread.
+  void note_ranked(const RerankResponse& result);
+
   // Counts the call and makes what its client is told. Once.
   grpc::Status finish(const Status& status);
 
@@ -63,6 +68,8 @@ class RpcCall {
   std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   TimePoint begin_ = Clock::now();
   int priority_ = 0;  // of the caller's key
+  std::mutex mutex_;
+  RequestRecord record_;  // guarded by mutex_
 };
 
 }  // namespace rerank

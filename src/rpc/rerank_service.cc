@@ -134,6 +134,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
 
   // Tells the scores of one part, in its order, and keeps them for the ranking.
   void take(size_t first, uint32_t batch, RerankResponse& result) {
+    call().note_ranked(result);
     auto& documents = result.results;
     std::sort(documents.begin(), documents.end(),
               [](const RankedDocument& a, const RankedDocument& b) { return a.index < b.index; });
@@ -212,7 +213,8 @@ class Service : public v1::Reranker::CallbackService {
     request->query = in.query();
     request->documents.assign(in.documents().begin(), in.documents().end());
     request->top_n = in.top_n();
-    core.reranker.submit(request, [&core, &in, &out, done](Result<RerankResponse> result) {
+    core.reranker.submit(request, [&call, &core, &in, &out, done](Result<RerankResponse> result) {
+      if (result.ok()) call.note_ranked(*result);
       core.writers.post([&core, &in, &out, done, result = std::move(result)] {
         if (!result.ok()) return done(result.status());
         write_response(*result, core.reranker.info(), out);
@@ -233,13 +235,14 @@ class Service : public v1::Reranker::CallbackService {
     if (!settings.ok()) return done(settings.status());
     std::vector<std::pair<std::string, std::string>> pairs;
     for (const v1::Pair& pair : in.pairs()) pairs.emplace_back(pair.query(), pair.document());
-    score_pairs(core.reranker, *settings, std::move(pairs), [&core, &out, done](Result<PairScores> result) {
+    score_pairs(core.reranker, *settings, std::move(pairs), [&call, &core, &out, done](Result<PairScores> result) {
+      if (result.ok()) call.note_ranked(result->whole);
       core.writers.post([&core, &out, done, result = std::move(result)] {
         if (!result.ok()) return done(result.status());
         out.set_model(core.reranker.info().id);
         out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
-        out.set_total_tokens(result->total_tokens);
-        write_timings(result->timings, *out.mutable_timings());
+        out.set_total_tokens(result->whole.total_tokens);
+        write_timings(result->whole.timings, *out.mutable_timings());
         done(ok_status());
       });
     });

@@ -59,7 +59,8 @@ void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankR
     return done(count);
   }
   const auto shared = std::make_shared<const RerankRequest>(std::move(request));
-  core.reranker.submit(shared, [&core, shared, return_text, &out, done](Result<RerankResponse> result) {
+  core.reranker.submit(shared, [&call, &core, shared, return_text, &out, done](Result<RerankResponse> result) {
+    if (result.ok()) call.note_ranked(*result);
     core.writers.post([shared, return_text, &out, done, result = std::move(result)] {
       if (result.ok()) write_ranks(*shared, *result, return_text, out);
       done(result.status());
@@ -148,14 +149,15 @@ void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::Predict
   RpcCore& core = call.core();
   TeiCost cost{1, count_characters(in.inputs(0)) + count_characters(in.inputs(1)), 0};
   score_pairs(core.reranker, *request, {{in.inputs(0), in.inputs(1)}},
-              [&core, &out, done = std::move(done), cost](Result<PairScores> result) mutable {
+              [&call, &core, &out, done = std::move(done), cost](Result<PairScores> result) mutable {
+                if (result.ok()) call.note_ranked(result->whole);
                 core.writers.post([&core, &out, done, cost, result = std::move(result)]() mutable {
                   if (!result.ok()) return done(result.status());
                   tei::Prediction& prediction = *out.add_predictions();
                   prediction.set_score(result->scores[0]);
                   prediction.set_label(core.reranker.info().label);
-                  cost.tokens = result->total_tokens;
-                  write_metadata(cost, result->timings, *out.mutable_metadata());
+                  cost.tokens = result->whole.total_tokens;
+                  write_metadata(cost, result->whole.timings, *out.mutable_metadata());
                   done(ok_status());
                 });
               });

@@ -26,6 +26,12 @@ struct ScheduleMetrics {
         held(m.gauge("rerankd_held_requests", "Requests held until the queue has room (--queue-policy wait).")),
         backlog(m.gauge("rerankd_queue_backlog_seconds", "Predicted time until all that waits is done.")),
         seconds(m.histogram("rerankd_batch_seconds", "Time of one batch in the engine.", latency_buckets_seconds())),
+        size_pairs(
+            m.histogram("rerankd_batch_size_pairs", "Pairs of one batch.", {1, 2, 4, 8, 16, 32, 64, 128, 256, 512})),
+        fill(m.histogram("rerankd_batch_fill_ratio", "Tokens of one batch over --max-batch-tokens.",
+                         {0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1})),
+        padding(m.counter("rerankd_padding_tokens_total",
+                          "Tokens computed only because the engine pads a batch to its longest pair.")),
         size(m.histogram("rerankd_batch_size_tokens", "Tokens of one batch.",
                          {16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384})),
         surprise(m.histogram("rerankd_batch_prediction_ratio", "Time of one batch over its predicted time.",
@@ -34,7 +40,9 @@ struct ScheduleMetrics {
   Counter &batches, &failures, &tokens, &pairs, &cancelled, &expired, &expired_requests, &overloaded, &impossible,
       &joined, &joined_tokens;
   Gauge &queued, &requests, &held, &backlog;
-  Histogram &seconds, &size, &surprise;
+  Histogram &seconds, &size_pairs, &fill;
+  Counter& padding;
+  Histogram &size, &surprise;
 };
 
 }  // namespace rerank

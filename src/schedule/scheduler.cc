@@ -59,11 +59,13 @@ Hash128 sequence_key(const Job& job, size_t i) {
 }  // namespace
 
 struct Scheduler::State {
-  State(Backend& b, const PlannerOptions& options, Metrics* m) : backend(b), planner(options) {
+  State(Backend& b, const PlannerOptions& options, Metrics* m)
+      : backend(b), max_batch_tokens(static_cast<double>(options.max_batch_tokens)), planner(options) {
     if (m != nullptr) metrics = std::make_unique<ScheduleMetrics>(*m);
   }
 
   Backend& backend;
+  const double max_batch_tokens;
   std::unique_ptr<ScheduleMetrics> metrics;
   mutable std::mutex mutex;
   std::condition_variable wake;   // the engine thread: something waits
@@ -75,6 +77,7 @@ struct Scheduler::State {
   uint64_t next_id = 0;
   size_t telling = 0;         // threads that cancel, on their way through done(); guarded by mutex
   Gathered gathered;          // engine thread only
+  size_t planned_tokens = 0;  // of the running batch, padding included; engine thread only
   std::vector<float> logits;  // engine thread only
   std::thread engine, watch;
 
@@ -152,6 +155,7 @@ struct Scheduler::State {
       gathered.add(*running.at(pair.request).job, pair.pair);
     }
     for (const auto& shared : plan.shared) begin(shared.pair.request);
+    planned_tokens = plan.tokens;
     publish();
     return planner.cost().fitted() ? planner.cost().seconds(plan.work) : 0;
   }
@@ -192,6 +196,11 @@ struct Scheduler::State {
     metrics->pairs.add(static_cast<double>(gathered.offsets.size() - 1));
     metrics->seconds.observe(seconds);
     metrics->size.observe(static_cast<double>(gathered.ids.size()));
+    metrics->size_pairs.observe(static_cast<double>(gathered.offsets.size() - 1));
+    metrics->fill.observe(static_cast<double>(gathered.ids.size()) / max_batch_tokens);
+    if (planned_tokens > gathered.ids.size()) {
+      metrics->padding.add(static_cast<double>(planned_tokens - gathered.ids.size()));
+    }
     if (predicted > 0) metrics->surprise.observe(seconds / predicted);
   }
 

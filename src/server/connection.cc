@@ -107,7 +107,7 @@ asio::awaitable<bool> Connection::serve_one() {
   const Status decoded = decode_content(request.header("content-encoding"), core_.options.max_body_bytes, request.body);
   if (!decoded.ok()) {
     answer_ = error_response(decoded);
-    core_.requests.count("none", answer_->status, std::chrono::nanoseconds(0));
+    core_.requests.count({.status = answer_->status});
   } else if (!co_await await_answer(std::move(request))) {
     co_return false;
   }
@@ -192,7 +192,7 @@ asio::awaitable<bool> Connection::meet_expectation() {
 
 asio::awaitable<bool> Connection::refuse(const Status& status) {
   HttpResponse response = error_response(status);
-  core_.requests.count("none", response.status, std::chrono::nanoseconds(0));
+  core_.requests.count({.status = response.status});
   keep_alive_ = false;
   unread_ = true;
   // A request that asked for a head only, and then failed to arrive, still gets a body: nobody will read on after it.

@@ -336,8 +336,31 @@ class BenchTest(unittest.TestCase):
             self.assertIn("the reference says", done.stderr)
             run("bench", "--url", server.url, *self.LOAD, "--no-check")
 
+    def test_what_was_recorded_is_played_again(self):
+        with Server() as server, tempfile.TemporaryDirectory() as folder:
+            place = pathlib.Path(folder)
+            (place / "requests.jsonl").write_text('{"query": "rain", "documents": ["the cat sat", "it rains"]}\n' * 3)
+            (place / "arrivals.txt").write_text("".join(f"{5 + i / 10}\n" for i in range(4)))
+            found, page = place / "f.json", place / "f.html"
+            run("bench", "--url", server.url, "--requests", place / "requests.jsonl", "--arrivals", f"trace:{place}/arrivals.txt",
+                "--json", found, "--html", page)
+            measured = json.loads(found.read_text())["runs"][0]
+            self.assertEqual(measured["requests"]["answered"], 4)
+            self.assertLessEqual({"cache", "queue", "compute", "total"}, set(measured["stage_mean_ms"]))
+            for picture in ("Mean time of each stage", "Length of documents"):
+                self.assertIn(picture, page.read_text())
+            refused = run("bench", "--url", server.url, "--requests", place / "arrivals.txt", check=False)
+            self.assertIn("arrivals.txt:1", refused.stderr)
+
+    def test_lengths_are_fitted_to_texts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            texts = pathlib.Path(folder) / "texts.txt"
+            texts.write_text("".join("rain " * (20 + i % 3) + "\n" for i in range(30)))
+            done = run("bench", "--duration", "300ms", "--documents-per-request", "2", "--document-tokens", f"fit:{texts}", "--texts", texts)
+            self.assertRegex(done.stdout, r"2 documents of lognormal:2\d,0.0\d tokens")
+
     def test_what_is_wrong_is_named(self):
-        for wrong in (("--duration", "x"), ("--document-tokens", "9-1"), ("--url", "ftp://x"), ("--rate", "0"), ("--clients", "0")):
+        for wrong in (("--arrivals", "trace:/nowhere"), ("--requests", "/nowhere"), ("--document-tokens", "fit:/nowhere"), ("--duration", "x"), ("--document-tokens", "9-1"), ("--url", "ftp://x"), ("--rate", "0"), ("--clients", "0")):
             done = run("bench", *wrong, check=False)
             self.assertNotEqual(done.returncode, 0, wrong)
             self.assertIn(wrong[0], done.stderr)

@@ -1,71 +1,153 @@
 #!/usr/bin/env python3
-"""The files of deploy/ against a running server: every metric that a dashboard or an alert asks for is exported.
+"""The files of deploy/ and docs/metrics.md against a running server and a running Prometheus: every query of the dashboard returns
+data, alerts ask for what is exported, every metric is documented, and shadow scoring finds a server that is set wrong.
 
-RERANKD and RERANKD_SOURCE_DIR name the program and the checkout. Where promtool is installed, it also checks and tests the alert rules.
+RERANKD, RERANKD_SOURCE_DIR and FAKE_NVML name the program, the checkout, and a library that pretends to be NVIDIA's.
 """
 import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
+import sys
+import tempfile
+import threading
 import unittest
-import urllib.request
+import urllib.error
+import urllib.parse
 
-PROGRAM, SOURCE = os.environ["RERANKD"], pathlib.Path(os.environ["RERANKD_SOURCE_DIR"])
-# Exported only with --cache-url, or by Prometheus itself.
-ELSEWHERE = {"rerankd_shared_cache_up", "up"}
+SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"])
+sys.path.insert(0, str(SOURCE / "tests/support"))
+from rerankd_server import PROGRAM, Server, get, wait_for  # noqa: E402
 
-
+# What Prometheus itself adds.
+ELSEWHERE = {"up"}
 def metric_names(expression):
-    return set(re.findall(r"\brerankd_\w+", expression))
+    return set(re.findall(r"\b(?:rerankd|process)_\w+", expression))
 
 
-class Server:
+class Prometheus:
+    """Debian's prometheus, scraping `server` once a second."""
+
+    def __init__(self, server):
+        self.server = server
+
     def __enter__(self):
-        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
+        self.folder = tempfile.TemporaryDirectory()
+        place = pathlib.Path(self.folder.name)
+        target = self.server.url.removeprefix("http://")
+        (place / "prometheus.yml").write_text(
+            f"scrape_configs: [{{job_name: rerankd, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}]")
+        self.process = subprocess.Popen(["prometheus", f"--config.file={place}/prometheus.yml", f"--storage.tsdb.path={place}/data",
+                                         "--web.listen-address=127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
-            if match := re.search(r"listening on (http://\S+)", line):
-                self.url = match[1]
-                return self
-        raise AssertionError("the server did not start")
+            if match := re.search(r'msg="Listening on" address=(\S+)', line):
+                self.url = "http://" + match[1]
+                break
+        self.reader = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self.reader.start()
+        wait_for(self.is_ready, 60, "prometheus does not get ready")
+        return self
+
+    def is_ready(self):
+        try:
+            return get(self.url + "/-/ready")
+        except urllib.error.HTTPError as error:
+            error.close()
+            return ""
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.communicate(timeout=30)
+        self.process.wait(timeout=60)
+        self.reader.join()
+        self.process.stderr.close()
+        self.folder.cleanup()
 
-    def post(self, path, body):
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
-        return json.load(urllib.request.urlopen(request, timeout=30))
-
-    def metrics(self):
-        text = urllib.request.urlopen(self.url + "/metrics", timeout=30).read().decode()
-        return set(re.findall(r"^(\w+)(?:\{| )", text, re.M))
+    def query(self, expression):
+        answer = json.loads(get(self.url + "/api/v1/query?" + urllib.parse.urlencode({"query": expression})))
+        return answer["data"]["result"]
 
 
-class DeployTest(unittest.TestCase):
+def dashboard_queries():
+    board = json.loads((SOURCE / "deploy/grafana/rerankd.json").read_text())
+    return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+
+class WatchedServerTest(unittest.TestCase):
+    """One server with everything on."""
+
     @classmethod
     def setUpClass(cls):
-        with Server() as server:
-            for _ in range(2):  # the second time from the cache
-                server.post("/v1/rerank", {"query": "panda", "documents": ["a bear", "a city"]})
-            cls.exported = server.metrics()
+        libraries = cls.enterClassContext(tempfile.TemporaryDirectory())
+        os.symlink(os.environ["FAKE_NVML"], libraries + "/libnvidia-ml.so.1")
+        cls.server = cls.enterClassContext(Server("--shadow-rate", 1, "--tei-metrics", "true", "--cache-url", "redis://127.0.0.1:1",
+                                                  "--otlp-endpoint", "http://127.0.0.1:9",
+                                                  environment={"LD_LIBRARY_PATH": libraries}))
+        for number in (0, 1, 1):  # the last from the cache
+            cls.server.rank(number)
+        cls.server.post("/predict", {"inputs": [["a", "b"]]})
+        cls.server.post("/rerank", {"query": "a", "texts": []})  # fails
+        cls.exported = set(re.findall(r"^# TYPE (\w+)", get(cls.server.url + "/metrics"), re.M))
 
-    def test_dashboard_asks_for_what_is_exported(self):
-        board = json.loads((SOURCE / "deploy/grafana/rerankd.json").read_text())
-        queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
-        self.assertGreater(len(queries), 10)
-        for query in queries:
-            self.assertTrue(metric_names(query), query)
-            self.assertEqual(metric_names(query) - self.exported - ELSEWHERE, set(), query)
+    def unknown(self, expressions):
+        names = set().union(*map(metric_names, expressions))
+        self.assertGreater(len(names), 4)
+        return {n for n in names if n not in self.exported and re.sub(r"_(bucket|sum|count)$", "", n) not in self.exported} - ELSEWHERE
 
     def test_alerts_ask_for_what_is_exported(self):
         rules = (SOURCE / "deploy/prometheus/alerts.yml").read_text()
-        wanted = set().union(*(metric_names(line) for line in rules.splitlines() if line.strip().startswith("expr:")))
-        self.assertGreater(len(wanted), 4)
-        self.assertEqual(wanted - self.exported - ELSEWHERE, set())
+        self.assertEqual(self.unknown(line for line in rules.splitlines() if line.strip().startswith("expr:")), set())
 
-    @unittest.skipUnless(shutil.which("promtool"), "promtool (Debian package prometheus) is not installed")
+    def test_every_metric_is_documented(self):
+        text = (SOURCE / "docs/metrics.md").read_text()
+        documented = {name for name in re.findall(r"`((?:rerankd|process|te)_\w+)`", text) if not name.startswith("rerankd_grpc_")}
+        self.assertEqual(documented ^ self.exported, set())
+
+    def test_every_query_of_the_dashboard_returns_data(self):
+        self.assertEqual(self.unknown(dashboard_queries()), set())
+        stop = threading.Event()
+
+        def load():
+            number = 100
+            while not stop.wait(0.1):
+                self.server.rank(number), self.server.rank(number)  # the second time from the cache
+                number += 1
+
+        with Prometheus(self.server) as prometheus:
+            loading = threading.Thread(target=load)
+            loading.start()
+            try:
+                for query in dashboard_queries():
+                    expression = query.replace("$instance", ".*").replace("$__rate_interval", "20s")
+                    wait_for(lambda: self.values(prometheus, expression), 60, query)
+            finally:
+                stop.set()
+                loading.join()
+
+    @staticmethod
+    def values(prometheus, expression):
+        """What the query returns; nothing while some of it is not a number."""
+        values = [result["value"][1] for result in prometheus.query(expression)]
+        return [] if "NaN" in values else values
+
+
+class ShadowTest(unittest.TestCase):
+    def test_a_wrong_depth_is_found(self):
+        with Server("--shadow-rate", 1, "--layers", 1) as server:
+            self.assertLess(server.top1_agreement(25), 0.8)
+            wait_for(lambda: any("same first document" in line for line in server.log), 10, "the log does not say it")
+
+    def test_what_auto_picks_agrees(self):
+        with Server("--shadow-rate", 1) as server:
+            self.assertGreaterEqual(server.top1_agreement(25), 0.9)
+
+    def test_a_rate_that_is_none_is_refused(self):
+        done = subprocess.run([PROGRAM, "serve", "--shadow-rate", "7"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--shadow-rate 7", done.stderr)
+
+
+class AlertsTest(unittest.TestCase):
     def test_alerts_fire(self):
         folder = SOURCE / "deploy/prometheus"
         for command in (["promtool", "check", "rules", "alerts.yml"], ["promtool", "test", "rules", "alerts_test.yml"]):

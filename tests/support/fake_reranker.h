@@ -112,8 +112,7 @@ class FakeReranker : public Reranker {
     std::vector<Token> tokens;
     if (add_special_tokens) tokens.push_back({1, "[CLS]", true});
     for (size_t i = 0; i < text.size(); ++i) {
-      tokens.push_back(
-          {static_cast<unsigned char>(text[i]) + 10, std::string(1, text[i]), false, ByteRange{i, i + 1}});
+      tokens.push_back({static_cast<unsigned char>(text[i]) + 10, std::string(1, text[i]), false, ByteRange{i, i + 1}});
     }
     if (add_special_tokens) tokens.push_back({2, "[SEP]", true});
     return tokens;
@@ -151,7 +150,8 @@ class FakeReranker : public Reranker {
     std::stable_sort(response.results.begin(), response.results.end(),
                      [](const RankedDocument& a, const RankedDocument& b) { return a.score > b.score; });
     if (request.top_n && request.top_n < response.results.size()) response.results.resize(request.top_n);
-    response.timings = {5000, 1000, 1000, 3000};
+    response.documents = request.documents.size();
+    response.timings = {5000, 0, 1000, 1000, 3000};
     return response;
   }
 

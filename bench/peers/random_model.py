@@ -1,0 +1,19 @@
+#!/usr/bin/env python3
+"""A model folder of a true shape with random weights and a tokenizer of another model: for measuring speed.
+
+Usage: random_model.py --out FOLDER [--shape minilm|base|large] [--tokenizer models/rerankd-mini-en]. Needs requirements/peers.txt.
+"""
+import argparse
+import pathlib
+import shutil
+
+import compare
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--out", required=True)
+parser.add_argument("--shape", choices=compare.SHAPES, default="minilm")
+parser.add_argument("--tokenizer", default="models/rerankd-mini-en")
+arguments = parser.parse_args()
+compare.make_model(arguments.shape, arguments.out)
+for name in ("tokenizer.json", "tokenizer_config.json"):
+    shutil.copy(pathlib.Path(arguments.tokenizer) / name, arguments.out)

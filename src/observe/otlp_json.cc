@@ -1,0 +1,133 @@
+// Records -> OTLP's JSON. Field names: opentelemetry-proto, trace/v1/trace.proto, by its JSON mapping (ids as hex,
+// 64-bit numbers as strings).
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <algorithm>
+#include <string>
+
+#include "observe/tracer.h"
+
+namespace rerank {
+namespace {
+
+using std::chrono::nanoseconds;
+using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+
+enum SpanKind { kInternal = 1, kServer = 2 };
+constexpr int kStatusError = 2;
+
+class SpanWriter {
+ public:
+  SpanWriter(Writer& out, const RequestRecord& record)
+      : out_(out),
+        record_(record),
+        started_(std::chrono::duration_cast<nanoseconds>(record.started.time_since_epoch())),
+        trace_id_(record.trace.trace_id.empty() ? new_trace_id() : record.trace.trace_id) {}
+
+  void write() {
+    const std::string id = new_span_id();
+    const std::string name = std::string(record_.ranks ? "rerank " : "") + record_.label;
+    begin(id, record_.trace.parent_id, name, kServer, {nanoseconds(0), record_.total});
+    text("rerankd.dialect", record_.label);
+    text("rerankd.transport", record_.transport);
+    text("rerankd.reason", reason_of(record_.status));
+    number("http.response.status_code", static_cast<uint64_t>(record_.status));
+    number("rerankd.documents", record_.documents);
+    number("rerankd.documents.cached", record_.cached_documents);
+    number("rerankd.documents.truncated", record_.truncated_documents);
+    number("rerankd.tokens", record_.tokens);
+    end(record_.status >= 500);
+    if (record_.ranked.count() == 0) return;
+    stage(id, "parse", {nanoseconds(0), record_.parsed});
+    nanoseconds now = record_.parsed;
+    for (const auto& [stage_name, micros] :
+         {std::pair("cache", record_.timings.cache_us), std::pair("tokenize", record_.timings.tokenize_us),
+          std::pair("queue", record_.timings.queue_us), std::pair("compute", record_.timings.compute_us)}) {
+      const nanoseconds done = std::min(now + std::chrono::microseconds(micros), record_.ranked);
+      if (micros > 0) stage(id, stage_name, {now, done});
+      now = done;
+    }
+    stage(id, "respond", {record_.ranked, record_.total});
+  }
+
+ private:
+  struct Interval {
+    nanoseconds from, to;
+  };
+
+  void string(std::string_view value) { out_.String(value.data(), static_cast<unsigned>(value.size())); }
+
+  void field(const char* name, std::string_view value) {
+    out_.Key(name);
+    string(value);
+  }
+
+  void begin(std::string_view id, std::string_view parent, std::string_view name, SpanKind kind, Interval interval) {
+    out_.StartObject();
+    field("traceId", trace_id_);
+    field("spanId", id);
+    if (!parent.empty()) field("parentSpanId", parent);
+    field("name", name);
+    out_.Key("kind"), out_.Int(kind);
+    field("startTimeUnixNano", std::to_string((started_ + interval.from).count()));
+    field("endTimeUnixNano", std::to_string((started_ + interval.to).count()));
+    out_.Key("attributes"), out_.StartArray();
+  }
+
+  void text(const char* key, std::string_view value) {
+    out_.StartObject();
+    field("key", key);
+    out_.Key("value"), out_.StartObject();
+    field("stringValue", value);
+    out_.EndObject(), out_.EndObject();
+  }
+
+  void number(const char* key, uint64_t value) {
+    out_.StartObject();
+    field("key", key);
+    out_.Key("value"), out_.StartObject();
+    field("intValue", std::to_string(value));
+    out_.EndObject(), out_.EndObject();
+  }
+
+  void end(bool error) {
+    out_.EndArray();
+    if (error) {
+      out_.Key("status"), out_.StartObject();
+      out_.Key("code"), out_.Int(kStatusError);
+      out_.EndObject();
+    }
+    out_.EndObject();
+  }
+
+  void stage(std::string_view parent, const char* name, Interval interval) {
+    begin(new_span_id(), parent, name, kInternal, interval);
+    end(false);
+  }
+
+  Writer& out_;
+  const RequestRecord& record_;
+  const nanoseconds started_;
+  const std::string trace_id_;
+};
+
+}  // namespace
+
+std::string otlp_json(std::span<const RequestRecord> records, const std::string& service_name) {
+  rapidjson::StringBuffer buffer;
+  Writer out(buffer);
+  out.StartObject(), out.Key("resourceSpans"), out.StartArray(), out.StartObject();
+  out.Key("resource"), out.StartObject(), out.Key("attributes"), out.StartArray();
+  out.StartObject(), out.Key("key"), out.String("service.name");
+  out.Key("value"), out.StartObject(), out.Key("stringValue"), out.String(service_name.c_str());
+  out.EndObject(), out.EndObject(), out.EndArray(), out.EndObject();
+  out.Key("scopeSpans"), out.StartArray(), out.StartObject();
+  out.Key("scope"), out.StartObject(), out.Key("name"), out.String("rerankd"), out.EndObject();
+  out.Key("spans"), out.StartArray();
+  for (const RequestRecord& record : records) SpanWriter(out, record).write();
+  out.EndArray(), out.EndObject(), out.EndArray(), out.EndObject(), out.EndArray(), out.EndObject();
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+}  // namespace rerank

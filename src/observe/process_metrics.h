@@ -1,0 +1,11 @@
+// This process's CPU time, memory, threads and open files, under the names that every Prometheus client library uses.
+#pragma once
+
+#include "base/metrics.h"
+
+namespace rerank {
+
+// Reads them whenever `metrics` is written out. Linux: from /proc.
+void add_process_metrics(Metrics& metrics);
+
+}  // namespace rerank

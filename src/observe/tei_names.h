@@ -1,0 +1,11 @@
+// The names under which Text Embeddings Inference exports the same figures (its core/src/{infer,queue,backend}.rs), for
+// dashboards and alerts made for it.
+#pragma once
+
+#include "base/metrics.h"
+
+namespace rerank {
+
+void add_tei_names(Metrics& metrics);
+
+}  // namespace rerank

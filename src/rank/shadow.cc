@@ -1,0 +1,257 @@
+#include "rank/shadow.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "rank/agreement.h"
+
+namespace rerank {
+namespace {
+
+// Of larger requests so many documents are compared, evenly picked: bounds the time of one comparison.
+constexpr size_t kMaxDocuments = 64;
+// A sample that has waited so long for a moment without requests is scored beside them: a server that is never idle
+// must be measured too. It gives up next to nothing: these threads get a tenth of one core from it (that is what this
+// nice value means to Linux), a tenth of the time.
+constexpr std::chrono::seconds kPatience(2);
+constexpr int kNice = 10;
+constexpr int kRestBesideRequests = 9;  // times as long as the scoring took
+constexpr std::chrono::milliseconds kLookAgain(5);
+// When fewer of the last kRecent requests than this have the same first document, the log says so, once a minute.
+constexpr size_t kRecent = 20;
+constexpr double kAlarming = 0.9;
+constexpr std::chrono::seconds kSayAgain(60);
+
+struct Sample {
+  RerankRequest request;
+  std::vector<float> logits;  // as served, of its documents
+  size_t bytes = 0;
+  TimePoint arrived = Clock::now();
+};
+
+struct ShadowMetrics {
+  explicit ShadowMetrics(Metrics& m)
+      : up(m.gauge("rerankd_shadow_up", "1: requests can be scored again; 0: not yet, or that engine failed.")),
+        scored(m.counter("rerankd_shadow_requests_total", "Served requests that were scored again.")),
+        same_first(m.counter("rerankd_shadow_same_top1_total", "Of those, the ones with the same first document.")),
+        skipped(m.counter("rerankd_shadow_skipped_total", "Sampled requests not scored again: too much waited.")),
+        failed(m.counter("rerankd_shadow_failures_total", "Sampled requests whose second scoring failed.")),
+        tau(m.histogram("rerankd_shadow_kendall_tau", "Agreement of the order: 1 the same, -1 the opposite.",
+                        {-0.5, 0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1})),
+        difference(m.histogram("rerankd_shadow_logit_difference", "Largest difference of a logit in one request.",
+                               {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10})) {}
+  Gauge& up;
+  Counter &scored, &same_first, &skipped, &failed;
+  Histogram &tau, &difference;
+};
+
+class ShadowedReranker : public Reranker {
+ public:
+  ShadowedReranker(std::unique_ptr<Reranker> served, OpenShadow open, const ShadowOptions& options,
+                   std::shared_ptr<Metrics> metrics)
+      : served_(std::move(served)),
+        options_(options),
+        metrics_(std::move(metrics)),
+        told_(*metrics_),
+        thread_([this, open = std::move(open)] { work(open); }) {}
+
+  ~ShadowedReranker() override {
+    served_.reset();  // finishes what was accepted
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    thread_.join();
+  }
+
+  void submit(std::shared_ptr<const RerankRequest> request, Done done) override {
+    ++in_flight_;
+    if (!picked(*request)) {
+      return served_->submit(std::move(request), [this, done = std::move(done)](Result<RerankResponse> result) {
+        --in_flight_;
+        done(std::move(result));
+      });
+    }
+    // All documents are wanted for the comparison, and the answer is cut afterwards.
+    auto whole = std::make_shared<RerankRequest>(*request);
+    whole->top_n = 0;
+    served_->submit(whole,
+                    [this, whole, top_n = request->top_n, done = std::move(done)](Result<RerankResponse> result) {
+                      --in_flight_;
+                      if (result.ok()) {
+                        keep(*whole, result->results);
+                        if (top_n > 0 && top_n < result->results.size()) result->results.resize(top_n);
+                      }
+                      done(std::move(result));
+                    });
+  }
+
+  std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const override {
+    return served_->tokenize(text, add_special_tokens);
+  }
+  Result<std::string> decode(std::span<const int32_t> ids, bool skip_special_tokens) const override {
+    return served_->decode(ids, skip_special_tokens);
+  }
+  const ModelInfo& info() const override { return served_->info(); }
+  bool ready() const override { return served_->ready(); }
+
+ private:
+  // Evenly: at a rate of 0.01 every hundredth request with something to compare.
+  bool picked(const RerankRequest& request) {
+    if (request.documents.size() < 2) return false;
+    const auto number = static_cast<double>(++seen_);
+    return std::floor(number * options_.rate) > std::floor((number - 1) * options_.rate);
+  }
+
+  void keep(const RerankRequest& request, const std::vector<RankedDocument>& results) {
+    std::vector<float> logits(request.documents.size());
+    for (const RankedDocument& document : results) logits[document.index] = document.logit;
+    Sample sample;
+    sample.request = settings_of(request);
+    const size_t count = std::min(logits.size(), kMaxDocuments);
+    for (size_t k = 0; k < count; ++k) {
+      const size_t i = k * logits.size() / count;
+      sample.bytes += request.documents[i].size();
+      sample.request.documents.push_back(request.documents[i]);
+      sample.logits.push_back(logits[i]);
+    }
+    const std::lock_guard lock(mutex_);
+    if (queued_bytes_ + sample.bytes > options_.max_queued_bytes || stopping_) return told_.skipped.add();
+    queued_bytes_ += sample.bytes;
+    queue_.push_back(std::move(sample));
+    wake_.notify_one();
+  }
+
+  // The request without its documents, and without what hurries it or makes it shallow.
+  static RerankRequest settings_of(const RerankRequest& request) {
+    RerankRequest settings;
+    settings.query = request.query;
+    settings.truncate = request.truncate;
+    settings.truncation_side = request.truncation_side;
+    settings.max_length = request.max_length;
+    settings.max_query_tokens = request.max_query_tokens;
+    settings.max_document_tokens = request.max_document_tokens;
+    settings.truncation = request.truncation;
+    settings.chunk_overlap = request.chunk_overlap;
+    settings.chunk_best = request.chunk_best;
+    settings.max_chunks = request.max_chunks;
+    settings.use_cache = false;
+    return settings;
+  }
+
+  void work(const OpenShadow& open) {
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);  // of this thread, and of those it starts
+    auto shadow = open();
+    if (!shadow.ok()) {
+      return log_error(str_cat("shadow scoring is off: ", message_of(shadow.status())));
+    }
+    log_info(str_cat("shadow scoring: engine ", (*shadow)->info().engine, ", precision ", (*shadow)->info().precision,
+                     ", kernel ", (*shadow)->info().kernel));
+    told_.up.set(1);
+    for (Sample sample; next(sample);) {
+      const bool busy = in_flight_ > 0;
+      const TimePoint begin = Clock::now();
+      compare(**shadow, std::move(sample));
+      if (busy) rest_until_ = Clock::now() + kRestBesideRequests * (Clock::now() - begin);
+    }
+    told_.up.set(0);
+  }
+
+  // The next sample, when it is its time. False: stopping.
+  bool next(Sample& sample) {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (stopping_) return false;
+      const TimePoint now = Clock::now();
+      if (in_flight_ == 0 || (now - queue_.front().arrived > kPatience && now > rest_until_)) break;
+      wake_.wait_for(lock, kLookAgain, [this] { return stopping_; });
+    }
+    sample = std::move(queue_.front());
+    queue_.pop_front();
+    queued_bytes_ -= sample.bytes;
+    return true;
+  }
+
+  void compare(Reranker& shadow, Sample&& sample) {
+    const auto result = shadow.rerank(std::move(sample.request));
+    if (!result.ok()) {
+      log_debug(str_cat("shadow scoring failed: ", message_of(result.status())));
+      return told_.failed.add();
+    }
+    std::vector<float> reference(sample.logits.size());
+    for (const RankedDocument& document : result->results) reference[document.index] = document.logit;
+    const Agreement found = compare_logits(sample.logits, reference);
+    told_.scored.add();
+    if (found.same_first) told_.same_first.add();
+    told_.tau.observe(found.kendall_tau);
+    told_.difference.observe(found.largest_difference);
+    warn(found.same_first);
+  }
+
+  // Also says it in the log, for those who do not look at metrics.
+  void warn(bool same_first) {
+    recent_.push_back(same_first);
+    if (recent_.size() > kRecent) recent_.pop_front();
+    const auto same = static_cast<double>(std::count(recent_.begin(), recent_.end(), true));
+    if (recent_.size() < kRecent || same >= kAlarming * kRecent || Clock::now() < quiet_until_) return;
+    quiet_until_ = Clock::now() + kSayAgain;
+    log_warning(str_cat("shadow scoring: of the last ", kRecent, " sampled requests only ", same,
+                        " have the same first document as at full depth and precision: look at --layers, --exits, "
+                        "--precision and the cache"));
+  }
+
+  std::unique_ptr<Reranker> served_;
+  const ShadowOptions options_;
+  const std::shared_ptr<Metrics> metrics_;
+  ShadowMetrics told_;
+  std::atomic<size_t> in_flight_{0};
+  std::atomic<uint64_t> seen_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Sample> queue_;  // guarded by mutex_, as the next two are
+  size_t queued_bytes_ = 0;
+  bool stopping_ = false;
+  std::deque<bool> recent_;  // of thread_ alone, as the next one is
+  TimePoint quiet_until_{}, rest_until_{};
+  std::thread thread_;  // the last: it uses the others
+};
+
+}  // namespace
+
+std::unique_ptr<Reranker> with_shadow(std::unique_ptr<Reranker> served, OpenShadow open, const ShadowOptions& options,
+                                      std::shared_ptr<Metrics> metrics) {
+  return std::make_unique<ShadowedReranker>(std::move(served), std::move(open), options, std::move(metrics));
+}
+
+Options shadow_settings(Options options) {
+  options.download_progress = nullptr;
+  options.engine = "cpu";
+  options.onnx_file.clear();
+  options.precision = "fp32";
+  options.kernel = "auto";
+  options.threads = options.tokenizer_threads = 1;
+  options.layers = 0;
+  options.exits.clear();
+  options.max_batch_tokens = 1024;
+  options.max_queue_ms = 0;
+  options.cache_bytes = options.token_cache_bytes = 0;
+  options.cache_url.clear();
+  options.shadow_rate = 0;
+  return options;
+}
+
+}  // namespace rerank

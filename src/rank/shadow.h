@@ -1,0 +1,30 @@
+// Online quality: a sample of the requests that are served is scored again at full depth and precision while nothing
+// else is to do, and how far the two agree is told as metrics. It measures what is served, caches, truncation, exits
+// and all, against what the model would have said at its best on the same texts.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/metrics.h"
+#include "rerank/reranker.h"
+
+namespace rerank {
+
+struct ShadowOptions {
+  double rate = 0;              // share of requests, 0 to 1
+  size_t max_queued_bytes = 0;  // texts that may wait
+};
+
+// Makes the reranker that scores at its best. Called once, on a thread of low priority, which the threads that it
+// starts inherit.
+using OpenShadow = std::function<Result<std::unique_ptr<Reranker>>()>;
+
+// Serves as `served` does. `metrics` is not null.
+std::unique_ptr<Reranker> with_shadow(std::unique_ptr<Reranker> served, OpenShadow open, const ShadowOptions& options,
+                                      std::shared_ptr<Metrics> metrics);
+
+// The same model at its best: every setting that trades quality for speed undone, one thread, no caches, no shadow.
+Options shadow_settings(Options options);
+
+}  // namespace rerank
