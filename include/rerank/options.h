@@ -33,6 +33,7 @@ struct Options {
   std::string onnx_file;
   std::string onnx_provider = "cpu";
   std::string onnxruntime_library;
+  double target_agreement = 0;
   // Texts
   size_t max_length = 0;
   std::string truncation = "head";
@@ -162,6 +163,11 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"onnxruntime-library", "FILE", "Engine",
                    "libonnxruntime.so, 1.21 or later. Default: where tools/setup.sh put it, else the system's."},
         options.onnxruntime_library);
+  visit(OptionInfo{"target-agreement", "SHARE", "Engine",
+                   "Adaptive depth: of a request with top_n, documents that are surely not among the best leave at the "
+                   "exits of --exits; the others get their exact scores. 0.99: of a hundred results that all layers "
+                   "would have put first, one may be missing. 0: off. `rerankd calibrate` says what it saves."},
+        options.target_agreement);
   visit(
       OptionInfo{
           "max-length", "TOKENS", "Texts",

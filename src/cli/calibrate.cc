@@ -228,9 +228,15 @@ struct Calibrate : Command {
       row.plain_top5 = agreement.top5;
       row.seconds = seconds[depth] / static_cast<double>(std::max<size_t>(1, final.size()));
     }
-    Exits exits{result.model, weights_digest(*model), {}};
-    for (const LinearFit& fit : fits)
-      exits.heads.push_back({{fit.weights.begin(), fit.weights.end()}, static_cast<float>(fit.bias)});
+    Exits exits{result.model, weights_digest(*model), {}, {}};
+    for (size_t i = 0; i < fits.size(); ++i) {
+      exits.heads.push_back({{fits[i].weights.begin(), fits[i].weights.end()},
+                             static_cast<float>(fits[i].bias),
+                             static_cast<float>(result.rows[i].spread)});
+    }
+    for (const AdaptiveRow& row : result.adaptive) {
+      if (row.reached) exits.targets.push_back({row.target, row.margin});
+    }
     if (Status status = write_exits(out, exits); !status.ok()) return status;
     std::fputs(depth_table(result).c_str(), stdout);
     for (const auto& [name, text] :

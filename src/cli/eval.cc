@@ -31,6 +31,11 @@ struct Eval : Command {
     app.add_option("--queries", limit, "At most N judged queries, always the same ones. 0: all.")
         ->type_name("N")
         ->capture_default_str();
+    app.add_option("--top-n", top_n,
+                   "Ask for the best N only, all candidates in one request, as a client would: what --target-agreement "
+                   "may then save and cost. 0: all, in portions.")
+        ->type_name("N")
+        ->capture_default_str();
     app.add_option("--split", collection_options.split,
                    "Which judgments: qrels/SPLIT.tsv. Default: test, or what there is.")
         ->type_name("SPLIT");
@@ -159,6 +164,8 @@ struct Eval : Command {
     Progress progress(name.empty() ? "scoring" : name, "pairs");
     ScoringOptions scoring;
     scoring.settings = scoring_settings(wanted);
+    scoring.request.top_n = top_n;
+    scoring.listwise = top_n != 0;
     scoring.progress = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
     auto scored = score_candidates(**reranker, collection, queries, run_in, scoring, *store);
     if (!scored.ok()) return scored.status();
@@ -195,7 +202,7 @@ struct Eval : Command {
   }
 
   std::string path, candidates, json, html, run_out, scores;
-  size_t top_k = 100, limit = 0;
+  size_t top_k = 100, limit = 0, top_n = 0;
   std::vector<std::string> compare;
   CollectionOptions collection_options;
   Bm25Options bm25;

@@ -24,6 +24,7 @@ std::string environment_name(const OptionInfo& info) {
 std::string default_text(const std::string& value) { return value; }
 std::string default_text(double value) { return str_cat(value); }
 std::string default_text(bool value) { return value ? "true" : "false"; }
+std::string default_text(double value) { return str_cat(value); }
 template <class T>
 std::string default_text(T value) {
   return std::to_string(value);
@@ -113,7 +114,7 @@ std::string scoring_settings(Options options) {
   std::string text;
   visit_options(options, [&](const OptionInfo& info, const auto& field) {
     const std::string_view name = info.name;
-    if (std::string_view(info.group) == "Texts" || name == "layers")
+    if (std::string_view(info.group) == "Texts" || name == "layers" || name == "target-agreement")
       text += str_cat(info.name, "=", default_text(field), "\n");
   });
   return text;

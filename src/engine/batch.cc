@@ -45,4 +45,10 @@ Status check_full_depth(const ModelConfig& config, const Batch& batch, std::stri
   return ok_status();
 }
 
+Status Backend::forward_contests(const Batch& batch, std::span<const Contest>, std::span<float> logits,
+                                 std::span<uint8_t> depths) {
+  for (size_t i = 0; i < batch.size(); ++i) depths[i] = batch.layers.empty() ? 0 : batch.layers[i];
+  return forward(batch, logits);
+}
+
 }  // namespace rerank

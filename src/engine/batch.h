@@ -20,4 +20,13 @@ struct Batch {
   size_t length(size_t i) const { return offsets[i + 1] - offsets[i]; }
 };
 
+// Sequences [first, first + size) of a batch compete: only the best `keep` of them are wanted.
+struct Contest {
+  uint32_t first = 0, size = 0, keep = 1;
+  // How far below the best a guess must be for a competitor to leave, in errors of the exit that guesses.
+  float margin = 0;
+  // A logit that `keep` competitors elsewhere have reached already; a lowest float: none known.
+  float floor = -3.4e38f;
+};
+
 }  // namespace rerank

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
+#include <functional>
 #include <random>
 
 #include "engine/cpu/cpu_backend.h"
@@ -97,6 +99,61 @@ TEST_F(DepthTest, StatesAreWhatExitsRead) {
   }
 }
 
+TEST_F(DepthTest, WhoLeavesAContestIsWhoTheExitsSaySo) {
+  for (ExitHead& head : made.heads) head.error = 0.05f;
+  for (const auto* tier : cpu::compiled_kernels()) {
+    if (!cpu::why_not(*tier).empty()) continue;
+    auto backend = open(*tier, true);
+    const auto full = logits(*backend, {});
+    const std::vector<uint8_t> ones(full.size(), 1), twos(full.size(), 2);
+    const auto first = logits(*backend, ones), second = logits(*backend, twos);
+    std::vector<float> found(full.size());
+    std::vector<uint8_t> depths(full.size(), 9);
+    // Sequence 0 is alone with a depth of its own; 1-4 compete for two places; 5 and 6 against what is known already.
+    const std::vector<uint8_t> layers = {2, 0, 0, 0, 0, 0, 0};
+    const std::vector<Contest> contests = {{1, 4, 2, 1.0f}, {5, 2, 2, 1.0f, 1e6f}};
+    const Status status = backend->forward_contests({ids, segments, offsets, layers}, contests, found, depths);
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ(found[0], second[0]) << tier->name;
+    EXPECT_EQ(depths[0], 2);
+    std::vector<float> guesses(first.begin() + 1, first.begin() + 5);
+    std::sort(guesses.begin(), guesses.end(), std::greater<>());
+    size_t stayed = 0;
+    for (size_t s = 1; s < 5; ++s) {
+      const bool leaves = first[s] < guesses[1] - std::sqrt(2.0) * 0.05;
+      EXPECT_EQ(depths[s] == 1, leaves) << tier->name << " " << s;
+      // Exact where it stayed to the end, bit for bit; its exit's guess where it left.
+      EXPECT_EQ(found[s], depths[s] == 0 ? full[s] : depths[s] == 1 ? first[s] : second[s]) << tier->name << " " << s;
+      stayed += depths[s] == 0;
+    }
+    EXPECT_GE(stayed, 2u);
+    for (size_t s : {5, 6}) {
+      EXPECT_EQ(depths[s], 1) << tier->name;
+      EXPECT_EQ(found[s], first[s]) << tier->name;
+    }
+  }
+}
+
+TEST_F(DepthTest, WithoutExitsEverybodyIsComputedToTheEnd) {
+  auto reference = make_reference_backend(model);
+  const auto full = logits(*reference, {});
+  std::vector<float> found(full.size());
+  std::vector<uint8_t> depths(full.size(), 9);
+  const std::vector<Contest> contests = {{0, 7, 1, 0.0f}};
+  ASSERT_TRUE(reference->forward_contests({ids, segments, offsets}, contests, found, depths).ok());
+  EXPECT_EQ(found, full);
+  EXPECT_THAT(depths, ::testing::Each(0));
+}
+
+TEST_F(DepthTest, AMarginIsThatOfTheLeastTargetThatPromisesEnough) {
+  made.targets = {{0.9, 1.0}, {0.99, 2.5}};
+  EXPECT_EQ(*made.margin_for(0.95), 2.5);
+  EXPECT_EQ(*made.margin_for(0.9), 1.0);
+  EXPECT_THAT(std::string(made.margin_for(0.999).status().message()), ::testing::HasSubstr("0.9, 0.99"));
+  made.targets.clear();
+  EXPECT_EQ(made.margin_for(0.5).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(DepthTest, DepthsThatTheModelHasNotAreRefused) {
   auto reference = make_reference_backend(model);
   std::vector<float> result(offsets.size() - 1);
@@ -107,13 +164,18 @@ TEST_F(DepthTest, DepthsThatTheModelHasNotAreRefused) {
 
 TEST_F(DepthTest, ExitsAreReadBackAsWrittenAndBelongToOneModel) {
   const std::string folder = (fs::path(::testing::TempDir()) / "depth_test_exits").string();
+  made.targets = {{0.99, 1.5}};
+  made.heads[1].error = 0.25f;
   ASSERT_TRUE(write_exits(folder, made).ok());
   auto read = read_exits(folder, *model);
   ASSERT_TRUE(read.ok()) << read.status();
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(read->heads[i].weights, made.heads[i].weights);
     EXPECT_EQ(read->heads[i].bias, made.heads[i].bias);
+    EXPECT_EQ(read->heads[i].error, made.heads[i].error);
   }
+  ASSERT_EQ(read->targets.size(), 1u);
+  EXPECT_EQ(read->targets[0].margin, 1.5);
   auto other =
       load_model(testing::write_tiny_model({.layers = 3, .hidden = 48, .heads = 3, .seed = 9}, "depth_test_other"));
   EXPECT_THAT(std::string((*other)->folder), ::testing::Not(::testing::IsEmpty()));

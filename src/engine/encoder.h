@@ -13,6 +13,8 @@
 //   attention_output(layer)   hidden = LayerNorm(hidden + context W^T + b)
 //   feed_forward(layer)       hidden = LayerNorm(hidden + activation(hidden U^T + u) D^T + d)
 //   head(logits)              logits = W2 activation(W1 hidden + b1) + b2 of each row
+//   suspend(batch, out)       out [tokens, hidden] = hidden
+//   resume(batch, in)         hidden = in, as suspend() has left it: what follows is the same, bit for bit
 //   states(batch, rows, out)  out [sequences, hidden] = hidden's first row of each sequence; `rows`: what keep() left
 // Source of the formulas: Devlin et al. 2019 (BERT), post-norm, as in transformers' modeling_bert.py.
 #pragma once
@@ -30,17 +32,22 @@ namespace rerank {
 // Which rows a verb computes. Behind the last layer the head reads only the first token of each sequence.
 enum class Rows { kAll, kFirst };
 
+template <class Ops>
+void compute_layer(const Batch& batch, Ops& ops, size_t layer, Rows rows) {
+  ops.project(layer, batch, rows);
+  ops.attend(batch, rows);
+  ops.keep(batch, rows);
+  ops.attention_output(layer);
+  ops.feed_forward(layer);
+}
+
 // `behind(layer, rows)` is called when a layer has been computed.
 template <class Ops, class Behind>
 void run_layers(const Batch& batch, Ops& ops, size_t layers, const Behind& behind) {
   ops.embed(batch);
   for (size_t layer = 0; layer < layers; ++layer) {
     const Rows rows = layer + 1 == layers ? Rows::kFirst : Rows::kAll;
-    ops.project(layer, batch, rows);
-    ops.attend(batch, rows);
-    ops.keep(batch, rows);
-    ops.attention_output(layer);
-    ops.feed_forward(layer);
+    compute_layer(batch, ops, layer, rows);
     behind(layer, rows);
   }
 }
@@ -72,6 +79,26 @@ void encode_to(const ModelConfig& config, const Batch& batch, Ops& ops, const De
   std::vector<float> states(batch.size() * config.hidden);
   ops.states(batch, Rows::kFirst, states);
   for (size_t s = 0; s < batch.size(); ++s) logits[s] = depth.exit->apply(&states[s * config.hidden]);
+}
+
+// A way to stop in between: one layer of all rows. `hidden` [tokens, hidden] is read, but for the first layer, and
+// replaced; firsts [sequences, hidden] is what exits read behind it.
+template <class Ops>
+void encode_one_layer(const Batch& batch, Ops& ops, size_t layer, std::span<float> hidden, std::span<float> firsts) {
+  layer == 0 ? ops.embed(batch) : ops.resume(batch, hidden);
+  compute_layer(batch, ops, layer, Rows::kAll);
+  ops.suspend(batch, hidden);
+  ops.states(batch, Rows::kAll, firsts);
+}
+
+// ... and from there to the end: layers from `layer` on.
+template <class Ops>
+void encode_rest(const ModelConfig& config, const Batch& batch, Ops& ops, size_t layer, std::span<const float> hidden,
+                 std::span<float> logits) {
+  layer == 0 ? ops.embed(batch) : ops.resume(batch, hidden);
+  for (; layer < config.layers; ++layer)
+    compute_layer(batch, ops, layer, layer + 1 == config.layers ? Rows::kFirst : Rows::kAll);
+  ops.head(logits);
 }
 
 // All layers; states as Backend::forward_with_states() has them.

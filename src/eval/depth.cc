@@ -85,12 +85,17 @@ std::vector<LinearFit> ExitFitter::fit(DepthReport& report) {
     judge(heads.back(), exit, row);
   }
   std::vector<double> errors;
-  for (size_t exit = 0; exit < heads.size(); ++exit) errors.push_back(error_of(heads[exit], exit, choosing_));
+  for (size_t exit = 0; exit < heads.size(); ++exit) {
+    errors.push_back(error_of(heads[exit], exit, choosing_));
+    report.rows[exit].spread = errors.back();
+  }
   for (double target : {0.9, 0.95, 0.99, 0.999}) {
     double margin = 0;
-    while (margin < 6 && adapt(heads, choosing_, errors, margin).top5 < target) margin += 0.125;
+    bool reached = false;
+    while (!(reached = adapt(heads, choosing_, errors, margin).top5 >= target) && margin < 6) margin += 0.125;
     report.adaptive.push_back(adapt(heads, held_, errors, margin));
     report.adaptive.back().target = target;
+    report.adaptive.back().reached = reached;
   }
   return heads;
 }
@@ -100,7 +105,7 @@ AdaptiveRow ExitFitter::adapt(const std::vector<LinearFit>& fits, const std::vec
   constexpr size_t kKeep = 5;
   std::map<uint32_t, std::vector<const Kept*>> lists;
   for (const Kept& pair : pairs) lists[pair.list].push_back(&pair);
-  AdaptiveRow row{0, margin, 0, 0};
+  AdaptiveRow row{0, margin, true, 0, 0};
   for (const auto& [list, all] : lists) {
     std::vector<const Kept*> alive = all;
     double layers = 0;

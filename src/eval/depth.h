@@ -29,6 +29,7 @@ struct DepthRow {
   double plain_tau = 1, plain_top1 = 1, plain_top5 = 1;
   double seconds = 0;  // per pair
   double penalty = 0;  // chosen
+  double spread = 0;   // the exit's error on the lists that margins are chosen on: what margins are multiples of
 };
 
 // What dropping documents at exits would save and cost: at each exit, those whose guessed logit is below the fifth best
@@ -36,7 +37,8 @@ struct DepthRow {
 struct AdaptiveRow {
   double target = 0;  // share of the first five in common that the margin was chosen for, on other lists
   double margin = 0;  // in standard errors of a difference of two guesses
-  double top5 = 1;    // reached on the lists held out
+  bool reached = true;  // on the lists it was chosen on; false: no margin is large enough
+  double top5 = 1;      // reached on the lists held out
   double layers = 0;  // computed per pair, mean
 };
 

@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kWindow = 3;
 // Documents of one request: one of all documents of a collection would be tokenized whole before the first is scored.
 constexpr size_t kPortion = 512;
+// Where documents stand that a request with top_n has not brought back: below every logit.
+constexpr double kBehind = -1e6;
 
 std::string key_of_request(const ScoringOptions& options) {
   const RerankRequest& r = options.request;
@@ -94,7 +96,7 @@ class Scoring {
     request->query = query;
     request->use_cache = false;  // times are those of computing
     for (size_t i = 0; i < documents.size(); ++i) {
-      (*place.results)[place.begin + i] = documents[i];
+      (*place.results)[place.begin + i] = {documents[i].id, kBehind - static_cast<double>(i)};
       if (const KeptScore* kept = store_.find(u.keys[i])) {
         count(*kept, (*place.results)[place.begin + i]);
         ++scored_.cost.from_store;
@@ -128,6 +130,9 @@ class Scoring {
       count(kept, (*u.place.results)[u.place.begin + place]);
       if (Status status = store_.add(u.keys[place], kept); !status.ok()) return status;
     }
+    const size_t left_out = u.wanted.size() - response->results.size();
+    scored_.cost.pairs += left_out;
+    scored_.cost.seconds += each * static_cast<double>(left_out);
     return store_.flush();
   }
 
@@ -200,12 +205,13 @@ Agreement agreement(const TrecRun& a, const TrecRun& b) {
     for (size_t i = 0; i < documents.size(); ++i) {
       x.push_back(documents[i].score);
       y.push_back(found->second[i].score);
+      if (x[i] <= kBehind || y[i] <= kBehind) continue;  // not brought back: there is no logit to compare
       const double change = std::abs(x[i] - y[i]);
       changes += change;
       sum.largest_logit_change = std::max(sum.largest_logit_change, change);
       sum.largest_score_change = std::max(sum.largest_score_change, std::abs(sigmoid(x[i]) - sigmoid(y[i])));
     }
-    pairs += static_cast<double>(x.size());
+    pairs += static_cast<double>(std::count_if(x.begin(), x.end(), [](double score) { return score > kBehind; }));
     sum.kendall_tau += kendall_tau(x, y);
     sum.top1 += top_overlap(x, y, 1);
     sum.top5 += top_overlap(x, y, 5);

@@ -29,6 +29,10 @@ Status read_head(const simdjson::dom::element& element, size_t width, ExitHead& 
   if (element["weights"].get(weights) || element["bias"].get(bias) || !std::isfinite(bias) || weights.size() != width)
     return absl::InvalidArgumentError(str_cat("an exit without a bias and ", width, " weights"));
   head.bias = static_cast<float>(bias);
+  double error = 0;
+  if (element["error"].get(error) == simdjson::SUCCESS && (!std::isfinite(error) || error < 0))
+    return absl::InvalidArgumentError("an exit's error is below 0");
+  head.error = static_cast<float>(error);
   for (simdjson::dom::element weight : weights) {
     double value = 0;
     if (weight.get(value)) return absl::InvalidArgumentError("a weight that is not a number");
@@ -37,7 +41,31 @@ Status read_head(const simdjson::dom::element& element, size_t width, ExitHead& 
   return ok_status();
 }
 
+Status read_targets(const JsonFile& file, Exits& exits) {
+  simdjson::dom::array targets;
+  if (file.root()["targets"].get(targets)) return ok_status();
+  for (simdjson::dom::element element : targets) {
+    Exits::Target target;
+    if (element["agreement"].get(target.agreement) || element["margin"].get(target.margin) || target.margin < 0 ||
+        (!exits.targets.empty() && target.agreement <= exits.targets.back().agreement)) {
+      return absl::InvalidArgumentError("targets: agreements must rise, margins be 0 or more");
+    }
+    exits.targets.push_back(target);
+  }
+  return ok_status();
+}
+
 }  // namespace
+
+Result<double> Exits::margin_for(double agreement) const {
+  std::string known;
+  for (const Target& target : targets) {
+    if (target.agreement >= agreement) return target.margin;
+    known += str_cat(known.empty() ? "" : ", ", target.agreement);
+  }
+  if (known.empty()) return absl::InvalidArgumentError("these exits have no targets: run rerankd calibrate anew");
+  return absl::InvalidArgumentError(str_cat("the exits were calibrated for agreements of ", known, ", not ", agreement));
+}
 
 float ExitHead::apply(const float* state) const {
   double sum = bias;
@@ -79,6 +107,7 @@ Result<Exits> read_exits(const std::string& path, const Model& model) {
     if (Status status = read_head(element, model.config.hidden, head); !status.ok()) return with_context(status, name);
     exits.heads.push_back(std::move(head));
   }
+  if (Status status = read_targets(file, exits); !status.ok()) return with_context(status, name);
   return exits;
 }
 
@@ -92,10 +121,15 @@ Status write_exits(const std::string& folder, const Exits& exits) {
   out << "{\"model\": \"" << escaped << "\",\n \"weights\": \"" << exits.weights_digest << "\",\n \"exits\": [";
   for (size_t i = 0; i < exits.heads.size(); ++i) {
     out << (i == 0 ? "\n" : ",\n") << "  {\"layers\": " << i + 1 << ", \"bias\": " << number(exits.heads[i].bias)
-        << ", \"weights\": [";
+        << ", \"error\": " << number(exits.heads[i].error) << ", \"weights\": [";
     for (size_t w = 0; w < exits.heads[i].weights.size(); ++w)
       out << (w == 0 ? "" : ",") << number(exits.heads[i].weights[w]);
     out << "]}";
+  }
+  out << "],\n \"targets\": [";
+  for (size_t i = 0; i < exits.targets.size(); ++i) {
+    out << (i == 0 ? "" : ", ") << "{\"agreement\": " << exits.targets[i].agreement
+        << ", \"margin\": " << exits.targets[i].margin << "}";
   }
   out << "]}\n";
   out.close();

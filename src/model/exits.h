@@ -15,6 +15,7 @@ namespace rerank {
 struct ExitHead {
   std::vector<float> weights;
   float bias = 0;
+  float error = 0;  // standard error of its guesses, on texts that it was not fitted to; 0: not known
 
   float apply(const float* state) const;
 };
@@ -23,6 +24,15 @@ struct Exits {
   std::string model;            // name, for messages
   std::string weights_digest;   // of the model they were fitted to
   std::vector<ExitHead> heads;  // heads[n]: behind layer n + 1; one less than the model has layers
+  // How far below the best ones a guess must be for its document to be dropped, in errors of its exit, so that this
+  // share of the first five stays the same; rising. Empty: fitted before there were targets.
+  struct Target {
+    double agreement = 0, margin = 0;
+  };
+  std::vector<Target> targets;
+
+  // The margin of the least target that promises `agreement`: InvalidArgument, naming those there are, when none does.
+  Result<double> margin_for(double agreement) const;
 };
 
 // Hash of a model's weights and configuration.

@@ -89,6 +89,18 @@ Result<std::shared_ptr<const Exits>> open_exits(const Options& options, const Mo
   return std::make_shared<const Exits>(std::move(*exits));
 }
 
+Status read_target(const Options& options, const Exits* exits, ServiceParts& parts) {
+  if (options.target_agreement == 0) return ok_status();
+  if (exits == nullptr) {
+    return absl::InvalidArgumentError(
+        "--target-agreement: needs --exits DIR, which `rerankd calibrate` writes for your model and texts");
+  }
+  auto margin = exits->margin_for(options.target_agreement);
+  if (!margin.ok()) return with_context(margin.status(), "--target-agreement");
+  parts.exit_margin = static_cast<float>(*margin);
+  return ok_status();
+}
+
 Status check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
   if (tokenizer.vocab_size() <= config.vocabulary) return ok_status();
   return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(),
@@ -176,6 +188,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.model_layers = config.layers;
   parts.layers = options.layers;
   parts.depth = engine.depth;
+  if (Status status = read_target(options, exits->get(), parts); !status.ok()) return status;
   parts.max_documents = options.max_documents;
   parts.tokenizer_threads = options.tokenizer_threads != 0 ? options.tokenizer_threads : engine.threads;
   parts.cache_bytes = options.cache_bytes;

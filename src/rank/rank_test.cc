@@ -4,10 +4,12 @@
 
 #include <cmath>
 #include <future>
+#include <map>
 #include <thread>
 
 #include "base/metrics.h"
 #include "base/strings.h"
+#include "model/exits.h"
 #include "rank/locate.h"
 #include "rank/score.h"
 #include "rank/warm_up.h"
@@ -361,6 +363,59 @@ TEST(OpenTest, SaysWhatIsWrong) {
   options.max_length = 0;
   options.engine = "nonsense";
   EXPECT_THAT(std::string(message_of(Reranker::open(options).status())), ::testing::HasSubstr("--engine nonsense"));
+}
+
+// Exits that know nothing, with an error so small that they are believed: documents do leave, and those that stay have
+// their exact scores.
+TEST(RerankTest, AdaptiveDepthGivesExactScoresToTheBest) {
+  const std::string folder = bert(), exits_folder = ::testing::TempDir() + "/rank_test_exits";
+  auto model = load_model(folder);
+  ASSERT_TRUE(model.ok());
+  Exits exits{"golden", weights_digest(**model), {}, {{0.99, 1.0}}};
+  for (size_t layer = 0; layer + 1 < (*model)->config.layers; ++layer) {
+    ExitHead head;
+    head.weights.assign((*model)->config.hidden, 0.0f);
+    head.weights[0] = 1;
+    head.error = 1e-3f;
+    exits.heads.push_back(head);
+  }
+  ASSERT_TRUE(write_exits(exits_folder, exits).ok());
+  RerankRequest request{.query = "what is rain?"};
+  for (const auto& pair : testing::read_golden_pairs(folder)) request.documents.push_back(pair.document);
+  auto plain = open(folder);
+  const auto all = plain->rerank(request);
+  ASSERT_TRUE(all.ok()) << all.status();
+  std::map<size_t, float> exact;
+  for (const auto& r : all->results) exact[r.index] = r.logit;
+
+  auto metrics = std::make_shared<Metrics>();
+  Options options;
+  options.model = folder;
+  options.precision = "fp32";
+  options.exits = exits_folder;
+  options.target_agreement = 0.95;
+  auto adaptive = Reranker::open(options, metrics);
+  ASSERT_TRUE(adaptive.ok()) << adaptive.status();
+  request.top_n = 3;
+  for (bool cached : {false, true}) {  // the second time some scores are known, and some documents were only guessed
+    auto best = (*adaptive)->rerank(request);
+    ASSERT_TRUE(best.ok()) << best.status();
+    ASSERT_EQ(best->results.size(), 3u);
+    for (const auto& r : best->results) EXPECT_EQ(r.logit, exact[r.index]) << cached;
+    EXPECT_EQ(best->cached_documents > 0, cached);
+  }
+  const double layers = metrics->counter("rerankd_batch_layers_total", "").value();
+  const double pairs = metrics->counter("rerankd_batch_pairs_total", "").value();
+  EXPECT_LT(layers, pairs * static_cast<double>((*model)->config.layers));
+  request.top_n = 0;  // all are wanted: all are computed
+  auto every = (*adaptive)->rerank(request);
+  ASSERT_TRUE(every.ok());
+  for (const auto& r : every->results) EXPECT_EQ(r.logit, exact[r.index]);
+
+  options.target_agreement = 0.999;
+  EXPECT_EQ(Reranker::open(options).status().code(), absl::StatusCode::kInvalidArgument);
+  options.exits.clear();
+  EXPECT_THAT(std::string(Reranker::open(options).status().message()), ::testing::HasSubstr("rerankd calibrate"));
 }
 
 }  // namespace

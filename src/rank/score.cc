@@ -32,9 +32,11 @@ Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocumen
                  d.truncated, d.document_tokens,
                  d.kept,      d.best_chunk};
   }
-  // By logit: sigmoids of large logits round to the same 1.0.
-  std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const RankedDocument& a, const RankedDocument& b) { return a.logit > b.logit; });
+  // By logit: sigmoids of large logits round to the same 1.0. Dropped ones come last, whatever was guessed.
+  std::stable_sort(ranked.begin(), ranked.end(), [&](const RankedDocument& a, const RankedDocument& b) {
+    if (documents[a.index].dropped != documents[b.index].dropped) return documents[b.index].dropped;
+    return a.logit > b.logit;
+  });
   if (top_n > 0 && top_n < ranked.size()) ranked.resize(top_n);
   return ranked;
 }

@@ -20,6 +20,7 @@ struct ScoredDocument {
   uint32_t document_tokens = 0;
   std::vector<TokenRange> kept;
   uint32_t best_chunk = 0;
+  bool dropped = false;  // it left before the last layer, for others were surely better; the logit is a guess
 };
 
 // One logit of those of a document's chunks: the mean of the best `best` (0: of all).

@@ -103,7 +103,8 @@ struct Service::ServiceMetrics {
 Service::Service(ServiceParts parts)
     : parts_(std::move(parts)), cache_(parts_.cache_bytes, parts_.cache_ttl), tokens_(parts_.token_cache_bytes) {
   if (parts_.metrics) metrics_ = std::make_unique<ServiceMetrics>(*parts_.metrics);
-  scheduler_ = std::make_unique<Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get(), parts_.measured);
+  scheduler_ = std::make_unique<Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get(), parts_.measured,
+                                           parts_.model_layers);
   pool_ = std::make_unique<WorkerPool>(std::max<size_t>(1, parts_.tokenizer_threads));
 }
 
@@ -301,12 +302,32 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   if (!parts_.segments) std::fill(job->segments.begin(), job->segments.end(), 0);
   work->timings.tokenize_us = micros_since(work->begin) - work->timings.cache_us;
   job->layers = layers_of(request);
+  compete(*work, *job);
   job->priority = request.priority;
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
   job->share = request.use_cache;  // who wants scores computed anew gets his own
   job->done = [this, work](Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
   scheduler_->submit(std::move(job));
+}
+
+// Adaptive depth: where only some of the documents are wanted, those that are surely not among them need not be
+// computed to the end. Documents in several chunks are: their best chunk is not known before.
+void Service::compete(const Work& work, Job& job) const {
+  const RerankRequest& request = *work.request;
+  if (parts_.exit_margin <= 0 || job.layers != 0) return;
+  if (request.top_n == 0 || request.top_n >= request.documents.size()) return;
+  if (std::any_of(work.sequences.begin(), work.sequences.end(), [](uint32_t n) { return n != 1; })) return;
+  job.keep = static_cast<uint32_t>(request.top_n);
+  job.margin = parts_.exit_margin;
+  auto missing = work.missing.begin();
+  for (size_t i = 0; i < work.documents.size(); ++i) {
+    if (missing != work.missing.end() && *missing == i) {
+      ++missing;
+    } else {
+      job.known.push_back(work.documents[i].logit);
+    }
+  }
 }
 
 void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status) {
@@ -321,7 +342,8 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
     const auto logits = std::span(job.logits).subspan(begin, work->sequences[m]);
     d.logit = aggregate_chunks(logits, best);
     d.best_chunk = static_cast<uint32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    if (!work->keys.empty() && std::isfinite(d.logit)) {
+    d.dropped = job.keep > 0 && job.depths[begin] != 0;
+    if (!work->keys.empty() && std::isfinite(d.logit) && !d.dropped) {
       found.emplace_back(work->keys[i], CachedScore{d.logit, d.tokens, d.truncated});
       evicted += cache_.insert(found.back().first, found.back().second, now);
     }

@@ -32,6 +32,7 @@ struct ServiceParts {
   size_t model_layers = 0;
   bool depth = true;                          // whether the engine computes fewer layers where a request asks for it
   size_t layers = 0;                          // where a request does not say; 0: all
+  float exit_margin = 0;                      // of adaptive depth, see engine/batch.h; 0: off
   Truncation truncation = Truncation::kHead;  // where a request does not say
   Chunking chunking;
   size_t max_documents = 10000;
@@ -65,6 +66,7 @@ class Service : public Reranker {
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
   void look_up(Work& work);
+  void compete(const Work& work, Job& job) const;
   void finish(const std::shared_ptr<Work>& work, Job& job, Status status);
   void answer(const std::shared_ptr<Work>& work);
   uint8_t layers_of(const RerankRequest& request) const;  // 0: all

@@ -111,8 +111,9 @@ class Planner {
   // between. Lives until then.
   const Plan& next(double now);
 
-  // The batch last planned took `seconds`, and failed or not.
-  Outcome finished(double seconds, bool ok);
+  // The batch last planned took `seconds`, and failed or not. `done`: the share of its work that was computed, where
+  // documents have left before the last layer.
+  Outcome finished(double seconds, bool ok, double done = 1);
 
   // Observes a batch that was run outside of it: warm-up.
   void observe(double work, double seconds) { cost_.observe(work, seconds); }

@@ -155,13 +155,13 @@ void Planner::settle(const PlannedPair& pair, Outcome& outcome) {
   forget(pair.request);
 }
 
-Outcome Planner::finished(double seconds, bool ok) {
+Outcome Planner::finished(double seconds, bool ok, double done) {
   Outcome outcome;
   const Plan plan = std::exchange(plan_, {});
   running_ = false;
   running_keys_.clear();
   if (ok) {
-    cost_.observe(plan.work, seconds);
+    cost_.observe(plan.work * done, seconds);
     for (const PlannedPair& pair : plan.pairs) settle(pair, outcome);
     for (const SharedPair& shared : plan.shared) settle(shared.pair, outcome);
     return outcome;

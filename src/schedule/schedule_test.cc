@@ -454,5 +454,52 @@ TEST(SchedulerTest, StoppingFinishesWhatWasAccepted) {
   for (auto& outcome : outcomes) EXPECT_TRUE(outcome->future.get().first.ok());
 }
 
+// Logit: the first token id. Competitors below the floor, or out of the first `keep`, leave after one layer of four.
+struct ContestBackend : public Backend {
+  BackendInfo information;
+  std::vector<Contest> seen;
+  const BackendInfo& info() const override { return information; }
+  Status forward(const Batch& batch, std::span<float> logits) override {
+    for (size_t i = 0; i < batch.size(); ++i) logits[i] = static_cast<float>(batch.ids[batch.offsets[i]]);
+    return ok_status();
+  }
+  Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                          std::span<uint8_t> depths) override {
+    for (const Contest& c : contests) {
+      seen.push_back(c);
+      for (uint32_t s = c.first; s < c.first + c.size; ++s) {
+        if (static_cast<float>(batch.ids[batch.offsets[s]]) < c.floor) depths[s] = 1;
+      }
+    }
+    return forward(batch, logits);
+  }
+};
+
+TEST(SchedulerTest, ALaterBatchOfAContestKnowsWhatTheFirstHasReached) {
+  ContestBackend backend;
+  Metrics metrics;
+  Scheduler scheduler(backend, {.max_batch_tokens = 30}, &metrics, {}, 4);
+  auto job = std::make_unique<Job>();
+  for (int32_t id : {5, 9, 7, 3, 8, 6}) {  // three fit a batch
+    for (int i = 0; i < 10; ++i) job->ids.push_back(id), job->segments.push_back(0);
+    job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
+  }
+  job->keep = 2;
+  job->margin = 1;
+  job->known = {4.0f};
+  std::promise<std::vector<uint8_t>> promise;
+  job->done = [&](Job& done, Status status) {
+    EXPECT_TRUE(status.ok()) << status;
+    promise.set_value(done.depths);
+  };
+  scheduler.submit(std::move(job));
+  const auto depths = promise.get_future().get();
+  EXPECT_THAT(depths, ::testing::ElementsAre(0, 0, 0, 1, 0, 1));
+  ASSERT_EQ(backend.seen.size(), 2u);
+  EXPECT_EQ(backend.seen[0].floor, Contest().floor);  // one is known, two are wanted
+  EXPECT_EQ(backend.seen[1].floor, 7);
+  EXPECT_EQ(backend.seen[1].size, 3u);
+}
+
 }  // namespace
 }  // namespace rerank

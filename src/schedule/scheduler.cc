@@ -1,6 +1,8 @@
 #include "schedule/scheduler.h"
 
+#include <algorithm>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <string_view>
 #include <thread>
@@ -32,9 +34,11 @@ struct Gathered {
   std::vector<int32_t> ids, segments;
   std::vector<uint32_t> offsets;
   std::vector<uint8_t> layers;
+  std::vector<Contest> contests;
 
   void clear() {
     layers.clear();
+    contests.clear();
     ids.clear();
     segments.clear();
     offsets.assign(1, 0);
@@ -45,6 +49,19 @@ struct Gathered {
     segments.insert(segments.end(), job.segments.begin() + begin, job.segments.begin() + end);
     offsets.push_back(static_cast<uint32_t>(ids.size()));
     layers.push_back(job.layers);
+  }
+  // The sequence added last competes with those before it that are of the same job.
+  void compete(const Job& job, bool go_on) {
+    const auto last = static_cast<uint32_t>(layers.size() - 1);
+    if (!go_on) contests.push_back({last, 0, job.keep, job.margin, floor_of(job)});
+    ++contests.back().size;
+  }
+  // What `keep` of the job's sequences are known to reach.
+  static float floor_of(const Job& job) {
+    std::vector<float> known = job.known;
+    if (known.size() < job.keep) return Contest().floor;
+    std::nth_element(known.begin(), known.begin() + (job.keep - 1), known.end(), std::greater<>());
+    return known[job.keep - 1];
   }
 };
 
@@ -59,13 +76,17 @@ Hash128 sequence_key(const Job& job, size_t i) {
 }  // namespace
 
 struct Scheduler::State {
-  State(Backend& b, const PlannerOptions& options, Metrics* m)
-      : backend(b), max_batch_tokens(static_cast<double>(options.max_batch_tokens)), planner(options) {
+  State(Backend& b, const PlannerOptions& options, Metrics* m, size_t depth)
+      : backend(b),
+        max_batch_tokens(static_cast<double>(options.max_batch_tokens)),
+        model_layers(depth),
+        planner(options) {
     if (m != nullptr) metrics = std::make_unique<ScheduleMetrics>(*m);
   }
 
   Backend& backend;
   const double max_batch_tokens;
+  const size_t model_layers;
   std::unique_ptr<ScheduleMetrics> metrics;
   mutable std::mutex mutex;
   std::condition_variable wake;   // the engine thread: something waits
@@ -78,7 +99,8 @@ struct Scheduler::State {
   size_t telling = 0;         // threads that cancel, on their way through done(); guarded by mutex
   Gathered gathered;          // engine thread only
   size_t planned_tokens = 0;  // of the running batch, padding included; engine thread only
-  std::vector<float> logits;  // engine thread only
+  std::vector<float> logits;    // engine thread only
+  std::vector<uint8_t> depths;  // engine thread only
   std::thread engine, watch;
 
   // Finished jobs, to be told outside the lock.
@@ -150,9 +172,13 @@ struct Scheduler::State {
       r.begun = true;
     };
     gathered.clear();
+    const Job* competing = nullptr;
     for (const auto& pair : plan.pairs) {
       begin(pair.request);
-      gathered.add(*running.at(pair.request).job, pair.pair);
+      const Job& job = *running.at(pair.request).job;
+      gathered.add(job, pair.pair);
+      if (job.keep > 0) gathered.compete(job, competing == &job);
+      competing = job.keep > 0 ? &job : nullptr;
     }
     for (const auto& shared : plan.shared) begin(shared.pair.request);
     planned_tokens = plan.tokens;
@@ -169,7 +195,10 @@ struct Scheduler::State {
       if (found == running.end()) return;  // cancelled meanwhile
       Job& job = *found->second.job;
       if (!std::exchange(counted[pair.request], true)) job.compute_us += micros;
-      if (status.ok()) job.logits[pair.pair] = logits[slot];
+      if (!status.ok()) return;
+      job.logits[pair.pair] = logits[slot];
+      job.depths[pair.pair] = depths[slot];
+      if (job.keep > 0 && depths[slot] == 0) job.known.push_back(logits[slot]);
     };
     for (size_t i = 0; i < plan.pairs.size(); ++i) deliver(plan.pairs[i], i);
     for (const auto& shared : plan.shared) {
@@ -178,10 +207,30 @@ struct Scheduler::State {
       metrics->joined.add();
       metrics->joined_tokens.add(gathered.offsets[shared.slot + 1] - gathered.offsets[shared.slot]);
     }
-    const Outcome outcome = planner.finished(static_cast<double>(micros) * 1e-6, status.ok());
+    const Outcome outcome = planner.finished(static_cast<double>(micros) * 1e-6, status.ok(), share_done());
     for (uint64_t id : outcome.completed) take(id, ok_status(), finished);
     for (uint64_t id : outcome.failed) take(id, status, finished);
     publish();
+  }
+
+  // The share of the running batch's layers that were computed, by tokens.
+  double share_done() const {
+    if (model_layers == 0 || gathered.ids.empty()) return 1;
+    double layers = 0;
+    for (size_t i = 0; i < depths.size(); ++i) {
+      const size_t depth = depths[i] == 0 ? model_layers : depths[i];
+      layers += static_cast<double>(depth * (gathered.offsets[i + 1] - gathered.offsets[i]));
+    }
+    return layers / static_cast<double>(model_layers * gathered.ids.size());
+  }
+
+  Status compute() {
+    const size_t sequences = gathered.layers.size();
+    logits.assign(sequences, 0);
+    depths = gathered.layers;
+    const Batch batch{gathered.ids, gathered.segments, gathered.offsets, gathered.layers};
+    if (gathered.contests.empty()) return backend.forward(batch, logits);
+    return backend.forward_contests(batch, gathered.contests, logits, depths);
   }
 
   void count(const Status& status, int64_t micros, double predicted) {
@@ -194,6 +243,11 @@ struct Scheduler::State {
     if (!status.ok()) metrics->failures.add();
     metrics->tokens.add(static_cast<double>(gathered.ids.size()));
     metrics->pairs.add(static_cast<double>(gathered.offsets.size() - 1));
+    if (model_layers > 0 && status.ok()) {
+      double layers = 0;
+      for (uint8_t depth : depths) layers += static_cast<double>(depth == 0 ? model_layers : depth);
+      metrics->layers.add(layers);
+    }
     metrics->seconds.observe(seconds);
     metrics->size.observe(static_cast<double>(gathered.ids.size()));
     metrics->size_pairs.observe(static_cast<double>(gathered.offsets.size() - 1));
@@ -226,9 +280,8 @@ struct Scheduler::State {
       Status status;
       int64_t micros = 0;
       if (sequences > 0) {
-        logits.assign(sequences, 0);
         const TimePoint begin = Clock::now();
-        status = backend.forward({gathered.ids, gathered.segments, gathered.offsets, gathered.layers}, logits);
+        status = compute();
         micros = micros_between(begin, Clock::now());
         count(status, micros, predicted);
       }
@@ -256,8 +309,8 @@ struct Scheduler::State {
 };
 
 Scheduler::Scheduler(Backend& backend, const PlannerOptions& options, Metrics* metrics,
-                     std::span<const MeasuredBatch> measured)
-    : state_(std::make_shared<State>(backend, options, metrics)) {
+                     std::span<const MeasuredBatch> measured, size_t model_layers)
+    : state_(std::make_shared<State>(backend, options, metrics, model_layers)) {
   for (const MeasuredBatch& batch : measured) {
     double work = 0;
     for (uint32_t length : batch.lengths) work += state_->planner.cost().work(length);
@@ -286,10 +339,11 @@ Scheduler::~Scheduler() {
 void Scheduler::submit(std::unique_ptr<Job> job) {
   const size_t sequences = job->offsets.size() - 1;
   std::vector<uint32_t> lengths(sequences);
-  std::vector<Hash128> keys(job->share ? sequences : 0);
+  std::vector<Hash128> keys(job->share && job->keep == 0 ? sequences : 0);
   for (size_t i = 0; i < sequences; ++i) lengths[i] = job->offsets[i + 1] - job->offsets[i];
   for (size_t i = 0; i < keys.size(); ++i) keys[i] = sequence_key(*job, i);
   job->logits.assign(sequences, 0);
+  job->depths.assign(sequences, 0);
   Status status;
   uint64_t id = 0;
   bool alarming = false;

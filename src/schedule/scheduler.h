@@ -27,9 +27,15 @@ struct Job {
   std::optional<TimePoint> deadline;
   std::shared_ptr<Cancellation> cancellation;  // null: cannot be cancelled
   bool share = true;                           // equal sequences of this and other jobs are computed once
+  // Above 0: only the best `keep` sequences are wanted, and others may leave at exits (engine/batch.h, Contest). Such
+  // sequences are shared with nobody.
+  uint32_t keep = 0;
+  float margin = 0;
+  std::vector<float> known;  // full-depth logits of competitors that need not be computed
 
   // What the shell fills in before done().
-  std::vector<float> logits;  // one per sequence
+  std::vector<float> logits;    // one per sequence
+  std::vector<uint8_t> depths;  // layers that each was computed to, 0: all; where fewer, the logit is a guess
   int64_t queue_us = 0;       // until the job's first batch began
   int64_t compute_us = 0;     // sum of its batches' times
 
@@ -46,9 +52,10 @@ struct MeasuredBatch {
 
 class Scheduler {
  public:
-  // The backend and metrics must outlive the scheduler. `metrics` may be null.
+  // The backend and metrics must outlive the scheduler. `metrics` may be null. `model_layers`: what depths are measured
+  // against; 0: every batch counts as computed to the full depth.
   Scheduler(Backend& backend, const PlannerOptions& options, Metrics* metrics,
-            std::span<const MeasuredBatch> measured = {});
+            std::span<const MeasuredBatch> measured = {}, size_t model_layers = 0);
   // Runs what was accepted, then stops.
   ~Scheduler();
 

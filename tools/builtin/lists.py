@@ -2,7 +2,9 @@
 
 Labelled lists hold a positive, BM25 hard negatives, negatives mined by the bi-encoder and a random
 one. Unlabelled lists take a sentence of a passage as the query and other passages as candidates;
-they carry the teachers' scores alone. Written to WORK/lists.jsonl.gz, shuffled.
+they carry the teachers' scores alone: the bi-encoder's cosine and BM25, each standardised by its mean
+and deviation over the query's BM25 top 100, which is what a re-ranker sees. Written to
+WORK/lists.jsonl.gz, shuffled; cross_scores.py adds the scores of an earlier model.
 """
 import gzip
 import json
@@ -19,8 +21,8 @@ from tqdm import tqdm
 
 FAMILIES = (data.POOL, ("stackexchange",), ("techfaq",), ("selqa",), ("medquad",), ("squad-sent",))
 LABELLED = {"tydiqa-en": 3676, "nq-gold": 2390, "boolq": 2930, "stackexchange": 3155, "techfaq": 760,
-            "selqa": 400, "medquad": 2200, "squad-sent": 2500, "squad-para": 1200}
-SENTENCES = {"tydiqa-en": 1000, "nq-gold": 300, "boolq": 700, "stackexchange": 2200, "techfaq": 500, "medquad": 1800}
+            "selqa": 300, "medquad": 1500, "squad-sent": 1200, "squad-para": 900}
+SENTENCES = {"tydiqa-en": 400, "nq-gold": 200, "boolq": 300, "stackexchange": 900, "techfaq": 200, "medquad": 900}
 TOPICS = {"tydiqa-en": 2200, "nq-gold": 1000, "boolq": 1200, "stackexchange": 5000, "techfaq": 900, "medquad": 5000,
           "selqa": 1000, "squad-sent": 700}
 PASSAGES = {"selqa": 5000, "medquad": 8000, "squad-sent": 5000}  # of the larger sets a part is enough
@@ -50,8 +52,10 @@ class Family:
         self.allowed = numpy.array([key not in self.held for key in self.keys])
 
     def scores(self, query, vector):
-        total, most = self.index.scores(query)
-        return self.vectors @ vector, total / max(most, 1e-6)
+        """Cosines and BM25 scores of all passages, standardised over the query's BM25 top 100."""
+        total, _ = self.index.scores(query)
+        cosine, top = self.vectors @ vector, numpy.argsort(-total, kind="stable")[:100]
+        return tuple(numpy.clip((values - values[top].mean()) / (values[top].std() + 1e-6), -5, 8) for values in (cosine, total))
 
     def best(self, scores, first, last):
         order = numpy.argsort(-numpy.where(self.allowed, scores, -9), kind="stable")[first:last]
@@ -89,7 +93,8 @@ def labelled(args, family, name, bi, rng):
         zeros = [doc for doc, score in judged.items() if score == 0 and doc in family.place]
         fill(rng, chosen, 1, zeros, banned)
         fill(rng, chosen, 2, near[:16], banned)
-        fill(rng, chosen, args.size - 2 - len(chosen), [d for d in hard.get(query, [])[:16] if d in family.place], banned)
+        fill(rng, chosen, 3, [d for d in hard.get(query, [])[:16] if d in family.place], banned)
+        fill(rng, chosen, args.size - 2 - len(chosen), family.best(lexical, 4, 100), banned)
         fill(rng, chosen, args.size - 1 - len(chosen), rng.sample(family.keys, 8), banned)
         docs = [positive] + chosen
         yield record(family, name, queries[query], docs, [1] + [0] * len(chosen), cosine, lexical)
@@ -151,7 +156,7 @@ def topical(args, family, name, bi, rng):
 
 def main():
     parser = data.options(__doc__)
-    parser.add_argument("--size", type=int, default=6, help="passages per list")
+    parser.add_argument("--size", type=int, default=8, help="passages per list")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     bi, rng, records = teacher.Teacher(args.work), random.Random(args.seed), []

@@ -31,12 +31,16 @@ def collate(encoded):
 
 
 def logits(model, encoded, chunk=24):
-    """Logits of all pairs, computed in chunks of like length, in the order given."""
+    """Logits of all pairs, computed in chunks of like length, in the order given. A model with `probes` (one
+    per layer but the last, while it is trained) gives [pairs, layers]: what each probe reads, then the logit."""
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i][0]))
+    probes = getattr(model, "probes", ())
     parts = []
     for start in range(0, len(order), chunk):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=next(model.parameters()).dtype == torch.float32):
-            parts.append(model(**collate([encoded[i] for i in order[start:start + chunk]])).logits[:, 0].float())
+            found = model(**collate([encoded[i] for i in order[start:start + chunk]]), output_hidden_states=bool(probes))
+            read = [probe(state[:, 0])[:, 0] for probe, state in zip(probes, (found.hidden_states or ())[1:])]
+            parts.append(torch.stack([*read, found.logits[:, 0]], -1).float() if read else found.logits[:, 0].float())
     back = torch.empty(len(order), dtype=torch.long)
     back[order] = torch.arange(len(order))
     return torch.cat(parts)[back]

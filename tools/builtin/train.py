@@ -1,8 +1,11 @@
 """Train the cross-encoder on WORK/lists.jsonl.gz, starting from WORK/start.
 
 Loss of a list: cross-entropy of the softmax over its passages against the label, the divergence
-from the teachers' softmax (bi-encoder cosine + weighted BM25), and a small binary cross-entropy
-that gives the logit a zero point. The schedule counts steps, so a run stopped at any time
+from the teachers' softmax (bi-encoder cosine, BM25 and, where the lists have them, an earlier model's
+scores), and a small binary cross-entropy that gives the logit a zero point. In some lists a word of the
+query is renamed in all texts, so that matching words counts also where the word was never seen.
+Linear probes behind the earlier layers follow the teachers too and are thrown away at the end: what they
+leave in the first token's state is what the exits of `rerankd calibrate` read. The schedule counts steps, so a run stopped at any time
 continues with the same command and ends at the same model. The forward and backward passes run
 in bf16 throughout on a copy of the fp32 weights: twice as fast as autocast on a CPU with AMX.
 """
@@ -11,6 +14,7 @@ import gzip
 import json
 import pathlib
 import random
+import re
 import shutil
 
 import data
@@ -24,15 +28,39 @@ CAPS = "0.6:72,0.92:120,1:192"  # up to this share of the steps : tokens per pai
 
 
 def targets(batch, args):
-    cosine = torch.tensor([item["cosine"] for item in batch])
-    lexical = torch.tensor([item["bm25"] for item in batch])
-    return args.sharpness * (cosine + args.bm25 * lexical)
+    parts = {name: torch.tensor([item.get(name, [0.0] * len(item["docs"])) for item in batch]) for name in args.teachers}
+    return args.sharpness * sum(weight * parts[name] for name, weight in args.teachers.items())
 
 
-def loss_of(scores, batch, args):
-    """scores: [lists, passages]"""
+def teachers(text):
+    """{name of a field of the lists: weight} of NAME:WEIGHT,..."""
+    return {name: float(weight) for name, weight in (part.split(":") for part in text.split(","))}
+
+
+def renamed(query, docs, rng, words):
+    """The texts with one word of the query (and words that begin like it) replaced by another one."""
+    found = [word for word in re.findall(r"[A-Za-z]{5,}", query)]
+    if not found:
+        return query, docs
+    stem = rng.choice(found)
+    stem = stem[:max(4, len(stem) - 2)]
+    other = rng.choice(words)
+    pattern = re.compile(r"\b" + re.escape(stem), re.IGNORECASE)
+    return pattern.sub(other, query), [pattern.sub(other, doc) for doc in docs]
+
+
+def divergence(scores, wanted):
+    return F.kl_div(scores.log_softmax(-1), wanted.softmax(-1), reduction="none").sum(-1).mean()
+
+
+def loss_of(all_scores, batch, args):
+    """all_scores: [lists, passages, layers], the model's own logit last"""
+    scores, wanted = all_scores[..., -1], targets(batch, args)
     known = [i for i, item in enumerate(batch) if item["labels"]]
-    follow = F.kl_div(scores.log_softmax(-1), targets(batch, args).softmax(-1), reduction="none").sum(-1).mean()
+    follow = divergence(scores, wanted)
+    for layer in range(all_scores.shape[-1] - 1):
+        early = all_scores[..., layer]
+        follow = follow + args.early * (divergence(early, wanted) + divergence(early, scores.detach()))
     if not known:
         return args.follow * follow
     part = scores[known]
@@ -104,8 +132,10 @@ def main():
     parser.add_argument("--warmup", type=int, default=80, help="steps")
     parser.add_argument("--follow", type=float, default=1.0, help="weight of the teachers' divergence")
     parser.add_argument("--zero", type=float, default=0.3, help="weight of the binary cross-entropy")
-    parser.add_argument("--bm25", type=float, default=0.5, help="weight of BM25 in the teachers' score")
-    parser.add_argument("--sharpness", type=float, default=14, help="inverse temperature of the teachers")
+    parser.add_argument("--teachers", type=teachers, default="cosine:0.7,bm25:1,cross:1", help="NAME:WEIGHT,... of the lists' scores")
+    parser.add_argument("--sharpness", type=float, default=1.2, help="inverse temperature of the teachers")
+    parser.add_argument("--early", type=float, default=0.15, help="weight of each probe's divergences")
+    parser.add_argument("--renamed", type=float, default=0.25, help="share of the lists in which a word is renamed")
     parser.add_argument("--decay", type=float, default=0.995, help="of the averaged weights")
     parser.add_argument("--every", type=int, default=250, help="steps between validations and checkpoints")
     args = parser.parse_args()
@@ -125,7 +155,9 @@ def main():
         return random.Random(seed + turn).sample(range(len(records)), len(records))
 
     texts = data.pooled_corpus(args.data, [name for name, origin in data.ORIGINS.items() if origin[0] == "train"])
+    unusual = sorted({word for text in list(texts.values())[::50] for word in re.findall(r"[a-z]{6,12}", text)})
     model, tokenizer = nets.load(work / args.start, dropout=0.0, attention="eager")
+    model.probes = torch.nn.ModuleList(torch.nn.Linear(model.config.hidden_size, 1) for _ in range(model.config.num_hidden_layers - 1))
     weights = Weights(model, args.lr)
     kept = {name: value.float() for name, value in model.state_dict().items()}
     step, steps = 0, args.lists // args.batch
@@ -142,7 +174,7 @@ def main():
     averaged, _ = nets.load(work / args.start)
 
     def save():
-        averaged.float().load_state_dict(kept)
+        averaged.float().load_state_dict({name: value for name, value in kept.items() if not name.startswith("probes.")})
         averaged.save_pretrained(out / "averaged")
         shutil.copyfile(work / args.start / "tokenizer.json", out / "averaged" / "tokenizer.json")
         found = check(averaged.bfloat16(), tokenizer)
@@ -159,9 +191,15 @@ def main():
         places = range(args.first + step * args.batch, args.first + (step + 1) * args.batch)
         batch = [records[order(place // len(records), args.seed)[place % len(records)]] for place in places]
         cap = next(int(tokens) for share, tokens in caps if step < float(share) * steps)
-        pairs = [(item["query"], texts[doc]) for item in batch for doc in item["docs"]]
+        pairs = []
+        for place, item in zip(places, batch):
+            query, docs = item["query"], [texts[doc] for doc in item["docs"]]
+            rng = random.Random(args.seed * 1_000_003 + place)
+            if rng.random() < args.renamed:
+                query, docs = renamed(query, docs, rng, unusual)
+            pairs.extend((query, doc) for doc in docs)
         model.train()
-        loss = loss_of(nets.logits(model, nets.encode(tokenizer, pairs, cap)).view(len(batch), size), batch, args)
+        loss = loss_of(nets.logits(model, nets.encode(tokenizer, pairs, cap)).view(len(batch), size, -1), batch, args)
         loss.backward()
         weights.update(rate(step, steps, args))
         weights.average(kept, min(args.decay, (step + 1) / (step + 10)))

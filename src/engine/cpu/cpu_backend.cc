@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/strings.h"
+#include "engine/contests.h"
 #include "engine/cpu/cpu_ops.h"
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/tile_ops.h"
@@ -121,6 +122,14 @@ class CpuBackend : public Backend {
     return ok_status();
   }
 
+  Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                          std::span<uint8_t> depths) override {
+    if (exits_ == nullptr || contests.empty()) return Backend::forward_contests(batch, contests, logits, depths);
+    if (Status status = check_batch(config(), batch); !status.ok()) return status;
+    if (Status status = compute_others(batch, contests, logits, depths); !status.ok()) return status;
+    return compete(batch, contests, logits, depths);
+  }
+
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
     const size_t width = (config().layers - 1) * config().hidden;
     return run(batch, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
@@ -139,6 +148,82 @@ class CpuBackend : public Backend {
       std::vector<float> results(group.size());
       encode_to(config(), sub, ops, depth_of(config(), batch, group[0], exits_.get()), results);
       for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
+    });
+  }
+
+  // The sequences that are in no contest.
+  Status compute_others(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                        std::span<uint8_t> depths) {
+    std::vector<uint32_t> others;
+    std::vector<uint8_t> layers;
+    auto contest = contests.begin();
+    for (uint32_t s = 0; s < batch.size(); ++s) {
+      while (contest != contests.end() && s >= contest->first + contest->size) ++contest;
+      depths[s] = batch.layers.empty() ? 0 : batch.layers[s];
+      if (contest != contests.end() && s >= contest->first) continue;
+      others.push_back(s);
+      layers.push_back(depths[s]);
+    }
+    if (others.empty()) return ok_status();
+    unique_.assign(batch, others);
+    Batch part = unique_.view();
+    part.layers = layers;
+    std::vector<float> results(others.size());
+    if (Status status = compute(part, results); !status.ok()) return status;
+    for (size_t i = 0; i < others.size(); ++i) logits[others[i]] = results[i];
+    return ok_status();
+  }
+
+  // Layer by layer, all contests side by side; at each exit the batch is packed anew without those who leave.
+  Status compete(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                 std::span<uint8_t> depths) {
+    const size_t hidden = config().hidden;
+    ContestRun contest(contests, *exits_);
+    std::vector<float> rows(batch.tokens() * hidden);  // the state of every token that is still there, in its place
+    size_t layer = 0;
+    for (; layer + 1 < config().layers && contest.open(); ++layer) {
+      std::vector<float> guesses(contest.alive().size());
+      Status status = run_part(batch, contest.alive(), rows, [&](const Part& part, Ops& ops, const Batch& sub) {
+        std::vector<float> firsts(sub.size() * hidden);
+        encode_one_layer(sub, ops, layer, part.rows, firsts);
+        for (size_t i = 0; i < sub.size(); ++i)
+          guesses[part.group[i]] = exits_->heads[layer].apply(&firsts[i * hidden]);
+      });
+      if (!status.ok()) return status;
+      contest.drop(layer, guesses, logits, depths);
+    }
+    const std::vector<uint32_t>& alive = contest.alive();
+    return run_part(batch, alive, rows, [&](const Part& part, Ops& ops, const Batch& sub) {
+      std::vector<float> results(sub.size());
+      encode_rest(config(), sub, ops, layer, part.rows, results);
+      for (size_t i = 0; i < sub.size(); ++i) logits[alive[part.group[i]]] = results[i];
+    });
+  }
+
+  // A group of some of the sequences, and the rows of its tokens end to end.
+  struct Part {
+    std::span<const uint32_t> group;  // positions among the sequences
+    std::span<float> rows;
+  };
+
+  // body(part, ops, the part as a batch) for groups of `sequences`; what it leaves in its rows goes back to `rows`.
+  template <class Body>
+  Status run_part(const Batch& batch, const std::vector<uint32_t>& sequences, std::vector<float>& rows,
+                  const Body& body) {
+    if (sequences.empty()) return ok_status();
+    const size_t hidden = config().hidden;
+    unique_.assign(batch, sequences);
+    const Batch part = unique_.view();
+    return run(part, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+      std::vector<float> own(sub.tokens() * hidden);
+      const auto each_row = [&](const auto& copy) {
+        for (size_t i = 0; i < group.size(); ++i) {
+          copy(&rows[batch.offsets[sequences[group[i]]] * hidden], &own[sub.offsets[i] * hidden], sub.length(i) * hidden);
+        }
+      };
+      each_row([](const float* all, float* one, size_t n) { std::copy_n(all, n, one); });
+      body(Part{group, own}, ops, sub);
+      each_row([](float* all, const float* one, size_t n) { std::copy_n(one, n, all); });
     });
   }
 

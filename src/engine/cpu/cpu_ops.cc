@@ -92,6 +92,18 @@ void CpuOps::feed_forward(size_t layer) {
   }
 }
 
+void CpuOps::suspend(const Batch& batch, std::span<float> out) {
+  const size_t hidden = config().hidden;
+  for (size_t row = 0; row < batch.tokens(); ++row) std::copy_n(hidden_.row(row), hidden, &out[row * hidden]);
+}
+
+void CpuOps::resume(const Batch& batch, std::span<const float> in) {
+  const size_t hidden = config().hidden;
+  rows_ = batch.tokens();
+  hidden_.resize(rows_, hidden, columns());
+  for (size_t row = 0; row < rows_; ++row) std::copy_n(&in[row * hidden], hidden, hidden_.row(row));
+}
+
 void CpuOps::states(const Batch& batch, Rows rows, std::span<float> out) const {
   for (size_t s = 0; s < batch.size(); ++s) {
     std::copy_n(hidden_.row(rows == Rows::kFirst ? s : batch.offsets[s]), config().hidden, &out[s * config().hidden]);

@@ -19,6 +19,8 @@ class CpuOps : public SharedOps {
   void attention_output(size_t layer);
   void feed_forward(size_t layer);
   void head(std::span<float> logits);
+  void suspend(const Batch& batch, std::span<float> out);
+  void resume(const Batch& batch, std::span<const float> in);
   void states(const Batch& batch, Rows rows, std::span<float> out) const;
 
  private:

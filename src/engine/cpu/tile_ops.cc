@@ -60,6 +60,35 @@ float* TileOps::c_row(State& state, size_t row) const {  // its first sixteen co
   return state.c.data() + row / kRowTile * column_tiles() * 256 + row % kRowTile * 16;
 }
 
+void TileOps::load_row(const float* from, State& state, size_t row) {
+  float* to = c_row(state, row);
+  for (size_t c = 0; c < config().hidden; c += 16, to += 256)
+    std::copy_n(from + c, std::min<size_t>(16, config().hidden - c), to);
+}
+
+void TileOps::store_row(State& state, size_t row, float* to) {
+  const float* from = c_row(state, row);
+  for (size_t c = 0; c < config().hidden; c += 16, from += 256)
+    std::copy_n(from, std::min<size_t>(16, config().hidden - c), to + c);
+}
+
+void TileOps::suspend(const Batch& batch, std::span<float> out) {
+  each(batch.size(), [&](size_t s, size_t) {
+    for (size_t i = 0; i < batch.length(s); ++i)
+      store_row(state_, starts_[s] * kRowTile + i, &out[(batch.offsets[s] + i) * config().hidden]);
+  });
+}
+
+void TileOps::resume(const Batch& batch, std::span<const float> in) {
+  place_rows(batch);
+  std::memset(state_.c.data(), 0, state_.c.size() * sizeof(float));
+  each(batch.size(), [&](size_t s, size_t) {
+    for (size_t i = 0; i < batch.length(s); ++i)
+      load_row(&in[(batch.offsets[s] + i) * config().hidden], state_, starts_[s] * kRowTile + i);
+  });
+  norm(0, state_.row_tiles, nullptr, nullptr);  // only to what products read
+}
+
 void TileOps::embed(const Batch& batch) {
   place_rows(batch);
   const bool projected = weights_.projection.panels() != 0;
@@ -246,21 +275,14 @@ void TileOps::feed_forward(size_t layer) {
 
 void TileOps::states(const Batch& batch, Rows rows, std::span<float> out) {
   for (size_t s = 0; s < batch.size(); ++s) {
-    const float* from = c_row(state_, rows == Rows::kFirst ? s : starts_[s] * kRowTile);
-    float* to = &out[s * config().hidden];
-    for (size_t c = 0; c < config().hidden; c += 16, from += 256) {
-      std::copy_n(from, std::min<size_t>(16, config().hidden - c), to + c);
-    }
+    store_row(state_, rows == Rows::kFirst ? s : starts_[s] * kRowTile, &out[s * config().hidden]);
   }
 }
 
 void TileOps::head(std::span<float> logits) {
   rows_.resize(logit_rows_, config().hidden, columns());
   for (size_t s = 0; s < logit_rows_; ++s) {
-    const float* from = c_row(state_, s);
-    for (size_t c = 0; c < config().hidden; c += 16, from += 256) {
-      std::copy_n(from, std::min<size_t>(16, config().hidden - c), rows_.row(s) + c);
-    }
+    store_row(state_, s, rows_.row(s));
   }
   head_of(rows_, logit_rows_, logits);
 }

@@ -21,6 +21,8 @@ class TileOps : public SharedOps {
   void attention_output(size_t layer);
   void feed_forward(size_t layer);
   void head(std::span<float> logits);
+  void suspend(const Batch& batch, std::span<float> out);
+  void resume(const Batch& batch, std::span<const float> in);
   void states(const Batch& batch, Rows rows, std::span<float> out);
 
  private:
@@ -56,6 +58,8 @@ class TileOps : public SharedOps {
   void norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights);
   void gather_first_rows(const Batch& batch);
   float* c_row(State& state, size_t row) const;
+  void load_row(const float* from, State& state, size_t row);
+  void store_row(State& state, size_t row, float* to);
   size_t column_tiles() const { return weights_.hidden_columns / 16; }
   size_t head_tiles() const { return weights_.head_columns / kPanelColumns; }
   size_t head_panels() const { return head_tiles() * config().heads; }

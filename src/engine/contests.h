@@ -1,0 +1,35 @@
+// Who leaves a contest at an exit. Pure.
+//
+// A guess g of a logit y has a standard error e. Of two guesses the difference has the error sqrt(2) e, so a competitor
+// leaves when its guess is more than margin * sqrt(2) e below the keep-th best guess, or more than margin * e below a
+// logit that `keep` others are known to have. At least `keep` stay, unless the floor says that they are not wanted.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/batch.h"
+#include "model/exits.h"
+
+namespace rerank {
+
+class ContestRun {
+ public:
+  // Both must outlive it.
+  ContestRun(std::span<const Contest> contests, const Exits& exits);
+
+  // Competitors that are still there, in rising order.
+  const std::vector<uint32_t>& alive() const { return alive_; }
+  // Whether some contest has more competitors left than are wanted.
+  bool open() const;
+
+  // Guesses behind layer `layer` + 1, of all that are alive, in their order. Who leaves gets logits[] and depths[].
+  void drop(size_t layer, std::span<const float> guesses, std::span<float> logits, std::span<uint8_t> depths);
+
+ private:
+  std::span<const Contest> contests_;
+  const Exits& exits_;
+  std::vector<uint32_t> alive_;
+};
+
+}  // namespace rerank
