@@ -15,11 +15,12 @@ def main():
     parser = data.options(__doc__)
     parser.add_argument("--program", default="build/release/rerankd")
     parser.add_argument("--model", default="models/rerankd-mini-en")
+    parser.add_argument("--lists", type=int, default=0, help="keep only so many lists (0: all): as many as training will see")
     parser.add_argument("--cap", type=int, default=320, help="tokens per pair")
     args = parser.parse_args()
     path = pathlib.Path(args.work) / "lists.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as stream:
-        records = [json.loads(line) for line in stream]
+        records = [json.loads(line) for line in stream][:args.lists or None]
     texts = data.pooled_corpus(args.data, [name for name, origin in data.ORIGINS.items() if origin[0] == "train"])
     command = [args.program, "score", "--model", args.model, "--max-length", str(args.cap), "--threads", str(args.threads)]
     with open(path.with_suffix(".pairs"), "w", encoding="utf-8") as pairs:
