@@ -31,6 +31,8 @@ class Settings {
   // an error naming file and key.
   Status apply_config_file() const;
 
+  bool has(const std::string& name) const { return bound_.contains(name); }
+
  private:
   struct Bound {
     CLI::Option* option;

@@ -4,7 +4,7 @@ Labelled lists hold a positive, BM25 hard negatives, negatives mined by the bi-e
 one. Unlabelled lists take a sentence of a passage as the query and other passages as candidates;
 they carry the teachers' scores alone: the bi-encoder's cosine and BM25, each standardised by its mean
 and deviation over the query's BM25 top 100, which is what a re-ranker sees. Written to
-WORK/lists.jsonl.gz, shuffled; cross_scores.py adds the scores of an earlier model.
+WORK/lists.jsonl.gz, shuffled.
 """
 import gzip
 import json

@@ -1,8 +1,8 @@
 """Train the cross-encoder on WORK/lists.jsonl.gz, starting from WORK/start.
 
 Loss of a list: cross-entropy of the softmax over its passages against the label, the divergence
-from the teachers' softmax (bi-encoder cosine, BM25 and, where the lists have them, an earlier model's
-scores), and a small binary cross-entropy that gives the logit a zero point. In some lists a word of the
+from the teachers' softmax (bi-encoder cosine, BM25 and the model that training starts from: what it
+knows is kept, and BM25's part added), and a small binary cross-entropy that gives the logit a zero point. In some lists a word of the
 query is renamed in all texts, so that matching words counts also where the word was never seen.
 Linear probes behind the earlier layers follow the teachers too and are thrown away at the end: what they
 leave in the first token's state is what the exits of `rerankd calibrate` read. The schedule counts steps, so a run stopped at any time
@@ -28,8 +28,25 @@ CAPS = "0.6:72,0.92:120,1:192"  # up to this share of the steps : tokens per pai
 
 
 def targets(batch, args):
-    parts = {name: torch.tensor([item.get(name, [0.0] * len(item["docs"])) for item in batch]) for name in args.teachers}
+    parts = {name: torch.tensor([item[name] for item in batch]) for name in args.teachers}
     return args.sharpness * sum(weight * parts[name] for name, weight in args.teachers.items())
+
+
+class Earlier:
+    """The model that training starts from, as a teacher: its logits, standardised by their deviation within a list."""
+
+    def __init__(self, folder):
+        self.model, _ = nets.load(folder)
+        self.model.bfloat16().eval()
+        self.sum = self.lists = 0.0
+
+    @torch.no_grad()
+    def score(self, encoded, batch):
+        found = nets.logits(self.model, encoded).view(len(batch), -1)
+        self.sum += found.var(-1).sum().item()
+        self.lists += len(batch)
+        for item, scores in zip(batch, found / (self.sum / self.lists) ** 0.5):
+            item["cross"] = scores.tolist()
 
 
 def teachers(text):
@@ -132,7 +149,8 @@ def main():
     parser.add_argument("--warmup", type=int, default=80, help="steps")
     parser.add_argument("--follow", type=float, default=1.0, help="weight of the teachers' divergence")
     parser.add_argument("--zero", type=float, default=0.3, help="weight of the binary cross-entropy")
-    parser.add_argument("--teachers", type=teachers, default="cosine:0.7,bm25:1,cross:1", help="NAME:WEIGHT,... of the lists' scores")
+    parser.add_argument("--teachers", type=teachers, default="cosine:0.7,bm25:1,cross:1",
+                        help="NAME:WEIGHT,... of the lists' scores (cosine, bm25) and of the model started from (cross)")
     parser.add_argument("--sharpness", type=float, default=1.2, help="inverse temperature of the teachers")
     parser.add_argument("--early", type=float, default=0.15, help="weight of each probe's divergences")
     parser.add_argument("--renamed", type=float, default=0.25, help="share of the lists in which a word is renamed")
@@ -158,6 +176,7 @@ def main():
     unusual = sorted({word for text in list(texts.values())[::50] for word in re.findall(r"[a-z]{6,12}", text)})
     model, tokenizer = nets.load(work / args.start, dropout=0.0, attention="eager")
     model.probes = torch.nn.ModuleList(torch.nn.Linear(model.config.hidden_size, 1) for _ in range(model.config.num_hidden_layers - 1))
+    earlier = Earlier(work / args.start) if "cross" in args.teachers else None
     weights = Weights(model, args.lr)
     kept = {name: value.float() for name, value in model.state_dict().items()}
     step, steps = 0, args.lists // args.batch
@@ -198,8 +217,11 @@ def main():
             if rng.random() < args.renamed:
                 query, docs = renamed(query, docs, rng, unusual)
             pairs.extend((query, doc) for doc in docs)
+        encoded = nets.encode(tokenizer, pairs, cap)
+        if earlier:
+            earlier.score(encoded, batch)
         model.train()
-        loss = loss_of(nets.logits(model, nets.encode(tokenizer, pairs, cap)).view(len(batch), size, -1), batch, args)
+        loss = loss_of(nets.logits(model, encoded).view(len(batch), size, -1), batch, args)
         loss.backward()
         weights.update(rate(step, steps, args))
         weights.average(kept, min(args.decay, (step + 1) / (step + 10)))
