@@ -305,6 +305,21 @@ class CalibrateTest(unittest.TestCase):
             self.assertNotEqual(logit("--layers", 3), full)
             self.assertNotEqual(logit("--layers", 3, "--exits", place / "exits"), logit("--layers", 3))
             self.assertEqual(logit("--exits", place / "exits"), full)
+            targets = [target["agreement"] for target in json.loads((place / "exits/exits.json").read_text())["targets"]]
+            self.assertIn(0.9, targets)
+            question = {"query": "rain cat", "texts": [" ".join(words[i:i + 3]) for i in range(12)], "raw_scores": True, "top_n": 2}
+            with Server(*map(str, arguments)) as server:
+                exact = {row["index"]: row["score"] for row in server.post("/rerank", {**question, "top_n": 12})}
+            with Server(*map(str, arguments), "--exits", str(place / "exits"), "--target-agreement", "0.9") as server:
+                best = server.post("/rerank", question)
+                metrics = server.get("/metrics")
+            self.assertEqual(len(best), 2)
+            for row in best:
+                self.assertEqual(row["score"], exact[row["index"]])
+            layers = float(re.search(r"^rerankd_batch_layers_total (\S+)$", metrics, re.M).group(1))
+            self.assertTrue(12 <= layers <= 48, layers)
+            refused = run("score", *arguments, "--target-agreement", "0.9", text_in="", check=False)
+            self.assertIn("rerankd calibrate", refused.stderr)
             refused = run("score", "--model", MODELS / "bert-a", "--exits", place / "exits", text_in="", check=False)
             self.assertIn("fitted to other weights", refused.stderr)
             self.assertIn("this model has 4", run("score", *arguments, "--layers", 5, text_in="", check=False).stderr)
