@@ -307,15 +307,15 @@ class CalibrateTest(unittest.TestCase):
             self.assertEqual(logit("--exits", place / "exits"), full)
             targets = [target["agreement"] for target in json.loads((place / "exits/exits.json").read_text())["targets"]]
             self.assertIn(0.9, targets)
-            question = {"query": "rain cat", "texts": [" ".join(words[i:i + 3]) for i in range(12)], "raw_scores": True, "top_n": 2}
+            question = {"query": "rain cat", "documents": [" ".join(words[i:i + 3]) for i in range(12)], "top_n": 2}
             with Server(*map(str, arguments)) as server:
-                exact = {row["index"]: row["score"] for row in server.post("/rerank", {**question, "top_n": 12})}
+                exact = {row["index"]: row["relevance_score"] for row in server.post("/v1/rerank", {**question, "top_n": 12})["results"]}
             with Server(*map(str, arguments), "--exits", str(place / "exits"), "--target-agreement", "0.9") as server:
-                best = server.post("/rerank", question)
+                best = server.post("/v1/rerank", question)["results"]
                 metrics = server.get("/metrics")
             self.assertEqual(len(best), 2)
             for row in best:
-                self.assertEqual(row["score"], exact[row["index"]])
+                self.assertEqual(row["relevance_score"], exact[row["index"]])
             layers = float(re.search(r"^rerankd_batch_layers_total (\S+)$", metrics, re.M).group(1))
             self.assertTrue(12 <= layers <= 48, layers)
             refused = run("score", *arguments, "--target-agreement", "0.9", text_in="", check=False)
