@@ -22,7 +22,6 @@ std::string environment_name(const OptionInfo& info) {
 }
 
 std::string default_text(const std::string& value) { return value; }
-std::string default_text(double value) { return str_cat(value); }
 std::string default_text(bool value) { return value ? "true" : "false"; }
 std::string default_text(double value) { return str_cat(value); }
 template <class T>

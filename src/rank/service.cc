@@ -349,7 +349,8 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
     }
     if (metrics_) {
       metrics_->lengths.observe(d.tokens);
-      metrics_->layers.observe(job.layers != 0 ? job.layers : static_cast<double>(parts_.model_layers));
+      const size_t depth = job.depths[begin];
+      metrics_->layers.observe(static_cast<double>(depth != 0 ? depth : parts_.model_layers));
     }
   }
   if (parts_.shared_cache && !found.empty()) parts_.shared_cache->store(found);

@@ -11,7 +11,6 @@ struct ScheduleMetrics {
         failures(m.counter("rerankd_batch_failures_total", "Batches whose computation failed.")),
         tokens(m.counter("rerankd_batch_tokens_total", "Tokens computed.")),
         pairs(m.counter("rerankd_batch_pairs_total", "Pairs computed.")),
-        layers(m.counter("rerankd_batch_layers_total", "Layers computed, summed over pairs.")),
         cancelled(m.counter("rerankd_cancelled_tokens_total", "Tokens not computed because the client had gone.")),
         expired(m.counter("rerankd_expired_tokens_total", "Tokens not computed because their deadline had passed.")),
         expired_requests(m.counter("rerankd_expired_requests_total", "Requests accepted and not done in time.")),
@@ -38,7 +37,7 @@ struct ScheduleMetrics {
         surprise(m.histogram("rerankd_batch_prediction_ratio", "Time of one batch over its predicted time.",
                              {0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2, 4})) {}
 
-  Counter &batches, &failures, &tokens, &pairs, &layers, &cancelled, &expired, &expired_requests, &overloaded, &impossible,
+  Counter &batches, &failures, &tokens, &pairs, &cancelled, &expired, &expired_requests, &overloaded, &impossible,
       &joined, &joined_tokens;
   Gauge &queued, &requests, &held, &backlog;
   Histogram &seconds, &size_pairs, &fill;

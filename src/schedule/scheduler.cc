@@ -243,11 +243,6 @@ struct Scheduler::State {
     if (!status.ok()) metrics->failures.add();
     metrics->tokens.add(static_cast<double>(gathered.ids.size()));
     metrics->pairs.add(static_cast<double>(gathered.offsets.size() - 1));
-    if (model_layers > 0 && status.ok()) {
-      double layers = 0;
-      for (uint8_t depth : depths) layers += static_cast<double>(depth == 0 ? model_layers : depth);
-      metrics->layers.add(layers);
-    }
     metrics->seconds.observe(seconds);
     metrics->size.observe(static_cast<double>(gathered.ids.size()));
     metrics->size_pairs.observe(static_cast<double>(gathered.offsets.size() - 1));

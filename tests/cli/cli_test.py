@@ -316,7 +316,7 @@ class CalibrateTest(unittest.TestCase):
             self.assertEqual(len(best), 2)
             for row in best:
                 self.assertEqual(row["relevance_score"], exact[row["index"]])
-            layers = float(re.search(r"^rerankd_batch_layers_total (\S+)$", metrics, re.M).group(1))
+            layers = float(re.search(r"^rerankd_pair_layers_sum (\S+)$", metrics, re.M).group(1))
             self.assertTrue(12 <= layers <= 48, layers)
             refused = run("score", *arguments, "--target-agreement", "0.9", text_in="", check=False)
             self.assertIn("rerankd calibrate", refused.stderr)
