@@ -24,33 +24,11 @@
 #include <vector>
 
 #include "engine/batch.h"
+#include "engine/layers.h"
 #include "model/config.h"
 #include "model/exits.h"
 
 namespace rerank {
-
-// Which rows a verb computes. Behind the last layer the head reads only the first token of each sequence.
-enum class Rows { kAll, kFirst };
-
-template <class Ops>
-void compute_layer(const Batch& batch, Ops& ops, size_t layer, Rows rows) {
-  ops.project(layer, batch, rows);
-  ops.attend(batch, rows);
-  ops.keep(batch, rows);
-  ops.attention_output(layer);
-  ops.feed_forward(layer);
-}
-
-// `behind(layer, rows)` is called when a layer has been computed.
-template <class Ops, class Behind>
-void run_layers(const Batch& batch, Ops& ops, size_t layers, const Behind& behind) {
-  ops.embed(batch);
-  for (size_t layer = 0; layer < layers; ++layer) {
-    const Rows rows = layer + 1 == layers ? Rows::kFirst : Rows::kAll;
-    compute_layer(batch, ops, layer, rows);
-    behind(layer, rows);
-  }
-}
 
 // How far to go: `layers` of all there are (0: all), and what reads the logit there (null: the model's own head).
 struct Depth {

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
+#include "engine/cuda/cuda_backend.h"
 #include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
 
@@ -30,6 +31,7 @@ Result<std::string> describe_reference(const Model& model, const BackendOptions&
 
 // Best first, the judge last.
 constexpr Entry kEngines[] = {
+    {"cuda", true, make_cuda_backend, describe_cuda_backend},
     {"cpu", true, make_cpu_backend, describe_cpu_backend},
     {"onnx", true, make_onnx_backend, describe_onnx_backend},
     {"reference", false, open_reference, describe_reference},

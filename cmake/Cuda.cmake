@@ -1,0 +1,18 @@
+# CUDA where its compiler is found; without it the engine says so, and everything else is the same.
+option(RERANKD_CUDA "Build librerank_cuda.so" ON)
+if(RERANKD_CUDA AND NOT RERANKD_SANITIZE)  # sanitizers reserve the memory that the CUDA runtime wants
+  find_program(RERANKD_NVCC nvcc HINTS ENV CUDA_PATH /usr/local/cuda/bin)
+  if(RERANKD_NVCC)
+    set(CMAKE_CUDA_COMPILER ${RERANKD_NVCC})
+    set(CMAKE_CUDA_ARCHITECTURES OFF)
+    if(CCACHE)
+      set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+    endif()
+    enable_language(CUDA)
+    find_package(CUDAToolkit QUIET)
+  endif()
+endif()
+if(RERANKD_CUDA AND NOT TARGET CUDA::cublasLt)
+  message(STATUS "CUDA: nvcc or cuBLASLt not found, so there will be no engine cuda")
+  set(RERANKD_CUDA OFF)
+endif()

@@ -1,0 +1,403 @@
+// The verbs of engine/encoder.h on one device, and the library's border.
+//
+// The residual stream is fp32; what products read is the engine's type T beside it. A batch is packed: ids, places and
+// tiles go to the device in one copy, logits come back in one.
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/cuda/gemm.h"
+#include "engine/cuda/kernels.h"
+#include "engine/layers.h"
+
+namespace rerank::cuda {
+
+// One device's model, whatever its type.
+struct Engine {
+  virtual ~Engine() = default;
+  virtual void forward(const BatchSpec& batch, float* logits) = 0;
+};
+
+namespace {
+
+// Rows of a product come in steps of 64: few shapes, each with a plan of its own. What lies behind the last row is
+// computed in vain, and read by nobody.
+uint32_t padded_rows(uint32_t rows) { return div_up(rows, 64) * 64; }
+
+size_t bytes_of(Type type) { return type == Type::kF32 ? 4 : 2; }
+
+template <class To>
+void upload(const Tensor& tensor, To* to, cudaStream_t stream) {
+  DeviceBuffer<unsigned char> raw(tensor.count * bytes_of(tensor.type));
+  check(cudaMemcpyAsync(raw.data(), tensor.data, tensor.count * bytes_of(tensor.type), cudaMemcpyHostToDevice, stream),
+        "copying weights");
+  switch (tensor.type) {
+    case Type::kF32:
+      convert(reinterpret_cast<const float*>(raw.data()), to, tensor.count, stream);
+      break;
+    case Type::kF16:
+      convert(reinterpret_cast<const __half*>(raw.data()), to, tensor.count, stream);
+      break;
+    case Type::kBf16:
+      convert(reinterpret_cast<const __nv_bfloat16*>(raw.data()), to, tensor.count, stream);
+      break;
+  }
+  check(cudaStreamSynchronize(stream), "copying weights");  // `raw` ends here
+}
+
+template <class To>
+DeviceBuffer<To> uploaded(const Tensor& tensor, cudaStream_t stream) {
+  DeviceBuffer<To> buffer(tensor.count);
+  upload(tensor, buffer.data(), stream);
+  return buffer;
+}
+
+template <class T>
+struct DeviceLinear {  // linear layers over one input, side by side
+  DeviceBuffer<T> weight, bias;
+  uint32_t out = 0, in = 0;
+
+  DeviceLinear() = default;
+  DeviceLinear(std::initializer_list<const LinearSpec*> parts, cudaStream_t stream) {
+    for (const LinearSpec* part : parts) out += part->out;
+    in = (*parts.begin())->in;
+    weight.resize(size_t{out} * in);
+    bias.resize(out);
+    size_t row = 0;
+    for (const LinearSpec* part : parts) {
+      upload(part->weight, weight.data() + row * in, stream);
+      upload(part->bias, bias.data() + row, stream);
+      row += part->out;
+    }
+  }
+};
+
+struct DeviceNorm {
+  DeviceBuffer<float> gamma, beta;
+
+  DeviceNorm() = default;
+  DeviceNorm(const NormSpec& norm, cudaStream_t stream)
+      : gamma(uploaded<float>(norm.gamma, stream)), beta(uploaded<float>(norm.beta, stream)) {}
+};
+
+template <class T>
+struct DeviceLayer {
+  DeviceLinear<T> query_key_value, attention_output, up, down;
+  DeviceNorm attention_norm, output_norm;
+};
+
+template <class T>
+struct DeviceModel {
+  ModelSpec shape;  // its tensors are not looked at again
+  DeviceBuffer<T> words, positions, segments;
+  DeviceNorm embedding_norm;
+  DeviceLinear<T> projection;
+  std::vector<DeviceLayer<T>> layers;
+  DeviceLinear<float> head_dense, head_output;
+
+  DeviceModel(const ModelSpec& spec, cudaStream_t stream) : shape(spec) {
+    words = uploaded<T>(spec.words, stream);
+    positions = uploaded<T>(spec.positions, stream);
+    if (spec.segments.count > 0) segments = uploaded<T>(spec.segments, stream);
+    embedding_norm = DeviceNorm(spec.embedding_norm, stream);
+    if (spec.projection.out > 0) projection = DeviceLinear<T>({&spec.projection}, stream);
+    for (uint32_t i = 0; i < spec.layers; ++i) {
+      const LayerSpec& l = spec.layer[i];
+      layers.push_back({DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
+                        DeviceLinear<T>({&l.attention_output}, stream), DeviceLinear<T>({&l.up}, stream),
+                        DeviceLinear<T>({&l.down}, stream), DeviceNorm(l.attention_norm, stream),
+                        DeviceNorm(l.output_norm, stream)});
+    }
+    head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
+    head_output = DeviceLinear<float>({&spec.head_output}, stream);
+    shape.layer = nullptr;
+  }
+};
+
+// The parts of a batch in one block of memory, the same on host and device.
+struct BatchLayout {
+  size_t ids, kinds, places, offsets, tiles, bytes;
+
+  BatchLayout(size_t tokens, size_t sequences, size_t tile_count) {
+    size_t at = 0;
+    const auto part = [&](size_t part_bytes) {
+      const size_t begin = at;
+      at += (part_bytes + 255) / 256 * 256;
+      return begin;
+    };
+    ids = part(tokens * 4);
+    kinds = part(tokens * 4);
+    places = part(tokens * 4);
+    offsets = part((sequences + 1) * 4);
+    tiles = part(tile_count * sizeof(QueryTile));
+    bytes = at;
+  }
+};
+
+template <class T>
+class CudaOps {
+ public:
+  CudaOps(const ModelSpec& spec, cudaStream_t stream) : model_(spec, stream), stream_(stream) {}
+
+  // Before the verbs: the batch to the device, and room for its activations.
+  void load(const BatchSpec& spec) {
+    const uint32_t tokens = spec.offsets[spec.sequences];
+    const std::vector<QueryTile> tiles = attention_tiles(spec.offsets, spec.sequences);
+    const BatchLayout layout(tokens, spec.sequences, tiles.size());
+    pinned_.resize(layout.bytes);
+    input_.resize(layout.bytes);
+    std::memcpy(pinned_.as<void>(layout.ids), spec.ids, tokens * size_t{4});
+    std::memcpy(pinned_.as<void>(layout.kinds), spec.segments, tokens * size_t{4});
+    std::memcpy(pinned_.as<void>(layout.offsets), spec.offsets, (spec.sequences + size_t{1}) * 4);
+    std::memcpy(pinned_.as<void>(layout.tiles), tiles.data(), tiles.size() * sizeof(QueryTile));
+    auto* places = pinned_.as<uint32_t>(layout.places);
+    for (uint32_t s = 0; s < spec.sequences; ++s) {
+      for (uint32_t i = spec.offsets[s]; i < spec.offsets[s + 1]; ++i) places[i] = i - spec.offsets[s];
+    }
+    check(cudaMemcpyAsync(input_.data(), pinned_.as<void>(), layout.bytes, cudaMemcpyHostToDevice, stream_), "a batch");
+    ids_ = at<int32_t>(layout.ids);
+    kinds_ = at<int32_t>(layout.kinds);
+    places_ = at<uint32_t>(layout.places);
+    offsets_ = at<uint32_t>(layout.offsets);
+    tiles_ = at<QueryTile>(layout.tiles);
+    tile_count_ = static_cast<uint32_t>(tiles.size());
+    rows_ = tokens;
+    reserve(padded_rows(tokens), padded_rows(spec.sequences));
+  }
+
+  void embed(const Batch&) {
+    const ModelSpec& m = model_.shape;
+    const bool projected = m.projection.out > 0;
+    const EmbedArgs<T> args{model_.words.data(), model_.positions.data(), model_.segments.data(), ids_, kinds_, places_,
+                            m.position_offset,   m.embedding,             rows_,
+                            model_.embedding_norm.gamma.data(), model_.embedding_norm.beta.data(), m.epsilon,
+                            exact_.data(), projected ? product_.data() : rounded_.data()};
+    cuda::embed(args, stream_);
+    if (!projected) return;
+    linear(model_.projection, product_.data(), rounded_.data(), rows_);
+    convert(rounded_.data(), exact_.data(), size_t{rows_} * m.hidden, stream_);
+  }
+
+  void project(size_t layer, const Batch& batch, Rows rows) {
+    const DeviceLinear<T>& w = model_.layers[layer].query_key_value;
+    if (rows == Rows::kAll) return linear(w, rounded_.data(), qkv_.data(), rows_);
+    // Keys and values of every row; queries of the first rows only.
+    const uint32_t h = model_.shape.hidden, sequences = static_cast<uint32_t>(batch.size());
+    gemm_.run(rounded_.data(), w.weight.data() + size_t{h} * h, w.bias.data() + h, qkv_.data(), padded_rows(rows_), 2 * h,
+              h, Epilogue::kBias, stream_);
+    gather_rows(rounded_.data(), offsets_, first_rounded_.data(), sequences, h, stream_);
+    gather_rows(exact_.data(), offsets_, first_exact_.data(), sequences, h, stream_);
+    gemm_.run(first_rounded_.data(), w.weight.data(), w.bias.data(), first_queries_.data(), padded_rows(sequences), h, h,
+              Epilogue::kBias, stream_);
+  }
+
+  void attend(const Batch& batch, Rows rows) {
+    const ModelSpec& m = model_.shape;
+    const AttentionShape shape{m.heads, m.hidden / m.heads, m.hidden};
+    if (rows == Rows::kAll) return attend_all(qkv_.data(), context_.data(), tiles_, tile_count_, shape, stream_);
+    attend_first(first_queries_.data(), qkv_.data(), context_.data(), offsets_, static_cast<uint32_t>(batch.size()),
+                 shape, stream_);
+  }
+
+  void keep(const Batch& batch, Rows rows) {
+    if (rows == Rows::kAll) return;
+    std::swap(exact_, first_exact_);  // project() has gathered the first rows there
+    std::swap(rounded_, first_rounded_);
+    rows_ = static_cast<uint32_t>(batch.size());
+    swapped_ = true;
+  }
+
+  void attention_output(size_t layer) {
+    const DeviceLayer<T>& w = model_.layers[layer];
+    linear(w.attention_output, context_.data(), product_.data(), rows_);
+    norm(w.attention_norm);
+  }
+
+  void feed_forward(size_t layer) {
+    const DeviceLayer<T>& w = model_.layers[layer];
+    const ModelSpec& m = model_.shape;
+    // In 16 bits the tanh form differs from erf's by less than a rounding step; in fp32 GELU is what the model says.
+    const bool fused = m.activation == Act::kGeluTanh || (m.activation == Act::kGelu && sizeof(T) == 2);
+    gemm_.run(rounded_.data(), w.up.weight.data(), w.up.bias.data(), inner_.data(), padded_rows(rows_), w.up.out, w.up.in,
+              fused ? Epilogue::kBiasGeluTanh : Epilogue::kBias, stream_);
+    if (!fused) activate(m.activation, inner_.data(), size_t{rows_} * w.up.out, stream_);
+    linear(w.down, inner_.data(), product_.data(), rows_);
+    norm(w.output_norm);
+  }
+
+  void head(std::span<float> logits) {
+    const ModelSpec& m = model_.shape;
+    dense_.resize(size_t{padded_rows(rows_)} * m.hidden);
+    logits_.resize(rows_);
+    linear(model_.head_dense, exact_.data(), dense_.data(), rows_);
+    head_logits(dense_.data(), m.head_activation, model_.head_output.weight.data(), model_.head_output.bias.data(),
+                logits_.data(), rows_, m.hidden, m.labels, stream_);
+    pinned_.resize(rows_ * sizeof(float));
+    check(cudaMemcpyAsync(pinned_.as<void>(), logits_.data(), rows_ * sizeof(float), cudaMemcpyDeviceToHost, stream_),
+          "logits");
+    check(cudaStreamSynchronize(stream_), "computing a batch");
+    std::memcpy(logits.data(), pinned_.as<void>(), rows_ * sizeof(float));
+    restore();
+  }
+
+  // Back to the buffers of whole batches, also after a batch that failed half-way.
+  void restore() {
+    if (!std::exchange(swapped_, false)) return;
+    std::swap(exact_, first_exact_);
+    std::swap(rounded_, first_rounded_);
+  }
+
+ private:
+  template <class P>
+  P* at(size_t offset) const {
+    return reinterpret_cast<P*>(input_.data() + offset);
+  }
+
+  void reserve(size_t rows, size_t sequences) {
+    const ModelSpec& m = model_.shape;
+    const size_t hidden = std::max(m.hidden, m.embedding);
+    exact_.resize(rows * hidden);
+    rounded_.resize(rows * hidden);
+    product_.resize(rows * hidden);
+    context_.resize(rows * m.hidden);
+    qkv_.resize(rows * 3 * m.hidden);
+    inner_.resize(rows * m.intermediate);
+    first_exact_.resize(sequences * m.hidden);
+    first_rounded_.resize(sequences * m.hidden);
+    first_queries_.resize(sequences * m.hidden);
+  }
+
+  template <class P>
+  void linear(const DeviceLinear<P>& w, const P* x, P* y, uint32_t rows) {
+    gemm_.run(x, w.weight.data(), w.bias.data(), y, padded_rows(rows), w.out, w.in, Epilogue::kBias, stream_);
+  }
+
+  void norm(const DeviceNorm& w) {
+    add_norm(product_.data(), exact_.data(), rounded_.data(), w.gamma.data(), w.beta.data(), model_.shape.epsilon, rows_,
+             model_.shape.hidden, stream_);
+  }
+
+  DeviceModel<T> model_;
+  cudaStream_t stream_;
+  Gemm gemm_;
+  PinnedBuffer pinned_;
+  DeviceBuffer<unsigned char> input_;
+  const int32_t *ids_ = nullptr, *kinds_ = nullptr;
+  const uint32_t *places_ = nullptr, *offsets_ = nullptr;
+  const QueryTile* tiles_ = nullptr;
+  uint32_t tile_count_ = 0, rows_ = 0;  // rows_: of exact_, rounded_ and context_ that are in use
+  bool swapped_ = false;
+  DeviceBuffer<float> exact_, first_exact_, dense_, logits_;
+  DeviceBuffer<T> rounded_, first_rounded_, first_queries_, product_, context_, qkv_, inner_;
+};
+
+struct Stream {
+  Stream() { check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream"); }
+  ~Stream() { (void)cudaStreamDestroy(stream); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  cudaStream_t stream = nullptr;
+};
+
+template <class T>
+class TypedEngine : public Engine {
+ public:
+  TypedEngine(const ModelSpec& spec, int device) : device_(device), layers_(spec.layers), ops_(spec, stream_.stream) {}
+
+  ~TypedEngine() override {
+    (void)cudaSetDevice(device_);
+    (void)cudaStreamSynchronize(stream_.stream);
+  }
+
+  void forward(const BatchSpec& spec, float* logits) override {
+    check(cudaSetDevice(device_), "the device");  // per thread
+    const uint32_t tokens = spec.offsets[spec.sequences];
+    const Batch batch{{spec.ids, tokens}, {spec.segments, tokens}, {spec.offsets, spec.sequences + size_t{1}}};
+    try {
+      ops_.load(spec);
+      run_layers(batch, ops_, layers_, [](size_t, Rows) {});
+      ops_.head({logits, spec.sequences});
+    } catch (...) {
+      (void)cudaStreamSynchronize(stream_.stream);  // nothing of this batch may still run when the next one begins
+      ops_.restore();
+      throw;
+    }
+  }
+
+ private:
+  int device_;
+  size_t layers_;
+  Stream stream_;
+  CudaOps<T> ops_;
+};
+
+void say(char* to, size_t size, const std::string& text) {
+  if (to != nullptr && size > 0) std::snprintf(to, size, "%s", text.c_str());
+}
+
+// Everything that is thrown ends here.
+template <class Body>
+Code guarded(char* error, size_t error_size, const Body& body) {
+  try {
+    body();
+    return Code::kOk;
+  } catch (const Failure& failure) {
+    say(error, error_size, failure.message);
+    return failure.code;
+  } catch (const std::bad_alloc&) {
+    say(error, error_size, "out of host memory");
+    return Code::kOutOfMemory;
+  } catch (const std::exception& other) {
+    say(error, error_size, other.what());
+    return Code::kFailed;
+  }
+}
+
+Code devices(int* count, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    const cudaError_t status = cudaGetDeviceCount(count);
+    if (status != cudaSuccess || *count == 0) {
+      (void)cudaGetLastError();
+      throw Failure{Code::kUnavailable, status == cudaSuccess ? "no device" : cudaGetErrorString(status)};
+    }
+  });
+}
+
+Code describe(int device, char* text, size_t text_size, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, device), "the device");
+    if (properties.major < 8) {
+      throw Failure{Code::kUnavailable, std::string(properties.name) + ": too old (compute capability 8.0 is the least)"};
+    }
+    say(text, text_size,
+        std::string(properties.name) + ", sm_" + std::to_string(properties.major) + std::to_string(properties.minor) +
+            ", " + std::to_string(properties.totalGlobalMem >> 30) + " GiB");
+  });
+}
+
+Code open(const ModelSpec& model, Type precision, int device, Engine** engine, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    check(cudaSetDevice(device), "the device");
+    if (precision == Type::kF32) *engine = new TypedEngine<float>(model, device);
+    if (precision == Type::kF16) *engine = new TypedEngine<__half>(model, device);
+    if (precision == Type::kBf16) *engine = new TypedEngine<__nv_bfloat16>(model, device);
+  });
+}
+
+Code forward(Engine* engine, const BatchSpec& batch, float* logits, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->forward(batch, logits); });
+}
+
+void close(Engine* engine) { delete engine; }
+
+}  // namespace
+}  // namespace rerank::cuda
+
+extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
+  static const rerank::cuda::Plugin plugin{rerank::cuda::kPluginVersion, rerank::cuda::devices, rerank::cuda::describe,
+                                           rerank::cuda::open, rerank::cuda::forward, rerank::cuda::close};
+  return &plugin;
+}

@@ -1,0 +1,194 @@
+#include "engine/cuda/kernels.h"
+
+namespace rerank::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(__half x) { return __half2float(x); }
+__device__ inline float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
+template <class T>
+__device__ inline T from_float(float x);
+template <>
+__device__ inline float from_float<float>(float x) {
+  return x;
+}
+template <>
+__device__ inline __half from_float<__half>(float x) {
+  return __float2half_rn(x);
+}
+template <>
+__device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
+  return __float2bfloat16_rn(x);
+}
+
+__device__ inline float apply(Act act, float x) {
+  switch (act) {
+    case Act::kGelu:
+      return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+    case Act::kGeluTanh:
+      return 0.5f * x * (1.0f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+    case Act::kRelu:
+      return fmaxf(x, 0.0f);
+    case Act::kSilu:
+      return x / (1.0f + expf(-x));
+    case Act::kTanh:
+      return tanhf(x);
+  }
+  return x;
+}
+
+// The sum over all threads of the block, in all of them. Called by all; `shared` holds 33 floats.
+__device__ inline float block_sum(float value, float* shared) {
+  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  __syncthreads();  // who reads the last sum is done with it
+  if (lane == 0) shared[warp] = value;
+  __syncthreads();
+  if (warp == 0) {
+    float sum = lane < static_cast<int>(blockDim.x / 32) ? shared[lane] : 0.0f;
+    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    if (lane == 0) shared[32] = sum;
+  }
+  __syncthreads();
+  return shared[32];
+}
+
+// row [width] in place -> its LayerNorm, and the same as T. The mean first, then the deviations: no cancellation.
+template <class T>
+__device__ void norm_row(float* row, T* rounded, const float* gamma, const float* beta, float epsilon, uint32_t width) {
+  __shared__ float shared[33];
+  float sum = 0;
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) sum += row[c];
+  const float mean = block_sum(sum, shared) / static_cast<float>(width);
+  float squares = 0;
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) squares += (row[c] - mean) * (row[c] - mean);
+  const float scale = rsqrtf(block_sum(squares, shared) / static_cast<float>(width) + epsilon);
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
+    const float y = (row[c] - mean) * scale * gamma[c] + beta[c];
+    row[c] = y;
+    rounded[c] = from_float<T>(y);
+  }
+}
+
+template <class From, class To>
+__global__ void convert_kernel(const From* from, To* to, size_t count) {
+  for (size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; i < count;
+       i += static_cast<size_t>(gridDim.x) * blockDim.x) {
+    to[i] = from_float<To>(to_float(from[i]));
+  }
+}
+
+template <class T>
+__global__ void embed_kernel(EmbedArgs<T> args) {
+  const size_t token = blockIdx.x;
+  const T* word = args.words + static_cast<size_t>(args.ids[token]) * args.width;
+  const T* position = args.positions + static_cast<size_t>(args.position_offset + args.places[token]) * args.width;
+  const T* segment = args.segments == nullptr ? nullptr : args.segments + static_cast<size_t>(args.kinds[token]) * args.width;
+  float* row = args.exact + token * args.width;
+  for (uint32_t c = threadIdx.x; c < args.width; c += blockDim.x) {
+    float sum = to_float(word[c]) + to_float(position[c]);
+    if (segment != nullptr) sum += to_float(segment[c]);
+    row[c] = sum;
+  }
+  norm_row(row, args.rounded + token * args.width, args.gamma, args.beta, args.epsilon, args.width);
+}
+
+template <class T>
+__global__ void add_norm_kernel(const T* added, float* exact, T* rounded, const float* gamma, const float* beta,
+                                float epsilon, uint32_t width) {
+  const size_t begin = static_cast<size_t>(blockIdx.x) * width;
+  float* row = exact + begin;
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) row[c] += to_float(added[begin + c]);
+  norm_row(row, rounded + begin, gamma, beta, epsilon, width);
+}
+
+template <class T>
+__global__ void activate_kernel(Act act, T* x, size_t count) {
+  for (size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; i < count;
+       i += static_cast<size_t>(gridDim.x) * blockDim.x) {
+    x[i] = from_float<T>(apply(act, to_float(x[i])));
+  }
+}
+
+template <class T>
+__global__ void gather_kernel(const T* from, const uint32_t* offsets, T* to, uint32_t width) {
+  const T* row = from + static_cast<size_t>(offsets[blockIdx.x]) * width;
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) to[static_cast<size_t>(blockIdx.x) * width + c] = row[c];
+}
+
+__global__ void head_kernel(const float* dense, Act act, const float* weight, const float* bias, float* logits,
+                            uint32_t width, uint32_t labels) {
+  __shared__ float shared[33];
+  const float* row = dense + static_cast<size_t>(blockIdx.x) * width;
+  float z = 0, sign = 1;
+  for (uint32_t label = labels; label-- > 0; sign = -sign) {  // z1 - z0 of two labels, z0 of one
+    float sum = 0;
+    for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) sum += apply(act, row[c]) * weight[label * width + c];
+    z += sign * (block_sum(sum, shared) + bias[label]);
+  }
+  if (threadIdx.x == 0) logits[blockIdx.x] = z;
+}
+
+unsigned blocks_for(size_t count) { return static_cast<unsigned>(std::min<size_t>(div_up(count, kThreads), 4096)); }
+
+}  // namespace
+
+template <class From, class To>
+void convert(const From* from, To* to, size_t count, cudaStream_t stream) {
+  if (count == 0) return;
+  convert_kernel<<<blocks_for(count), kThreads, 0, stream>>>(from, to, count);
+  check(cudaGetLastError(), "convert");
+}
+
+template <class T>
+void embed(const EmbedArgs<T>& args, cudaStream_t stream) {
+  embed_kernel<<<args.tokens, kThreads, 0, stream>>>(args);
+  check(cudaGetLastError(), "embed");
+}
+
+template <class T>
+void add_norm(const T* added, float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
+              uint32_t rows, uint32_t width, cudaStream_t stream) {
+  add_norm_kernel<<<rows, kThreads, 0, stream>>>(added, exact, rounded, gamma, beta, epsilon, width);
+  check(cudaGetLastError(), "add_norm");
+}
+
+template <class T>
+void activate(Act act, T* x, size_t count, cudaStream_t stream) {
+  activate_kernel<<<blocks_for(count), kThreads, 0, stream>>>(act, x, count);
+  check(cudaGetLastError(), "activate");
+}
+
+template <class T>
+void gather_rows(const T* from, const uint32_t* offsets, T* to, uint32_t rows, uint32_t width, cudaStream_t stream) {
+  gather_kernel<<<rows, kThreads, 0, stream>>>(from, offsets, to, width);
+  check(cudaGetLastError(), "gather_rows");
+}
+
+void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,
+                 uint32_t width, uint32_t labels, cudaStream_t stream) {
+  head_kernel<<<sequences, kThreads, 0, stream>>>(dense, act, weight, bias, logits, width, labels);
+  check(cudaGetLastError(), "head");
+}
+
+#define RERANK_CUDA_CONVERT(From)                                                         \
+  template void convert<From, float>(const From*, float*, size_t, cudaStream_t);          \
+  template void convert<From, __half>(const From*, __half*, size_t, cudaStream_t);        \
+  template void convert<From, __nv_bfloat16>(const From*, __nv_bfloat16*, size_t, cudaStream_t)
+RERANK_CUDA_CONVERT(float);
+RERANK_CUDA_CONVERT(__half);
+RERANK_CUDA_CONVERT(__nv_bfloat16);
+
+#define RERANK_CUDA_KERNELS(T)                                                                                    \
+  template void embed<T>(const EmbedArgs<T>&, cudaStream_t);                                                      \
+  template void add_norm<T>(const T*, float*, T*, const float*, const float*, float, uint32_t, uint32_t,          \
+                            cudaStream_t);                                                                        \
+  template void activate<T>(Act, T*, size_t, cudaStream_t);                                                       \
+  template void gather_rows<T>(const T*, const uint32_t*, T*, uint32_t, uint32_t, cudaStream_t)
+RERANK_CUDA_KERNELS(float);
+RERANK_CUDA_KERNELS(__half);
+RERANK_CUDA_KERNELS(__nv_bfloat16);
+
+}  // namespace rerank::cuda

@@ -1,0 +1,60 @@
+// What is computed besides matrix products. T: float, __half or __nv_bfloat16; sums are fp32 always. All run on `stream`
+// and return at once; errors of a launch are thrown (device.h).
+#pragma once
+
+#include "engine/cuda/device.h"
+#include "engine/cuda/tiles.h"
+
+namespace rerank::cuda {
+
+// to[i] = from[i], converted.
+template <class From, class To>
+void convert(const From* from, To* to, size_t count, cudaStream_t stream);
+
+template <class T>
+struct EmbedArgs {
+  const T *words, *positions, *segments;  // tables [rows, width]; segments may be null
+  const int32_t *ids, *kinds;             // [tokens]
+  const uint32_t* places;                 // [tokens]: the token's number within its sequence
+  uint32_t position_offset, width, tokens;
+  const float *gamma, *beta;
+  float epsilon;
+  float* exact;  // [tokens, width] out, and the same as T
+  T* rounded;
+};
+template <class T>
+void embed(const EmbedArgs<T>& args, cudaStream_t stream);
+
+// exact = LayerNorm(exact + added), and the same as T. [rows, width]
+template <class T>
+void add_norm(const T* added, float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
+              uint32_t rows, uint32_t width, cudaStream_t stream);
+
+// x = act(x), exact (erf) GELU. For products whose epilogue cannot.
+template <class T>
+void activate(Act act, T* x, size_t count, cudaStream_t stream);
+
+// to[s] = from[offsets[s]], rows of `width`.
+template <class T>
+void gather_rows(const T* from, const uint32_t* offsets, T* to, uint32_t rows, uint32_t width, cudaStream_t stream);
+
+struct AttentionShape {
+  uint32_t heads, head_size, hidden;
+};
+
+// context [tokens, hidden] of qkv [tokens, 3 hidden] (queries, keys, values side by side). Tensor cores where the type
+// and the head size (32, 64, 96, 128) allow; else plain.
+template <class T>
+void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_count, const AttentionShape& shape,
+                cudaStream_t stream);
+
+// context [sequences, hidden] of one query per sequence [sequences, hidden] over kv [tokens, 2 hidden].
+template <class T>
+void attend_first(const T* queries, const T* kv, T* context, const uint32_t* offsets, uint32_t sequences,
+                  const AttentionShape& shape, cudaStream_t stream);
+
+// logits[s] of the dense layer's outputs [sequences, width], before its activation.
+void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,
+                 uint32_t width, uint32_t labels, cudaStream_t stream);
+
+}  // namespace rerank::cuda

@@ -1,0 +1,75 @@
+// What the program and librerank_cuda.so say to each other: plain structs and functions, nothing of the program's
+// libraries, so that the library is built with CUDA alone and the program runs where CUDA is not.
+//
+// All pointers of a ModelSpec point to host memory, which open() has copied when it returns. Functions write a message
+// into `error` (at most error_size bytes, terminated) when they do not return kOk. An engine is used by one thread at a
+// time; several engines may run side by side.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rerank::cuda {
+
+inline constexpr int kPluginVersion = 1;  // changes with anything below
+
+enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
+enum class Type : int { kF32, kF16, kBf16 };
+enum class Act : int { kGelu, kGeluTanh, kRelu, kSilu, kTanh };  // as rerank::Activation
+
+struct Tensor {
+  const void* data = nullptr;  // may be unaligned
+  Type type = Type::kF32;
+  uint64_t count = 0;
+};
+
+struct LinearSpec {  // weight [out, in], bias [out]; out 0: there is none
+  Tensor weight, bias;
+  uint32_t out = 0, in = 0;
+};
+
+struct NormSpec {
+  Tensor gamma, beta;
+};
+
+struct LayerSpec {
+  LinearSpec query, key, value, attention_output, up, down;
+  NormSpec attention_norm, output_norm;
+};
+
+struct ModelSpec {
+  uint32_t layers = 0, hidden = 0, heads = 0, intermediate = 0, embedding = 0, labels = 1;
+  uint32_t position_offset = 0;
+  float epsilon = 0;
+  Act activation = Act::kGelu, head_activation = Act::kTanh;
+  Tensor words, positions, segments;  // segments.count 0: there is no table
+  NormSpec embedding_norm;
+  LinearSpec projection, head_dense, head_output;
+  const LayerSpec* layer = nullptr;  // [layers]
+};
+
+struct BatchSpec {  // as rerank::Batch
+  const int32_t* ids = nullptr;
+  const int32_t* segments = nullptr;
+  const uint32_t* offsets = nullptr;
+  uint32_t sequences = 0;
+};
+
+struct Engine;
+
+struct Plugin {
+  int version = kPluginVersion;
+  // How many devices there are; kUnavailable without a driver or a device.
+  Code (*devices)(int* count, char* error, size_t error_size);
+  // "NVIDIA H100, sm_90, 78 GiB"
+  Code (*describe)(int device, char* text, size_t text_size, char* error, size_t error_size);
+  Code (*open)(const ModelSpec& model, Type precision, int device, Engine** engine, char* error, size_t error_size);
+  // logits[sequences], valid with kOk; after kOutOfMemory the engine goes on, and a smaller batch may fit.
+  Code (*forward)(Engine* engine, const BatchSpec& batch, float* logits, char* error, size_t error_size);
+  void (*close)(Engine* engine);
+};
+
+}  // namespace rerank::cuda
+
+// The one symbol that the program looks up.
+extern "C" const rerank::cuda::Plugin* rerank_cuda_plugin();
