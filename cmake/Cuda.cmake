@@ -10,6 +10,10 @@ if(RERANKD_CUDA AND NOT RERANKD_SANITIZE)  # sanitizers reserve the memory that 
     endif()
     enable_language(CUDA)
     find_package(CUDAToolkit QUIET)
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know how nvcc 13 is asked for it
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
   endif()
 endif()
 if(RERANKD_CUDA AND NOT TARGET CUDA::cublasLt)
