@@ -76,11 +76,15 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   void OnReadDone(bool ok) override {
     {
       const std::lock_guard lock(mutex_);
-      reading_ = false;
       ended_ |= !ok;
       ok &= status_.ok();
     }
     if (ok) on_message(in_);
+    {
+      // Not before: another thread would begin to read the next message into this one, and take its turn.
+      const std::lock_guard lock(mutex_);
+      reading_ = false;
+    }
     step(0, ok_status());
   }
 
