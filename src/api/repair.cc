@@ -44,10 +44,12 @@ std::optional<unsigned> unicode_escape(std::string_view text) {
 
 // A number as JSON writes it, or near to that, in a form that a parser of 64 bits takes.
 std::string fitting(std::string_view token) {
-  constexpr size_t kSafeDigits = 18;
-  std::string text(token);
-  if (!std::isfinite(std::strtod(text.c_str(), nullptr))) return token[0] == '-' ? "-1.7976931348623157e308" : "1.7976931348623157e308";
+  constexpr size_t kSafeDigits = 18, kMostDigits = 310;
+  const std::string text(token);
   const bool integer = token.find_first_of(".eE") == std::string_view::npos;
+  if (!integer && token.size() > kMostDigits) return text;  // nobody writes that; and reading it takes time
+  if (token.size() > kMostDigits || !std::isfinite(std::strtod(text.c_str(), nullptr)))
+    return token[0] == '-' ? "-1.7976931348623157e308" : "1.7976931348623157e308";
   return integer && token.size() > kSafeDigits ? text + "e0" : text;
 }
 

@@ -33,7 +33,7 @@ TEST(Start, TakesSocketsFromSystemd) {
   const auto [metrics, metrics_port] = listening_socket();
   RawClient early(main_port);  // before the program is there
   early.send_request("POST", "/rerank", kBody);
-  Program program({"--port", "1"}, [main = main, metrics = metrics] {
+  Program program({}, [main = main, metrics = metrics] {
     const int first = ::dup(main), second = ::dup(metrics);
     ::dup2(first, 3);
     ::dup2(second, 4);
@@ -54,11 +54,11 @@ TEST(Start, KeepsMetricsApart) {
   const uint16_t port = free_port();
   Program program({"--read-only-metrics-address", "127.0.0.1:" + std::to_string(port), "--api-key", "some-key"});
   RawClient metrics(port), main(program.port());
+  EXPECT_EQ(main.request("GET", "/health").status, 200);
   EXPECT_NE(metrics.request("GET", "/metrics").body.find("rerankd_http_requests_total"), std::string::npos);
   EXPECT_EQ(metrics.request("GET", "/health").status, 200);
   EXPECT_EQ(metrics.request("GET", "/info", "", "Authorization: some-key\r\n").status, 404);
   EXPECT_EQ(main.request("GET", "/metrics").status, 404);
-  EXPECT_EQ(main.request("GET", "/health").status, 200);
 }
 
 // Whether others than the owner may come to `path`.
