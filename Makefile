@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build reference report clean
+.PHONY: help demo test setup build reference report conformance clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -33,6 +33,12 @@ report: build  ## measure the staged story, PyTorch to rerankd, into docs/perfor
 	@.venv-peers/bin/python bench/report/report.py accuracy --collection $(COLLECTION)
 	@.venv-peers/bin/python bench/report/report.py speed --collection $(COLLECTION)
 	@.venv-peers/bin/python bench/report/report.py write
+
+conformance:  ## drive the server with grpcio and schemathesis from PyPI (.venv-grpc, .venv-openapi); >20,000 requests
+	@test -d .venv-grpc || python3 -m venv .venv-grpc
+	@.venv-grpc/bin/pip install -q -r requirements/grpc.txt
+	@.venv-grpc/bin/python tests/grpc/conformance.py
+	@tests/openapi/run.sh
 
 clean:  ## remove all builds
 	rm -rf build

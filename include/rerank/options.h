@@ -91,6 +91,9 @@ struct ServerOptions {
   std::string service_name = "rerankd";
   double trace_rate = 1;
   size_t trace_queue = 2048;
+  std::string user;
+  // A socket that is bound already, for the server to listen on and close; -1: it binds one itself. Not a setting.
+  int bound_socket = -1;
 };
 
 struct OptionInfo {
@@ -328,6 +331,21 @@ void visit_options(O& options, Visit&& visit) requires requires {
           "Serve /metrics and the health routes here, without keys and TLS, and /metrics no longer on the main port: for a "
           "private network that Prometheus and probes are in."},
       options.read_only_metrics_address);
+  visit(OptionInfo{"tls-cert", "FILE", "Server",
+                   "Certificate chain (PEM), the server's own first: HTTP and gRPC are then served over TLS 1.2 and 1.3 "
+                   "only. Read again when it changes."},
+        options.tls_cert);
+  visit(OptionInfo{"tls-key", "FILE", "Server", "Private key (PEM) of --tls-cert, without a passphrase."},
+        options.tls_key);
+  visit(OptionInfo{"tls-client-ca", "FILE", "Server",
+                   "Certificates (PEM) of authorities: clients must show a certificate that one of them has signed. Empty: "
+                   "none is asked for."},
+        options.tls_client_ca);
+  visit(OptionInfo{"user", "NAME", "Server",
+                   "Become this user, and give up all privileges, once the port is bound: for a start as root, which a port "
+                   "below 1024 may need. The model, key and certificate files must be readable for it. Better: systemd's "
+                   "sockets (docs/operating.md)."},
+        options.user);
   visit(OptionInfo{"tei-metrics", "BOOL", "Watching",
                    "Export metrics under the names of Text Embeddings Inference as well, for dashboards made for it."},
         options.tei_metrics);

@@ -171,7 +171,9 @@ void Api::handle(HttpRequest&& request, Done done, Port port) {
     const std::string methods = route.method == std::string_view("GET") ? "GET, HEAD" : route.method;
     if (allowed.find(methods) == std::string::npos) allowed += (allowed.empty() ? "" : ", ") + methods;
   }
-  const bool asks = exchange.request.method == "OPTIONS" && !allowed.empty();
+  const bool options = exchange.request.method == "OPTIONS";
+  if (options && exchange.request.target == "*") allowed = "GET, HEAD, POST";  // the server as a whole
+  const bool asks = options && !allowed.empty();
   exchange.finish(asks ? allowed_methods(exchange, allowed) : no_route(allowed));
 }
 

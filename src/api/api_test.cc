@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/routes.h"
 #include "support/api_fixture.h"
 
 namespace rerank {
@@ -350,6 +351,11 @@ TEST_F(ApiTest, AnswersOptions) {
   EXPECT_EQ(headers_of(response).count("Access-Control-Allow-Origin"), 0u);
   EXPECT_EQ(headers_of(call("OPTIONS", "/"))["Allow"], "POST, GET, HEAD, OPTIONS");
   EXPECT_EQ(call("OPTIONS", "/nope").status, 404);
+  EXPECT_EQ(headers_of(call("OPTIONS", "*"))["Allow"], "GET, HEAD, POST, OPTIONS");
+  for (const Route& route : routes()) {
+    const std::string target = "/v1/" + std::string(route.pattern);
+    EXPECT_EQ(call("OPTIONS", route.pattern == std::string_view("/") ? "/" : target).status, 204) << target;
+  }
 
   ApiOptions options;
   options.cors_origins = "http://page,http://other";
@@ -405,6 +411,19 @@ TEST_F(ApiTest, MayGoBeforeItsAnswers) {
   metrics_.reset();
   std::thread([&] { fake_.release(); }).join();
   EXPECT_EQ(statuses, std::vector<int>{200});
+}
+
+TEST_F(ApiTest, NumbersOfAnySizeAreNumbers) {
+  for (const char* number : {"123456789012345678901234567890", "-123456789012345678901234567890", "1e400", "-1e400", "1E+999",
+                             "18446744073709551616"}) {
+    const std::string body = R"({"query":"a \"1e400\" 99999999999999999999","texts":["a"],"top_n":5,"other":[)" +
+                             std::string(number) + "]}";
+    EXPECT_EQ(post(body).status, 200) << number;
+    EXPECT_EQ(fake_.last().query, "a \"1e400\" 99999999999999999999") << "strings stay as they are";
+  }
+  EXPECT_EQ(post(R"({"query":"q","texts":["a"],"top_n":1e400})").status, 200);
+  for (const char* wrong : {"1.2.3", "--1", "01", "1e", "-", "+1", "00000000000000000000001"})
+    EXPECT_EQ(post(std::string(R"({"query":"q","texts":["a"],"other":)") + wrong + "}").status, 400) << wrong;
 }
 
 TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {

@@ -107,11 +107,9 @@ std::optional<std::vector<int32_t>> ids_of(const element& value) {
   if (value.get_array().get(items)) return std::nullopt;
   std::vector<int32_t> ids;
   for (const element item : items) {
-    if (!item.is_int64() && !item.is_uint64()) return std::nullopt;
-    int64_t id = -1;
-    if (item.get_int64().get(id) || id > std::numeric_limits<int32_t>::max()) id = -1;
-    if (id < 0 && item.is_int64() && int64_t(item) < 0) return std::nullopt;
-    ids.push_back(static_cast<int32_t>(id));
+    double id = 0;
+    if (item.get_double().get(id) || id < 0 || id != std::floor(id)) return std::nullopt;
+    ids.push_back(id > std::numeric_limits<int32_t>::max() ? -1 : static_cast<int32_t>(id));
   }
   return ids;
 }
@@ -152,69 +150,11 @@ simdjson::error_code parse_into(simdjson::dom::parser& parser, std::string& byte
   return parser.parse(bytes.data() + skip, bytes.size() - skip, /*realloc_if_needed=*/false).get(root);
 }
 
-// Length of the UTF-8 character that starts at `text`; 0 if none does, and then `*bad` bytes belong to the broken one.
-size_t character_length(std::string_view text, size_t* bad) {
-  const auto byte = [&](size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-  const unsigned lead = byte(0);
-  *bad = 1;
-  if (lead < 0x80) return 1;
-  const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4) return 0;
-  // The second byte's range is what rules out overlong forms, surrogates and values above U+10FFFF.
-  const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  if (byte(1) < low || byte(1) > high) return 0;
-  for (size_t i = 2; i < length; ++i) {
-    *bad = i;
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  return length;
-}
-
-// The value of \uXXXX at the start of `text`, or nullopt.
-std::optional<unsigned> unicode_escape(std::string_view text) {
-  if (text.size() < 6 || text[0] != '\\' || text[1] != 'u') return std::nullopt;
-  unsigned value = 0;
-  for (const char digit : text.substr(2, 4)) {
-    if (!absl::ascii_isxdigit(static_cast<unsigned char>(digit))) return std::nullopt;
-    const unsigned lower = absl::ascii_tolower(static_cast<unsigned char>(digit));
-    value = value * 16 + (lower <= '9' ? lower - '0' : lower - 'a' + 10);
-  }
-  return value;
-}
-
 }  // namespace
 
 bool same_word(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](unsigned char x, unsigned char y) { return absl::ascii_tolower(x) == absl::ascii_tolower(y); });
-}
-
-std::string repair_text(std::string_view text, bool escapes) {
-  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-  std::string repaired;
-  repaired.reserve(text.size() + text.size() / 8 + simdjson::SIMDJSON_PADDING);
-  while (!text.empty()) {
-    size_t taken = 1;
-    if (escapes && text[0] == '\\') {
-      const auto escape = unicode_escape(text);
-      const bool high = escape && *escape >= 0xD800 && *escape < 0xDC00;
-      const bool low = escape && *escape >= 0xDC00 && *escape < 0xE000;
-      const auto second = high ? unicode_escape(text.substr(6)) : std::nullopt;
-      const bool pair = second && *second >= 0xDC00 && *second < 0xE000;
-      taken = std::min(text.size(), pair ? size_t{12} : escape ? size_t{6} : size_t{2});
-      // Only the backslash of a broken escape is taken when what follows is not ASCII: it may be half a character.
-      if (taken == 2 && static_cast<unsigned char>(text[1]) >= 0x80) taken = 1;
-      repaired += (high && !pair) || low ? kReplacement : text.substr(0, taken);
-    } else {
-      size_t bad = 0;
-      const size_t length = character_length(text, &bad);
-      taken = length ? length : std::min(bad, text.size());
-      repaired += length ? text.substr(0, taken) : kReplacement;
-    }
-    text.remove_prefix(taken);
-  }
-  return repaired;
 }
 
 struct Body::Impl {
@@ -247,6 +187,10 @@ Result<Body> Body::parse(std::string& bytes) {
   simdjson::error_code error = parse_into(*impl->parser, bytes, root);
   if (error == simdjson::UTF8_ERROR || error == simdjson::STRING_ERROR) {
     bytes = repair_text(bytes, /*escapes=*/true);
+    error = parse_into(*impl->parser, bytes, root);
+  }
+  if (error == simdjson::NUMBER_ERROR) {
+    bytes = repair_numbers(bytes);
     error = parse_into(*impl->parser, bytes, root);
   }
   if (error) return make_error(error == simdjson::EMPTY ? ErrorKind::kEmpty : ErrorKind::kMalformed, explain(error));
@@ -343,7 +287,9 @@ std::string Body::text(std::string_view name) {
 std::vector<std::string> Body::texts(std::string_view name, size_t limit, const std::vector<std::string>& rank_fields) {
   std::vector<std::string> texts;
   const element* value = impl_->find(name);
-  if (value && value->is_string()) return {std::string(*string_of(*value))};
+  if (value && (value->is_string() || value->is_object())) {
+    if (auto alone = text_of(*value, rank_fields)) return {*std::move(alone)};
+  }
   simdjson::dom::array items;
   if (!value || value->get_array().get(items)) {
     fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be an array of strings", name)));

@@ -1,7 +1,7 @@
 // JSON in: the body of one request as an object of fields, read the way real clients need it.
 //
 // Lenient: null is absent; unknown fields are ignored; of repeated fields the last counts; booleans may be the strings
-// "true"/"false"; whole numbers may be written 3.0; lone surrogates (\ud800) and bytes that are not UTF-8 read as
+// "true"/"false"; whole numbers may be written 3.0, and numbers of any size read as the nearest that we can hold; lone surrogates (\ud800) and bytes that are not UTF-8 read as
 // U+FFFD; a byte order mark is skipped. Strict: anything else that is not one JSON object, nested at most 1024 deep, is
 // an error.
 //
@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/repair.h"
 #include "rerank/status.h"
 
 namespace rerank {
@@ -70,9 +71,6 @@ class Body {
   std::unique_ptr<Impl> impl_;
   Status status_;
 };
-
-// Text with bytes that are not UTF-8 replaced by U+FFFD; with `escapes`, also JSON's escapes of lone surrogates.
-std::string repair_text(std::string_view text, bool escapes);
 
 // Equal but for the case of ASCII letters.
 bool same_word(std::string_view a, std::string_view b);

@@ -2,14 +2,13 @@
 
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_split.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <set>
 #include <sstream>
 
+#include "base/file_stamp.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -36,13 +35,6 @@ Status read_setting(const std::string& word, KeyRule& rule) {
     return ok_status();
   return absl::InvalidArgumentError(
       str_cat("\"", name, "\": want rate=REQUESTS_PER_SECOND above 0, or priority=N from -100 to 100"));
-}
-
-// What tells a changed file from the one that was read: its time, size and inode.
-std::string stamp_of(const std::string& path) {
-  struct stat found {};
-  if (::stat(path.c_str(), &found) != 0) return "gone";
-  return str_cat(found.st_mtim.tv_sec, ".", found.st_mtim.tv_nsec, " ", found.st_size, " ", found.st_ino);
 }
 
 }  // namespace
@@ -86,7 +78,7 @@ Result<std::unique_ptr<KeyRing>> KeyRing::open(std::string_view keys, const std:
 Status KeyRing::read() {
   std::vector<KeyRule> found = fixed_;
   if (!path_.empty()) {
-    stamp_ = stamp_of(path_);
+    stamp_ = file_stamp(path_);
     std::ifstream in(path_, std::ios::binary);
     std::ostringstream text;
     if (!in || !(text << in.rdbuf())) return absl::NotFoundError(str_cat("--api-key-file ", path_, ": cannot read"));
@@ -114,7 +106,7 @@ Status KeyRing::read() {
 void KeyRing::look_for_changes(TimePoint now) {
   if (path_.empty() || now - looked_ < kLookEvery) return;
   looked_ = now;
-  if (stamp_of(path_) == stamp_) return;
+  if (file_stamp(path_) == stamp_) return;
   if (Status status = read(); status.ok()) {
     log_info(str_cat("--api-key-file ", path_, ": read again, ", rules_.size(), " keys"));
   } else {

@@ -39,7 +39,6 @@ struct ApiOptions {
             .max_batch_tokens = library.max_batch_tokens,
             .max_connections = server.max_connections,
             .tokenizer_threads = library.tokenizer_threads,
-            .metrics_apart = !server.read_only_metrics_address.empty(),
             .request_timeout = std::chrono::milliseconds(server.request_timeout_ms)};
   }
 };

@@ -81,8 +81,7 @@ TEST_F(ScoreTest, Tokenizes) {
 TEST_F(ScoreTest, Decodes) {
   EXPECT_EQ(post(R"({"ids":[1,107,108,2]})", "/decode").body, R"(["ab"])");
   EXPECT_EQ(post(R"({"ids":[[1,107],[108]],"skip_special_tokens":false})", "/decode").body, R"(["[CLS]a","b"])");
-  EXPECT_EQ(post(R"({"ids":[4294967295,99999999999999999999]})", "/decode").status, 400) << "no such JSON number";
-  EXPECT_EQ(post(R"({"ids":[4294967295]})", "/decode").body, R"([""])") << "no such token";
+  EXPECT_EQ(post(R"({"ids":[4294967295,99999999999999999999,107.0]})", "/decode").body, R"(["a"])") << "no such tokens";
   for (const char* ids : {"[]", "[[]]", "[[1],2]", "[1,[2]]", "[-1]", "[1.5]", "\"1\"", "null", "[null]"}) {
     const HttpResponse response = post(std::string(R"({"ids":)") + ids + "}", "/decode");
     EXPECT_EQ(response.status, 422) << ids;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/command.h"
+#include "cli/process.h"
 #include "observe/gpu_metrics.h"
 #include "observe/process_metrics.h"
 #include "observe/request_log.h"
@@ -16,29 +17,61 @@
 #include "observe/tracer.h"
 #include "rpc/grpc_server.h"
 #include "server/http_server.h"
+#include "server/listen.h"
 
 namespace rerank {
 namespace {
 
-// What --read-only-metrics-address says. No keys, and none of the main port's clients can fill it.
-Result<std::unique_ptr<HttpServer>> serve_metrics(ServerOptions options, Api& api) {
-  const std::string& address = options.read_only_metrics_address;
+// Where the server listens: bound before privileges are given up and before the model is loaded, which takes a while.
+struct Listeners {
+  ServerOptions main, metrics;
+};
+
+Status read_address(const std::string& address, ServerOptions& options) {
   const size_t colon = address.rfind(':');
   int port = -1;
   if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
     return absl::InvalidArgumentError(str_cat("--read-only-metrics-address ", address, ": want HOST:PORT"));
   }
-  std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  options.host = host;
+  options.host = address.substr(0, colon);
+  if (options.host.starts_with('[') && options.host.ends_with(']'))
+    options.host = options.host.substr(1, options.host.size() - 2);
   options.port = static_cast<uint16_t>(port);
-  options.max_connections = 64;
-  options.max_body_bytes = 4096;
-  auto server = HttpServer::start(options, [&api](HttpRequest&& request, auto done) {
-    api.handle(std::move(request), std::move(done), Api::Port::kMetrics);
-  });
-  if (server.ok()) log_info(str_cat("metrics on http://", host, ":", (*server)->port(), "/metrics"));
-  return server;
+  return ok_status();
+}
+
+Status bind_if_free(ServerOptions& options) {
+  if (options.bound_socket >= 0) return ok_status();
+  const Result<int> bound = bind_tcp(options.host, options.port);
+  if (bound.ok()) options.bound_socket = *bound;
+  return bound.status();
+}
+
+// Sockets that were passed, by name: "metrics", and one other; the rest is bound here.
+Result<Listeners> listeners_of(const ServerOptions& options) {
+  Listeners listeners{options, options};
+  auto passed = take_passed_sockets();
+  if (!passed.ok()) return passed.status();
+  for (const PassedSocket& socket : *passed) {
+    ServerOptions& taker = socket.name == "metrics" ? listeners.metrics : listeners.main;
+    if (taker.bound_socket >= 0) {
+      return absl::InvalidArgumentError(
+          str_cat("socket \"", socket.name, "\": want one, and one with FileDescriptorName=metrics at most"));
+    }
+    taker.bound_socket = socket.fd;
+  }
+  if (Status status = bind_if_free(listeners.main); !status.ok()) return status;
+  ServerOptions& metrics = listeners.metrics;
+  if (metrics.bound_socket < 0 && metrics.read_only_metrics_address.empty()) return listeners;
+  if (metrics.bound_socket < 0) {
+    if (Status status = read_address(metrics.read_only_metrics_address, metrics); !status.ok()) return status;
+    if (Status status = bind_if_free(metrics); !status.ok()) return status;
+  }
+  // No keys, no TLS, and nothing that the main port's clients could fill.
+  metrics.tls_cert = metrics.tls_key = metrics.tls_client_ca = "";
+  metrics.max_connections = 64;
+  metrics.max_body_bytes = 4096;
+  return listeners;
 }
 
 struct Serve : Command {
@@ -57,6 +90,9 @@ struct Serve : Command {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
     if (Status status = complete(); !status.ok()) return report(status);
+    auto listeners = listeners_of(server);
+    if (!listeners.ok()) return report(listeners.status());
+    if (Status status = become_user(server.user); !status.ok()) return report(status);
     auto keys = KeyRing::open(server.api_key, server.api_key_file);
     if (!keys.ok()) return report(keys.status());
 
@@ -71,15 +107,20 @@ struct Serve : Command {
     ApiOptions api_options = ApiOptions::from(options, server);
     api_options.keys = std::move(*keys);
     api_options.observers = std::move(*observers);
+    api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
     Api api(**reranker, metrics, api_options);
     auto http = HttpServer::start(
-        server, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); }, metrics);
+        listeners->main, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
+        metrics);
     if (!http.ok()) return report(http.status());
     std::unique_ptr<HttpServer> metrics_http;
-    if (!server.read_only_metrics_address.empty()) {
-      auto started = serve_metrics(server, api);
+    if (api_options.metrics_apart) {
+      auto started = HttpServer::start(listeners->metrics, [&api](HttpRequest&& request, auto done) {
+        api.handle(std::move(request), std::move(done), Api::Port::kMetrics);
+      });
       if (!started.ok()) return report(started.status());
       metrics_http = std::move(*started);
+      log_info(str_cat("metrics on http://", listeners->metrics.host, ":", metrics_http->port(), "/metrics"));
     }
     std::unique_ptr<GrpcServer> grpc;
     if (server.grpc_port != 0) {
@@ -88,7 +129,7 @@ struct Serve : Command {
       grpc = std::move(*started);
       log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
     }
-    log_info(str_cat("listening on http://", server.host, ":", (*http)->port(),
+    log_info(str_cat("listening on ", server.tls_cert.empty() ? "http://" : "https://", server.host, ":", (*http)->port(),
                      "  (POST /v1/rerank, /rerank; GET /health, /info)"));
 
     int signal = 0;

@@ -31,6 +31,11 @@ struct RpcCore {
   WorkerPool writers{1};
 };
 
+// A stream's texts together are limited as one message is; gRPC has the same code for that.
+inline Status too_much_text() {
+  return make_error(ErrorKind::kOverloaded, "the texts of this stream are larger than --max-body-bytes");
+}
+
 // Tells how a call, or a part of it, has ended. Called once, on any thread; must not block.
 using RpcDone = std::function<void(const Status&)>;
 

@@ -7,6 +7,7 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -20,6 +21,8 @@ namespace rerank {
 namespace {
 
 constexpr unsigned kLookForCertificatesSeconds = 1;
+constexpr size_t kMessagesAtOnce = 32;           // of the largest size, on their way in: as HTTP's bodies
+constexpr size_t kLeastMemory = size_t{256} << 20;  // for all connections, however small messages are
 
 // "[::1]:50051", "127.0.0.1:50051"
 std::string address_of(const ServerOptions& options) {
@@ -47,6 +50,9 @@ void limit(const ServerOptions& options, grpc::ServerBuilder& builder) {
   const auto capped = [](size_t value) { return static_cast<int>(std::min<size_t>(value, INT32_MAX)); };
   builder.SetMaxReceiveMessageSize(capped(options.max_body_bytes));
   builder.SetMaxSendMessageSize(-1);
+  grpc::ResourceQuota memory("messages");
+  memory.Resize(std::max(kLeastMemory, kMessagesAtOnce * options.max_body_bytes));
+  builder.SetResourceQuota(memory);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, capped(options.max_header_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, capped(options.idle_timeout_ms));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);

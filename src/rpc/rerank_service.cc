@@ -105,6 +105,8 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     const size_t limit = call().core().options.max_documents;
     if (documents.empty()) return fail(make_error(ErrorKind::kEmpty, "`documents` cannot be empty"));
     if (Status fits = check_count("documents", count_, limit); !fits.ok()) return fail(fits);
+    bytes_ += message.ByteSizeLong();
+    if (bytes_ > call().core().max_message_bytes) return fail(too_much_text());
     if (first > 0) {  // the first part was admitted with the call
       if (Status admitted = call().admit(); !admitted.ok()) return fail(admitted);
     }
@@ -171,6 +173,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   std::optional<RerankRequest> settings_;  // and query, of all parts
   size_t top_n_ = 0;
   size_t count_ = 0;  // documents so far
+  size_t bytes_ = 0;  // of their messages
   uint32_t batches_ = 0;
   RerankResponse all_;  // guarded by mutex()
   TimePoint begin_ = Clock::now();

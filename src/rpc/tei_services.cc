@@ -97,9 +97,7 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
     request_.documents.push_back(std::move(*in_.mutable_text()));
     const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
     if (Status fits = check_count("texts", count, limit); !fits.ok()) return end(fits);
-    if (bytes_ > call_.core().max_message_bytes) {
-      return end(make_error(ErrorKind::kOverloaded, "the texts of this stream are larger than --max-body-bytes"));
-    }
+    if (bytes_ > call_.core().max_message_bytes) return end(too_much_text());
     StartRead(&in_);
   }
   void OnCancel() override { call_.cancel(); }

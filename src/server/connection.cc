@@ -1,7 +1,6 @@
 #include "server/connection.h"
 
 #include <array>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -23,6 +22,7 @@ using boost::system::error_code;
 constexpr size_t kProbeAfterMs = 500;  // a client has closed its sending side: how long until we ask whether it listens
 constexpr size_t kLingerMs = 5000;     // how long a refused client may go on sending; else its kernel drops our answer
 constexpr size_t kRefusedLingerMs = 1000;
+constexpr size_t kGoodbyeMs = 1000;  // how long a client may take to answer the end of TLS
 constexpr size_t kFreshGraceMs = 500;  // while draining: time for a request that is on its way on a new connection
 constexpr size_t kBodiesAtOnce = 32;   // bodies of the largest size that may be on their way in at once
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -31,10 +31,11 @@ auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitabl
 
 }  // namespace
 
-Connection::Connection(ServerCore& core, Strand strand, tcp::socket socket, bool refuse)
+Connection::Connection(ServerCore& core, Strand strand, tcp::socket socket, std::shared_ptr<asio::ssl::context> tls,
+                       bool refuse)
     : core_(core),
       strand_(std::move(strand)),
-      socket_(std::move(socket)),
+      stream_(std::move(socket), std::move(tls)),
       parser_(core.options.max_header_bytes, core.options.max_body_bytes),
       refuse_(refuse),
       wake_(strand_),
@@ -57,7 +58,7 @@ void Connection::drain() {
   asio::post(strand_, [self = shared_from_this()] {
     self->draining_ = true;
     error_code ignored;
-    if (self->waiting_for_request_) self->socket_.cancel(ignored);
+    if (self->waiting_for_request_) self->stream_.socket().cancel(ignored);
   });
 }
 
@@ -65,7 +66,7 @@ void Connection::abort() {
   asio::post(strand_, [self = shared_from_this()] {
     self->aborted_ = true;
     error_code ignored;
-    self->socket_.close(ignored);
+    self->stream_.socket().close(ignored);
     self->wake_.cancel();
   });
 }
@@ -73,18 +74,23 @@ void Connection::abort() {
 asio::awaitable<void> Connection::run() {
   try {
     error_code ignored;
-    socket_.non_blocking(true, ignored);
-    socket_.set_option(tcp::no_delay(true), ignored);
-    if (refuse_) {
+    tcp::socket& socket = stream_.socket();
+    socket.non_blocking(true, ignored);
+    socket.set_option(tcp::no_delay(true), ignored);
+    if (!co_await shake_hands()) {
+      // Nothing more to say.
+    } else if (refuse_) {
       co_await refuse(
           make_error(ErrorKind::kUnavailable, "too many open connections; try again, or raise --max-connections"));
     } else {
       while (co_await serve_one()) {
       }
     }
+    arm(kGoodbyeMs);
+    if (!aborted_) co_await stream_.finish_writing();
     if (unread_ && !aborted_) co_await linger();
-    socket_.shutdown(tcp::socket::shutdown_both, ignored);
-    socket_.close(ignored);
+    socket.shutdown(tcp::socket::shutdown_both, ignored);
+    socket.close(ignored);
   } catch (const std::exception& error) {
     log_error(std::string("a connection was dropped: ") + error.what());
   }
@@ -95,6 +101,16 @@ asio::awaitable<void> Connection::run() {
   const std::lock_guard lock(core_.mutex);
   core_.connections.erase(this);
   if (core_.connections.empty()) core_.emptied.notify_all();
+}
+
+asio::awaitable<bool> Connection::shake_hands() {
+  error_code code;
+  arm(core_.options.header_timeout_ms);
+  co_await stream_.handshake(code);
+  if (!code) co_return true;
+  if (core_.failed_handshakes) core_.failed_handshakes->add();
+  if (!ClientStream::was_clear_http(code)) co_return false;
+  co_return co_await refuse(make_error(ErrorKind::kMalformed, "this port speaks TLS: use https://"));
 }
 
 asio::awaitable<bool> Connection::serve_one() {
@@ -162,7 +178,7 @@ asio::awaitable<bool> Connection::wait_for_input() {
   const bool begun = parser_.begun();
   if (!begun && draining_) {
     error_code ignored;
-    if (served_ > 0 && socket_.available(ignored) == 0) co_return false;
+    if (served_ > 0 && stream_.socket().available(ignored) == 0) co_return false;
     arm(kFreshGraceMs);
   } else if (!begun) {
     arm(core_.options.idle_timeout_ms);
@@ -249,7 +265,7 @@ asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
     if (!gone && !code && watch_ == Watch::kHalfClosed) gone = !probe();
   }
   error_code ignored;
-  socket_.cancel(ignored);
+  stream_.socket().cancel(ignored);
   watch_ = Watch::kNothing;
   if (!gone) co_return true;
   cancellation->cancel();
@@ -258,7 +274,7 @@ asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
 }
 
 void Connection::watch(tcp::socket::wait_type what) {
-  socket_.async_wait(what, [self = shared_from_this(), what, sequence = sequence_](error_code code) {
+  stream_.socket().async_wait(what, [self = shared_from_this(), what, sequence = sequence_](error_code code) {
     if (code || sequence != self->sequence_) return;
     (what == tcp::socket::wait_read ? self->readable_ : self->broken_) = true;
     self->wake_.cancel();
@@ -267,9 +283,9 @@ void Connection::watch(tcp::socket::wait_type what) {
 
 bool Connection::look_at_input() {
   readable_ = false;
-  char byte = 0;
   error_code code;
-  socket_.receive(asio::buffer(&byte, 1), tcp::socket::message_peek, code);
+  const size_t length = stream_.look(parser_.space(), code);
+  if (length > 0 && !stream_.keeps_what_it_looks_at()) parser_.commit(length);
   if (code == asio::error::would_block) {
     watch(tcp::socket::wait_read);
   } else if (code == asio::error::eof) {
@@ -289,10 +305,8 @@ bool Connection::probe() {
   watch_ = Watch::kError;
   wake_.expires_at(TimePoint::max());
   if (http_1_0_) return true;  // knows no interim answers
-  error_code code;
-  const size_t sent = socket_.send(asio::buffer(kContinue), 0, code);
   // A part of it would garble the answer. It does not happen on a socket that has nothing queued.
-  return !code && sent == kContinue.size();
+  return stream_.write_now(kContinue);
 }
 
 asio::awaitable<bool> Connection::write(const HttpResponse& response, bool head_only) {
@@ -302,8 +316,7 @@ asio::awaitable<bool> Connection::write(const HttpResponse& response, bool head_
   while (!rest_of_head.empty() || !rest_of_body.empty()) {
     arm(core_.options.body_timeout_ms);
     error_code code;
-    const std::array<asio::const_buffer, 2> buffers = {asio::buffer(rest_of_head), asio::buffer(rest_of_body)};
-    size_t sent = co_await socket_.async_write_some(buffers, awaiting(code));
+    const size_t sent = co_await stream_.write_some({rest_of_head, rest_of_body}, code);
     if (code) co_return false;
     if (core_.sent_bytes) core_.sent_bytes->add(static_cast<double>(sent));
     const size_t of_head = std::min(sent, rest_of_head.size());
@@ -316,7 +329,7 @@ asio::awaitable<bool> Connection::write(const HttpResponse& response, bool head_
 asio::awaitable<bool> Connection::write_all(std::string_view bytes) {
   while (!bytes.empty()) {
     error_code code;
-    bytes.remove_prefix(co_await socket_.async_write_some(asio::buffer(bytes), awaiting(code)));
+    bytes.remove_prefix(co_await stream_.write_some({bytes, {}}, code));
     if (code) co_return false;
   }
   co_return true;
@@ -325,22 +338,22 @@ asio::awaitable<bool> Connection::write_all(std::string_view bytes) {
 // 0: the client has closed its sending side or gone, or the deadline has passed, or drain() or abort() has been called.
 asio::awaitable<size_t> Connection::read_some(std::span<char> space) {
   error_code code;
-  const size_t length = co_await socket_.async_read_some(asio::buffer(space.data(), space.size()), awaiting(code));
+  const size_t length = co_await stream_.read_some(space, code);
   if (core_.received_bytes && length) core_.received_bytes->add(static_cast<double>(length));
   co_return code ? 0 : length;
 }
 
-// Says that nothing more will be sent, and reads on for a while: closing a socket that has unread input makes the
-// kernel send a reset, which can reach the client before it has read our answer.
+// Reads on for a while, after the end has been said: closing a socket that has unread input makes the kernel send a reset,
+// which can reach the client before it has read our answer.
 asio::awaitable<void> Connection::linger() {
-  error_code ignored;
-  socket_.shutdown(tcp::socket::shutdown_send, ignored);
   const TimePoint end = Clock::now() + std::chrono::milliseconds(refuse_ ? kRefusedLingerMs : kLingerMs);
   while (!aborted_) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
     if (left <= 0) break;
     arm(static_cast<size_t>(left));
-    if (co_await read_some(parser_.space()) == 0) break;
+    const size_t length = co_await stream_.discard_some(parser_.space());
+    if (core_.received_bytes) core_.received_bytes->add(static_cast<double>(length));
+    if (length == 0) break;
   }
 }
 
@@ -365,7 +378,7 @@ void Connection::on_timer(uint64_t generation) {
   deadline_ = TimePoint::max();
   expired_ = true;
   error_code ignored;
-  socket_.cancel(ignored);
+  stream_.socket().cancel(ignored);
 }
 
 }  // namespace rerank

@@ -25,6 +25,7 @@
 #include "base/metrics.h"
 #include "rerank/options.h"
 #include "rerank/types.h"
+#include "server/client_stream.h"
 #include "server/http_server.h"
 #include "server/request_parser.h"
 
@@ -33,6 +34,7 @@ namespace rerank {
 namespace asio = boost::asio;
 
 class Connection;
+class TlsFiles;
 
 // What handlers' answers go through, so that one that comes after the server has gone finds a closed door.
 struct Gate {
@@ -45,7 +47,9 @@ struct ServerCore {
   ServerOptions options;
   HttpHandler handler;
   RequestMetrics requests;
-  Gauge* open_connections = nullptr;  // null without metrics; so are the next two
+  std::unique_ptr<TlsFiles> tls;      // null: in the clear
+  Gauge* open_connections = nullptr;  // null without metrics; so are the next three
+  Counter* failed_handshakes = nullptr;
   Counter* received_bytes = nullptr;
   Counter* sent_bytes = nullptr;
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
@@ -62,8 +66,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Strand = asio::strand<asio::io_context::executor_type>;
 
-  // `core` outlives the connection. `refuse`: answer 503 and close.
-  Connection(ServerCore& core, Strand strand, asio::ip::tcp::socket socket, bool refuse);
+  // `core` outlives the connection. `tls`: null: in the clear. `refuse`: answer 503 and close.
+  Connection(ServerCore& core, Strand strand, asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls,
+             bool refuse);
   ~Connection();
 
   void start();
@@ -72,6 +77,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   asio::awaitable<void> run();
+  asio::awaitable<bool> shake_hands();  // false: the connection is over
   asio::awaitable<bool> serve_one();  // false: the connection is over
   asio::awaitable<bool> read_request();
   asio::awaitable<bool> wait_for_input();
@@ -96,7 +102,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   ServerCore& core_;
   Strand strand_;
-  asio::ip::tcp::socket socket_;
+  ClientStream stream_;
   RequestParser parser_;
   const bool refuse_;
 

@@ -5,7 +5,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -18,6 +17,8 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "server/connection.h"
+#include "server/listen.h"
+#include "server/tls.h"
 
 namespace rerank {
 namespace {
@@ -43,19 +44,6 @@ void raise_open_file_limit(size_t connections) {
   }
 }
 
-Result<tcp::endpoint> resolve(asio::io_context& io, const ServerOptions& options) {
-  error_code code;
-  const auto address = asio::ip::make_address(options.host, code);
-  if (!code) return tcp::endpoint(address, options.port);
-  tcp::resolver resolver(io);
-  const auto found = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, code);
-  if (code || found.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("--host %s is no address of this machine: %s", options.host, code.message()));
-  }
-  return found.begin()->endpoint();
-}
-
 }  // namespace
 
 struct HttpServer::Impl {
@@ -77,24 +65,35 @@ struct HttpServer::Impl {
         io(static_cast<int>(std::max<size_t>(options.io_threads, 1))) {
     if (!metrics) return;
     core.open_connections = &metrics->gauge("rerankd_http_connections", "Open client connections.");
+    core.failed_handshakes = &metrics->counter("rerankd_tls_failed_handshakes_total", "Connections that TLS ended.");
     core.received_bytes = &metrics->counter("rerankd_http_received_bytes_total", "Bytes read from clients.");
     core.sent_bytes = &metrics->counter("rerankd_http_sent_bytes_total", "Bytes of answers written to clients.");
   }
 
   Status listen() {
-    const Result<tcp::endpoint> endpoint = resolve(io, core.options);
-    if (!endpoint.ok()) return endpoint.status();
+    const ServerOptions& options = core.options;
+    if (!options.tls_cert.empty() || !options.tls_key.empty()) {
+      auto files = TlsFiles::open(options);
+      if (!files.ok()) return files.status();
+      core.tls = *std::move(files);
+    }
+    int fd = options.bound_socket;
+    if (fd < 0) {
+      const Result<int> bound = bind_tcp(options.host, options.port);
+      if (!bound.ok()) return bound.status();
+      fd = *bound;
+    }
     try {
-      acceptor.open(endpoint->protocol());
-      acceptor.set_option(tcp::acceptor::reuse_address(true));
-      if (endpoint->address() == asio::ip::address_v6::any()) acceptor.set_option(asio::ip::v6_only(false));
-      acceptor.bind(*endpoint);
+      sockaddr_storage address{};
+      socklen_t length = sizeof(address);
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
+      acceptor.assign(address.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), fd);
       acceptor.listen(4096);
       acceptor.non_blocking(true);
       port = acceptor.local_endpoint().port();
     } catch (const boost::system::system_error& error) {
       return absl::UnavailableError(absl::StrFormat("cannot listen on %s port %d: %s; choose another --host or --port",
-                                                    core.options.host, core.options.port, error.code().message()));
+                                                    options.host, options.port, error.code().message()));
     }
     return ok_status();
   }
@@ -118,7 +117,8 @@ struct HttpServer::Impl {
     }
     if (open >= core.options.max_connections + kRefusalsAtOnce) return;
     const bool refuse = open >= core.options.max_connections;
-    std::make_shared<Connection>(core, std::move(strand), std::move(socket), refuse)->start();
+    auto tls = core.tls ? core.tls->current() : nullptr;
+    std::make_shared<Connection>(core, std::move(strand), std::move(socket), std::move(tls), refuse)->start();
   }
 
   asio::awaitable<void> accept_connections() {

@@ -104,6 +104,18 @@ TEST_P(Places, AsRecorded) {
     ++i;
   }
   EXPECT_LE(different, tokens / 100);
+
+  // Strange texts of the largest size that is asked for do not take for ever.
+  for (const char* unit : {"\xF0\x9D\x95\x8F", "e\xCC\x81", "\xE4\xBD\xA0", "a b", "Ab", "\xCC\x81"}) {
+    std::string text;
+    while (text.size() < (1u << 20) - 8) text += unit;
+    std::vector<int32_t> ids, plain;
+    const std::vector<TextSpan> spans = (*loaded)->encode_spans(text, ids);
+    (*loaded)->encode(text, plain);
+    EXPECT_EQ(ids, plain);
+    ASSERT_EQ(spans.size(), ids.size());
+    for (const TextSpan& span : spans) ASSERT_TRUE(span.begin <= span.end && span.end <= text.size());
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Goldens, Places,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <unordered_map>
 
 #include "text/grapheme.h"
 #include "text/utf8.h"
@@ -11,53 +12,50 @@ namespace {
 
 using Transform = std::function<void(std::string_view, std::string&)>;
 
-// Appends what `part` becomes, all of it coming from `span`.
-void append(std::string& made, Origins& origins, std::string_view part, TextSpan span) {
-  made += part;
-  origins.insert(origins.end(), part.size(), span);
+// What a grapheme cluster becomes, and for each byte of that the bytes of the cluster that it comes from.
+struct Cluster {
+  std::string text;
+  Origins origins;
+
+  void append(std::string_view part, TextSpan from) {
+    text += part;
+    origins.insert(origins.end(), part.size(), from);
+  }
+};
+
+// A cluster that only became `after` in its whole: those of its characters that were merged into one count as the first of
+// them, as `tokenizers` counts.
+Cluster merged_cluster(std::string_view cluster, const Origins& own, std::string_view after) {
+  size_t surplus = count_chars(cluster) - std::min(count_chars(cluster), count_chars(after));
+  size_t from = 0;
+  const auto step = [&] {
+    if (from < cluster.size()) from += utf8_length(static_cast<unsigned char>(cluster[from]));
+  };
+  Cluster made;
+  for (size_t at = 0; at < after.size();) {
+    const std::string_view one = after.substr(at, utf8_length(static_cast<unsigned char>(after[at])));
+    made.append(one, own[std::min(from, cluster.size() - 1)]);
+    const bool same = from < cluster.size() && cluster.substr(from).starts_with(one);
+    for (step(); !same && surplus > 0; --surplus) step();
+    at += one.size();
+  }
+  return made;
 }
 
-// Appends what a cluster became in its whole: character by character, those that were merged into one counting as the
-// first of them, as `tokenizers` counts.
-void append_merged(std::string_view before, size_t begin, size_t end, const Origins& source, std::string_view after,
-                   std::string& made, Origins& origins) {
-  const size_t old_count = count_chars(before.substr(begin, end - begin));
-  size_t surplus = old_count - std::min(old_count, count_chars(after));
-  size_t from = begin;
-  for (size_t at = 0; at < after.size();) {
-    const size_t length = utf8_length(static_cast<unsigned char>(after[at]));
-    const std::string_view one = after.substr(at, length);
-    append(made, origins, one, source[std::min(from, end - 1)]);
-    const bool same = from < end && before.substr(from).starts_with(one);
-    const auto step = [&] {
-      if (from < end) from += utf8_length(static_cast<unsigned char>(before[from]));
-    };
-    for (step(); !same && surplus > 0; --surplus) step();
+// Character by character where that gives the same.
+Cluster transformed_cluster(std::string_view cluster, const Transform& transform) {
+  const Origins own = own_origins(cluster);
+  std::string whole, single;
+  transform(cluster, whole);
+  Cluster made;
+  for (size_t at = 0; at < cluster.size();) {
+    const size_t length = utf8_length(static_cast<unsigned char>(cluster[at]));
+    single.clear();
+    transform(cluster.substr(at, length), single);
+    made.append(single, own[at]);
     at += length;
   }
-}
-
-TextSpan span_of(const Origins& origins, size_t begin, size_t end) { return {origins[begin].begin, origins[end - 1].end}; }
-
-// One cluster: character by character where that gives the same.
-void append_cluster(std::string_view text, size_t begin, size_t end, const Origins& source, const Transform& transform,
-                    std::string& made, Origins& origins) {
-  std::string whole, single, parts;
-  transform(text.substr(begin, end - begin), whole);
-  Origins fine;
-  for (size_t at = begin; at < end;) {
-    const size_t next = at + utf8_length(static_cast<unsigned char>(text[at]));
-    single.clear();
-    transform(text.substr(at, next - at), single);
-    append(parts, fine, single, span_of(source, at, next));
-    at = next;
-  }
-  if (parts == whole) {
-    made += parts;
-    origins.insert(origins.end(), fine.begin(), fine.end());
-  } else {
-    append_merged(text, begin, end, source, whole, made, origins);
-  }
+  return made.text == whole ? made : merged_cluster(cluster, own, whole);
 }
 
 }  // namespace
@@ -78,10 +76,16 @@ Origins transformed_origins(std::string_view before, std::string_view after, con
   if (before == after) return source;
   std::string made;
   Origins origins;
+  std::unordered_map<std::string_view, Cluster> seen;  // texts repeat their clusters
   const char* const end = before.data() + before.size();
   for (const char* p = before.data(); p < end;) {
     const char* const next = grapheme_end(p, end);
-    append_cluster(before, p - before.data(), next - before.data(), source, transform, made, origins);
+    const std::string_view text(p, static_cast<size_t>(next - p));
+    auto found = seen.find(text);
+    if (found == seen.end()) found = seen.emplace(text, transformed_cluster(text, transform)).first;
+    made += found->second.text;
+    const auto* const from = source.data() + (p - before.data());
+    for (const TextSpan& span : found->second.origins) origins.push_back({from[span.begin].begin, from[span.end - 1].end});
     p = next;
   }
   if (made == after) return origins;
@@ -92,24 +96,26 @@ Origins transformed_origins(std::string_view before, std::string_view after, con
   return origins.empty() ? Origins(after.size()) : origins;
 }
 
-std::vector<TextSpan> token_spans(std::string_view piece, size_t count, const TokenStands& stands) {
+std::vector<TextSpan> token_spans(std::string_view piece, std::span<const int32_t> ids, const TokenStands& stands) {
+  constexpr size_t kFarthest = 4096;  // bytes of one unknown word; keeps strange texts from taking quadratic time
   const auto char_end = [&](size_t at) {
     return std::min(piece.size(), at + utf8_length(static_cast<unsigned char>(piece[at])));
   };
   // Where a token that does not stand at `at` ends.
   const auto unknown_end = [&](size_t token, size_t at) {
-    if (token + 1 == count) return piece.size();
-    for (size_t end = char_end(at); end < piece.size(); end = char_end(end)) {
-      if (stands(token + 1, piece.substr(end), false) > 0) return end;
+    if (token + 1 == ids.size()) return piece.size();
+    if (ids[token] == ids[token + 1]) return char_end(at);
+    for (size_t end = char_end(at); end < std::min(piece.size(), at + kFarthest); end = char_end(end)) {
+      if (stands(ids[token + 1], piece.substr(end), false) > 0) return end;
     }
     return char_end(at);
   };
   std::vector<TextSpan> spans;
   size_t at = 0;
-  for (size_t token = 0; token < count; ++token) {
+  for (size_t token = 0; token < ids.size(); ++token) {
     size_t end = at;
     if (at < piece.size()) {
-      const size_t length = stands(token, piece.substr(at), at == 0);
+      const size_t length = stands(ids[token], piece.substr(at), at == 0);
       end = length > 0 ? std::min(piece.size(), at + length) : unknown_end(token, at);
     }
     spans.push_back({uint32_t(at), uint32_t(end)});

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -28,12 +30,12 @@ Origins own_origins(std::string_view text);
 Origins transformed_origins(std::string_view before, std::string_view after, const Origins& origins,
                             const std::function<void(std::string_view, std::string&)>& transform);
 
-// Tells whether token `token` of a piece can stand at the start of `rest`, which is what is left of the piece: the bytes
-// that it takes there, or 0. `first`: nothing of the piece has been taken.
-using TokenStands = std::function<size_t(size_t token, std::string_view rest, bool first)>;
+// Tells whether a token can stand at the start of `rest`, which is what is left of a piece: the bytes that it takes there, or
+// 0. `first`: nothing of the piece has been taken.
+using TokenStands = std::function<size_t(int32_t id, std::string_view rest, bool first)>;
 
-// The bytes of one piece of text that each of its `count` tokens stands for. A token that cannot stand where the one
-// before has ended (an unknown word) takes what lies before the next that can, at least a character.
-std::vector<TextSpan> token_spans(std::string_view piece, size_t count, const TokenStands& stands);
+// The bytes of one piece of text that each of its tokens stands for. A token that cannot stand where the one before has
+// ended (an unknown word) takes what lies before the next that can; of several such in a row each takes a character.
+std::vector<TextSpan> token_spans(std::string_view piece, std::span<const int32_t> ids, const TokenStands& stands);
 
 }  // namespace rerank

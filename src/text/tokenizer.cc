@@ -211,11 +211,10 @@ void JsonTokenizer::locate_normalized(std::string_view text, bool at_start, Orig
   for (const Piece& piece : pieces.list) {
     const size_t before = out.ids.size();
     model_->append_ids(pieces.view(piece), out.ids);
-    const auto stands = [&](size_t token, std::string_view rest, bool first) {
-      return surface_length(out.ids[before + token], rest, first);
-    };
-    std::vector<TextSpan> spans = token_spans(pieces.view(piece), out.ids.size() - before, stands);
-    if (fused_bytes_) fuse_bytes(std::span(out.ids).subspan(before), spans);
+    const std::span<const int32_t> ids = std::span(out.ids).subspan(before);
+    const auto stands = [this](int32_t id, std::string_view rest, bool first) { return surface_length(id, rest, first); };
+    std::vector<TextSpan> spans = token_spans(pieces.view(piece), ids, stands);
+    if (fused_bytes_) fuse_bytes(ids, spans);
     for (const TextSpan& span : spans) {
       const size_t last = std::max(span.end, span.begin + 1) - 1;
       const size_t limit = piece.end - 1;

@@ -1,86 +1,18 @@
 // The whole program: `rerankd serve` with the built-in model, real sockets, real signals.
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/json.h"
+#include "support/program.h"
 #include "support/raw_client.h"
 
 namespace rerank {
 namespace {
-
-// A running `rerankd serve` on a free port.
-class Program {
- public:
-  explicit Program(const std::vector<std::string>& flags = {}) {
-    int output[2];
-    if (pipe(output) != 0) throw std::runtime_error("pipe");
-    std::vector<std::string> words = {
-        RERANKD_PROGRAM, "serve", "--port", "0", "--model", RERANKD_SOURCE_DIR "/models/rerankd-mini-en"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    child_ = fork();
-    if (child_ == 0) {
-      dup2(output[1], STDOUT_FILENO);
-      dup2(output[1], STDERR_FILENO);
-      execv(arguments[0], arguments.data());
-      _exit(127);
-    }
-    close(output[1]);
-    output_ = output[0];
-    read_port();
-  }
-
-  ~Program() {
-    if (child_ > 0) {
-      kill(child_, SIGKILL);
-      waitpid(child_, nullptr, 0);
-    }
-    close(output_);
-  }
-
-  uint16_t port() const { return port_; }
-  void terminate() const { kill(child_, SIGTERM); }
-
-  // Its exit status; -1 if a signal ended it.
-  int wait() {
-    int status = 0;
-    waitpid(child_, &status, 0);
-    child_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
- private:
-  void read_port() {
-    std::string log;
-    char bytes[4096];
-    for (;;) {
-      const size_t at = log.find("listening on http://127.0.0.1:");
-      if (at != std::string::npos && log.find_first_not_of("0123456789", at + 30) != std::string::npos) {
-        port_ = static_cast<uint16_t>(std::stoi(log.substr(at + 30)));
-        return;
-      }
-      const ssize_t length = read(output_, bytes, sizeof(bytes));
-      if (length <= 0) throw std::runtime_error("the program does not listen; it said: " + log);
-      log.append(bytes, static_cast<size_t>(length));
-    }
-  }
-
-  pid_t child_ = -1;
-  int output_ = -1;
-  uint16_t port_ = 0;
-};
 
 std::string many_documents(int count) {
   std::string body = R"({"query":"What is the capital of France?","documents":[)";

@@ -1,0 +1,58 @@
+#include "server/listen.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "base/strings.h"
+
+namespace rerank {
+namespace {
+
+Status cannot_listen(const std::string& host, uint16_t port, int error) {
+  const char* hint = error == EACCES ? "; a port below 1024 needs privileges (see --user), or choose another --port"
+                                     : "; choose another --host or --port";
+  return absl::UnavailableError(str_cat("cannot listen on ", host, " port ", port, ": ", std::strerror(error), hint));
+}
+
+}  // namespace
+
+Result<int> bind_tcp(const std::string& host, uint16_t port) {
+  addrinfo wanted{};
+  wanted.ai_family = AF_UNSPEC;
+  wanted.ai_socktype = SOCK_STREAM;
+  wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* list = nullptr;
+  if (const int failed = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wanted, &list); failed != 0) {
+    return absl::InvalidArgumentError(
+        str_cat("--host ", host, " is no address of this machine: ", std::string(gai_strerror(failed))));
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(list, freeaddrinfo);
+  const int fd = ::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return cannot_listen(host, port, errno);
+  const int on = 1, off = 0;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (list->ai_family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  if (::bind(fd, list->ai_addr, list->ai_addrlen) == 0) return fd;
+  const int error = errno;
+  ::close(fd);
+  return cannot_listen(host, port, error);
+}
+
+Status check_listener(int fd, const std::string& origin) {
+  int type = 0;
+  socklen_t length = sizeof(type);
+  sockaddr_storage address{};
+  socklen_t address_length = sizeof(address);
+  const bool stream = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+  const bool named = ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_length) == 0;
+  if (stream && named && (address.ss_family == AF_INET || address.ss_family == AF_INET6)) return ok_status();
+  return absl::InvalidArgumentError(str_cat(origin, ": descriptor ", fd, " is no TCP socket; want ListenStream=PORT"));
+}
+
+}  // namespace rerank

@@ -1,0 +1,136 @@
+// What clients try that mean no good, against the whole program.
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "support/json.h"
+#include "support/program.h"
+#include "support/raw_client.h"
+#include "tei/v1/tei.grpc.pb.h"
+
+namespace rerank {
+namespace {
+
+constexpr char kBody[] = R"({"query":"q","texts":["a"]})";
+
+class KeyFile {
+ public:
+  explicit KeyFile(const std::string& lines) {
+    char name[] = "/tmp/rerankd-keys-XXXXXX";
+    close(mkstemp(name));
+    path_ = name;
+    write(lines);
+  }
+  ~KeyFile() { std::filesystem::remove(path_); }
+  void write(const std::string& lines) const { std::ofstream(path_) << lines; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+grpc::StatusCode rank_over_grpc(uint16_t port, const std::string& key, const std::string& value) {
+  const auto channel =
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials());
+  ::tei::v1::RerankRequest request;
+  request.set_query("q");
+  request.add_texts("a");
+  ::tei::v1::RerankResponse response;
+  grpc::ClientContext context;
+  context.AddMetadata(key, value);
+  return ::tei::v1::Rerank::NewStub(channel)->Rerank(&context, request, &response).error_code();
+}
+
+TEST(Attack, AStolenKeyEndsWhenItLeavesTheFile) {
+  KeyFile keys("ours correct-horse\nstolen battery-staple\n");
+  const uint16_t grpc_port = free_port();
+  Program program({"--api-key-file", keys.path(), "--grpc-port", std::to_string(grpc_port)});
+  RawClient thief(program.port()), owner(program.port());
+  const auto status = [](RawClient& client, const char* key) {
+    return client.request("POST", "/rerank", kBody, std::string("Authorization: Bearer ") + key + "\r\n").status;
+  };
+  EXPECT_EQ(status(thief, "battery-staple"), 200);
+  EXPECT_EQ(rank_over_grpc(grpc_port, "authorization", "Bearer battery-staple"), grpc::OK);
+  keys.write("ours correct-horse\n");
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (status(thief, "battery-staple") == 200 && std::chrono::steady_clock::now() < patience) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(status(thief, "battery-staple"), 401) << "on the connection that is open, too";
+  EXPECT_EQ(rank_over_grpc(grpc_port, "authorization", "Bearer battery-staple"), grpc::UNAUTHENTICATED);
+  EXPECT_EQ(status(owner, "correct-horse"), 200);
+  for (const char* guess : {"", "correct-hors", "correct-horse1", "CORRECT-HORSE", "*", "' or 1=1"})
+    EXPECT_EQ(status(thief, guess), 401) << guess;
+}
+
+TEST(Attack, SlowlorisHoldsNobodyUp) {
+  Program program({"--header-timeout-ms", "500", "--body-timeout-ms", "500", "--max-connections", "500"});
+  std::vector<RawClient> slow;
+  for (int i = 0; i < 200; ++i) {
+    slow.emplace_back(program.port());
+    const bool body = i % 2 == 0;  // half of them send their body slowly
+    slow.back().send(body ? "POST /rerank HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{" : "POST /rerank HTTP/1.1\r\nX: ");
+  }
+  // The heads go on dripping: each byte comes in time, all of them never do.
+  RawClient good(program.port());
+  for (int round = 0; round < 15; ++round) {
+    for (size_t i = 1; i < slow.size(); i += 2) slow[i].send("x");
+    EXPECT_EQ(good.request("POST", "/rerank", kBody).status, 200);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  for (RawClient& client : slow) {
+    EXPECT_EQ(client.read_response().status, 408);
+    client.close();
+  }
+  EXPECT_EQ(good.request("POST", "/rerank", kBody).status, 200);
+}
+
+TEST(Attack, HugeHeadersAreRefused) {
+  const uint16_t grpc_port = free_port();
+  Program program({"--grpc-port", std::to_string(grpc_port)});
+  const std::string huge(64 << 10, 'x');
+  const std::string many = [] {
+    std::string lines;
+    for (int i = 0; i < 5000; ++i) lines += "a" + std::to_string(i) + ": b\r\n";
+    return lines;
+  }();
+  for (const std::string& head : {"GET /health HTTP/1.1\r\nX: " + huge, "GET /" + huge + " HTTP/1.1\r\n",
+                                  "GET /health HTTP/1.1\r\n" + many, huge}) {
+    RawClient client(program.port());
+    client.send(head);
+    const int status = client.read_response().status;
+    EXPECT_TRUE(status == 431 || status == 400) << status;
+  }
+  // One that never ends is not read on for ever, either.
+  RawClient endless(program.port());
+  endless.send("GET /health HTTP/1.1\r\nX: ");
+  int sent = 0;
+  while (sent < 100000 && endless.send(huge)) ++sent;
+  EXPECT_LT(sent, 100000);
+  EXPECT_EQ(rank_over_grpc(grpc_port, "x", huge), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(rank_over_grpc(grpc_port, "x", "small"), grpc::OK);
+  EXPECT_EQ(RawClient(program.port()).request("GET", "/health").status, 200);
+}
+
+TEST(Attack, LogsHoldNeitherTextsNorKeys) {
+  Program program({"--log-level", "debug", "--api-key", "very-secret-key"});
+  RawClient client(program.port());
+  const std::string key = "Authorization: Bearer very-secret-key\r\n";
+  EXPECT_EQ(client.request("POST", "/rerank", R"({"query":"private-query","texts":["private-text"]})", key).status, 200);
+  EXPECT_EQ(client.request("POST", "/rerank", R"({"query":"private-query","texts":[{"private-text":1}]})", key).status, 422);
+  EXPECT_EQ(client.request("POST", "/rerank", R"({"query":"private-query)", key).status, 400);
+  EXPECT_EQ(client.request("GET", "/info", "", "Authorization: Bearer wrong-secret-key\r\n").status, 401);
+  program.terminate();
+  EXPECT_EQ(program.wait(), 0);
+  for (const char* secret : {"private-query", "private-text", "secret-key"})
+    EXPECT_EQ(program.log().find(secret), std::string::npos) << secret;
+}
+
+}  // namespace
+}  // namespace rerank
