@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "convert/convert.h"
 #include "engine/cpu/kernels.h"
 #include "engine/registry.h"
 #include "support/golden.h"
@@ -29,6 +30,9 @@ std::vector<Row> rows() {
     const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : int8_tolerance(*table);
     if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});
   }
+  rows.push_back({"onnx", {"fp32", "auto", 2}, 1e-4});
+  rows.push_back({"onnx", {"fp16", "auto", 2}, 1e-2});
+  rows.push_back({"onnx", {"int8", "auto", 2}, 1e-1});
   return rows;
 }
 
@@ -63,7 +67,16 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   for (const std::string& folder : testing::golden_models()) {
     auto model = load_model(folder);
     ASSERT_TRUE(model.ok()) << model.status();
-    auto backend = open_backend(*model, row.engine, row.options);
+    BackendOptions options = row.options;
+    if (row.engine == "onnx") {
+      const std::string out = ::testing::TempDir() + "/conformance_" + row.options.precision;
+      ConvertOptions convert;
+      convert.precision = row.options.precision;
+      ASSERT_TRUE(write_onnx(**model, out, convert).ok());
+      options.onnx_file = out + "/" + kOnnxFile;
+    }
+    auto backend = open_backend(*model, row.engine, options);
+    if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
     ASSERT_TRUE(backend.ok()) << backend.status();
     const Pairs recorded(folder);
     const auto& pairs = recorded.golden;

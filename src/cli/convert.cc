@@ -1,0 +1,104 @@
+// rerankd convert: a model folder -> an ONNX folder, or weights in another precision. Verified against the reference.
+#include <cmath>
+#include <cstdio>
+
+#include "absl/strings/str_split.h"
+#include "base/strings.h"
+#include "cli/command.h"
+#include "convert/convert.h"
+#include "convert/verify.h"
+#include "engine/registry.h"
+#include "rank/locate.h"
+
+namespace rerank {
+namespace {
+
+// Differences beyond these are no rounding of the precision, but a broken file.
+double tolerance_of(const std::string& precision) {
+  return precision == "fp32" ? 1e-3 : precision == "int8" ? INFINITY : 0.25;
+}
+
+struct Convert : Command {
+  explicit Convert(CLI::App& program)
+      : Command(program, "convert", "Write a model as an ONNX graph, or its weights in another precision.") {
+    app.add_option("model_folder", folder, "Model folder or hub id.")->type_name("DIR|ID")->required();
+    app.add_option("out", out, "Folder to write; it serves as it is.")->type_name("DIR")->required();
+    app.add_option("--to", to, "onnx or safetensors.")->type_name("FORMAT")->required();
+    app.add_option("--precision", precision,
+                   "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); safetensors: fp32, fp16 or bf16.")
+        ->type_name("P")
+        ->capture_default_str();
+    app.add_option("--keep-layers", write.keep_layers, "The first N layers only. 0: all.")->type_name("N");
+    app.add_option("--exclude", exclude, "int8: matrices whose name has one of these parts stay fp32.")
+        ->type_name("PART[,PART...]");
+    app.add_flag("--reduce-range", write.reduce_range,
+                 "int8: weights of 7 bits. For CPUs without VNNI, whose sums of 8-bit products saturate.");
+    app.add_flag("--no-verify", no_verify, "Do not compare with the reference engine.");
+    settings.add(options, {"Model"});
+    app.add_option("--onnxruntime-library", options.onnxruntime_library, "libonnxruntime.so, to verify with.")->type_name("FILE");
+  }
+
+  int run() {
+    const Status status = convert();
+    return status.ok() ? 0 : report(status);
+  }
+
+  Status convert() {
+    if (Status status = complete(); !status.ok()) return status;
+    if (to != "onnx" && to != "safetensors")
+      return absl::InvalidArgumentError(str_cat("--to ", to, ": must be onnx or safetensors"));
+    options.model = folder;
+    auto located = locate_model(options);
+    if (!located.ok()) return located.status();
+    auto loaded = load_model(located->folder);
+    if (!loaded.ok()) return loaded.status();
+    model = *loaded;
+    write.precision = precision;
+    write.exclude = absl::StrSplit(exclude, ',', absl::SkipEmpty());
+    {
+      Progress bar("writing", "bytes");
+      write.progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
+      Status status = to == "onnx" ? write_onnx(*model, out, write) : write_safetensors(*model, out, write);
+      if (!status.ok()) return status;
+    }
+    if (Status status = copy_companions(*model, out, write); !status.ok()) return status;
+    std::printf("written to %s: %s, %s\n", out.c_str(), to.c_str(), precision.c_str());
+    return no_verify ? ok_status() : verify();
+  }
+
+  Status verify() {
+    auto converted = load_model(out, to == "onnx");
+    if (!converted.ok()) return converted.status();
+    BackendOptions engine = backend_options(options);
+    engine.onnx_file = to == "onnx" ? kOnnxFile : "";
+    auto backend = open_backend(*converted, to == "onnx" ? "onnx" : "reference", engine);
+    if (!backend.ok() && to == "onnx" && (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {
+      std::printf("not verified: %s\n", std::string(message_of(backend.status())).c_str());
+      return ok_status();
+    }
+    if (!backend.ok()) return with_context(backend.status(), "the written model");
+    Progress bar("verifying", "pairs");
+    auto found = verify_converted(model, write.keep_layers, **backend,
+                                  [&](uint64_t done, uint64_t total) { bar.update(done, total); });
+    if (!found.ok()) return found.status();
+    std::printf("verified on %zu pairs of %zu tokens: largest |logit - reference| %.3g, mean %.3g (logits span %.3g)\n",
+                found->pairs, found->tokens, found->largest, found->mean, found->spread);
+    if (found->largest <= tolerance_of(precision)) return ok_status();
+    return absl::InternalError(str_cat(out, ": differs from the reference by ", found->largest, ", which ", precision,
+                                       " does not explain: do not use it"));
+  }
+
+  std::string folder, out, to, precision = "fp32", exclude;
+  ConvertOptions write;
+  bool no_verify = false;
+  std::shared_ptr<const Model> model;
+};
+
+}  // namespace
+
+Run add_convert_command(CLI::App& program) {
+  auto command = std::make_shared<Convert>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+}  // namespace rerank
