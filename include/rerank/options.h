@@ -33,6 +33,7 @@ struct Options {
   std::string onnx_file;
   std::string onnx_provider = "cpu";
   std::string onnxruntime_library;
+  std::string torchscript_file;
   // Texts
   size_t max_length = 0;
   std::string truncation = "head";
@@ -131,7 +132,7 @@ void visit_options(O& options, Visit&& visit) requires requires {
         options.hub_cache);
   visit(OptionInfo{"hub-offline", "BOOL", "Model", "Never download: only what the cache has.", "HF_HUB_OFFLINE"},
         options.hub_offline);
-  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu, onnx or reference. auto takes the fastest that runs this model here; rerankd inspect says which."},
+  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu, onnx, torchscript or reference. auto takes the fastest that runs this model here; rerankd inspect says which."},
         options.engine);
   visit(OptionInfo{"precision", "P", "Engine",
                    "auto, fp32, bf16 or int8. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
@@ -162,6 +163,10 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"onnxruntime-library", "FILE", "Engine",
                    "libonnxruntime.so, 1.21 or later. Default: where tools/setup.sh put it, else the system's."},
         options.onnxruntime_library);
+  visit(OptionInfo{"torchscript-file", "FILE", "Engine",
+                   "The torch.jit file for --engine torchscript, in the model folder or by its path. Default: model.pt, "
+                   "*traced*.pt or *.torchscript."},
+        options.torchscript_file);
   visit(
       OptionInfo{
           "max-length", "TOKENS", "Texts",

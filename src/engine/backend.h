@@ -52,7 +52,7 @@ struct BackendOptions {
   size_t threads = 0;                  // 0: as many as this process may use
   std::shared_ptr<const Exits> exits;  // null: none
   // Engines that run exported graphs; see rerank/options.h.
-  std::string onnx_file, onnxruntime_library, onnx_provider;
+  std::string onnx_file, onnxruntime_library, onnx_provider, torchscript_file;
 };
 
 // Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().

@@ -5,6 +5,7 @@
 #include "engine/cpu/cpu_backend.h"
 #include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
+#include "engine/torchscript/torchscript_backend.h"
 
 namespace rerank {
 namespace {
@@ -32,6 +33,7 @@ Result<std::string> describe_reference(const Model& model, const BackendOptions&
 constexpr Entry kEngines[] = {
     {"cpu", true, make_cpu_backend, describe_cpu_backend},
     {"onnx", true, make_onnx_backend, describe_onnx_backend},
+    {"torchscript", true, make_torchscript_backend, describe_torchscript_backend},
     {"reference", false, open_reference, describe_reference},
 };
 
@@ -50,7 +52,7 @@ std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions&
 BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits) {
   return {options.precision, options.kernel,    options.threads,
           std::move(exits),  options.onnx_file, options.onnxruntime_library,
-          options.onnx_provider};
+          options.onnx_provider, options.torchscript_file};
 }
 
 Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,

@@ -145,7 +145,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   }
   auto located = locate_model(options);
   if (!located.ok()) return located.status();
-  auto model = load_model(located->folder, !options.onnx_file.empty());
+  auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
   if (!model.ok()) return model.status();
   auto tokenizer = Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();

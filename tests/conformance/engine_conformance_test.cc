@@ -102,6 +102,7 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
 
 // Graphs as other tools exported them, served as they are.
 struct Exported {
+  const char* name;
   const char* engine;
   const char* graph;  // of tests/data/graphs; its name begins with the model's
   const char* model;
@@ -115,6 +116,7 @@ TEST_P(ExportedGraphTest, EqualsRecordedLogits) {
   ASSERT_TRUE(model.ok()) << model.status();
   BackendOptions options;
   options.onnx_file = str_cat(RERANKD_SOURCE_DIR, "/tests/data/graphs/", GetParam().graph);
+  options.torchscript_file = options.onnx_file;
   auto backend = open_backend(*model, GetParam().engine, options);
   if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
   ASSERT_TRUE(backend.ok()) << backend.status();
@@ -125,9 +127,10 @@ TEST_P(ExportedGraphTest, EqualsRecordedLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Graphs, ExportedGraphTest,
-                         ::testing::Values(Exported{"onnx", "bert-a-torchscript.onnx", "bert-a"},
-                                           Exported{"onnx", "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"}),
-                         [](const auto& info) { return info.index == 0 ? "torchscript_exporter" : "dynamo_exporter"; });
+                         ::testing::Values(Exported{"onnx_torchscript_exporter", "onnx", "bert-a-torchscript.onnx", "bert-a"},
+                                           Exported{"onnx_dynamo_exporter", "onnx", "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"},
+                                           Exported{"torchscript", "torchscript", "bert-a.torchscript", "bert-a"}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
   std::string name = info.param.engine + "_" + info.param.options.precision + "_" + info.param.options.kernel;
