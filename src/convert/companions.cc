@@ -23,6 +23,24 @@ const char* dtype_of(const std::string& precision) {
   return precision == "fp16" ? "float16" : precision == "bf16" ? "bfloat16" : "float32";
 }
 
+// As `compressed-tensors` describes what write_safetensors() writes: int8 weights with a scale for each output channel,
+// activations quantized for each token as they come (https://github.com/vllm-project/compressed-tensors).
+constexpr char kQuantization[] = R"({"quant_method": "compressed-tensors", "format": "int-quantized",
+ "quantization_status": "compressed", "config_groups": {"group_0": {"targets": ["Linear"],
+ "weights": {"num_bits": 8, "type": "int", "symmetric": true, "strategy": "channel", "dynamic": false},
+ "input_activations": {"num_bits": 8, "type": "int", "symmetric": true, "strategy": "token", "dynamic": true}}}})";
+
+void add_quantization(const ConvertOptions& options, rapidjson::Document& json) {
+  auto& allocator = json.GetAllocator();
+  rapidjson::Document quantization(&allocator);
+  quantization.Parse(kQuantization);
+  rapidjson::Value ignore(rapidjson::kArrayType);
+  for (const std::string& name : options.ignored_modules) ignore.PushBack(rapidjson::Value(name.c_str(), allocator), allocator);
+  quantization.AddMember("ignore", ignore, allocator);
+  json.RemoveMember("quantization_config");
+  json.AddMember("quantization_config", quantization, allocator);
+}
+
 Status write_config(const Model& model, const std::string& out, const ConvertOptions& options) {
   const std::string source = model.folder + "/config.json", path = out + "/config.json";
   auto text = read_file(source, 16u << 20);
@@ -34,8 +52,9 @@ Status write_config(const Model& model, const std::string& out, const ConvertOpt
     const char* field = model.config.family == Family::kDistilBert ? "n_layers" : "num_hidden_layers";
     json[field].SetUint64(options.keep_layers);
   }
+  if (options.precision == "int8" && options.quantization_in_config) add_quantization(options, json);
   for (const char* field : {"dtype", "torch_dtype"}) {  // the newer and the older name of the weights' type
-    if (json.HasMember(field)) json[field].SetString(rapidjson::StringRef(dtype_of(options.precision)));
+    if (json.HasMember(field) && options.precision != "int8") json[field].SetString(rapidjson::StringRef(dtype_of(options.precision)));
   }
   rapidjson::StringBuffer buffer;
   rapidjson::PrettyWriter<rapidjson::StringBuffer> writer(buffer);

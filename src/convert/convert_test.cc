@@ -7,8 +7,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "base/strings.h"
+#include "convert/quantize.h"
 #include "convert/verify.h"
 #include "engine/registry.h"
 #include "support/tiny_model.h"
@@ -152,6 +154,71 @@ TEST_F(ConvertTest, WeightsInOtherPrecisionsServe) {
     EXPECT_LT(found->largest, tolerance) << precision;
     EXPECT_EQ(load_model(out_).value()->weights.words.dtype, dtype);
   }
+}
+
+// Some matrices int8, some as they were: read back, and computed by every tier as they are.
+TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
+  make({.layers = 3, .hidden = 64, .heads = 2, .intermediate = 128, .labels = 2});
+  options_.precision = "int8";
+  options_.quantization_in_config = true;
+  options_.exclude = {"layer.1.", "layer.2.attention.self.key"};
+  ASSERT_TRUE(write_safetensors(*model_, out_, options_).ok());
+  ASSERT_TRUE(copy_companions(*model_, out_, options_).ok());
+  auto written = load_model(out_);
+  ASSERT_TRUE(written.ok()) << written.status();
+  const Weights& weights = (*written)->weights;
+  EXPECT_TRUE(weights.quantized);
+  EXPECT_EQ(weights.layers[0].up.weight.dtype, DType::kI8);
+  EXPECT_EQ(weights.layers[1].up.weight.dtype, DType::kF32);
+  EXPECT_EQ(weights.layers[1].up.weight.floats(), model_->weights.layers[1].up.weight.floats());
+  const auto exact = model_->weights.layers[0].up.weight.floats(), rounded = weights.layers[0].up.weight.floats();
+  for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(rounded[i], exact[i], 0.02);
+  // What the file says is the whole difference from the reference on the original, but for the activations.
+  std::map<std::string, double> largest;
+  for (const char* kernel : {"avx512vnni", "avx2", "portable", "amx-emulated", "auto"}) {
+    auto backend = open_backend(*written, "cpu", {"auto", kernel, 1});
+    if (absl::IsUnimplemented(backend.status())) continue;
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    EXPECT_EQ((*backend)->info().precision, "int8");
+    const auto found = verify_converted(model_, 0, **backend, {});
+    ASSERT_TRUE(found.ok());
+    EXPECT_LT(found->largest, 0.1) << kernel;
+    largest[kernel] = found->largest;
+  }
+  EXPECT_FALSE(largest.empty());
+}
+
+TEST_F(ConvertTest, CalibrationKeepsTheMatrixThatLosesMost) {
+  // One input of one matrix is read a thousand times more than the others: its rows have no room for the rest.
+  TinyModelSpec spec{.layers = 2, .hidden = 64, .heads = 2, .intermediate = 128};
+  const std::string folder = testing::write_tiny_model(spec, "convert_test_outlier");
+  auto tensors = testing::make_tensors(spec);
+  for (auto& tensor : tensors) {
+    if (tensor.name != "bert.encoder.layer.1.output.dense.weight") continue;
+    for (size_t row = 0; row < 64; ++row) tensor.values[row * 128 + 5] *= 300;
+  }
+  testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);
+  auto loaded = load_model(folder);
+  ASSERT_TRUE(loaded.ok());
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+  for (int pair = 0; pair < 6; ++pair) {
+    for (int i = 0; i < 10 + pair; ++i) ids.push_back((i * 7 + pair * 13) % 100);
+    segments.resize(ids.size(), 0);
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  CalibrationOptions options;
+  options.excluded = [](const std::string& name) { return name.find("layer.0.attention.self.query") != std::string::npos; };
+  const auto report = calibrate_int8(*loaded, {ids, segments, offsets}, options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->matrices.size(), 12u);
+  for (const MatrixError& matrix : report->matrices) {
+    const bool expected = matrix.name.find("layer.1.output.dense") != std::string::npos ||
+                          matrix.name.find("layer.0.attention.self.query") != std::string::npos;
+    EXPECT_EQ(matrix.kept, expected) << matrix.name << " " << matrix.error;
+  }
+  EXPECT_LT(report->chosen.mean, report->all.mean);
+  EXPECT_THAT(report_json(*report), HasSubstr("\"relative_error\""));
 }
 
 TEST_F(ConvertTest, WhatCannotBeIsRefused) {

@@ -199,9 +199,7 @@ class EncoderGraph {
 
   bool is_quantized(const Linear& w) const {
     if (options_.precision != "int8") return false;
-    return std::none_of(options_.exclude.begin(), options_.exclude.end(), [&](const std::string& part) {
-      return w.weight.name.find(part) != std::string::npos;
-    });
+    return !is_excluded(options_, w.weight.name);
   }
 
   // Activations to uint8 with one scale for the whole batch as ONNX has it, weights to int8 with one for each column.
