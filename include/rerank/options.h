@@ -32,6 +32,7 @@ struct Options {
   std::string exits;
   std::string onnx_file;
   std::string onnx_provider = "cpu";
+  bool onnx_split = true;
   std::string onnxruntime_library;
   std::string torchscript_file;
   // Texts
@@ -160,6 +161,10 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "ONNX Runtime's execution providers, first preferred, each with its options: "
                    "cuda:device_id=1,cpu. cpu, and what the library has besides: cuda, tensorrt, openvino, dnnl, ..."},
         options.onnx_provider);
+  visit(OptionInfo{"onnx-split", "BOOL", "Engine",
+                   "Compute a batch as small blocks side by side, a thread for each, where it is enough for that: faster "
+                   "than all threads on one block. Takes the weights' memory twice; false where that is too much."},
+        options.onnx_split);
   visit(OptionInfo{"onnxruntime-library", "FILE", "Engine",
                    "libonnxruntime.so, 1.21 or later. Default: where tools/setup.sh put it, else the system's."},
         options.onnxruntime_library);

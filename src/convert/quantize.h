@@ -41,7 +41,7 @@ struct Int8Report {
 
 struct CalibrationOptions {
   // A matrix is kept when its error is above this many times the median of all.
-  double sensitivity = 2.5;
+  double sensitivity = 1.5;
   std::function<bool(const std::string& name)> excluded;                // may be empty
   std::function<void(uint64_t done, uint64_t total)> progress;          // pairs, over three passes; may be empty
 };

@@ -52,7 +52,7 @@ std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions&
 BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits) {
   return {options.precision, options.kernel,    options.threads,
           std::move(exits),  options.onnx_file, options.onnxruntime_library,
-          options.onnx_provider, options.torchscript_file};
+          options.onnx_provider, options.torchscript_file, options.onnx_split};
 }
 
 Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,
