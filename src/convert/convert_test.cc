@@ -186,6 +186,12 @@ TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
     largest[kernel] = found->largest;
   }
   EXPECT_FALSE(largest.empty());
+  // A matrix of whole numbers means nothing without what they are worth.
+  std::ifstream in(out_ + "/model.safetensors", std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  bytes.replace(bytes.find("weight_scale"), 12, "weight_sclae");
+  std::ofstream(out_ + "/model.safetensors", std::ios::binary) << bytes;
+  EXPECT_THAT(std::string(message_of(load_model(out_).status())), HasSubstr("weight_scale is missing"));
 }
 
 TEST_F(ConvertTest, CalibrationKeepsTheMatrixThatLosesMost) {
