@@ -1,6 +1,6 @@
 // The engine alone, driven line by line, so that a script can interleave it with its peers in one run.
 //
-// Usage: engine_bench MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]
+// Usage: engine_bench MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads] [engine]
 //        engine_bench --profile MODEL_FOLDER BATCH_JSON [precision] [kernel]
 // BATCH_JSON: {"ids": [[...], ...], "segments": [[...], ...]}. Prints one line with the engine's name, then for each
 // line on stdin computes the batch once and prints {"seconds": S, "logits": [...]}.
@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   const bool profile = argc > 1 && std::string_view(argv[1]) == "--profile";
   if (profile) --argc, ++argv;
   if (argc < 3) {
-    std::fprintf(stderr, "usage: engine_bench [--profile] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]\n");
+    std::fprintf(stderr, "usage: engine_bench [--profile] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads] [engine]\n");
     return 2;
   }
   auto model = rerank::load_model(argv[1]);
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
     rerank::bench::print_profile(*model, options, {batch.ids, batch.segments, batch.offsets});
     return 0;
   }
-  auto backend = rerank::open_backend(*model, "auto", options);
+  auto backend = rerank::open_backend(*model, argc > 6 ? argv[6] : "auto", options);
   if (!backend.ok()) return fail(backend.status());
   const auto& info = (*backend)->info();
   std::printf("%s %s %s %zu\n", info.engine.c_str(), info.precision.c_str(), info.kernel.c_str(), info.threads);

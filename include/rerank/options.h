@@ -32,8 +32,10 @@ struct Options {
   std::string exits;
   std::string onnx_file;
   std::string onnx_provider = "cpu";
+  bool onnx_split = true;
   std::string onnxruntime_library;
   double target_agreement = 0;
+  std::string torchscript_file;
   // Texts
   size_t max_length = 0;
   std::string truncation = "head";
@@ -136,6 +138,7 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"hub-offline", "BOOL", "Model", "Never download: only what the cache has.", "HF_HUB_OFFLINE"},
         options.hub_offline);
   visit(OptionInfo{"engine", "NAME", "Engine", "auto, cuda, cpu, onnx or reference. auto takes the fastest that runs this model here; rerankd inspect says which."},
+  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu, onnx, torchscript or reference. auto takes the fastest that runs this model here; rerankd inspect says which."},
         options.engine);
   visit(OptionInfo{"precision", "P", "Engine",
                    "auto, fp32, bf16 or int8. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
@@ -163,6 +166,10 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "ONNX Runtime's execution providers, first preferred, each with its options: "
                    "cuda:device_id=1,cpu. cpu, and what the library has besides: cuda, tensorrt, openvino, dnnl, ..."},
         options.onnx_provider);
+  visit(OptionInfo{"onnx-split", "BOOL", "Engine",
+                   "Compute a batch as small blocks side by side, a thread for each, where it is enough for that: faster "
+                   "than all threads on one block. Takes the weights' memory twice; false where that is too much."},
+        options.onnx_split);
   visit(OptionInfo{"onnxruntime-library", "FILE", "Engine",
                    "libonnxruntime.so, 1.21 or later. Default: where tools/setup.sh put it, else the system's."},
         options.onnxruntime_library);
@@ -171,6 +178,10 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "exits of --exits; the others get their exact scores. 0.99: of a hundred results that all layers "
                    "would have put first, one may be missing. 0: off. `rerankd calibrate` says what it saves."},
         options.target_agreement);
+  visit(OptionInfo{"torchscript-file", "FILE", "Engine",
+                   "The torch.jit file for --engine torchscript, in the model folder or by its path. Default: model.pt, "
+                   "*traced*.pt or *.torchscript."},
+        options.torchscript_file);
   visit(
       OptionInfo{
           "max-length", "TOKENS", "Texts",

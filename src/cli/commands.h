@@ -27,6 +27,7 @@ Run add_bench_command(CLI::App& program);
 Run add_lengths_command(CLI::App& program);
 Run add_calibrate_command(CLI::App& program);
 Run add_routes_command(CLI::App& program);
+Run add_convert_command(CLI::App& program);
 Run add_options_command(CLI::App& program);
 
 // Prints "rerankd: message" to stderr; returns the exit code that fits the status.

@@ -24,7 +24,7 @@ struct Inspect : Command {
     if (!folder.empty()) options.model = folder;
     auto located = locate_model(options);
     if (!located.ok()) return report(located.status());
-    auto model = load_model(located->folder, !options.onnx_file.empty());
+    auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
     if (!model.ok()) return report(model.status());
     auto tokenizer = Tokenizer::from_folder(located->folder);
     print_model(*located, **model);

@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
       rerank::add_serve_command(program),    rerank::add_rank_command(program),      rerank::add_score_command(program),
       rerank::add_tokenize_command(program), rerank::add_inspect_command(program),   rerank::add_eval_command(program),
       rerank::add_lengths_command(program),  rerank::add_calibrate_command(program), rerank::add_bench_command(program),
-      rerank::add_options_command(program),  rerank::add_routes_command(program),
+      rerank::add_convert_command(program),  rerank::add_options_command(program),  rerank::add_routes_command(program),
   };
   try {
     program.parse(argc, argv);

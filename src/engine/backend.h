@@ -22,6 +22,8 @@ struct BackendInfo {
   size_t threads = 1;
   size_t max_length = 0;  // longest sequence accepted
   bool pads = false;      // computes every sequence of a batch at the length of the longest: similar lengths, please
+  double padding_budget = 0.25;  // where it pads: how much shorter than the longest another sequence may be
+  size_t length_step = 1;        // lengths cost as much as the next multiple of it
   bool depth = true;      // computes fewer layers for sequences that ask for it
   std::vector<std::string> files = {};  // what scores depend on besides the folder's config, tokenizer and weights
 };
@@ -59,7 +61,8 @@ struct BackendOptions {
   size_t threads = 0;                  // 0: as many as this process may use
   std::shared_ptr<const Exits> exits;  // null: none
   // Engines that run exported graphs; see rerank/options.h.
-  std::string onnx_file, onnxruntime_library, onnx_provider;
+  std::string onnx_file, onnxruntime_library, onnx_provider, torchscript_file;
+  bool onnx_split = true;
 };
 
 // Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().

@@ -163,6 +163,26 @@ TEST_F(OnnxEngineTest, WhatAGraphCannotDoIsRefused) {
   EXPECT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
 }
 
+TEST_F(OnnxEngineTest, BlocksSideBySideComputeWhatOneBlockDoes) {
+  std::vector<int32_t> ids;
+  std::vector<uint32_t> offsets{0};
+  for (uint32_t pair = 0; pair < 40; ++pair) {
+    for (uint32_t i = 0; i < 3 + pair * 37 % 90; ++i) ids.push_back(static_cast<int32_t>(5 + (i * 11 + pair) % 200));
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  const std::vector<int32_t> segments(ids.size(), 0);
+  std::vector<float> logits[2] = {std::vector<float>(40), std::vector<float>(40)};
+  for (bool split : {false, true}) {
+    BackendOptions options = with_file(kGraph);
+    options.threads = 3;
+    options.onnx_split = split;
+    auto backend = make_onnx_backend(model(), options);
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits[split]).ok());
+  }
+  for (size_t i = 0; i < 40; ++i) EXPECT_NEAR(logits[0][i], logits[1][i], 1e-5) << i;
+}
+
 // A batch that ONNX Runtime cannot compute is that batch's error; the next one is computed.
 TEST_F(OnnxEngineTest, OutOfMemoryIsOneBatchesError) {
   onnx::ModelProto graph;

@@ -6,6 +6,7 @@
 #include "engine/cuda/cuda_backend.h"
 #include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
+#include "engine/torchscript/torchscript_backend.h"
 
 namespace rerank {
 namespace {
@@ -34,6 +35,7 @@ constexpr Entry kEngines[] = {
     {"cuda", true, make_cuda_backend, describe_cuda_backend},
     {"cpu", true, make_cpu_backend, describe_cpu_backend},
     {"onnx", true, make_onnx_backend, describe_onnx_backend},
+    {"torchscript", true, make_torchscript_backend, describe_torchscript_backend},
     {"reference", false, open_reference, describe_reference},
 };
 
@@ -52,7 +54,7 @@ std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions&
 BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits) {
   return {options.precision, options.kernel,    options.threads,
           std::move(exits),  options.onnx_file, options.onnxruntime_library,
-          options.onnx_provider};
+          options.onnx_provider, options.torchscript_file, options.onnx_split};
 }
 
 Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,

@@ -31,7 +31,8 @@ Result<DType> parse_dtype(std::string_view name) {
   if (name == "F32") return DType::kF32;
   if (name == "F16") return DType::kF16;
   if (name == "BF16") return DType::kBF16;
-  return absl::UnimplementedError(str_cat("dtype ", name, " is not supported (F32, F16 and BF16 are)"));
+  if (name == "I8") return DType::kI8;
+  return absl::UnimplementedError(str_cat("dtype ", name, " is not supported (F32, F16, BF16 and I8 are)"));
 }
 
 bool is_safe_file_name(std::string_view name) {
@@ -87,11 +88,13 @@ const char* dtype_name(DType dtype) {
       return "F16";
     case DType::kBF16:
       return "BF16";
+    case DType::kI8:
+      return "I8";
   }
   return "?";
 }
 
-size_t dtype_bytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+size_t dtype_bytes(DType dtype) { return dtype == DType::kF32 ? 4 : dtype == DType::kI8 ? 1 : 2; }
 
 size_t TensorView::elements() const {
   size_t n = 1;
@@ -103,6 +106,12 @@ void TensorView::read_floats(size_t begin, std::span<float> out) const {
   const std::byte* source = bytes.data() + begin * dtype_bytes(dtype);
   if (dtype == DType::kF32) {
     if (!out.empty()) std::memcpy(out.data(), source, out.size_bytes());
+    return;
+  }
+  if (dtype == DType::kI8) {
+    const size_t width = elements() / shape[0];
+    for (size_t i = 0; i < out.size(); ++i)
+      out[i] = static_cast<float>(static_cast<int8_t>(source[i])) * (*scales)[(begin + i) / width];
     return;
   }
   for (size_t i = 0; i < out.size(); ++i) {

@@ -16,7 +16,8 @@
 
 namespace rerank {
 
-enum class DType { kF32, kF16, kBF16 };
+// kI8: weights of `compressed-tensors`, each row in units of a scale that stands beside it.
+enum class DType { kF32, kF16, kBF16, kI8 };
 
 const char* dtype_name(DType dtype);
 size_t dtype_bytes(DType dtype);
@@ -27,6 +28,7 @@ struct TensorView {
   DType dtype = DType::kF32;
   std::vector<size_t> shape;
   std::span<const std::byte> bytes;
+  std::shared_ptr<const std::vector<float>> scales;  // kI8: what one unit of each row is worth
 
   size_t elements() const;
   // Converts elements [begin, begin + out.size()) to fp32. The range must lie inside the tensor.

@@ -93,6 +93,8 @@ class Binder {
       return {};
     }
     used_.insert(name);
+    if (found->second.dtype == DType::kI8)
+      fail(str_cat("tensor ", name, " is int8; only the matrices of linear layers can be"));
     if (found->second.shape != shape) {
       fail(str_cat("tensor ", name, " has shape [", absl::StrJoin(found->second.shape, ","), "], config.json says [",
                    absl::StrJoin(shape, ","), "]"));
@@ -102,8 +104,24 @@ class Binder {
 
   Linear linear(const char* pattern, size_t out, size_t in) {
     const std::string name = expand(pattern);
-    return {tensor(name + ".weight", {out, in}), tensor(name + ".bias", {out})};
+    Linear linear = {matrix(name + ".weight", out, in), tensor(name + ".bias", {out})};
+    return linear;
   }
+
+  // A matrix of floats, or of int8 with its scales.
+  TensorView matrix(const std::string& name, size_t out, size_t in) {
+    auto found = files_.tensors().find(name);
+    if (found == files_.tensors().end() || found->second.dtype != DType::kI8) return tensor(name, {out, in});
+    used_.insert(name);
+    TensorView view = found->second;
+    const TensorView scales = tensor(name + "_scale", {out, 1});
+    if (view.shape != std::vector<size_t>{out, in}) fail(str_cat("tensor ", name, ": its shape is not config.json's"));
+    if (!status_.ok()) return view;
+    view.scales = std::make_shared<const std::vector<float>>(scales.floats());
+    quantized_ = true;
+    return view;
+  }
+  bool quantized() const { return quantized_; }
 
   Norm norm(const char* pattern, size_t width) {
     const std::string name = expand(pattern);
@@ -148,6 +166,7 @@ class Binder {
   const NameTable& names_;
   std::set<std::string> used_;
   size_t layer_ = 0;
+  bool quantized_ = false;
   Status status_;
 };
 
@@ -176,6 +195,7 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   weights.head_output = bind.linear(names.head_output, config.labels, config.hidden);
   bind.refuse_unknown();
   if (!bind.status().ok()) return bind.status();
+  weights.quantized = bind.quantized();
   weights.files = std::move(files);
   return weights;
 }

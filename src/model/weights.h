@@ -42,6 +42,8 @@ struct Weights {
   Linear head_output;  // hidden -> labels
   std::shared_ptr<const TensorFiles> files;
 
+  bool quantized = false;  // some matrices are int8; the others are to be computed in higher precision
+
   uint64_t parameters() const;
 };
 

@@ -117,7 +117,7 @@ double attention_weight(const ModelConfig& config) {
   return 2 * hidden / (4 * hidden * hidden + 2 * hidden * intermediate);
 }
 
-Result<PlannerOptions> planner_options(const Options& options, bool pads) {
+Result<PlannerOptions> planner_options(const Options& options, const BackendInfo& engine) {
   PlannerOptions planner;
   planner.max_batch_tokens = std::max<size_t>(1, options.max_batch_tokens);
   planner.max_batch_seconds = static_cast<double>(options.max_batch_ms) * 1e-3;
@@ -125,7 +125,8 @@ Result<PlannerOptions> planner_options(const Options& options, bool pads) {
   planner.max_queue_seconds = static_cast<double>(options.max_queue_ms) * 1e-3;
   planner.max_wait_seconds = static_cast<double>(options.max_wait_us) * 1e-6;
   planner.stretch = static_cast<double>(options.queue_stretch);
-  planner.pads = pads;
+  planner.pads = engine.pads;
+  planner.padding_budget = engine.padding_budget;
   if (options.queue_policy == "wait") {
     planner.max_held_requests = options.max_held_requests;
   } else if (options.queue_policy != "shed") {
@@ -157,7 +158,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   }
   auto located = locate_model(options);
   if (!located.ok()) return located.status();
-  auto model = load_model(located->folder, !options.onnx_file.empty());
+  auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
   if (!model.ok()) return model.status();
   auto tokenizer = Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
@@ -194,7 +195,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.cache_bytes = options.cache_bytes;
   parts.cache_ttl = std::chrono::seconds(options.cache_ttl_seconds);
   parts.token_cache_bytes = options.token_cache_bytes;
-  auto planner = planner_options(options, engine.pads);
+  auto planner = planner_options(options, engine);
   if (!planner.ok()) return planner.status();
   parts.planner = *planner;
   if (!options.cache_url.empty()) {

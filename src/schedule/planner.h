@@ -49,6 +49,7 @@ struct PlannerOptions {
   // that is kept is worth more than a request that is squeezed in. It costs no throughput, for the queue is not empty.
   double caution = 1.25;
   bool pads = false;  // the engine pads a batch to its longest pair: similar lengths go together
+  double padding_budget = 0.25;  // how much shorter than the longest pair of such a batch another may be
 };
 
 struct Arrival {

@@ -8,8 +8,6 @@
 namespace rerank {
 namespace {
 
-// A padded batch may hold pairs down to this share of its longest one: a quarter of padding at most.
-constexpr double kShortest = 0.75;
 // Requests that are looked through for pairs of a fitting length.
 constexpr size_t kLookThrough = 64;
 
@@ -33,7 +31,7 @@ bool Planner::fits(uint32_t length) const {
   double work = plan_.work + cost_.work(length);
   if (options_.pads) {
     const uint32_t longest = std::max(longest_, length), shortest = std::min(shortest_, length);
-    if (shortest < kShortest * longest) return false;
+    if (shortest < (1 - options_.padding_budget) * longest) return false;
     tokens = (plan_.pairs.size() + 1) * longest;
     work = static_cast<double>(plan_.pairs.size() + 1) * cost_.work(longest);
   }

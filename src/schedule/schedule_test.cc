@@ -230,6 +230,9 @@ TEST(PlannerTest, GroupsByLengthOnlyForEnginesThatPad) {
     planner.finished(0.1, true);
     EXPECT_EQ(planner.next(0).pairs.size(), pads ? 3u : 0u);
   }
+  Planner generous({.max_batch_tokens = 1000, .pads = true, .padding_budget = 0.95});
+  ASSERT_TRUE(generous.admit({1, std::vector<uint32_t>{10, 100, 90, 12}}, 0).ok());
+  EXPECT_EQ(generous.next(0).tokens, 400u);
 }
 
 TEST(CostModelTest, FindsTheFixedPartAndTheRateAndFollowsAChange) {

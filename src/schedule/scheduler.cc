@@ -335,7 +335,8 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
   const size_t sequences = job->offsets.size() - 1;
   std::vector<uint32_t> lengths(sequences);
   std::vector<Hash128> keys(job->share && job->keep == 0 ? sequences : 0);
-  for (size_t i = 0; i < sequences; ++i) lengths[i] = job->offsets[i + 1] - job->offsets[i];
+  const auto step = static_cast<uint32_t>(state_->backend.info().length_step);
+  for (size_t i = 0; i < sequences; ++i) lengths[i] = (job->offsets[i + 1] - job->offsets[i] + step - 1) / step * step;
   for (size_t i = 0; i < keys.size(); ++i) keys[i] = sequence_key(*job, i);
   job->logits.assign(sequences, 0);
   job->depths.assign(sequences, 0);

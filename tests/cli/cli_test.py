@@ -208,6 +208,23 @@ class GraphTest(unittest.TestCase):
         self.assertIn("onnx/model.onnx: not an ONNX model", error())
 
 
+class ConvertTest(unittest.TestCase):
+    def test_a_model_becomes_a_folder_that_serves(self):
+        golden = [json.loads(line) for line in (MODELS / "xlm-roberta-a/golden.jsonl").read_text().splitlines()]
+        lines = "".join(json.dumps({"query": g["query"], "document": g["document"]}) + "\n" for g in golden)
+        with tempfile.TemporaryDirectory() as folder:
+            for to, precision in (("onnx", "fp32"), ("safetensors", "fp32")):
+                out = pathlib.Path(folder) / to
+                done = run("convert", MODELS / "xlm-roberta-a", out, "--to", to, "--precision", precision)
+                if "not verified" in done.stdout:
+                    continue
+                self.assertRegex(done.stdout, r"largest \|logit - reference\| [\d.]+e-0[5-9]")
+                scores = [json.loads(line) for line in run("score", "--model", out, "--precision", "fp32", text_in=lines).stdout.splitlines()]
+                for score, g in zip(scores, golden):
+                    self.assertAlmostEqual(score["logit"], g["logit"], delta=1e-4)
+            self.assertIn("--to gguf", run("convert", MODELS / "bert-a", out, "--to", "gguf", check=False).stderr)
+
+
 class EvalTest(unittest.TestCase):
     @staticmethod
     def collection(folder):

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "convert/convert.h"
 #include "engine/cpu/kernels.h"
 #include "engine/registry.h"
 #include "support/golden.h"
@@ -30,6 +31,9 @@ std::vector<Row> rows() {
     const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : int8_tolerance(*table);
     if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});
   }
+  rows.push_back({"onnx", {"fp32", "auto", 2}, 1e-4});
+  rows.push_back({"onnx", {"fp16", "auto", 2}, 1e-2});
+  rows.push_back({"onnx", {"int8", "auto", 2}, 1e-1});
   return rows;
 }
 
@@ -64,7 +68,16 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   for (const std::string& folder : testing::golden_models()) {
     auto model = load_model(folder);
     ASSERT_TRUE(model.ok()) << model.status();
-    auto backend = open_backend(*model, row.engine, row.options);
+    BackendOptions options = row.options;
+    if (row.engine == "onnx") {
+      const std::string out = ::testing::TempDir() + "/conformance_" + row.options.precision;
+      ConvertOptions convert;
+      convert.precision = row.options.precision;
+      ASSERT_TRUE(write_onnx(**model, out, convert).ok());
+      options.onnx_file = out + "/" + kOnnxFile;
+    }
+    auto backend = open_backend(*model, row.engine, options);
+    if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
     if (row.engine == "cuda" && absl::IsUnimplemented(backend.status())) GTEST_SKIP() << backend.status();
     ASSERT_TRUE(backend.ok()) << backend.status();
     const Pairs recorded(folder);
@@ -91,6 +104,7 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
 
 // Graphs as other tools exported them, served as they are.
 struct Exported {
+  const char* name;
   const char* engine;
   const char* graph;  // of tests/data/graphs; its name begins with the model's
   const char* model;
@@ -104,6 +118,7 @@ TEST_P(ExportedGraphTest, EqualsRecordedLogits) {
   ASSERT_TRUE(model.ok()) << model.status();
   BackendOptions options;
   options.onnx_file = str_cat(RERANKD_SOURCE_DIR, "/tests/data/graphs/", GetParam().graph);
+  options.torchscript_file = options.onnx_file;
   auto backend = open_backend(*model, GetParam().engine, options);
   if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
   ASSERT_TRUE(backend.ok()) << backend.status();
@@ -114,9 +129,10 @@ TEST_P(ExportedGraphTest, EqualsRecordedLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Graphs, ExportedGraphTest,
-                         ::testing::Values(Exported{"onnx", "bert-a-torchscript.onnx", "bert-a"},
-                                           Exported{"onnx", "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"}),
-                         [](const auto& info) { return info.index == 0 ? "torchscript_exporter" : "dynamo_exporter"; });
+                         ::testing::Values(Exported{"onnx_torchscript_exporter", "onnx", "bert-a-torchscript.onnx", "bert-a"},
+                                           Exported{"onnx_dynamo_exporter", "onnx", "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"},
+                                           Exported{"torchscript", "torchscript", "bert-a.torchscript", "bert-a"}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
   std::string name = info.param.engine + "_" + info.param.options.precision + "_" + info.param.options.kernel;

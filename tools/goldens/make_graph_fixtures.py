@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Exports recorded models as graphs, as their users do: ONNX by both exporters of torch.onnx, TorchScript by torch.jit.trace.
 
-Usage: make_graph_fixtures.py MODELS OUT   (needs requirements/peers.txt; `make reference` calls it)
+Usage: make_graph_fixtures.py MODELS OUT   (needs requirements/train.txt, onnx and onnxscript; `make reference` calls it)
 
 MODELS is tests/data/models. OUT/<model>-<exporter>.onnx and OUT/<model>.torchscript compute what MODELS/<model>/golden.jsonl
 records.
 """
 import pathlib
 import sys
+import zipfile
 
 import onnx
 import torch
@@ -33,6 +34,15 @@ def strip(path):
     onnx.save(model, path)
 
 
+def strip_torchscript(path):
+    """The same: debug information is in files of its own."""
+    with zipfile.ZipFile(path) as whole:
+        kept = [(name, whole.read(name)) for name in whole.namelist() if not name.endswith(".debug_pkl")]
+    with zipfile.ZipFile(path, "w") as out:
+        for name, content in kept:
+            out.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_STORED)
+
+
 def main():
     models, out = map(pathlib.Path, sys.argv[1:])
     out.mkdir(parents=True, exist_ok=True)
@@ -54,6 +64,7 @@ def main():
                                   dynamic_shapes=shapes, external_data=False, verbose=False)
             if name == "bert-a":
                 torch.jit.trace(wrapped, example).save(str(out / f"{name}.torchscript"))
+                strip_torchscript(out / f"{name}.torchscript")
         for path in out.glob(f"{name}-*.onnx"):
             strip(path)
         print(name)

@@ -45,6 +45,12 @@ Result<const KernelTable*> pick(const BackendOptions& options) {
                                             ": no such tier; there are auto", known));
 }
 
+// A model that was quantized is computed so where nothing else is asked for.
+BackendOptions with_precision_of(const Model& model, BackendOptions options) {
+  if (model.weights.quantized && options.precision == "auto") options.precision = "int8";
+  return options;
+}
+
 // Sequences of a batch copied end to end in another order.
 struct SubBatch {
   std::vector<int32_t> ids, segments;
@@ -276,7 +282,7 @@ class CpuBackend : public Backend {
 
 Result<std::string> describe_cpu_backend(const Model& model, const BackendOptions& options) {
   if (!model.has_weights()) return model.no_weights;
-  auto kernels = cpu::pick(options);
+  auto kernels = cpu::pick(cpu::with_precision_of(model, options));
   if (!kernels.ok()) return kernels.status();
   std::string text = str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ",
                              options.threads != 0 ? options.threads : cpu::available_threads(), " thread(s)");
@@ -289,7 +295,7 @@ Result<std::string> describe_cpu_backend(const Model& model, const BackendOption
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
   if (!model->has_weights()) return model->no_weights;
-  auto kernels = cpu::pick(options);
+  auto kernels = cpu::pick(cpu::with_precision_of(*model, options));
   if (!kernels.ok()) return kernels.status();
   const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
   try {

@@ -29,18 +29,18 @@ void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
   const PackedLinear& w = weights_.layers[layer].query_key_value;
   projected_.resize(rows_, 3 * config().hidden, columns());
   if (rows == Rows::kAll) {
-    run({&kernels_.linear, &w, &hidden_, 0, rows_, &projected_, 0, 0, w.panels()});
+    run({&w.product(), &w, &hidden_, 0, rows_, &projected_, 0, 0, w.panels()});
     return;
   }
   // Keys and values of every row; queries of the first rows only. A panel that straddles the border belongs to both.
   const size_t panel = columns(), hidden = config().hidden;
-  run({&kernels_.linear, &w, &hidden_, 0, rows_, &projected_, 0, hidden / panel, w.panels()});
+  run({&w.product(), &w, &hidden_, 0, rows_, &projected_, 0, hidden / panel, w.panels()});
   other_hidden_.resize(batch.size(), hidden, panel);
   for (size_t s = 0; s < batch.size(); ++s) {
     std::copy_n(hidden_.row(batch.offsets[s]), hidden, other_hidden_.row(s));
   }
   first_queries_.resize(batch.size(), hidden, panel);
-  run({&kernels_.linear, &w, &other_hidden_, 0, batch.size(), &first_queries_, 0, 0, (hidden + panel - 1) / panel});
+  run({&w.product(), &w, &other_hidden_, 0, batch.size(), &first_queries_, 0, 0, (hidden + panel - 1) / panel});
 }
 
 void CpuOps::attend(const Batch& batch, Rows rows) {
@@ -77,7 +77,7 @@ void CpuOps::keep(const Batch& batch, Rows rows) {
 
 void CpuOps::attention_output(size_t layer) {
   const CpuLayer& w = weights_.layers[layer];
-  run({&kernels_.linear, &w.attention_output, &context_, 0, rows_, &hidden_, 0, 0, w.attention_output.panels(), true});
+  run({&w.attention_output.product(), &w.attention_output, &context_, 0, rows_, &hidden_, 0, 0, w.attention_output.panels(), true});
   norm_rows(hidden_, 0, rows_, w.attention_norm);
 }
 
@@ -86,8 +86,8 @@ void CpuOps::feed_forward(size_t layer) {
   for (size_t row = 0; row < rows_; row += kFeedForwardRows) {
     const size_t rows = std::min(kFeedForwardRows, rows_ - row);
     inner_.resize(rows, config().intermediate, columns());
-    run({&kernels_.linear, &w.up, &hidden_, row, rows, &inner_, 0, 0, w.up.panels(), false, &config().activation});
-    run({&kernels_.linear, &w.down, &inner_, 0, rows, &hidden_, row, 0, w.down.panels(), true});
+    run({&w.up.product(), &w.up, &hidden_, row, rows, &inner_, 0, 0, w.up.panels(), false, &config().activation});
+    run({&w.down.product(), &w.down, &inner_, 0, rows, &hidden_, row, 0, w.down.panels(), true});
     norm_rows(hidden_, row, rows, w.output_norm);
   }
 }

@@ -14,7 +14,8 @@ void release_pages(const TensorView& tensor) {
   if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);  // whole pages of it only
 }
 
-PackedLinear::PackedLinear(const ProductKernels& kernels, Team& team, std::initializer_list<const Linear*> parts) {
+PackedLinear::PackedLinear(const ProductKernels& kernels, Team& team, std::initializer_list<const Linear*> parts)
+    : product_(&kernels) {
   matrix_.in = (*parts.begin())->in();
   for (const Linear* part : parts) matrix_.out += part->out();
   const size_t columns = kernels.tile_columns;
@@ -58,11 +59,17 @@ SharedWeights::SharedWeights(std::shared_ptr<const Model> m, const KernelTable& 
 CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, Team& team)
     : SharedWeights(std::move(m), kernels, team) {
   auto norm = [](const Norm& n) { return CpuNorm{n.gamma.floats(), n.beta.floats()}; };
-  const ProductKernels& product = kernels.linear;
+  // Of a quantized model, what was kept from it stays exact.
+  const bool mixed = model->weights.quantized && std::string_view(kernels.precision) == "int8";
+  const auto pack = [&](std::initializer_list<const Linear*> parts) {
+    const bool exact = mixed && std::any_of(parts.begin(), parts.end(), [](const Linear* part) {
+      return part->weight.dtype != DType::kI8;
+    });
+    return PackedLinear(exact ? kernels.exact : kernels.linear, team, parts);
+  };
   for (const LayerWeights& l : model->weights.layers) {
-    layers.push_back({PackedLinear(product, team, {&l.query, &l.key, &l.value}),
-                      PackedLinear(product, team, {&l.attention_output}), PackedLinear(product, team, {&l.up}),
-                      PackedLinear(product, team, {&l.down}), norm(l.attention_norm), norm(l.output_norm)});
+    layers.push_back({pack({&l.query, &l.key, &l.value}), pack({&l.attention_output}), pack({&l.up}), pack({&l.down}),
+                      norm(l.attention_norm), norm(l.output_norm)});
   }
 }
 

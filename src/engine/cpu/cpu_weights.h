@@ -19,6 +19,7 @@ class PackedLinear {
   PackedLinear(const ProductKernels& kernels, Team& team, std::initializer_list<const Linear*> parts);
 
   const PackedMatrix& matrix() const { return matrix_; }
+  const ProductKernels& product() const { return *product_; }  // what it was packed for
   size_t panels() const { return panel_count_; }
 
  private:
@@ -26,6 +27,7 @@ class PackedLinear {
   Buffer<float> bias_;
   PackedMatrix matrix_;
   size_t panel_count_ = 0;
+  const ProductKernels* product_ = nullptr;
 };
 
 // Gives back the memory of a mapped tensor that has been packed: it would count as this process's for nothing. Reading

@@ -31,7 +31,7 @@ HWY_BEFORE_NAMESPACE();
 namespace rerank::cpu::HWY_NAMESPACE {
 
 template <class Tiles, bool kInt8>
-constexpr TileKernels make_tile_kernels() {
+constexpr TileKernels make_tile_kernels(const TileKernels* exact = nullptr) {
   using Inputs = TileInputs<Tiles, kInt8>;
   return {kInt8,
           kInt8 ? 64 : 32,
@@ -40,15 +40,16 @@ constexpr TileKernels make_tile_kernels() {
           tile_attention_scratch,
           tile_attention<Tiles>,
           tile_norm<Tiles>,
-          tile_quantize};
+          tile_quantize,
+          exact};
 }
 
 #if HWY_TARGET <= HWY_AVX3
 extern constexpr TileKernels kTileBf16 = make_tile_kernels<HardwareTiles, false>();
-extern constexpr TileKernels kTileInt8 = make_tile_kernels<HardwareTiles, true>();
+extern constexpr TileKernels kTileInt8 = make_tile_kernels<HardwareTiles, true>(&kTileBf16);
 #else
 extern constexpr TileKernels kTileBf16 = make_tile_kernels<EmulatedTiles, false>();
-extern constexpr TileKernels kTileInt8 = make_tile_kernels<EmulatedTiles, true>();
+extern constexpr TileKernels kTileInt8 = make_tile_kernels<EmulatedTiles, true>(&kTileBf16);
 #endif
 
 }  // namespace rerank::cpu::HWY_NAMESPACE

@@ -141,14 +141,15 @@ void TileOps::product(const Step& step) {
   const size_t pieces = members() == 1 ? 1 : std::min(panels, kPiecesPerMember * members());
   const size_t blocks = (step.row_tiles + kBlockRowTiles - 1) / kBlockRowTiles;
   const Inputs& inputs = *step.inputs;
-  const size_t a_tiles = tiles_.int8 ? (inputs.tiles + 1) / 2 : inputs.tiles;
+  const TileKernels& kernels = *step.weights->kernels;
+  const size_t a_tiles = kernels.int8 ? (inputs.tiles + 1) / 2 : inputs.tiles;
   each(blocks * pieces, [&](size_t task, size_t member) {
     const size_t piece = task % pieces, row_tile = task / pieces * kBlockRowTiles;
     TileProduct job;
     const size_t a_row = step.first_row_tile + row_tile;
-    job.a = (tiles_.int8 ? inputs.int8 : inputs.bf16).data() + a_row * a_tiles * kTileBytes;
+    job.a = (kernels.int8 ? inputs.int8 : inputs.bf16).data() + a_row * a_tiles * kTileBytes;
     job.a_stride = a_tiles * kTileBytes;
-    if (tiles_.int8) job.a_scales = inputs.scales.data() + a_row * kRowTile;
+    if (kernels.int8) job.a_scales = inputs.scales.data() + a_row * kRowTile;
     job.row_tiles = std::min(kBlockRowTiles, step.row_tiles - row_tile);
     job.weights = step.weights;
     job.first_panel = step.first_panel + panels * piece / pieces;
@@ -163,7 +164,7 @@ void TileOps::product(const Step& step) {
     job.out_panel_stride = step.out_panel_stride;
     job.out_row_stride = step.out_row_stride;
     job.scratch = scratch_[member].data();
-    tiles_.product(job);
+    kernels.product(job);
   });
 }
 
@@ -265,7 +266,7 @@ void TileOps::feed_forward(size_t layer) {
       product({&state_.inputs, row, row_tiles, &up, 0, up.steps, TileResult::kInner,
                inner_.bf16.data() - panel * kTileBytes, kTileBytes, panels * kTileBytes, panel, panel + panels});
       quantize(inner_, 0, row_tiles);
-      const size_t inputs = tiles_.inputs_per_tile / kPanelColumns;  // panels in an input tile
+      const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
       product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
                reinterpret_cast<std::byte*>(state_.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});
     }

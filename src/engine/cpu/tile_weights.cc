@@ -16,6 +16,7 @@ void read_row(const Linear& linear, size_t row, const Widths& in, float* out) {
 
 TileLinear::TileLinear(const TileKernels& kernels, Team& team, const Linear& from, const Widths& out,
                        const Widths& in) {
+  panels_.kernels = &kernels;
   const size_t inputs = round_up(in.total(), kernels.inputs_per_tile);
   panels_.steps = inputs / kernels.inputs_per_tile;
   panels_.panels = out.total() / kPanelColumns;
@@ -57,12 +58,16 @@ TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& tabl
   head_columns = heads.padded;
   inner_columns = inner.total();
   if (projection.panels() == 0) tile_embedding_norm = TileNormWeights(model->weights.embedding_norm, hidden_columns);
+  // Of a quantized model, what was kept from it stays bf16.
+  const bool mixed = model->weights.quantized && kernels.int8;
+  const auto pack = [&](const Linear& from, const Widths& out, const Widths& in) {
+    return TileLinear(mixed && from.weight.dtype != DType::kI8 ? *kernels.exact : kernels, team, from, out, in);
+  };
   for (const LayerWeights& l : model->weights.layers) {
     layers.push_back(
-        {TileLinear(kernels, team, l.query, heads, hidden), TileLinear(kernels, team, l.key, heads, hidden),
-         TileLinear(kernels, team, l.value, heads, hidden),
-         TileLinear(kernels, team, l.attention_output, hidden, heads), TileLinear(kernels, team, l.up, inner, hidden),
-         TileLinear(kernels, team, l.down, hidden, inner), TileNormWeights(l.attention_norm, hidden_columns),
+        {pack(l.query, heads, hidden), pack(l.key, heads, hidden), pack(l.value, heads, hidden),
+         pack(l.attention_output, hidden, heads), pack(l.up, inner, hidden), pack(l.down, hidden, inner),
+         TileNormWeights(l.attention_norm, hidden_columns),
          TileNormWeights(l.output_norm, hidden_columns)});
   }
 }

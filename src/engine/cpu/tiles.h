@@ -26,12 +26,15 @@ inline constexpr size_t kStepBytes = 2048;    // of a panel: one input tile
 inline constexpr size_t kBlockRowTiles = 32;  // rows that go through the weights together: 512
 inline constexpr size_t kProductScratch = (kBlockRowTiles / 2 + 3) * 4096;
 
+struct TileKernels;
+
 struct TilePanels {
   const std::byte* data = nullptr;  // panel p at p * steps * kStepBytes
   const float* bias = nullptr;      // [panels * 32]
   const float* scales = nullptr;    // int8: what one unit of a column is worth
   size_t panels = 0;
   size_t steps = 0;  // input tiles
+  const TileKernels* kernels = nullptr;  // what they were packed for
 };
 
 enum class TileResult {
@@ -96,6 +99,7 @@ struct TileKernels {
   // A in bf16 -> A in int8, each row scaled by its largest value; `tiles`: of bf16, the last int8 tile filled up with
   // 0.
   void (*quantize)(const std::byte* from, size_t tiles, std::byte* to, float* scales);
+  const TileKernels* exact = nullptr;  // of int8: bf16, for matrices that were kept from quantization
 };
 
 }  // namespace rerank::cpu

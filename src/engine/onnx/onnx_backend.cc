@@ -84,13 +84,35 @@ Result<Plan> plan(const Model& model, const BackendOptions& options) {
   return plan;
 }
 
+// A block of those that are computed side by side, each by one thread: its activations stay in that core's cache.
+constexpr size_t kSplitTokens = 512;
+// A block that all threads, or an accelerator, compute together.
+constexpr size_t kWholeTokens = 16384;
+// Accelerators prepare anew for each shape: few of them, please.
+constexpr size_t kAcceleratorStep = 32;
+
+bool on_cpu(const Plan& plan) {
+  const auto& providers = plan.session.providers;
+  return std::all_of(providers.begin(), providers.end(), [](const ProviderChoice& c) { return c.name == "cpu"; });
+}
+
+// `whole`: a session whose runs use all threads; for few long sequences, and for accelerators. `split`: one of which
+// each thread runs its own; may be null.
 class OnnxBackend : public Backend {
  public:
-  OnnxBackend(std::shared_ptr<const Model> model, const Plan& plan, std::unique_ptr<GraphSession> session)
-      : model_(std::move(model)), session_(std::move(session)), worker_(*session_) {
+  OnnxBackend(std::shared_ptr<const Model> model, const Plan& plan, std::unique_ptr<GraphSession> whole,
+              std::unique_ptr<GraphSession> split)
+      : model_(std::move(model)),
+        session_(std::move(whole)),
+        split_(std::move(split)),
+        worker_(*session_),
+        team_(split_ ? plan.threads : 1) {
+    for (size_t i = 0; split_ && i < plan.threads; ++i) split_workers_.push_back(std::make_unique<GraphSession::Worker>(*split_));
     const GraphFile& file = plan.session.file;
     info_ = {"onnx", file.precision, plan.kernel, plan.threads, model_->config.max_length()};
-    info_.pads = true;
+    // On CPUs a batch is shared out into blocks of like lengths inside, whatever it holds.
+    info_.pads = !on_cpu(plan) || session_->fixed_length() != 0;
+    info_.length_step = session_->fixed_length() != 0 ? session_->fixed_length() : on_cpu(plan) ? 1 : kAcceleratorStep;
     info_.depth = false;
     info_.files = file.external;
     info_.files.insert(info_.files.begin(), file.path);
@@ -98,6 +120,10 @@ class OnnxBackend : public Backend {
     rule_.fixed_length = session_->fixed_length();
     rule_.fixed_rows = session_->fixed_rows();
     rule_.max_length = info_.max_length;
+    rule_.length_step = info_.length_step;
+    rule_.block_tokens = kWholeTokens;
+    split_rule_ = rule_;
+    split_rule_.block_tokens = kSplitTokens;
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -105,6 +131,10 @@ class OnnxBackend : public Backend {
   Status forward(const Batch& batch, std::span<float> logits) override {
     if (Status status = check_batch(model_->config, batch); !status.ok()) return status;
     if (Status status = check_full_depth(model_->config, batch, "onnx"); !status.ok()) return status;
+    if (split_) {
+      const auto blocks = share_out_padded(batch, split_rule_, team_.size());
+      if (blocks.size() >= team_.size()) return run_split(batch, blocks, logits);
+    }
     for (const PaddedBlock& block : share_out_padded(batch, rule_)) {
       if (Status status = session_->run(worker_, batch, block, logits); !status.ok()) return status;
     }
@@ -112,10 +142,24 @@ class OnnxBackend : public Backend {
   }
 
  private:
+  Status run_split(const Batch& batch, const std::vector<PaddedBlock>& blocks, std::span<float> logits) {
+    std::vector<Status> statuses(team_.size());
+    team_.run(blocks.size(), [&](size_t block, size_t member) {
+      if (!statuses[member].ok()) return;
+      statuses[member] = split_->run(*split_workers_[member], batch, blocks[block], logits);
+    });
+    for (const Status& status : statuses) {
+      if (!status.ok()) return status;
+    }
+    return ok_status();
+  }
+
   std::shared_ptr<const Model> model_;
-  std::unique_ptr<GraphSession> session_;
+  std::unique_ptr<GraphSession> session_, split_;
   GraphSession::Worker worker_;
-  PaddingRule rule_;
+  std::vector<std::unique_ptr<GraphSession::Worker>> split_workers_;
+  cpu::Team team_;
+  PaddingRule rule_, split_rule_;
   BackendInfo info_;
 };
 
@@ -133,9 +177,18 @@ Result<std::string> describe_onnx_backend(const Model& model, const BackendOptio
 Result<std::unique_ptr<Backend>> make_onnx_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
   auto plan = onnx_engine::plan(*model, options);
   if (!plan.ok()) return plan.status();
+  plan->session.arena = !onnx_engine::on_cpu(*plan);
   auto session = onnx_engine::GraphSession::open(plan->session);
   if (!session.ok()) return session.status();
-  return std::make_unique<onnx_engine::OnnxBackend>(std::move(model), *plan, std::move(*session));
+  std::unique_ptr<onnx_engine::GraphSession> split;
+  if (options.onnx_split && plan->threads > 1 && onnx_engine::on_cpu(*plan)) {
+    onnx_engine::SessionSpec one = plan->session;
+    one.threads = 1;
+    auto opened = onnx_engine::GraphSession::open(one);
+    if (!opened.ok()) return opened.status();
+    split = std::move(*opened);
+  }
+  return std::make_unique<onnx_engine::OnnxBackend>(std::move(model), *plan, std::move(*session), std::move(split));
 }
 
 }  // namespace rerank

@@ -21,9 +21,11 @@ struct DenseMatrix {
 struct DenseLinear {
   size_t out = 0, in = 0;
   std::vector<float> weight, bias;
+  const Linear* source = nullptr;
 
   DenseLinear() = default;
-  explicit DenseLinear(const Linear& w) : out(w.out()), in(w.in()), weight(w.weight.floats()), bias(w.bias.floats()) {}
+  explicit DenseLinear(const Linear& w)
+      : out(w.out()), in(w.in()), weight(w.weight.floats()), bias(w.bias.floats()), source(&w) {}
 
   void apply(const float* x, float* y) const {
     for (size_t o = 0; o < out; ++o) {
@@ -32,9 +34,10 @@ struct DenseLinear {
       y[o] = static_cast<float>(sum);
     }
   }
-  DenseMatrix apply(const DenseMatrix& x) const {
+  DenseMatrix apply(const DenseMatrix& x, const LinearHook* hook = nullptr) const {
     DenseMatrix y(x.rows, out);
     for (size_t r = 0; r < x.rows; ++r) apply(x.row(r), y.row(r));
+    if (hook != nullptr && *hook) (*hook)(*source, x.values, y.values);
     return y;
   }
 };
@@ -80,7 +83,7 @@ struct DenseLayer {
 
 class ReferenceOps {
  public:
-  explicit ReferenceOps(std::shared_ptr<const Model> model) : model_(std::move(model)) {
+  ReferenceOps(std::shared_ptr<const Model> model, LinearHook hook) : model_(std::move(model)), hook_(std::move(hook)) {
     const Weights& w = model_->weights;
     words_ = w.words.floats();
     positions_ = w.positions.floats();
@@ -116,9 +119,9 @@ class ReferenceOps {
   }
 
   void project(size_t layer, const Batch&, Rows) {  // computes all rows always: plain before fast
-    query_ = layers_[layer].query.apply(hidden_);
-    key_ = layers_[layer].key.apply(hidden_);
-    value_ = layers_[layer].value.apply(hidden_);
+    query_ = layers_[layer].query.apply(hidden_, &hook_);
+    key_ = layers_[layer].key.apply(hidden_, &hook_);
+    value_ = layers_[layer].value.apply(hidden_, &hook_);
   }
 
   void attend(const Batch& batch, Rows) {
@@ -138,14 +141,14 @@ class ReferenceOps {
   }
 
   void attention_output(size_t layer) {
-    add(layers_[layer].attention_output.apply(context_));
+    add(layers_[layer].attention_output.apply(context_, &hook_));
     norm_rows(layers_[layer].attention_norm);
   }
 
   void feed_forward(size_t layer) {
-    DenseMatrix inner = layers_[layer].up.apply(hidden_);
+    DenseMatrix inner = layers_[layer].up.apply(hidden_, &hook_);
     for (float& v : inner.values) v = activate(config().activation, v);
-    add(layers_[layer].down.apply(inner));
+    add(layers_[layer].down.apply(inner, &hook_));
     norm_rows(layers_[layer].output_norm);
   }
 
@@ -199,6 +202,7 @@ class ReferenceOps {
   }
 
   std::shared_ptr<const Model> model_;
+  LinearHook hook_;
   std::vector<float> words_, positions_, segments_;
   DenseNorm embedding_norm_;
   DenseLinear projection_, head_dense_, head_output_;
@@ -208,8 +212,8 @@ class ReferenceOps {
 
 class ReferenceBackend : public Backend {
  public:
-  ReferenceBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits)
-      : ops_(std::move(model)), exits_(std::move(exits)) {
+  ReferenceBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits, LinearHook hook)
+      : ops_(std::move(model), std::move(hook)), exits_(std::move(exits)) {
     info_ = {"reference", "fp32", "plain", 1, ops_.config().max_length()};
   }
   const BackendInfo& info() const override { return info_; }
@@ -241,9 +245,9 @@ class ReferenceBackend : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model,
-                                                std::shared_ptr<const Exits> exits) {
-  return std::make_unique<ReferenceBackend>(std::move(model), std::move(exits));
+std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits,
+                                                LinearHook hook) {
+  return std::make_unique<ReferenceBackend>(std::move(model), std::move(exits), std::move(hook));
 }
 
 }  // namespace rerank

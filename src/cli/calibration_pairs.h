@@ -1,0 +1,26 @@
+// Pairs that int8 weights are calibrated on, as a batch: a file of the user's, or a few of our own.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/batch.h"
+#include "model/weights.h"
+#include "rerank/status.h"
+
+namespace rerank {
+
+class CalibrationPairs {
+ public:
+  // `path`: {"query", "document"} lines, as `rerankd score` reads them; empty: our own. At most 256 tokens of each pair,
+  // at most 64 pairs. Uses the model's tokenizer.
+  Status read(const std::string& path, const Model& model);
+
+  Batch batch() const { return {ids_, segments_, offsets_}; }
+
+ private:
+  std::vector<int32_t> ids_, segments_;
+  std::vector<uint32_t> offsets_{0};
+};
+
+}  // namespace rerank

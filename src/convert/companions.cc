@@ -1,0 +1,84 @@
+#include <rapidjson/document.h>
+#include <rapidjson/prettywriter.h>
+#include <rapidjson/stringbuffer.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/mapped_file.h"
+#include "base/strings.h"
+#include "convert/convert.h"
+
+namespace rerank {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Of a tokenizer, whatever program reads it.
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",   "tokenizer_config.json", "special_tokens_map.json",
+                                           "added_tokens.json", "vocab.txt",             "vocab.json",
+                                           "merges.txt",        "sentencepiece.bpe.model", "spiece.model"};
+
+const char* dtype_of(const std::string& precision) {
+  return precision == "fp16" ? "float16" : precision == "bf16" ? "bfloat16" : "float32";
+}
+
+// As `compressed-tensors` describes what write_safetensors() writes: int8 weights with a scale for each output channel,
+// activations quantized for each token as they come (https://github.com/vllm-project/compressed-tensors).
+constexpr char kQuantization[] = R"({"quant_method": "compressed-tensors", "format": "int-quantized",
+ "quantization_status": "compressed", "config_groups": {"group_0": {"targets": ["Linear"],
+ "weights": {"num_bits": 8, "type": "int", "symmetric": true, "strategy": "channel", "dynamic": false},
+ "input_activations": {"num_bits": 8, "type": "int", "symmetric": true, "strategy": "token", "dynamic": true}}}})";
+
+void add_quantization(const ConvertOptions& options, rapidjson::Document& json) {
+  auto& allocator = json.GetAllocator();
+  rapidjson::Document quantization(&allocator);
+  quantization.Parse(kQuantization);
+  rapidjson::Value ignore(rapidjson::kArrayType);
+  for (const std::string& name : options.ignored_modules) ignore.PushBack(rapidjson::Value(name.c_str(), allocator), allocator);
+  quantization.AddMember("ignore", ignore, allocator);
+  json.RemoveMember("quantization_config");
+  json.AddMember("quantization_config", quantization, allocator);
+}
+
+Status write_config(const Model& model, const std::string& out, const ConvertOptions& options) {
+  const std::string source = model.folder + "/config.json", path = out + "/config.json";
+  auto text = read_file(source, 16u << 20);
+  if (!text.ok()) return text.status();
+  rapidjson::Document json;
+  json.Parse(text->data(), text->size());
+  if (json.HasParseError() || !json.IsObject()) return absl::InvalidArgumentError(source + ": not a JSON object");
+  if (options.keep_layers != 0) {
+    const char* field = model.config.family == Family::kDistilBert ? "n_layers" : "num_hidden_layers";
+    json[field].SetUint64(options.keep_layers);
+  }
+  if (options.precision == "int8" && options.quantization_in_config) add_quantization(options, json);
+  for (const char* field : {"dtype", "torch_dtype"}) {  // the newer and the older name of the weights' type
+    if (json.HasMember(field) && options.precision != "int8") json[field].SetString(rapidjson::StringRef(dtype_of(options.precision)));
+  }
+  rapidjson::StringBuffer buffer;
+  rapidjson::PrettyWriter<rapidjson::StringBuffer> writer(buffer);
+  writer.SetIndent(' ', 2);
+  json.Accept(writer);
+  std::ofstream file(path, std::ios::trunc);
+  file << buffer.GetString() << "\n";
+  file.close();
+  return file ? ok_status() : absl::UnavailableError(str_cat(path, ": cannot write"));
+}
+
+}  // namespace
+
+Status copy_companions(const Model& model, const std::string& out, const ConvertOptions& options) {
+  std::error_code error;
+  fs::create_directories(out, error);
+  if (fs::equivalent(model.folder, out, error)) return ok_status();  // they are there
+  for (const char* name : kTokenizerFiles) {
+    const fs::path source = fs::path(model.folder) / name;
+    if (!fs::exists(source, error)) continue;
+    fs::copy_file(source, fs::path(out) / name, fs::copy_options::overwrite_existing, error);
+    if (error) return absl::UnavailableError(str_cat(out, "/", name, ": cannot write: ", error.message()));
+  }
+  return write_config(model, out, options);
+}
+
+}  // namespace rerank

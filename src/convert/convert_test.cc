@@ -1,0 +1,242 @@
+// Converted models compute what the original does, serve as they are, and are fused by ONNX Runtime.
+#include "convert/convert.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <onnx/onnx_pb.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "base/strings.h"
+#include "convert/quantize.h"
+#include "convert/verify.h"
+#include "engine/registry.h"
+#include "support/tiny_model.h"
+
+namespace rerank {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::TinyModelSpec;
+
+class ConvertTest : public ::testing::Test {
+ protected:
+  void make(const TinyModelSpec& spec) {
+    auto loaded = load_model(testing::write_tiny_model(spec, "convert_test_source"));
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    model_ = *loaded;
+    fs::remove_all(out_);
+  }
+
+  // What `engine` computes from the written folder, held against the reference on the original.
+  Result<Verification> verify(const std::string& engine, size_t layers = 0) {
+    if (Status status = copy_companions(*model_, out_, options_); !status.ok()) return status;
+    auto written = load_model(out_);
+    if (!written.ok()) return written.status();
+    auto backend = open_backend(*written, engine, {});
+    if (!backend.ok()) return backend.status();
+    return verify_converted(model_, layers, **backend, {});
+  }
+
+  static bool without_onnx(const Status& status) {
+    const std::string_view message = message_of(status);
+    return message.find("built without") != std::string_view::npos ||
+           message.find("ONNX Runtime is not there") != std::string_view::npos;
+  }
+
+  onnx::ModelProto written_graph() const {
+    onnx::ModelProto graph;
+    std::ifstream in(out_ + "/model.onnx", std::ios::binary);
+    EXPECT_TRUE(graph.ParseFromIstream(&in));
+    return graph;
+  }
+
+  std::shared_ptr<const Model> model_;
+  const std::string out_ = ::testing::TempDir() + "/convert_test_out";
+  ConvertOptions options_;
+};
+
+const TinyModelSpec kSpecs[] = {
+    {},
+    {.architecture = "XLMRobertaForSequenceClassification", .layers = 3, .heads = 2, .segments = 1, .labels = 2},
+    {.architecture = "RobertaForSequenceClassification", .segments = 2, .activation = "gelu_new"},
+    {.architecture = "DistilBertForSequenceClassification", .activation = "relu"},
+    {.architecture = "ElectraForSequenceClassification", .embedding = 24, .activation = "silu"},
+};
+
+TEST_F(ConvertTest, GraphsOfEveryFamilyEqualTheReference) {
+  for (const TinyModelSpec& spec : kSpecs) {
+    make(spec);
+    const std::pair<const char*, double> precisions[] = {{"fp32", 1e-4}, {"fp16", 2e-2}, {"int8", 2e-1}};
+    for (const auto& [precision, tolerance] : precisions) {
+      options_.precision = precision;
+      ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
+      const auto found = verify("onnx");
+      if (!found.ok() && without_onnx(found.status())) GTEST_SKIP() << found.status();
+      ASSERT_TRUE(found.ok()) << found.status();
+      EXPECT_LT(found->largest, tolerance) << spec.architecture << " " << precision;
+      EXPECT_GT(found->spread, 10 * found->mean) << spec.architecture << " " << precision;
+    }
+  }
+}
+
+TEST_F(ConvertTest, TheFirstLayersCanBeKept) {
+  make({.layers = 4});
+  options_.keep_layers = 2;
+  for (const char* engine : {"reference", "onnx"}) {
+    fs::remove_all(out_);
+    const bool graph = std::string_view(engine) == "onnx";
+    ASSERT_TRUE((graph ? write_onnx(*model_, out_, options_) : write_safetensors(*model_, out_, options_)).ok());
+    const auto found = verify(engine, 2);
+    if (!found.ok() && without_onnx(found.status())) continue;
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_LT(found->largest, 1e-4) << engine;
+    EXPECT_EQ(load_model(out_).value()->config.layers, 2u);
+  }
+  options_.keep_layers = 5;
+  EXPECT_THAT(std::string(message_of(write_onnx(*model_, out_, options_))), HasSubstr("this model has 4"));
+  EXPECT_THAT(std::string(message_of(write_safetensors(*model_, out_, options_))), HasSubstr("this model has 4"));
+}
+
+TEST_F(ConvertTest, LargeModelsKeepTheirWeightsBesideTheGraph) {
+  make({});
+  options_.inline_bytes = 0;
+  ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
+  EXPECT_GT(fs::file_size(out_ + "/model.onnx_data"), 4096u);
+  const onnx::ModelProto graph = written_graph();
+  for (const auto& tensor : graph.graph().initializer()) EXPECT_LT(tensor.raw_data().size(), 1024u);
+  auto found = verify("onnx");
+  if (!found.ok() && without_onnx(found.status())) GTEST_SKIP() << found.status();
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_LT(found->largest, 1e-4);
+  // Written anew without: no file is left that nobody reads.
+  options_.inline_bytes = 1u << 30;
+  ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
+  EXPECT_FALSE(fs::exists(out_ + "/model.onnx_data"));
+}
+
+TEST_F(ConvertTest, MatricesCanBeKeptFromQuantization) {
+  make({});
+  options_.precision = "int8";
+  const auto products = [&](const char* type) {
+    size_t n = 0;
+    const onnx::ModelProto graph = written_graph();
+    for (const auto& node : graph.graph().node()) n += node.op_type() == type;
+    return n;
+  };
+  ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
+  EXPECT_EQ(products("MatMulInteger"), 12u);
+  EXPECT_EQ(products("DynamicQuantizeLinear"), 8u) << "queries, keys and values share one";
+  options_.exclude = {"layer.0.", "output.dense"};
+  ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
+  EXPECT_EQ(products("MatMulInteger"), 4u);
+  options_.exclude = {};
+  options_.reduce_range = true;
+  ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
+  const onnx::ModelProto graph = written_graph();
+  for (const auto& tensor : graph.graph().initializer()) {
+    if (tensor.data_type() != onnx::TensorProto::INT8) continue;
+    for (char value : tensor.raw_data()) EXPECT_LE(std::abs(static_cast<int>(static_cast<int8_t>(value))), 63);
+  }
+}
+
+TEST_F(ConvertTest, WeightsInOtherPrecisionsServe) {
+  make({.architecture = "ElectraForSequenceClassification", .embedding = 24});
+  for (const auto& [precision, dtype, tolerance] :
+       {std::tuple{"fp32", DType::kF32, 1e-6}, {"fp16", DType::kF16, 5e-3}, {"bf16", DType::kBF16, 5e-2}}) {
+    options_.precision = precision;
+    ASSERT_TRUE(write_safetensors(*model_, out_, options_).ok());
+    const auto found = verify("reference");
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_LT(found->largest, tolerance) << precision;
+    EXPECT_EQ(load_model(out_).value()->weights.words.dtype, dtype);
+  }
+}
+
+// Some matrices int8, some as they were: read back, and computed by every tier as they are.
+TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
+  make({.layers = 3, .hidden = 64, .heads = 2, .intermediate = 128, .labels = 2});
+  options_.precision = "int8";
+  options_.quantization_in_config = true;
+  options_.exclude = {"layer.1.", "layer.2.attention.self.key"};
+  ASSERT_TRUE(write_safetensors(*model_, out_, options_).ok());
+  ASSERT_TRUE(copy_companions(*model_, out_, options_).ok());
+  auto written = load_model(out_);
+  ASSERT_TRUE(written.ok()) << written.status();
+  const Weights& weights = (*written)->weights;
+  EXPECT_TRUE(weights.quantized);
+  EXPECT_EQ(weights.layers[0].up.weight.dtype, DType::kI8);
+  EXPECT_EQ(weights.layers[1].up.weight.dtype, DType::kF32);
+  EXPECT_EQ(weights.layers[1].up.weight.floats(), model_->weights.layers[1].up.weight.floats());
+  const auto exact = model_->weights.layers[0].up.weight.floats(), rounded = weights.layers[0].up.weight.floats();
+  for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(rounded[i], exact[i], 0.02);
+  // What the file says is the whole difference from the reference on the original, but for the activations.
+  std::map<std::string, double> largest;
+  for (const char* kernel : {"avx512vnni", "avx2", "portable", "amx-emulated", "auto"}) {
+    auto backend = open_backend(*written, "cpu", {"auto", kernel, 1});
+    if (absl::IsUnimplemented(backend.status())) continue;
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    EXPECT_EQ((*backend)->info().precision, "int8");
+    const auto found = verify_converted(model_, 0, **backend, {});
+    ASSERT_TRUE(found.ok());
+    EXPECT_LT(found->largest, 0.1) << kernel;
+    largest[kernel] = found->largest;
+  }
+  EXPECT_FALSE(largest.empty());
+  // A matrix of whole numbers means nothing without what they are worth.
+  std::ifstream in(out_ + "/model.safetensors", std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  bytes.replace(bytes.find("weight_scale"), 12, "weight_sclae");
+  std::ofstream(out_ + "/model.safetensors", std::ios::binary) << bytes;
+  EXPECT_THAT(std::string(message_of(load_model(out_).status())), HasSubstr("weight_scale is missing"));
+}
+
+TEST_F(ConvertTest, CalibrationKeepsTheMatrixThatLosesMost) {
+  // One input of one matrix is read a thousand times more than the others: its rows have no room for the rest.
+  TinyModelSpec spec{.layers = 2, .hidden = 64, .heads = 2, .intermediate = 128};
+  const std::string folder = testing::write_tiny_model(spec, "convert_test_outlier");
+  auto tensors = testing::make_tensors(spec);
+  for (auto& tensor : tensors) {
+    if (tensor.name != "bert.encoder.layer.1.output.dense.weight") continue;
+    for (size_t row = 0; row < 64; ++row) tensor.values[row * 128 + 5] *= 300;
+  }
+  testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);
+  auto loaded = load_model(folder);
+  ASSERT_TRUE(loaded.ok());
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+  for (int pair = 0; pair < 6; ++pair) {
+    for (int i = 0; i < 10 + pair; ++i) ids.push_back((i * 7 + pair * 13) % 100);
+    segments.resize(ids.size(), 0);
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  CalibrationOptions options;
+  options.excluded = [](const std::string& name) { return name.find("layer.0.attention.self.query") != std::string::npos; };
+  const auto report = calibrate_int8(*loaded, {ids, segments, offsets}, options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->matrices.size(), 12u);
+  for (const MatrixError& matrix : report->matrices) {
+    const bool expected = matrix.name.find("layer.1.output.dense") != std::string::npos ||
+                          matrix.name.find("layer.0.attention.self.query") != std::string::npos;
+    EXPECT_EQ(matrix.kept, expected) << matrix.name << " " << matrix.error;
+  }
+  EXPECT_LT(report->chosen.mean, report->all.mean);
+  EXPECT_THAT(report_json(*report), HasSubstr("\"relative_error\""));
+}
+
+TEST_F(ConvertTest, WhatCannotBeIsRefused) {
+  make({});
+  options_.precision = "int4";
+  EXPECT_THAT(std::string(message_of(write_onnx(*model_, out_, options_))), HasSubstr("fp32, fp16 or int8"));
+  EXPECT_THAT(std::string(message_of(write_safetensors(*model_, out_, options_))), HasSubstr("int4"));
+  options_.precision = "fp32";
+  EXPECT_THAT(std::string(message_of(write_safetensors(*model_, model_->folder, options_))), HasSubstr("own folder"));
+  EXPECT_THAT(std::string(message_of(write_onnx(*model_, "/proc/nowhere", options_))), HasSubstr("/proc/nowhere"));
+  EXPECT_THAT(std::string(message_of(write_safetensors(*model_, "/proc/nowhere", options_))), HasSubstr("/proc/nowhere"));
+}
+
+}  // namespace
+}  // namespace rerank

@@ -1,0 +1,217 @@
+#include "convert/quantize.h"
+
+#include <rapidjson/prettywriter.h>
+#include <rapidjson/stringbuffer.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "engine/reference/reference_backend.h"
+
+namespace rerank {
+namespace {
+
+float largest_magnitude(const float* x, size_t n) {
+  float largest = 0;
+  for (size_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  return largest;
+}
+
+// What an int8 engine computes of a linear layer.
+class Int8Linear {
+ public:
+  explicit Int8Linear(const Linear& linear)
+      : in_(linear.in()), out_(linear.out()), matrix_(quantize_rows(linear.weight)), bias_(linear.bias.floats()) {}
+
+  // y [rows, out] of x [rows, in].
+  void apply(std::span<const float> x, std::span<float> y) const {
+    std::vector<int8_t> row(in_);
+    for (size_t r = 0; r < x.size() / in_; ++r) {
+      const float scale = std::max(largest_magnitude(&x[r * in_], in_), 1e-30f) / 127;
+      for (size_t i = 0; i < in_; ++i) row[i] = static_cast<int8_t>(std::nearbyint(x[r * in_ + i] / scale));
+      for (size_t o = 0; o < out_; ++o) {
+        int32_t sum = 0;
+        const int8_t* weights = &matrix_.values[o * in_];
+        for (size_t i = 0; i < in_; ++i) sum += weights[i] * row[i];
+        y[r * out_ + o] = static_cast<float>(sum) * scale * matrix_.scales[o] + bias_[o];
+      }
+    }
+  }
+
+ private:
+  size_t in_, out_;
+  Int8Matrix matrix_;
+  std::vector<float> bias_;
+};
+
+class Calibration {
+ public:
+  Calibration(std::shared_ptr<const Model> model, const Batch& batch, const CalibrationOptions& options)
+      : model_(std::move(model)), batch_(batch), options_(options) {
+    for (const LayerWeights& layer : model_->weights.layers) {
+      for (const Linear* linear :
+           {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.up, &layer.down}) {
+        order_.push_back(linear);
+        sites_.emplace(linear, Site{Int8Linear(*linear)});
+      }
+    }
+  }
+
+  Result<Int8Report> run() {
+    std::vector<float> exact, all, chosen;
+    if (Status s = pass(exact, [&](Site& site, auto x, auto y) { measure(site, x, y); }); !s.ok()) return s;
+    choose();
+    if (Status s = pass(all, [](Site& site, auto x, auto y) { site.int8.apply(x, y); }); !s.ok()) return s;
+    const auto mixed = [](Site& site, auto x, auto y) {
+      if (!site.kept) site.int8.apply(x, y);
+    };
+    if (Status s = pass(chosen, mixed); !s.ok()) return s;
+    report_.pairs = batch_.size();
+    report_.tokens = batch_.tokens();
+    report_.all = difference(all, exact);
+    report_.chosen = difference(chosen, exact);
+    const auto [low, high] = std::minmax_element(exact.begin(), exact.end());
+    report_.spread = *high - *low;
+    return report_;
+  }
+
+ private:
+  struct Site {
+    Int8Linear int8;
+    double error = 0, size = 0;  // squared
+    bool kept = false;
+  };
+
+  template <class Body>
+  Status pass(std::vector<float>& logits, const Body& body) {
+    const auto backend = make_reference_backend(
+        model_, nullptr, [&](const Linear& linear, std::span<const float> x, std::span<float> y) {
+          body(sites_.at(&linear), x, y);
+        });
+    logits.resize(batch_.size());
+    for (size_t s = 0; s < batch_.size(); ++s) {
+      const size_t begin = batch_.offsets[s], length = batch_.length(s);
+      const uint32_t offsets[] = {0, static_cast<uint32_t>(length)};
+      const Batch one = {batch_.ids.subspan(begin, length), batch_.segments.subspan(begin, length), offsets};
+      if (Status status = backend->forward(one, std::span(logits).subspan(s, 1)); !status.ok()) return status;
+      if (options_.progress) options_.progress(++done_, 3 * batch_.size());
+    }
+    return ok_status();
+  }
+
+  void measure(Site& site, std::span<const float> x, std::span<const float> y) {
+    other_.resize(y.size());
+    site.int8.apply(x, other_);
+    for (size_t i = 0; i < y.size(); ++i) {
+      const double error = static_cast<double>(other_[i]) - y[i];
+      site.error += error * error;
+      site.size += static_cast<double>(y[i]) * y[i];
+    }
+  }
+
+  void choose() {
+    std::vector<double> errors;
+    for (const Linear* linear : order_) {
+      const Site& site = sites_.at(linear);
+      errors.push_back(std::sqrt(site.error / std::max(site.size, 1e-30)));
+    }
+    std::vector<double> sorted = errors;
+    std::nth_element(sorted.begin(), sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2), sorted.end());
+    report_.limit = options_.sensitivity * sorted[sorted.size() / 2];
+    for (size_t i = 0; i < order_.size(); ++i) {
+      const std::string& name = order_[i]->weight.name;
+      Site& site = sites_.at(order_[i]);
+      site.kept = errors[i] > report_.limit || (options_.excluded && options_.excluded(name));
+      report_.matrices.push_back({name, errors[i], site.kept});
+    }
+  }
+
+  static LogitError difference(const std::vector<float>& logits, const std::vector<float>& exact) {
+    LogitError result;
+    for (size_t i = 0; i < exact.size(); ++i) {
+      const double d = std::abs(static_cast<double>(logits[i]) - exact[i]);
+      result.largest = std::max(result.largest, d);
+      result.mean += d / static_cast<double>(exact.size());
+    }
+    return result;
+  }
+
+  std::shared_ptr<const Model> model_;
+  const Batch& batch_;
+  const CalibrationOptions& options_;
+  std::vector<const Linear*> order_;
+  std::map<const Linear*, Site> sites_;
+  std::vector<float> other_;
+  Int8Report report_;
+  uint64_t done_ = 0;
+};
+
+}  // namespace
+
+Int8Matrix quantize_rows(const TensorView& weight) {
+  const size_t out = weight.shape[0], in = weight.shape[1];
+  Int8Matrix matrix{std::vector<int8_t>(out * in), std::vector<float>(out)};
+  std::vector<float> row(in);
+  for (size_t o = 0; o < out; ++o) {
+    weight.read_floats(o * in, row);
+    const float largest = largest_magnitude(row.data(), in);
+    const float scale = largest > 0 ? largest / 127 : 1;
+    matrix.scales[o] = scale;
+    for (size_t i = 0; i < in; ++i) matrix.values[o * in + i] = static_cast<int8_t>(std::nearbyint(row[i] / scale));
+  }
+  return matrix;
+}
+
+Result<Int8Report> calibrate_int8(std::shared_ptr<const Model> model, const Batch& batch,
+                                  const CalibrationOptions& options) {
+  if (!model->has_weights()) return model->no_weights;
+  if (batch.size() == 0) return absl::InvalidArgumentError("calibration: no pairs");
+  if (Status status = check_batch(model->config, batch); !status.ok()) return status;
+  return Calibration(std::move(model), batch, options).run();
+}
+
+std::string report_json(const Int8Report& report) {
+  rapidjson::StringBuffer buffer;
+  rapidjson::PrettyWriter<rapidjson::StringBuffer> json(buffer);
+  json.SetIndent(' ', 1);
+  const auto number = [&](const char* key, double value) {
+    json.Key(key);
+    json.Double(value);
+  };
+  const auto logits = [&](const char* key, const LogitError& error) {
+    json.Key(key);
+    json.StartObject();
+    number("largest", error.largest);
+    number("mean", error.mean);
+    json.EndObject();
+  };
+  json.StartObject();
+  json.Key("calibration");
+  json.StartObject();
+  json.Key("pairs");
+  json.Uint64(report.pairs);
+  json.Key("tokens");
+  json.Uint64(report.tokens);
+  number("logits_span", report.spread);
+  json.EndObject();
+  logits("logit_error_all_int8", report.all);
+  logits("logit_error_as_written", report.chosen);
+  number("kept_above", report.limit);
+  json.Key("matrices");
+  json.StartArray();
+  for (const MatrixError& matrix : report.matrices) {
+    json.StartObject();
+    json.Key("name");
+    json.String(matrix.name.c_str());
+    number("relative_error", matrix.error);
+    json.Key("int8");
+    json.Bool(!matrix.kept);
+    json.EndObject();
+  }
+  json.EndArray();
+  json.EndObject();
+  return std::string(buffer.GetString()) + "\n";
+}
+
+}  // namespace rerank

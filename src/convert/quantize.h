@@ -1,0 +1,57 @@
+// int8 weights: which matrices lose by it, found on a short calibration.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/batch.h"
+#include "model/weights.h"
+#include "rerank/status.h"
+
+namespace rerank {
+
+// W [out, in] in whole numbers of -127..127, each row in units of its scale.
+struct Int8Matrix {
+  std::vector<int8_t> values;
+  std::vector<float> scales;
+};
+Int8Matrix quantize_rows(const TensorView& weight);
+
+struct MatrixError {
+  std::string name;   // of the tensor
+  double error = 0;   // |y_int8 - y| / |y| of its outputs on the calibration's activations, as norms
+  bool kept = false;  // from quantization
+};
+
+// |logit - exact logit| over the calibration's pairs.
+struct LogitError {
+  double largest = 0, mean = 0;
+};
+
+struct Int8Report {
+  size_t pairs = 0, tokens = 0;
+  double limit = 0;  // errors above it are kept
+  std::vector<MatrixError> matrices;  // in the order of computing
+  LogitError all, chosen;             // with all matrices quantized, and with those that were chosen
+  double spread = 0;                  // of the exact logits
+};
+
+struct CalibrationOptions {
+  // A matrix is kept when its error is above this many times the median of all.
+  double sensitivity = 1.5;
+  std::function<bool(const std::string& name)> excluded;                // may be empty
+  std::function<void(uint64_t done, uint64_t total)> progress;          // pairs, over three passes; may be empty
+};
+
+// Runs the reference engine three times over the batch: exact, with all matrices of the layers in int8 (weights for each
+// output, activations for each token), and with those chosen.
+Result<Int8Report> calibrate_int8(std::shared_ptr<const Model> model, const Batch& batch,
+                                  const CalibrationOptions& options);
+
+// The report as JSON.
+std::string report_json(const Int8Report& report);
+
+}  // namespace rerank

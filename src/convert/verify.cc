@@ -1,0 +1,69 @@
+#include "convert/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "engine/reference/reference_backend.h"
+
+namespace rerank {
+namespace {
+
+// Multiplications that the reference may spend: some ten seconds.
+constexpr double kBudget = 1e10;
+constexpr size_t kMaxPairs = 32, kMinPairs = 4;
+
+struct Pairs {
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+
+  // A query of a quarter and a document of the rest, of random tokens.
+  void add(const ModelConfig& config, size_t length, std::mt19937& random) {
+    for (size_t i = 0; i < length; ++i) {
+      ids.push_back(static_cast<int32_t>(random() % config.vocabulary));
+      segments.push_back(config.segment_rows > 1 && i >= length / 4 ? 1 : 0);
+    }
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+};
+
+}  // namespace
+
+Result<Verification> verify_converted(std::shared_ptr<const Model> original, size_t layers, Backend& converted,
+                                      const std::function<void(uint64_t, uint64_t)>& progress) {
+  const ModelConfig& config = original->config;
+  const size_t limit = std::min(config.max_length(), converted.info().max_length);
+  const auto hidden = static_cast<double>(config.hidden), intermediate = static_cast<double>(config.intermediate);
+  const double per_token = static_cast<double>(layers != 0 ? layers : config.layers) *
+                           (4 * hidden * hidden + 2 * hidden * intermediate);
+  const auto tokens = static_cast<size_t>(kBudget / per_token);
+  Pairs pairs;
+  std::mt19937 random(1);
+  while (pairs.offsets.size() <= kMaxPairs && (pairs.offsets.size() <= kMinPairs || pairs.ids.size() < tokens)) {
+    pairs.add(config, std::min<size_t>(limit, 4 + random() % (pairs.offsets.size() % 4 == 0 ? 128 : 28)), random);
+  }
+  const size_t n = pairs.offsets.size() - 1;
+  std::vector<float> expected(n), found(n);
+  const auto reference = make_reference_backend(std::move(original), nullptr);
+  for (size_t i = 0; i < n; ++i) {
+    const size_t begin = pairs.offsets[i], length = pairs.offsets[i + 1] - begin;
+    const std::vector<uint32_t> offsets = {0, static_cast<uint32_t>(length)};
+    const std::vector<uint8_t> depth = {static_cast<uint8_t>(layers)};
+    const Batch one = {std::span(pairs.ids).subspan(begin, length), std::span(pairs.segments).subspan(begin, length),
+                       offsets, depth};
+    if (Status status = reference->forward(one, std::span(expected).subspan(i, 1)); !status.ok()) return status;
+    if (progress) progress(i + 1, n);
+  }
+  if (Status status = converted.forward({pairs.ids, pairs.segments, pairs.offsets}, found); !status.ok()) return status;
+  Verification result{n, pairs.ids.size(), 0, 0, 0};
+  for (size_t i = 0; i < n; ++i) {
+    const double difference = std::abs(static_cast<double>(found[i]) - expected[i]);
+    result.largest = std::isfinite(difference) ? std::max(result.largest, difference) : difference;
+    result.mean += difference / static_cast<double>(n);
+  }
+  const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
+  result.spread = *high - *low;
+  return result;
+}
+
+}  // namespace rerank

@@ -1,0 +1,22 @@
+// Holds a converted model against the reference engine on the original.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "engine/backend.h"
+
+namespace rerank {
+
+struct Verification {
+  size_t pairs = 0, tokens = 0;
+  double largest = 0, mean = 0;  // |logit - reference|
+  double spread = 0;             // largest reference logit - smallest: what differences are to be seen against
+};
+
+// Scores generated pairs of mixed lengths, fewer for larger models: the reference is slow. `layers`: of the original
+// that were kept; 0: all. `progress` may be empty.
+Result<Verification> verify_converted(std::shared_ptr<const Model> original, size_t layers, Backend& converted,
+                                      const std::function<void(uint64_t, uint64_t)>& progress);
+
+}  // namespace rerank

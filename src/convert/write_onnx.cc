@@ -1,0 +1,337 @@
+// The encoder as standard operators of opset 12, arranged as ONNX Runtime's optimizer looks for them: its attention
+// fusion wants the mask as (1 - mask) * -10000, reshapes by constants, keys transposed in one step, LayerNorm spelt out
+// (it does not know opset 17's own operator) and a MatMul before that of opset 13; its GELU fusions the textbook form; the fusion of sums with LayerNorm
+// shapes that it can see to be equal (onnxruntime/core/optimizer).
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <numbers>
+#include <set>
+
+#include "base/strings.h"
+#include "convert/convert.h"
+#include "convert/graph_builder.h"
+
+namespace rerank {
+namespace {
+
+using onnx::TensorProto;
+
+constexpr int64_t kOpset = 12;
+constexpr float kMasked = -10000;  // added to the scores of padding; far enough for fp16, too
+
+class EncoderGraph {
+ public:
+  EncoderGraph(const Model& model, const ConvertOptions& options, GraphBuilder& graph)
+      : config_(model.config), weights_(model.weights), options_(options), graph_(graph) {
+    layers_ = options.keep_layers != 0 ? options.keep_layers : config_.layers;
+    type_ = options.precision == "fp16" ? TensorProto::FLOAT16 : TensorProto::FLOAT;
+    total_ = model.weights.parameters() * 4;
+  }
+
+  void build() {
+    segments_ = weights_.segments.has_value() && config_.segment_rows > 1;
+    std::vector<std::string> inputs = {"input_ids", "attention_mask"};
+    if (segments_) inputs.emplace_back("token_type_ids");
+    for (const std::string& name : inputs) graph_.add_input(name, TensorProto::INT64, {"batch", "sequence"});
+    scalars();
+    const std::string mask = make_mask();
+    std::string hidden = embed();
+    for (size_t i = 0; i < layers_; ++i) hidden = layer(i, hidden, mask);
+    head(hidden);
+  }
+
+ private:
+  // What the whole graph uses.
+  void scalars() {
+    first_ = graph_.integer("first", 0);
+    context_shape_ = graph_.integers("context_shape", {0, 0, static_cast<int64_t>(config_.hidden)});
+    head_shape_ = graph_.integers(
+        "head_shape", {0, 0, static_cast<int64_t>(config_.heads), static_cast<int64_t>(config_.head_size())});
+    root_ = scalar("head_size_root", std::sqrt(static_cast<float>(config_.head_size())));
+    one_ = scalar("one", 1);
+  }
+
+  std::string make_mask() {
+    const std::string rows = graph_.node("Unsqueeze", {"attention_mask"}, "mask_rows", {{"axes", std::vector<int64_t>{1}}});
+    const std::string all = graph_.node("Unsqueeze", {rows}, "mask_heads", {{"axes", std::vector<int64_t>{2}}});
+    const std::string cast = graph_.node("Cast", {all}, "mask_cast", {{"to", int64_t{type_}}});
+    const std::string padding = graph_.node("Sub", {one_, cast}, "mask_padding");
+    return graph_.node("Mul", {padding, scalar("masked", kMasked)}, "mask");
+  }
+
+  std::string embed() {
+    const size_t width = config_.embedding;
+    // Rows of the table before the first position are never read. A model with one segment has
+    // that row in every position.
+    std::vector<float> positions = weights_.positions.floats();
+    positions.erase(positions.begin(), positions.begin() + static_cast<ptrdiff_t>(config_.position_offset * width));
+    if (weights_.segments && !segments_) {
+      std::vector<float> row(width);
+      weights_.segments->read_floats(0, row);
+      for (size_t i = 0; i < positions.size(); ++i) positions[i] += row[i % width];
+    }
+    const auto rows = static_cast<int64_t>(config_.max_length()), columns = static_cast<int64_t>(width);
+    const std::string table = weights("positions", {rows, columns}, positions);
+    const std::string shape = graph_.node("Shape", {"input_ids"}, "input_shape");
+    const std::string length = graph_.node("Gather", {shape, graph_.integers("length_axis", {1})}, "length");
+    const std::string zero = graph_.integers("zero", {0});
+    const std::string used = graph_.node("Slice", {table, zero, length, zero}, "positions_used");
+    std::string sum = graph_.node("Gather", {table_of("words", weights_.words), "input_ids"}, "words_used");
+    if (segments_) {
+      const std::string segment =
+          graph_.node("Gather", {table_of("segments", *weights_.segments), "token_type_ids"}, "segments_used");
+      sum = graph_.node("Add", {sum, segment}, "words_and_segments");
+    }
+    sum = graph_.node("Add", {sum, used}, "embeddings");
+    graph_.declare(sum, type_, {"batch", "sequence", str_cat(width)});
+    std::string hidden = norm(sum, weights_.embedding_norm, "embedding_norm");
+    if (weights_.embedding_projection) hidden = linear(hidden, *weights_.embedding_projection, "embedding_projection");
+    return hidden;
+  }
+
+  std::string layer(size_t number, const std::string& input, const std::string& mask) {
+    const LayerWeights& w = weights_.layers[number];
+    const std::string at = str_cat("layer.", number, ".");
+    const std::string context = attention(w, input, mask, at);
+    const std::string out = linear(context, w.attention_output, at + "attention_output");
+    std::string sum = graph_.node("Add", {out, input}, at + "attention_sum");
+    // Behind the last attention only the first token is read.
+    if (number + 1 == layers_) sum = graph_.node("Gather", {sum, first_}, at + "first", {{"axis", int64_t{1}}});
+    const std::string middle = norm(sum, w.attention_norm, at + "attention_norm");
+    const std::string up = activate(linear(middle, w.up, at + "up"), config_.activation, at + "activation");
+    const std::string down = linear(up, w.down, at + "down");
+    return norm(graph_.node("Add", {down, middle}, at + "output_sum"), w.output_norm, at + "output_norm");
+  }
+
+  std::string attention(const LayerWeights& w, const std::string& input, const std::string& mask,
+                        const std::string& at) {
+    const auto heads_of = [&](const Linear& linear_weights, const std::string& name, std::vector<int64_t> order) {
+      const std::string rows = linear(input, linear_weights, at + name);
+      const std::string split = graph_.node("Reshape", {rows, head_shape_}, at + name + "_split");
+      return graph_.node("Transpose", {split}, at + name + "_heads", {{"perm", std::move(order)}});
+    };
+    const std::string query = heads_of(w.query, "query", {0, 2, 1, 3});
+    const std::string key = heads_of(w.key, "key", {0, 2, 3, 1});
+    const std::string value = heads_of(w.value, "value", {0, 2, 1, 3});
+    const std::string products = graph_.node("MatMul", {query, key}, at + "products");
+    const std::string scaled = graph_.node("Div", {products, root_}, at + "scores");
+    const std::string masked = graph_.node("Add", {scaled, mask}, at + "masked_scores");
+    const std::string shares = graph_.node("Softmax", {masked}, at + "shares", {{"axis", int64_t{3}}});
+    const std::string mixed = graph_.node("MatMul", {shares, value}, at + "mixed");
+    const std::string order = graph_.node("Transpose", {mixed}, at + "mixed_rows", {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+    return graph_.node("Reshape", {order, context_shape_}, at + "context");
+  }
+
+  void head(const std::string& hidden) {
+    const std::string dense = activate(dense_of(hidden, weights_.head_dense, "head_dense"), config_.head_activation,
+                                       "head_activation");
+    const std::string labels = str_cat(config_.labels);
+    const bool half = type_ == TensorProto::FLOAT16;
+    const std::string out = dense_of(dense, weights_.head_output, half ? "half_logits" : "logits");
+    if (half) graph_.node("Cast", {out}, "logits", {{"to", int64_t{TensorProto::FLOAT}}});
+    graph_.add_output("logits", TensorProto::FLOAT, {"batch", labels});
+  }
+
+  std::string activate(const std::string& x, Activation activation, const std::string& name) {
+    switch (activation) {
+      case Activation::kRelu:
+        return graph_.node("Relu", {x}, name);
+      case Activation::kTanh:
+        return graph_.node("Tanh", {x}, name);
+      case Activation::kSilu:
+        return graph_.node("Mul", {x, graph_.node("Sigmoid", {x}, name + "_sigmoid")}, name);
+      case Activation::kGelu: {
+        const std::string scaled = graph_.node("Div", {x, shared("root_2", std::numbers::sqrt2_v<float>)}, name + "_scaled");
+        const std::string erf = graph_.node("Erf", {scaled}, name + "_erf");
+        const std::string more = graph_.node("Add", {erf, one_}, name + "_more");
+        const std::string twice = graph_.node("Mul", {x, more}, name + "_twice");
+        return graph_.node("Mul", {twice, shared("half", 0.5f)}, name);
+      }
+      case Activation::kGeluTanh: {
+        const std::string cube = graph_.node("Pow", {x, shared("three", 3)}, name + "_cube");
+        const std::string part = graph_.node("Mul", {cube, shared("cubic", 0.044715f)}, name + "_part");
+        const std::string sum = graph_.node("Add", {x, part}, name + "_sum");
+        const std::string scaled =
+            graph_.node("Mul", {sum, shared("root_2_over_pi", 0.7978845608028654f)}, name + "_scaled");
+        const std::string tanh = graph_.node("Tanh", {scaled}, name + "_tanh");
+        const std::string more = graph_.node("Add", {tanh, one_}, name + "_more");
+        const std::string half = graph_.node("Mul", {x, shared("half", 0.5f)}, name + "_half");
+        return graph_.node("Mul", {half, more}, name);
+      }
+    }
+    return x;
+  }
+
+  std::string norm(const std::string& x, const Norm& w, const std::string& name) {
+    const auto width = static_cast<int64_t>(w.gamma.elements());
+    const std::string gamma = weights(name + ".gamma", {width}, w.gamma.floats());
+    const std::string beta = weights(name + ".beta", {width}, w.beta.floats());
+    const std::vector<int64_t> last = {-1};
+    const std::string mean = graph_.node("ReduceMean", {x}, name + "_mean", {{"axes", last}});
+    const std::string centred = graph_.node("Sub", {x, mean}, name + "_centred");
+    const std::string squares = graph_.node("Pow", {centred, shared("two", 2)}, name + "_squares");
+    const std::string variance = graph_.node("ReduceMean", {squares}, name + "_variance", {{"axes", last}});
+    const std::string more =
+        graph_.node("Add", {variance, shared("epsilon", config_.layer_norm_epsilon)}, name + "_variance_more");
+    const std::string deviation = graph_.node("Sqrt", {more}, name + "_deviation");
+    const std::string normal = graph_.node("Div", {centred, deviation}, name + "_normal");
+    return graph_.node("Add", {graph_.node("Mul", {normal, gamma}, name + "_scaled"), beta}, name);
+  }
+
+  // x W^T + b, in int8 where that is wanted.
+  std::string linear(const std::string& x, const Linear& w, const std::string& name) {
+    const std::string bias = weights(name + ".bias", {static_cast<int64_t>(w.out())}, w.bias.floats());
+    const std::string product = is_quantized(w) ? integer_product(x, w, name)
+                                                : graph_.node("MatMul", {x, matrix(w, name + ".weight")}, name + "_product");
+    return graph_.node("Add", {product, bias}, name);
+  }
+
+  // The same for one row per sequence, never quantized.
+  std::string dense_of(const std::string& x, const Linear& w, const std::string& name) {
+    const std::vector<int64_t> shape = {static_cast<int64_t>(w.out()), static_cast<int64_t>(w.in())};
+    const std::string matrix = weights(name + ".weight", shape, w.weight.floats());
+    const std::string bias = weights(name + ".bias", {shape[0]}, w.bias.floats());
+    return graph_.node("Gemm", {x, matrix, bias}, name, {{"transB", int64_t{1}}});
+  }
+
+  bool is_quantized(const Linear& w) const {
+    if (options_.precision != "int8") return false;
+    return !is_excluded(options_, w.weight.name);
+  }
+
+  // Activations to uint8 with one scale for the whole batch as ONNX has it, weights to int8 with one for each column.
+  std::string integer_product(const std::string& x, const Linear& w, const std::string& name) {
+    auto& [quantized, scale, zero] = quantized_[x];
+    if (quantized.empty()) {
+      quantized = x + "_int8", scale = x + "_scale", zero = x + "_zero";
+      graph_.node_of("DynamicQuantizeLinear", {x}, {quantized, scale, zero});
+    }
+    const auto in = static_cast<int64_t>(w.in()), out = static_cast<int64_t>(w.out());
+    const std::vector<float> values = w.weight.floats();
+    std::vector<float> scales(w.out());
+    std::string bytes(values.size(), '\0');
+    const float top = options_.reduce_range ? 63 : 127;
+    for (size_t o = 0; o < w.out(); ++o) {
+      float largest = 0;
+      for (size_t i = 0; i < w.in(); ++i) largest = std::max(largest, std::abs(values[o * w.in() + i]));
+      scales[o] = largest > 0 ? largest / top : 1;
+      for (size_t i = 0; i < w.in(); ++i) {
+        const float q = std::nearbyint(values[o * w.in() + i] / scales[o]);
+        bytes[i * w.out() + o] = static_cast<char>(static_cast<int8_t>(std::clamp(q, -top, top)));
+      }
+    }
+    const std::string matrix = graph_.weights(name + ".weight", TensorProto::INT8, {in, out}, std::move(bytes));
+    const std::string zeros = graph_.weights(name + ".weight_zero", TensorProto::INT8, {out}, std::string(w.out(), '\0'));
+    const std::string column_scales = weights(name + ".weight_scale", {out}, scales);
+    tell(values.size() - scales.size());
+    const std::string sums = graph_.node("MatMulInteger", {quantized, matrix, zero, zeros}, name + "_sums");
+    const std::string cast = graph_.node("Cast", {sums}, name + "_sums_fp32", {{"to", int64_t{TensorProto::FLOAT}}});
+    const std::string scales_of_both = graph_.node("Mul", {scale, column_scales}, name + "_scales");
+    return graph_.node("Mul", {cast, scales_of_both}, name + "_product");
+  }
+
+  std::string matrix(const Linear& w, const std::string& name) {
+    const std::vector<float> values = w.weight.floats();
+    std::vector<float> turned(values.size());
+    constexpr size_t kBlock = 64;  // of rows, so that the reads stay in the cache
+    for (size_t begin = 0; begin < w.out(); begin += kBlock) {
+      for (size_t i = 0; i < w.in(); ++i) {
+        for (size_t o = begin; o < std::min(w.out(), begin + kBlock); ++o) turned[i * w.out() + o] = values[o * w.in() + i];
+      }
+    }
+    return weights(name, {static_cast<int64_t>(w.in()), static_cast<int64_t>(w.out())}, turned);
+  }
+
+  std::string table_of(const std::string& name, const TensorView& view) {
+    return weights(name, {static_cast<int64_t>(view.shape[0]), static_cast<int64_t>(view.shape[1])}, view.floats());
+  }
+
+  std::string weights(const std::string& name, const std::vector<int64_t>& shape, const std::vector<float>& values) {
+    tell(values.size());
+    if (type_ == TensorProto::FLOAT) {
+      std::string bytes(values.size() * sizeof(float), '\0');
+      std::memcpy(bytes.data(), values.data(), bytes.size());
+      return graph_.weights(name, type_, shape, std::move(bytes));
+    }
+    std::string bytes(values.size() * 2, '\0');
+    for (size_t i = 0; i < values.size(); ++i) {
+      const auto half = static_cast<_Float16>(values[i]);
+      std::memcpy(bytes.data() + 2 * i, &half, 2);
+    }
+    return graph_.weights(name, type_, shape, std::move(bytes));
+  }
+
+  std::string scalar(const std::string& name, float value) { return weights(name, {}, {value}); }
+  // One that several nodes use.
+  std::string shared(const std::string& name, float value) {
+    return shared_.insert(name).second ? scalar(name, value) : name;
+  }
+
+  void tell(size_t values) {
+    done_ += 4 * values;
+    if (options_.progress) options_.progress(std::min(done_, total_), total_);
+  }
+
+  struct Quantized {
+    std::string values, scale, zero;
+  };
+
+  const ModelConfig& config_;
+  const Weights& weights_;
+  const ConvertOptions& options_;
+  GraphBuilder& graph_;
+  size_t layers_ = 0;
+  TensorProto::DataType type_ = TensorProto::FLOAT;
+  bool segments_ = false;
+  std::string first_, context_shape_, head_shape_, root_, one_;
+  std::map<std::string, Quantized> quantized_;  // by what was quantized
+  std::set<std::string> shared_;
+  uint64_t done_ = 0, total_ = 0;
+};
+
+Status check(const Model& model, const ConvertOptions& options) {
+  if (!model.has_weights()) return model.no_weights;
+  if (options.precision != "fp32" && options.precision != "fp16" && options.precision != "int8") {
+    return absl::InvalidArgumentError(
+        str_cat("--precision ", options.precision, ": an ONNX graph can be fp32, fp16 or int8"));
+  }
+  if (options.keep_layers > model.config.layers)
+    return absl::InvalidArgumentError(str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.config.layers));
+  return ok_status();
+}
+
+}  // namespace
+
+Status write_onnx(const Model& model, const std::string& out, const ConvertOptions& options) {
+  if (Status status = check(model, options); !status.ok()) return status;
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::create_directories(out, error);
+  const std::string graph_path = out + "/" + kOnnxFile, data_path = out + "/" + kOnnxDataFile;
+  const std::string new_graph = graph_path + ".part", new_data = data_path + ".part";
+  const auto give_up = [&](const Status& status) {
+    fs::remove(new_graph, error);
+    fs::remove(new_data, error);
+    return status;
+  };
+  GraphBuilder graph(model.config.architecture);
+  graph.add_metadata("precision", options.precision);
+  // A quantized model is at least a quarter of its floats; its tables stay floats.
+  const uint64_t bytes = model.weights.parameters() * (options.precision == "fp16" ? 2 : 4);
+  const bool external = bytes > options.inline_bytes;
+  if (external) {
+    if (Status status = graph.use_external_file(new_data, kOnnxDataFile); !status.ok()) return give_up(status);
+  }
+  EncoderGraph(model, options, graph).build();
+  if (Status status = graph.write(new_graph, kOpset); !status.ok()) return give_up(status);
+  fs::remove(data_path, error);
+  if (external) fs::rename(new_data, data_path, error);
+  if (!error) fs::rename(new_graph, graph_path, error);
+  if (error) return give_up(absl::UnavailableError(str_cat(graph_path, ": cannot be put in place: ", error.message())));
+  return ok_status();
+}
+
+}  // namespace rerank

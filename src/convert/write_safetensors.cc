@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_join.h"
+#include "base/strings.h"
+#include "convert/convert.h"
+#include "convert/quantize.h"
+
+namespace rerank {
+namespace {
+
+// A tensor to be written.
+struct Entry {
+  const TensorView* view;
+  bool quantize = false;  // to int8
+};
+
+// The tensors that a model of the first `layers` layers has, in the order of computing.
+std::vector<Entry> tensors_of(const Weights& w, size_t layers, const ConvertOptions& options) {
+  std::vector<Entry> views = {{&w.words}, {&w.positions}};
+  const auto add_linear = [&](const Linear& linear, bool in_layer = false) {
+    const bool quantize = in_layer && options.precision == "int8" && !is_excluded(options, linear.weight.name);
+    views.push_back({&linear.weight, quantize});
+    views.push_back({&linear.bias});
+  };
+  const auto add_norm = [&](const Norm& norm) {
+    views.push_back({&norm.gamma});
+    views.push_back({&norm.beta});
+  };
+  if (w.segments) views.push_back({&*w.segments});
+  add_norm(w.embedding_norm);
+  if (w.embedding_projection) add_linear(*w.embedding_projection);
+  for (size_t i = 0; i < layers; ++i) {
+    const LayerWeights& layer = w.layers[i];
+    for (const Linear* linear : {&layer.query, &layer.key, &layer.value, &layer.attention_output})
+      add_linear(*linear, true);
+    add_norm(layer.attention_norm);
+    add_linear(layer.up, true);
+    add_linear(layer.down, true);
+    add_norm(layer.output_norm);
+  }
+  add_linear(w.head_dense);
+  add_linear(w.head_output);
+  return views;
+}
+
+// Rounds to nearest, ties to even.
+uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+Status append(const TensorView& view, DType type, std::ofstream& out) {
+  constexpr size_t kChunk = 1u << 20;
+  std::vector<float> values(std::min(kChunk, view.elements()));
+  std::vector<uint16_t> halves(values.size());
+  for (size_t begin = 0; begin < view.elements(); begin += kChunk) {
+    const size_t n = std::min(kChunk, view.elements() - begin);
+    view.read_floats(begin, std::span(values).first(n));
+    if (type == DType::kF32) {
+      out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(4 * n));
+      continue;
+    }
+    for (size_t i = 0; i < n; ++i) {
+      halves[i] = type == DType::kBF16 ? to_bf16(values[i]) : std::bit_cast<uint16_t>(static_cast<_Float16>(values[i]));
+      if (type == DType::kF16 && std::isfinite(values[i]) && std::abs(values[i]) > 65504) {
+        return absl::InvalidArgumentError(str_cat(view.name, ": ", values[i], " is too large for fp16: use bf16"));
+      }
+    }
+    out.write(reinterpret_cast<const char*>(halves.data()), static_cast<std::streamsize>(2 * n));
+  }
+  return ok_status();
+}
+
+// The file's header, and what lies where behind it: each matrix of int8 in front of its scales.
+struct Layout {
+  std::string header;
+  uint64_t bytes = 0;
+
+  void add(const std::string& name, DType type, const std::vector<size_t>& shape) {
+    size_t elements = 1;
+    for (size_t size : shape) elements *= size;
+    const uint64_t end = bytes + elements * dtype_bytes(type);
+    header += str_cat(header.empty() ? R"({"__metadata__":{"format":"pt"},)" : ",", "\"", name, "\":{\"dtype\":\"",
+                      dtype_name(type), "\",\"shape\":[", absl::StrJoin(shape, ","), "],\"data_offsets\":[", bytes, ",",
+                      end, "]}");
+    bytes = end;
+  }
+  void finish() {
+    header += '}';
+    header.resize((header.size() + 7) / 8 * 8, ' ');
+  }
+};
+
+void append_int8(const TensorView& view, std::ofstream& out) {
+  const Int8Matrix matrix = quantize_rows(view);
+  out.write(reinterpret_cast<const char*>(matrix.values.data()), static_cast<std::streamsize>(matrix.values.size()));
+  out.write(reinterpret_cast<const char*>(matrix.scales.data()), static_cast<std::streamsize>(4 * matrix.scales.size()));
+}
+
+// int8: what is not quantized stays in the type it has.
+Result<DType> type_of(const std::string& precision) {
+  if (precision == "fp32" || precision == "int8") return DType::kF32;
+  if (precision == "fp16") return DType::kF16;
+  if (precision == "bf16") return DType::kBF16;
+  return absl::InvalidArgumentError(
+      str_cat("--precision ", precision, ": safetensors can be fp32, fp16, bf16 or int8"));
+}
+
+}  // namespace
+
+bool is_excluded(const ConvertOptions& options, const std::string& name) {
+  return std::any_of(options.exclude.begin(), options.exclude.end(),
+                     [&](const std::string& part) { return name.find(part) != std::string::npos; });
+}
+
+Status write_safetensors(const Model& model, const std::string& out, const ConvertOptions& options) {
+  namespace fs = std::filesystem;
+  if (!model.has_weights()) return model.no_weights;
+  auto type = type_of(options.precision);
+  if (!type.ok()) return type.status();
+  if (options.keep_layers > model.config.layers)
+    return absl::InvalidArgumentError(str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.config.layers));
+  std::error_code error;
+  if (fs::equivalent(model.folder, out, error))
+    return absl::InvalidArgumentError(str_cat(out, ": is the model's own folder; its weights would be overwritten"));
+  fs::create_directories(out, error);
+  const size_t layers = options.keep_layers != 0 ? options.keep_layers : model.config.layers;
+  const auto entries = tensors_of(model.weights, layers, options);
+  const auto type_in_file = [&](const TensorView& view) {
+    return options.precision == "int8" && view.dtype != DType::kI8 ? view.dtype : *type;
+  };
+  Layout layout;
+  for (const auto& [view, quantize] : entries) {
+    layout.add(view->name, quantize ? DType::kI8 : type_in_file(*view), view->shape);
+    if (quantize) layout.add(view->name + "_scale", DType::kF32, {view->shape[0], 1});
+  }
+  layout.finish();
+  const std::string path = out + "/model.safetensors", part = path + ".part";
+  std::ofstream file(part, std::ios::binary | std::ios::trunc);
+  const uint64_t size = layout.header.size();
+  file.write(reinterpret_cast<const char*>(&size), 8);
+  file << layout.header;
+  uint64_t done = 0;
+  Status status = ok_status();
+  for (const auto& [view, quantize] : entries) {
+    if (quantize) {
+      append_int8(*view, file);
+    } else if (status = append(*view, type_in_file(*view), file); !status.ok()) {
+      break;
+    }
+    done += quantize ? view->elements() + 4 * view->shape[0] : view->elements() * dtype_bytes(type_in_file(*view));
+    if (options.progress) options.progress(done, layout.bytes);
+  }
+  file.close();
+  if (status.ok() && !file) status = absl::UnavailableError(str_cat(path, ": cannot write (disk full?)"));
+  if (status.ok()) fs::rename(part, path, error);
+  if (status.ok() && error) status = absl::UnavailableError(str_cat(path, ": ", error.message()));
+  if (!status.ok()) fs::remove(part, error);
+  return status;
+}
+
+}  // namespace rerank
