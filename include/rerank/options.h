@@ -137,11 +137,12 @@ void visit_options(O& options, Visit&& visit) requires requires {
         options.hub_cache);
   visit(OptionInfo{"hub-offline", "BOOL", "Model", "Never download: only what the cache has.", "HF_HUB_OFFLINE"},
         options.hub_offline);
-  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cuda, cpu, onnx or reference. auto takes the fastest that runs this model here; rerankd inspect says which."},
-  visit(OptionInfo{"engine", "NAME", "Engine", "auto, cpu, onnx, torchscript or reference. auto takes the fastest that runs this model here; rerankd inspect says which."},
+  visit(OptionInfo{"engine", "NAME", "Engine",
+                   "auto, cuda, cpu, onnx, torchscript or reference. auto takes the fastest that runs this model here; "
+                   "rerankd inspect says which."},
         options.engine);
   visit(OptionInfo{"precision", "P", "Engine",
-                   "auto, fp32, bf16 or int8. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
+                   "auto, fp32, fp16, bf16 or int8, of which an engine has some. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
                    "still and changes scores most: compare rankings on your own documents first."},
         options.precision);
   visit(OptionInfo{"kernel", "TIER", "Engine",

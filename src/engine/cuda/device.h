@@ -29,7 +29,7 @@ inline void check(cudaError_t error, const char* what) {
 inline void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   const Code code = status == CUBLAS_STATUS_ALLOC_FAILED ? Code::kOutOfMemory : Code::kFailed;
-  throw Failure{code, std::string(what) + ": " + cublasGetStatusString(status)};
+  throw Failure{code, std::string(what) + ": " + cublasLtGetStatusString(status)};
 }
 
 // Device memory. Grows, never shrinks; what was in it is lost when it grows.
