@@ -72,7 +72,8 @@ struct HttpServer::Impl {
 
   Status listen() {
     const ServerOptions& options = core.options;
-    if (!options.tls_cert.empty() || !options.tls_key.empty()) {
+    // Who names any of them wants TLS: half of it is an error, and not a server in the clear.
+    if (!options.tls_cert.empty() || !options.tls_key.empty() || !options.tls_client_ca.empty()) {
       auto files = TlsFiles::open(options);
       if (!files.ok()) return files.status();
       core.tls = *std::move(files);

@@ -146,6 +146,7 @@ TEST_F(Tls, WrongFilesAreToldAtTheStart) {
   EXPECT_NE(fails(file("server.crt"), file("another.key")).find("--tls-key"), std::string::npos);
   EXPECT_NE(fails(file("nothing.crt"), file("server.key")).find("--tls-cert"), std::string::npos);
   EXPECT_NE(fails(file("server.crt"), "").find("--tls-key"), std::string::npos);
+  EXPECT_THROW(Program({"--tls-client-ca", file("authority.crt")}), std::exception) << "no server in the clear";
 }
 
 TEST_F(Tls, GrpcShowsTheSameCertificates) {
