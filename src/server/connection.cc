@@ -1,6 +1,6 @@
 #include "server/connection.h"
 
-#include <array>
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -22,6 +22,7 @@ using boost::system::error_code;
 constexpr size_t kProbeAfterMs = 500;  // a client has closed its sending side: how long until we ask whether it listens
 constexpr size_t kLingerMs = 5000;     // how long a refused client may go on sending; else its kernel drops our answer
 constexpr size_t kRefusedLingerMs = 1000;
+constexpr size_t kLingerBytes = 64u << 20;  // and how much: bodies that are refused are mostly a bit too large
 constexpr size_t kGoodbyeMs = 1000;  // how long a client may take to answer the end of TLS
 constexpr size_t kFreshGraceMs = 500;  // while draining: time for a request that is on its way on a new connection
 constexpr size_t kBodiesAtOnce = 32;   // bodies of the largest size that may be on their way in at once
@@ -347,13 +348,14 @@ asio::awaitable<size_t> Connection::read_some(std::span<char> space) {
 // which can reach the client before it has read our answer.
 asio::awaitable<void> Connection::linger() {
   const TimePoint end = Clock::now() + std::chrono::milliseconds(refuse_ ? kRefusedLingerMs : kLingerMs);
-  while (!aborted_) {
+  for (size_t discarded = 0; !aborted_ && discarded < std::max(kLingerBytes, 2 * core_.options.max_body_bytes);) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
     if (left <= 0) break;
     arm(static_cast<size_t>(left));
     const size_t length = co_await stream_.discard_some(parser_.space());
     if (core_.received_bytes) core_.received_bytes->add(static_cast<double>(length));
     if (length == 0) break;
+    discarded += length;
   }
 }
 

@@ -107,7 +107,7 @@ TEST(Attack, HugeHeadersAreRefused) {
     const int status = client.read_response().status;
     EXPECT_TRUE(status == 431 || status == 400) << status;
   }
-  // One that never ends is not read on for ever, either.
+  // One that never ends is not read on for ever, either: this would be six gigabytes.
   RawClient endless(program.port());
   endless.send("GET /health HTTP/1.1\r\nX: ");
   int sent = 0;
