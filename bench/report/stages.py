@@ -24,7 +24,8 @@ STAGES = [
     Stage("ONNX Runtime fp32, fused graph", ("ort-fp32",)),
     Stage("rerankd bf16", ("--precision", "bf16", "--cache-bytes", "0")),
     Stage("rerankd int8", ("--precision", "int8", "--cache-bytes", "0")),
-    # Adaptive depth belongs here: one line with its flags.
+    # Adaptive depth belongs here, for a model that can be shortened (the built-in one cannot): one line with
+    # --exits DIR --target-agreement 0.99, and requests with top_n.
     Stage("rerankd int8, cache, Zipf traffic", ("--precision", "int8"), repeats=True, same_scores_as="rerankd int8"),
 ]
 

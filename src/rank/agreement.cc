@@ -15,9 +15,13 @@ Agreement compare_logits(std::span<const float> served, std::span<const float> r
   const auto sign = [](float a, float b) { return (a > b) - (a < b); };
   double agreed = 0, pairs = 0;
   for (size_t i = 0; i < served.size(); ++i) {
-    found.largest_difference =
-        std::max(found.largest_difference, std::abs(static_cast<double>(served[i]) - reference[i]));
-    for (size_t j = i + 1; j < served.size(); ++j, ++pairs) {
+    if (served[i] != kNotReturned) {
+      found.largest_difference =
+          std::max(found.largest_difference, std::abs(static_cast<double>(served[i]) - reference[i]));
+    }
+    for (size_t j = i + 1; j < served.size(); ++j) {
+      if (served[i] == kNotReturned && served[j] == kNotReturned) continue;
+      ++pairs;
       const int one = sign(served[i], served[j]), other = sign(reference[i], reference[j]);
       agreed += one == other ? 1 : one * other;
     }

@@ -1,6 +1,7 @@
 // How far two scorings of the same documents agree. Pure.
 #pragma once
 
+#include <limits>
 #include <span>
 
 namespace rerank {
@@ -11,7 +12,11 @@ struct Agreement {
   double largest_difference = 0;  // of a logit
 };
 
-// One logit per document in each, in the same order; as long as each other, at least one.
+// Served's logit of a document that an answer cut to top_n did not return: behind all that it did.
+inline constexpr float kNotReturned = -std::numeric_limits<float>::infinity();
+
+// One logit per document in each, in the same order; as long as each other, at least one. Two documents that were both
+// not returned say nothing.
 Agreement compare_logits(std::span<const float> served, std::span<const float> reference);
 
 }  // namespace rerank

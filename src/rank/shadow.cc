@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -79,24 +80,12 @@ class ShadowedReranker : public Reranker {
 
   void submit(std::shared_ptr<const RerankRequest> request, Done done) override {
     ++in_flight_;
-    if (!picked(*request)) {
-      return served_->submit(std::move(request), [this, done = std::move(done)](Result<RerankResponse> result) {
-        --in_flight_;
-        done(std::move(result));
-      });
-    }
-    // All documents are wanted for the comparison, and the answer is cut afterwards.
-    auto whole = std::make_shared<RerankRequest>(*request);
-    whole->top_n = 0;
-    served_->submit(whole,
-                    [this, whole, top_n = request->top_n, done = std::move(done)](Result<RerankResponse> result) {
-                      --in_flight_;
-                      if (result.ok()) {
-                        keep(*whole, result->results);
-                        if (top_n > 0 && top_n < result->results.size()) result->results.resize(top_n);
-                      }
-                      done(std::move(result));
-                    });
+    std::shared_ptr<const RerankRequest> sampled = picked(*request) ? request : nullptr;
+    served_->submit(std::move(request), [this, sampled = std::move(sampled), done = std::move(done)](auto result) {
+      --in_flight_;
+      if (sampled && result.ok()) keep(*sampled, result->results);
+      done(std::move(result));
+    });
   }
 
   std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const override {
@@ -116,14 +105,13 @@ class ShadowedReranker : public Reranker {
     return std::floor(number * options_.rate) > std::floor((number - 1) * options_.rate);
   }
 
+  // What was returned is compared, and stands before what was not: a request is not changed to be measured.
   void keep(const RerankRequest& request, const std::vector<RankedDocument>& results) {
-    std::vector<float> logits(request.documents.size());
+    std::vector<float> logits(request.documents.size(), kNotReturned);
     for (const RankedDocument& document : results) logits[document.index] = document.logit;
     Sample sample;
     sample.request = settings_of(request);
-    const size_t count = std::min(logits.size(), kMaxDocuments);
-    for (size_t k = 0; k < count; ++k) {
-      const size_t i = k * logits.size() / count;
+    for (const size_t i : compared(request.documents.size(), results)) {
       sample.bytes += request.documents[i].size();
       sample.request.documents.push_back(request.documents[i]);
       sample.logits.push_back(logits[i]);
@@ -133,6 +121,17 @@ class ShadowedReranker : public Reranker {
     queued_bytes_ += sample.bytes;
     queue_.push_back(std::move(sample));
     wake_.notify_one();
+  }
+
+  // At most kMaxDocuments of them, in order: evenly picked, and the first few of the answer, where it was cut.
+  static std::set<size_t> compared(size_t documents, const std::vector<RankedDocument>& results) {
+    std::set<size_t> picks;
+    if (results.size() < documents) {
+      for (size_t k = 0; k < std::min(results.size(), kMaxDocuments / 2); ++k) picks.insert(results[k].index);
+    }
+    const size_t evenly = std::min(documents, kMaxDocuments - picks.size());
+    for (size_t k = 0; k < evenly; ++k) picks.insert(k * documents / evenly);
+    return picks;
   }
 
   // The request without its documents, and without what hurries it or makes it shallow.
@@ -245,6 +244,7 @@ Options shadow_settings(Options options) {
   options.kernel = "auto";
   options.threads = options.tokenizer_threads = 1;
   options.layers = 0;
+  options.target_agreement = 0;
   options.exits.clear();
   options.max_batch_tokens = 1024;
   options.max_queue_ms = 0;

@@ -29,6 +29,18 @@ TEST(AgreementTest, TiesAreAgreedWhenBothHaveThem) {
   EXPECT_DOUBLE_EQ(compare_logits(std::vector<float>{2}, std::vector<float>{1}).kendall_tau, 1);
 }
 
+TEST(AgreementTest, WhatWasNotReturnedStandsBehindWhatWas) {
+  const Agreement right =
+      compare_logits(std::vector<float>{kNotReturned, 3, kNotReturned}, std::vector<float>{1, 3, 2});
+  EXPECT_TRUE(right.same_first);
+  EXPECT_DOUBLE_EQ(right.kendall_tau, 1);
+  EXPECT_DOUBLE_EQ(right.largest_difference, 0);
+  const Agreement wrong =
+      compare_logits(std::vector<float>{1, kNotReturned, kNotReturned}, std::vector<float>{1, 3, 2});
+  EXPECT_FALSE(wrong.same_first);
+  EXPECT_DOUBLE_EQ(wrong.kendall_tau, -1);
+}
+
 // A reranker whose logits are those of the fake one, negated: its order is the opposite.
 class Contrary : public FakeReranker {
  public:
@@ -81,9 +93,12 @@ TEST_F(ShadowTest, AServerThatOrdersOtherwiseIsFoundOut) {
   EXPECT_NE(metrics->to_text().find("rerankd_shadow_kendall_tau_bucket{le=\"-0.5\"} 1"), std::string::npos);
 }
 
-TEST_F(ShadowTest, AnswersAreCutAsAskedAlsoOfSampledRequests) {
-  open(1, std::make_unique<FakeReranker>());
-  EXPECT_EQ(ask(5, 2).results.size(), 2u);
+TEST_F(ShadowTest, SampledRequestsAreServedAsTheyAre) {
+  auto served = std::make_unique<FakeReranker>();
+  const FakeReranker& seen = *served;
+  open(1, std::move(served));
+  EXPECT_EQ(ask(100, 2).results.size(), 2u);
+  EXPECT_EQ(seen.last().top_n, 2u);
   wait_for("rerankd_shadow_requests_total", 1);
   EXPECT_EQ(counter("rerankd_shadow_same_top1_total"), 1);
 }
