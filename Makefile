@@ -16,9 +16,9 @@ test: setup  ## install, build and run all tests
 setup:  ## install the Debian packages that are missing (sudo when not root)
 	@tools/setup.sh
 
-build: setup  ## build release: build/release/rerankd
+build: setup  ## build release: build/release/rerankd and librerank.so
 	@cmake --preset release
-	@cmake --build --preset release --target rerankd
+	@cmake --build --preset release --target rerankd rerank_c
 
 reference:  ## record the reference logits anew, with PyTorch and transformers (.venv-train)
 	@test -d .venv-train || python3 -m venv .venv-train
