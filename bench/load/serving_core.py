@@ -17,9 +17,9 @@ import time
 import urllib.request
 
 
-def bench(args, *load):
+def bench(args, *load, duration=None):
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [args.program, "bench", "--model", args.model, "--duration", args.duration, "--no-check", "--json", file.name, *load]
+        command = [args.program, "bench", "--model", args.model, "--duration", duration or args.duration, "--no-check", "--json", file.name, *load]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}: {done.stderr}")
@@ -93,7 +93,7 @@ def overload(args, capacity):
                 lates.append(run["http_statuses"].get("504", 0))
                 p99s.append(run["latency_ms"]["p99"])
                 time.sleep(1)
-                back = bench(args, "--url", url + "/rerank", "--clients", "1", "--duration", "1s", *load)["latency_ms"]["p50"]
+                back = bench(args, "--url", url + "/rerank", "--clients", "1", *load, duration="1s")["latency_ms"]["p50"]
             print(f"{times} x capacity, 2 s deadlines: goodput {spread(goods, '{:.3f}')} of the closed loop beside it; P99 of those answered "
                   f"{spread(p99s)} ms; accepted and late: {sum(lates)}; a second later one client has P50 {back:.1f} ms; "
                   f"memory {memory_mb(process):.0f} MB", flush=True)

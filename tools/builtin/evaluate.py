@@ -71,6 +71,13 @@ def cross_scores(args, name, pairs, model, tokenizer):
     return numpy.load(path)
 
 
+def bi_scores(bi, name, corpus, queries, pairs):
+    place = {doc: i for i, doc in enumerate(corpus)}
+    vectors = bi.embed(list(corpus.values()), f"{name}-judge").astype(numpy.float32)
+    asked = dict(zip(queries, bi.embed(list(queries.values()), f"{name}-judge-queries").astype(numpy.float32)))
+    return [float(vectors[place[doc]] @ asked[query]) for query, doc in pairs]
+
+
 def collection(args, name, bi, model, tokenizer):
     corpus, qrels = data.corpus(args.data, name), data.qrels(args.data, name)
     if args.queries:
@@ -85,10 +92,7 @@ def collection(args, name, bi, model, tokenizer):
     lists = candidates(args, name, queries, index, better)
     pairs = [(query, doc) for query in lists for doc in lists[query]]
     texts = [(queries[query], corpus[doc]) for query, doc in pairs]
-    place = {doc: i for i, doc in enumerate(corpus)}
-    vectors = bi.embed(list(corpus.values()), f"{name}-judge").astype(numpy.float32)
-    asked = dict(zip(queries, bi.embed(list(queries.values()), f"{name}-judge-queries").astype(numpy.float32)))
-    near = [float(vectors[place[doc]] @ asked[query]) for query, doc in pairs]
+    near = bi_scores(bi, name, corpus, queries, pairs) if bi else numpy.zeros(len(pairs))
     cross = cross_scores(args, name, texts, model, tokenizer)
     runs = {row: {q: {} for q in lists} for row in ROWS[1:]}
     start = 0
@@ -115,14 +119,15 @@ def main():
     parser = data.options(__doc__)
     parser.add_argument("--model", default="models/rerankd-mini-en")
     parser.add_argument("--sets", default="npl,cisi,scifact,ir-cranfield,ir-clapnq,covidqa")
-    parser.add_argument("--cap", type=int, default=256, help="tokens per pair")
+    parser.add_argument("--cap", type=int, default=512, help="tokens per pair; 512 is what the model takes and the server's default")
     parser.add_argument("--queries", type=int, default=0, help="at most so many queries per set, seeded (0: all)")
+    parser.add_argument("--no-bi-encoder", action="store_true", help="leave its row out (it shows 0)")
     parser.add_argument("--program", help="score with this rerankd program instead of PyTorch")
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model, tokenizer = nets.load(args.model)
-    bi, rng = teacher.Teacher(args.work, length=256), numpy.random.default_rng(args.seed)
+    bi, rng = None if args.no_bi_encoder else teacher.Teacher(args.work, length=256), numpy.random.default_rng(args.seed)
     found, report = {}, {"model": args.model, "cap": args.cap, "rows": []}
     names = args.sets.split(",")
     for name in names:
