@@ -222,6 +222,10 @@ class ConvertTest(unittest.TestCase):
                 scores = [json.loads(line) for line in run("score", "--model", out, "--precision", "fp32", text_in=lines).stdout.splitlines()]
                 for score, g in zip(scores, golden):
                     self.assertAlmostEqual(score["logit"], g["logit"], delta=1e-4)
+            out = pathlib.Path(folder) / "int8"
+            if "not verified" not in run("convert", MODELS / "bert-a", out, "--to", "onnx", "--precision", "int8").stdout:
+                shown = run("inspect", out, "--precision", "int8").stdout
+                self.assertRegex(shown, r"onnx +runs: int8, .*int8/model.onnx")
             self.assertIn("--to gguf", run("convert", MODELS / "bert-a", out, "--to", "gguf", check=False).stderr)
 
 

@@ -67,8 +67,6 @@ Result<std::unique_ptr<GraphSession>> GraphSession::open(const SessionSpec& spec
     // Shapes differ from run to run: a memory plan for each would be kept for ever.
     options.DisableMemPattern();
     if (!spec.arena) options.DisableCpuMemArena();
-    // Threads of the pool that spin while they wait take the core from those of ours that work.
-    options.AddConfigEntry("session.intra_op.allow_spinning", "0");
     append_providers(options, spec.providers);
     std::unique_ptr<GraphSession> graph(new GraphSession(spec));
     graph->session_ = Ort::Session(environment(), spec.file.path.c_str(), options);

@@ -18,7 +18,7 @@ struct SessionSpec {
   GraphFile file;
   std::vector<ProviderChoice> providers;
   size_t threads = 1;  // of one run, the caller's included
-  bool arena = true;   // ONNX Runtime keeps memory for activations; on CPUs malloc has been the faster
+  bool arena = true;   // ONNX Runtime keeps memory for activations; where runs stand side by side, malloc is faster
   PadValues pad;
 };
 

@@ -44,6 +44,9 @@ Result<std::string> pick_file(const Model& model, const BackendOptions& options)
     there += str_cat(there.empty() ? "" : ", ", file);
   }
   if (options.precision == "auto" && files.size() == 1) return files[0];
+  for (const std::string& file : files) {  // names that say nothing: what is in them
+    if (auto graph = read_graph_file(file); graph.ok() && graph->precision == options.precision) return file;
+  }
   return absl::NotFoundError(str_cat("onnx engine: no file for precision ", options.precision, " among ", there,
                                      "; name one with --onnx-file, or make it with rerankd convert"));
 }
@@ -177,13 +180,13 @@ Result<std::string> describe_onnx_backend(const Model& model, const BackendOptio
 Result<std::unique_ptr<Backend>> make_onnx_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
   auto plan = onnx_engine::plan(*model, options);
   if (!plan.ok()) return plan.status();
-  plan->session.arena = !onnx_engine::on_cpu(*plan);
   auto session = onnx_engine::GraphSession::open(plan->session);
   if (!session.ok()) return session.status();
   std::unique_ptr<onnx_engine::GraphSession> split;
   if (options.onnx_split && plan->threads > 1 && onnx_engine::on_cpu(*plan)) {
     onnx_engine::SessionSpec one = plan->session;
     one.threads = 1;
+    one.arena = false;
     auto opened = onnx_engine::GraphSession::open(one);
     if (!opened.ok()) return opened.status();
     split = std::move(*opened);
