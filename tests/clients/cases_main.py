@@ -60,11 +60,11 @@ def haystack_nvidia(url, key):
     return haystack_answer(NvidiaRanker(model=MODEL, api_url=url, api_key=secret(key), top_k=TOP_N))
 
 
-def litellm_answer(provider, url, key, **options):
+def litellm_answer(provider, url, key, return_documents=True):
     import litellm
     answer = litellm.rerank(model=f"{provider}/{MODEL}", query=QUERY, documents=TEXTS, top_n=TOP_N, api_base=url, api_key=key,
-                            return_documents=True, **options)
-    for result in answer.results:
+                            return_documents=return_documents)
+    for result in answer.results if return_documents else ():
         assert result["document"]["text"] == TEXTS[result["index"]], answer.results
     return [(r["index"], r["relevance_score"]) for r in answer.results]
 
@@ -84,8 +84,16 @@ def litellm_cohere(url, key):
     return litellm_answer("cohere", url, key)
 
 
-@client("LiteLLM infinity/", "litellm", "", "index, relevance_score, document.text")
+@client("LiteLLM infinity/, with `return_documents=False`", "litellm", "", "index, relevance_score")
 def litellm_infinity(url, key):
+    return litellm_answer("infinity", url, key, return_documents=False)
+
+
+# Infinity answers with strings where all others have {"text": string}, and the requests are the same.
+@client("LiteLLM infinity/", "litellm", "", "index, relevance_score, document.text",
+        fails=("document.text", "it wants each `document` as a string, all other clients as an object: take `hosted_vllm/`, or "
+                                "`return_documents=False`"))
+def litellm_infinity_documents(url, key):
     return litellm_answer("infinity", url, key)
 
 
@@ -127,6 +135,24 @@ def add_rerankers(provider, path):
 for provider, path in (("text-embeddings-inference", "/rerank"), ("jina", "/v1/rerank"), ("cohere", "/v1/rerank"),
                        ("voyage", "/v1/rerank"), ("mixedbread.ai", "/v1/reranking")):
     add_rerankers(provider, path)
+
+
+def lightrag_answer(function, url, key):
+    import asyncio
+    answer = asyncio.run(function(QUERY, TEXTS, top_n=TOP_N, api_key=key, model=MODEL, base_url=url))
+    return [(r["index"], r["relevance_score"]) for r in answer]
+
+
+@client("LightRAG, binding `jina`", "lightrag-hku", "/v1/rerank", "index, relevance_score")
+def lightrag_jina(url, key):
+    from lightrag.rerank import jina_rerank
+    return lightrag_answer(jina_rerank, url, key)
+
+
+@client("LightRAG, binding `cohere`", "lightrag-hku", "/v2/rerank", "index, relevance_score")
+def lightrag_cohere(url, key):
+    from lightrag.rerank import cohere_rerank
+    return lightrag_answer(cohere_rerank, url, key)
 
 
 @client("Mixedbread", "mixedbread", "", "index, score, input; usage")
