@@ -19,7 +19,7 @@ from rerankd_server import Server  # noqa: E402
 EXAMPLES = {"langchain_rag.py": ".venv-clients-cohere5", "llama_index_rag.py": ".venv-clients-cohere5", "haystack_rag.py": ".venv-clients"}
 KEY = "key-of-the-examples"
 FIRST = {"Why do my knees hurt?": ("saddle-height", "sit too low"),
-         "Why does my chain jump when I pedal hard?": ("chain-wear", "sprockets"),
+         "Why does my chain jump when I pedal hard?": ("chain-wear", "A gauge that costs a few coins shows it"),
          "Can I charge the battery in the cold?": ("battery", "warm up for an hour")}
 
 
