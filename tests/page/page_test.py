@@ -137,9 +137,13 @@ class Page(unittest.TestCase):
         self.type_over(page, "query", QUERY)
         page.keyboard.press("Enter")
         expect(page.locator("#results li")).to_have_count(2)
-        results = self.ranked(page)
-        self.assertEqual({len(r["text"]) > 1000: r["cut"] for r in results}, {True: 1, False: 0})
+        self.assertEqual({len(r["text"]) > 300: r["cut"] for r in self.ranked(page)}, {True: 1, False: 0})
         expect(page.locator("#results .cut")).to_contain_text("cut to the length limit: tokens 1 to ")
+        rest = page.locator("#results details > span")
+        expect(rest).to_be_hidden()
+        page.locator("#results summary").focus()
+        page.keyboard.press("Enter")
+        expect(rest).to_be_visible()
 
     def test_mistakes_are_said(self):
         page = self.open()
