@@ -47,7 +47,7 @@ clients: build  ## drive the real clients from PyPI, the examples and the page (
 	  .venv-$$set/bin/pip install -q --prefer-binary -r requirements/$$set.txt || exit 1; done
 	@tests/clients/real_clients.py
 	@tests/clients/examples_test.py
-	@tests/page/page_test.py
+	@tests/page/page_test.py || test $$? = 77
 
 clean:  ## remove all builds
 	rm -rf build

@@ -120,6 +120,9 @@ def main():
     arguments.add_argument("--only", default="", help="cases whose name has this; docs/clients.md is left alone")
     arguments.add_argument("-v", action="store_true", help="where a case fails, show all that was printed")
     options = arguments.parse_args()
+    if missing := [name for name in ENVIRONMENTS if not (SOURCE / name / "bin/python").exists()]:
+        print(f"skipped: no {', '.join(missing)}; `make clients` makes them")
+        return 77
     rows = measured(options.only, options.v)
     wrong = [text for row in rows for text in failures(row)]
     print(f"{len(rows)} clients, {len(wrong)} failures", *wrong, sep="\n")
