@@ -60,4 +60,5 @@ def main():
         row["version"] = importlib.metadata.version(case["package"])
         row["open"] = attempt(case, run["open"], "any-key", run["expected"])
         row["closed"] = attempt(case, run["closed"], run["key"], run["expected"])
+        row["wrong_key"] = attempt(case, run["closed"], "wrong-key", run["expected"])
         print(json.dumps(row), flush=True)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Real packages from PyPI against the real program: one server without and one with an API key, one call of each client to both.
+"""Real packages from PyPI against the real program: one server without and one with an API key, one call of each client to both, and one with
+a wrong key, which must be an error to it.
 
     tests/clients/real_clients.py [--write] [--only PART] [-v]
 
@@ -78,6 +79,8 @@ def failures(row):
         yield f"{row['name']} {row['version']}, with a key: {row['closed']}"
     if not row["key"] and not row["closed"]:
         yield f"{row['name']} {row['version']}: answered though it sent no key"
+    if not row["wrong_key"]:
+        yield f"{row['name']} {row['version']}: answered though its key is wrong"
 
 
 def shown(row):
@@ -101,8 +104,8 @@ def page(rows):
              "Written by `tests/clients/real_clients.py --write`; do not edit. What to enter where: [integrations.md](integrations.md).", "",
              "## Driven", "",
              f"Packages from PyPI, unmodified, against `rerankd serve` with the built-in model: one call with {len(TEXTS)} documents to a",
-             "server without a key and to one with a key. The order and every score must be the server's own, and the fields named must be",
-             "where the client looks for them. `HOST:PORT` stands for the server's address.", "",
+             "server without a key and to one with a key. The order and every score must be the server's own, the fields named must be where",
+             "the client looks for them, and a wrong key must be an error to it. `HOST:PORT` stands for the server's address.", "",
              "| client | package and version | base URL to enter | read by the user | result | with an API key |", "|---|---|---|---|---|---|"]
     for row in sorted(rows, key=lambda r: (r["name"].lower(), r["version"])):
         result, with_key = shown(row)
