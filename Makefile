@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build reference report conformance clean
+.PHONY: help demo test setup build reference report conformance clients clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -41,6 +41,13 @@ conformance:  ## drive the server with grpcio and schemathesis from PyPI (.venv-
 	@.venv-grpc/bin/pip install -q -r requirements/grpc.txt
 	@.venv-grpc/bin/python tests/grpc/conformance.py
 	@tests/openapi/run.sh
+
+clients: build  ## drive the real clients from PyPI, the examples and the page (.venv-clients, .venv-clients-cohere5; 1 GB)
+	@for set in clients clients-cohere5; do test -e .venv-$$set/bin/pip || python3 -m venv .venv-$$set; \
+	  .venv-$$set/bin/pip install -q --prefer-binary -r requirements/$$set.txt || exit 1; done
+	@tests/clients/real_clients.py
+	@tests/clients/examples_test.py
+	@tests/page/page_test.py || test $$? = 77
 
 clean:  ## remove all builds
 	rm -rf build
