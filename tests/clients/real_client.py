@@ -46,7 +46,8 @@ def attempt(case, url, key, expected):
     except Exception as error:  # of any package: it is the result
         if os.environ.get("REAL_CLIENTS_TRACE"):
             traceback.print_exc()
-        return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")[:300]
+        cause = f" ({error.__cause__!r})" if error.__cause__ else ""
+        return re.sub(r"\s+", " ", f"{type(error).__name__}: {error}{cause}")[:300]
     return None
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Real packages from PyPI against the real program: one server without and one with an API key, one call of each client to both, and one with
-a wrong key, which must be an error to it.
+"""Real packages from PyPI against the real program: one call of each client to a server without an API key, one to a server with
+a key, and one with a wrong key, which must be an error to it.
 
     tests/clients/real_clients.py [--write] [--only PART] [-v]
 
@@ -101,7 +101,8 @@ def recorded_rows():
 
 def page(rows):
     lines = ["# Clients", "",
-             "Written by `tests/clients/real_clients.py --write`; do not edit. What to enter where: [integrations.md](integrations.md).", "",
+             "Written by `tests/clients/real_clients.py --write`; do not edit. "
+             "What to enter where: [integrations.md](integrations.md).", "",
              "## Driven", "",
              f"Packages from PyPI, unmodified, against `rerankd serve` with the built-in model: one call with {len(TEXTS)} documents to a",
              "server without a key and to one with a key. The order and every score must be the server's own, the fields named must be where",
