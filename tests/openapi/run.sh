@@ -2,14 +2,14 @@
 # Drives a server with schemathesis through /openapi.json: no 5xx, no status, header or body that the description does not
 # have, no valid request refused.
 #
-#   tests/openapi/run.sh [--rerankd build/release/rerankd] [--examples 1500] [--seed 1]
+#   tests/openapi/run.sh [--rerankd build/release/rerankd] [--examples 1600] [--seed 1]
 #
-# 1500 examples an operation are more than 20,000 requests and take some ten minutes. Makes .venv-openapi on its first run.
+# 1600 examples an operation are more than 20,000 requests and take some fifteen minutes. Makes .venv-openapi on its first run.
 # Not checked: negative_data_rejection. Real clients send nulls, strings for booleans and fields of other servers; to refuse
 # them is what this server is made not to do.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-program=build/release/rerankd examples=1500 seed=1
+program=build/release/rerankd examples=1600 seed=1
 while (($#)); do
   case $1 in
     --rerankd) program=$2 ;;
