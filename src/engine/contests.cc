@@ -39,12 +39,12 @@ void ContestRun::drop(size_t layer, std::span<const float> guesses, std::span<fl
   size_t begin = 0;
   for (const Contest& contest : contests_) {
     const size_t count = count_of(contest, alive_, begin);
-    const double slack = static_cast<double>(contest.margin) * exits_.heads[layer].error;
+    const double slack = std::sqrt(2.0) * static_cast<double>(contest.margin) * exits_.heads[layer].error;
     double least = contest.floor - slack;
     if (count > contest.keep) {
       sorted.assign(guesses.begin() + begin, guesses.begin() + begin + count);
       std::nth_element(sorted.begin(), sorted.begin() + (contest.keep - 1), sorted.end(), std::greater<>());
-      least = std::max(least, sorted[contest.keep - 1] - std::sqrt(2.0) * slack);
+      least = std::max(least, sorted[contest.keep - 1] - slack);
     }
     for (size_t i = begin; i < begin + count; ++i) {
       const uint32_t s = alive_[i];

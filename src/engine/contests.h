@@ -1,8 +1,8 @@
 // Who leaves a contest at an exit. Pure.
 //
-// A guess g of a logit y has a standard error e. Of two guesses the difference has the error sqrt(2) e, so a competitor
-// leaves when its guess is more than margin * sqrt(2) e below the keep-th best guess, or more than margin * e below a
-// logit that `keep` others are known to have. At least `keep` stay, unless the floor says that they are not wanted.
+// A guess g of a logit y has a standard error e, the difference of two guesses the error sqrt(2) e: a competitor leaves
+// when its guess is more than margin * sqrt(2) e below the keep-th best guess, or below a logit that `keep` others are
+// known to have (where margin * e would be as rare: margins are calibrated on the former, and hold for both so). At least `keep` stay, unless the floor says that they are not wanted.
 #pragma once
 
 #include <span>
