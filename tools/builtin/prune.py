@@ -82,9 +82,10 @@ def main():
     parser = data.options(__doc__)
     parser.add_argument("--size", type=int, default=11008, help="tokens kept")
     parser.add_argument("--layers", default="0,1,2,5", help="layers kept, of 0-5")
+    parser.add_argument("--name", default="start", help="the model's folder under WORK")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
-    out = pathlib.Path(args.work) / "start"
+    out = pathlib.Path(args.work) / args.name
     out.mkdir(parents=True, exist_ok=True)
     texts = [text for name, origin in data.ORIGINS.items() if origin[0] == "train"
              for text in [*data.corpus(args.data, name).values(), *data.queries(args.data, name).values()]]

@@ -33,7 +33,7 @@ def targets(batch, args):
 
 
 class Earlier:
-    """The model that training starts from, as a teacher: its logits, standardised by their deviation within a list."""
+    """A trained model with the same tokenizer as a teacher: its logits, standardised by their deviation within a list."""
 
     def __init__(self, folder):
         self.model, _ = nets.load(folder)
@@ -150,7 +150,8 @@ def main():
     parser.add_argument("--follow", type=float, default=1.0, help="weight of the teachers' divergence")
     parser.add_argument("--zero", type=float, default=0.3, help="weight of the binary cross-entropy")
     parser.add_argument("--teachers", type=teachers, default="cosine:0.7,bm25:1,cross:1",
-                        help="NAME:WEIGHT,... of the lists' scores (cosine, bm25) and of the model started from (cross)")
+                        help="NAME:WEIGHT,... of the lists' scores (cosine, bm25) and of a trained model (cross)")
+    parser.add_argument("--cross", help="folder of that model, with the same tokenizer (default: the one to start from)")
     parser.add_argument("--sharpness", type=float, default=1.2, help="inverse temperature of the teachers")
     parser.add_argument("--early", type=float, default=0.15, help="weight of each probe's divergences")
     parser.add_argument("--renamed", type=float, default=0.25, help="share of the lists in which a word is renamed")
@@ -176,7 +177,7 @@ def main():
     unusual = sorted({word for text in list(texts.values())[::50] for word in re.findall(r"[a-z]{6,12}", text)})
     model, tokenizer = nets.load(work / args.start, dropout=0.0, attention="eager")
     model.probes = torch.nn.ModuleList(torch.nn.Linear(model.config.hidden_size, 1) for _ in range(model.config.num_hidden_layers - 1))
-    earlier = Earlier(work / args.start) if "cross" in args.teachers else None
+    earlier = Earlier(args.cross or work / args.start) if "cross" in args.teachers else None
     weights = Weights(model, args.lr)
     kept = {name: value.float() for name, value in model.state_dict().items()}
     step, steps = 0, args.lists // args.batch
