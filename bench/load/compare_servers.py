@@ -7,6 +7,8 @@ at a share of infinity's capacity (open loop, both), and rerankd at and beyond i
     python3 -m venv .venv-infinity && .venv-infinity/bin/pip install -r requirements/infinity.txt
     bench/load/compare_servers.py --program build/release/rerankd --infinity .venv-infinity/bin/infinity_emb \
         --model models/rerankd-mini-en
+
+infinity's optimum engine is ONNX Runtime: it is given the graph that `rerankd convert` writes of the same folder.
 """
 import argparse
 import json
@@ -62,6 +64,13 @@ class Server:
             return json.load(open(file.name, encoding="utf-8"))["runs"][0]
 
 
+def peers_model(args, engine, scratch):
+    if engine != "optimum":
+        return args.model
+    subprocess.run([args.program, "convert", args.model, scratch, "--to", "onnx"], check=True, capture_output=True)
+    return scratch
+
+
 def row(name, load, runs):
     middle = lambda pick: statistics.median(pick(run) for run in runs)
     spread = lambda pick: f"{min(pick(run) for run in runs):.0f}-{max(pick(run) for run in runs):.0f}"
@@ -84,6 +93,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--share", type=float, default=0.8, help="of infinity's capacity, for the latency step")
     args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        compare(args, scratch)
+
+
+def compare(args, scratch):
     log = open(os.devnull, "w", encoding="utf-8")
     ours = Server("rerankd", "http://127.0.0.1:18181/rerank",
                   [args.program, "serve", "--port", "18181", "--model", args.model, "--cache-bytes", "0",
@@ -92,8 +106,9 @@ def main():
     for place, engine in enumerate(e for e in args.engines.split(",") if e):
         port = str(18182 + place)
         servers.append(Server(f"infinity {engine}", f"http://127.0.0.1:{port}/rerank",
-                              [args.infinity, "v2", "--model-id", args.model, "--served-model-name", "model", "--engine", engine,
-                               "--device", "cpu", "--port", port, "--no-bettertransformer"], log))
+                              [args.infinity, "v2", "--model-id", peers_model(args, engine, scratch + "/graph"), "--engine", engine,
+                               "--served-model-name", "model", "--device", "cpu", "--host", "127.0.0.1", "--port", port,
+                               "--no-bettertransformer"], log))
     try:
         print("| server | load | documents/s | P50 ms | P99 ms | refused | failed |\n|---|---|---|---|---|---|---|")
         capacity = {server.name: [] for server in servers}
