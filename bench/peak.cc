@@ -23,6 +23,19 @@ const cpu::KernelTable* find(const char* name) {
   return nullptr;
 }
 
+// body() again and again for 40 ms; it does `operations`.
+template <class Body>
+double rate_of(double operations, const Body& body) {
+  double done = 0, seconds = 0;
+  const auto begin = Clock::now();
+  while (seconds < 0.04) {
+    for (int i = 0; i < 100; ++i) body();
+    done += 100 * operations;
+    seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+  return done / seconds;
+}
+
 #if defined(__x86_64__)
 // 16 products of tiles from 32 KiB, as a panel of weights meets rows that stay near.
 template <bool kInt8, int kC, int kA, int kB>
@@ -34,8 +47,10 @@ void multiply() {
   }
 }
 
+constexpr double kTileLoops = 64;  // products of tile_loop()
+
 template <bool kInt8>
-double tile_loop(const std::byte* tiles) {
+void tile_loop(const std::byte* tiles) {
   using T = cpu::HardwareTiles;
   for (size_t k = 0; k < 16; ++k) {
     const std::byte* p = tiles + k % 8 * 4096;
@@ -48,7 +63,6 @@ double tile_loop(const std::byte* tiles) {
     multiply<kInt8, 2, 5, 6>();
     multiply<kInt8, 3, 5, 7>();
   }
-  return 64.0 * (kInt8 ? 2 * 16 * 16 * 64 : 2 * 16 * 16 * 32);
 }
 
 double tile_rate(Unit unit) {
@@ -63,55 +77,64 @@ double tile_rate(Unit unit) {
     tiles.data()[i + 1] = static_cast<std::byte>(bits >> 24);
   }
   cpu::HardwareTiles::configure();
-  double operations = 0;
-  const auto begin = Clock::now();
-  double seconds = 0;
-  while (seconds < 0.04) {
-    for (int i = 0; i < 100; ++i) {
-      operations += unit == Unit::kAmxInt8 ? tile_loop<true>(tiles.data()) : tile_loop<false>(tiles.data());
-    }
-    seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  }
+  const double rate = unit == Unit::kAmxInt8 ? rate_of(kTileLoops * 32768, [&] { tile_loop<true>(tiles.data()); })
+                                             : rate_of(kTileLoops * 16384, [&] { tile_loop<false>(tiles.data()); });
   cpu::HardwareTiles::release();
-  return operations / seconds;
+  return rate;
 }
 #else
 double tile_rate(Unit) { return 0; }
 #endif
 
-// The best tier's own fp32 micro-kernel on operands that fit the L1 cache.
-double fp32_rate(const cpu::KernelTable& table) {
-  const cpu::ProductKernels& product = table.exact;
-  const size_t in = 128, rows = product.block_rows, columns = product.tile_columns;
-  Buffer<float> weights(columns * in), a(rows * in), c(rows * columns);
-  for (size_t i = 0; i < weights.size(); ++i) weights.data()[i] = 0.01f * static_cast<float>(i % 17);
-  for (size_t i = 0; i < a.size(); ++i) a.data()[i] = 0.01f * static_cast<float>(i % 13);
-  Buffer<std::byte> panel(product.panel_bytes(in)), scratch(product.matmul_scratch(in));
-  product.pack(weights.data(), columns, in, in, panel.data());
-  const cpu::PackedMatrix matrix = {panel.data(), nullptr, columns, in};
-  const cpu::MatMulArgs args = {a.data(), in, rows, &matrix, 0, 1, nullptr, c.data(), columns, scratch.data()};
-  double operations = 0, seconds = 0;
-  const auto begin = Clock::now();
-  while (seconds < 0.04) {
-    for (int i = 0; i < 100; ++i) product.matmul(args);
-    operations += 100.0 * 2 * static_cast<double>(rows * columns * in);
-    seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+#if defined(__x86_64__)
+// Twelve chains of one instruction, ten times over, on two registers of random bits below 2^-60 (which are bytes too).
+#define RERANKD_CHAINS(width, loop)                                                                              \
+  [](const void* values) {                                                                                       \
+    asm volatile("vmovups (%0), %%" width "mm14\nvmovups 64(%0), %%" width "mm15\n.rept 10\n"                    \
+                 ".irp r,0,1,2,3,4,5,6,7,8,9,10,11\n" loop "\n.endr\n.endr\nvzeroupper" ::"r"(values)            \
+                 : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",     \
+                   "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");                                        \
   }
-  return operations / seconds;
+
+// On vectors of the best tier that has the unit.
+double vector_rate(Unit unit) {
+  const bool wide = find("avx512") != nullptr;
+  if (!wide && find("avx2") == nullptr) return 0;
+  Buffer<uint32_t> values(32);
+  std::mt19937 random(2);
+  for (size_t i = 0; i < values.size(); ++i) values.data()[i] = (random() & 0x0fff0fffu) | 0x20002000u;
+  const auto rate = [&](double lanes, auto loop) { return rate_of(120 * 2 * lanes, [&] { loop(values.data()); }); };
+  if (unit == Unit::kFp32) {
+    return wide ? rate(16, RERANKD_CHAINS("z", "vfmadd231ps %%zmm15, %%zmm14, %%zmm\\r"))
+                : rate(8, RERANKD_CHAINS("y", "vfmadd231ps %%ymm15, %%ymm14, %%ymm\\r"));
+  }
+  if (unit == Unit::kVectorBf16) {
+    return find("avx512bf16") ? rate(32, RERANKD_CHAINS("z", "vdpbf16ps %%zmm15, %%zmm14, %%zmm\\r")) : 0;
+  }
+  if (find("avx512vnni")) return rate(64, RERANKD_CHAINS("z", "vpdpbusd %%zmm15, %%zmm14, %%zmm\\r"));
+  return rate(32, RERANKD_CHAINS("y", "vpmaddubsw %%ymm15, %%ymm14, %%ymm12\nvpmaddwd %%ymm15, %%ymm12, %%ymm13\n"
+                                      "vpaddd %%ymm13, %%ymm\\r, %%ymm\\r"));
 }
+#undef RERANKD_CHAINS
+#else
+double vector_rate(Unit) { return 0; }
+#endif
 
 }  // namespace
 
+Unit unit_of(const cpu::KernelTable& table) {
+  const std::string_view precision = table.precision;
+  if (table.tiles != nullptr) return precision == "int8" ? Unit::kAmxInt8 : Unit::kAmxBf16;
+  return precision == "int8" ? Unit::kVectorInt8 : precision == "bf16" ? Unit::kVectorBf16 : Unit::kFp32;
+}
+
 double measure_peak(Unit unit, size_t threads) {
-  const cpu::KernelTable* tiles = find("amx");
-  const cpu::KernelTable* vectors = find("avx512");
-  if (vectors == nullptr) vectors = find("avx2");
-  if (vectors == nullptr) vectors = find("portable");
-  if (unit != Unit::kFp32 && tiles == nullptr) return 0;
+  const bool tiles = unit == Unit::kAmxBf16 || unit == Unit::kAmxInt8;
+  if (tiles && find("amx") == nullptr) return 0;
   std::vector<double> rates(threads);
   std::vector<std::thread> team;
   for (size_t i = 0; i < threads; ++i) {
-    team.emplace_back([&, i] { rates[i] = unit == Unit::kFp32 ? fp32_rate(*vectors) : tile_rate(unit); });
+    team.emplace_back([&, i] { rates[i] = tiles ? tile_rate(unit) : vector_rate(unit); });
   }
   for (auto& thread : team) thread.join();
   double total = 0;

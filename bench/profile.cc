@@ -76,8 +76,7 @@ void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, 
   Weights weights(model, table, team);
   Ops ops(weights, table, nullptr);
   std::vector<float> logits(batch.size());
-  const std::string_view precision = table.precision;
-  const Unit unit = table.tiles == nullptr ? Unit::kFp32 : precision == "int8" ? Unit::kAmxInt8 : Unit::kAmxBf16;
+  const Unit unit = unit_of(table);
   std::vector<double> seconds[kVerbs], peaks, totals;
   for (int round = 0; round < kRounds; ++round) {
     peaks.push_back(measure_peak(unit, 1));

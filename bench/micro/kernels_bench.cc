@@ -12,12 +12,14 @@ namespace {
 using namespace cpu;
 
 struct Peaks {
-  double bf16 = measure_peak(Unit::kAmxBf16, 1), int8 = measure_peak(Unit::kAmxInt8, 1),
-         fp32 = measure_peak(Unit::kFp32, 1);
+  double of[kUnits];
+  Peaks() {
+    for (size_t unit = 0; unit < kUnits; ++unit) of[unit] = measure_peak(static_cast<Unit>(unit), 1);
+  }
 };
-const Peaks& peaks() {
+double peak_of(Unit unit) {
   static const Peaks kPeaks;
-  return kPeaks;
+  return kPeaks.of[static_cast<size_t>(unit)];
 }
 
 void report(benchmark::State& state, double operations, double peak) {
@@ -63,7 +65,7 @@ void tile_product(benchmark::State& state, const TileKernels* kernels, TileResul
       kernels->product(job);
     }
   }
-  report(state, 2.0 * static_cast<double>(rows * in * out), kernels->int8 ? peaks().int8 : peaks().bf16);
+  report(state, 2.0 * static_cast<double>(rows * in * out), peak_of(kernels->int8 ? Unit::kAmxInt8 : Unit::kAmxBf16));
 }
 
 void tile_attention(benchmark::State& state, const TileKernels* kernels) {
@@ -84,7 +86,7 @@ void tile_attention(benchmark::State& state, const TileKernels* kernels) {
   job.context_stride = head_tiles * kTileBytes;
   job.scratch = scratch.data();
   for (auto _ : state) kernels->attention(job);
-  report(state, 4.0 * static_cast<double>(length * length * state.range(1)), peaks().bf16);
+  report(state, 4.0 * static_cast<double>(length * length * state.range(1)), peak_of(Unit::kAmxBf16));
 }
 
 void tile_norm(benchmark::State& state, const TileKernels* kernels) {
@@ -122,7 +124,7 @@ void tile_quantize(benchmark::State& state, const TileKernels* kernels) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * row_tiles * 16));
 }
 
-void matmul(benchmark::State& state, const KernelTable* table) {
+void matmul(benchmark::State& state, const KernelTable* table, ActivationFunction* activation) {
   const ProductKernels& product = table->linear;
   const size_t rows = state.range(0), in = state.range(1), out = state.range(2);
   const size_t panels = (out + product.tile_columns - 1) / product.tile_columns;
@@ -136,10 +138,14 @@ void matmul(benchmark::State& state, const KernelTable* table) {
     product.pack(weights.data(), product.tile_columns, in, in, packed.data() + p * product.panel_bytes(in));
   }
   const PackedMatrix matrix = {packed.data(), nullptr, out, in};
-  const MatMulArgs args = {a.row(0), a.stride(), rows,     &matrix,    0,
-                           panels,   nullptr,    c.row(0), c.stride(), scratch.data()};
+  MatMulArgs args;
+  args.a = a.row(0), args.a_stride = a.stride(), args.rows = rows;
+  args.weights = &matrix, args.last_panel = panels;
+  args.c = c.row(0), args.c_stride = c.stride();
+  args.activation = activation;
+  args.scratch = scratch.data();
   for (auto _ : state) product.matmul(args);
-  report(state, 2.0 * static_cast<double>(rows * in * out), peaks().fp32);
+  report(state, 2.0 * static_cast<double>(rows * in * out), peak_of(unit_of(*table)));
 }
 
 using Shapes = std::vector<std::array<int64_t, 2>>;
@@ -177,6 +183,72 @@ void add_tiles(const KernelTable* table) {
   }
 }
 
+void vector_attention(benchmark::State& state, const KernelTable* table) {
+  const size_t length = state.range(0), head = state.range(1), width = 3 * 12 * head;
+  PaddedMatrix projected, context;
+  projected.resize(length, width, 32);
+  context.resize(length, 12 * head, 32);
+  for (size_t r = 0; r < length; ++r) {
+    for (size_t c = 0; c < width; ++c) projected.row(r)[c] = 0.01f * static_cast<float>((r * 7 + c * 3) % 100);
+  }
+  Buffer<std::byte> scratch(table->attention_scratch(length, head));
+  AttentionArgs args;
+  args.queries = projected.row(0);
+  args.keys = args.queries + 12 * head;
+  args.values = args.keys + 12 * head;
+  args.query_stride = args.key_stride = projected.stride();
+  args.query_rows = args.length = length;
+  args.head_size = head;
+  args.scale = 0.1f;
+  args.context = context.row(0);
+  args.context_stride = context.stride();
+  args.scratch = scratch.data();
+  for (auto _ : state) table->attention(args);
+  const std::string_view name = table->name;
+  const bool bf16 = name.find("bf16") != std::string_view::npos;
+  report(state, 4.0 * static_cast<double>(length * length * head), peak_of(bf16 ? Unit::kVectorBf16 : Unit::kFp32));
+}
+
+void vector_function(benchmark::State& state, ActivationFunction* function) {
+  Buffer<float> x(state.range(0));
+  for (auto _ : state) {
+    for (size_t i = 0; i < x.size(); ++i) x.data()[i] = 0.01f * static_cast<float>(i % 500) - 2;
+    function(x.data(), x.size());
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * x.size()));
+}
+
+void vector_norm(benchmark::State& state, const KernelTable* table) {
+  const size_t width = state.range(0);
+  Buffer<float> x(64 * width), gamma(width), beta(width);
+  for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(i % 97);
+  std::fill_n(gamma.data(), width, 1.0f);
+  for (auto _ : state) {
+    for (size_t r = 0; r < 64; ++r) table->layer_norm(x.data() + r * width, width, gamma.data(), beta.data(), 1e-5f);
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * 64));
+}
+
+void add_vectors(const KernelTable* table) {
+  const std::string name = std::string(table->name) + "/" + table->precision + "/";
+  for (const auto& [in, out] : shapes()) {
+    for (int64_t rows : {64, 512, 4096, 8192}) {
+      benchmark::RegisterBenchmark((name + "product").c_str(), matmul, table, nullptr)->Args({rows, in, out});
+    }
+    if (out <= in) continue;
+    benchmark::RegisterBenchmark((name + "product+gelu").c_str(), matmul, table, table->gelu)->Args({512, in, out});
+  }
+  for (int64_t head : {32, 64}) {
+    for (int64_t length : {32, 128, 512, 4096}) {
+      benchmark::RegisterBenchmark((name + "attention").c_str(), vector_attention, table)->Args({length, head});
+    }
+  }
+  benchmark::RegisterBenchmark((name + "gelu").c_str(), vector_function, table->gelu)->Arg(1024);
+  for (int64_t width : {384, 768, 1024}) {
+    benchmark::RegisterBenchmark((name + "norm").c_str(), vector_norm, table)->Arg(width);
+  }
+}
+
 void add_all() {
   for (const KernelTable* table : compiled_kernels()) {
     if (!why_not(*table).empty() || std::string_view(table->name).ends_with("-emulated")) continue;
@@ -184,12 +256,7 @@ void add_all() {
       add_tiles(table);
       continue;
     }
-    for (const auto& [in, out] : shapes()) {
-      for (int64_t rows : {64, 512, 4096}) {
-        const std::string name = std::string(table->name) + "/" + table->precision + "/product";
-        benchmark::RegisterBenchmark(name.c_str(), matmul, table)->Args({rows, in, out});
-      }
-    }
+    add_vectors(table);
   }
 }
 
@@ -197,9 +264,11 @@ void add_all() {
 }  // namespace rerank::bench
 
 int main(int argc, char** argv) {
-  const auto& peaks = rerank::bench::peaks();
-  std::printf("peak, 1 thread, Gop/s: AMX bf16 %.0f, AMX int8 %.0f, fp32 %.0f\n", peaks.bf16 * 1e-9, peaks.int8 * 1e-9,
-              peaks.fp32 * 1e-9);
+  using rerank::bench::Unit;
+  const auto peak = [](Unit unit) { return rerank::bench::peak_of(unit) * 1e-9; };
+  std::printf("peak, 1 thread, Gop/s: fp32 %.0f, vector bf16 %.0f, vector int8 %.0f, AMX bf16 %.0f, AMX int8 %.0f\n",
+              peak(Unit::kFp32), peak(Unit::kVectorBf16), peak(Unit::kVectorInt8), peak(Unit::kAmxBf16),
+              peak(Unit::kAmxInt8));
   rerank::bench::add_all();
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

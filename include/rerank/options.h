@@ -146,7 +146,7 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "still and changes scores most: compare rankings on your own documents first."},
         options.precision);
   visit(OptionInfo{"kernel", "TIER", "Engine",
-                   "auto, amx, avx512bf16, avx512, avx512vnni, avx2 or portable: force a kernel tier, to compare or to "
+                   "auto, amx, avx512bf16, avx512, avx512vnni-bf16, avx512vnni, avx2 or portable: force a kernel tier, to compare or to "
                    "diagnose."},
         options.kernel);
   visit(OptionInfo{"threads", "N", "Engine",

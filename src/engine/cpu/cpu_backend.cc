@@ -26,6 +26,7 @@ Result<const KernelTable*> pick(const BackendOptions& options) {
         str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16, int8"));
   }
   std::string known, refusals;
+  const KernelTable* slower = nullptr;
   for (const KernelTable* table : compiled_kernels()) {
     known += str_cat(", ", table->name);
     if (options.kernel != "auto" && options.kernel != table->name) continue;
@@ -35,11 +36,13 @@ Result<const KernelTable*> pick(const BackendOptions& options) {
       refusals += str_cat(refusals.empty() ? "" : "; ", table->name, ": ", refusal);
       continue;
     }
-    // A tier named is taken as it is. A precision asked for may be slower than fp32, but is never emulated.
-    const bool emulated = std::string_view(table->name).ends_with("-emulated");
-    const bool asked = options.kernel != "auto" || (options.precision != "auto" && !emulated);
-    if (asked || is_automatic(*table)) return table;
+    if (options.kernel != "auto" || is_automatic(*table)) return table;  // a tier named is taken as it is
+    if (options.precision == "auto" || std::string_view(table->name).ends_with("-emulated")) continue;
+    if (is_worth_it(*table)) return table;
+    // A precision asked for may be slower than fp32, where there is nothing better.
+    if (slower == nullptr) slower = table;
   }
+  if (slower != nullptr) return slower;
   if (!refusals.empty()) return absl::UnimplementedError(str_cat("cpu engine: ", refusals));
   return absl::InvalidArgumentError(str_cat("--kernel ", options.kernel, " with --precision ", options.precision,
                                             ": no such tier; there are auto", known));

@@ -109,7 +109,8 @@ std::string_view why_not(const KernelTable& table) {
   if (name == "avx2" || name.ends_with("-emulated")) return supported & HWY_AVX2 ? "" : "this CPU has no AVX2";
   if ((supported & HWY_AVX3) == 0) return "this CPU has no AVX-512";
   if (name == "avx512bf16") return has_avx512_bf16() ? "" : "this CPU has no AVX512_BF16";
-  if (name == "avx512vnni") return has_avx512_vnni() ? "" : "this CPU has no AVX512_VNNI";
+  if (name == "avx512vnni-bf16" && !has_avx512_bf16()) return "this CPU has no AVX512_BF16";
+  if (name.starts_with("avx512vnni")) return has_avx512_vnni() ? "" : "this CPU has no AVX512_VNNI";
   if (name == "amx") {
     if (!has_amx() || !has_avx512_bf16()) return "this CPU has no AMX";
     static const bool kGranted = ask_for_tiles();
@@ -124,11 +125,15 @@ std::string_view why_not(const KernelTable& table) {
 }
 
 bool is_automatic(const KernelTable& table) {
+  return is_worth_it(table) && std::string_view(table.precision) != "int8";
+}
+
+bool is_worth_it(const KernelTable& table) {
   const std::string_view name = table.name;
-  if (name.ends_with("-emulated") || std::string_view(table.precision) == "int8") return false;
+  if (name.ends_with("-emulated")) return false;
 #if defined(__x86_64__)
   // VDPBF16PS is twice as fast as fp32 on AMD (Zen 4 and later), and half as fast on Intel's cores that have it.
-  if (name == "avx512bf16") return is_amd();
+  if (name == "avx512bf16" || name == "avx512vnni-bf16") return is_amd();
 #endif
   return true;
 }

@@ -152,7 +152,7 @@ struct ByteProduct {
     return {reinterpret_cast<const int8_t*>(out), stride};
   }
 
-  HWY_INLINE static void multiply(Rows<int8_t> a, size_t rows, size_t in, const int8_t* panel, Target t, std::byte*) {
+  HWY_INLINE static void multiply(Rows<int8_t> a, size_t rows, size_t in, const int8_t* panel, Target t) {
     const size_t steps = steps_of(in);
     auto take = [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;

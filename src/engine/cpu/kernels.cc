@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <string_view>
 #include <type_traits>
 
 #include "engine/cpu/bf16.h"
@@ -17,9 +18,11 @@
 #include "engine/cpu/tile_kernels.h"
 // Each of these again for each target: no include guards.
 #include "engine/cpu/math-inl.h"
+#include "engine/cpu/transpose-inl.h"
 #include "engine/cpu/products-inl.h"
 #include "engine/cpu/int8_product-inl.h"
 #include "engine/cpu/blocks-inl.h"
+#include "engine/cpu/attention-inl.h"
 #include "engine/cpu/vectors-inl.h"
 // clang-format on
 
@@ -41,10 +44,11 @@ constexpr KernelTable make_table(const char* name, const char* precision, const 
           make_product<VectorProduct<Fp32Dot>>(),
           attention_scratch<Attention>,
           attention<Attention>,
-          gelu,
+          std::string_view(precision) == "fp32" ? gelu : gelu_short,
           gelu_tanh,
           silu,
           relu,
+          rotate,
           layer_norm,
           tiles};
 }
@@ -57,6 +61,8 @@ extern constexpr KernelTable kAmxInt8 = make_table<Fp32>("amx", "int8", &kTileIn
 extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>("avx512bf16", "bf16");
 extern constexpr KernelTable kFp32 = make_table<Fp32>("avx512", "fp32");
 extern constexpr KernelTable kInt8 = make_table<ByteProduct<VnniByteDot>, Fp32>("avx512vnni", "int8");
+extern constexpr KernelTable kInt8WithBf16 =
+    make_table<ByteProduct<VnniByteDot>, VectorProduct<Bf16Dot<true>>>("avx512vnni-bf16", "int8");
 #elif HWY_TARGET <= HWY_AVX2
 extern constexpr KernelTable kFp32 = make_table<Fp32>("avx2", "fp32");
 extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>("avx2", "int8");
@@ -87,6 +93,7 @@ std::span<const KernelTable* const> compiled_kernels() {
     &HWY_STATIC_DISPATCH(kFp32),
 #if HWY_TARGETS & HWY_AVX3
     &N_AVX3::kAmxInt8,
+    &N_AVX3::kInt8WithBf16,
     &N_AVX3::kInt8,
 #endif
 #if HWY_TARGETS & HWY_AVX2

@@ -24,6 +24,8 @@ struct PackedMatrix {
   size_t in = 0;
 };
 
+using ActivationFunction = void(float* x, size_t n);  // of n values side by side
+
 // C[rows, panels * tile_columns] = A[rows, in] W^T + bias (+ residual). A residual may be C itself.
 struct MatMulArgs {
   const float* a = nullptr;
@@ -34,7 +36,8 @@ struct MatMulArgs {
   const float* residual = nullptr;         // read at C's position, with C's stride
   float* c = nullptr;                      // column 0 of panel 0
   size_t c_stride = 0;
-  std::byte* scratch = nullptr;  // matmul_scratch(in) bytes, 64-byte aligned
+  ActivationFunction* activation = nullptr;  // of C; null: none
+  std::byte* scratch = nullptr;              // matmul_scratch(in) bytes, 64-byte aligned
 };
 
 // Attention of `query_rows` rows of one sequence and one head, over all `length` keys.
@@ -48,6 +51,8 @@ struct AttentionArgs {
   size_t length = 0;
   size_t head_size = 0;
   float scale = 1;           // 1 / sqrt(head_size)
+  size_t window = 0;         // only keys at most so many positions away; 0: all
+  float slope = 0;           // ALiBi: what each position away takes off a score
   float* context = nullptr;  // like queries
   size_t context_stride = 0;
   std::byte* scratch = nullptr;  // attention_scratch(length, head_size) bytes, 64-byte aligned
@@ -73,11 +78,15 @@ struct KernelTable {
   ProductKernels exact;   // fp32: of the head, and of tables narrower than the encoder; the same tile_columns
   size_t (*attention_scratch)(size_t length, size_t head_size);
   void (*attention)(const AttentionArgs& args);
-  // x = activation(x), n values. gelu: |error| <= 7e-7 for |x| <= 6, relative 1e-6 beyond; exp within 1.2e-7 relative.
+  // x = activation(x), n values. gelu of fp32 tiers: |error| <= 7e-7 for |x| <= 6, relative 1e-6 beyond; of the others
+  // <= 8e-5. exp within 1.2e-7 relative.
   void (*gelu)(float* x, size_t n);
   void (*gelu_tanh)(float* x, size_t n);
   void (*silu)(float* x, size_t n);
   void (*relu)(float* x, size_t n);
+  // RoPE: turns each of `heads` heads of `head_size` values, from x on, pair (c, c + head_size / 2) by its angle;
+  // `turns`: head_size / 2 cosines, then as many sines.
+  void (*rotate)(float* x, size_t heads, size_t head_size, const float* turns);
   // x = (x - mean) / sqrt(variance + epsilon) * gamma + beta, in two passes.
   void (*layer_norm)(float* x, size_t n, const float* gamma, const float* beta, float epsilon);
 
@@ -92,7 +101,10 @@ std::span<const KernelTable* const> compiled_kernels();
 // needed.
 std::string_view why_not(const KernelTable& table);
 
-// Whether "auto" may pick it: not for emulated tiers, nor for bf16 where the CPU multiplies fp32 as fast.
+// Whether "auto" may pick it: what is worth it, but for int8, which moves scores.
 bool is_automatic(const KernelTable& table);
+
+// Whether it is there for speed on this CPU: not emulated tiers, nor products in bf16 where fp32 is as fast.
+bool is_worth_it(const KernelTable& table);
 
 }  // namespace rerank::cpu

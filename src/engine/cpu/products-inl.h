@@ -5,7 +5,7 @@
 //   Element, kGroup     an input value; how many neighbouring inputs one 32-bit lane holds
 //   kPanelTail, pack_panel(..)  only where packing is more than converting: bytes behind a panel, and how to fill it
 //   kColumns            columns of a panel
-//   kBlockRows          rows prepared and multiplied together; kAttentionRows: the same within attention
+//   kBlockRows          rows prepared and multiplied together
 //   begin(), end()      around the products of one piece of work on one thread
 //   scratch_bytes(..)   what prepare() and multiply() need for `rows` rows
 //   steps_of(in)        inputs rounded up to what the kernel reads
@@ -48,6 +48,26 @@ struct Rows {
   size_t stride;
 };
 
+// Rows of fp32 -> bf16, zeros up to `steps` inputs and `padded_rows` rows.
+HWY_INLINE void convert_rows_to_bf16(const float* a, size_t a_stride, size_t rows, size_t in, uint16_t* out, size_t out_stride,
+                             size_t padded_rows) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  const hn::Rebind<uint16_t, D> du16;
+  for (size_t r = 0; r < rows; ++r) {
+    const float* from = a + r * a_stride;
+    uint16_t* to = out + r * out_stride;
+    size_t k = 0;
+    for (; k + kLanes <= in; k += kLanes) {
+      const auto rounded = hn::ShiftRight<16>(rounded_bits(D(), hn::LoadU(d, from + k)));
+      hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di, rounded)), du16, to + k);
+    }
+    for (; k < in; ++k) to[k] = to_bf16(from[k]);
+    for (; k < out_stride; ++k) to[k] = 0;
+  }
+  if (rows < padded_rows) __builtin_memset(out + rows * out_stride, 0, (padded_rows - rows) * out_stride * 2);
+}
+
 // fp32: one lane is one input; rows are read where they are.
 struct Fp32Dot {
   using Element = float;
@@ -57,6 +77,15 @@ struct Fp32Dot {
   HWY_INLINE static V broadcast(D d, const float* a) { return hn::Set(d, *a); }
   HWY_INLINE static V load(D d, const float* b) { return hn::Load(d, b); }
   HWY_INLINE static void accumulate(D, V& sum, V a, V b) { sum = hn::MulAdd(a, b, sum); }
+  // Zeros up to `out_stride` inputs and `padded_rows` rows.
+  HWY_INLINE static void convert_rows(const float* a, size_t a_stride, size_t rows, size_t in, float* out,
+                                      size_t out_stride, size_t padded_rows) {
+    for (size_t r = 0; r < padded_rows; ++r, out += out_stride) {
+      const size_t filled = r < rows ? in : 0;
+      std::copy_n(a + (filled != 0 ? r * a_stride : 0), filled, out);
+      std::fill_n(out + filled, out_stride - filled, 0.0f);
+    }
+  }
 };
 
 // bf16: one lane holds two neighbouring inputs; a step multiplies both and adds them to the lane's fp32 sum.
@@ -87,30 +116,33 @@ struct Bf16Dot {
     sum = hn::MulAdd(hn::BitCast(d, hn::ShiftLeft<16>(ua)), hn::BitCast(d, hn::ShiftLeft<16>(ub)), sum);
     sum = hn::MulAdd(hn::BitCast(d, hn::And(ua, high)), hn::BitCast(d, hn::And(ub, high)), sum);
   }
-};
-
-// Rows of fp32 -> bf16, zeros up to `steps` inputs and `padded_rows` rows.
-HWY_INLINE void convert_rows(const float* a, size_t a_stride, size_t rows, size_t in, uint16_t* out, size_t out_stride,
-                             size_t padded_rows) {
-  const D d;
-  const hn::RebindToSigned<D> di;
-  const hn::RebindToUnsigned<D> du;
-  const hn::Rebind<uint16_t, D> du16;
-  for (size_t r = 0; r < rows; ++r) {
-    const float* from = a + r * a_stride;
-    uint16_t* to = out + r * out_stride;
-    size_t k = 0;
-    for (; k + kLanes <= in; k += kLanes) {
-      const auto bits = hn::BitCast(du, hn::LoadU(d, from + k));
-      const auto even = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
-      const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(even, hn::Set(du, 0x7fffu))));
-      hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di, rounded)), du16, to + k);
-    }
-    for (; k < in; ++k) to[k] = to_bf16(from[k]);
-    for (; k < out_stride; ++k) to[k] = 0;
+  HWY_INLINE static void convert_rows(const float* a, size_t a_stride, size_t rows, size_t in, uint16_t* out,
+                                      size_t out_stride, size_t padded_rows) {
+    convert_rows_to_bf16(a, a_stride, rows, in, out, out_stride, padded_rows);
   }
-  if (rows < padded_rows) __builtin_memset(out + rows * out_stride, 0, (padded_rows - rows) * out_stride * 2);
-}
+  // Two vectors, one behind the other.
+  HWY_INLINE static void store_pair(V low, V high, uint16_t* to) {
+#if HWY_TARGET <= HWY_AVX3
+    if constexpr (kHardware) {
+      __m512 packed;
+      asm("vcvtne2ps2bf16 %2, %1, %0" : "=v"(packed) : "v"(high.raw), "v"(low.raw));
+      _mm512_store_ps(to, packed);
+      return;
+    }
+#endif
+    const hn::RebindToSigned<D> di;
+    const hn::Rebind<uint16_t, D> d16;
+    hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, hn::ShiftRight<16>(rounded_bits(D(), low)))), d16, to);
+    hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, hn::ShiftRight<16>(rounded_bits(D(), high)))), d16, to + kLanes);
+  }
+  // Two vectors, value by value in turn.
+  HWY_INLINE static void store_interleaved(V first, V second, uint16_t* to) {
+    const hn::RebindToUnsigned<D> du;
+    const auto low = hn::ShiftRight<16>(rounded_bits(D(), first));
+    hn::Store(hn::Or(low, hn::And(rounded_bits(D(), second), hn::Set(du, 0xffff0000u))), du,
+              reinterpret_cast<uint32_t*>(to));
+  }
+};
 
 // The register-tile product on vector units: kRows x two vectors of sums over the whole inner dimension.
 template <class Dot, size_t kRows>
@@ -147,13 +179,27 @@ HWY_NOINLINE void vector_tile(const typename Dot::Element* a, size_t a_stride, s
   }
 }
 
+// Whole register tiles, then halves down to single rows: each row's sum is the same whatever its neighbours are.
+template <class Take>
+HWY_INLINE void in_register_tiles(size_t rows, const Take& take) {
+  for (; rows >= kTileRows; rows -= kTileRows) take(std::integral_constant<size_t, kTileRows>());
+  if constexpr (kTileRows > 8) {
+    if (rows >= 8) take(std::integral_constant<size_t, 8>()), rows -= 8;
+  }
+  if constexpr (kTileRows > 4) {
+    if (rows >= 4) take(std::integral_constant<size_t, 4>()), rows -= 4;
+  }
+  if (rows >= 2) take(std::integral_constant<size_t, 2>()), rows -= 2;
+  if (rows >= 1) take(std::integral_constant<size_t, 1>());
+}
+
 template <class Dot>
 struct VectorProduct {
+  using Step = Dot;
   using Element = typename Dot::Element;
   static constexpr size_t kGroup = Dot::kGroup;
   static constexpr size_t kColumns = kTileColumns;
   static constexpr size_t kBlockRows = 8 * kTileRows;
-  static constexpr size_t kAttentionRows = kTileRows;
 
   HWY_INLINE static void begin() {}
   HWY_INLINE static void end() {}
@@ -168,29 +214,22 @@ struct VectorProduct {
       return {a, a_stride};
     } else {
       auto* out = reinterpret_cast<Element*>(scratch);
-      convert_rows(a, a_stride, rows, in, out, row_stride(in), rows);
+      Dot::convert_rows(a, a_stride, rows, in, out, row_stride(in), rows);
       return {out, row_stride(in)};
     }
   }
 
-  // Whole register tiles, then halves down to single rows: each row's sum is the same whatever its neighbours are.
-  HWY_INLINE static void multiply(Rows<Element> a, size_t rows, size_t in, const Element* panel, Target t, std::byte*) {
-    const size_t steps = steps_of(in);
-    auto take = [&](auto count) {
+  HWY_INLINE static void multiply(Rows<Element> a, size_t rows, size_t in, const Element* panel, Target t) {
+    multiply_steps(a, rows, steps_of(in), panel, t);
+  }
+  HWY_INLINE static void multiply_steps(Rows<Element> a, size_t rows, size_t steps, const Element* panel, Target t) {
+    in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
       vector_tile<Dot, kCount>(a.data, a.stride, steps, panel, t);
       a.data += kCount * a.stride;
       t.c += kCount * t.c_stride;
       if (t.residual != nullptr) t.residual += kCount * t.c_stride;
-      rows -= kCount;
-    };
-    while (rows >= kTileRows) take(std::integral_constant<size_t, kTileRows>());
-    if constexpr (kTileRows > 8) {
-      if (rows >= 8) take(std::integral_constant<size_t, 8>());
-    }
-    if (rows >= 4 && kTileRows > 4) take(std::integral_constant<size_t, 4>());
-    if (rows >= 2) take(std::integral_constant<size_t, 2>());
-    if (rows >= 1) take(std::integral_constant<size_t, 1>());
+    });
   }
 
  private:

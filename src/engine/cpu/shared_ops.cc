@@ -6,8 +6,7 @@
 namespace rerank::cpu {
 namespace {
 
-// Columns of one task: few enough that what the activation function reads back is still in the L2 cache; more where
-// each task first converts its rows to the product's type.
+// Columns of one task of a team: more where each task first converts its rows to the product's type.
 constexpr size_t kTaskColumns = 256, kTaskColumnsConverted = 1024;
 
 }  // namespace
@@ -20,7 +19,9 @@ void SharedOps::run(const LinearJob& job) {
   const size_t in = job.weights->matrix().in, block_rows = product.block_rows;
   const size_t row_blocks = (job.rows + block_rows - 1) / block_rows;
   const size_t scratch_bytes = product.matmul_scratch(in);
-  const size_t task_panels = (scratch_bytes == 0 ? kTaskColumns : kTaskColumnsConverted) / product.tile_columns;
+  const size_t task_columns = scratch_bytes == 0 ? kTaskColumns : kTaskColumnsConverted;
+  const size_t task_panels =
+      team_ == nullptr ? std::max<size_t>(1, job.last_panel - job.first_panel) : task_columns / product.tile_columns;
   const size_t panel_blocks = (job.last_panel - job.first_panel + task_panels - 1) / task_panels;
   for (auto& scratch : scratch_) scratch.resize(scratch_bytes);
   each(row_blocks * panel_blocks, [&](size_t task, size_t member) {
@@ -36,28 +37,27 @@ void SharedOps::run(const LinearJob& job) {
     args.c_stride = job.c->stride();
     if (job.add_to_c) args.residual = args.c;
     args.scratch = scratch_[member].data();
+    if (job.activation != nullptr) args.activation = function_of(*job.activation);
     product.matmul(args);
-    if (job.activation == nullptr) return;
-    const size_t column = args.first_panel * product.tile_columns;
-    const size_t columns = (args.last_panel - args.first_panel) * product.tile_columns;
-    for (size_t r = 0; r < args.rows; ++r) activate(*job.activation, args.c + r * args.c_stride + column, columns);
   });
 }
 
-void SharedOps::activate(Activation activation, float* x, size_t n) const {
+ActivationFunction* SharedOps::function_of(Activation activation) const {
   switch (activation) {
     case Activation::kGelu:
-      return kernels_.gelu(x, n);
+      return kernels_.gelu;
     case Activation::kGeluTanh:
-      return kernels_.gelu_tanh(x, n);
+      return kernels_.gelu_tanh;
     case Activation::kRelu:
-      return kernels_.relu(x, n);
+      return kernels_.relu;
     case Activation::kSilu:
-      return kernels_.silu(x, n);
+      return kernels_.silu;
     case Activation::kTanh:
-      for (size_t i = 0; i < n; ++i) x[i] = std::tanh(x[i]);  // the head only: a few hundred values per pair
-      return;
+      break;
   }
+  return [](float* x, size_t n) {  // the head only: a few hundred values per pair
+    for (size_t i = 0; i < n; ++i) x[i] = std::tanh(x[i]);
+  };
 }
 
 void SharedOps::norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const CpuNorm& norm) {

@@ -52,7 +52,7 @@ class SharedOps {
   std::vector<Buffer<std::byte>> scratch_;  // of the kernels, one per member
 
  private:
-  void activate(Activation activation, float* x, size_t n) const;
+  ActivationFunction* function_of(Activation activation) const;
 
   const SharedWeights& shared_;
   Team* team_;

@@ -18,6 +18,7 @@
 #include "engine/cpu/tiles.h"
 // Each of these again for each target: no include guards.
 #include "engine/cpu/math-inl.h"
+#include "engine/cpu/transpose-inl.h"
 #if HWY_TARGET <= HWY_AVX2
 #include "engine/cpu/tile_vectors-inl.h"
 #include "engine/cpu/tile_product-inl.h"

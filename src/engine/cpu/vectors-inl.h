@@ -20,6 +20,9 @@ HWY_INLINE void map(float* x, size_t n, Function function) {
 void gelu(float* x, size_t n) {
   map(x, n, [](D d, V v) HWY_ATTR { return gelu_vector(d, v); });
 }
+void gelu_short(float* x, size_t n) {
+  map(x, n, [](D d, V v) HWY_ATTR { return gelu_short_vector(d, v); });
+}
 void gelu_tanh(float* x, size_t n) {
   map(x, n, [](D d, V v) HWY_ATTR { return gelu_tanh_vector(d, v); });
 }
@@ -28,6 +31,17 @@ void silu(float* x, size_t n) {
 }
 void relu(float* x, size_t n) {
   map(x, n, [](D d, V v) HWY_ATTR { return hn::Max(v, hn::Zero(d)); });
+}
+
+void rotate(float* x, size_t heads, size_t head_size, const float* turns) {
+  const size_t half = head_size / 2;
+  for (size_t head = 0; head < heads; ++head, x += head_size) {
+    for (size_t c = 0; c < half; ++c) {
+      const float a = x[c], b = x[c + half], cosine = turns[c], sine = turns[half + c];
+      x[c] = a * cosine - b * sine;
+      x[c + half] = b * cosine + a * sine;
+    }
+  }
 }
 
 void layer_norm(float* x, size_t n, const float* gamma, const float* beta, float epsilon) {

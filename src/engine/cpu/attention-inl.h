@@ -1,0 +1,327 @@
+// Attention of one head of one sequence on vector units: a few queries at a time against the keys they see. A register
+// tile of scores becomes weights before it leaves the registers, so that nothing of length x length is ever in memory.
+//
+// exp2 is taken of the scores as they are. Only where a row's sum then leaves [1e-30, 1e30] or is no number (scores
+// beyond about +-100, which trained models hardly have) is that row computed again with its largest score taken off.
+// Which way a row takes depends on the row alone. Included once per target by kernels.cc.
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rerank::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr float kLog2E = 1.44269504f;
+constexpr size_t kKeyBlock = kTileColumns < 16 ? kTileColumns : 16;  // keys that are transposed together
+
+// How attention() shares out its scratch; strides in elements.
+template <class P>
+struct AttentionPlan {
+  using Element = typename P::Element;
+  size_t key_lanes, padded_length, padded_head, query_stride, weight_stride;
+  size_t keys, values, staging, queries, weights, totals, output, row;  // where each part begins, in bytes
+  size_t total;
+
+  AttentionPlan(size_t length, size_t head)
+      : key_lanes(round_up_to(P::steps_of(head) / P::kGroup, 16)),
+        padded_length(round_up_to(length, P::kColumns)),
+        padded_head(round_up_to(head, P::kColumns)),
+        query_stride(key_lanes * P::kGroup),
+        weight_stride(odd_lines(padded_length)) {
+    keys = 0;
+    values = keys + padded_length * key_lanes * 4;
+    staging = values + round_up_to(padded_head * padded_length * sizeof(Element), 64);
+    queries = staging + kKeyBlock * key_lanes * sizeof(float) * P::kGroup;
+    weights = queries + kTileRows * query_stride * sizeof(Element);
+    totals = weights + kTileRows * weight_stride * sizeof(Element);
+    output = totals + kTileRows * kLanes * sizeof(float);
+    row = output + kTileRows * padded_head * sizeof(float);
+    total = row + padded_length * sizeof(float);
+  }
+
+  // An odd number of cache lines, so that the rows of a tile do not share cache sets.
+  static size_t odd_lines(size_t elements) {
+    return (round_up_to(elements * sizeof(Element), 64) / 64 | 1) * 64 / sizeof(Element);
+  }
+};
+
+template <class P>
+size_t attention_scratch(size_t length, size_t head_size) {
+  return AttentionPlan<P>(length, head_size).total;
+}
+
+// The score of a key `distance` positions away, before exp2, and whether it counts at all.
+struct Sight {
+  const AttentionArgs& args;
+  bool whole;  // neither window nor slope
+
+  HWY_INLINE explicit Sight(const AttentionArgs& a) : args(a), whole(a.window == 0 && a.slope == 0) {}
+  size_t first_key(size_t row) const { return args.window == 0 || row < args.window ? 0 : row - args.window; }
+  size_t end_key(size_t last_row) const {
+    return args.window == 0 ? args.length : std::min(args.length, last_row + args.window + 1);
+  }
+  // Vectors of keys from `key` on, seen from `row`.
+  HWY_INLINE V distance(size_t row, size_t key) const {
+    const D d;
+    return hn::Abs(hn::Sub(hn::Iota(d, static_cast<float>(key)), hn::Set(d, static_cast<float>(row))));
+  }
+  HWY_INLINE V adjust(V score, V distance) const {
+    return hn::NegMulAdd(distance, hn::Set(D(), args.slope * kLog2E), score);
+  }
+  HWY_INLINE V keep_seen(V weight, V distance, size_t key) const {
+    const D d;
+    const size_t left = args.length > key ? std::min(args.length - key, kLanes) : 0;
+    const V kept = hn::IfThenElseZero(hn::FirstN(d, left), weight);
+    if (args.window == 0) return kept;
+    return hn::IfThenElseZero(hn::Le(distance, hn::Set(d, static_cast<float>(args.window))), kept);
+  }
+};
+
+// Two vectors of weights, as the next product reads them.
+template <class Dot>
+HWY_INLINE void store_weights(V low, V high, typename Dot::Element* to) {
+  const D d;
+  if constexpr (Dot::kGroup == 1) {
+    hn::Store(low, d, to);
+    hn::Store(high, d, to + kLanes);
+  } else {
+    Dot::store_pair(low, high, to);
+  }
+}
+
+// Where the weights of a tile of rows go, and what they are of.
+template <class Element>
+struct WeightsOut {
+  const Sight& sight;
+  size_t row, key;  // of the tile's first
+  Element* weights;
+  size_t stride;
+  float* totals;  // [rows][kLanes]
+};
+
+// Scores of kRows queries and a panel of keys -> weights, and their sums onto the totals. kPartly: not all keys are
+// seen alike by all of the rows.
+template <class Dot, size_t kRows, bool kPartly>
+HWY_NOINLINE void weigh_tile(const typename Dot::Element* queries, size_t query_stride, size_t steps,
+                             const typename Dot::Element* panel, const WeightsOut<typename Dot::Element>& out) {
+  const D d;
+  V sum[kRows][2];
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
+  const typename Dot::Element* HWY_RESTRICT b = panel;
+  for (size_t k = 0; k < steps; k += Dot::kGroup, b += kTileColumns * Dot::kGroup) {
+    const V b0 = Dot::load(d, b);
+    const V b1 = Dot::load(d, b + kLanes * Dot::kGroup);
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) {
+      const V x = Dot::broadcast(d, queries + r * query_stride + k);
+      Dot::accumulate(d, sum[r][0], x, b0);
+      Dot::accumulate(d, sum[r][1], x, b1);
+    }
+  }
+  constexpr int kDegree = Dot::kGroup == 1 ? 5 : 3;  // bf16 does not see more
+  typename Dot::Element* to = out.weights;
+#pragma GCC unroll 16
+  for (size_t r = 0; r < kRows; ++r, to += out.stride) {
+    V low = sum[r][0], high = sum[r][1];
+    if constexpr (kPartly) {
+      const V near = out.sight.distance(out.row + r, out.key), far = out.sight.distance(out.row + r, out.key + kLanes);
+      low = exp2_vector<kDegree>(d, out.sight.adjust(low, near));
+      high = exp2_vector<kDegree>(d, out.sight.adjust(high, far));
+      low = out.sight.keep_seen(low, near, out.key);
+      high = out.sight.keep_seen(high, far, out.key + kLanes);
+    } else {
+      low = exp2_vector<kDegree>(d, low);
+      high = exp2_vector<kDegree>(d, high);
+    }
+    float* total = out.totals + r * kLanes;
+    hn::Store(hn::Add(hn::Load(d, total), hn::Add(low, high)), d, total);
+    store_weights<Dot>(low, high, to);
+  }
+}
+
+HWY_INLINE void store_scaled(const float* from, size_t n, float factor, float* to) {
+  const D d;
+  const V f = hn::Set(d, factor);
+  size_t c = 0;
+  for (; c + kLanes <= n; c += kLanes) hn::StoreU(hn::Mul(hn::LoadU(d, from + c), f), d, to + c);
+  for (; c < n; ++c) to[c] = from[c] * factor;
+}
+
+template <class P>
+class VectorAttention {
+  using Dot = typename P::Step;
+  using Element = typename P::Element;
+
+ public:
+  HWY_INLINE explicit VectorAttention(const AttentionArgs& args)
+      : args_(args), plan_(args.length, args.head_size), sight_(args) {}
+
+  HWY_INLINE void run() {
+    pack_keys();
+    pack_values();
+    for (size_t row = 0; row < args_.query_rows; row += kTileRows) take(row, std::min(kTileRows, args_.query_rows - row));
+  }
+
+ private:
+  template <class T>
+  HWY_INLINE T* part(size_t offset) const {
+    return reinterpret_cast<T*>(args_.scratch + offset);
+  }
+  HWY_INLINE Element* key_panel(size_t key) const {
+    return part<Element>(plan_.keys + key / P::kColumns * (P::kColumns * plan_.key_lanes * 4));
+  }
+  HWY_INLINE Element* value_panel(size_t column) const {
+    return part<Element>(plan_.values) + column * plan_.padded_length;
+  }
+
+  // Each row as 32-bit lanes (one value, or a pair in bf16), then transposed. Rows behind the last are zero.
+  HWY_INLINE void pack_keys() {
+    const size_t head = args_.head_size, stride = plan_.key_lanes * P::kGroup;
+    for (size_t key = 0; key < plan_.padded_length; key += kKeyBlock) {
+      const size_t rows = key < args_.length ? std::min(kKeyBlock, args_.length - key) : 0;
+      const float* from = args_.keys + key * args_.key_stride;
+      auto* to = reinterpret_cast<uint32_t*>(key_panel(key)) + key % P::kColumns;
+      if constexpr (P::kGroup == 1) {
+        if (rows == kKeyBlock && head % 16 == 0) {
+          transpose(reinterpret_cast<const uint32_t*>(from), args_.key_stride, to);
+          continue;
+        }
+      }
+      auto* staging = part<Element>(plan_.staging);
+      Dot::convert_rows(from, args_.key_stride, rows, head, staging, stride, kKeyBlock);
+      transpose(reinterpret_cast<const uint32_t*>(staging), plan_.key_lanes, to);
+    }
+  }
+
+  HWY_INLINE void transpose(const uint32_t* from, size_t from_stride, uint32_t* to) const {
+    for (size_t lane = 0; lane < plan_.key_lanes; lane += 16) {
+      if constexpr (kKeyBlock == 16) {
+        transpose_16x16(from + lane, from_stride, to + lane * P::kColumns, P::kColumns);
+      } else {
+        for (size_t k = 0; k < 16; ++k) {
+          for (size_t i = 0; i < kKeyBlock; ++i) to[(lane + k) * P::kColumns + i] = from[i * from_stride + lane + k];
+        }
+      }
+    }
+  }
+
+  HWY_INLINE V value(size_t key, size_t column) const {
+    const D d;
+    if (key >= args_.length || column >= args_.head_size) return hn::Zero(d);
+    const float* from = args_.values + key * args_.key_stride + column;
+    if (column + kLanes <= args_.head_size) return hn::LoadU(d, from);
+    HWY_ALIGN float last[kLanes] = {};
+    std::copy_n(from, args_.head_size - column, last);
+    return hn::Load(d, last);
+  }
+
+  HWY_INLINE void pack_values() {
+    const D d;
+    for (size_t column = 0; column < plan_.padded_head; column += P::kColumns) {
+      Element* to = value_panel(column);
+      for (size_t key = 0; key < plan_.padded_length; key += P::kGroup, to += P::kColumns * P::kGroup) {
+        for (size_t half = 0; half < P::kColumns; half += kLanes) {
+          if constexpr (P::kGroup == 1) {
+            hn::Store(value(key, column + half), d, to + half);
+          } else {
+            Dot::store_interleaved(value(key, column + half), value(key + 1, column + half), to + half * 2);
+          }
+        }
+      }
+    }
+  }
+
+  // Context of rows [row, row + rows).
+  HWY_INLINE void take(size_t row, size_t rows) {
+    auto* totals = part<float>(plan_.totals);
+    auto* weights = part<Element>(plan_.weights);
+    std::fill_n(totals, rows * kLanes, 0.0f);
+    prepare_queries(row, rows);
+    const size_t first = sight_.first_key(row) / P::kColumns * P::kColumns;
+    const size_t end = round_up_to(sight_.end_key(row + rows - 1), P::kColumns);
+    for (size_t key = first; key < end; key += P::kColumns) weigh(row, rows, key);
+    float inverse[kTileRows];
+    for (size_t r = 0; r < rows; ++r) {
+      float sum = hn::GetLane(hn::SumOfLanes(D(), hn::Load(D(), totals + r * kLanes)));
+      if (!(sum >= 1e-30f && sum <= 1e30f)) sum = weigh_again(row + r, r, first, end);
+      inverse[r] = 1 / sum;
+    }
+    auto* output = part<float>(plan_.output);
+    for (size_t column = 0; column < args_.head_size; column += P::kColumns) {
+      P::multiply_steps({weights + first, plan_.weight_stride}, rows, end - first,
+                        value_panel(column) + first * P::kColumns,
+                        {nullptr, nullptr, output + column, plan_.padded_head});
+    }
+    for (size_t r = 0; r < rows; ++r) {
+      store_scaled(output + r * plan_.padded_head, args_.head_size, inverse[r],
+                   args_.context + (row + r) * args_.context_stride);
+    }
+  }
+
+  // Queries carry the scale, so that scores are powers of 2.
+  HWY_INLINE void prepare_queries(size_t row, size_t rows) {
+    const size_t head = args_.head_size;
+    auto* scaled = part<float>(plan_.staging);
+    auto* queries = part<Element>(plan_.queries);
+    for (size_t r = 0; r < rows; ++r) {
+      store_scaled(args_.queries + (row + r) * args_.query_stride, head, args_.scale * kLog2E, scaled);
+      Dot::convert_rows(scaled, 0, 1, head, queries + r * plan_.query_stride, plan_.query_stride, 1);
+    }
+  }
+
+  HWY_INLINE void weigh(size_t row, size_t rows, size_t key) {
+    const bool partly = !sight_.whole || key + P::kColumns > args_.length;
+    const size_t steps = P::steps_of(args_.head_size);
+    const Element* queries = part<Element>(plan_.queries);
+    WeightsOut<Element> out = {sight_, row, key, part<Element>(plan_.weights) + key, plan_.weight_stride,
+                               part<float>(plan_.totals)};
+    in_register_tiles(rows, [&](auto count) {
+      constexpr size_t kCount = decltype(count)::value;
+      if (partly) {
+        weigh_tile<Dot, kCount, true>(queries, plan_.query_stride, steps, key_panel(key), out);
+      } else {
+        weigh_tile<Dot, kCount, false>(queries, plan_.query_stride, steps, key_panel(key), out);
+      }
+      queries += kCount * plan_.query_stride;
+      out.row += kCount;
+      out.weights += kCount * plan_.weight_stride;
+      out.totals += kCount * kLanes;
+    });
+  }
+
+  // One row with its largest score taken off; returns the sum of its weights.
+  HWY_NOINLINE float weigh_again(size_t row, size_t r, size_t first, size_t end) {
+    float* scores = part<float>(plan_.row);
+    const Element* queries = part<Element>(plan_.queries) + r * plan_.query_stride;
+    for (size_t key = first; key < end; key += P::kColumns) {
+      P::multiply({queries, plan_.query_stride}, 1, args_.head_size, key_panel(key),
+                  {nullptr, nullptr, scores + key, plan_.padded_length});
+    }
+    const auto is_seen = [&](size_t key) { return key >= sight_.first_key(row) && key < sight_.end_key(row); };
+    float largest = -INFINITY, sum = 0;
+    for (size_t key = first; key < end; ++key) {
+      const auto distance = static_cast<float>(key > row ? key - row : row - key);
+      scores[key] -= args_.slope * kLog2E * distance;
+      if (is_seen(key)) largest = std::max(largest, scores[key]);
+    }
+    Element* weights = part<Element>(plan_.weights) + r * plan_.weight_stride;
+    for (size_t key = first; key < end; ++key) {
+      const float weight = is_seen(key) ? std::exp2(scores[key] - largest) : 0;
+      weights[key] = Dot::convert(weight);
+      sum += weight;
+    }
+    return sum;
+  }
+
+  const AttentionArgs& args_;
+  const AttentionPlan<P> plan_;
+  const Sight sight_;
+};
+
+template <class P>
+void attention(const AttentionArgs& args) {
+  VectorAttention<P>(args).run();
+}
+
+}  // namespace rerank::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
