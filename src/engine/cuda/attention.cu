@@ -6,6 +6,7 @@
 // A warp has 16 queries. Layouts of mma.m16n8k16 (PTX ISA, "Matrix fragments"): lane = 4 g + t holds rows g and g + 8,
 // columns 2t and 2t + 1 of each 8 x 8 part. Two neighbouring 8-wide parts of the scores are so, without moving
 // anything, the left operand of the product with the values.
+#include "engine/cuda/instructions.h"
 #include "engine/cuda/kernels.h"
 
 namespace rerank::cuda {
@@ -13,42 +14,6 @@ namespace {
 
 constexpr int kWarps = 4, kTileKeys = 64;
 static_assert(kTileQueries == 16 * kWarps);
-
-__device__ inline unsigned address_of(const void* shared) {
-  return static_cast<unsigned>(__cvta_generic_to_shared(shared));
-}
-
-__device__ inline void load_matrices(unsigned (&r)[4], const void* shared) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(address_of(shared))
-               : "memory");
-}
-
-__device__ inline void load_matrices_transposed(unsigned (&r)[4], const void* shared) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(address_of(shared))
-               : "memory");
-}
-
-template <class T>
-__device__ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
-template <>
-__device__ inline void multiply_add<__half>(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-template <>
-__device__ inline void multiply_add<__nv_bfloat16>(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
-      "%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
 
 __device__ inline unsigned pack(float low, float high, __half) {
   const __half2 both = __floats2half2_rn(low, high);
@@ -68,19 +33,12 @@ __device__ inline void copy_tile(T* shared, const T* global, size_t stride, uint
     const uint32_t row = i / kPieces, column = i % kPieces * 8;
     T* to = shared + row * kStride + column;
     if (row < valid) {
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address_of(to)), "l"(global + row * stride + column)
-                   : "memory");
+      copy_16_bytes(to, global + row * stride + column);
     } else {
       *reinterpret_cast<uint4*>(to) = uint4{0, 0, 0, 0};
     }
   }
 }
-__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int kLeft>
-__device__ inline void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
-}
-
 // What one warp knows of its 16 queries; [2]: rows g and g + 8.
 template <int D>
 struct Accumulator {
@@ -178,8 +136,7 @@ template <int D, class T>
 __global__ void __launch_bounds__(kWarps * 32)
     attention_kernel(const T* qkv, T* context, const QueryTile* tiles, uint32_t hidden, float scale) {
   constexpr int kStride = D + 8, kTile = 64 * kStride;
-  extern __shared__ __align__(16) unsigned char memory[];
-  T* shared = reinterpret_cast<T*>(memory);
+  T* shared = shared_memory<T>();
   const QueryTile tile = tiles[blockIdx.x];
   const size_t stride = 3 * static_cast<size_t>(hidden);
   const T* sequence = qkv + tile.begin * stride + blockIdx.y * D;
@@ -213,57 +170,84 @@ __global__ void __launch_bounds__(kWarps * 32)
   store<D>(acc, context, tile, hidden, warp);
 }
 
-// One warp per query and head, any type and head size up to 256: each lane has every 32nd dimension. For checking, and
-// where there is one query per sequence.
+// One warp per query and head, any type, head sizes up to 256 in steps of 8. For checking, and where there is one query
+// per sequence. Each lane takes a key of 32, then every 32nd dimension of their values.
+constexpr uint32_t kMostHeadSize = 256;
+
 struct PlainArgs {
   uint32_t head_size, hidden;
   float scale;
 };
 
-__device__ inline float as_float(float x) { return x; }
-__device__ inline float as_float(__half x) { return __half2float(x); }
-__device__ inline float as_float(__nv_bfloat16 x) { return __bfloat162float(x); }
-__device__ inline void put(float* to, float x) { *to = x; }
-__device__ inline void put(__half* to, float x) { *to = __float2half_rn(x); }
-__device__ inline void put(__nv_bfloat16* to, float x) { *to = __float2bfloat16_rn(x); }
+struct PlainMemory {  // of one warp, shared by its lanes
+  float query[kMostHeadSize], powers[32];
+};
+
+template <class T>
+struct alignas(16) Piece {
+  T values[8];
+};
+
+template <class T>
+__device__ inline float score_of(const float* query, const T* key, uint32_t head_size) {
+  float score = 0;
+  for (uint32_t d = 0; d < head_size; d += 8) {
+    const auto piece = *reinterpret_cast<const Piece<T>*>(key + d);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) score += query[d + i] * to_float(piece.values[i]);
+  }
+  return score;
+}
+
+__device__ inline float largest_of_warp(float x) {
+  for (int step = 16; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, step));
+  return x;
+}
+
+__device__ inline float sum_of_warp(float x) {
+  for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
+  return x;
+}
 
 template <class T>
 __device__ void attend_plain(const T* query, const T* keys, const T* values, size_t stride, uint32_t length, T* context,
-                             const PlainArgs& args) {
-  constexpr int kMost = 8;
-  const int lane = threadIdx.x % 32;
-  float q[kMost], out[kMost] = {}, largest = -INFINITY, sum = 0;
-#pragma unroll
-  for (int i = 0; i < kMost; ++i) {
-    const uint32_t d = lane + 32 * i;
-    q[i] = d < args.head_size ? as_float(query[d]) * args.scale : 0.0f;
-  }
-  for (uint32_t j = 0; j < length; ++j) {
-    float score = 0;
-#pragma unroll
-    for (int i = 0; i < kMost; ++i) {
-      const uint32_t d = lane + 32 * i;
-      if (d < args.head_size) score += q[i] * as_float(keys[j * stride + d]);
-    }
-    for (int step = 16; step > 0; step /= 2) score += __shfl_xor_sync(0xffffffffu, score, step);
-    const float now = fmaxf(largest, score), faded = exp2f(largest - now), power = exp2f(score - now);
+                             const PlainArgs& args, PlainMemory& memory) {
+  constexpr int kMost = kMostHeadSize / 32;
+  const uint32_t lane = threadIdx.x % 32;
+  __syncwarp();  // who reads the query before is done
+  for (uint32_t d = lane; d < args.head_size; d += 32) memory.query[d] = to_float(query[d]) * args.scale;
+  __syncwarp();
+  float out[kMost] = {}, largest = -INFINITY, sum = 0;
+  for (uint32_t first = 0; first < length; first += 32) {
+    const uint32_t count = min(length - first, 32u);
+    const bool there = lane < count;
+    const float score = there ? score_of(memory.query, keys + (first + lane) * stride, args.head_size) : -INFINITY;
+    const float now = fmaxf(largest, largest_of_warp(score)), faded = exp2f(largest - now);
+    const float power = exp2f(score - now);
     largest = now;
     sum = sum * faded + power;
+    memory.powers[lane] = power;
+    __syncwarp();
 #pragma unroll
     for (int i = 0; i < kMost; ++i) {
       const uint32_t d = lane + 32 * i;
-      if (d < args.head_size) out[i] = out[i] * faded + power * as_float(values[j * stride + d]);
+      if (d >= args.head_size) break;
+      out[i] *= faded;
+      for (uint32_t j = 0; j < count; ++j) out[i] += memory.powers[j] * to_float(values[(first + j) * stride + d]);
     }
+    __syncwarp();  // before the powers are written again
   }
+  sum = sum_of_warp(sum);
 #pragma unroll
   for (int i = 0; i < kMost; ++i) {
     const uint32_t d = lane + 32 * i;
-    if (d < args.head_size) put(context + d, out[i] / sum);
+    if (d < args.head_size) context[d] = from_float<T>(out[i] / sum);
   }
 }
 
 template <class T>
 __global__ void attend_all_plain(const T* qkv, T* context, const QueryTile* tiles, PlainArgs args) {
+  __shared__ PlainMemory memory[kWarps];
   const QueryTile tile = tiles[blockIdx.x];
   const size_t stride = 3 * static_cast<size_t>(args.hidden), column = blockIdx.y * args.head_size;
   const T* sequence = qkv + tile.begin * stride + column;
@@ -271,31 +255,33 @@ __global__ void attend_all_plain(const T* qkv, T* context, const QueryTile* tile
     const uint32_t query = tile.first_query + i;
     if (query >= tile.length) return;
     attend_plain(sequence + query * stride, sequence + args.hidden, sequence + 2 * args.hidden, stride, tile.length,
-                 context + static_cast<size_t>(tile.begin + query) * args.hidden + column, args);
+                 context + static_cast<size_t>(tile.begin + query) * args.hidden + column, args, memory[threadIdx.x / 32]);
   }
 }
 
 template <class T>
 __global__ void attend_first_kernel(const T* queries, const T* kv, T* context, const uint32_t* offsets, PlainArgs args) {
+  __shared__ PlainMemory memory;
   const size_t s = blockIdx.x, column = blockIdx.y * args.head_size, stride = 2 * static_cast<size_t>(args.hidden);
   const T* keys = kv + offsets[s] * stride + column;
   attend_plain(queries + s * args.hidden + column, keys, keys + args.hidden, stride, offsets[s + 1] - offsets[s],
-               context + s * args.hidden + column, args);
+               context + s * args.hidden + column, args, memory);
 }
 
 PlainArgs plain_args(const AttentionShape& shape) {
-  if (shape.head_size > 256) throw Failure{Code::kUnsupported, "heads of more than 256 dimensions"};
+  if (shape.head_size > kMostHeadSize || shape.head_size % 8 != 0)
+    throw Failure{Code::kUnsupported, "heads of more than 256 dimensions, or not a multiple of 8"};
   return {shape.head_size, shape.hidden, 1.44269504f / sqrtf(static_cast<float>(shape.head_size))};
 }
 
 template <int D, class T>
-void launch(const T* qkv, T* context, const QueryTile* tiles, dim3 grid, const AttentionShape& shape,
+void launch_tiles_of(const T* qkv, T* context, const QueryTile* tiles, dim3 grid, const AttentionShape& shape,
             cudaStream_t stream) {
   check(cudaFuncSetAttribute(attention_kernel<D, T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(kSharedBytes<D>)),
         "attention's shared memory");
-  attention_kernel<D, T><<<grid, kWarps * 32, kSharedBytes<D>, stream>>>(qkv, context, tiles, shape.hidden,
-                                                                         plain_args(shape).scale);
+  launch("attention", attention_kernel<D, T>, {grid, kWarps * 32, kSharedBytes<D>, stream}, qkv, context, tiles,
+         shape.hidden, plain_args(shape).scale);
 }
 
 // False: no tensor-core kernel for this type and head size.
@@ -304,16 +290,16 @@ bool launch_tiles(const T* qkv, T* context, const QueryTile* tiles, dim3 grid, c
                   cudaStream_t stream) {
   switch (shape.head_size) {
     case 32:
-      launch<32>(qkv, context, tiles, grid, shape, stream);
+      launch_tiles_of<32>(qkv, context, tiles, grid, shape, stream);
       return true;
     case 64:
-      launch<64>(qkv, context, tiles, grid, shape, stream);
+      launch_tiles_of<64>(qkv, context, tiles, grid, shape, stream);
       return true;
     case 96:
-      launch<96>(qkv, context, tiles, grid, shape, stream);
+      launch_tiles_of<96>(qkv, context, tiles, grid, shape, stream);
       return true;
     case 128:
-      launch<128>(qkv, context, tiles, grid, shape, stream);
+      launch_tiles_of<128>(qkv, context, tiles, grid, shape, stream);
       return true;
     default:
       return false;
@@ -331,15 +317,14 @@ void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_
                 cudaStream_t stream) {
   const dim3 grid(tile_count, shape.heads);
   if (!launch_tiles(qkv, context, tiles, grid, shape, stream))
-    attend_all_plain<<<grid, kWarps * 32, 0, stream>>>(qkv, context, tiles, plain_args(shape));
-  check(cudaGetLastError(), "attention");
+    launch("attention", attend_all_plain<T>, {grid, kWarps * 32, 0, stream}, qkv, context, tiles, plain_args(shape));
 }
 
 template <class T>
 void attend_first(const T* queries, const T* kv, T* context, const uint32_t* offsets, uint32_t sequences,
                   const AttentionShape& shape, cudaStream_t stream) {
-  attend_first_kernel<<<dim3(sequences, shape.heads), 32, 0, stream>>>(queries, kv, context, offsets, plain_args(shape));
-  check(cudaGetLastError(), "attention of first rows");
+  launch("attention of first rows", attend_first_kernel<T>, {dim3(sequences, shape.heads), 32, 0, stream}, queries, kv,
+         context, offsets, plain_args(shape));
 }
 
 #define RERANK_CUDA_ATTENTION(T)                                                                                     \

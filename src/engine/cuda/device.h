@@ -54,6 +54,7 @@ class DeviceBuffer {
     check(cudaMalloc(&data_, count * sizeof(T)), "device memory");
     // Rows that only fill a product up to its tile are read: they must be numbers.
     check(cudaMemset(data_, 0, count * sizeof(T)), "clearing device memory");
+    check(cudaStreamSynchronize(nullptr), "clearing device memory");  // the engine's stream does not wait for this one
     capacity_ = count;
   }
   T* data() const { return data_; }
@@ -88,6 +89,23 @@ class PinnedBuffer {
   void* data_ = nullptr;
   size_t capacity_ = 0;
 };
+
+struct Launch {
+  dim3 grid, block;
+  size_t shared_bytes = 0;  // dynamic
+  cudaStream_t stream = nullptr;
+};
+
+// Starts a kernel; returns at once.
+template <class... Parameters, class... Arguments>
+void launch(const char* what, void (*kernel)(Parameters...), const Launch& how, Arguments... arguments) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = how.grid;
+  config.blockDim = how.block;
+  config.dynamicSmemBytes = how.shared_bytes;
+  config.stream = how.stream;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), what);
+}
 
 inline constexpr unsigned div_up(size_t n, size_t by) { return static_cast<unsigned>((n + by - 1) / by); }
 

@@ -1,27 +1,10 @@
+#include "engine/cuda/instructions.h"
 #include "engine/cuda/kernels.h"
 
 namespace rerank::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-__device__ inline float to_float(float x) { return x; }
-__device__ inline float to_float(__half x) { return __half2float(x); }
-__device__ inline float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
-template <class T>
-__device__ inline T from_float(float x);
-template <>
-__device__ inline float from_float<float>(float x) {
-  return x;
-}
-template <>
-__device__ inline __half from_float<__half>(float x) {
-  return __float2half_rn(x);
-}
-template <>
-__device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
-  return __float2bfloat16_rn(x);
-}
 
 __device__ inline float apply(Act act, float x) {
   switch (act) {
@@ -131,6 +114,9 @@ __global__ void head_kernel(const float* dense, Act act, const float* weight, co
   if (threadIdx.x == 0) logits[blockIdx.x] = z;
 }
 
+// A thread for every four numbers of a row.
+unsigned threads_for(uint32_t width) { return std::clamp(div_up(width, 128) * 32, 32u, 256u); }
+
 unsigned blocks_for(size_t count) { return static_cast<unsigned>(std::min<size_t>(div_up(count, kThreads), 4096)); }
 
 }  // namespace
@@ -138,39 +124,33 @@ unsigned blocks_for(size_t count) { return static_cast<unsigned>(std::min<size_t
 template <class From, class To>
 void convert(const From* from, To* to, size_t count, cudaStream_t stream) {
   if (count == 0) return;
-  convert_kernel<<<blocks_for(count), kThreads, 0, stream>>>(from, to, count);
-  check(cudaGetLastError(), "convert");
+  launch("convert", convert_kernel<From, To>, {blocks_for(count), kThreads, 0, stream}, from, to, count);
 }
 
 template <class T>
 void embed(const EmbedArgs<T>& args, cudaStream_t stream) {
-  embed_kernel<<<args.tokens, kThreads, 0, stream>>>(args);
-  check(cudaGetLastError(), "embed");
+  launch("embed", embed_kernel<T>, {args.tokens, threads_for(args.width), 0, stream}, args);
 }
 
 template <class T>
 void add_norm(const T* added, float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
               uint32_t rows, uint32_t width, cudaStream_t stream) {
-  add_norm_kernel<<<rows, kThreads, 0, stream>>>(added, exact, rounded, gamma, beta, epsilon, width);
-  check(cudaGetLastError(), "add_norm");
+  launch("add_norm", add_norm_kernel<T>, {rows, threads_for(width), 0, stream}, added, exact, rounded, gamma, beta, epsilon, width);
 }
 
 template <class T>
 void activate(Act act, T* x, size_t count, cudaStream_t stream) {
-  activate_kernel<<<blocks_for(count), kThreads, 0, stream>>>(act, x, count);
-  check(cudaGetLastError(), "activate");
+  launch("activate", activate_kernel<T>, {blocks_for(count), kThreads, 0, stream}, act, x, count);
 }
 
 template <class T>
 void gather_rows(const T* from, const uint32_t* offsets, T* to, uint32_t rows, uint32_t width, cudaStream_t stream) {
-  gather_kernel<<<rows, kThreads, 0, stream>>>(from, offsets, to, width);
-  check(cudaGetLastError(), "gather_rows");
+  launch("gather_rows", gather_kernel<T>, {rows, threads_for(width), 0, stream}, from, offsets, to, width);
 }
 
 void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,
                  uint32_t width, uint32_t labels, cudaStream_t stream) {
-  head_kernel<<<sequences, kThreads, 0, stream>>>(dense, act, weight, bias, logits, width, labels);
-  check(cudaGetLastError(), "head");
+  launch("head", head_kernel, {sequences, threads_for(width), 0, stream}, dense, act, weight, bias, logits, width, labels);
 }
 
 #define RERANK_CUDA_CONVERT(From)                                                         \

@@ -1,0 +1,144 @@
+// The CUDA engine's logic, where there is no GPU: its sources over emulation/, judged by recorded logits and by the
+// reference, in both orders that the emulation has. What this proves and what it cannot: docs/decisions/0003.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "emulation/emulation.h"
+#include "engine/cuda/cuda_backend.h"
+#include "engine/reference/reference_backend.h"
+#include "support/golden.h"
+#include "support/tiny_model.h"
+
+namespace rerank {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TinyModelSpec;
+
+struct RaggedBatch {
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+
+  void add(std::span<const int32_t> more_ids, std::span<const int32_t> more_segments) {
+    ids.insert(ids.end(), more_ids.begin(), more_ids.end());
+    segments.insert(segments.end(), more_segments.begin(), more_segments.end());
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  Batch view() const { return {ids, segments, offsets}; }
+};
+
+RaggedBatch random_batch(const ModelConfig& config, std::initializer_list<size_t> lengths) {
+  std::mt19937 random(7);
+  RaggedBatch batch;
+  for (size_t length : lengths) {
+    std::vector<int32_t> ids(length), segments(length);
+    for (size_t i = 0; i < length; ++i) {
+      ids[i] = static_cast<int32_t>(random() % config.vocabulary);
+      segments[i] = config.segment_rows > 1 && i > length / 2 ? 1 : 0;
+    }
+    batch.add(ids, segments);
+  }
+  return batch;
+}
+
+std::shared_ptr<const Model> load(const std::string& folder) {
+  auto model = load_model(folder);
+  EXPECT_TRUE(model.ok()) << model.status();
+  return *model;
+}
+
+std::unique_ptr<Backend> open(std::shared_ptr<const Model> model, const std::string& precision) {
+  auto backend = make_cuda_backend(std::move(model), {.precision = precision});
+  EXPECT_TRUE(backend.ok()) << backend.status();
+  return backend.ok() ? std::move(*backend) : nullptr;
+}
+
+std::vector<float> run(Backend& backend, const Batch& batch) {
+  std::vector<float> logits(batch.size());
+  const Status status = backend.forward(batch, logits);
+  EXPECT_TRUE(status.ok()) << status;
+  return logits;
+}
+
+double tolerance_of(const std::string& precision) {
+  return precision == "fp32" ? 1e-4 : precision == "fp16" ? 1e-2 : 3e-2;
+}
+
+struct Case {
+  std::string precision;
+  emulation::Order order;
+};
+
+class EmulatedCudaTest : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    emulation::settings() = {};
+    emulation::settings().order = GetParam().order;
+  }
+  const std::string& precision() const { return GetParam().precision; }
+  double tolerance() const { return tolerance_of(precision()); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Precisions, EmulatedCudaTest,
+                         ::testing::Values(Case{"fp32", emulation::Order::kLate}, Case{"fp16", emulation::Order::kLate},
+                                           Case{"bf16", emulation::Order::kLate}, Case{"fp32", emulation::Order::kEarly},
+                                           Case{"fp16", emulation::Order::kEarly},
+                                           Case{"bf16", emulation::Order::kEarly}),
+                         [](const auto& info) {
+                           return info.param.precision + (info.param.order == emulation::Order::kLate ? "_late" : "_early");
+                         });
+
+// Of the recorded pairs, for time; longer ones are held against the reference below.
+constexpr size_t kLongest = 130;
+
+TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
+  for (const std::string& folder : testing::golden_models()) {
+    const auto model = load(folder);
+    if (model->config.head_size() % 8 != 0) {
+      const Status refused = make_cuda_backend(model, {.precision = precision()}).status();
+      EXPECT_THAT(std::string(refused.message()), HasSubstr("multiples of 8"));
+      continue;
+    }
+    const auto backend = open(model, precision());
+    ASSERT_NE(backend, nullptr);
+    auto pairs = testing::read_golden_pairs(folder);
+    std::erase_if(pairs, [](const auto& pair) { return pair.ids.size() > kLongest; });
+    ASSERT_GE(pairs.size(), 8u);
+    RaggedBatch batch;
+    for (const auto& pair : pairs) batch.add(pair.ids, pair.segments);
+    const auto logits = run(*backend, batch.view());
+    for (size_t i = 0; i < pairs.size(); ++i) EXPECT_NEAR(logits[i], pairs[i].logit, tolerance()) << folder << " " << i;
+  }
+}
+
+// Head sizes with and without a tensor-core kernel, at the edges of tiles, and alone as in the middle of a batch.
+TEST_P(EmulatedCudaTest, EqualsTheReferenceAtEdgeLengthsAndHeadSizes) {
+  const std::vector<TinyModelSpec> specs = {
+      {.hidden = 64, .heads = 2, .positions = 512},
+      {.hidden = 128, .heads = 2, .intermediate = 128, .positions = 512, .labels = 2, .activation = "gelu_new"},
+      {.hidden = 96, .heads = 1, .positions = 512, .activation = "silu"},
+      {.hidden = 128, .heads = 1, .positions = 512, .activation = "relu", .dtype = DType::kF16},
+      {.hidden = 48, .heads = 6, .positions = 512, .dtype = DType::kBF16},
+      {.architecture = "ElectraForSequenceClassification", .hidden = 160, .heads = 1, .positions = 512, .embedding = 32},
+  };
+  for (size_t m = 0; m < specs.size(); ++m) {
+    const auto model = load(testing::write_tiny_model(specs[m], "cuda_emulation_" + std::to_string(m)));
+    const auto backend = open(model, precision());
+    ASSERT_NE(backend, nullptr);
+    const auto batch = random_batch(model->config, {1, 15, 16, 17, 63, 64, 65, 512, 200, 3});
+    const auto expected = run(*make_reference_backend(model), batch.view());
+    const auto logits = run(*backend, batch.view());
+    for (size_t i = 0; i < logits.size(); ++i) {
+      EXPECT_NEAR(logits[i], expected[i], tolerance()) << "model " << m << " length " << batch.view().length(i);
+    }
+    const auto alone = random_batch(model->config, {1, 15});  // a small batch behind a large one
+    const auto again = run(*backend, alone.view());
+    for (size_t i = 0; i < again.size(); ++i) EXPECT_EQ(again[i], logits[i]) << "model " << m << " alone, " << i;
+  }
+}
+
+}  // namespace
+}  // namespace rerank

@@ -1,0 +1,28 @@
+// The second implementation of engine/cuda/instructions.h.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "cuda_runtime.h"
+
+namespace rerank::cuda {
+
+template <class T>
+T* shared_memory() {
+  return static_cast<T*>(emulation::dynamic_shared_memory());
+}
+
+void load_matrices(unsigned (&r)[4], const void* shared);
+void load_matrices_transposed(unsigned (&r)[4], const void* shared);
+template <class T>
+void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
+
+inline void copy_16_bytes(void* shared, const void* global) { emulation::begin_copy(shared, global, 16); }
+inline void commit_copies() { emulation::commit_copies(); }
+template <int kLeft>
+void wait_for_copies() {
+  emulation::wait_for_copies(kLeft);
+}
+
+}  // namespace rerank::cuda

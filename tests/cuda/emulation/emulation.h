@@ -1,0 +1,38 @@
+// CUDA on the CPU, for tests: enough of the runtime, of cuBLASLt and of the instructions that the kernels use for
+// src/engine/cuda to be compiled by the host's compiler and to run anywhere. What it does is written from NVIDIA's
+// documents (CUDA C++ programming guide, PTX ISA, cuBLAS), not from what the kernels expect.
+//
+// Blocks run one after another. Threads of a block are fibers: a warp runs until it waits, in one of two orders. Device
+// memory ends at a page that may not be touched, and begins full of NaN. This header is how tests steer it.
+//
+// What it cannot show: races inside a warp or between warps that neither order brings out, kernels that read the host's
+// memory, rounding of the tensor cores, and any speed.
+#pragma once
+
+#include <cstddef>
+
+namespace emulation {
+
+// How the freedom that CUDA leaves is used.
+enum class Order {
+  kLate,   // warps and lanes rise; work on streams, and copies into shared memory, are done when they are waited for
+  kEarly,  // warps and lanes fall; everything is done at once
+};
+
+struct Settings {
+  Order order = Order::kLate;
+  int devices = 1;
+  int compute_capability = 90;
+  size_t memory = size_t{4} << 30;  // of each device, in bytes
+  // Counted down by calls that can fail, and by allocations; the one that reaches 0 fails. -1: none does.
+  int calls_to_failure = -1, allocations_to_failure = -1;
+  bool failure_stays = false;  // ... and all later calls on that device fail too
+  int failed_device = -1;      // out of order, as after a failure that stays
+};
+
+__attribute__((visibility("default"))) Settings& settings();
+// Bytes that are allocated now, on all devices, and calls so far that can fail.
+__attribute__((visibility("default"))) size_t allocated();
+__attribute__((visibility("default"))) size_t calls();
+
+}  // namespace emulation

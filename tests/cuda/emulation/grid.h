@@ -1,0 +1,40 @@
+// Threads of a block as fibers, and what they do together.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+extern constinit thread_local uint3 threadIdx, blockIdx;
+extern constinit thread_local dim3 blockDim, gridDim;
+
+void __syncthreads();
+
+namespace emulation {
+
+inline constexpr int kLanes = 32;
+
+// body() once per thread of every block. `shared` bytes of dynamic shared memory.
+void run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()>& body);
+
+void* dynamic_shared_memory();
+
+// Called by all 32 lanes of a warp with the same `compute`: it gets what each lane has brought, and fills it in.
+using Collective = void (*)(void* const (&lanes)[kLanes]);
+void together(Collective compute, void* mine);
+
+// What a thread has under way into shared memory.
+void begin_copy(void* to, const void* from, size_t bytes);
+void commit_copies();
+void wait_for_copies(size_t groups_left);
+
+[[noreturn]] void misuse(const char* what);
+
+}  // namespace emulation

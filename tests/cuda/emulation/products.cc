@@ -1,0 +1,179 @@
+// cublasLtMatmul in plain loops. Matrices lie by columns: D [m, n] = op(A) op(B), + bias [m] to each column.
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "cublasLt.h"
+#include "cuda_bf16.h"
+#include "cuda_fp16.h"
+
+struct cublasLtContext {};
+struct cublasLtPreference {};
+struct cublasLtLayout {
+  cudaDataType_t type;
+  size_t rows, columns, leading;
+};
+struct cublasLtMatmulDescription {
+  int32_t transpose_a = CUBLAS_OP_N, transpose_b = CUBLAS_OP_N, epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  int32_t bias_type = CUDA_R_32F;
+  const void* bias = nullptr;
+};
+
+namespace {
+
+float read(const void* data, cudaDataType_t type, size_t i) {
+  if (type == CUDA_R_16F) return __half2float(static_cast<const __half*>(data)[i]);
+  if (type == CUDA_R_16BF) return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[i]);
+  return static_cast<const float*>(data)[i];
+}
+
+void write(void* data, cudaDataType_t type, size_t i, float value) {
+  if (type == CUDA_R_16F) {
+    static_cast<__half*>(data)[i] = __float2half_rn(value);
+  } else if (type == CUDA_R_16BF) {
+    static_cast<__nv_bfloat16*>(data)[i] = __float2bfloat16_rn(value);
+  } else {
+    static_cast<float*>(data)[i] = value;
+  }
+}
+
+float gelu_tanh(float x) { return 0.5f * x * (1.0f + std::tanh(0.79788456f * (x + 0.044715f * x * x * x))); }
+
+struct Work {
+  cublasLtMatmulDescription desc;
+  const void *a, *b;
+  void* d;
+  cublasLtLayout a_layout, b_layout, d_layout;
+};
+
+// A is read by columns of op(A)^T, so that the inner loop runs along m.
+void multiply(const Work& w) {
+  const size_t m = w.d_layout.rows, n = w.d_layout.columns, k = w.a_layout.rows;
+  std::vector<float> a(k * m), sum(m), bias(m);
+  for (size_t i = 0; i < m; ++i) {
+    for (size_t p = 0; p < k; ++p) a[p * m + i] = read(w.a, w.a_layout.type, i * w.a_layout.leading + p);
+    bias[i] = read(w.desc.bias, static_cast<cudaDataType_t>(w.desc.bias_type), i);
+  }
+  for (size_t j = 0; j < n; ++j) {
+    std::fill(sum.begin(), sum.end(), 0.0f);
+    for (size_t p = 0; p < k; ++p) {
+      const float factor = read(w.b, w.b_layout.type, j * w.b_layout.leading + p);
+      for (size_t i = 0; i < m; ++i) sum[i] += a[p * m + i] * factor;
+    }
+    for (size_t i = 0; i < m; ++i) {
+      const float value = sum[i] + bias[i];
+      write(w.d, w.d_layout.type, j * w.d_layout.leading + i,
+            w.desc.epilogue == CUBLASLT_EPILOGUE_GELU_BIAS ? gelu_tanh(value) : value);
+    }
+  }
+}
+
+// What this emulation, and cuBLASLt, computes: the products of the engine's kind.
+bool is_supported(const cublasLtMatmulDescription& desc, const cublasLtLayout& a, const cublasLtLayout& b,
+                  const cublasLtLayout& d) {
+  return desc.transpose_a == CUBLAS_OP_T && desc.transpose_b == CUBLAS_OP_N && a.rows == b.rows &&
+         a.columns == d.rows && b.columns == d.columns && a.leading >= a.rows && b.leading >= b.rows &&
+         d.leading >= d.rows && a.type == b.type && a.type == d.type && desc.bias_type == d.type &&
+         (desc.epilogue == CUBLASLT_EPILOGUE_BIAS || desc.epilogue == CUBLASLT_EPILOGUE_GELU_BIAS);
+}
+
+bool is_aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
+
+}  // namespace
+
+const char* cublasLtGetStatusString(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_SUCCESS         ? "CUBLAS_STATUS_SUCCESS"
+         : status == CUBLAS_STATUS_ALLOC_FAILED  ? "CUBLAS_STATUS_ALLOC_FAILED"
+         : status == CUBLAS_STATUS_INVALID_VALUE ? "CUBLAS_STATUS_INVALID_VALUE"
+         : status == CUBLAS_STATUS_NOT_SUPPORTED ? "CUBLAS_STATUS_NOT_SUPPORTED"
+                                                 : "CUBLAS_STATUS_EXECUTION_FAILED";
+}
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
+  *handle = new cublasLtContext;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  delete handle;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t, cudaDataType_t) {
+  *desc = new cublasLtMatmulDescription;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
+  delete desc;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute,
+                                              const void* value, size_t bytes) {
+  const auto put = [&](auto& field) {
+    if (bytes != sizeof field) return CUBLAS_STATUS_INVALID_VALUE;
+    std::memcpy(&field, value, bytes);
+    return CUBLAS_STATUS_SUCCESS;
+  };
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return put(desc->transpose_a);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return put(desc->transpose_b);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return put(desc->epilogue);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return put(desc->bias);
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
+      return put(desc->bias_type);
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType_t type, uint64_t rows,
+                                          uint64_t columns, int64_t leading) {
+  *layout = new cublasLtLayout{type, rows, columns, static_cast<size_t>(leading)};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+  delete layout;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
+  *preference = new cublasLtPreference;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+  delete preference;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t,
+                                                    const void*, size_t) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t, int wanted,
+                                              cublasLtMatmulHeuristicResult_t* results, int* found) {
+  if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
+  *found = is_supported(*desc, *a, *b, *d) && wanted > 0 ? 1 : 0;
+  if (*found > 0) results[0] = {};
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
+                              cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
+                              const void* beta, const void*, cublasLtMatrixLayout_t, void* d,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*, void*, size_t,
+                              cudaStream_t stream) {
+  if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
+  if (*static_cast<const float*>(alpha) != 1 || *static_cast<const float*>(beta) != 0)
+    emulation::misuse("a product with factors");
+  for (const void* data : {a, b, static_cast<const void*>(d), desc->bias}) {
+    if (!is_aligned(data)) return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  if (!is_supported(*desc, *a_layout, *b_layout, *d_layout)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const Work work{*desc, a, b, d, *a_layout, *b_layout, *d_layout};
+  emulation::enqueue(stream, [work] { multiply(work); });
+  return CUBLAS_STATUS_SUCCESS;
+}
