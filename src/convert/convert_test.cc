@@ -129,7 +129,7 @@ TEST_F(ConvertTest, MatricesCanBeKeptFromQuantization) {
   };
   ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
   EXPECT_EQ(products("MatMulInteger"), 12u);
-  EXPECT_EQ(products("DynamicQuantizeLinear"), 8u) << "queries, keys and values share one";
+  EXPECT_EQ(products("QuantizeLinear"), 8u) << "queries, keys and values share one";
   options_.exclude = {"layer.0.", "output.dense"};
   ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
   EXPECT_EQ(products("MatMulInteger"), 4u);
@@ -141,6 +141,39 @@ TEST_F(ConvertTest, MatricesCanBeKeptFromQuantization) {
     if (tensor.data_type() != onnx::TensorProto::INT8) continue;
     for (char value : tensor.raw_data()) EXPECT_LE(std::abs(static_cast<int>(static_cast<int8_t>(value))), 63);
   }
+}
+
+// As every engine promises: a score is its own pair's, whatever else is in the batch.
+TEST_F(ConvertTest, QuantizedForEachTokenAScoreDependsOnItsPairAlone) {
+  make({});
+  options_.precision = "int8";
+  std::vector<int32_t> ids;
+  std::vector<uint32_t> offsets{0};
+  for (int pair = 0; pair < 8; ++pair) {
+    for (int i = 0; i < 12; ++i) ids.push_back((i * 31 + pair * pair * 7) % 100);
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  const std::vector<int32_t> segments(ids.size(), 0);
+  double apart[2] = {0, 0};
+  for (bool per_token : {false, true}) {
+    options_.scale_per_token = per_token;
+    ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
+    BackendOptions engine;
+    engine.threads = 1;
+    engine.onnx_file = out_ + "/" + kOnnxFile;
+    auto backend = open_backend(model_, "onnx", engine);
+    if (!backend.ok() && without_onnx(backend.status())) GTEST_SKIP() << backend.status();
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    std::vector<float> together(8), alone(1);
+    ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, together).ok());
+    for (size_t pair = 0; pair < 8; ++pair) {
+      const std::vector<uint32_t> one{0, 12};
+      ASSERT_TRUE((*backend)->forward({std::span(ids).subspan(pair * 12, 12), std::span(segments).first(12), one}, alone).ok());
+      apart[per_token] = std::max(apart[per_token], std::abs(static_cast<double>(alone[0]) - together[pair]));
+    }
+  }
+  EXPECT_LT(apart[true], 1e-5);
+  EXPECT_GT(apart[false], 1e-4) << "what --activations batch gives away";
 }
 
 TEST_F(ConvertTest, WeightsInOtherPrecisionsServe) {

@@ -202,13 +202,34 @@ class EncoderGraph {
     return !is_excluded(options_, w.weight.name);
   }
 
-  // Activations to uint8 with one scale for the whole batch as ONNX has it, weights to int8 with one for each column.
+  struct Quantized {
+    std::string values, scale, zero;
+  };
+
+  // ONNX's own operator: one scale for the whole batch.
+  Quantized quantize_batch(const std::string& x) {
+    Quantized q = {x + "_int8", x + "_scale", x + "_zero"};
+    graph_.node_of("DynamicQuantizeLinear", {x}, {q.values, q.scale, q.zero});
+    return q;
+  }
+
+  // Each token in units of 1/127 of its largest value, around 128: a score then depends on its own pair alone.
+  Quantized quantize_tokens(const std::string& x) {
+    const std::string size = graph_.node("Abs", {x}, x + "_size");
+    const std::vector<int64_t> last = {-1};
+    const std::string most = graph_.node("ReduceMax", {size}, x + "_largest", {{"axes", last}});
+    const std::string some = graph_.node("Max", {most, shared("tiny", 1e-30f)}, x + "_span");  // a row may be zero
+    const std::string scale = graph_.node("Mul", {some, shared("one_127th", 1.0f / 127)}, x + "_scale");
+    const std::string units = graph_.node("Div", {x, scale}, x + "_units");
+    if (shared_.insert("middle").second) graph_.weights("middle", TensorProto::UINT8, {}, std::string(1, '\x80'));
+    return {graph_.node("QuantizeLinear", {units, one_, "middle"}, x + "_int8"), scale, "middle"};
+  }
+
+  // Activations as uint8, weights as int8 with a scale for each column.
   std::string integer_product(const std::string& x, const Linear& w, const std::string& name) {
-    auto& [quantized, scale, zero] = quantized_[x];
-    if (quantized.empty()) {
-      quantized = x + "_int8", scale = x + "_scale", zero = x + "_zero";
-      graph_.node_of("DynamicQuantizeLinear", {x}, {quantized, scale, zero});
-    }
+    const bool per_token = options_.scale_per_token;
+    Quantized& quantized = quantized_[x];
+    if (quantized.values.empty()) quantized = per_token ? quantize_tokens(x) : quantize_batch(x);
     const auto in = static_cast<int64_t>(w.in()), out = static_cast<int64_t>(w.out());
     const std::vector<float> values = w.weight.floats();
     std::vector<float> scales(w.out());
@@ -227,9 +248,13 @@ class EncoderGraph {
     const std::string zeros = graph_.weights(name + ".weight_zero", TensorProto::INT8, {out}, std::string(w.out(), '\0'));
     const std::string column_scales = weights(name + ".weight_scale", {out}, scales);
     tell(values.size() - scales.size());
-    const std::string sums = graph_.node("MatMulInteger", {quantized, matrix, zero, zeros}, name + "_sums");
+    const std::string sums = graph_.node("MatMulInteger", {quantized.values, matrix, quantized.zero, zeros}, name + "_sums");
     const std::string cast = graph_.node("Cast", {sums}, name + "_sums_fp32", {{"to", int64_t{TensorProto::FLOAT}}});
-    const std::string scales_of_both = graph_.node("Mul", {scale, column_scales}, name + "_scales");
+    if (per_token) {
+      const std::string columns = graph_.node("Mul", {cast, column_scales}, name + "_columns");
+      return graph_.node("Mul", {columns, quantized.scale}, name + "_product");
+    }
+    const std::string scales_of_both = graph_.node("Mul", {quantized.scale, column_scales}, name + "_scales");
     return graph_.node("Mul", {cast, scales_of_both}, name + "_product");
   }
 
@@ -274,10 +299,6 @@ class EncoderGraph {
     done_ += 4 * values;
     if (options_.progress) options_.progress(std::min(done_, total_), total_);
   }
-
-  struct Quantized {
-    std::string values, scale, zero;
-  };
 
   const ModelConfig& config_;
   const Weights& weights_;

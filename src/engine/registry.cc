@@ -39,6 +39,30 @@ constexpr Entry kEngines[] = {
     {"reference", false, open_reference, describe_reference},
 };
 
+// The first that runs, and in the log why no other does.
+Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const Model> model, const BackendOptions& options) {
+  std::unique_ptr<Backend> picked;
+  std::string others;
+  const auto add = [&](const Entry& entry, std::string_view why) {
+    others += str_cat(others.empty() ? "" : "; ", "not ", entry.engine, ": ", why);
+  };
+  for (const Entry& entry : kEngines) {
+    if (!entry.automatic) {
+      add(entry, "only where it is asked for");
+    } else if (picked) {
+      const auto detail = entry.describe(*model, options);
+      add(entry, detail.ok() ? "comes later" : message_of(detail.status()));
+    } else if (auto backend = entry.open(model, options); backend.ok()) {
+      picked = std::move(*backend);
+    } else {
+      add(entry, message_of(backend.status()));
+    }
+  }
+  if (!picked) return absl::UnimplementedError(str_cat("no engine runs here: ", others));
+  log_info(str_cat("engine ", picked->info().engine, " picked; ", others));
+  return picked;
+}
+
 }  // namespace
 
 std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions& options) {
@@ -59,21 +83,13 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const Exi
 
 Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,
                                               const BackendOptions& options) {
-  std::string refusals, known;
+  if (engine == "auto") return open_first(std::move(model), options);
+  std::string known;
   for (const Entry& entry : kEngines) {
     known += str_cat(", ", entry.engine);
     if (engine == entry.engine) return entry.open(std::move(model), options);
-    if (engine != "auto" || !entry.automatic) continue;
-    auto backend = entry.open(model, options);
-    if (backend.ok()) {
-      log_info(str_cat("engine ", entry.engine, " picked", refusals.empty() ? "; it comes first" : "; not ", refusals));
-      return backend;
-    }
-    refusals += str_cat(refusals.empty() ? "" : "; ", entry.engine, ": ", message_of(backend.status()));
   }
-  if (engine != "auto")
-    return absl::InvalidArgumentError(str_cat("--engine ", engine, ": not known; there are auto", known));
-  return absl::UnimplementedError(str_cat("no engine runs here: ", refusals));
+  return absl::InvalidArgumentError(str_cat("--engine ", engine, ": not known; there are auto", known));
 }
 
 }  // namespace rerank

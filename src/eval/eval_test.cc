@@ -64,7 +64,13 @@ class LengthReranker : public Reranker {
     RerankResponse response;
     for (size_t i = 0; i < request->documents.size(); ++i) {
       const auto logit = static_cast<float>(request->documents[i].size());
-      response.results.push_back({.index = i, .score = 1, .logit = logit, .tokens = 7});
+      response.results.push_back({.index = i, .score = 1, .logit = logit, .tokens = 7, .truncated = i % 2 == 1});
+      response.total_tokens += 7;
+      response.truncated_documents += i % 2;
+    }
+    if (request->top_n != 0 && request->top_n < response.results.size()) {
+      std::sort(response.results.begin(), response.results.end(), [](const auto& a, const auto& b) { return a.logit > b.logit; });
+      response.results.resize(request->top_n);
     }
     done(std::move(response));
   }
@@ -207,6 +213,35 @@ TEST_F(EvalTest, AStoppedEvaluationGoesOnWhereItWas) {
   other.settings = "truncation=tail";
   EXPECT_EQ(score_candidates(reranker, *c, queries, all, other, **store)->cost.from_store, 0u);
   EXPECT_FALSE(ScoreStore::open(folder_ / "queries.jsonl").ok());
+}
+
+// What --top-n asks for. Documents that are not brought back were computed as well, and cost what they cost.
+TEST_F(EvalTest, WhatOnlyTheBestComeBackOfIsCountedWhole) {
+  small_collection();
+  auto c = read_collection(folder_);
+  ASSERT_TRUE(c.ok());
+  const auto queries = judged_queries(*c, 0);
+  const TrecRun all = all_candidates(*c, queries);
+  auto store = ScoreStore::open(folder_ / "best.scores");
+  ASSERT_TRUE(store.ok());
+  LengthReranker reranker;
+  ScoringOptions options;
+  options.request.top_n = 1;
+  options.listwise = true;
+  auto scored = score_candidates(reranker, *c, queries, all, options, **store);
+  ASSERT_TRUE(scored.ok()) << scored.status();
+  EXPECT_EQ(scored->cost.pairs, 8u);
+  EXPECT_EQ(scored->cost.tokens, 8u * 7);
+  EXPECT_EQ(scored->cost.truncated, 4u);
+  const size_t asked = reranker.asked;
+  auto again = score_candidates(reranker, *c, queries, all, options, **store);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(reranker.asked, asked) << "the rest of a list is not asked for as if it were a list";
+  EXPECT_EQ(again->cost.from_store, 8u);
+  EXPECT_EQ(again->cost.tokens, 8u * 7);
+  for (const auto& [query, documents] : scored->run) {
+    for (size_t i = 0; i < documents.size(); ++i) EXPECT_EQ(again->run.at(query)[i].score, documents[i].score);
+  }
 }
 
 TEST_F(EvalTest, ReportsHaveFiguresAndPagesStandAlone) {

@@ -95,9 +95,12 @@ class Scoring {
     auto request = std::make_shared<RerankRequest>(options_.request);
     request->query = query;
     request->use_cache = false;  // times are those of computing
+    // A list of which a part is missing is asked for anew, for its scores are those of the whole.
+    const bool whole = !options_.listwise || std::all_of(u.keys.begin(), u.keys.end(),
+                                                         [&](const Hash128& key) { return store_.find(key) != nullptr; });
     for (size_t i = 0; i < documents.size(); ++i) {
       (*place.results)[place.begin + i] = {documents[i].id, kBehind - static_cast<double>(i)};
-      if (const KeptScore* kept = store_.find(u.keys[i])) {
+      if (const KeptScore* kept = whole ? store_.find(u.keys[i]) : nullptr) {
         count(*kept, (*place.results)[place.begin + i]);
         ++scored_.cost.from_store;
         continue;
@@ -130,10 +133,33 @@ class Scoring {
       count(kept, (*u.place.results)[u.place.begin + place]);
       if (Status status = store_.add(u.keys[place], kept); !status.ok()) return status;
     }
-    const size_t left_out = u.wanted.size() - response->results.size();
-    scored_.cost.pairs += left_out;
-    scored_.cost.seconds += each * static_cast<double>(left_out);
+    if (Status status = keep_rest(u, *response, static_cast<float>(each)); !status.ok()) return status;
     return store_.flush();
+  }
+
+  // Documents that a request with top_n has not brought back were computed all the same: the answer has their sums.
+  Status keep_rest(const UnderWay& u, const RerankResponse& response, float each) {
+    std::vector<bool> back(u.wanted.size());
+    uint64_t tokens = response.total_tokens, truncated = response.truncated_documents;
+    for (const RankedDocument& r : response.results) {
+      back[r.index] = true;
+      tokens -= r.tokens;
+      truncated -= r.truncated;
+    }
+    uint64_t left = u.wanted.size() - response.results.size();
+    for (size_t i = 0; i < back.size(); ++i) {
+      if (back[i]) continue;
+      const size_t place = u.wanted[i];
+      const KeptScore kept{static_cast<float>(kBehind - static_cast<double>(place)), static_cast<uint32_t>(tokens / left),
+                           each, truncated > 0};
+      tokens -= kept.tokens;
+      truncated -= kept.truncated;
+      --left;
+      count(kept, (*u.place.results)[u.place.begin + place]);
+      if (store_.find(u.keys[place]) != nullptr) continue;  // the same text twice, and one of them is among the best
+      if (Status status = store_.add(u.keys[place], kept); !status.ok()) return status;
+    }
+    return ok_status();
   }
 
   void count(const KeptScore& score, ScoredId& out) {

@@ -15,6 +15,8 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "model/graph_file.h"
+#include "model/graphs.h"
 #include "model/json.h"
 #include "model/safetensors.h"
 
@@ -188,6 +190,17 @@ bool is_safe_name(std::string_view name) {
                      [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
 }
 
+// A file's name in a repository: "model.onnx", "onnx/model.onnx".
+bool is_safe_path(std::string_view path) {
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    if (!is_safe_name(path.substr(0, slash))) return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+  return false;
+}
+
 Result<RemoteFile> look_up(Hub& hub, const HubOptions& options, std::string url) {
   auto headers = hub.head(url);
   // A renamed model answers with a path of the hub instead of with the file.
@@ -245,8 +258,8 @@ class Download {
     root_ = fs::path(options_.cache) / folder;
   }
 
-  // The snapshot folder when it is complete in the cache.
-  Result<std::string> from_cache() const {
+  // The snapshot folder when it is complete in the cache. `surely`: with what the hub, too, would give; else with what serves.
+  Result<std::string> from_cache(bool surely) const {
     std::string commit = revision_;
     std::ifstream ref(root_ / "refs" / revision_);
     if (ref) std::getline(ref, commit);
@@ -254,8 +267,10 @@ class Download {
     if (!is_safe_name(commit) || !fs::exists(folder / "config.json") || !fs::exists(folder / "tokenizer.json")) {
       return absl::NotFoundError("not in the cache");
     }
-    auto weights = TensorFiles::open_folder(folder.string());  // also checks that each shard is whole
-    if (!weights.ok()) return weights.status();
+    Status status;
+    if (wants_weights()) status = TensorFiles::open_folder(folder.string()).status();  // also checks that each shard is whole
+    if (options_.files == HubFiles::kGraph || (!status.ok() && !surely && wants_graph())) status = graph_in(folder, surely);
+    if (!status.ok()) return status;
     return folder.string();
   }
 
@@ -264,12 +279,7 @@ class Download {
     if (Status s = fetch("tokenizer.json", true); !s.ok()) return s;
     if (Status s = fetch("tokenizer_config.json", false); !s.ok()) return s;
     if (Status s = fetch("special_tokens_map.json", false); !s.ok()) return s;
-    Status single = fetch("model.safetensors", true);
-    if (absl::IsNotFound(single)) {
-      if (Status s = fetch_shards(); !s.ok()) return s;
-    } else if (!single.ok()) {
-      return single;
-    }
+    if (Status s = fetch_model(); !s.ok()) return s;
     std::error_code error;
     fs::create_directories(root_ / "refs", error);
     std::ofstream(root_ / "refs" / revision_) << commit_;
@@ -277,6 +287,86 @@ class Download {
   }
 
  private:
+  bool wants_weights() const {
+    return options_.files == HubFiles::kWeights || options_.files == HubFiles::kWeightsOrGraph;
+  }
+  bool wants_graph() const { return options_.files == HubFiles::kGraph || options_.files == HubFiles::kWeightsOrGraph; }
+
+  GraphNames graph_names() const {
+    return options_.onnx_file.empty() ? usual_graph_names(options_.precision) : GraphNames{{options_.onnx_file}, {}};
+  }
+
+  Status graph_in(const fs::path& folder, bool surely) const {
+    const GraphNames names = graph_names();
+    for (const auto* list : {&names.wanted, &names.instead}) {
+      if (surely && list == &names.instead) break;
+      for (const std::string& name : *list) {
+        std::error_code error;
+        if (fs::exists(folder / name, error)) return read_graph_file((folder / name).string()).status();
+      }
+    }
+    return absl::NotFoundError("no graph in the cache");
+  }
+
+  Status fetch_model() {
+    if (!wants_weights()) return wants_graph() ? fetch_graph() : ok_status();
+    const Status weights = fetch_weights();
+    if (!absl::IsNotFound(weights) || !wants_graph()) return weights;
+    if (const Status graph = fetch_graph(); !graph.ok())
+      return absl::IsNotFound(graph) ? Status(graph.code(), str_cat(message_of(weights), "; ", message_of(graph))) : graph;
+    log_info(str_cat(id_, ": no safetensors on the hub, so its graph ", graph_, " was taken, for engine onnx"));
+    return ok_status();
+  }
+
+  // The one graph that is wanted, and the files that its weights lie in.
+  Status fetch_graph() {
+    const GraphNames names = graph_names();
+    std::string tried;
+    for (const auto* list : {&names.wanted, &names.instead}) {
+      for (const std::string& name : *list) {
+        if (!is_safe_path(name)) return absl::InvalidArgumentError(str_cat("--onnx-file ", name, ": neither a file here nor a name in a repository"));
+        const Status status = fetch(name, true);
+        if (status.ok()) return fetch_beside(name);
+        if (!absl::IsNotFound(status)) return status;
+        tried += str_cat(tried.empty() ? "" : ", ", name);
+      }
+    }
+    return absl::NotFoundError(str_cat(id_, ": the hub has no graph of these names: ", tried, graphs_there()));
+  }
+
+  Status fetch_beside(const std::string& name) {
+    graph_ = name;
+    const fs::path folder = root_ / "snapshots" / commit_;
+    const auto graph = read_graph_file((folder / name).string(), /*whole=*/false);
+    if (!graph.ok()) return graph.status();
+    for (const std::string& path : graph->external) {
+      const std::string beside = fs::path(path).lexically_relative(folder).string();
+      if (!is_safe_path(beside)) return absl::InvalidArgumentError(str_cat(path, ": not a name of a file in a repository"));
+      if (Status s = fetch(beside, true); !s.ok()) return with_context(s, str_cat("weights of ", name));
+    }
+    return ok_status();
+  }
+
+  // What else could be named, where the hub says.
+  std::string graphs_there() {
+    const auto answer = hub_.text(str_cat(options_.endpoint, "/api/models/", id_, "/revision/", revision_));
+    if (!answer.ok()) return "; name one with --onnx-file";
+    std::string there;
+    simdjson::dom::parser parser;
+    simdjson::dom::array files;
+    if (parser.parse(*answer)["siblings"].get(files)) return "; name one with --onnx-file";
+    for (auto file : files) {
+      std::string_view name;
+      if (!file["rfilename"].get(name) && name.ends_with(".onnx")) there += str_cat(there.empty() ? "" : ", ", name);
+    }
+    return there.empty() ? ", nor any other" : str_cat("; name one of its own with --onnx-file: ", there);
+  }
+
+  Status fetch_weights() {
+    const Status single = fetch("model.safetensors", true);
+    return absl::IsNotFound(single) ? fetch_shards() : single;
+  }
+
   Status fetch_shards() {
     const std::string index = "model.safetensors.index.json";
     if (Status s = fetch(index, true); !s.ok()) {
@@ -320,8 +410,9 @@ class Download {
       if (Status s = load(*remote, name, blob); !s.ok()) return s;
     }
     const fs::path link = root_ / "snapshots" / commit_ / name;
+    fs::create_directories(link.parent_path(), error);
     fs::remove(link, error);
-    fs::create_symlink(fs::path("../../blobs") / remote->etag, link, error);
+    fs::create_symlink((root_ / "blobs" / remote->etag).lexically_relative(link.parent_path()), link, error);
     if (error) return absl::PermissionDeniedError(str_cat(link.string(), ": ", error.message()));
     return ok_status();
   }
@@ -370,6 +461,7 @@ class Download {
   Hub hub_;
   fs::path root_;
   std::string commit_;
+  std::string graph_;  // that was fetched
 };
 
 }  // namespace
@@ -387,7 +479,7 @@ Result<std::string> fetch_from_hub(const std::string& id, const std::string& rev
   HubOptions options = given;
   while (options.endpoint.ends_with('/')) options.endpoint.pop_back();
   Download download(id, revision, options);
-  auto cached = download.from_cache();
+  auto cached = download.from_cache(!options.offline);
   if (cached.ok()) return cached;
   if (options.offline) {
     return absl::NotFoundError(str_cat(id, " (", revision, ") is not whole in ", options.cache,
@@ -396,7 +488,14 @@ Result<std::string> fetch_from_hub(const std::string& id, const std::string& rev
   static const CURLcode kInitialised = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (kInitialised != CURLE_OK) return absl::InternalError("libcurl does not start");
   log_info(str_cat("downloading ", id, " from ", options.endpoint));
-  return download.run();
+  auto downloaded = download.run();
+  if (absl::IsUnavailable(downloaded.status())) {
+    if (auto serves = download.from_cache(false); serves.ok()) {
+      log_warning(str_cat(message_of(downloaded.status()), ": taking what is in ", options.cache));
+      return serves;
+    }
+  }
+  return downloaded;
 }
 
 }  // namespace rerank

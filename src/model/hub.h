@@ -14,6 +14,14 @@
 
 namespace rerank {
 
+// What is wanted of a repository besides its configuration and tokenizer.
+enum class HubFiles {
+  kWeights,         // safetensors
+  kWeightsOrGraph,  // an ONNX graph where there are no safetensors
+  kGraph,           // an ONNX graph
+  kNeither,         // the graph is elsewhere
+};
+
 struct HubOptions {
   std::string endpoint = "https://huggingface.co";
   std::string token;     // sent as a bearer token to the endpoint only, never to where it redirects
@@ -21,13 +29,16 @@ struct HubOptions {
   bool offline = false;  // only the cache
   // Told of progress about ten times a second and at each file's end; null: silent.
   std::function<void(std::string_view file, uint64_t done_bytes, uint64_t total_bytes)> progress;
+  HubFiles files = HubFiles::kWeights;
+  // Which graph: its name in the repository, else the usual ones of a precision (model/graphs.h).
+  std::string onnx_file, precision = "auto";
 };
 
 // "org/name" or "name", of the characters a hub id may have; never a path.
 bool is_hub_id(std::string_view text);
 
-// The folder of the model's files, downloading what is missing: config.json, the tokenizer's files and the safetensors
-// weights. Errors name the file, the address and what to do; a broken download is resumed by the next call.
+// The folder of the model's files, downloading what is missing: config.json, the tokenizer's files, and the safetensors
+// weights or one graph with the files of weights that it names. Errors name the file, the address and what to do; a broken download is resumed by the next call.
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& options);
 
 }  // namespace rerank

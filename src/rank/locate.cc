@@ -29,6 +29,14 @@ bool looks_like_path(const std::string& model) {
   return model.starts_with("/") || model.starts_with("./") || model.starts_with("../") || model.starts_with("~");
 }
 
+// What the engine reads besides configuration and tokenizer.
+HubFiles files_for(const Options& options) {
+  std::error_code error;
+  const bool graph_here = fs::is_regular_file(options.onnx_file, error);
+  if (options.engine == "onnx") return graph_here ? HubFiles::kNeither : HubFiles::kGraph;
+  return options.engine == "auto" && !graph_here ? HubFiles::kWeightsOrGraph : HubFiles::kWeights;
+}
+
 }  // namespace
 
 std::string served_name(const std::string& model) {
@@ -54,7 +62,8 @@ Result<LocatedModel> locate_model(const Options& options) {
   } else {
     auto folder = fetch_from_hub(
         options.model, options.revision,
-        {options.hub_endpoint, options.hub_token, options.hub_cache, options.hub_offline, options.download_progress});
+        {options.hub_endpoint, options.hub_token, options.hub_cache, options.hub_offline, options.download_progress,
+         files_for(options), options.onnx_file, options.precision});
     if (!folder.ok()) return folder.status();
     located = {*folder, served_name(options.model)};
   }

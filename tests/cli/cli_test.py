@@ -6,11 +6,13 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.error
 import urllib.request
 
 PROGRAM = os.path.abspath(os.environ["RERANKD"])
@@ -29,11 +31,11 @@ def run(*arguments, text_in="", check=True, **environment):
 class Server:
     """rerankd serve on a free port, for the length of a with block."""
 
-    def __init__(self, *arguments):
-        self.arguments = arguments
+    def __init__(self, *arguments, program=PROGRAM):
+        self.arguments, self.program = arguments, program
 
     def __enter__(self):
-        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *self.arguments], stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([self.program, "serve", "--port", "0", *self.arguments], stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             found = re.search(r"listening on (http://\S+)", line)
             if found:
@@ -206,6 +208,72 @@ class GraphTest(unittest.TestCase):
         self.assertIn("--layers", error("--layers", 1))
         (self.place / "onnx/model.onnx").write_text("This is a text.")
         self.assertIn("onnx/model.onnx: not an ONNX model", error())
+
+
+class TorchScriptTest(unittest.TestCase):
+    """The program in a folder of its own, with a plugin beside it that needs no libtorch."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.place = pathlib.Path(self.folder.name)
+        self.program = self.place / "rerankd"
+        shutil.copy(PROGRAM, self.program)
+        self.plugin = self.place / "librerankd_torchscript.so"
+        self.model = self.place / "model"
+        self.model.mkdir()
+        for name in ("config.json", "tokenizer.json"):
+            (self.model / name).write_bytes((MODELS / "bert-a" / name).read_bytes())
+        (self.model / "model.pt").write_text("PK sum")
+
+    def score(self, *documents, engine="torchscript"):
+        lines = "".join(json.dumps({"query": "a", "document": d}) + "\n" for d in documents)
+        return subprocess.run([self.program, "score", "--model", self.model, "--engine", engine], input=lines, capture_output=True,
+                              text=True, timeout=120, check=False)
+
+    def refusal(self):
+        done = self.score("a")
+        self.assertIn(done.returncode, (1, 2), done.stderr)
+        return done.stderr
+
+    def test_a_file_is_served_by_the_plugin_beside_the_program(self):
+        shutil.copy(os.environ["RERANKD_FAKE_TORCHSCRIPT"], self.plugin)
+        done = self.score("b")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        ids = json.loads(run("tokenize", "--pair", "--model", self.model, text_in="a\tb\n").stdout)
+        self.assertEqual(json.loads(done.stdout)["logit"], sum(ids))
+        self.assertRegex(self.score("b", engine="auto").stderr, r"engine torchscript picked; not cuda: .*; not cpu: .*; not onnx: ")
+
+    def test_plugins_that_are_none_and_those_of_other_builds(self):
+        self.plugin.write_text("a text")
+        self.assertRegex(self.refusal(), r"librerankd_torchscript.so: cannot be loaded: .*libtorch")
+        shutil.copy(os.environ["RERANKD_OTHER_LIBRARY"], self.plugin)
+        self.assertIn("is not rerankd's plugin", self.refusal())
+        self.plugin.unlink()  # a library that is loaded must not be written over
+        shutil.copy(os.environ["RERANKD_NEWER_TORCHSCRIPT"], self.plugin)
+        self.assertIn("another version of rerankd", self.refusal())
+
+    def test_files_that_are_none_and_those_that_libtorch_refuses(self):
+        shutil.copy(os.environ["RERANKD_FAKE_TORCHSCRIPT"], self.plugin)
+        (self.model / "model.pt").write_text("PK refuse")
+        self.assertRegex(self.refusal(), r"model.pt: libtorch cannot serve it: .*pixel_values")
+        (self.model / "model.pt").write_text("This is a text.")
+        self.assertIn("model.pt: not a TorchScript file", self.refusal())
+
+    def test_a_batch_that_fails_is_that_requests_error(self):
+        shutil.copy(os.environ["RERANKD_FAKE_TORCHSCRIPT"], self.plugin)
+        (self.model / "model.pt").write_text("PK fail")
+        with Server("--model", str(self.model), "--engine", "torchscript", program=self.program) as server:
+            def ask(document):
+                return server.post("/v1/rerank", {"query": "a", "documents": [document]})["results"][0]["relevance_score"]
+
+            before = ask("b")
+            with self.assertRaises(urllib.error.HTTPError) as failed:
+                ask("into")  # token 297 of the recorded model
+            with failed.exception as answer:
+                self.assertGreaterEqual(answer.code, 500)
+            self.assertEqual(ask("b"), before)
+            self.assertIn("ok", server.get("/health"))
 
 
 class ConvertTest(unittest.TestCase):

@@ -4,6 +4,8 @@ import http.server
 import json
 import os
 import pathlib
+import socket
+import subprocess
 import sys
 import threading
 import time
@@ -66,6 +68,23 @@ class TracesTest(unittest.TestCase):
                                 <= int(root["endTimeUnixNano"]), span)
             self.assertNotIn("bamboo", json.dumps(collector.spans))
             self.assertEqual(server.metric("rerankd_traces_sent_total"), 1)
+
+    def test_grpc_calls_are_traced_as_their_metadata_say(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with Collector() as collector, Server("--otlp-endpoint", collector.url, "--trace-rate", 0, "--grpc-port", port):
+            for context in ([], ["traceparent", "nonsense"], ["traceparent", f"00-{TRACE}-{PARENT}-00"], ["traceparent", f"00-{TRACE}-{PARENT}-01"]):
+                subprocess.run([os.environ["GRPC_RANK"], f"127.0.0.1:{port}", *context], check=True, timeout=120)
+            wait_for(lambda: len(collector.spans) >= 7, 60, collector.spans)
+        root = next(span for span in collector.spans if span["name"] == "rerank tei.v1.Rerank/Rerank")
+        self.assertEqual((root["traceId"], root["parentSpanId"]), (TRACE, PARENT))
+        said = {a["key"]: a["value"] for a in root["attributes"]}
+        self.assertEqual(said["rerankd.transport"], {"stringValue": "grpc"})
+        self.assertEqual(said["rerankd.documents"], {"intValue": "1"})
+        stages = [span for span in collector.spans if span is not root]
+        self.assertEqual({span["name"] for span in stages}, {"parse", "cache", "tokenize", "queue", "compute", "respond"})
+        self.assertEqual({(span["traceId"], span["parentSpanId"]) for span in stages}, {(TRACE, root["spanId"])}, "the three others are not traced")
 
     def test_who_is_not_sampled_is_not_traced(self):
         with Collector() as collector, Server("--otlp-endpoint", collector.url, "--trace-rate", 0) as server:

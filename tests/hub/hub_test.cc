@@ -2,15 +2,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <mutex>
 
+#include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/strings.h"
+#include "convert/convert.h"
+#include "convert/verify.h"
+#include "engine/registry.h"
 #include "model/hub.h"
 #include "model/weights.h"
+#include "rank/locate.h"
 #include "server/http_server.h"
 #include "support/tiny_model.h"
 
@@ -18,9 +24,13 @@ namespace rerank {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
+
+const std::string kModel = RERANKD_SOURCE_DIR "/tests/data/models/bert-a";
 
 struct Seen {
   std::string method, path, range, authorization, host;
@@ -40,43 +50,71 @@ class LocalHub {
 
   void add(const std::string& name, std::string content) { files_[name] = std::move(content); }
   void add_folder(const std::string& folder) {
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      add(entry.path().filename().string(), *read_file(entry.path().string(), 1u << 30));
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+      if (!entry.is_regular_file()) continue;
+      add(entry.path().lexically_relative(folder).string(), *read_file(entry.path().string(), 1u << 30));
     }
-    add("tokenizer.json", "{}");
+    if (files_.count("tokenizer.json") == 0) add("tokenizer.json", "{}");
   }
   std::vector<Seen> seen() {
     std::lock_guard lock(mutex_);
     return seen_;
   }
 
+  // Files that were asked for in full.
+  std::vector<std::string> downloaded() {
+    std::vector<std::string> names;
+    for (const Seen& s : seen()) {
+      if (s.method == "GET" && s.path.find("/api/") != 0) names.push_back(name_of(s.path));
+    }
+    return names;
+  }
+
   size_t announce_extra = 0;  // bytes announced beyond what is sent
   int gate_status = 0;        // answer everything with this status
 
  private:
+  static constexpr std::string_view kFiles = "/org/tiny/resolve/main/", kElsewhere = "/cdn/";
+
+  static std::string name_of(std::string_view path) {
+    for (std::string_view prefix : {kFiles, kElsewhere}) {
+      if (path.starts_with(prefix)) return std::string(path.substr(prefix.size()));
+    }
+    return "";
+  }
+
+  // What the hub says of a repository, as far as it is read.
+  HttpResponse listing() {
+    std::string siblings;
+    for (const auto& [name, content] : files_) siblings += str_cat(siblings.empty() ? "" : ",", R"({"rfilename":")", name, "\"}");
+    return {.status = 200, .body = str_cat(R"({"id":"org/tiny","siblings":[)", siblings, "]}")};
+  }
+
   HttpResponse answer(const HttpRequest& r) {
     std::lock_guard lock(mutex_);
     const std::string path = r.target;
     seen_.push_back({r.method, path, std::string(r.header("range")), std::string(r.header("authorization")),
                      std::string(r.header("host"))});
     if (gate_status != 0) return {.status = gate_status, .body = "{}"};
-    const std::string name = path.substr(path.rfind('/') + 1);
+    if (path == "/api/models/org/tiny/revision/main") return listing();
+    const std::string name = name_of(path);
+    std::string etag = name + "-etag";
+    std::replace(etag.begin(), etag.end(), '/', '-');
     auto file = files_.find(name);
-    if (file == files_.end() || (!path.starts_with("/org/tiny/resolve/main/") && !path.starts_with("/cdn/")))
-      return {.status = 404, .body = "{}"};
+    if (file == files_.end()) return {.status = 404, .body = "{}"};
     HttpResponse response;
     response.content_type = "application/octet-stream";
-    const bool linked = name.ends_with(".safetensors");
+    const bool linked = name.ends_with(".safetensors") || name.ends_with(".onnx") || name.ends_with("_data");
     if (linked && !path.starts_with("/cdn/")) {
       response.status = 302;
       response.headers = {{"x-repo-commit", "c0ffee"},
                           {"etag", "\"pointer\""},
-                          {"x-linked-etag", "\"" + name + "-etag\""},
+                          {"x-linked-etag", "\"" + etag + "\""},
                           {"x-linked-size", std::to_string(file->second.size() + announce_extra)},
                           {"location", str_cat("http://localhost:", server_->port(), "/cdn/", name)}};
       return response;
     }
-    response.headers = {{"x-repo-commit", "c0ffee"}, {"etag", "\"" + name + "-etag\""}};
+    response.headers = {{"x-repo-commit", "c0ffee"}, {"etag", "\"" + etag + "\""}};
     response.body = file->second;
     const std::string_view range = r.header("range");
     if (range.starts_with("bytes=")) {
@@ -187,6 +225,91 @@ TEST_F(HubTest, TakesShardsByTheirIndex) {
   auto fetched = fetch_from_hub("org/tiny", "main", options());
   ASSERT_TRUE(fetched.ok()) << fetched.status();
   EXPECT_TRUE(load_model(*fetched).ok()) << load_model(*fetched).status();
+}
+
+// A repository as exporters leave it: graphs in onnx/, of one the weights beside it, and no safetensors.
+class GraphHubTest : public HubTest {
+ protected:
+  void SetUp() override {
+    HubTest::SetUp();
+    auto loaded = load_model(kModel);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    model_ = *loaded;
+    const std::string out = ::testing::TempDir() + "/hub_test_graphs";
+    for (const char* name : {"config.json", "tokenizer.json"}) hub_.add(name, *read_file(str_cat(kModel, "/", name), 1u << 20));
+    for (const auto& [precision, name, beside] :
+         {std::tuple("fp32", "onnx/model.onnx", true), std::tuple("int8", "onnx/model_quantized.onnx", false)}) {
+      ConvertOptions convert;
+      convert.precision = precision;
+      if (beside) convert.inline_bytes = 0;
+      ASSERT_TRUE(write_onnx(*model_, out, convert).ok());
+      hub_.add(name, *read_file(out + "/model.onnx", 1u << 30));
+      if (beside) hub_.add("onnx/model.onnx_data", *read_file(out + "/model.onnx_data", 1u << 30));
+    }
+  }
+
+  Options served(const std::string& engine, const std::string& precision = "auto", const std::string& file = "") {
+    Options o;
+    o.model = "org/tiny";
+    o.engine = engine, o.precision = precision, o.onnx_file = file;
+    o.hub_endpoint = hub_.endpoint(), o.hub_cache = cache_;
+    return o;
+  }
+
+  std::shared_ptr<const Model> model_;
+};
+
+TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
+  std::string lines;
+  set_log_sink([&](LogLevel, std::string_view line, std::span<const LogField>) { lines += str_cat(line, "\n"); });
+  Options options = served("auto");
+  auto located = locate_model(options);
+  set_log_sink({});
+  ASSERT_TRUE(located.ok()) << located.status();
+  EXPECT_THAT(lines, HasSubstr("no safetensors on the hub, so its graph onnx/model.onnx was taken, for engine onnx"));
+  EXPECT_THAT(hub_.downloaded(), UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"));
+  // It computes what the weights do: files behind links, weights beside the graph.
+  auto loaded = load_model(located->folder);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  auto backend = open_backend(*loaded, "auto", backend_options(options));
+  const std::string_view refusal = message_of(backend.status());
+  if (refusal.find("built without it, for ONNX") != std::string_view::npos || refusal.find("is not there (looked") != std::string_view::npos)
+    GTEST_SKIP() << refusal;
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  EXPECT_EQ((*backend)->info().engine, "onnx");
+  const auto found = verify_converted(model_, 0, **backend, {});
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_LT(found->largest, 1e-4);
+}
+
+TEST_F(GraphHubTest, OneFileIsTakenAndTheCacheIsEnough) {
+  hub_.add("model.safetensors", "never asked for");
+  EXPECT_TRUE(locate_model(served("onnx", "int8")).ok());
+  EXPECT_THAT(hub_.downloaded(), UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model_quantized.onnx"));
+  // The other graph is another wish, whatever is in the cache.
+  EXPECT_TRUE(locate_model(served("onnx")).ok());
+  EXPECT_THAT(hub_.downloaded(), Contains("onnx/model.onnx_data"));
+  EXPECT_THAT(hub_.downloaded(), Not(Contains("model.safetensors")));
+  const size_t requests = hub_.seen().size();
+  EXPECT_TRUE(locate_model(served("onnx")).ok());
+  EXPECT_TRUE(locate_model(served("onnx", "auto", "onnx/model_quantized.onnx")).ok());
+  Options offline = served("auto");
+  offline.hub_offline = true;
+  EXPECT_TRUE(locate_model(offline).ok());
+  EXPECT_EQ(hub_.seen().size(), requests);
+  // A file of weights that has gone from the cache is fetched again.
+  fs::remove(cache_ + "/models--org--tiny/snapshots/c0ffee/onnx/model.onnx_data");
+  fs::remove(cache_ + "/models--org--tiny/blobs/onnx-model.onnx_data-etag");
+  EXPECT_TRUE(locate_model(served("onnx")).ok());
+  EXPECT_GT(hub_.seen().size(), requests);
+}
+
+TEST_F(GraphHubTest, AGraphThatIsNotThereIsNamedWithThoseThatAre) {
+  const auto error = [&](const Options& o) { return std::string(message_of(locate_model(o).status())); };
+  EXPECT_THAT(error(served("onnx", "fp16")), AllOf(HasSubstr("onnx/model_fp16.onnx"), HasSubstr("onnx/model_quantized.onnx")));
+  EXPECT_THAT(error(served("onnx", "auto", "onnx/model_O9.onnx")), HasSubstr("onnx/model_O9.onnx"));
+  EXPECT_THAT(error(served("onnx", "auto", "../../nowhere.onnx")), HasSubstr("neither a file here nor a name"));
+  EXPECT_THAT(error(served("cpu")), HasSubstr("neither model.safetensors"));
 }
 
 TEST_F(HubTest, SaysWhatIsWrong) {

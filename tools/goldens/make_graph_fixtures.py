@@ -4,7 +4,7 @@
 Usage: make_graph_fixtures.py MODELS OUT   (needs requirements/train.txt, onnx and onnxscript; `make reference` calls it)
 
 MODELS is tests/data/models. OUT/<model>-<exporter>.onnx and OUT/<model>.torchscript compute what MODELS/<model>/golden.jsonl
-records.
+records. OUT/{other-inputs,embedding,moody}.torchscript are what a reranker is not.
 """
 import pathlib
 import sys
@@ -23,6 +23,29 @@ class Logits(torch.nn.Module):
     def forward(self, input_ids, attention_mask, token_type_ids=None):
         segments = {"token_type_ids": token_type_ids} if "token_type_ids" in self.inputs else {}
         return self.model(input_ids=input_ids, attention_mask=attention_mask, **segments).logits
+
+
+class OtherInputs(torch.nn.Module):
+    """Of another trade: what it takes is not tokens."""
+
+    def forward(self, pixel_values, attention_mask):
+        return (pixel_values * attention_mask).sum(1, keepdim=True).float()
+
+
+class Embedding(torch.nn.Module):
+    """A row of numbers for each text instead of a score."""
+
+    def forward(self, input_ids, attention_mask):
+        return (input_ids * attention_mask).sum(1, keepdim=True).float() * torch.ones(1, 32)
+
+
+class Moody(torch.nn.Module):
+    """A score, but not for long texts."""
+
+    def forward(self, input_ids, attention_mask):
+        if input_ids.size(1) > 16:
+            raise RuntimeError("not enough memory")
+        return {"logits": (input_ids * attention_mask).sum(1).float()}
 
 
 def strip(path):
@@ -68,6 +91,9 @@ def main():
         for path in out.glob(f"{name}-*.onnx"):
             strip(path)
         print(name)
+    for name, wrong in (("other-inputs", OtherInputs()), ("embedding", Embedding()), ("moody", Moody())):
+        torch.jit.script(wrong).save(str(out / f"{name}.torchscript"))
+        strip_torchscript(out / f"{name}.torchscript")
 
 
 if __name__ == "__main__":

@@ -291,7 +291,9 @@ Result<std::string> describe_cpu_backend(const Model& model, const BackendOption
                              options.threads != 0 ? options.threads : cpu::available_threads(), " thread(s)");
   for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
     const std::string_view refusal = cpu::why_not(*table);
-    if (!refusal.empty()) text += str_cat("; not ", table->name, ": ", refusal);
+    const std::string said = str_cat("; not ", table->name, ": ", refusal);
+    // A tier has a table for each of its precisions.
+    if (!refusal.empty() && text.find(said) == std::string::npos) text += said;
   }
   return text;
 }

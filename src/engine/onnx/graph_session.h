@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/onnx/graph_file.h"
 #include "engine/onnx/providers.h"
 #include "engine/padding.h"
+#include "model/graph_file.h"
 #include "rerank/status.h"
 
 namespace rerank::onnx_engine {

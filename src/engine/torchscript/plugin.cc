@@ -38,11 +38,10 @@ int input_of(const std::string& name) {
 // By the names of forward()'s arguments; a traced module that has lost them takes ids, mask and segments in that order.
 std::vector<int> inputs_of(const torch::jit::Module& module) {
   std::vector<int> inputs;
-  bool named = false;
   const auto& arguments = module.get_method("forward").function().getSchema().arguments();
+  const bool named = std::any_of(arguments.begin(), arguments.end(), [](const auto& a) { return input_of(a.name()) >= 0; });
   for (size_t i = 1; i < arguments.size(); ++i) {
     const int input = input_of(arguments[i].name());
-    named |= input >= 0;
     if (input < 0 && named) {
       if (arguments[i].default_value()) break;
       throw std::runtime_error("argument " + arguments[i].name() +
@@ -76,7 +75,7 @@ void probe(RerankdTorchModule& module) {
   const std::vector<int64_t> zeros(16, 0), ones(16, 1);
   const int64_t* const inputs[4] = {zeros.data(), ones.data(), zeros.data(), ones.data()};
   const torch::Tensor out = compute(module, inputs, 2, 8);
-  const bool fits = out.size(0) == 2 && (out.dim() == 1 || (out.dim() == 2 && (out.size(1) == 1 || out.size(1) == 2)));
+  const bool fits = out.dim() > 0 && out.size(0) == 2 && (out.dim() == 1 || (out.dim() == 2 && (out.size(1) == 1 || out.size(1) == 2)));
   if (!fits) {
     std::string shape;
     for (int64_t size : out.sizes()) shape += (shape.empty() ? "" : ",") + std::to_string(size);
@@ -120,7 +119,7 @@ bool run(RerankdTorchModule* module, const int64_t* const inputs[4], int64_t row
 
 void close(RerankdTorchModule* module) { delete module; }
 
-const RerankdTorchApi kApi = {TORCH_VERSION, open, run, close};
+const RerankdTorchApi kApi = {kRerankdTorchInterface, TORCH_VERSION, open, run, close};
 
 }  // namespace
 

@@ -1,5 +1,5 @@
 // What the program and its TorchScript plugin say to each other: plain C, so that libtorch's headers, exceptions and
-// threads stay on the plugin's side, and a program without libtorch builds and runs. Both come from one build.
+// threads stay on the plugin's side, and a program without libtorch builds and runs.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,9 @@
 extern "C" {
 
 struct RerankdTorchModule;
+
+// Of what is said here; a plugin left over from another build has another one.
+enum { kRerankdTorchInterface = 2 };
 
 // Bits of RerankdTorchInfo::inputs, and positions in the inputs of run().
 enum { kRerankdTorchIds = 0, kRerankdTorchMask = 1, kRerankdTorchSegments = 2, kRerankdTorchPositions = 3 };
@@ -18,7 +21,8 @@ struct RerankdTorchInfo {
 };
 
 struct RerankdTorchApi {
-  const char* version;  // of libtorch
+  uint64_t interface_version;  // kRerankdTorchInterface
+  const char* version;         // of libtorch
   // Null on failure, with what is wrong in `error`, which is always terminated. `threads` are libtorch's for the whole
   // process.
   RerankdTorchModule* (*open)(const char* path, int threads, RerankdTorchInfo* info, char* error, size_t error_bytes);

@@ -47,12 +47,18 @@ Result<const RerankdTorchApi*> load_plugin() {
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {
       const char* why = ::dlerror();
-      return absl::NotFoundError(str_cat("torchscript engine: ", path, ": cannot be loaded: ", why ? why : "?"));
+      return absl::NotFoundError(str_cat("torchscript engine: ", path, ": cannot be loaded: ", why ? why : "?",
+                                         " (is libtorch where it was when rerankd was built?)"));
     }
     using GetApi = const RerankdTorchApi* (*)();
     const auto get_api = reinterpret_cast<GetApi>(::dlsym(handle, "rerankd_torch_api"));
     if (get_api == nullptr) return absl::InvalidArgumentError(str_cat(path, ": is not rerankd's plugin"));
-    return get_api();
+    const RerankdTorchApi* api = get_api();
+    if (api->interface_version != kRerankdTorchInterface) {
+      return absl::InvalidArgumentError(str_cat(path, ": is the plugin of another version of rerankd: build both together, or "
+                                                      "remove it"));
+    }
+    return api;
   }();
   return loaded;
 }

@@ -1,4 +1,4 @@
-#include "engine/onnx/graph_file.h"
+#include "model/graph_file.h"
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
@@ -12,7 +12,7 @@
 #include "base/mapped_file.h"
 #include "base/strings.h"
 
-namespace rerank::onnx_engine {
+namespace rerank {
 namespace {
 
 namespace fs = std::filesystem;
@@ -190,14 +190,14 @@ class Reader {
   std::map<uint64_t, size_t> matrices_;  // elements of matrices by type
 };
 
-Status add_external(const std::string& name, GraphFile& file) {
+Status add_external(const std::string& name, bool whole, GraphFile& file) {
   const fs::path relative(name);
   if (relative.is_absolute() || std::find(relative.begin(), relative.end(), "..") != relative.end()) {
     return absl::InvalidArgumentError(str_cat(file.path, ": names weights outside its folder: ", name));
   }
   const std::string path = (fs::path(file.path).parent_path() / relative).string();
   std::error_code error;
-  if (!fs::is_regular_file(path, error)) {
+  if (whole && !fs::is_regular_file(path, error)) {
     return absl::NotFoundError(str_cat(file.path, ": its weights are in ", name, ", and ", path,
                                        " is not there: copy or download it beside the .onnx file"));
   }
@@ -207,7 +207,7 @@ Status add_external(const std::string& name, GraphFile& file) {
 
 }  // namespace
 
-Result<GraphFile> read_graph_file(const std::string& path) {
+Result<GraphFile> read_graph_file(const std::string& path, bool whole) {
   auto mapped = MappedFile::open(path);
   if (!mapped.ok()) return mapped.status();
   const auto bytes = mapped->bytes();
@@ -227,9 +227,9 @@ Result<GraphFile> read_graph_file(const std::string& path) {
   }
   file.precision = reader.precision();
   for (const std::string& name : reader.external()) {
-    if (Status status = add_external(name, file); !status.ok()) return status;
+    if (Status status = add_external(name, whole, file); !status.ok()) return status;
   }
   return file;
 }
 
-}  // namespace rerank::onnx_engine
+}  // namespace rerank

@@ -10,7 +10,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank::onnx_engine {
+namespace rerank {
 
 struct GraphFile {
   std::string path;
@@ -22,10 +22,10 @@ struct GraphFile {
 };
 
 // InvalidArgument: not an ONNX model, or one that names files outside its folder; NotFound: it, or a file of weights,
-// is not there; Unimplemented: an opset that ONNX Runtime does not run.
-Result<GraphFile> read_graph_file(const std::string& path);
+// is not there; Unimplemented: an opset that ONNX Runtime does not run. `whole`: its files of weights must be there.
+Result<GraphFile> read_graph_file(const std::string& path, bool whole = true);
 
 // Oldest opset that ONNX Runtime promises to run.
 inline constexpr int64_t kOldestOpset = 7;
 
-}  // namespace rerank::onnx_engine
+}  // namespace rerank

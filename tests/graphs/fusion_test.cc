@@ -1,0 +1,63 @@
+// ONNX Runtime's optimizer finds in the graphs of `rerankd convert` what it has fused kernels for: attention, sums with
+// LayerNorm, bias with GELU. Counted in the model that it makes of each.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/strings.h"
+#include "convert/convert.h"
+#include "engine/onnx/ort.h"
+#include "engine/onnx/runtime.h"
+#include "model/graph_file.h"
+#include "support/golden.h"
+
+namespace rerank {
+namespace {
+
+// How often each operator occurs in what ONNX Runtime would run.
+std::map<std::string, size_t> optimized(const std::string& graph) {
+  const Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "fusion_test");
+  const std::string out = ::testing::TempDir() + "/optimized.onnx";
+  Ort::SessionOptions options;
+  options.SetGraphOptimizationLevel(GraphOptimizationLevel::ORT_ENABLE_ALL);
+  options.SetOptimizedModelFilePath(out.c_str());
+  options.SetIntraOpNumThreads(1);
+  const Ort::Session session(env, graph.c_str(), options);
+  auto file = read_graph_file(out);
+  EXPECT_TRUE(file.ok()) << file.status();
+  return file.ok() ? file->operators : std::map<std::string, size_t>();
+}
+
+class FusionTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (const auto runtime = onnx_engine::load_runtime(""); !runtime.ok()) GTEST_SKIP() << runtime.status();
+  }
+};
+
+TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
+  auto model = load_model(GetParam());
+  ASSERT_TRUE(model.ok()) << model.status();
+  const ModelConfig& config = (*model)->config;
+  const std::string out = ::testing::TempDir() + "/fusion_test";
+  ASSERT_TRUE(write_onnx(**model, out, {}).ok());
+  std::map<std::string, size_t> found = optimized(out + "/" + kOnnxFile);
+  std::string all;
+  for (const auto& [name, count] : found) all += str_cat(name, " ", count, ", ");
+  const size_t layers = config.layers;
+  // Attention is looked for behind a LayerNorm, and projected embeddings have none between them and the first layer.
+  EXPECT_EQ(found["Attention"], layers - (config.embedding != config.hidden ? 1 : 0)) << all;
+  // The last layer goes on with the first token alone, behind which the optimizer sees no shapes.
+  EXPECT_EQ(found["SkipLayerNormalization"], 2 * (layers - 1)) << all;
+  EXPECT_EQ(found["BiasGelu"], layers - 1) << all;
+  EXPECT_EQ(found["Erf"] + found["Sqrt"] + found["ReduceMean"], 0u) << "GELU and LayerNorm are one operator each: " << all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, FusionTest, ::testing::ValuesIn(testing::golden_models()), [](const auto& info) {
+  std::string name = std::filesystem::path(info.param).filename().string();
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace rerank
