@@ -161,8 +161,8 @@ struct Calibrate : Command {
 
   // All pairs to the full depth, the fitter fed; those held out also to each depth with the model's own head, timed.
   Status compute() {
-    const size_t layers = model->config.layers, hidden = model->config.hidden;
-    fitter = std::make_unique<ExitFitter>(layers, hidden);
+    const size_t layers = model->config.layers;
+    fitter = std::make_unique<ExitFitter>(layers, exit_width(model->config));
     plain.assign(layers, {});
     seconds.assign(layers, 0);
     Progress progress("computing", "pairs");
@@ -181,12 +181,11 @@ struct Calibrate : Command {
   }
 
   Status compute(const PairBatch& batch) {
-    const size_t layers = model->config.layers, hidden = model->config.hidden, size = batch.lists.size();
-    std::vector<float> logits(size), states(size * (layers - 1) * hidden);
+    const size_t size = batch.lists.size(), width = (model->config.layers - 1) * exit_width(model->config);
+    std::vector<float> logits(size), states(size * width);
     if (Status status = backend->forward_with_states(batch.view(), logits, states); !status.ok()) return status;
     for (size_t i = 0; i < size; ++i)
-      fitter->add(
-          {batch.lists[i], logits[i], std::span(states).subspan(i * (layers - 1) * hidden, (layers - 1) * hidden)});
+      fitter->add({batch.lists[i], logits[i], std::span(states).subspan(i * width, width)});
     return compute_held_out(batch, logits);
   }
 

@@ -48,7 +48,7 @@ class Backend {
   virtual Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                                   std::span<uint8_t> depths);
 
-  // Besides, what exits read: states[size, layers of the model - 1, hidden], each sequence's first token behind each
+  // Besides, what exits read: states[size, layers of the model - 1, exit_width()], pooled (engine/pooling.h) behind each
   // layer but the last. All layers are computed.
   virtual Status forward_with_states(const Batch&, std::span<float>, std::span<float>) {
     return absl::UnimplementedError(info().engine + ": this engine does not show what is between its layers");

@@ -9,6 +9,7 @@
 
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/kernels.h"
+#include "engine/pooling.h"
 #include "engine/reference/reference_backend.h"
 #include "support/tiny_model.h"
 
@@ -35,7 +36,7 @@ struct DepthTest : public ::testing::Test {
     for (int layer = 0; layer < 2; ++layer) {
       ExitHead head;
       head.bias = 0.5f + static_cast<float>(layer);
-      for (int i = 0; i < 48; ++i) head.weights.push_back(static_cast<float>(random() % 200) / 100 - 1);
+      for (int i = 0; i < 3 * 48; ++i) head.weights.push_back(static_cast<float>(random() % 200) / 100 - 1);
       made.heads.push_back(head);
     }
   }
@@ -83,7 +84,7 @@ TEST_F(DepthTest, StatesAreWhatExitsRead) {
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::why_not(*tier).empty()) continue;
     auto backend = open(*tier, true);
-    const size_t size = offsets.size() - 1, width = 2 * 48;
+    const size_t size = offsets.size() - 1, width = 2 * 3 * 48;
     std::vector<float> with_states(size), states(size * width);
     const Status status = backend->forward_with_states({ids, segments, offsets}, with_states, states);
     ASSERT_TRUE(status.ok()) << status;
@@ -92,11 +93,25 @@ TEST_F(DepthTest, StatesAreWhatExitsRead) {
       const auto exits = logits(*backend, std::vector<uint8_t>(size, depth));
       const double tolerance = std::string_view(tier->precision) == "fp32" ? 1e-4 : 0.2;
       for (size_t i = 0; i < size; ++i) {
-        EXPECT_NEAR(exits[i], made.heads[depth - 1].apply(&states[i * width + (depth - 1) * 48]), tolerance)
+        EXPECT_NEAR(exits[i], made.heads[depth - 1].apply(&states[i * width + (depth - 1) * 3 * 48]), tolerance)
             << tier->name;
       }
     }
   }
+}
+
+TEST_F(DepthTest, ExitsReadTheFirstTokenTheQueryAndTheDocument) {
+  EXPECT_EQ(query_tokens(std::vector<int32_t>{1, 7, 8, 2, 9, 2}, std::vector<int32_t>{0, 0, 0, 0, 1, 1}), 4u);
+  EXPECT_EQ(query_tokens(std::vector<int32_t>{0, 7, 2, 2, 9, 2}, std::vector<int32_t>(6)), 3u);  // RoBERTa's pairs
+  EXPECT_EQ(query_tokens(std::vector<int32_t>{1, 7, 9}, std::vector<int32_t>{0, 0, 1}), 2u);     // no separators
+  EXPECT_EQ(query_tokens(std::vector<int32_t>{1, 7, 2}, std::vector<int32_t>(3)), 3u);           // no document
+  EXPECT_EQ(query_tokens(std::vector<int32_t>{2}, std::vector<int32_t>(1)), 1u);
+  const std::vector<int32_t> two = {1, 5, 2, 6, 2, 9}, kinds = {0, 0, 0, 1, 1, 0};
+  const std::vector<uint32_t> places = {0, 5, 6};
+  const std::vector<float> rows = {1, 10, 2, 20, 4, 40, 6, 60, 8, 80, 5, 50};
+  std::vector<float> pooled(2 * 3 * 2);
+  pool_states({two, kinds, places}, 2, rows, pooled);
+  EXPECT_THAT(pooled, ::testing::ElementsAre(1, 10, 3, 30, 7, 70, 5, 50, 0, 0, 0, 0));
 }
 
 TEST_F(DepthTest, WhoLeavesAContestIsWhoTheExitsSaySo) {

@@ -15,7 +15,6 @@
 //   head(logits)              logits = W2 activation(W1 hidden + b1) + b2 of each row
 //   suspend(batch, out)       out [tokens, hidden] = hidden
 //   resume(batch, in)         hidden = in, as suspend() has left it: what follows is the same, bit for bit
-//   states(batch, rows, out)  out [sequences, hidden] = hidden's first row of each sequence; `rows`: what keep() left
 // Source of the formulas: Devlin et al. 2019 (BERT), post-norm, as in transformers' modeling_bert.py.
 #pragma once
 
@@ -25,6 +24,7 @@
 
 #include "engine/batch.h"
 #include "engine/layers.h"
+#include "engine/pooling.h"
 #include "model/config.h"
 #include "model/exits.h"
 
@@ -50,23 +50,36 @@ void encode(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<f
   ops.head(logits);
 }
 
+// pooled [sequences, exit_width()] of the state behind a layer, whose rows go through `rows` [tokens, hidden].
+template <class Ops>
+void pool(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> rows, std::span<float> pooled) {
+  ops.suspend(batch, rows);
+  pool_states(batch, config.hidden, rows, pooled);
+}
+
 template <class Ops>
 void encode_to(const ModelConfig& config, const Batch& batch, Ops& ops, const Depth& depth, std::span<float> logits) {
-  run_layers(batch, ops, depth.layers == 0 ? config.layers : depth.layers, [](size_t, Rows) {});
-  if (depth.exit == nullptr) return ops.head(logits);
-  std::vector<float> states(batch.size() * config.hidden);
-  ops.states(batch, Rows::kFirst, states);
-  for (size_t s = 0; s < batch.size(); ++s) logits[s] = depth.exit->apply(&states[s * config.hidden]);
+  const size_t layers = depth.layers == 0 ? config.layers : depth.layers;
+  if (depth.exit == nullptr) {
+    run_layers(batch, ops, layers, [](size_t, Rows) {});
+    return ops.head(logits);
+  }
+  ops.embed(batch);
+  for (size_t layer = 0; layer < layers; ++layer) compute_layer(batch, ops, layer, Rows::kAll);
+  const size_t width = exit_width(config);
+  std::vector<float> rows(batch.tokens() * config.hidden), pooled(batch.size() * width);
+  pool(config, batch, ops, rows, pooled);
+  for (size_t s = 0; s < batch.size(); ++s) logits[s] = depth.exit->apply(&pooled[s * width]);
 }
 
 // A way to stop in between: one layer of all rows. `hidden` [tokens, hidden] is read, but for the first layer, and
-// replaced; firsts [sequences, hidden] is what exits read behind it.
+// replaced; pooled [sequences, exit_width()] is what exits read behind it.
 template <class Ops>
-void encode_one_layer(const Batch& batch, Ops& ops, size_t layer, std::span<float> hidden, std::span<float> firsts) {
+void encode_one_layer(const ModelConfig& config, const Batch& batch, Ops& ops, size_t layer, std::span<float> hidden,
+                      std::span<float> pooled) {
   layer == 0 ? ops.embed(batch) : ops.resume(batch, hidden);
   compute_layer(batch, ops, layer, Rows::kAll);
-  ops.suspend(batch, hidden);
-  ops.states(batch, Rows::kAll, firsts);
+  pool(config, batch, ops, hidden, pooled);
 }
 
 // ... and from there to the end: layers from `layer` on.
@@ -83,14 +96,13 @@ void encode_rest(const ModelConfig& config, const Batch& batch, Ops& ops, size_t
 template <class Ops>
 void encode_with_states(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> logits,
                         std::span<float> states) {
-  std::vector<float> behind(batch.size() * config.hidden);
-  run_layers(batch, ops, config.layers, [&](size_t layer, Rows rows) {
+  const size_t width = exit_width(config);
+  std::vector<float> hidden(batch.tokens() * config.hidden), pooled(batch.size() * width);
+  run_layers(batch, ops, config.layers, [&](size_t layer, Rows) {
     if (layer + 1 == config.layers) return;
-    ops.states(batch, rows, behind);
-    for (size_t s = 0; s < batch.size(); ++s) {
-      std::copy_n(&behind[s * config.hidden], config.hidden,
-                  &states[(s * (config.layers - 1) + layer) * config.hidden]);
-    }
+    pool(config, batch, ops, hidden, pooled);
+    for (size_t s = 0; s < batch.size(); ++s)
+      std::copy_n(&pooled[s * width], width, &states[(s * (config.layers - 1) + layer) * width]);
   });
   ops.head(logits);
 }

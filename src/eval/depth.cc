@@ -17,8 +17,8 @@ double value_of(const LinearFit& fit, const float* state) {
 
 }  // namespace
 
-ExitFitter::ExitFitter(size_t layers, size_t hidden)
-    : layers_(layers), hidden_(hidden), sums_(layers - 1, RidgeSums(hidden)) {}
+ExitFitter::ExitFitter(size_t layers, size_t width)
+    : layers_(layers), width_(width), sums_(layers - 1, RidgeSums(width)) {}
 
 void ExitFitter::add(const DepthPair& pair) {
   if (held_out(pair.list) || chooses(pair.list)) {
@@ -27,13 +27,13 @@ void ExitFitter::add(const DepthPair& pair) {
     return;
   }
   for (size_t exit = 0; exit + 1 < layers_; ++exit)
-    sums_[exit].add(pair.states.subspan(exit * hidden_, hidden_), pair.logit);
+    sums_[exit].add(pair.states.subspan(exit * width_, width_), pair.logit);
 }
 
 double ExitFitter::error_of(const LinearFit& fit, size_t exit, const std::vector<Kept>& pairs) const {
   double sum = 0;
   for (const Kept& pair : pairs) {
-    const double error = value_of(fit, &pair.states[exit * hidden_]) - pair.logit;
+    const double error = value_of(fit, &pair.states[exit * width_]) - pair.logit;
     sum += error * error;
   }
   return std::sqrt(sum / static_cast<double>(pairs.size()));
@@ -42,10 +42,15 @@ double ExitFitter::error_of(const LinearFit& fit, size_t exit, const std::vector
 LinearFit ExitFitter::choose(size_t exit, double& penalty) const {
   LinearFit best;
   double least = INFINITY;
+  size_t worse = 0;  // in a row: the error has one valley
   for (double candidate : {1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0}) {
     LinearFit fit = sums_[exit].solve(candidate);
     const double error = error_of(fit, exit, choosing_);
-    if (error >= least) continue;
+    if (error >= least) {
+      if (++worse == 2) break;
+      continue;
+    }
+    worse = 0;
     least = error;
     penalty = candidate;
     best = std::move(fit);
@@ -60,7 +65,7 @@ void ExitFitter::judge(const LinearFit& fit, size_t exit, DepthRow& row) const {
   for (const Kept& pair : held_) mean += pair.logit / static_cast<double>(held_.size());
   for (const Kept& pair : held_) {
     lists.push_back(pair.list);
-    guessed.push_back(value_of(fit, &pair.states[exit * hidden_]));
+    guessed.push_back(value_of(fit, &pair.states[exit * width_]));
     final.push_back(pair.logit);
     variance += (pair.logit - mean) * (pair.logit - mean) / static_cast<double>(held_.size());
   }
@@ -111,7 +116,7 @@ AdaptiveRow ExitFitter::adapt(const std::vector<LinearFit>& fits, const std::vec
     double layers = 0;
     for (size_t exit = 0; exit < fits.size() && alive.size() > kKeep; ++exit) {
       std::vector<std::pair<double, const Kept*>> guessed;
-      for (const Kept* pair : alive) guessed.emplace_back(value_of(fits[exit], &pair->states[exit * hidden_]), pair);
+      for (const Kept* pair : alive) guessed.emplace_back(value_of(fits[exit], &pair->states[exit * width_]), pair);
       std::sort(guessed.begin(), guessed.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
       const double floor = guessed[kKeep - 1].first - margin * std::sqrt(2.0) * errors[exit];
       alive.clear();

@@ -17,7 +17,7 @@ namespace rerank {
 struct DepthPair {
   uint32_t list = 0;              // which query's
   float logit = 0;                // of the full depth
-  std::span<const float> states;  // [layers - 1, hidden], of the first token behind each layer but the last
+  std::span<const float> states;  // [layers - 1, width], what exits read behind each layer but the last
 };
 
 struct DepthRow {
@@ -54,7 +54,8 @@ struct DepthReport {
 // and margins, the others are fitted.
 class ExitFitter {
  public:
-  ExitFitter(size_t layers, size_t hidden);
+  // `width`: of what an exit reads.
+  ExitFitter(size_t layers, size_t width);
 
   void add(const DepthPair& pair);
   static bool held_out(uint32_t list) { return list % 5 == 4; }
@@ -75,7 +76,7 @@ class ExitFitter {
   LinearFit choose(size_t exit, double& penalty) const;
   void judge(const LinearFit& fit, size_t exit, DepthRow& row) const;
 
-  size_t layers_, hidden_;
+  size_t layers_, width_;
   std::vector<RidgeSums> sums_;
   std::vector<Kept> choosing_, held_;
 };

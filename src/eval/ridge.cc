@@ -1,31 +1,23 @@
 #include "eval/ridge.h"
 
+#include <Eigen/Cholesky>
 #include <algorithm>
-#include <cmath>
 
 namespace rerank {
 namespace {
 
-// Solves A w = b for a symmetric positive definite A whose lower half is given; A is destroyed. Cholesky.
-std::vector<double> solve_symmetric(std::vector<double>& a, std::vector<double> b) {
-  const size_t n = b.size();
-  for (size_t i = 0; i < n; ++i) {
-    double* row = &a[i * n];
-    for (size_t j = 0; j <= i; ++j) {
-      const double* other = &a[j * n];
-      double sum = row[j];
-      for (size_t k = 0; k < j; ++k) sum -= row[k] * other[k];
-      row[j] = i == j ? std::sqrt(std::max(sum, 1e-300)) : sum / other[j];
-    }
-    double sum = b[i];
-    for (size_t k = 0; k < i; ++k) sum -= row[k] * b[k];
-    b[i] = sum / row[i];
-  }
-  for (size_t i = n; i-- > 0;) {
-    b[i] /= a[i * n + i];
-    for (size_t k = 0; k < i; ++k) b[k] -= a[i * n + k] * b[i];
-  }
-  return b;
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Vector = Eigen::VectorXd;
+
+constexpr size_t kSamplesAtOnce = 128;
+
+auto size(size_t n) { return static_cast<Eigen::Index>(n); }
+
+// The lower half of products [width, width] += samples^T samples.
+void add_products(const std::vector<double>& samples, size_t width, std::vector<double>& products) {
+  if (samples.empty()) return;
+  const Eigen::Map<const Matrix> x(samples.data(), size(samples.size() / width), size(width));
+  Eigen::Map<Matrix>(products.data(), size(width), size(width)).selfadjointView<Eigen::Lower>().rankUpdate(x.transpose());
 }
 
 }  // namespace
@@ -36,30 +28,26 @@ void RidgeSums::add(std::span<const float> x, double y) {
   ++samples_;
   y_sum_ += y;
   for (size_t i = 0; i < width_; ++i) {
-    const double value = x[i];
-    sums_[i] += value;
-    with_y_[i] += value * y;
-    double* row = &products_[i * width_];
-    for (size_t j = 0; j <= i; ++j) row[j] += value * x[j];
+    sums_[i] += x[i];
+    with_y_[i] += x[i] * y;
   }
+  pending_.insert(pending_.end(), x.begin(), x.end());
+  if (pending_.size() < kSamplesAtOnce * width_) return;
+  add_products(pending_, width_, products_);
+  pending_.clear();
 }
 
 LinearFit RidgeSums::solve(double penalty) const {
   const auto n = static_cast<double>(samples_);
-  std::vector<double> centred = products_, target(width_);
-  double variance = 0;
-  for (size_t i = 0; i < width_; ++i) {
-    for (size_t j = 0; j <= i; ++j) centred[i * width_ + j] -= sums_[i] * sums_[j] / n;
-    target[i] = with_y_[i] - sums_[i] * y_sum_ / n;
-    variance += centred[i * width_ + i];
-  }
-  const double added = penalty * std::max(variance / static_cast<double>(width_), 1e-12);
-  for (size_t i = 0; i < width_; ++i) centred[i * width_ + i] += added;
-  LinearFit fit;
-  fit.weights = solve_symmetric(centred, std::move(target));
-  fit.bias = y_sum_ / n;
-  for (size_t i = 0; i < width_; ++i) fit.bias -= fit.weights[i] * sums_[i] / n;
-  return fit;
+  std::vector<double> centred = products_;
+  add_products(pending_, width_, centred);
+  Eigen::Map<Matrix> a(centred.data(), size(width_), size(width_));
+  const Eigen::Map<const Vector> sums(sums_.data(), size(width_)), with_y(with_y_.data(), size(width_));
+  a.selfadjointView<Eigen::Lower>().rankUpdate(sums, -1 / n);
+  const double least = std::max(1e-6 * a.diagonal().mean(), 1e-12);  // for inputs that never change
+  a.diagonal().array() += penalty * a.diagonal().array().max(least);
+  const Vector weights = a.selfadjointView<Eigen::Lower>().llt().solve(with_y - sums * (y_sum_ / n));
+  return {{weights.begin(), weights.end()}, (y_sum_ - weights.dot(sums)) / n};
 }
 
 }  // namespace rerank

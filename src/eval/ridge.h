@@ -20,12 +20,13 @@ class RidgeSums {
   void add(std::span<const float> x, double y);
   size_t samples() const { return samples_; }
 
-  // `penalty`: in units of the mean variance of the inputs, per sample; above 0. Needs two samples.
+  // `penalty`: in units of each input's variance, as if all had been scaled to one; above 0. Needs two samples.
   LinearFit solve(double penalty) const;
 
  private:
   size_t width_, samples_ = 0;
-  std::vector<double> products_;  // [width, width], the lower half: sums of x_i x_j
+  std::vector<double> products_;  // [width, width], the lower half: sums of x_i x_j ...
+  std::vector<double> pending_;   // ... but for these samples, [.., width]: added many at a time, which is faster
   std::vector<double> with_y_, sums_;
   double y_sum_ = 0;
 };

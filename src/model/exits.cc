@@ -27,7 +27,8 @@ Status read_head(const simdjson::dom::element& element, size_t width, ExitHead& 
   simdjson::dom::array weights;
   double bias = 0;
   if (element["weights"].get(weights) || element["bias"].get(bias) || !std::isfinite(bias) || weights.size() != width)
-    return absl::InvalidArgumentError(str_cat("an exit without a bias and ", width, " weights"));
+    return absl::InvalidArgumentError(
+        str_cat("an exit without a bias and ", width, " weights; one of an earlier version? Run rerankd calibrate anew"));
   head.bias = static_cast<float>(bias);
   double error = 0;
   if (element["error"].get(error) == simdjson::SUCCESS && (!std::isfinite(error) || error < 0))
@@ -67,9 +68,9 @@ Result<double> Exits::margin_for(double agreement) const {
   return absl::InvalidArgumentError(str_cat("the exits were calibrated for agreements of ", known, ", not ", agreement));
 }
 
-float ExitHead::apply(const float* state) const {
+float ExitHead::apply(const float* pooled) const {
   double sum = bias;
-  for (size_t i = 0; i < weights.size(); ++i) sum += static_cast<double>(weights[i]) * state[i];
+  for (size_t i = 0; i < weights.size(); ++i) sum += static_cast<double>(weights[i]) * pooled[i];
   return static_cast<float>(sum);
 }
 
@@ -104,7 +105,7 @@ Result<Exits> read_exits(const std::string& path, const Model& model) {
   }
   for (simdjson::dom::element element : heads) {
     ExitHead head;
-    if (Status status = read_head(element, model.config.hidden, head); !status.ok()) return with_context(status, name);
+    if (Status status = read_head(element, exit_width(model.config), head); !status.ok()) return with_context(status, name);
     exits.heads.push_back(std::move(head));
   }
   if (Status status = read_targets(file, exits); !status.ok()) return with_context(status, name);

@@ -11,14 +11,17 @@
 
 namespace rerank {
 
-// logit = weights . state of the first token + bias
+// logit = weights . pooled states + bias, of what engine/pooling.h makes of a pair's tokens
 struct ExitHead {
-  std::vector<float> weights;
+  std::vector<float> weights;  // [exit_width()]
   float bias = 0;
   float error = 0;  // standard error of its guesses, on texts that it was not fitted to; 0: not known
 
-  float apply(const float* state) const;
+  float apply(const float* pooled) const;
 };
+
+// First token, query, document.
+inline size_t exit_width(const ModelConfig& config) { return 3 * config.hidden; }
 
 struct Exits {
   std::string model;            // name, for messages

@@ -374,7 +374,7 @@ TEST(RerankTest, AdaptiveDepthGivesExactScoresToTheBest) {
   Exits exits{"golden", weights_digest(**model), {}, {{0.99, 1.0}}};
   for (size_t layer = 0; layer + 1 < (*model)->config.layers; ++layer) {
     ExitHead head;
-    head.weights.assign((*model)->config.hidden, 0.0f);
+    head.weights.assign(exit_width((*model)->config), 0.0f);
     head.weights[0] = 1;
     head.error = 1e-3f;
     exits.heads.push_back(head);

@@ -140,7 +140,7 @@ class CpuBackend : public Backend {
   }
 
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
-    const size_t width = (config().layers - 1) * config().hidden;
+    const size_t width = (config().layers - 1) * exit_width(config());
     return run(batch, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
       std::vector<float> results(group.size()), behind(group.size() * width);
       encode_with_states(config(), sub, ops, results, behind);
@@ -186,17 +186,17 @@ class CpuBackend : public Backend {
   // Layer by layer, all contests side by side; at each exit the batch is packed anew without those who leave.
   Status compete(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                  std::span<uint8_t> depths) {
-    const size_t hidden = config().hidden;
+    const size_t hidden = config().hidden, width = exit_width(config());
     ContestRun contest(contests, *exits_);
     std::vector<float> rows(batch.tokens() * hidden);  // the state of every token that is still there, in its place
     size_t layer = 0;
     for (; layer + 1 < config().layers && contest.open(); ++layer) {
       std::vector<float> guesses(contest.alive().size());
       Status status = run_part(batch, contest.alive(), rows, [&](const Part& part, Ops& ops, const Batch& sub) {
-        std::vector<float> firsts(sub.size() * hidden);
-        encode_one_layer(sub, ops, layer, part.rows, firsts);
+        std::vector<float> pooled(sub.size() * width);
+        encode_one_layer(config(), sub, ops, layer, part.rows, pooled);
         for (size_t i = 0; i < sub.size(); ++i)
-          guesses[part.group[i]] = exits_->heads[layer].apply(&firsts[i * hidden]);
+          guesses[part.group[i]] = exits_->heads[layer].apply(&pooled[i * width]);
       });
       if (!status.ok()) return status;
       contest.drop(layer, guesses, logits, depths);

@@ -104,12 +104,6 @@ void CpuOps::resume(const Batch& batch, std::span<const float> in) {
   for (size_t row = 0; row < rows_; ++row) std::copy_n(&in[row * hidden], hidden, hidden_.row(row));
 }
 
-void CpuOps::states(const Batch& batch, Rows rows, std::span<float> out) const {
-  for (size_t s = 0; s < batch.size(); ++s) {
-    std::copy_n(hidden_.row(rows == Rows::kFirst ? s : batch.offsets[s]), config().hidden, &out[s * config().hidden]);
-  }
-}
-
 void CpuOps::head(std::span<float> logits) { head_of(hidden_, rows_, logits); }
 
 }  // namespace rerank::cpu

@@ -21,7 +21,6 @@ class CpuOps : public SharedOps {
   void head(std::span<float> logits);
   void suspend(const Batch& batch, std::span<float> out);
   void resume(const Batch& batch, std::span<const float> in);
-  void states(const Batch& batch, Rows rows, std::span<float> out) const;
 
  private:
   const CpuWeights& weights_;

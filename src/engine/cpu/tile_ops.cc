@@ -274,12 +274,6 @@ void TileOps::feed_forward(size_t layer) {
   }
 }
 
-void TileOps::states(const Batch& batch, Rows rows, std::span<float> out) {
-  for (size_t s = 0; s < batch.size(); ++s) {
-    store_row(state_, rows == Rows::kFirst ? s : starts_[s] * kRowTile, &out[s * config().hidden]);
-  }
-}
-
 void TileOps::head(std::span<float> logits) {
   rows_.resize(logit_rows_, config().hidden, columns());
   for (size_t s = 0; s < logit_rows_; ++s) {

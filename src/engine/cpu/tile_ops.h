@@ -23,7 +23,6 @@ class TileOps : public SharedOps {
   void head(std::span<float> logits);
   void suspend(const Batch& batch, std::span<float> out);
   void resume(const Batch& batch, std::span<const float> in);
-  void states(const Batch& batch, Rows rows, std::span<float> out);
 
  private:
   // Activations that a product reads: bf16 tiles; for int8 products quantized, with a scale for each row.

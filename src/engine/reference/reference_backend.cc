@@ -159,10 +159,8 @@ class ReferenceOps {
     for (size_t s = 0; s < z.rows; ++s) logits[s] = z.columns == 1 ? z.row(s)[0] : z.row(s)[1] - z.row(s)[0];
   }
 
-  void states(const Batch& batch, Rows rows, std::span<float> out) {
-    for (size_t s = 0; s < batch.size(); ++s) {
-      std::copy_n(hidden_.row(rows == Rows::kFirst ? s : batch.offsets[s]), hidden_.columns, &out[s * hidden_.columns]);
-    }
+  void suspend(const Batch&, std::span<float> out) {
+    std::copy(hidden_.values.begin(), hidden_.values.end(), out.begin());
   }
 
   const ModelConfig& config() const { return model_->config; }
