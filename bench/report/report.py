@@ -31,7 +31,7 @@ import time
 import urllib.request
 
 from picture import draw
-from stages import STAGES, Running
+from stages import STAGES, Running, exits_folder
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "peers"))
 from collection import Bm25, ndcg, read_collection  # noqa: E402
@@ -52,8 +52,8 @@ def load_lists(a):
     return corpus, queries, qrels, lists
 
 
-def ask(url, query, documents):
-    body = json.dumps({"query": query, "documents": documents, "return_documents": False}).encode()
+def ask(url, query, documents, top_n=0):
+    body = json.dumps({"query": query, "documents": documents, "return_documents": False, **({"top_n": top_n} if top_n else {})}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     return json.load(urllib.request.urlopen(request, timeout=300))["results"]
 
@@ -70,8 +70,16 @@ def interval(values):
     return 1.96 * statistics.pstdev(values) / math.sqrt(len(values))
 
 
+def calibrate(a):
+    """Exits for adaptive depth, from the collection's questions and texts (its judgments are not looked at)."""
+    if not (exits_folder(a) / "exits.json").exists():
+        subprocess.run([a.program, "calibrate", "--model", a.model, "--texts", a.collection, "--max-length", str(a.max_length),
+                        "--pairs", "16000", "--top-k", "66", "--out", exits_folder(a)], check=True, capture_output=True)
+
+
 def accuracy(a):
     corpus, queries, qrels, lists = load_lists(a)
+    calibrate(a)
     first, found = None, {}
     for stage in STAGES:
         if stage.same_scores_as:
@@ -79,13 +87,14 @@ def accuracy(a):
         begin, logits, top1, gains = time.monotonic(), [], [], []
         with Running(stage, a) as server:
             for query, documents in lists:
-                results = ask(server.url, queries[query], [corpus[d] for d in documents])
+                results = ask(server.url, queries[query], [corpus[d] for d in documents], stage.top_n)
                 ranking = [documents[r["index"]] for r in results]
+                ranking += [d for d in documents if d not in ranking]  # behind the top_n: the candidates' order
                 top1.append(qrels[query].get(ranking[0], 0) > 0)
                 gains.append(ndcg(ranking, qrels[query]))
-                logits += [logit(r) for r in sorted(results, key=lambda r: r["index"])]
+                logits.append({r["index"]: logit(r) for r in results})
         first = first or (logits, top1, gains)
-        apart = [abs(x - y) for x, y in zip(logits, first[0])]
+        apart = [abs(value - all_of_them[i]) for some, all_of_them in zip(logits, first[0]) for i, value in some.items()]
         if statistics.mean(apart) > TOLERANCE:
             raise SystemExit(f"{stage.name}: its logits are {statistics.mean(apart):.2f} from the first stage's: not the same model")
         found[stage.name] = {
@@ -110,6 +119,8 @@ def bench(a, server, requests, load, seconds, seed):
                    "--duration", f"{seconds}s", "--json", out.name, *load]
         if server.stage.repeats:
             command += ["--distinct", DISTINCT, "--zipf", ZIPF]
+        if server.stage.top_n:
+            command += ["--top-n", server.stage.top_n]
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{server.stage.name}: {done.stderr}")

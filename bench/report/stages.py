@@ -15,6 +15,7 @@ class Stage:
     command: tuple  # of peer_server.py, or of `rerankd serve` when its first word starts with --
     repeats: bool = False  # traffic repeats by Zipf's law; else every request is new
     same_scores_as: str = ""  # computes what this stage computes: its accuracy is not measured again
+    top_n: int = 0  # only so many results are asked for, and with exits (calibrated in the report's folder) others leave early
 
 
 STAGES = [
@@ -24,10 +25,13 @@ STAGES = [
     Stage("ONNX Runtime fp32, fused graph", ("ort-fp32",)),
     Stage("rerankd bf16", ("--precision", "bf16", "--cache-bytes", "0")),
     Stage("rerankd int8", ("--precision", "int8", "--cache-bytes", "0")),
-    # Adaptive depth belongs here, for a model that can be shortened (the built-in one cannot): one line with
-    # --exits DIR --target-agreement 0.99, and requests with top_n.
+    Stage("rerankd int8, adaptive depth, top 3", ("--precision", "int8", "--cache-bytes", "0", "--target-agreement", "0.99"), top_n=3),
     Stage("rerankd int8, cache, Zipf traffic", ("--precision", "int8"), repeats=True, same_scores_as="rerankd int8"),
 ]
+
+
+def exits_folder(arguments):
+    return pathlib.Path(arguments.folder) / "exits"
 
 
 class Running:
@@ -40,7 +44,7 @@ class Running:
         a = self.arguments
         if self.stage.command[0].startswith("--"):
             command = [a.program, "serve", "--port", 0, "--threads", a.threads, "--max-length", a.max_length, *self.stage.command]
-            command += ["--model", a.model]
+            command += ["--model", a.model, *(["--exits", exits_folder(a)] if self.stage.top_n else [])]
         else:
             command = [sys.executable, HERE / "peer_server.py", "--model", a.model, "--kind", *self.stage.command,
                        "--threads", a.threads, "--max-length", a.max_length, "--scratch", pathlib.Path(a.folder) / "scratch"]

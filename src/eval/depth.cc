@@ -3,16 +3,27 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "eval/statistics.h"
 
 namespace rerank {
 namespace {
 
+constexpr size_t kFirst = 5;  // places whose agreement margins are chosen for
+
 double value_of(const LinearFit& fit, const float* state) {
   double sum = fit.bias;
   for (size_t i = 0; i < fit.weights.size(); ++i) sum += fit.weights[i] * state[i];
   return sum;
+}
+
+// What a share of `lists` lists' first five is at least: as if one more had been lost, less a standard error. A margin
+// that just reaches a target on few lists does not reach it on others.
+double at_least(double share, size_t lists) {
+  const auto places = static_cast<double>(lists * kFirst);
+  const double expected = share * places / (places + 1);
+  return expected - std::sqrt(expected * (1 - expected) / places);
 }
 
 }  // namespace
@@ -94,10 +105,13 @@ std::vector<LinearFit> ExitFitter::fit(DepthReport& report) {
     errors.push_back(error_of(heads[exit], exit, choosing_));
     report.rows[exit].spread = errors.back();
   }
+  std::set<uint32_t> lists;
+  for (const Kept& pair : choosing_) lists.insert(pair.list);
   for (double target : {0.9, 0.95, 0.99, 0.999}) {
     double margin = 0;
     bool reached = false;
-    while (!(reached = adapt(heads, choosing_, errors, margin).top5 >= target) && margin < 6) margin += 0.125;
+    while (!(reached = at_least(adapt(heads, choosing_, errors, margin).top5, lists.size()) >= target) && margin < 6)
+      margin += 0.125;
     report.adaptive.push_back(adapt(heads, held_, errors, margin));
     report.adaptive.back().target = target;
     report.adaptive.back().reached = reached;
@@ -107,18 +121,17 @@ std::vector<LinearFit> ExitFitter::fit(DepthReport& report) {
 
 AdaptiveRow ExitFitter::adapt(const std::vector<LinearFit>& fits, const std::vector<Kept>& pairs,
                               std::span<const double> errors, double margin) const {
-  constexpr size_t kKeep = 5;
   std::map<uint32_t, std::vector<const Kept*>> lists;
   for (const Kept& pair : pairs) lists[pair.list].push_back(&pair);
   AdaptiveRow row{0, margin, true, 0, 0};
   for (const auto& [list, all] : lists) {
     std::vector<const Kept*> alive = all;
     double layers = 0;
-    for (size_t exit = 0; exit < fits.size() && alive.size() > kKeep; ++exit) {
+    for (size_t exit = 0; exit < fits.size() && alive.size() > kFirst; ++exit) {
       std::vector<std::pair<double, const Kept*>> guessed;
       for (const Kept* pair : alive) guessed.emplace_back(value_of(fits[exit], &pair->states[exit * width_]), pair);
       std::sort(guessed.begin(), guessed.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-      const double floor = guessed[kKeep - 1].first - margin * std::sqrt(2.0) * errors[exit];
+      const double floor = guessed[kFirst - 1].first - margin * std::sqrt(2.0) * errors[exit];
       alive.clear();
       for (const auto& [guess, pair] : guessed) {
         if (guess >= floor) alive.push_back(pair);
@@ -132,7 +145,7 @@ AdaptiveRow ExitFitter::adapt(const std::vector<LinearFit>& fits, const std::vec
       final.push_back(pair->logit);
       found.push_back(std::find(alive.begin(), alive.end(), pair) != alive.end() ? pair->logit : -INFINITY);
     }
-    row.top5 += top_overlap(final, found, kKeep) / static_cast<double>(lists.size());
+    row.top5 += top_overlap(final, found, kFirst) / static_cast<double>(lists.size());
   }
   return row;
 }

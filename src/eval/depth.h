@@ -37,7 +37,7 @@ struct DepthRow {
 struct AdaptiveRow {
   double target = 0;  // share of the first five in common that the margin was chosen for, on other lists
   double margin = 0;  // in standard errors of a difference of two guesses
-  bool reached = true;  // on the lists it was chosen on; false: no margin is large enough
+  bool reached = true;  // for sure, on the lists it was chosen on; false: no margin is large enough, or lists too few
   double top5 = 1;      // reached on the lists held out
   double layers = 0;  // computed per pair, mean
 };
@@ -50,8 +50,8 @@ struct DepthReport {
   std::vector<AdaptiveRow> adaptive;
 };
 
-// Takes pairs one by one. Lists are dealt out: one in five is held out for the report, one in five chooses penalties
-// and margins, the others are fitted.
+// Takes pairs one by one. Lists are dealt out: of five, one is held out for the report, two choose penalties and
+// margins (which takes many lists), two are fitted.
 class ExitFitter {
  public:
   // `width`: of what an exit reads.
@@ -69,7 +69,7 @@ class ExitFitter {
     float logit;
     std::vector<float> states;
   };
-  static bool chooses(uint32_t list) { return list % 5 == 3; }
+  static bool chooses(uint32_t list) { return list % 5 == 1 || list % 5 == 3; }
   AdaptiveRow adapt(const std::vector<LinearFit>& fits, const std::vector<Kept>& pairs, std::span<const double> errors,
                     double margin) const;
   double error_of(const LinearFit& fit, size_t exit, const std::vector<Kept>& pairs) const;

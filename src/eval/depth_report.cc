@@ -41,6 +41,10 @@ Rows adaptive_rows(const DepthReport& report) {
   Rows rows = {{"target", "margin", "top-5 reached", "layers/pair", "layers saved"}};
   for (const AdaptiveRow& r : report.adaptive) {
     const double all = static_cast<double>(report.rows.size());
+    if (!r.reached) {
+      rows.push_back({format("%.3f", r.target), "none: more --pairs", "", "", ""});
+      continue;
+    }
     rows.push_back({format("%.3f", r.target), format("%.2f", r.margin), format("%.3f", r.top5),
                     format("%.2f", r.layers), format("%.2fx", all / r.layers)});
   }
@@ -139,6 +143,7 @@ std::string depth_json(const DepthReport& report) {
   for (const AdaptiveRow& r : report.adaptive) {
     json.StartObject();
     number("target_top5", r.target);
+    json.Key("reached"), json.Bool(r.reached);
     number("margin", r.margin);
     number("top5", r.top5);
     number("layers_per_pair", r.layers);

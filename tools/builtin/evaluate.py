@@ -54,14 +54,14 @@ def standard(values):
 def program_scores(args, pairs):
     """The same pairs through `rerankd score`: some ten times faster than PyTorch on a CPU."""
     lines = "".join(json.dumps({"query": query, "document": document}) + "\n" for query, document in pairs)
-    command = [args.program, "score", "--model", args.model, "--max-length", str(args.cap)]
+    command = [args.program, "score", "--model", args.model, "--max-length", str(args.cap), "--truncation", args.truncation]
     done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, text=True, check=True)
     return numpy.array([json.loads(line)["logit"] for line in done.stdout.splitlines()])
 
 
 def cross_scores(args, name, pairs, model, tokenizer):
     digest = hashlib.sha256((pathlib.Path(args.model) / "model.safetensors").read_bytes())
-    digest.update(f"{args.cap} {len(pairs)} {pairs[0]} {pairs[-1]}".encode())
+    digest.update(f"{args.cap} {args.truncation} {len(pairs)} {pairs[0]} {pairs[-1]}".encode())
     path = pathlib.Path(args.work) / "scores" / f"{name}-{digest.hexdigest()[:12]}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +123,7 @@ def main():
     parser.add_argument("--queries", type=int, default=0, help="at most so many queries per set, seeded (0: all)")
     parser.add_argument("--no-bi-encoder", action="store_true", help="leave its row out (it shows 0)")
     parser.add_argument("--program", help="score with this rerankd program instead of PyTorch")
+    parser.add_argument("--truncation", default="head", help="what is kept of longer pairs, as of `rerankd score`; others than head need --program")
     parser.add_argument("--json", help="write the figures here")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

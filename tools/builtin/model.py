@@ -30,6 +30,15 @@ def collate(encoded):
     return dict(input_ids=ids, token_type_ids=kinds, attention_mask=mask)
 
 
+def pooled(states, inputs):
+    """What exits read behind a layer (src/engine/pooling.h): first token, means of the query's and the document's tokens."""
+    document = (inputs["token_type_ids"] * inputs["attention_mask"]).to(states.dtype)
+    query = inputs["attention_mask"].to(states.dtype) - document
+    query[:, 0] = 0
+    means = [(states * part[..., None]).sum(1) / part.sum(1, keepdim=True).clamp(min=1) for part in (query, document)]
+    return torch.cat([states[:, 0], *means], -1)
+
+
 def logits(model, encoded, chunk=24):
     """Logits of all pairs, computed in chunks of like length, in the order given. A model with `probes` (one
     per layer but the last, while it is trained) gives [pairs, layers]: what each probe reads, then the logit."""
@@ -38,8 +47,9 @@ def logits(model, encoded, chunk=24):
     parts = []
     for start in range(0, len(order), chunk):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=next(model.parameters()).dtype == torch.float32):
-            found = model(**collate([encoded[i] for i in order[start:start + chunk]]), output_hidden_states=bool(probes))
-            read = [probe(state[:, 0])[:, 0] for probe, state in zip(probes, (found.hidden_states or ())[1:])]
+            inputs = collate([encoded[i] for i in order[start:start + chunk]])
+            found = model(**inputs, output_hidden_states=bool(probes))
+            read = [probe(pooled(state, inputs))[:, 0] for probe, state in zip(probes, (found.hidden_states or ())[1:])]
             parts.append(torch.stack([*read, found.logits[:, 0]], -1).float() if read else found.logits[:, 0].float())
     back = torch.empty(len(order), dtype=torch.long)
     back[order] = torch.arange(len(order))

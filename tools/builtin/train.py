@@ -5,7 +5,7 @@ from the teachers' softmax (bi-encoder cosine, BM25 and the model that training 
 knows is kept, and BM25's part added), and a small binary cross-entropy that gives the logit a zero point. In some lists a word of the
 query is renamed in all texts, so that matching words counts also where the word was never seen.
 Linear probes behind the earlier layers follow the teachers too and are thrown away at the end: what they
-leave in the first token's state is what the exits of `rerankd calibrate` read. The schedule counts steps, so a run stopped at any time
+leave there is what the exits of `rerankd calibrate` read. The schedule counts steps, so a run stopped at any time
 continues with the same command and ends at the same model. The forward and backward passes run
 in bf16 throughout on a copy of the fp32 weights: twice as fast as autocast on a CPU with AMX.
 """
@@ -176,7 +176,7 @@ def main():
     texts = data.pooled_corpus(args.data, [name for name, origin in data.ORIGINS.items() if origin[0] == "train"])
     unusual = sorted({word for text in list(texts.values())[::50] for word in re.findall(r"[a-z]{6,12}", text)})
     model, tokenizer = nets.load(work / args.start, dropout=0.0, attention="eager")
-    model.probes = torch.nn.ModuleList(torch.nn.Linear(model.config.hidden_size, 1) for _ in range(model.config.num_hidden_layers - 1))
+    model.probes = torch.nn.ModuleList(torch.nn.Linear(3 * model.config.hidden_size, 1) for _ in range(model.config.num_hidden_layers - 1))
     earlier = Earlier(args.cross or work / args.start) if "cross" in args.teachers else None
     weights = Weights(model, args.lr)
     kept = {name: value.float() for name, value in model.state_dict().items()}
