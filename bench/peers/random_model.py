@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A model folder of a true shape with random weights and a tokenizer of another model: for measuring speed.
 
-Usage: random_model.py --out FOLDER [--shape minilm|base|large] [--tokenizer models/rerankd-mini-en]. Needs requirements/peers.txt.
+Usage: random_model.py --out FOLDER [--shape minilm|base|large|xlmr-large] [--tokenizer models/rerankd-mini-en]. Needs requirements/peers.txt.
 """
 import argparse
 import pathlib
@@ -15,5 +15,5 @@ parser.add_argument("--shape", choices=compare.SHAPES, default="minilm")
 parser.add_argument("--tokenizer", default="models/rerankd-mini-en")
 arguments = parser.parse_args()
 compare.make_model(arguments.shape, arguments.out)
-for name in ("tokenizer.json", "tokenizer_config.json"):
-    shutil.copy(pathlib.Path(arguments.tokenizer) / name, arguments.out)
+for path in pathlib.Path(arguments.tokenizer).glob("tokenizer*.json"):  # a configuration is not always there
+    shutil.copy(path, arguments.out)

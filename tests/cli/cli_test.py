@@ -92,6 +92,14 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(answer["results"][0]["index"], 1)
         self.assertEqual(len(answer["results"]), 1)
 
+    def test_every_engine_says_once_why_it_is_not_picked(self):
+        shown = run("inspect", MODELS / "bert-a").stdout
+        said = re.findall(r"not [\w-]+: [^;\n]+", shown)
+        self.assertEqual(len(said), len(set(said)), shown)
+        logged = run("score", "--model", MODELS / "bert-a", RERANKD_LOG_LEVEL="info").stderr
+        picked = re.search(r"engine (\w+) picked; (.*)", logged)
+        self.assertEqual({picked[1], *re.findall(r"not (\w+): ", picked[2])}, {"cuda", "cpu", "onnx", "torchscript", "reference"})
+
     def test_errors_and_exit_codes(self):
         self.assertEqual(run("nonsense", check=False).returncode, 2)
         self.assertEqual(run("serve", "--port", "99999999", check=False).returncode, 2)

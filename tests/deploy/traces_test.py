@@ -4,7 +4,6 @@ import http.server
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(os.environ["RERANKD_SOURCE_DIR"]) / "tests/support"))
-from rerankd_server import Server, wait_for  # noqa: E402
+from rerankd_server import Server, free_port, wait_for  # noqa: E402
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 REQUEST = {"query": "what do pandas eat", "documents": ["bamboo", "Paris"]}
@@ -70,9 +69,7 @@ class TracesTest(unittest.TestCase):
             self.assertEqual(server.metric("rerankd_traces_sent_total"), 1)
 
     def test_grpc_calls_are_traced_as_their_metadata_say(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         with Collector() as collector, Server("--otlp-endpoint", collector.url, "--trace-rate", 0, "--grpc-port", port):
             for context in ([], ["traceparent", "nonsense"], ["traceparent", f"00-{TRACE}-{PARENT}-00"], ["traceparent", f"00-{TRACE}-{PARENT}-01"]):
                 subprocess.run([os.environ["GRPC_RANK"], f"127.0.0.1:{port}", *context], check=True, timeout=120)

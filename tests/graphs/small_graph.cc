@@ -27,9 +27,12 @@ std::string add_greed(GraphBuilder& graph, int64_t id) {
 
 std::string write_small_graph(const SmallGraph& spec, const std::string& name) {
   GraphBuilder graph("small");
-  for (const char* input : {"input_ids", "attention_mask"})
+  std::vector<std::string> inputs = {"input_ids", "attention_mask"};
+  if (spec.positions) inputs.emplace_back("position_ids");
+  for (const std::string& input : inputs)
     graph.add_input(input, spec.int32_ids ? TensorProto::INT32 : TensorProto::INT64, {"batch", "sequence"});
-  const std::string tokens = graph.node("Mul", {"input_ids", "attention_mask"}, "tokens");
+  const std::string ids = spec.positions ? graph.node("Add", {"input_ids", "position_ids"}, "ids_and_positions") : "input_ids";
+  const std::string tokens = graph.node("Mul", {ids, "attention_mask"}, "tokens");
   const std::string values = graph.node("Cast", {tokens}, "values_of_tokens", {{"to", kFloat}});
   const int64_t keep = spec.shape != LogitShape::kN;
   std::string sums = graph.node("ReduceSum", {values}, "sums", {{"axes", std::vector<int64_t>{1}}, {"keepdims", keep}});

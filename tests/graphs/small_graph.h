@@ -1,4 +1,4 @@
-// ONNX graphs of a few nodes. A sequence's logit is the sum of its ids, for every way that exporters write one down.
+// ONNX graphs of a few nodes. A sequence's logit is the sum of its ids (and positions), for every way that exporters write one down.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@ struct SmallGraph {
   LogitShape shape = LogitShape::kNx1;
   bool int32_ids = false;  // else int64
   bool half_logits = false;
+  bool positions = false;  // has an input position_ids, and adds them
   int64_t greedy_id = 0;  // batches with this id ask for 2^52 bytes; 0: none does
 };
 

@@ -29,8 +29,8 @@ bool is_absent(const Status& status) {
          message.find("ONNX Runtime is not there") != std::string_view::npos;
 }
 
-Result<std::unique_ptr<Backend>> open(const std::string& graph) {
-  auto model = load_model(kModel);
+Result<std::unique_ptr<Backend>> open(const std::string& graph, const std::string& folder = kModel) {
+  auto model = load_model(folder);
   if (!model.ok()) return model.status();
   BackendOptions options;
   options.threads = 1;
@@ -53,6 +53,20 @@ TEST(SmallGraphTest, EveryShapeOfLogitsAndEveryTypeOfIdsIsRead) {
         EXPECT_THAT(logits, ::testing::ElementsAre(12, 25, 5)) << static_cast<int>(shape) << int32_ids << half_logits;
       }
     }
+  }
+}
+
+TEST(SmallGraphTest, PositionsBeginWhereTheModelsDo) {
+  const std::string graph = testing::write_small_graph({.positions = true}, "positions.onnx");
+  const std::vector<int32_t> ids{2, 7, 3, 2, 9}, segments(5, 0);
+  const std::vector<uint32_t> offsets{0, 3, 5};
+  std::vector<float> logits(2);
+  for (const auto& [name, first] : {std::pair("bert-a", 0), std::pair("xlm-roberta-a", 2)}) {
+    auto backend = open(graph, str_cat(RERANKD_SOURCE_DIR, "/tests/data/models/", name));
+    if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
+    EXPECT_THAT(logits, ::testing::ElementsAre(12 + 3 * first + 3, 11 + 2 * first + 1)) << name;
   }
 }
 

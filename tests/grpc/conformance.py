@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def make_stubs(folder):
 class Server:
     def __init__(self, *flags):
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind(("127.0.0.1", random.randrange(20000, 32000)))  # not of those that the kernel gives to others meanwhile
             self.grpc_port = probe.getsockname()[1]
         command = [PROGRAM, "serve", "--port", "0", "--grpc-port", str(self.grpc_port), "--model",
                    SOURCE / "models/rerankd-mini-en", *flags]

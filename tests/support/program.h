@@ -14,21 +14,9 @@
 #include <string>
 #include <vector>
 
-namespace rerank {
+#include "support/free_port.h"
 
-// A port of 127.0.0.1 that was free a moment ago.
-inline uint16_t free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  const bool bound = ::bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
-  ::close(fd);
-  if (!bound) throw std::runtime_error("no free port");
-  return ntohs(address.sin_port);
-}
+namespace rerank {
 
 // A running `rerankd serve`, on a free port unless the flags say otherwise.
 class Program {

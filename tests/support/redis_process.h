@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "support/free_port.h"
+
 namespace rerank {
 
 class RedisProcess {
@@ -64,15 +66,6 @@ class RedisProcess {
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return address;
-  }
-  static uint16_t free_port() {
-    const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address = local(0);
-    socklen_t length = sizeof(address);
-    bind(socket, reinterpret_cast<sockaddr*>(&address), length);
-    getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length);
-    close(socket);
-    return ntohs(address.sin_port);
   }
   bool listens() const {
     const int socket = ::socket(AF_INET, SOCK_STREAM, 0);

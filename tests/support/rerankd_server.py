@@ -1,7 +1,9 @@
 """A running `rerankd serve`, for tests in Python. RERANKD names the program."""
 import json
 import os
+import random
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -16,6 +18,17 @@ QUERIES = ["what do pandas eat", "capital of France", "why does it rain", "where
 
 def get(url):
     return urllib.request.urlopen(url, timeout=30).read().decode()
+
+
+def free_port():
+    """One that nobody has, below those that the kernel hands out: what runs beside cannot take it before its server does."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port := random.randrange(20000, 32000)))
+                return port
+            except OSError:
+                pass
 
 
 def wait_for(condition, seconds, what):

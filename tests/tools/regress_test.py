@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """What tools/regress says of counts; the counting itself needs valgrind and minutes. RERANKD_SOURCE_DIR names the checkout."""
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"])
 sys.dont_write_bytecode = True
@@ -36,6 +40,37 @@ class CompareTest(unittest.TestCase):
             history.write_text("".join(json.dumps({"commit": c, "instructions": {"x": n}}) + "\n" for c, n in lines))
             self.assertEqual(regress.remembered("a", history), {"x": 3})
             self.assertIsNone(regress.remembered("c", history))
+
+    def test_the_base_is_counted_once_and_a_path_that_costs_more_ends_with_1(self):
+        """main() over a repository of its own, in which the programs counted are files of numbers."""
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+
+            def git(*arguments):
+                subprocess.run(["git", "-C", root, "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True, capture_output=True)
+
+            git("init", "-q", "-b", "main")
+            for counts in ({"plan": 1000, "cache": 500}, {"plan": 1100, "cache": 500}):
+                (root / "CMakeLists.txt").write_text(json.dumps(counts))
+                git("add", "CMakeLists.txt")
+                git("commit", "-q", "-m", "x")
+            measured = []
+
+            def measure(program):
+                measured.append(program)
+                return json.loads(program.read_text())
+
+            with mock.patch.multiple(regress, ROOT=root, HISTORY=root / "none", measure=measure, build=lambda source, _: source / "CMakeLists.txt"), \
+                    mock.patch("shutil.which", return_value="valgrind"), mock.patch("sys.argv", ["regress"]), \
+                    contextlib.redirect_stdout(io.StringIO()) as said:
+                for wanted in (2, 1):  # here and the base; here
+                    measured.clear()
+                    with self.assertRaisesRegex(SystemExit, "more instructions by 1.0 % or more: plan$"):
+                        regress.main()
+                    self.assertEqual(len(measured), wanted)
+                with mock.patch("sys.argv", ["regress", "--base", "HEAD"]):
+                    regress.main()
+            self.assertRegex(said.getvalue(), r"plan +1,000 +1,100 +\+10.00 %  MORE")
 
     def test_the_history_can_be_read(self):
         for line in (SOURCE / "bench/history.jsonl").read_text().splitlines():
