@@ -42,9 +42,10 @@ struct Convert : Command {
                    "int8 safetensors: a matrix that loses more than this many times the median stays as it is.")
         ->type_name("F")
         ->capture_default_str();
-    app.add_option("--activations", activations,
-                   "int8 graphs: a scale for each token, or one for a whole batch, which is some tenths faster, twice as far "
-                   "from fp32, and lets a score depend on what else is in its batch.")
+    app.add_option(
+           "--activations", activations,
+           "int8 graphs: a scale for each token, or one for a whole batch, which is some tenths faster, twice as far "
+           "from fp32, and lets a score depend on what else is in its batch.")
         ->type_name("token|batch")
         ->capture_default_str();
     app.add_flag("--reduce-range", write.reduce_range,

@@ -19,7 +19,8 @@ struct ConvertOptions {
   size_t keep_layers = 0;             // the first N; 0: all
   std::vector<std::string> exclude;   // int8: matrices whose name contains one of these stay as they are
   bool reduce_range = false;          // int8: weights of 7 bits, which do not saturate on CPUs without VNNI
-  // int8 graphs: one scale for the activations of each token, or one for all of a batch as DynamicQuantizeLinear has it.
+  // int8 graphs: one scale for the activations of each token, or one for all of a batch as DynamicQuantizeLinear has
+  // it.
   bool scale_per_token = true;
   uint64_t inline_bytes = 1800000000; // above this the weights go beside the graph: a protobuf ends at 2 GiB
   // int8 weights: config.json says so, and which modules are not quantized.

@@ -168,7 +168,8 @@ TEST_F(ConvertTest, QuantizedForEachTokenAScoreDependsOnItsPairAlone) {
     ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, together).ok());
     for (size_t pair = 0; pair < 8; ++pair) {
       const std::vector<uint32_t> one{0, 12};
-      ASSERT_TRUE((*backend)->forward({std::span(ids).subspan(pair * 12, 12), std::span(segments).first(12), one}, alone).ok());
+      ASSERT_TRUE(
+          (*backend)->forward({std::span(ids).subspan(pair * 12, 12), std::span(segments).first(12), one}, alone).ok());
       apart[per_token] = std::max(apart[per_token], std::abs(static_cast<double>(alone[0]) - together[pair]));
     }
   }

@@ -248,7 +248,8 @@ class EncoderGraph {
     const std::string zeros = graph_.weights(name + ".weight_zero", TensorProto::INT8, {out}, std::string(w.out(), '\0'));
     const std::string column_scales = weights(name + ".weight_scale", {out}, scales);
     tell(values.size() - scales.size());
-    const std::string sums = graph_.node("MatMulInteger", {quantized.values, matrix, quantized.zero, zeros}, name + "_sums");
+    const std::string sums =
+        graph_.node("MatMulInteger", {quantized.values, matrix, quantized.zero, zeros}, name + "_sums");
     const std::string cast = graph_.node("Cast", {sums}, name + "_sums_fp32", {{"to", int64_t{TensorProto::FLOAT}}});
     if (per_token) {
       const std::string columns = graph_.node("Mul", {cast, column_scales}, name + "_columns");

@@ -1,4 +1,5 @@
-// The TorchScript engine on files that are no cross-encoder's. What needs libtorch is skipped where the plugin is not built.
+// The TorchScript engine on files that are no cross-encoder's. What needs libtorch is skipped where the plugin is not
+// built.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,7 +53,8 @@ class LibtorchTest : public ::testing::Test {
 TEST_F(LibtorchTest, WhatIsNoCrossEncoderIsNamed) {
   EXPECT_THAT(error_of(open(kGraphs + "other-inputs.torchscript")),
               AllOf(HasSubstr("other-inputs.torchscript"), HasSubstr("pixel_values"), HasSubstr("input_ids")));
-  EXPECT_THAT(error_of(open(kGraphs + "embedding.torchscript")), AllOf(HasSubstr("[2,32]"), HasSubstr("[N,1], [N] or [N,2]")));
+  EXPECT_THAT(error_of(open(kGraphs + "embedding.torchscript")),
+              AllOf(HasSubstr("[2,32]"), HasSubstr("[N,1], [N] or [N,2]")));
   // A zip file that torch.jit.save did not write, and one that was cut short.
   std::ifstream in(kGraphs + "bert-a.torchscript", std::ios::binary);
   const std::string whole{std::istreambuf_iterator<char>(in), {}};

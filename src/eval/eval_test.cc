@@ -69,7 +69,8 @@ class LengthReranker : public Reranker {
       response.truncated_documents += i % 2;
     }
     if (request->top_n != 0 && request->top_n < response.results.size()) {
-      std::sort(response.results.begin(), response.results.end(), [](const auto& a, const auto& b) { return a.logit > b.logit; });
+      std::sort(response.results.begin(), response.results.end(),
+                [](const auto& a, const auto& b) { return a.logit > b.logit; });
       response.results.resize(request->top_n);
     }
     done(std::move(response));

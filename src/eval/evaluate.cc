@@ -96,8 +96,9 @@ class Scoring {
     request->query = query;
     request->use_cache = false;  // times are those of computing
     // A list of which a part is missing is asked for anew, for its scores are those of the whole.
-    const bool whole = !options_.listwise || std::all_of(u.keys.begin(), u.keys.end(),
-                                                         [&](const Hash128& key) { return store_.find(key) != nullptr; });
+    const bool whole = !options_.listwise || std::all_of(u.keys.begin(), u.keys.end(), [&](const Hash128& key) {
+      return store_.find(key) != nullptr;
+    });
     for (size_t i = 0; i < documents.size(); ++i) {
       (*place.results)[place.begin + i] = {documents[i].id, kBehind - static_cast<double>(i)};
       if (const KeptScore* kept = whole ? store_.find(u.keys[i]) : nullptr) {
@@ -150,8 +151,8 @@ class Scoring {
     for (size_t i = 0; i < back.size(); ++i) {
       if (back[i]) continue;
       const size_t place = u.wanted[i];
-      const KeptScore kept{static_cast<float>(kBehind - static_cast<double>(place)), static_cast<uint32_t>(tokens / left),
-                           each, truncated > 0};
+      const KeptScore kept{static_cast<float>(kBehind - static_cast<double>(place)),
+                           static_cast<uint32_t>(tokens / left), each, truncated > 0};
       tokens -= kept.tokens;
       truncated -= kept.truncated;
       --left;

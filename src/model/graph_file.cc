@@ -39,9 +39,7 @@ bool each_field(Stream& in, const std::function<bool(int number, uint32_t tag, b
   return in.ConsumedEntireMessage();
 }
 
-bool is_bytes(uint32_t tag) {
-  return WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
-}
+bool is_bytes(uint32_t tag) { return WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_LENGTH_DELIMITED; }
 bool is_varint(uint32_t tag) { return WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_VARINT; }
 
 bool read_message(Stream& in, const std::function<bool(int, uint32_t, bool&)>& field) {
@@ -215,7 +213,8 @@ Result<GraphFile> read_graph_file(const std::string& path, bool whole) {
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
     return fail("over 2 GiB: no ONNX file can be; weights of large models lie in a file beside it (external data)");
   }
-  if (mapped->text().starts_with("version https://git-lfs")) return fail("a Git LFS pointer, not the file: git lfs pull");
+  if (mapped->text().starts_with("version https://git-lfs"))
+    return fail("a Git LFS pointer, not the file: git lfs pull");
   Stream in(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
   GraphFile file;
   file.path = path;

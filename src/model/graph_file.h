@@ -14,11 +14,11 @@ namespace rerank {
 
 struct GraphFile {
   std::string path;
-  std::string producer;                    // "pytorch 2.15.0"
-  int64_t opset = 0;                       // of the standard operators
-  std::string precision;                   // of the weights that are multiplied: "fp32", "fp16", "bf16", "int8"
-  std::vector<std::string> external;       // files of weights beside it, by their paths
-  std::map<std::string, size_t> operators; // how often each occurs
+  std::string producer;                     // "pytorch 2.15.0"
+  int64_t opset = 0;                        // of the standard operators
+  std::string precision;                    // of the weights that are multiplied: "fp32", "fp16", "bf16", "int8"
+  std::vector<std::string> external;        // files of weights beside it, by their paths
+  std::map<std::string, size_t> operators;  // how often each occurs
 };
 
 // InvalidArgument: not an ONNX model, or one that names files outside its folder; NotFound: it, or a file of weights,

@@ -33,8 +33,8 @@ std::vector<std::string> onnx_files(const std::string& folder) {
 
 GraphNames usual_graph_names(const std::string& precision) {
   const std::vector<std::string> half = {"onnx/model_fp16.onnx", "model_fp16.onnx"};
-  const std::vector<std::string> quantized = {"onnx/model_quantized.onnx", "onnx/model_int8.onnx", "model_quantized.onnx",
-                                              "model_int8.onnx"};
+  const std::vector<std::string> quantized = {"onnx/model_quantized.onnx", "onnx/model_int8.onnx",
+                                              "model_quantized.onnx", "model_int8.onnx"};
   if (precision == "int8") return {quantized, {}};
   if (precision == "fp16") return {half, {}};
   GraphNames names = {{"onnx/model.onnx", "model.onnx"}, {}};

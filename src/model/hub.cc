@@ -258,7 +258,8 @@ class Download {
     root_ = fs::path(options_.cache) / folder;
   }
 
-  // The snapshot folder when it is complete in the cache. `surely`: with what the hub, too, would give; else with what serves.
+  // The snapshot folder when it is complete in the cache. `surely`: with what the hub, too, would give; else with what
+  // serves.
   Result<std::string> from_cache(bool surely) const {
     std::string commit = revision_;
     std::ifstream ref(root_ / "refs" / revision_);
@@ -268,8 +269,10 @@ class Download {
       return absl::NotFoundError("not in the cache");
     }
     Status status;
-    if (wants_weights()) status = TensorFiles::open_folder(folder.string()).status();  // also checks that each shard is whole
-    if (options_.files == HubFiles::kGraph || (!status.ok() && !surely && wants_graph())) status = graph_in(folder, surely);
+    if (wants_weights())
+      status = TensorFiles::open_folder(folder.string()).status();  // also checks that each shard is whole
+    if (options_.files == HubFiles::kGraph || (!status.ok() && !surely && wants_graph()))
+      status = graph_in(folder, surely);
     if (!status.ok()) return status;
     return folder.string();
   }
@@ -313,7 +316,8 @@ class Download {
     const Status weights = fetch_weights();
     if (!absl::IsNotFound(weights) || !wants_graph()) return weights;
     if (const Status graph = fetch_graph(); !graph.ok())
-      return absl::IsNotFound(graph) ? Status(graph.code(), str_cat(message_of(weights), "; ", message_of(graph))) : graph;
+      return absl::IsNotFound(graph) ? Status(graph.code(), str_cat(message_of(weights), "; ", message_of(graph)))
+                                     : graph;
     log_info(str_cat(id_, ": no safetensors on the hub, so its graph ", graph_, " was taken, for engine onnx"));
     return ok_status();
   }
@@ -324,7 +328,9 @@ class Download {
     std::string tried;
     for (const auto* list : {&names.wanted, &names.instead}) {
       for (const std::string& name : *list) {
-        if (!is_safe_path(name)) return absl::InvalidArgumentError(str_cat("--onnx-file ", name, ": neither a file here nor a name in a repository"));
+        if (!is_safe_path(name))
+          return absl::InvalidArgumentError(
+              str_cat("--onnx-file ", name, ": neither a file here nor a name in a repository"));
         const Status status = fetch(name, true);
         if (status.ok()) return fetch_beside(name);
         if (!absl::IsNotFound(status)) return status;
@@ -341,7 +347,8 @@ class Download {
     if (!graph.ok()) return graph.status();
     for (const std::string& path : graph->external) {
       const std::string beside = fs::path(path).lexically_relative(folder).string();
-      if (!is_safe_path(beside)) return absl::InvalidArgumentError(str_cat(path, ": not a name of a file in a repository"));
+      if (!is_safe_path(beside))
+        return absl::InvalidArgumentError(str_cat(path, ": not a name of a file in a repository"));
       if (Status s = fetch(beside, true); !s.ok()) return with_context(s, str_cat("weights of ", name));
     }
     return ok_status();

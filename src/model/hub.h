@@ -38,7 +38,8 @@ struct HubOptions {
 bool is_hub_id(std::string_view text);
 
 // The folder of the model's files, downloading what is missing: config.json, the tokenizer's files, and the safetensors
-// weights or one graph with the files of weights that it names. Errors name the file, the address and what to do; a broken download is resumed by the next call.
+// weights or one graph with the files of weights that it names. Errors name the file, the address and what to do; a
+// broken download is resumed by the next call.
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& options);
 
 }  // namespace rerank

@@ -60,10 +60,9 @@ Result<LocatedModel> locate_model(const Options& options) {
   } else if (looks_like_path(options.model) || !is_hub_id(options.model)) {
     return absl::NotFoundError(str_cat("--model ", options.model, ": no such folder"));
   } else {
-    auto folder = fetch_from_hub(
-        options.model, options.revision,
-        {options.hub_endpoint, options.hub_token, options.hub_cache, options.hub_offline, options.download_progress,
-         files_for(options), options.onnx_file, options.precision});
+    auto folder = fetch_from_hub(options.model, options.revision,
+                                 {options.hub_endpoint, options.hub_token, options.hub_cache, options.hub_offline,
+                                  options.download_progress, files_for(options), options.onnx_file, options.precision});
     if (!folder.ok()) return folder.status();
     located = {*folder, served_name(options.model)};
   }

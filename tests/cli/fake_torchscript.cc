@@ -1,5 +1,5 @@
-// A plugin for --engine torchscript without libtorch, built twice: as this version speaks, and as another one would. It takes
-// "PK" files that say what to do: "PK refuse" is a file that libtorch cannot serve, "PK fail" one that fails on
+// A plugin for --engine torchscript without libtorch, built twice: as this version speaks, and as another one would. It
+// takes "PK" files that say what to do: "PK refuse" is a file that libtorch cannot serve, "PK fail" one that fails on
 // token 297; every other one scores a sequence by the sum of its ids.
 #include <algorithm>
 #include <cstdio>
@@ -29,8 +29,8 @@ RerankdTorchModule* open(const char* path, int, RerankdTorchInfo* info, char* er
   return new RerankdTorchModule{std::strstr(text, "fail") != nullptr};
 }
 
-bool run(RerankdTorchModule* module, const int64_t* const inputs[4], int64_t rows, int64_t length, float* logits, char* error,
-         size_t error_bytes) {
+bool run(RerankdTorchModule* module, const int64_t* const inputs[4], int64_t rows, int64_t length, float* logits,
+         char* error, size_t error_bytes) {
   const int64_t* ids = inputs[kRerankdTorchIds];
   if (module->fails && std::find(ids, ids + rows * length, 297) != ids + rows * length) {
     std::snprintf(error, error_bytes, "not enough memory");

@@ -50,7 +50,8 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
   // The last layer goes on with the first token alone, behind which the optimizer sees no shapes.
   EXPECT_EQ(found["SkipLayerNormalization"], 2 * (layers - 1)) << all;
   EXPECT_EQ(found["BiasGelu"], layers - 1) << all;
-  EXPECT_EQ(found["Erf"] + found["Sqrt"] + found["ReduceMean"], 0u) << "GELU and LayerNorm are one operator each: " << all;
+  EXPECT_EQ(found["Erf"] + found["Sqrt"] + found["ReduceMean"], 0u)
+      << "GELU and LayerNorm are one operator each: " << all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, FusionTest, ::testing::ValuesIn(testing::golden_models()), [](const auto& info) {

@@ -31,7 +31,8 @@ std::string write_small_graph(const SmallGraph& spec, const std::string& name) {
   if (spec.positions) inputs.emplace_back("position_ids");
   for (const std::string& input : inputs)
     graph.add_input(input, spec.int32_ids ? TensorProto::INT32 : TensorProto::INT64, {"batch", "sequence"});
-  const std::string ids = spec.positions ? graph.node("Add", {"input_ids", "position_ids"}, "ids_and_positions") : "input_ids";
+  const std::string ids =
+      spec.positions ? graph.node("Add", {"input_ids", "position_ids"}, "ids_and_positions") : "input_ids";
   const std::string tokens = graph.node("Mul", {ids, "attention_mask"}, "tokens");
   const std::string values = graph.node("Cast", {tokens}, "values_of_tokens", {{"to", kFloat}});
   const int64_t keep = spec.shape != LogitShape::kN;

@@ -111,9 +111,12 @@ TEST(SmallGraphTest, ABatchThatFailsIsItsRequestsError) {
   set_log_sink({});
   if (!reranker.ok() && is_absent(reranker.status())) GTEST_SKIP() << reranker.status();
   ASSERT_TRUE(reranker.ok()) << reranker.status();
-  EXPECT_THAT(lines, AllOf(HasSubstr("engine onnx picked; not cuda: "), HasSubstr("; not cpu: "), HasSubstr("model.safetensors"),
-                           HasSubstr("; not torchscript: "), HasSubstr("; not reference: ")));
-  const auto ask = [&](const std::string& document) { return (*reranker)->rerank({.query = "now", .documents = {document}}); };
+  EXPECT_THAT(lines,
+              AllOf(HasSubstr("engine onnx picked; not cuda: "), HasSubstr("; not cpu: "),
+                    HasSubstr("model.safetensors"), HasSubstr("; not torchscript: "), HasSubstr("; not reference: ")));
+  const auto ask = [&](const std::string& document) {
+    return (*reranker)->rerank({.query = "now", .documents = {document}});
+  };
   const auto before = ask("this and then");
   ASSERT_TRUE(before.ok()) << before.status();
   EXPECT_TRUE(absl::IsInternal(ask("into").status())) << ask("into").status();

@@ -86,7 +86,8 @@ class LocalHub {
   // What the hub says of a repository, as far as it is read.
   HttpResponse listing() {
     std::string siblings;
-    for (const auto& [name, content] : files_) siblings += str_cat(siblings.empty() ? "" : ",", R"({"rfilename":")", name, "\"}");
+    for (const auto& [name, content] : files_)
+      siblings += str_cat(siblings.empty() ? "" : ",", R"({"rfilename":")", name, "\"}");
     return {.status = 200, .body = str_cat(R"({"id":"org/tiny","siblings":[)", siblings, "]}")};
   }
 
@@ -236,7 +237,8 @@ class GraphHubTest : public HubTest {
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model_ = *loaded;
     const std::string out = ::testing::TempDir() + "/hub_test_graphs";
-    for (const char* name : {"config.json", "tokenizer.json"}) hub_.add(name, *read_file(str_cat(kModel, "/", name), 1u << 20));
+    for (const char* name : {"config.json", "tokenizer.json"})
+      hub_.add(name, *read_file(str_cat(kModel, "/", name), 1u << 20));
     for (const auto& [precision, name, beside] :
          {std::tuple("fp32", "onnx/model.onnx", true), std::tuple("int8", "onnx/model_quantized.onnx", false)}) {
       ConvertOptions convert;
@@ -267,13 +269,15 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
   set_log_sink({});
   ASSERT_TRUE(located.ok()) << located.status();
   EXPECT_THAT(lines, HasSubstr("no safetensors on the hub, so its graph onnx/model.onnx was taken, for engine onnx"));
-  EXPECT_THAT(hub_.downloaded(), UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"));
+  EXPECT_THAT(hub_.downloaded(),
+              UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"));
   // It computes what the weights do: files behind links, weights beside the graph.
   auto loaded = load_model(located->folder);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   auto backend = open_backend(*loaded, "auto", backend_options(options));
   const std::string_view refusal = message_of(backend.status());
-  if (refusal.find("built without it, for ONNX") != std::string_view::npos || refusal.find("is not there (looked") != std::string_view::npos)
+  if (refusal.find("built without it, for ONNX") != std::string_view::npos ||
+      refusal.find("is not there (looked") != std::string_view::npos)
     GTEST_SKIP() << refusal;
   ASSERT_TRUE(backend.ok()) << backend.status();
   EXPECT_EQ((*backend)->info().engine, "onnx");
@@ -306,7 +310,8 @@ TEST_F(GraphHubTest, OneFileIsTakenAndTheCacheIsEnough) {
 
 TEST_F(GraphHubTest, AGraphThatIsNotThereIsNamedWithThoseThatAre) {
   const auto error = [&](const Options& o) { return std::string(message_of(locate_model(o).status())); };
-  EXPECT_THAT(error(served("onnx", "fp16")), AllOf(HasSubstr("onnx/model_fp16.onnx"), HasSubstr("onnx/model_quantized.onnx")));
+  EXPECT_THAT(error(served("onnx", "fp16")),
+              AllOf(HasSubstr("onnx/model_fp16.onnx"), HasSubstr("onnx/model_quantized.onnx")));
   EXPECT_THAT(error(served("onnx", "auto", "onnx/model_O9.onnx")), HasSubstr("onnx/model_O9.onnx"));
   EXPECT_THAT(error(served("onnx", "auto", "../../nowhere.onnx")), HasSubstr("neither a file here nor a name"));
   EXPECT_THAT(error(served("cpu")), HasSubstr("neither model.safetensors"));

@@ -10,8 +10,8 @@
 
 namespace rerank {
 
-// A port of 127.0.0.1 that was free a moment ago, and still is when a program gets to it: none of those that the kernel hands
-// out to connections and to listeners that let it choose, as tests beside this one do all the time.
+// A port of 127.0.0.1 that was free a moment ago, and still is when a program gets to it: none of those that the kernel
+// hands out to connections and to listeners that let it choose, as tests beside this one do all the time.
 inline uint16_t free_port() {
   constexpr unsigned kFirst = 20000, kCount = 12000;  // below Linux' own, 32768-60999
   std::random_device random;

@@ -39,7 +39,8 @@ int input_of(const std::string& name) {
 std::vector<int> inputs_of(const torch::jit::Module& module) {
   std::vector<int> inputs;
   const auto& arguments = module.get_method("forward").function().getSchema().arguments();
-  const bool named = std::any_of(arguments.begin(), arguments.end(), [](const auto& a) { return input_of(a.name()) >= 0; });
+  const bool named =
+      std::any_of(arguments.begin(), arguments.end(), [](const auto& a) { return input_of(a.name()) >= 0; });
   for (size_t i = 1; i < arguments.size(); ++i) {
     const int input = input_of(arguments[i].name());
     if (input < 0 && named) {
@@ -75,7 +76,8 @@ void probe(RerankdTorchModule& module) {
   const std::vector<int64_t> zeros(16, 0), ones(16, 1);
   const int64_t* const inputs[4] = {zeros.data(), ones.data(), zeros.data(), ones.data()};
   const torch::Tensor out = compute(module, inputs, 2, 8);
-  const bool fits = out.dim() > 0 && out.size(0) == 2 && (out.dim() == 1 || (out.dim() == 2 && (out.size(1) == 1 || out.size(1) == 2)));
+  const bool fits = out.dim() > 0 && out.size(0) == 2 &&
+                    (out.dim() == 1 || (out.dim() == 2 && (out.size(1) == 1 || out.size(1) == 2)));
   if (!fits) {
     std::string shape;
     for (int64_t size : out.sizes()) shape += (shape.empty() ? "" : ",") + std::to_string(size);

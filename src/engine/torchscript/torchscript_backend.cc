@@ -55,8 +55,10 @@ Result<const RerankdTorchApi*> load_plugin() {
     if (get_api == nullptr) return absl::InvalidArgumentError(str_cat(path, ": is not rerankd's plugin"));
     const RerankdTorchApi* api = get_api();
     if (api->interface_version != kRerankdTorchInterface) {
-      return absl::InvalidArgumentError(str_cat(path, ": is the plugin of another version of rerankd: build both together, or "
-                                                      "remove it"));
+      return absl::InvalidArgumentError(
+          str_cat(path,
+                  ": is the plugin of another version of rerankd: build both together, or "
+                  "remove it"));
     }
     return api;
   }();
