@@ -1,15 +1,17 @@
 // The engine alone, driven line by line, so that a script can interleave it with its peers in one run.
 //
-// Usage: engine_bench MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads] [engine]
+// Usage: engine_bench [--weight-cache DIR] [--pin-threads] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads] [engine]
 //        engine_bench --profile MODEL_FOLDER BATCH_JSON [precision] [kernel]
 // BATCH_JSON: {"ids": [[...], ...], "segments": [[...], ...]}. Prints one line with the engine's name, then for each
-// line on stdin computes the batch once and prints {"seconds": S, "logits": [...]}.
+// line on stdin computes the batch once and prints {"seconds": S, "peak_resident_bytes": B, "logits": [...]}; B is the
+// most that this process has held so far.
 // --profile: on one thread, where the time goes by verb of the forward pass, and what of the peak that this program
 // measures at the same time the whole is.
 #include <simdjson.h>
 
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
 
 #include "bench/peak.h"
@@ -37,6 +39,15 @@ Sequences read_batch(const char* path) {
   return s;
 }
 
+// 0 where Linux does not tell.
+size_t peak_resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoul(line.substr(6)) << 10;
+  }
+  return 0;
+}
+
 int fail(const rerank::Status& status) {
   std::fprintf(stderr, "engine_bench: %s\n", std::string(status.message().data(), status.message().size()).c_str());
   return 1;
@@ -45,16 +56,25 @@ int fail(const rerank::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool profile = argc > 1 && std::string_view(argv[1]) == "--profile";
-  if (profile) --argc, ++argv;
+  bool profile = false;
+  rerank::BackendOptions options;
+  for (; argc > 1 && std::string_view(argv[1]).starts_with("--"); --argc, ++argv) {
+    const std::string_view flag = argv[1];
+    if (flag == "--profile") profile = true;
+    if (flag == "--pin-threads") options.pin_threads = true;
+    if (flag == "--weight-cache" && argc > 2) {
+      options.weight_cache = argv[2];
+      options.weight_cache_bytes = size_t{64} << 30;
+      --argc, ++argv;
+    }
+  }
   if (argc < 3) {
-    std::fprintf(stderr, "usage: engine_bench [--profile] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads] [engine]\n");
+    std::fprintf(stderr, "usage: engine_bench [--profile] [--weight-cache DIR] [--pin-threads] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads] [engine]\n");
     return 2;
   }
   auto model = rerank::load_model(argv[1]);
   if (!model.ok()) return fail(model.status());
   const Sequences batch = read_batch(argv[2]);
-  rerank::BackendOptions options;
   if (argc > 3) options.precision = argv[3];
   if (argc > 4) options.kernel = argv[4];
   if (argc > 5) options.threads = std::stoul(argv[5]);
@@ -73,7 +93,7 @@ int main(int argc, char** argv) {
     const auto status = (*backend)->forward({batch.ids, batch.segments, batch.offsets}, logits);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (!status.ok()) return fail(status);
-    std::printf("{\"seconds\":%.9g,\"logits\":[", seconds);
+    std::printf("{\"seconds\":%.9g,\"peak_resident_bytes\":%zu,\"logits\":[", seconds, peak_resident_bytes());
     for (size_t i = 0; i < logits.size(); ++i) std::printf("%s%.9g", i ? "," : "", logits[i]);
     std::printf("]}\n");
     std::fflush(stdout);

@@ -73,7 +73,8 @@ void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, 
   constexpr int kRounds = 5;
   const ModelConfig& config = model->config;
   cpu::Team team(1);
-  Weights weights(model, table, team);
+  cpu::OwnWeights store;
+  Weights weights(model, table, {team, store});
   Ops ops(weights, table, nullptr);
   std::vector<float> logits(batch.size());
   const Unit unit = unit_of(table);

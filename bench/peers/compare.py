@@ -3,12 +3,14 @@
 
 Usage: compare.py --engine build/release/engine_bench [--model FOLDER | --shape minilm|base|large] [--documents 66]
                   [--lengths 128 | 32-512] [--threads 2] [--rounds 7] [--ours bf16,int8,fp32:avx512]
-                  [--peers ort-fp32,ort-int8,torch-fp32,torch-bf16,openvino-fp32,openvino-bf16] [--batch 8]
+                  [--peers ort-fp32,ort-int8,torch-fp32,torch-bf16,openvino-fp32,openvino-bf16,openvino-int8,sentence-fp32,sentence-bf16]
+                  [--batch 8]
 
 --ours names precisions, each with a kernel tier behind a colon if it is not to be picked. Prints per contender the median time
 of the batch and pairs per second, and for each of ours the median over rounds of the ratio peer / ours with its smallest and largest
 value. Peers get their best setting: sorted by length in batches of --batch; ONNX Runtime with its transformer optimizer's fused
-graph, int8 per channel; OpenVINO with one stream a core where there is more than one batch. --padded adds each peer with all
+graph, int8 per channel; OpenVINO with one stream a core where there is more than one batch, int8 by NNCF's post-training quantization,
+the rest in bf16 where the CPU has it; sentence-transformers by CrossEncoder.predict(), which sorts and tokenizes by itself. --padded adds each peer with all
 documents in one padded batch. Needs requirements/peers.txt. Random weights of the true shape serve for speed (--shape).
 """
 import argparse
@@ -32,7 +34,7 @@ SHAPES = {
 }
 
 
-def make_model(shape, folder):
+def make_model(shape, folder, dtype=torch.float32):
     kind, settings = SHAPES[shape]
     torch.manual_seed(0)
     if kind == "bert":
@@ -43,7 +45,7 @@ def make_model(shape, folder):
         config = transformers.RobertaConfig(num_labels=1, max_position_embeddings=514, type_vocab_size=1, **settings)
         config.id2label = {0: "LABEL_0"}
         model = transformers.RobertaForSequenceClassification(config)
-    model.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
 
 
 def load_model(folder):
@@ -78,6 +80,19 @@ class Padded:
         return seconds, logits
 
 
+class Texts:
+    """A peer that takes texts, and sorts and batches by itself."""
+
+    def __init__(self, name, compute, tolerance, sequences):
+        self.name, self.compute, self.tolerance = name, compute, tolerance
+        self.pairs = [(" ".join(map(str, s)), "") for s in sequences]
+
+    def run(self):
+        begin = time.perf_counter()
+        logits = self.compute(self.pairs)
+        return time.perf_counter() - begin, logits
+
+
 class Rerankd:
     def __init__(self, engine, folder, batch_file, precision, threads):
         precision, _, kernel = precision.partition(":")
@@ -100,8 +115,9 @@ TOLERANCES = {"fp32": 2e-3, "bf16": 6e-2, "int8": 3e-1}
 class Peers:
     """Makes compute functions, and the files they need, in a folder of its own."""
 
-    def __init__(self, folder, scratch, threads):
+    def __init__(self, folder, scratch, threads, samples=(), batch=8):
         self.folder, self.scratch, self.threads = folder, pathlib.Path(scratch), threads
+        self.samples, self.batch = samples, batch  # ids to calibrate by
         self.config = transformers.AutoConfig.from_pretrained(folder)
         self.with_segments = "roberta" not in self.config.model_type
 
@@ -171,18 +187,46 @@ class Peers:
 
         return compute
 
+    def openvino_int8(self):
+        path = self.scratch / "openvino-int8" / "model.xml"
+        if not path.exists():
+            import nncf
+            import openvino
+
+            model = openvino.Core().read_model(str(self.onnx()))
+            feeds = [self.feed(pad([s], 0), pad([[1] * len(s)], 0)) for s in self.samples[:8]]
+            quantized = nncf.quantize(model, nncf.Dataset(feeds), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(feeds))
+            openvino.save_model(quantized, str(path), compress_to_fp16=False)
+        return path
+
+    def sentence(self, precision):
+        import sentence_transformers
+        import tokenizers
+
+        folder = self.scratch / "sentence"
+        if not folder.exists():  # the same model with a tokenizer of numbers: the text "17 432" has the ids 17 and 432
+            load_model(self.folder).save_pretrained(folder)
+            words = tokenizers.Tokenizer(tokenizers.models.WordLevel({str(i): i for i in range(self.config.vocab_size)}, unk_token="0"))
+            words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+            transformers.PreTrainedTokenizerFast(tokenizer_object=words, pad_token=str(self.config.pad_token_id or 0),
+                                                 unk_token="0", model_max_length=512).save_pretrained(folder)
+        model = sentence_transformers.CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity(),
+                                                   model_kwargs={"dtype": {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]})
+        return lambda pairs: model.predict(pairs, batch_size=self.batch, show_progress_bar=False).reshape(-1)
+
     def openvino(self, precision):
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(str(self.onnx()))
+        model = core.read_model(str(self.onnx() if precision != "int8" else self.openvino_int8()))
+        bf16 = precision == "bf16" or (precision == "int8" and "bf16" in pathlib.Path("/proc/cpuinfo").read_text())
         compiled = {}
 
         def compute(inputs):
             hint = "LATENCY" if len(inputs) == 1 else "THROUGHPUT"
             if hint not in compiled:
                 compiled[hint] = core.compile_model(model, "CPU", {
-                    "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+                    "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
                     "INFERENCE_NUM_THREADS": self.threads, "PERFORMANCE_HINT": hint})
             results = [None] * len(inputs)
             queue = openvino.AsyncInferQueue(compiled[hint])
@@ -200,7 +244,7 @@ class Peers:
 
     def make(self, peer):
         library, _, precision = peer.partition("-")
-        name = {"ort": "ONNX Runtime", "torch": "PyTorch", "openvino": "OpenVINO"}[library]
+        name = {"ort": "ONNX Runtime", "torch": "PyTorch", "openvino": "OpenVINO", "sentence": "sentence-transformers"}[library]
         return f"{name} {precision}", getattr(self, library)(precision), TOLERANCES[precision]
 
 
@@ -229,11 +273,12 @@ def main():
         folder = arguments.model or str(scratch)
         if not arguments.model and not (scratch / "config.json").exists():
             make_model(arguments.shape, folder)
-        peers = Peers(folder, scratch, arguments.threads)
+        peers = Peers(folder, scratch, arguments.threads, batch=arguments.batch)
         vocabulary = peers.config.vocab_size
         sequences = [[101 % vocabulary if peers.with_segments else 0] +
                      [rng.randrange(10, vocabulary) for _ in range(rng.randint(int(low), int(high or low)) - 1)]
                      for _ in range(arguments.documents)]
+        peers.samples = sequences
         batch_file = str(scratch / "batch.json")
         pathlib.Path(batch_file).write_text(json.dumps(dict(ids=sequences, segments=[[0] * len(s) for s in sequences])))
 
@@ -241,6 +286,9 @@ def main():
         contenders = list(ours)
         for peer in filter(None, arguments.peers.split(",")):
             name, compute, tolerance = peers.make(peer)
+            if peer.startswith("sentence"):
+                contenders.append(Texts(f"{name}, batches of {arguments.batch}", compute, tolerance, sequences))
+                continue
             padding = peers.config.pad_token_id or 0
             contenders.append(Padded(f"{name}, batches of {arguments.batch}", compute, tolerance, sequences, arguments.batch, padding))
             if arguments.padded:

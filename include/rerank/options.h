@@ -28,6 +28,9 @@ struct Options {
   std::string precision = "auto";
   std::string kernel = "auto";
   size_t threads = 0;
+  bool pin_threads = false;
+  std::string weight_cache;
+  size_t weight_cache_bytes = size_t{16} << 30;
   size_t layers = 0;
   std::string exits;
   std::string onnx_file;
@@ -152,6 +155,19 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"threads", "N", "Engine",
                    "Compute threads. 0: one per core this process may use (cgroup limits count)."},
         options.threads);
+  visit(OptionInfo{"pin-threads", "BOOL", "Engine",
+                   "The cpu engine's threads stay on one core each, NUMA node after NUMA node. For a machine, or a "
+                   "--cpuset, that nothing else works on: beside other work a pinned thread waits where another would move."},
+        options.pin_threads);
+  visit(OptionInfo{"weight-cache", "DIR", "Engine",
+                   "Keep the cpu engine's packed weights in files there: later starts map them instead of packing, and "
+                   "processes that serve one model share their memory. A folder that only you can write. Default: none, "
+                   "for it takes as much disk as the weights, and on huge pages of its own memory a process is a little faster."},
+        options.weight_cache);
+  visit(OptionInfo{"weight-cache-bytes", "N", "Engine",
+                   "Most that --weight-cache keeps; the least recently used weights leave. The default holds a handful "
+                   "of large models."},
+        options.weight_cache_bytes);
   visit(OptionInfo{"layers", "N", "Engine",
                    "Compute only the first N layers. 0: all. Ruins most models without --exits; `rerankd calibrate` "
                    "says what it costs. Requests may say otherwise."},

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -59,6 +60,17 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+Hash128 MappedFile::digest() const {
+  constexpr size_t kPiece = 16u << 20;  // whole pages
+  FieldHasher hasher;
+  for (size_t at = 0; at < size_; at += kPiece) {
+    const size_t bytes = std::min(kPiece, size_ - at);
+    hasher.add(text().substr(at, bytes));
+    ::madvise(const_cast<std::byte*>(data_) + at, bytes, MADV_DONTNEED);
+  }
+  return hasher.finish();
 }
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/hash.h"
 #include "rerank/status.h"
 
 namespace rerank {
@@ -24,6 +25,10 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+
+  // Of the whole file. Pages that were read for it are given back, and come again from the page cache when they are
+  // wanted: they would count as this process's memory.
+  Hash128 digest() const;
 
  private:
   MappedFile(const std::byte* data, size_t size) : data_(data), size_(size) {}

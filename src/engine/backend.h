@@ -63,6 +63,10 @@ struct BackendOptions {
   // Engines that run exported graphs; see rerank/options.h.
   std::string onnx_file, onnxruntime_library, onnx_provider, torchscript_file;
   bool onnx_split = true;
+  // The cpu engine's; see rerank/options.h.
+  bool pin_threads = false;
+  std::string weight_cache;  // empty: none
+  size_t weight_cache_bytes = 0;
 };
 
 // Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "rerank/status.h"
 
@@ -12,6 +13,14 @@ namespace rerank {
 enum class Family { kBert, kRoberta, kDistilBert, kElectra, kOther };
 
 enum class Activation { kGelu, kGeluTanh, kRelu, kSilu, kTanh };
+
+// What decides the weights of attention besides the products of queries and keys. No family that is read today has any
+// of it; the cpu and reference engines compute it for those to come.
+struct AttentionPattern {
+  size_t window = 0;     // a token sees those at most so many positions away; 0: all
+  bool alibi = false;    // scores lose with distance, by head
+  float rope_theta = 0;  // queries and keys are turned by position; 0: not
+};
 
 struct ModelConfig {
   std::string architecture;  // as in config.json, e.g. "BertForSequenceClassification"
@@ -33,8 +42,10 @@ struct ModelConfig {
   Activation head_activation = Activation::kTanh;  // between the head's two linear layers
   size_t labels = 1;                               // 1: the logit is z0; 2: the logit is z1 - z0
   std::string label = "LABEL_0";
+  std::vector<AttentionPattern> attention;  // of each layer; empty: nothing besides
 
   size_t head_size() const { return hidden / heads; }
+  AttentionPattern pattern(size_t layer) const { return attention.empty() ? AttentionPattern{} : attention[layer]; }
   // Longest sequence the position table serves.
   size_t max_length() const { return position_rows - position_offset; }
 };

@@ -217,4 +217,13 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::s
   return std::shared_ptr<const TensorFiles>(std::move(files));
 }
 
+Hash128 TensorFiles::digest() const {
+  std::call_once(digested_, [this] {
+    FieldHasher hasher;
+    for (const MappedFile& file : files_) hasher.add(file.digest().hex());
+    digest_ = hasher.finish();
+  });
+  return digest_;
+}
+
 }  // namespace rerank

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,12 +47,16 @@ class TensorFiles {
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const std::string& origin() const { return origin_; }  // path for messages
   const std::vector<MappedFile>& files() const { return files_; }
+  // Of all files' bytes. Computed on the first call, which reads them; thread-safe.
+  Hash128 digest() const;
 
  private:
   Status add_file(const std::string& path);
   std::vector<MappedFile> files_;
   std::map<std::string, TensorView> tensors_;
   std::string origin_;
+  mutable std::once_flag digested_;
+  mutable Hash128 digest_;
 };
 
 // Largest accepted header: ten times that of a 100-layer model with 2,000 tensors.

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, const Exits* exits, size_t max_length) {
   FieldHasher hasher;
   if (model.has_weights()) {
-    for (const MappedFile& file : model.weights.files->files()) hasher.add(file.text());
+    hasher.add(model.weights.files->digest().hex());
   }
   for (const std::string& name : backend.files) {
     auto file = MappedFile::open(name);

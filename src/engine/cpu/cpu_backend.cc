@@ -6,11 +6,14 @@
 #include <unordered_map>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "engine/contests.h"
 #include "engine/cpu/cpu_ops.h"
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/tile_ops.h"
+#include "engine/cpu/topology.h"
+#include "engine/cpu/weight_cache.h"
 
 namespace rerank {
 namespace cpu {
@@ -96,18 +99,67 @@ std::vector<uint32_t> find_copies(const Batch& batch) {
   return copy_of;
 }
 
+size_t threads_of(const BackendOptions& options) {
+  return options.threads != 0 ? options.threads : available_threads();
+}
+
+// The store outlives the weights that lie in it.
+template <class Weights>
+struct StoredWeights {
+  std::unique_ptr<WeightStore> store;
+  std::unique_ptr<Weights> weights;
+};
+
+// Packs them, or takes them from the weight cache; a file of the cache that is none, or damaged, is written anew. Where
+// that fails a warning says why, and they are packed into memory.
+template <class Weights>
+StoredWeights<Weights> open_weights(std::shared_ptr<const Model> model, const BackendOptions& options,
+                                    const KernelTable& kernels, Team& team) {
+  const auto pack = [&](WeightStore& store) { return std::make_unique<Weights>(model, kernels, Packing{team, store}); };
+  if (!options.weight_cache.empty()) {
+    const WeightCacheOptions cache = {
+        options.weight_cache, options.weight_cache_bytes,
+        str_cat(model->weights.files->digest().hex(), " ", kernels.precision, " ", kernels.name, " ", RERANKD_VERSION)};
+    // The second time behind a writing.
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      auto mapped = MappedWeights::open(cache);
+      if (mapped.ok()) {
+        std::unique_ptr<Weights> weights = pack(**mapped);
+        if (!(*mapped)->mismatched()) {
+          log_info(str_cat("weights: ", weight_cache_file(cache), ", ", (*mapped)->bytes(), " bytes"));
+          return {std::move(*mapped), std::move(weights)};
+        }
+      }
+      if (attempt == 1) break;
+      if (absl::IsDataLoss(mapped.status())) log_warning(str_cat(message_of(mapped.status()), "; written anew"));
+      auto writer = WeightWriter::create(cache);
+      Status status = writer.status();
+      if (status.ok()) {
+        pack(**writer);
+        status = (*writer)->commit();
+      }
+      if (!status.ok()) {
+        log_warning(str_cat(message_of(status), "; the weights are packed into memory"));
+        break;
+      }
+    }
+  }
+  auto store = std::make_unique<OwnWeights>();
+  auto weights = pack(*store);
+  return {std::move(store), std::move(weights)};
+}
+
 // `Ops` over `Weights`: the verbs on rows of fp32, or on tiles.
 template <class Weights, class Ops>
 class CpuBackend : public Backend {
  public:
-  CpuBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits, const KernelTable& kernels,
-             size_t threads)
-      : exits_(std::move(exits)),
-        team_(threads),
-        weights_(std::move(model), kernels, team_),
-        together_(weights_, kernels, &team_) {
-    for (size_t i = 0; i < threads; ++i) workers_.push_back(std::make_unique<Worker>(weights_, kernels));
-    info_ = {"cpu", kernels.precision, kernels.name, threads, config().max_length()};
+  CpuBackend(std::shared_ptr<const Model> model, const BackendOptions& options, const KernelTable& kernels)
+      : exits_(options.exits),
+        team_(threads_of(options), options.pin_threads ? cpus_for(nodes(), threads_of(options)) : std::vector<int>()),
+        weights_(open_weights<Weights>(std::move(model), options, kernels, team_)),
+        together_(*weights_.weights, kernels, &team_) {
+    for (size_t i = 0; i < team_.size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
+    info_ = {"cpu", kernels.precision, kernels.name, team_.size(), config().max_length()};
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -269,11 +321,11 @@ class CpuBackend : public Backend {
     SubBatch batch;
   };
 
-  const ModelConfig& config() const { return weights_.model->config; }
+  const ModelConfig& config() const { return weights_.weights->model->config; }
 
   std::shared_ptr<const Exits> exits_;  // may be null
   Team team_;
-  Weights weights_;
+  StoredWeights<Weights> weights_;
   Ops together_;
   std::vector<std::unique_ptr<Worker>> workers_;
   SubBatch unique_;
@@ -288,7 +340,7 @@ Result<std::string> describe_cpu_backend(const Model& model, const BackendOption
   auto kernels = cpu::pick(cpu::with_precision_of(model, options));
   if (!kernels.ok()) return kernels.status();
   std::string text = str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ",
-                             options.threads != 0 ? options.threads : cpu::available_threads(), " thread(s)");
+                             cpu::threads_of(options), " thread(s)");
   for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
     const std::string_view refusal = cpu::why_not(*table);
     const std::string said = str_cat("; not ", table->name, ": ", refusal);
@@ -302,14 +354,11 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
   if (!model->has_weights()) return model->no_weights;
   auto kernels = cpu::pick(cpu::with_precision_of(*model, options));
   if (!kernels.ok()) return kernels.status();
-  const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
   try {
     if ((*kernels)->tiles != nullptr) {
-      return std::make_unique<cpu::CpuBackend<cpu::TileWeights, cpu::TileOps>>(std::move(model), options.exits,
-                                                                               **kernels, threads);
+      return std::make_unique<cpu::CpuBackend<cpu::TileWeights, cpu::TileOps>>(std::move(model), options, **kernels);
     }
-    return std::make_unique<cpu::CpuBackend<cpu::CpuWeights, cpu::CpuOps>>(std::move(model), options.exits, **kernels,
-                                                                           threads);
+    return std::make_unique<cpu::CpuBackend<cpu::CpuWeights, cpu::CpuOps>>(std::move(model), options, **kernels);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
   }

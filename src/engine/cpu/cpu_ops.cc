@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/attention_pattern.h"
+
 namespace rerank::cpu {
 namespace {
 
@@ -27,9 +29,11 @@ void CpuOps::embed(const Batch& batch) {
 
 void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
   const PackedLinear& w = weights_.layers[layer].query_key_value;
+  pattern_ = config().pattern(layer);
   projected_.resize(rows_, 3 * config().hidden, columns());
   if (rows == Rows::kAll) {
     run({&w.product(), &w, &hidden_, 0, rows_, &projected_, 0, 0, w.panels()});
+    if (pattern_.rope_theta != 0) turn(batch, rows, weights_.turns.at(pattern_.rope_theta));
     return;
   }
   // Keys and values of every row; queries of the first rows only. A panel that straddles the border belongs to both.
@@ -41,6 +45,19 @@ void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
   }
   first_queries_.resize(batch.size(), hidden, panel);
   run({&w.product(), &w, &other_hidden_, 0, batch.size(), &first_queries_, 0, 0, (hidden + panel - 1) / panel});
+  if (pattern_.rope_theta != 0) turn(batch, rows, weights_.turns.at(pattern_.rope_theta));
+}
+
+// The first queries are at position 0, which is not turned.
+void CpuOps::turn(const Batch& batch, Rows rows, const std::vector<float>& turns) {
+  const size_t heads = config().heads, d = config().head_size();
+  each(batch.size(), [&](size_t s, size_t) {
+    for (size_t i = 0; i < batch.length(s); ++i) {
+      float* row = projected_.row(batch.offsets[s] + i);
+      if (rows == Rows::kAll) kernels_.rotate(row, heads, d, &turns[i * d]);
+      kernels_.rotate(row + config().hidden, heads, d, &turns[i * d]);
+    }
+  });
 }
 
 void CpuOps::attend(const Batch& batch, Rows rows) {
@@ -62,6 +79,8 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
     args.length = batch.length(s);
     args.head_size = d;
     args.scale = 1 / std::sqrt(static_cast<float>(d));
+    args.window = pattern_.window;
+    if (pattern_.alibi) args.slope = alibi_slope(heads, task % heads);
     args.context = context_.row(first ? s : row) + column;
     args.context_stride = context_.stride();
     args.scratch = scratch_[member].data();

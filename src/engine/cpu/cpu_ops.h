@@ -23,9 +23,12 @@ class CpuOps : public SharedOps {
   void resume(const Batch& batch, std::span<const float> in);
 
  private:
+  void turn(const Batch& batch, Rows rows, const std::vector<float>& turns);
+
   const CpuWeights& weights_;
   size_t rows_ = 0;  // of hidden_ and context_
   PaddedMatrix hidden_, other_hidden_, projected_, first_queries_, context_, inner_;
+  AttentionPattern pattern_;  // of the layer that is being computed
 };
 
 }  // namespace rerank::cpu

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/attention_pattern.h"
+
 namespace rerank::cpu {
 
 void release_pages(const TensorView& tensor) {
@@ -14,14 +16,14 @@ void release_pages(const TensorView& tensor) {
   if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);  // whole pages of it only
 }
 
-PackedLinear::PackedLinear(const ProductKernels& kernels, Team& team, std::initializer_list<const Linear*> parts)
+PackedLinear::PackedLinear(const ProductKernels& kernels, const Packing& packing,
+                           std::initializer_list<const Linear*> parts)
     : product_(&kernels) {
   matrix_.in = (*parts.begin())->in();
   for (const Linear* part : parts) matrix_.out += part->out();
   const size_t columns = kernels.tile_columns;
   panel_count_ = (matrix_.out + columns - 1) / columns;
   const size_t bytes = kernels.panel_bytes(matrix_.in);
-  values_.resize(panel_count_ * bytes);
   bias_.resize(panel_count_ * columns);
 
   // Where each output column comes from.
@@ -30,34 +32,39 @@ PackedLinear::PackedLinear(const ProductKernels& kernels, Team& team, std::initi
     for (size_t row = 0; row < part->out(); ++row) sources.emplace_back(part, row);
     part->bias.read_floats(0, {bias_.data() + sources.size() - part->out(), part->out()});
   }
-  team.run(panel_count_, [&](size_t panel, size_t) {
-    const size_t first = panel * columns;
-    const size_t count = std::min(columns, matrix_.out - first);
-    std::vector<float> rows(count * matrix_.in);
-    for (size_t i = 0; i < count; ++i) {
-      const auto [linear, row] = sources[first + i];
-      linear->weight.read_floats(row * matrix_.in, {rows.data() + i * matrix_.in, matrix_.in});
-    }
-    kernels.pack(rows.data(), count, matrix_.in, matrix_.in, values_.data() + panel * bytes);
+  matrix_.panels = packing.store.place(panel_count_ * bytes, [&](std::byte* panels) {
+    packing.team.run(panel_count_, [&](size_t panel, size_t) {
+      const size_t first = panel * columns;
+      const size_t count = std::min(columns, matrix_.out - first);
+      std::vector<float> rows(count * matrix_.in);
+      for (size_t i = 0; i < count; ++i) {
+        const auto [linear, row] = sources[first + i];
+        linear->weight.read_floats(row * matrix_.in, {rows.data() + i * matrix_.in, matrix_.in});
+      }
+      kernels.pack(rows.data(), count, matrix_.in, matrix_.in, panels + panel * bytes);
+    });
+    for (const Linear* part : parts) release_pages(part->weight);
   });
-  for (const Linear* part : parts) release_pages(part->weight);
-  matrix_.panels = values_.data();
   matrix_.bias = bias_.data();
 }
 
-SharedWeights::SharedWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, Team& team)
+SharedWeights::SharedWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, const Packing& packing)
     : model(std::move(m)) {
   const Weights& w = model->weights;
   positions = w.positions.floats();
   if (w.segments) segments = w.segments->floats();
   embedding_norm = {w.embedding_norm.gamma.floats(), w.embedding_norm.beta.floats()};
-  if (w.embedding_projection) projection = PackedLinear(kernels.exact, team, {&*w.embedding_projection});
-  head_dense = PackedLinear(kernels.exact, team, {&w.head_dense});
-  head_output = PackedLinear(kernels.exact, team, {&w.head_output});
+  if (w.embedding_projection) projection = PackedLinear(kernels.exact, packing, {&*w.embedding_projection});
+  head_dense = PackedLinear(kernels.exact, packing, {&w.head_dense});
+  head_output = PackedLinear(kernels.exact, packing, {&w.head_output});
+  for (const AttentionPattern& pattern : model->config.attention) {
+    if (pattern.rope_theta == 0 || turns.contains(pattern.rope_theta)) continue;
+    turns[pattern.rope_theta] = rope_turns(pattern.rope_theta, model->config.head_size(), model->config.max_length());
+  }
 }
 
-CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, Team& team)
-    : SharedWeights(std::move(m), kernels, team) {
+CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, const Packing& packing)
+    : SharedWeights(std::move(m), kernels, packing) {
   auto norm = [](const Norm& n) { return CpuNorm{n.gamma.floats(), n.beta.floats()}; };
   // Of a quantized model, what was kept from it stays exact.
   const bool mixed = model->weights.quantized && std::string_view(kernels.precision) == "int8";
@@ -65,7 +72,7 @@ CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernel
     const bool exact = mixed && std::any_of(parts.begin(), parts.end(), [](const Linear* part) {
       return part->weight.dtype != DType::kI8;
     });
-    return PackedLinear(exact ? kernels.exact : kernels.linear, team, parts);
+    return PackedLinear(exact ? kernels.exact : kernels.linear, packing, parts);
   };
   for (const LayerWeights& l : model->weights.layers) {
     layers.push_back({pack({&l.query, &l.key, &l.value}), pack({&l.attention_output}), pack({&l.up}), pack({&l.down}),

@@ -2,28 +2,35 @@
 // is, memory-mapped in the file's own type, since a batch reads only a few of its rows.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "engine/cpu/buffers.h"
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/team.h"
+#include "engine/cpu/weight_store.h"
 #include "model/weights.h"
 
 namespace rerank::cpu {
+
+// Who packs, and where to.
+struct Packing {
+  Team& team;
+  WeightStore& store;
+};
 
 // One or more linear layers over the same input, side by side: their outputs follow one another.
 class PackedLinear {
  public:
   PackedLinear() = default;
-  PackedLinear(const ProductKernels& kernels, Team& team, std::initializer_list<const Linear*> parts);
+  PackedLinear(const ProductKernels& kernels, const Packing& packing, std::initializer_list<const Linear*> parts);
 
   const PackedMatrix& matrix() const { return matrix_; }
   const ProductKernels& product() const { return *product_; }  // what it was packed for
   size_t panels() const { return panel_count_; }
 
  private:
-  Buffer<std::byte> values_;
   Buffer<float> bias_;
   PackedMatrix matrix_;
   size_t panel_count_ = 0;
@@ -45,17 +52,18 @@ struct CpuLayer {
 
 // What every tier keeps in fp32: tables, their norm, and the head.
 struct SharedWeights {
-  SharedWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, Team& team);
+  SharedWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
 
   std::shared_ptr<const Model> model;  // keeps the mapped word table alive
   std::vector<float> positions, segments;
+  std::map<float, std::vector<float>> turns;  // by RoPE's theta: rope_turns() of every position
   CpuNorm embedding_norm;
   PackedLinear projection;  // no panels where the tables are as wide as the encoder
   PackedLinear head_dense, head_output;
 };
 
 struct CpuWeights : SharedWeights {
-  CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, Team& team);
+  CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
 
   std::vector<CpuLayer> layers;
 };

@@ -42,6 +42,23 @@ struct Team::State {
   std::atomic<size_t> next{0};
   std::atomic<size_t> working{0};  // members that have not finished this loop
 
+  std::vector<int> cpus;   // by member; empty: not pinned
+  std::thread::id caller;  // pinned last
+
+  // A refusal (a CPU taken away since) leaves the thread where it was: slower, not wrong.
+  void pin(size_t member) const {
+    if (member >= cpus.size() || cpus[member] >= CPU_SETSIZE) return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpus[member], &set);
+    ::sched_setaffinity(0, sizeof set, &set);
+  }
+  void pin_caller() {
+    if (cpus.empty() || caller == std::this_thread::get_id()) return;
+    caller = std::this_thread::get_id();
+    pin(0);
+  }
+
   void work(size_t member) {
     for (size_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) (*body)(task, member);
   }
@@ -63,8 +80,14 @@ struct Team::State {
   }
 };
 
-Team::Team(size_t threads) : state_(std::make_unique<State>()) {
-  for (size_t i = 1; i < threads; ++i) state_->threads.emplace_back([this, i] { state_->serve(i); });
+Team::Team(size_t threads, std::vector<int> cpus) : state_(std::make_unique<State>()) {
+  state_->cpus = std::move(cpus);
+  for (size_t i = 1; i < threads; ++i) {
+    state_->threads.emplace_back([this, i] {
+      state_->pin(i);
+      state_->serve(i);
+    });
+  }
 }
 
 Team::~Team() {
@@ -79,6 +102,7 @@ Team::~Team() {
 size_t Team::size() const { return state_->threads.size() + 1; }
 
 void Team::run(size_t tasks, const std::function<void(size_t, size_t)>& body) {
+  state_->pin_caller();
   if (state_->threads.empty() || tasks <= 1) {
     for (size_t task = 0; task < tasks; ++task) body(task, 0);
     return;

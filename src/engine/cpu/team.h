@@ -6,12 +6,14 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace rerank::cpu {
 
 class Team {
  public:
-  explicit Team(size_t threads);
+  // `cpus`: the one that each thread stays on, the caller of run() too, which is the first; empty: where they like.
+  explicit Team(size_t threads, std::vector<int> cpus = {});
   ~Team();
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;

@@ -114,33 +114,60 @@ class Attention {
   template <bool kShift>
   HWY_INLINE void weigh_block(const Item& e, size_t u, const float* shifts) {
     if (u >= e.steps) return;
-    const size_t keys = keys_of(e.chunk) - 32 * u;
-    if (keys >= 32) {
-      weigh_rows<kShift, false>(e, u, 32, shifts);
+    if (keys_of(e.chunk) - 32 * u >= 32 && job_.window == 0 && job_.slope == 0) {
+      weigh_rows<kShift, false>(e, u, shifts);
     } else {
-      weigh_rows<kShift, true>(e, u, keys, shifts);
+      weigh_rows<kShift, true>(e, u, shifts);
     }
   }
 
-  // kLast: only `keys` of the 32 belong to the sequence; the others weigh 0.
-  template <bool kShift, bool kLast>
-  HWY_INLINE void weigh_rows(const Item& e, size_t u, size_t keys, const float* shifts) {
+  // Sixteen keys from `key` on, seen from `row`.
+  HWY_INLINE static Row distance_of(size_t row, size_t key) {
+    return make_row([&](size_t i) HWY_ATTR {
+      const V keys = hn::Iota(D(), static_cast<float>(key + i * kLanes));
+      return hn::Abs(hn::Sub(keys, hn::Set(D(), static_cast<float>(row))));
+    });
+  }
+  HWY_INLINE Row with_slope(const Row& score, const Row& distance) const {
+    return score - distance * set(job_.slope * 1.44269504f);
+  }
+  // Keys behind the sequence's last and outside the window weigh 0.
+  HWY_INLINE Row keep_seen(const Row& weight, const Row& distance, size_t key) const {
+    const Row kept = first_lanes(weight, job_.length > key ? std::min<size_t>(job_.length - key, 16) : 0);
+    if (job_.window == 0) return kept;
+    return make_row([&](size_t i) HWY_ATTR {
+      const auto near = hn::Le(distance.part[i], hn::Set(D(), static_cast<float>(job_.window)));
+      return hn::IfThenElseZero(near, kept.part[i]);
+    });
+  }
+
+  // kPartly: not all of the 32 keys are seen alike by all rows.
+  template <bool kShift, bool kPartly>
+  HWY_INLINE void weigh_rows(const Item& e, size_t u, const float* shifts) {
+    const size_t key = e.chunk * kChunkKeys + 32 * u;
     float* total = totals(e.block);
     for (size_t tile = 0; tile < e.rows; tile += 16) {
       const float* from = score_row(e, tile) + 2 * u * 256;
       std::byte* to = weights(e.slot) + tile / 16 * (kWeightsBytes / 2) + u * kTileBytes;
       const size_t rows = std::min<size_t>(16, e.rows - tile);
       for (size_t r = 0; r < rows; ++r, from += 16, to += kTileRow, total += 16) {
-        Row low = load(from), high = load(from + 256);
+        Row low = load(from), high = load(from + 256), near = low, far = high;
+        if constexpr (kPartly) {
+          const size_t row = e.block * kQueryRows + tile + r;
+          near = distance_of(row, key);
+          far = distance_of(row, key + 16);
+          low = with_slope(low, near);
+          high = with_slope(high, far);
+        }
         if constexpr (kShift) {
           low = low - set(shifts[tile + r]);
           high = high - set(shifts[tile + r]);
         }
         low = exp2_row(low);
         high = exp2_row(high);
-        if constexpr (kLast) {
-          low = first_lanes(low, std::min<size_t>(keys, 16));
-          high = first_lanes(high, std::max<size_t>(keys, 16) - 16);
+        if constexpr (kPartly) {
+          low = keep_seen(low, near, key);
+          high = keep_seen(high, far, key + 16);
         }
         store(load(total) + (low + high), total);
         store_bf16<Tiles>(low, high, to);
@@ -208,7 +235,11 @@ class Attention {
       for (size_t r = 0; r < e.rows; ++r) {
         const float* row = score_row(e, r);
         for (size_t key = 0; key < keys_of(e.chunk); ++key) {
-          largest[r] = std::max(largest[r], row[key / 16 * 256 + key % 16]);
+          const size_t own = e.block * kQueryRows + r, other = e.chunk * kChunkKeys + key;
+          const size_t distance = own > other ? own - other : other - own;
+          if (job_.window != 0 && distance > job_.window) continue;
+          const float slope = job_.slope * 1.44269504f * static_cast<float>(distance);
+          largest[r] = std::max(largest[r], row[key / 16 * 256 + key % 16] - slope);
         }
       }
     });

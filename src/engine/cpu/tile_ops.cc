@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/attention_pattern.h"
+#include "engine/cpu/bf16.h"
+
 namespace rerank::cpu {
 namespace {
 
@@ -14,6 +17,27 @@ constexpr size_t kSlabColumns = 1024;
 constexpr size_t kPiecesPerMember = 4;
 
 size_t even(size_t n) { return round_up(n, 2); }
+
+// RoPE of one head's bf16 values; place(c) is where value c lies.
+template <class Place>
+void turn_values(size_t head_size, const float* turns, const Place& place) {
+  const size_t half = head_size / 2;
+  const auto read = [](const std::byte* at) {
+    uint16_t bits;
+    std::memcpy(&bits, at, 2);
+    return from_bf16(bits);
+  };
+  const auto write = [](std::byte* at, float x) {
+    const uint16_t bits = to_bf16(x);
+    std::memcpy(at, &bits, 2);
+  };
+  for (size_t c = 0; c < half; ++c) {
+    std::byte *const low = place(c), *const high = place(c + half);
+    const float a = read(low), b = read(high), cosine = turns[c], sine = turns[half + c];
+    write(low, a * cosine - b * sine);
+    write(high, b * cosine + a * sine);
+  }
+}
 
 }  // namespace
 
@@ -185,6 +209,26 @@ void TileOps::project(size_t layer, const Batch& batch, Rows rows) {
   State& from = rows == Rows::kFirst ? first_ : state_;
   project_to(w.query.panels(), from, TileResult::kQueries, queries_);
   query_row_tiles_ = from.row_tiles;
+  pattern_ = config().pattern(layer);
+  if (pattern_.rope_theta != 0) turn(batch, rows, weights_.turns.at(pattern_.rope_theta));
+}
+
+// Value by value: no family needs it yet. The first queries are at position 0, which is not turned.
+void TileOps::turn(const Batch& batch, Rows rows, const std::vector<float>& turns) {
+  const size_t d = config().head_size(), stride = state_.row_tiles * kTileBytes;
+  each(batch.size() * config().heads, [&](size_t task, size_t) {
+    const size_t s = task / config().heads, panel = task % config().heads * head_tiles();
+    for (size_t i = 0; i < batch.length(s); ++i) {
+      const size_t row = starts_[s] * kRowTile + i, tile = row / kRowTile * kTileBytes, inside = row % kRowTile;
+      turn_values(d, &turns[i * d], [&](size_t c) {
+        return keys_.data() + (panel + c / 32) * stride + tile + c % 32 / 2 * kTileRow + inside * 4 + c % 2 * 2;
+      });
+      if (rows == Rows::kFirst) continue;
+      turn_values(d, &turns[i * d], [&](size_t c) {
+        return queries_.data() + (panel + c / 32) * stride + tile + inside * kTileRow + c % 32 * 2;
+      });
+    }
+  });
 }
 
 void TileOps::gather_first_rows(const Batch& batch) {
@@ -214,6 +258,8 @@ void TileOps::attend(const Batch& batch, Rows rows) {
     job.values = values_.data() + panel * key_stride + starts_[s] * (kTileBytes / 2);
     job.key_stride = key_stride;
     job.length = batch.length(s);
+    job.window = pattern_.window;
+    if (pattern_.alibi) job.slope = alibi_slope(config().heads, task % config().heads);
     job.query_rows = first ? 1 : job.length;
     job.queries = queries_.data() + panel * query_stride;
     job.query_stride = query_stride;

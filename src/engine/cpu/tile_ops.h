@@ -54,6 +54,7 @@ class TileOps : public SharedOps {
   void quantize(Inputs& inputs, size_t first_row_tile, size_t row_tiles);
   void product(const Step& step);
   void project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out);
+  void turn(const Batch& batch, Rows rows, const std::vector<float>& turns);
   void norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights);
   void gather_first_rows(const Batch& batch);
   float* c_row(State& state, size_t row) const;
@@ -72,6 +73,7 @@ class TileOps : public SharedOps {
   size_t query_row_tiles_ = 0;  // of queries_ and context_
   PaddedMatrix rows_;           // of embeddings, and of the head's input
   size_t logit_rows_ = 0;
+  AttentionPattern pattern_;  // of the layer that is being computed
 };
 
 }  // namespace rerank::cpu

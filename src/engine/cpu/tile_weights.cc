@@ -14,31 +14,32 @@ void read_row(const Linear& linear, size_t row, const Widths& in, float* out) {
 
 }  // namespace
 
-TileLinear::TileLinear(const TileKernels& kernels, Team& team, const Linear& from, const Widths& out,
+TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const Linear& from, const Widths& out,
                        const Widths& in) {
   panels_.kernels = &kernels;
   const size_t inputs = round_up(in.total(), kernels.inputs_per_tile);
   panels_.steps = inputs / kernels.inputs_per_tile;
   panels_.panels = out.total() / kPanelColumns;
   const size_t panel_bytes = panels_.steps * kStepBytes;
-  values_.resize(panels_.panels * panel_bytes);
   bias_.resize(out.total());
-  scales_.resize(out.total());
   for (size_t g = 0; g < out.groups; ++g) {
     from.bias.read_floats(g * out.width, {bias_.data() + g * out.padded, out.width});
   }
-  team.run(panels_.panels, [&](size_t panel, size_t) {
-    std::vector<float> rows(kPanelColumns * inputs);
-    for (size_t i = 0; i < kPanelColumns; ++i) {
-      const size_t column = panel * kPanelColumns + i, group = column / out.padded, inside = column % out.padded;
-      if (inside < out.width) read_row(from, group * out.width + inside, in, rows.data() + i * inputs);
-    }
-    kernels.pack(rows.data(), inputs, values_.data() + panel * panel_bytes, scales_.data() + panel * kPanelColumns);
+  const size_t all_panels = panels_.panels * panel_bytes;  // behind them the columns' scales
+  panels_.data = packing.store.place(all_panels + out.total() * sizeof(float), [&](std::byte* data) {
+    auto* const scales = reinterpret_cast<float*>(data + all_panels);
+    packing.team.run(panels_.panels, [&](size_t panel, size_t) {
+      std::vector<float> rows(kPanelColumns * inputs);
+      for (size_t i = 0; i < kPanelColumns; ++i) {
+        const size_t column = panel * kPanelColumns + i, group = column / out.padded, inside = column % out.padded;
+        if (inside < out.width) read_row(from, group * out.width + inside, in, rows.data() + i * inputs);
+      }
+      kernels.pack(rows.data(), inputs, data + panel * panel_bytes, scales + panel * kPanelColumns);
+    });
+    release_pages(from.weight);
   });
-  release_pages(from.weight);
-  panels_.data = values_.data();
   panels_.bias = bias_.data();
-  panels_.scales = kernels.int8 ? scales_.data() : nullptr;
+  panels_.scales = kernels.int8 ? reinterpret_cast<const float*>(panels_.data + all_panels) : nullptr;
 }
 
 TileNormWeights::TileNormWeights(const Norm& norm, size_t padded) : gamma(padded), beta(padded) {
@@ -46,8 +47,8 @@ TileNormWeights::TileNormWeights(const Norm& norm, size_t padded) : gamma(padded
   norm.beta.read_floats(0, {beta.data(), norm.beta.elements()});
 }
 
-TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& table, Team& team)
-    : SharedWeights(std::move(m), table, team) {
+TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& table, const Packing& packing)
+    : SharedWeights(std::move(m), table, packing) {
   const ModelConfig& config = model->config;
   const TileKernels& kernels = *table.tiles;
   auto pad = [](size_t width) { return round_up(width, kPanelColumns); };
@@ -61,7 +62,7 @@ TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& tabl
   // Of a quantized model, what was kept from it stays bf16.
   const bool mixed = model->weights.quantized && kernels.int8;
   const auto pack = [&](const Linear& from, const Widths& out, const Widths& in) {
-    return TileLinear(mixed && from.weight.dtype != DType::kI8 ? *kernels.exact : kernels, team, from, out, in);
+    return TileLinear(mixed && from.weight.dtype != DType::kI8 ? *kernels.exact : kernels, packing, from, out, in);
   };
   for (const LayerWeights& l : model->weights.layers) {
     layers.push_back(

@@ -18,13 +18,13 @@ struct Widths {
 class TileLinear {
  public:
   TileLinear() = default;
-  TileLinear(const TileKernels& kernels, Team& team, const Linear& from, const Widths& out, const Widths& in);
+  TileLinear(const TileKernels& kernels, const Packing& packing, const Linear& from, const Widths& out,
+             const Widths& in);
 
   const TilePanels& panels() const { return panels_; }
 
  private:
-  Buffer<std::byte> values_;
-  Buffer<float> bias_, scales_;
+  Buffer<float> bias_;
   TilePanels panels_;
 };
 
@@ -40,7 +40,7 @@ struct TileLayer {
 };
 
 struct TileWeights : SharedWeights {
-  TileWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, Team& team);
+  TileWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
 
   size_t hidden_columns = 0, head_columns = 0, inner_columns = 0;  // padded
   TileNormWeights tile_embedding_norm;  // null pointers where the tables are narrower than the encoder

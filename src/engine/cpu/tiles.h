@@ -70,6 +70,8 @@ struct TileAttention {
   const std::byte* values = nullptr;
   size_t key_stride = 0;  // as query_stride, of keys and values
   size_t length = 0;
+  size_t window = 0;           // only keys at most so many positions away; 0: all
+  float slope = 0;             // ALiBi: what each position away takes off a score
   size_t head_tiles = 0;         // head size / 32, rounded up
   std::byte* context = nullptr;  // A: first row tile (and row, where `lone`), first input tile of the head
   size_t context_stride = 0;     // bytes between row tiles

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "engine/attention_pattern.h"
 #include "engine/encoder.h"
 
 namespace rerank {
@@ -118,18 +119,23 @@ class ReferenceOps {
     if (projection_.out != 0) hidden_ = projection_.apply(hidden_);
   }
 
-  void project(size_t layer, const Batch&, Rows) {  // computes all rows always: plain before fast
+  void project(size_t layer, const Batch& batch, Rows) {  // computes all rows always: plain before fast
+    pattern_ = config().pattern(layer);
     query_ = layers_[layer].query.apply(hidden_, &hook_);
     key_ = layers_[layer].key.apply(hidden_, &hook_);
     value_ = layers_[layer].value.apply(hidden_, &hook_);
+    if (pattern_.rope_theta == 0) return;
+    const std::vector<float> turns = rope_turns(pattern_.rope_theta, config().head_size(), config().max_length());
+    turn(batch, turns, query_);
+    turn(batch, turns, key_);
   }
 
   void attend(const Batch& batch, Rows) {
-    const size_t heads = config().heads, d = config().head_size();
+    const size_t heads = config().heads;
     context_ = DenseMatrix(batch.tokens(), config().hidden);
     for (size_t s = 0; s < batch.size(); ++s) {
       for (size_t h = 0; h < heads; ++h) {
-        for (size_t i = 0; i < batch.length(s); ++i) attend_row(batch.offsets[s], batch.length(s), i, h * d, d);
+        for (size_t i = 0; i < batch.length(s); ++i) attend_row(batch.offsets[s], batch.length(s), i, h);
       }
     }
   }
@@ -166,7 +172,25 @@ class ReferenceOps {
   const ModelConfig& config() const { return model_->config; }
 
  private:
-  void attend_row(size_t first, size_t length, size_t i, size_t column, size_t d) {
+  void turn(const Batch& batch, const std::vector<float>& turns, DenseMatrix& rows) const {
+    const size_t d = config().head_size(), half = d / 2;
+    for (size_t s = 0; s < batch.size(); ++s) {
+      for (size_t i = 0; i < batch.length(s); ++i) {
+        for (size_t h = 0; h < config().heads; ++h) {
+          float* x = rows.row(batch.offsets[s] + i) + h * d;
+          for (size_t c = 0; c < half; ++c) {
+            const double a = x[c], b = x[c + half], cosine = turns[i * d + c], sine = turns[i * d + half + c];
+            x[c] = static_cast<float>(a * cosine - b * sine);
+            x[c + half] = static_cast<float>(b * cosine + a * sine);
+          }
+        }
+      }
+    }
+  }
+
+  void attend_row(size_t first, size_t length, size_t i, size_t head) {
+    const size_t d = config().head_size(), column = head * d;
+    const double slope = pattern_.alibi ? alibi_slope(config().heads, head) : 0;
     std::vector<double> weights(length);
     double largest = -INFINITY, sum = 0;
     const float* q = query_.row(first + i) + column;
@@ -174,6 +198,9 @@ class ReferenceOps {
       const float* k = key_.row(first + j) + column;
       for (size_t c = 0; c < d; ++c) weights[j] += static_cast<double>(q[c]) * k[c];
       weights[j] /= std::sqrt(static_cast<double>(d));
+      const size_t distance = i > j ? i - j : j - i;
+      weights[j] -= slope * static_cast<double>(distance);
+      if (pattern_.window != 0 && distance > pattern_.window) weights[j] = -INFINITY;
       largest = std::max(largest, weights[j]);
     }
     for (double& w : weights) sum += w = std::exp(w - largest);
@@ -206,6 +233,7 @@ class ReferenceOps {
   DenseLinear projection_, head_dense_, head_output_;
   std::vector<DenseLayer> layers_;
   DenseMatrix hidden_, query_, key_, value_, context_;
+  AttentionPattern pattern_;  // of the layer that is being computed
 };
 
 class ReferenceBackend : public Backend {

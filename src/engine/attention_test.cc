@@ -1,0 +1,171 @@
+// Attention by itself: windows, slopes and rotations on every tier against the reference engine, and scores that fp32
+// cannot take the exponential of.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "engine/attention_pattern.h"
+#include "engine/cpu/bf16.h"
+#include "engine/cpu/buffers.h"
+#include "engine/cpu/cpu_backend.h"
+#include "engine/cpu/kernels.h"
+#include "engine/reference/reference_backend.h"
+#include "support/tiny_model.h"
+
+namespace rerank {
+namespace {
+
+std::vector<const cpu::KernelTable*> tiers() {
+  std::vector<const cpu::KernelTable*> tables;
+  for (const auto* table : cpu::compiled_kernels()) {
+    if (cpu::why_not(*table).empty()) tables.push_back(table);
+  }
+  return tables;
+}
+
+std::vector<float> run(Backend& backend, const Batch& batch) {
+  std::vector<float> logits(batch.size());
+  const Status status = backend.forward(batch, logits);
+  EXPECT_TRUE(status.ok()) << status;
+  return logits;
+}
+
+struct PatternCase {
+  const char* name;
+  std::vector<AttentionPattern> layers;  // three
+};
+
+class AttentionPatternTest : public ::testing::TestWithParam<PatternCase> {};
+
+TEST_P(AttentionPatternTest, EqualsReferenceOnEveryTier) {
+  struct Shape {
+    size_t hidden, heads;
+  };
+  for (const Shape shape : {Shape{96, 3}, Shape{40, 2}, Shape{128, 2}}) {
+    auto loaded = load_model(testing::write_tiny_model(
+        {.layers = 3, .hidden = shape.hidden, .heads = shape.heads, .positions = 200}, "attention_test"));
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    auto model = std::make_shared<Model>(**loaded);
+    std::mt19937 random(11);
+    std::vector<int32_t> ids, segments;
+    std::vector<uint32_t> offsets{0};
+    for (size_t length : {1, 5, 33, 150, 197, 40, 12}) {
+      for (size_t i = 0; i < length; ++i) ids.push_back(static_cast<int32_t>(random() % model->config.vocabulary));
+      offsets.push_back(static_cast<uint32_t>(ids.size()));
+    }
+    segments.resize(ids.size());
+    const Batch batch = {ids, segments, offsets};
+    const auto plain = run(*make_reference_backend(model), batch);
+    model->config.attention = GetParam().layers;
+    const auto expected = run(*make_reference_backend(model), batch);
+    double moved = 0;
+    for (size_t i = 0; i < expected.size(); ++i) moved = std::max(moved, std::abs(double{expected[i]} - plain[i]));
+    EXPECT_GT(moved, 1e-2) << "the pattern changes nothing";
+    for (const auto* tier : tiers()) {
+      const std::string_view precision = tier->precision;
+      const bool seven_bits = std::string_view(tier->name) == "avx2";
+      const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : seven_bits ? 2e-1 : 1e-1;
+      auto backend = make_cpu_backend(model, {tier->precision, tier->name, 2});
+      ASSERT_TRUE(backend.ok()) << backend.status();
+      const auto logits = run(**backend, batch);
+      for (size_t i = 0; i < logits.size(); ++i) {
+        EXPECT_NEAR(logits[i], expected[i], tolerance) << tier->name << " " << tier->precision << " sequence " << i;
+      }
+    }
+  }
+}
+
+const AttentionPattern kWindow = {.window = 7}, kWide = {.window = 64}, kSlope = {.alibi = true},
+                       kTurn = {.rope_theta = 10000};
+
+INSTANTIATE_TEST_SUITE_P(Patterns, AttentionPatternTest,
+                         ::testing::Values(PatternCase{"window", {kWindow, kWindow, kWindow}},
+                                           PatternCase{"alibi", {kSlope, kSlope, kSlope}},
+                                           PatternCase{"rope", {kTurn, kTurn, kTurn}},
+                                           PatternCase{"global_and_local",
+                                                       {{.rope_theta = 160000},
+                                                        {.window = 64, .rope_theta = 10000},
+                                                        {.window = 3, .alibi = true, .rope_theta = 500}}}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(AttentionPatternTest, SlopesAreThoseOfThePaper) {
+  EXPECT_FLOAT_EQ(alibi_slope(8, 0), 0.5f);
+  EXPECT_FLOAT_EQ(alibi_slope(8, 7), 1.0f / 256);
+  // 12 heads: the 8 of 8 heads, then the first, third, ... of 16.
+  EXPECT_FLOAT_EQ(alibi_slope(12, 7), 1.0f / 256);
+  EXPECT_FLOAT_EQ(alibi_slope(12, 8), std::exp2(-0.5f));
+  EXPECT_FLOAT_EQ(alibi_slope(12, 11), std::exp2(-3.5f));
+}
+
+// The values of `rows`, which bf16 holds exactly, and attention over them by exp2 in double precision.
+struct LargeScores {
+  static constexpr size_t kLength = 150, kHead = 32, kStride = 3 * kHead;
+  cpu::Buffer<float> rows{kLength * kStride + 64};
+  size_t window;
+
+  LargeScores(float lift, size_t seen) : window(seen) {
+    std::mt19937 random(6);
+    std::normal_distribution<float> normal;
+    for (size_t i = 0; i < kLength * kStride; ++i) {
+      const size_t column = i % kStride;
+      const float x = normal(random) * 4 + (column < kHead ? lift : column < 2 * kHead ? -lift : 0);
+      rows.data()[i] = cpu::from_bf16(cpu::to_bf16(x));
+    }
+  }
+  const float* queries() const { return rows.data(); }
+  const float* keys() const { return rows.data() + kHead; }
+  const float* values() const { return rows.data() + 2 * kHead; }
+
+  std::vector<double> context_of(size_t row) const {
+    std::vector<double> scores(kLength, 0.0), context(kHead, 0.0);
+    for (size_t key = 0; key < kLength; ++key) {
+      for (size_t c = 0; c < kHead; ++c) scores[key] += double{queries()[row * kStride + c]} * keys()[key * kStride + c];
+      if (window != 0 && (row > key ? row - key : key - row) > window) scores[key] = -INFINITY;
+    }
+    const double largest = *std::max_element(scores.begin(), scores.end());
+    double sum = 0;
+    for (size_t key = 0; key < kLength; ++key) {
+      const double weight = std::exp2(scores[key] - largest);
+      sum += weight;
+      for (size_t c = 0; c < kHead; ++c) context[c] += weight * values()[key * kStride + c];
+    }
+    for (double& x : context) x /= sum;
+    return context;
+  }
+};
+
+// Scores of up to some +-300 as powers of 2, and (lifted) all of them far below zero.
+TEST(VectorAttentionTest, LargeScoresNeitherOverflowNorVanish) {
+  using Case = LargeScores;
+  for (const Case& c : {Case(0, 0), Case(0, 40), Case(-4, 0), Case(-4, 40)}) {
+    for (const auto* tier : tiers()) {
+      if (tier->tiles != nullptr) continue;
+      cpu::Buffer<float> context(Case::kLength * Case::kHead + 64);
+      cpu::Buffer<std::byte> scratch(tier->attention_scratch(Case::kLength, Case::kHead));
+      cpu::AttentionArgs args;
+      args.queries = c.queries(), args.keys = c.keys(), args.values = c.values();
+      args.query_stride = args.key_stride = Case::kStride;
+      args.query_rows = args.length = Case::kLength;
+      args.head_size = Case::kHead;
+      args.scale = 0.693147182f;  // the natural logarithm of 2: queries are not rounded again
+      args.window = c.window;
+      args.context = context.data();
+      args.context_stride = Case::kHead;
+      args.scratch = scratch.data();
+      tier->attention(args);
+      const bool bf16 = std::string_view(tier->name).find("bf16") != std::string_view::npos;
+      for (size_t row = 0; row < Case::kLength; ++row) {
+        const auto expected = c.context_of(row);
+        for (size_t column = 0; column < Case::kHead; ++column) {
+          ASSERT_NEAR(context.data()[row * Case::kHead + column], expected[column], bf16 ? 0.1 : 0.02)
+              << tier->name << " " << tier->precision << " window " << c.window << " row " << row << " column " << column;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rerank
