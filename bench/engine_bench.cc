@@ -5,7 +5,7 @@
 // BATCH_JSON: {"ids": [[...], ...], "segments": [[...], ...]}. Prints one line with the engine's name, then for each
 // line on stdin computes the batch once and prints {"seconds": S, "peak_resident_bytes": B, "logits": [...]}; B is the
 // most that this process has held so far.
-// --profile: on one thread, where the time goes by verb of the forward pass, and what of the peak that this program
+// --profile: on one thread, where processor time goes by verb of the forward pass, and what of the peak that this program
 // measures at the same time the whole is.
 #include <simdjson.h>
 

@@ -1,7 +1,7 @@
 #include "bench/peak.h"
 
-#include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <random>
 #include <thread>
 #include <vector>
@@ -14,7 +14,6 @@ namespace rerank::bench {
 namespace {
 
 using cpu::Buffer;
-using Clock = std::chrono::steady_clock;
 
 const cpu::KernelTable* find(const char* name) {
   for (const auto* table : cpu::compiled_kernels()) {
@@ -27,11 +26,11 @@ const cpu::KernelTable* find(const char* name) {
 template <class Body>
 double rate_of(double operations, const Body& body) {
   double done = 0, seconds = 0;
-  const auto begin = Clock::now();
+  const double begin = thread_seconds();
   while (seconds < 0.04) {
     for (int i = 0; i < 100; ++i) body();
     done += 100 * operations;
-    seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    seconds = thread_seconds() - begin;
   }
   return done / seconds;
 }
@@ -121,6 +120,12 @@ double vector_rate(Unit) { return 0; }
 #endif
 
 }  // namespace
+
+double thread_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 Unit unit_of(const cpu::KernelTable& table) {
   const std::string_view precision = table.precision;

@@ -1,7 +1,6 @@
 #include "bench/profile.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include "bench/peak.h"
@@ -10,8 +9,6 @@
 
 namespace rerank::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 enum Verb { kEmbed, kProject, kAttend, kKeep, kOutput, kFeedForward, kHead, kVerbs };
 constexpr const char* kNames[] = {"embed", "project", "attend", "keep", "attention_output", "feed_forward", "head"};
@@ -48,9 +45,9 @@ class TimedOps {
  private:
   template <class Body>
   void timed(Verb verb, const Body& body) {
-    const auto begin = Clock::now();
+    const double begin = thread_seconds();
     body();
-    seconds[verb] += std::chrono::duration<double>(Clock::now() - begin).count();
+    seconds[verb] += thread_seconds() - begin;
   }
   Ops& ops_;
 };
