@@ -11,7 +11,6 @@ namespace rerank::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr float kLog2E = 1.44269504f;
-constexpr size_t kKeyBlock = kTileColumns < 16 ? kTileColumns : 16;  // keys that are transposed together
 
 // How attention() shares out its scratch; strides in elements.
 template <class P>
@@ -30,7 +29,7 @@ struct AttentionPlan {
     keys = 0;
     values = keys + padded_length * key_lanes * 4;
     staging = values + round_up_to(padded_head * padded_length * sizeof(Element), 64);
-    queries = staging + kKeyBlock * key_lanes * sizeof(float) * P::kGroup;
+    queries = staging + kBlockColumns * key_lanes * sizeof(float) * P::kGroup;
     weights = queries + kTileRows * query_stride * sizeof(Element);
     totals = weights + kTileRows * weight_stride * sizeof(Element);
     output = totals + kTileRows * kLanes * sizeof(float);
@@ -177,32 +176,25 @@ class VectorAttention {
   // Each row as 32-bit lanes (one value, or a pair in bf16), then transposed. Rows behind the last are zero.
   HWY_INLINE void pack_keys() {
     const size_t head = args_.head_size, stride = plan_.key_lanes * P::kGroup;
-    for (size_t key = 0; key < plan_.padded_length; key += kKeyBlock) {
-      const size_t rows = key < args_.length ? std::min(kKeyBlock, args_.length - key) : 0;
+    for (size_t key = 0; key < plan_.padded_length; key += kBlockColumns) {
+      const size_t rows = key < args_.length ? std::min(kBlockColumns, args_.length - key) : 0;
       const float* from = args_.keys + key * args_.key_stride;
       auto* to = reinterpret_cast<uint32_t*>(key_panel(key)) + key % P::kColumns;
       if constexpr (P::kGroup == 1) {
-        if (rows == kKeyBlock && head % 16 == 0) {
+        if (rows == kBlockColumns && head % 16 == 0) {
           transpose(reinterpret_cast<const uint32_t*>(from), args_.key_stride, to);
           continue;
         }
       }
       auto* staging = part<Element>(plan_.staging);
-      Dot::convert_rows(from, args_.key_stride, rows, head, staging, stride, kKeyBlock);
+      Dot::convert_rows(from, args_.key_stride, rows, head, staging, stride, kBlockColumns);
       transpose(reinterpret_cast<const uint32_t*>(staging), plan_.key_lanes, to);
     }
   }
 
   HWY_INLINE void transpose(const uint32_t* from, size_t from_stride, uint32_t* to) const {
-    for (size_t lane = 0; lane < plan_.key_lanes; lane += 16) {
-      if constexpr (kKeyBlock == 16) {
-        transpose_16x16(from + lane, from_stride, to + lane * P::kColumns, P::kColumns);
-      } else {
-        for (size_t k = 0; k < 16; ++k) {
-          for (size_t i = 0; i < kKeyBlock; ++i) to[(lane + k) * P::kColumns + i] = from[i * from_stride + lane + k];
-        }
-      }
-    }
+    for (size_t lane = 0; lane < plan_.key_lanes; lane += 16)
+      transpose_block(from + lane, from_stride, to + lane * P::kColumns, P::kColumns, 16);
   }
 
   HWY_INLINE V value(size_t key, size_t column) const {

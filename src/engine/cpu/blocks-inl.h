@@ -17,22 +17,19 @@ size_t panel_bytes(size_t in) {
   return P::steps_of(in) * P::kColumns * sizeof(typename P::Element) + panel_tail<P>();
 }
 
-// W [out, in], rows `stride` apart -> panels.
+// W [out, in], rows `stride` apart -> panels: a block of rows as 32-bit lanes, then transposed.
 template <class P>
 void pack(const float* weight, size_t out, size_t in, size_t stride, std::byte* panels) {
-  using Element = typename P::Element;
-  [[maybe_unused]] const size_t steps = P::steps_of(in);
+  const size_t lanes = P::steps_of(in) / P::kGroup, padded = round_up_to(lanes, 16) + 16;  // no power of 2
+  std::vector<uint32_t> staging(kBlockColumns * padded);
   for (size_t n = 0; n < out; n += P::kColumns, panels += panel_bytes<P>(in)) {
-    auto* panel = reinterpret_cast<Element*>(panels);
-    const size_t columns = std::min(P::kColumns, out - n);
-    if constexpr (panel_tail<P>() != 0) {
-      P::pack_panel(columns, in, panel, [&](size_t column, size_t k) { return weight[(n + column) * stride + k]; });
-    } else {
-      for (size_t k = 0; k < steps; ++k) {
-        Element* place = panel + k / P::kGroup * P::kColumns * P::kGroup + k % P::kGroup;
-        const size_t filled = k < in ? columns : 0;
-        for (size_t j = 0; j < filled; ++j) place[j * P::kGroup] = P::convert(weight[(n + j) * stride + k]);
-        for (size_t j = filled; j < P::kColumns; ++j) place[j * P::kGroup] = 0;
+    for (size_t block = 0; block < P::kColumns; block += kBlockColumns) {
+      const size_t first = std::min(n + block, out), rows = std::min(kBlockColumns, out - first);
+      P::pack_rows(weight + first * stride, stride, rows, in, reinterpret_cast<typename P::Element*>(staging.data()),
+                   padded, block, panels);
+      auto* to = reinterpret_cast<uint32_t*>(panels) + block;
+      for (size_t lane = 0; lane < lanes; lane += 16) {
+        transpose_block(staging.data() + lane, padded, to + lane * P::kColumns, P::kColumns, std::min<size_t>(16, lanes - lane));
       }
     }
   }

@@ -108,24 +108,28 @@ struct ByteProduct {
   HWY_INLINE static size_t steps_of(size_t in) { return round_up_to(in, 4); }
   static size_t scratch_bytes(size_t in, size_t rows) { return round_up_to(rows * row_stride(in), 64); }
 
-  // value(column, k) -> one panel.
-  template <class Value>
-  static void pack_panel(size_t columns, size_t in, int8_t* panel, const Value& value) {
-    const size_t steps = steps_of(in);
-    auto* scales = reinterpret_cast<float*>(panel + steps * kColumns);
+  // Rows of weights quantized, each by its largest, and what stands behind the panel of columns [block, ..).
+  static void pack_rows(const float* weight, size_t stride, size_t rows, size_t in, int8_t* out, size_t lanes,
+                        size_t block, std::byte* panel) {
+    const D d;
+    const hn::Rebind<int8_t, D> d8;
+    auto* scales = reinterpret_cast<float*>(panel + steps_of(in) * kColumns) + block;
     auto* zeros = reinterpret_cast<int32_t*>(scales + kColumns);
-    for (size_t j = 0; j < kColumns; ++j) {
-      float largest = 0;
-      for (size_t k = 0; j < columns && k < in; ++k) largest = std::max(largest, std::abs(value(j, k)));
-      const float inverse = largest > 1e-30f ? Dot::kWeightLimit / largest : 0;
-      int32_t sum = 0;
-      for (size_t k = 0; k < steps; ++k) {
-        const int q = j < columns && k < in ? static_cast<int>(std::lrint(value(j, k) * inverse)) : 0;
-        panel[k / 4 * kColumns * 4 + j * 4 + k % 4] = static_cast<int8_t>(q);
-        sum += q;
+    for (size_t r = 0; r < kBlockColumns; ++r, out += lanes * 4) {
+      std::fill_n(out, lanes * 4, int8_t{0});
+      scales[r] = 0;
+      zeros[r] = 0;
+      if (r >= rows) continue;
+      const float* row = weight + r * stride;
+      const float largest = largest_magnitude(row, in), inverse = largest > 1e-30f ? Dot::kWeightLimit / largest : 0;
+      size_t k = 0;
+      for (; k + kLanes <= in; k += kLanes) {
+        const VI q = hn::NearestInt(hn::Mul(hn::LoadU(d, row + k), hn::Set(d, inverse)));
+        hn::StoreU(hn::DemoteTo(d8, q), d8, out + k);
       }
-      scales[j] = largest / Dot::kWeightLimit;
-      zeros[j] = 128 * sum;
+      for (; k < in; ++k) out[k] = static_cast<int8_t>(std::lrint(row[k] * inverse));
+      scales[r] = largest / Dot::kWeightLimit;
+      zeros[r] = 128 * std::accumulate(out, out + in, int32_t{0});
     }
   }
 

@@ -11,7 +11,9 @@
 #include <cmath>
 #include <cstddef>
 #include <string_view>
+#include <numeric>
 #include <type_traits>
+#include <vector>
 
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/kernels.h"

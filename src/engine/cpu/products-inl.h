@@ -3,7 +3,8 @@
 //
 // A policy has
 //   Element, kGroup     an input value; how many neighbouring inputs one 32-bit lane holds
-//   kPanelTail, pack_panel(..)  only where packing is more than converting: bytes behind a panel, and how to fill it
+//   kPanelTail          bytes behind a panel's weights, if any
+//   pack_rows(..)       some rows of weights -> lanes of 32 bits, and their part of the panel's tail
 //   kColumns            columns of a panel
 //   kBlockRows          rows prepared and multiplied together
 //   begin(), end()      around the products of one piece of work on one thread
@@ -30,6 +31,18 @@ constexpr size_t kTileRows = 6;
 #else
 constexpr size_t kTileRows = 4;
 #endif
+
+constexpr size_t kBlockColumns = kTileColumns < 16 ? kTileColumns : 16;  // of a panel, that are transposed together
+
+// kBlockColumns rows of 16 lanes of 32 bits -> `lanes` (16 at most) rows of kBlockColumns.
+HWY_INLINE void transpose_block(const uint32_t* from, size_t from_stride, uint32_t* to, size_t to_stride, size_t lanes) {
+  if constexpr (kBlockColumns == 16) {
+    if (lanes == 16) return transpose_16x16(from, from_stride, to, to_stride);
+  }
+  for (size_t k = 0; k < lanes; ++k) {
+    for (size_t i = 0; i < kBlockColumns; ++i) to[k * to_stride + i] = from[i * from_stride + k];
+  }
+}
 
 HWY_INLINE size_t round_up_to(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -204,7 +217,11 @@ struct VectorProduct {
   HWY_INLINE static void begin() {}
   HWY_INLINE static void end() {}
   HWY_INLINE static size_t steps_of(size_t in) { return round_up_to(in, Dot::kStep); }
-  HWY_INLINE static Element convert(float x) { return Dot::convert(x); }
+  // Rows of weights as 32-bit lanes, kBlockColumns rows of `lanes`.
+  static void pack_rows(const float* weight, size_t stride, size_t rows, size_t in, Element* out, size_t lanes, size_t,
+                        std::byte*) {
+    Dot::convert_rows(weight, stride, rows, in, out, lanes * kGroup, kBlockColumns);
+  }
   static size_t scratch_bytes(size_t in, size_t rows) {
     return kGroup == 1 ? 0 : round_up_to(rows * row_stride(in) * sizeof(Element), 64);
   }
