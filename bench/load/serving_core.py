@@ -66,14 +66,21 @@ def throughput(args):
 
 
 def one_by_one(args):
-    load = ("--clients", "32", "--documents-per-request", "8", "--document-tokens", "128")
+    for tokens in (16, 128):
+        found = requests_apart(args, tokens)
+    return found
+
+
+def requests_apart(args, tokens):
+    """Batches of many requests against batches of one; requests/s of the former."""
+    load = ("--clients", "32", "--documents-per-request", "8", "--document-tokens", str(tokens))
     shared, alone = [], []
-    with server(args, 18282) as (url, _), server(args, 18283, "--max-batch-tokens", "1200") as (single, _):
+    with server(args, 18282) as (url, _), server(args, 18283, "--max-batch-tokens", str(8 * (tokens + 22))) as (single, _):
         for _ in range(args.rounds):
             shared.append(bench(args, "--url", url + "/rerank", *load))
             alone.append(bench(args, "--url", single + "/rerank", *load))
     for name, pick in (("documents/s", lambda r: r["documents_per_second"]), ("P99 ms", lambda r: r["latency_ms"]["p99"])):
-        print(f"8 documents of 128 tokens, 32 clients, {name}: shared batches {spread([pick(r) for r in shared])}, "
+        print(f"8 documents of {tokens} tokens, 32 clients, {name}: shared batches {spread([pick(r) for r in shared])}, "
               f"one request a batch {spread([pick(r) for r in alone])}, ratio "
               f"{spread([pick(s) / pick(a) for s, a in zip(shared, alone)], '{:.3f}')}", flush=True)
     return statistics.median(r["requests_per_second"] for r in shared)
