@@ -33,6 +33,7 @@ struct Options {
   size_t weight_cache_bytes = size_t{16} << 30;
   size_t layers = 0;
   std::string exits;
+  std::string devices;
   std::string onnx_file;
   std::string onnx_provider = "cpu";
   bool onnx_split = true;
@@ -152,6 +153,11 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "auto, amx, avx512bf16, avx512, avx512vnni-bf16, avx512vnni, avx2 or portable: force a kernel tier, to compare or to "
                    "diagnose."},
         options.kernel);
+  visit(OptionInfo{"devices", "NAME[,NAME...]", "Engine",
+                   "GPUs of the CUDA engine by number, and cpu: 0,1 or cpu,0. Each batch is shared out among them by the speed "
+                   "they show, and a device that fails is taken out. Beside cpu, scores come from both precisions. "
+                   "Default: GPU 0 where there is one, else the CPU."},
+        options.devices);
   visit(OptionInfo{"threads", "N", "Engine",
                    "Compute threads. 0: one per core this process may use (cgroup limits count)."},
         options.threads);

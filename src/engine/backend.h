@@ -1,6 +1,7 @@
 // Waist 2: Batch -> logits. The whole contract between scheduling and computing.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,11 +29,20 @@ struct BackendInfo {
   std::vector<std::string> files = {};  // what scores depend on besides the folder's config, tokenizer and weights
 };
 
+// One of the devices of a backend that has several; outlives it where it is held. Thread-safe.
+struct DeviceState {
+  std::string name;
+  std::atomic<bool> up = true;  // false: taken out for good
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
   virtual const BackendInfo& info() const = 0;
+
+  // Empty: it is one device.
+  virtual std::vector<std::shared_ptr<const DeviceState>> devices() const { return {}; }
 
   // Computes one logit per sequence (z0 of a one-label model, z1 - z0 of a two-label one) into logits[0, batch.size()).
   // Ids, segments and lengths are checked by check_batch(); what it refuses is InvalidArgument and computes nothing.
@@ -67,6 +77,8 @@ struct BackendOptions {
   bool pin_threads = false;
   std::string weight_cache;  // empty: none
   size_t weight_cache_bytes = 0;
+  std::string devices;  // as rerank/options.h has it; what open_backend() reads
+  size_t device = 0;    // the number of a GPU
 };
 
 // Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().

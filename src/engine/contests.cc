@@ -16,6 +16,17 @@ size_t count_of(const Contest& contest, const std::vector<uint32_t>& alive, size
 
 }  // namespace
 
+std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Contest> contests, std::span<uint8_t> depths) {
+  std::vector<uint32_t> others;
+  auto contest = contests.begin();
+  for (uint32_t s = 0; s < batch.size(); ++s) {
+    while (contest != contests.end() && s >= contest->first + contest->size) ++contest;
+    depths[s] = batch.layers.empty() ? 0 : batch.layers[s];
+    if (contest == contests.end() || s < contest->first) others.push_back(s);
+  }
+  return others;
+}
+
 ContestRun::ContestRun(std::span<const Contest> contests, const Exits& exits) : contests_(contests), exits_(exits) {
   for (const Contest& contest : contests) {
     for (uint32_t s = contest.first; s < contest.first + contest.size; ++s) alive_.push_back(s);

@@ -13,6 +13,9 @@
 
 namespace rerank {
 
+// The sequences that are in no contest; depths[i] of everybody is what the batch says.
+std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Contest> contests, std::span<uint8_t> depths);
+
 class ContestRun {
  public:
   // Both must outlive it.

@@ -4,6 +4,7 @@
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cuda/cuda_backend.h"
+#include "engine/devices.h"
 #include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
 #include "engine/torchscript/torchscript_backend.h"
@@ -63,6 +64,26 @@ Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const Model> model, 
   return picked;
 }
 
+// --devices: one engine for each, behind one face where there are several.
+Result<std::unique_ptr<Backend>> open_devices(std::shared_ptr<const Model> model, const std::string& engine,
+                                              BackendOptions options) {
+  if (engine != "auto" && engine != "cuda")
+    return absl::InvalidArgumentError(str_cat("--devices goes with --engine auto or cuda, not with ", engine));
+  auto names = parse_devices(options.devices);
+  if (!names.ok()) return names.status();
+  std::vector<Device> devices;
+  for (const std::string& name : *names) {
+    if (name != "cpu") options.device = std::stoul(name);
+    auto backend = name == "cpu" ? make_cpu_backend(model, options) : make_cuda_backend(model, options);
+    if (!backend.ok()) {
+      return Status(backend.status().code(), str_cat("--devices: device ", name, ": ", message_of(backend.status())));
+    }
+    devices.push_back({name, std::move(*backend)});
+  }
+  if (devices.size() == 1) return std::move(devices[0].backend);
+  return join_devices(std::move(model), std::move(devices));
+}
+
 }  // namespace
 
 std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions& options) {
@@ -82,11 +103,13 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const Exi
   backend.pin_threads = options.pin_threads;
   backend.weight_cache = options.weight_cache;
   backend.weight_cache_bytes = options.weight_cache_bytes;
+  backend.devices = options.devices;
   return backend;
 }
 
 Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,
                                               const BackendOptions& options) {
+  if (!options.devices.empty()) return open_devices(std::move(model), engine, options);
   if (engine == "auto") return open_first(std::move(model), options);
   std::string known;
   for (const Entry& entry : kEngines) {

@@ -150,6 +150,21 @@ Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
   return ok_status();
 }
 
+// Which devices compute, and whether they still do.
+void add_device_metrics(Metrics& metrics, const Backend& backend) {
+  const auto gauge = [&](const std::string& device) -> Gauge& {
+    return metrics.gauge("rerankd_device_up", "Whether the device computes; 0: it has failed and was taken out.",
+                         {{"device", device}});
+  };
+  const auto states = backend.devices();
+  if (states.empty()) gauge(backend.info().engine).set(1);
+  std::vector<Gauge*> gauges;
+  for (const auto& state : states) gauges.push_back(&gauge(state->name));
+  metrics.on_collect([states, gauges] {
+    for (size_t i = 0; i < states.size(); ++i) gauges[i]->set(states[i]->up ? 1 : 0);
+  });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::shared_ptr<Metrics> metrics) {
@@ -215,6 +230,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
                  {"precision", engine.precision},
                  {"kernel", engine.kernel}})
         .set(1);
+    add_device_metrics(*metrics, **backend);
     metrics->gauge("rerankd_model_layers", "Layers that the model has.").set(static_cast<double>(config.layers));
   }
   log_info(str_cat("model ", parts.info.id, " (", config.architecture, ", ", parts.info.parameters / 1000000,

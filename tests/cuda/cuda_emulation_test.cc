@@ -3,65 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <random>
-
-#include "emulation/emulation.h"
-#include "engine/cuda/cuda_backend.h"
 #include "engine/reference/reference_backend.h"
+#include "support.h"
 #include "support/golden.h"
-#include "support/tiny_model.h"
 
 namespace rerank {
 namespace {
 
 using ::testing::HasSubstr;
 using testing::TinyModelSpec;
-
-struct RaggedBatch {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
-
-  void add(std::span<const int32_t> more_ids, std::span<const int32_t> more_segments) {
-    ids.insert(ids.end(), more_ids.begin(), more_ids.end());
-    segments.insert(segments.end(), more_segments.begin(), more_segments.end());
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
-  }
-  Batch view() const { return {ids, segments, offsets}; }
-};
-
-RaggedBatch random_batch(const ModelConfig& config, std::initializer_list<size_t> lengths) {
-  std::mt19937 random(7);
-  RaggedBatch batch;
-  for (size_t length : lengths) {
-    std::vector<int32_t> ids(length), segments(length);
-    for (size_t i = 0; i < length; ++i) {
-      ids[i] = static_cast<int32_t>(random() % config.vocabulary);
-      segments[i] = config.segment_rows > 1 && i > length / 2 ? 1 : 0;
-    }
-    batch.add(ids, segments);
-  }
-  return batch;
-}
-
-std::shared_ptr<const Model> load(const std::string& folder) {
-  auto model = load_model(folder);
-  EXPECT_TRUE(model.ok()) << model.status();
-  return *model;
-}
-
-std::unique_ptr<Backend> open(std::shared_ptr<const Model> model, const std::string& precision) {
-  auto backend = make_cuda_backend(std::move(model), {.precision = precision});
-  EXPECT_TRUE(backend.ok()) << backend.status();
-  return backend.ok() ? std::move(*backend) : nullptr;
-}
-
-std::vector<float> run(Backend& backend, const Batch& batch) {
-  std::vector<float> logits(batch.size());
-  const Status status = backend.forward(batch, logits);
-  EXPECT_TRUE(status.ok()) << status;
-  return logits;
-}
 
 double tolerance_of(const std::string& precision) {
   return precision == "fp32" ? 1e-4 : precision == "fp16" ? 1e-2 : 3e-2;
@@ -102,7 +52,7 @@ TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
       EXPECT_THAT(std::string(refused.message()), HasSubstr("multiples of 8"));
       continue;
     }
-    const auto backend = open(model, precision());
+    const auto backend = open(model, {.precision = precision()});
     ASSERT_NE(backend, nullptr);
     auto pairs = testing::read_golden_pairs(folder);
     std::erase_if(pairs, [](const auto& pair) { return pair.ids.size() > kLongest; });
@@ -126,7 +76,7 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceAtEdgeLengthsAndHeadSizes) {
   };
   for (size_t m = 0; m < specs.size(); ++m) {
     const auto model = load(testing::write_tiny_model(specs[m], "cuda_emulation_" + std::to_string(m)));
-    const auto backend = open(model, precision());
+    const auto backend = open(model, {.precision = precision()});
     ASSERT_NE(backend, nullptr);
     const auto batch = random_batch(model->config, {1, 15, 16, 17, 63, 64, 65, 512, 200, 3});
     const auto expected = run(*make_reference_backend(model), batch.view());

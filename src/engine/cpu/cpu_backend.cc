@@ -14,6 +14,7 @@
 #include "engine/cpu/tile_ops.h"
 #include "engine/cpu/topology.h"
 #include "engine/cpu/weight_cache.h"
+#include "engine/sub_batch.h"
 
 namespace rerank {
 namespace cpu {
@@ -56,25 +57,6 @@ BackendOptions with_precision_of(const Model& model, BackendOptions options) {
   if (model.weights.quantized && options.precision == "auto") options.precision = "int8";
   return options;
 }
-
-// Sequences of a batch copied end to end in another order.
-struct SubBatch {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets;
-
-  void assign(const Batch& batch, std::span<const uint32_t> sequences) {
-    ids.clear();
-    segments.clear();
-    offsets.assign(1, 0);
-    for (uint32_t s : sequences) {
-      const auto begin = batch.offsets[s], end = batch.offsets[s + 1];
-      ids.insert(ids.end(), batch.ids.begin() + begin, batch.ids.begin() + end);
-      segments.insert(segments.end(), batch.segments.begin() + begin, batch.segments.begin() + end);
-      offsets.push_back(static_cast<uint32_t>(ids.size()));
-    }
-  }
-  Batch view() const { return {ids, segments, offsets}; }
-};
 
 // For each sequence the first that is the same, itself where there is none before it.
 std::vector<uint32_t> find_copies(const Batch& batch) {
@@ -215,20 +197,10 @@ class CpuBackend : public Backend {
   // The sequences that are in no contest.
   Status compute_others(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                         std::span<uint8_t> depths) {
-    std::vector<uint32_t> others;
-    std::vector<uint8_t> layers;
-    auto contest = contests.begin();
-    for (uint32_t s = 0; s < batch.size(); ++s) {
-      while (contest != contests.end() && s >= contest->first + contest->size) ++contest;
-      depths[s] = batch.layers.empty() ? 0 : batch.layers[s];
-      if (contest != contests.end() && s >= contest->first) continue;
-      others.push_back(s);
-      layers.push_back(depths[s]);
-    }
+    const std::vector<uint32_t> others = outside_contests(batch, contests, depths);
     if (others.empty()) return ok_status();
     unique_.assign(batch, others);
-    Batch part = unique_.view();
-    part.layers = layers;
+    const Batch part = unique_.view();
     std::vector<float> results(others.size());
     if (Status status = compute(part, results); !status.ok()) return status;
     for (size_t i = 0; i < others.size(); ++i) logits[others[i]] = results[i];

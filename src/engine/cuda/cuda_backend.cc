@@ -9,7 +9,11 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "engine/contests.h"
 #include "engine/cuda/plugin.h"
+#include "engine/encoder.h"
+#include "engine/pooling.h"
+#include "engine/sub_batch.h"
 
 namespace rerank {
 namespace {
@@ -72,12 +76,12 @@ Status status_of(cuda::Code code, const char* message) {
 struct Choice {
   const cuda::Plugin* plugin = nullptr;
   cuda::Type type = cuda::Type::kBf16;
-  std::string precision, device;  // "bf16", "NVIDIA H100, sm_90, 78 GiB"
+  int device = 0;
+  std::string precision, name;  // "bf16", "NVIDIA H100, sm_90, 78 GiB"
 };
 
 Result<Choice> choose(const Model& model, const BackendOptions& options) {
   if (!model.has_weights()) return model.no_weights;
-  if (options.exits != nullptr) return absl::UnimplementedError("cuda engine: --exits: computes all layers");
   if (options.kernel != "auto") return absl::InvalidArgumentError("cuda engine: --kernel: there is one, auto");
   Choice choice;
   choice.precision = options.precision == "auto" ? "bf16" : options.precision;
@@ -95,9 +99,13 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
   char error[512] = "", text[256] = "";
   int count = 0;
   cuda::Code code = choice.plugin->devices(&count, error, sizeof error);
-  if (code == cuda::Code::kOk) code = choice.plugin->describe(0, text, sizeof text, error, sizeof error);
+  if (code == cuda::Code::kOk && options.device >= static_cast<size_t>(count)) {
+    return absl::UnimplementedError(str_cat("cuda engine: there is no device ", options.device, ": there are ", count));
+  }
+  choice.device = static_cast<int>(options.device);
+  if (code == cuda::Code::kOk) code = choice.plugin->describe(choice.device, text, sizeof text, error, sizeof error);
   if (Status status = status_of(code, error); !status.ok()) return status;
-  choice.device = text;
+  choice.name = text;
   return choice;
 }
 
@@ -148,12 +156,11 @@ static_assert(static_cast<int>(cuda::Act::kTanh) == static_cast<int>(Activation:
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(std::shared_ptr<const Model> model, const Choice& choice, cuda::Engine* engine)
-      : model_(std::move(model)), plugin_(choice.plugin), engine_(engine) {
-    const size_t sm = choice.device.find("sm_");
-    info_ = {"cuda", choice.precision, choice.device.substr(sm, choice.device.find(',', sm) - sm), 1,
-             model_->config.max_length()};
-    info_.depth = false;
+  CudaBackend(std::shared_ptr<const Model> model, const Choice& choice, cuda::Engine* engine,
+              std::shared_ptr<const Exits> exits)
+      : model_(std::move(model)), exits_(std::move(exits)), plugin_(choice.plugin), engine_(engine) {
+    const size_t sm = choice.name.find("sm_");
+    info_ = {"cuda", choice.precision, choice.name.substr(sm, choice.name.find(',', sm) - sm), 1, config().max_length()};
   }
   ~CudaBackend() override { plugin_->close(engine_); }
   CudaBackend(const CudaBackend&) = delete;
@@ -162,44 +169,163 @@ class CudaBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(model_->config, batch); !status.ok()) return status;
-    if (Status status = check_full_depth(model_->config, batch, "cuda"); !status.ok()) return status;
-    return compute(batch, 0, batch.size(), logits);
+    if (Status status = check_batch(config(), batch); !status.ok()) return status;
+    return compute(batch, logits);
+  }
+
+  // Contests are run on the device as a whole. Where they do not fit everybody is computed to the full depth, in pieces.
+  Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                          std::span<uint8_t> depths) override {
+    if (exits_ == nullptr || contests.empty()) return Backend::forward_contests(batch, contests, logits, depths);
+    if (Status status = check_batch(config(), batch); !status.ok()) return status;
+    const std::vector<uint32_t> others = outside_contests(batch, contests, depths);
+    if (Status status = compute_some(batch, others, logits); !status.ok()) return status;
+    if (batch.tokens() <= most_tokens_) {
+      Status status = compete(batch, contests, logits, depths);
+      if (!absl::IsResourceExhausted(status)) return status;
+    }
+    outside_contests(batch, contests, depths);
+    return compute_some(batch, ContestRun(contests, *exits_).alive(), logits);
+  }
+
+  Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
+    if (Status status = check_batch(config(), batch); !status.ok()) return status;
+    const size_t width = exit_width(config()), steps = config().layers - 1;
+    return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
+      if (Status status = start(piece); !status.ok()) return status;
+      std::vector<float> pooled(piece.size() * width);
+      for (size_t layer = 0; layer < steps; ++layer) {
+        if (Status status = step(pooled.data()); !status.ok()) return status;
+        for (size_t i = 0; i < piece.size(); ++i)
+          std::copy_n(&pooled[i * width], width, &states[((first + i) * steps + layer) * width]);
+      }
+      return finish(config().layers, &logits[first]);
+    });
   }
 
  private:
-  // Sequences [first, last), in as few pieces as the device's memory has room for. What did not fit once is not tried
-  // again in one piece.
-  Status compute(const Batch& batch, size_t first, size_t last, std::span<float> logits) {
+  using Alive = std::vector<uint32_t>;
+
+  // Sequences of one depth go together.
+  Status compute(const Batch& batch, std::span<float> logits) {
+    std::vector<std::vector<uint32_t>> by_depth(config().layers + 1);
+    for (uint32_t s = 0; s < batch.size(); ++s) by_depth[depth_of(config(), batch, s, exits_.get()).layers].push_back(s);
+    for (const auto& sequences : by_depth) {
+      if (sequences.empty()) continue;
+      const Depth depth = depth_of(config(), batch, sequences[0], exits_.get());
+      if (sequences.size() == batch.size()) return compute_to(depth, batch, logits);
+      SubBatch part;
+      part.assign(batch, sequences);
+      std::vector<float> results(sequences.size());
+      if (Status status = compute_to(depth, part.view(), results); !status.ok()) return status;
+      for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
+    }
+    return ok_status();
+  }
+
+  Status compute_to(const Depth& depth, const Batch& batch, std::span<float> logits) {
+    return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
+      if (Status status = start(piece); !status.ok()) return status;
+      if (depth.exit == nullptr) return finish(depth.layers, &logits[first]);
+      const size_t width = exit_width(config());
+      std::vector<float> pooled(piece.size() * width);
+      for (size_t layer = 1; layer <= depth.layers; ++layer) {
+        if (Status status = step(layer == depth.layers ? pooled.data() : nullptr); !status.ok()) return status;
+      }
+      for (size_t i = 0; i < piece.size(); ++i) logits[first + i] = depth.exit->apply(&pooled[i * width]);
+      return ok_status();
+    });
+  }
+
+  Status compute_some(const Batch& batch, const std::vector<uint32_t>& sequences, std::span<float> logits) {
+    if (sequences.empty()) return ok_status();
+    SubBatch part;
+    part.assign(batch, sequences);
+    std::vector<float> results(sequences.size());
+    if (Status status = compute(part.view(), results); !status.ok()) return status;
+    for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
+    return ok_status();
+  }
+
+  // Layer by layer; who leaves behind one leaves the device's batch too.
+  Status compete(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                 std::span<uint8_t> depths) {
+    const size_t width = exit_width(config());
+    ContestRun contest(contests, *exits_);
+    SubBatch part;
+    part.assign(batch, contest.alive());
+    if (Status status = start(part.view()); !status.ok()) return status;
+    for (size_t layer = 0; layer + 1 < config().layers && contest.open(); ++layer) {
+      const Alive before = contest.alive();
+      std::vector<float> pooled(before.size() * width), guesses(before.size());
+      if (Status status = step(pooled.data()); !status.ok()) return status;
+      for (size_t i = 0; i < before.size(); ++i) guesses[i] = exits_->heads[layer].apply(&pooled[i * width]);
+      contest.drop(layer, guesses, logits, depths);
+      if (contest.alive().empty()) return ok_status();
+      if (Status status = keep(before, contest.alive()); !status.ok()) return status;
+    }
+    const Alive& alive = contest.alive();
+    std::vector<float> results(alive.size());
+    if (Status status = finish(config().layers, results.data()); !status.ok()) return status;
+    for (size_t i = 0; i < alive.size(); ++i) logits[alive[i]] = results[i];
+    return ok_status();
+  }
+
+  // body(piece, its first sequence) for sequences [first, last), in as few pieces as the device's memory has room for.
+  // What did not fit once is not tried again in one piece.
+  template <class Body>
+  Status in_pieces(const Batch& batch, size_t first, size_t last, const Body& body) {
     if (first == last) return ok_status();
-    const size_t tokens = batch.offsets[last] - batch.offsets[first];
+    const size_t begin = batch.offsets[first], tokens = batch.offsets[last] - begin;
     if (tokens <= most_tokens_ || last - first == 1) {
-      Status status = run(batch, first, last, logits);
+      std::vector<uint32_t> offsets(batch.offsets.begin() + first, batch.offsets.begin() + last + 1);
+      for (uint32_t& offset : offsets) offset -= static_cast<uint32_t>(begin);
+      Status status = body({batch.ids.subspan(begin, tokens), batch.segments.subspan(begin, tokens), offsets}, first);
       if (!absl::IsResourceExhausted(status) || last - first == 1) return status;
       most_tokens_ = tokens / 2;
       log_warning(str_cat(message_of(status), "; batches of ", tokens, " tokens do not fit: ", most_tokens_, " from now on"));
     }
     size_t middle = first + 1;
-    while (middle + 1 < last && batch.offsets[middle + 1] - batch.offsets[first] <= tokens / 2) ++middle;
-    if (Status status = compute(batch, first, middle, logits); !status.ok()) return status;
-    return compute(batch, middle, last, logits);
+    while (middle + 1 < last && batch.offsets[middle + 1] - begin <= tokens / 2) ++middle;
+    if (Status status = in_pieces(batch, first, middle, body); !status.ok()) return status;
+    return in_pieces(batch, middle, last, body);
   }
 
-  Status run(const Batch& batch, size_t first, size_t last, std::span<float> logits) {
-    const uint32_t begin = batch.offsets[first];
-    offsets_.assign(batch.offsets.begin() + first, batch.offsets.begin() + last + 1);
-    for (uint32_t& offset : offsets_) offset -= begin;
-    const cuda::BatchSpec spec{batch.ids.data() + begin, batch.segments.data() + begin, offsets_.data(),
-                               static_cast<uint32_t>(last - first)};
-    char error[512] = "";
-    return status_of(plugin_->forward(engine_, spec, &logits[first], error, sizeof error), error);
+  Status start(const Batch& batch) {
+    std::vector<uint32_t> queries(batch.size());
+    for (size_t i = 0; i < batch.size(); ++i) {
+      const size_t begin = batch.offsets[i], length = batch.length(i);
+      queries[i] = static_cast<uint32_t>(
+          query_tokens(batch.ids.subspan(begin, length), batch.segments.subspan(begin, length)));
+    }
+    const cuda::BatchSpec spec{batch.ids.data(), batch.segments.data(), batch.offsets.data(), queries.data(),
+                               static_cast<uint32_t>(batch.size())};
+    return call(plugin_->start, spec);
   }
+  Status step(float* pooled) { return call(plugin_->step, pooled); }
+  Status keep(const Alive& before, const Alive& after) {
+    if (before.size() == after.size()) return ok_status();
+    std::vector<uint32_t> places;
+    for (uint32_t i = 0; i < before.size(); ++i) {
+      if (places.size() < after.size() && before[i] == after[places.size()]) places.push_back(i);
+    }
+    return call(plugin_->keep, places.data(), static_cast<uint32_t>(places.size()));
+  }
+  Status finish(size_t layers, float* logits) { return call(plugin_->finish, static_cast<uint32_t>(layers), logits); }
+
+  template <class Function, class... Arguments>
+  Status call(Function function, const Arguments&... arguments) {
+    char error[512] = "";
+    return status_of(function(engine_, arguments..., error, sizeof error), error);
+  }
+
+  const ModelConfig& config() const { return model_->config; }
 
   std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Exits> exits_;  // may be null
   const cuda::Plugin* plugin_;
   cuda::Engine* engine_;
   size_t most_tokens_ = SIZE_MAX;
-  std::vector<uint32_t> offsets_;
   BackendInfo info_;
 };
 
@@ -208,7 +334,7 @@ class CudaBackend : public Backend {
 Result<std::string> describe_cuda_backend(const Model& model, const BackendOptions& options) {
   auto choice = choose(model, options);
   if (!choice.ok()) return choice.status();
-  return str_cat(choice->precision, " on ", choice->device);
+  return str_cat(choice->precision, " on ", choice->name);
 }
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
@@ -218,9 +344,9 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
   const cuda::ModelSpec spec = spec_of(*model, layers);
   cuda::Engine* engine = nullptr;
   char error[512] = "";
-  const cuda::Code code = choice->plugin->open(spec, choice->type, 0, &engine, error, sizeof error);
+  const cuda::Code code = choice->plugin->open(spec, choice->type, choice->device, &engine, error, sizeof error);
   if (Status status = status_of(code, error); !status.ok()) return status;
-  return std::make_unique<CudaBackend>(std::move(model), *choice, engine);
+  return std::make_unique<CudaBackend>(std::move(model), *choice, engine, options.exits);
 }
 
 }  // namespace rerank

@@ -37,7 +37,7 @@ template <class T>
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
-  explicit DeviceBuffer(size_t count) { resize(count); }
+  explicit DeviceBuffer(size_t count) : DeviceBuffer() { resize(count); }  // so that what throws is destroyed
   DeviceBuffer(DeviceBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), capacity_(std::exchange(other.capacity_, 0)) {}
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {

@@ -17,7 +17,10 @@ namespace rerank::cuda {
 // One device's model, whatever its type.
 struct Engine {
   virtual ~Engine() = default;
-  virtual void forward(const BatchSpec& batch, float* logits) = 0;
+  virtual void start(const BatchSpec& batch) = 0;
+  virtual void step(float* pooled) = 0;
+  virtual void keep(std::span<const uint32_t> sequences) = 0;
+  virtual void finish(uint32_t layers, float* logits) = 0;
 };
 
 namespace {
@@ -118,9 +121,10 @@ struct DeviceModel {
 
 // The parts of a batch in one block of memory, the same on host and device.
 struct BatchLayout {
-  size_t ids, kinds, places, offsets, tiles, bytes;
+  size_t ids, kinds, places, rows, queries, offsets, tiles, bytes;
 
-  BatchLayout(size_t tokens, size_t sequences, size_t tile_count) {
+  // tokens: that are embedded; kept: rows of a batch before that go on.
+  BatchLayout(size_t tokens, size_t kept, size_t sequences, size_t tile_count) {
     size_t at = 0;
     const auto part = [&](size_t part_bytes) {
       const size_t begin = at;
@@ -130,6 +134,8 @@ struct BatchLayout {
     ids = part(tokens * 4);
     kinds = part(tokens * 4);
     places = part(tokens * 4);
+    rows = part(kept * 4);
+    queries = part(sequences * 4);
     offsets = part((sequences + 1) * 4);
     tiles = part(tile_count * sizeof(QueryTile));
     bytes = at;
@@ -143,29 +149,46 @@ class CudaOps {
 
   // Before the verbs: the batch to the device, and room for its activations.
   void load(const BatchSpec& spec) {
+    restore();
     const uint32_t tokens = spec.offsets[spec.sequences];
-    const std::vector<QueryTile> tiles = attention_tiles(spec.offsets, spec.sequences);
-    const BatchLayout layout(tokens, spec.sequences, tiles.size());
-    pinned_.resize(layout.bytes);
-    input_.resize(layout.bytes);
+    offsets_there_.assign(spec.offsets, spec.offsets + spec.sequences + 1);
+    queries_there_.assign(spec.queries, spec.queries + spec.sequences);
+    const BatchLayout layout = place(tokens, 0);
     std::memcpy(pinned_.as<void>(layout.ids), spec.ids, tokens * size_t{4});
     std::memcpy(pinned_.as<void>(layout.kinds), spec.segments, tokens * size_t{4});
-    std::memcpy(pinned_.as<void>(layout.offsets), spec.offsets, (spec.sequences + size_t{1}) * 4);
-    std::memcpy(pinned_.as<void>(layout.tiles), tiles.data(), tiles.size() * sizeof(QueryTile));
     auto* places = pinned_.as<uint32_t>(layout.places);
     for (uint32_t s = 0; s < spec.sequences; ++s) {
       for (uint32_t i = spec.offsets[s]; i < spec.offsets[s + 1]; ++i) places[i] = i - spec.offsets[s];
     }
-    check(cudaMemcpyAsync(input_.data(), pinned_.as<void>(), layout.bytes, cudaMemcpyHostToDevice, stream_), "a batch");
-    ids_ = at<int32_t>(layout.ids);
-    kinds_ = at<int32_t>(layout.kinds);
-    places_ = at<uint32_t>(layout.places);
-    offsets_ = at<uint32_t>(layout.offsets);
-    tiles_ = at<QueryTile>(layout.tiles);
-    tile_count_ = static_cast<uint32_t>(tiles.size());
+    send(layout);
     rows_ = tokens;
     reserve(padded_rows(tokens), padded_rows(spec.sequences));
   }
+
+  // Between layers: only these sequences stay, their rows moved together.
+  void keep_sequences(std::span<const uint32_t> sequences) {
+    std::vector<uint32_t> offsets{0}, queries, rows;
+    for (uint32_t s : sequences) {
+      for (uint32_t row = offsets_there_[s]; row < offsets_there_[s + 1]; ++row) rows.push_back(row);
+      offsets.push_back(static_cast<uint32_t>(rows.size()));
+      queries.push_back(queries_there_[s]);
+    }
+    offsets_there_ = std::move(offsets);
+    queries_there_ = std::move(queries);
+    check(cudaStreamSynchronize(stream_), "before a batch is packed anew");  // what is pinned may still be read
+    const BatchLayout layout = place(0, rows.size());
+    std::memcpy(pinned_.as<void>(layout.rows), rows.data(), rows.size() * 4);
+    send(layout);
+    rows_ = static_cast<uint32_t>(rows.size());
+    const uint32_t hidden = model_.shape.hidden;
+    spare_.resize(size_t{padded_rows(rows_)} * std::max(hidden, model_.shape.embedding));
+    gather_rows(exact_.data(), at<uint32_t>(layout.rows), spare_.data(), rows_, hidden, stream_);
+    gather_rows(rounded_.data(), at<uint32_t>(layout.rows), product_.data(), rows_, hidden, stream_);
+    std::swap(exact_, spare_);
+    std::swap(rounded_, product_);
+  }
+
+  Batch batch() const { return {{}, {}, offsets_there_}; }
 
   void embed(const Batch&) {
     const ModelSpec& m = model_.shape;
@@ -235,12 +258,24 @@ class CudaOps {
     linear(model_.head_dense, exact_.data(), dense_.data(), rows_);
     head_logits(dense_.data(), m.head_activation, model_.head_output.weight.data(), model_.head_output.bias.data(),
                 logits_.data(), rows_, m.hidden, m.labels, stream_);
-    pinned_.resize(rows_ * sizeof(float));
-    check(cudaMemcpyAsync(pinned_.as<void>(), logits_.data(), rows_ * sizeof(float), cudaMemcpyDeviceToHost, stream_),
-          "logits");
-    check(cudaStreamSynchronize(stream_), "computing a batch");
-    std::memcpy(logits.data(), pinned_.as<void>(), rows_ * sizeof(float));
+    receive(logits_.data(), logits);
     restore();
+  }
+
+  // What exits read, of all rows.
+  void pool_states(float* out) {
+    const size_t count = queries_there_.size() * 3 * model_.shape.hidden;
+    pooled_.resize(count);
+    pool(exact_.data(), offsets_, queries_, pooled_.data(), static_cast<uint32_t>(queries_there_.size()),
+         model_.shape.hidden, stream_);
+    receive(pooled_.data(), {out, count});
+  }
+
+  // Gives back what batches have needed, so that after one that was too large a smaller one finds room.
+  void release() {
+    for (DeviceBuffer<float>* buffer : {&exact_, &first_exact_, &spare_, &pooled_, &dense_, &logits_}) *buffer = {};
+    for (DeviceBuffer<T>* buffer : {&rounded_, &first_rounded_, &first_queries_, &product_, &context_, &qkv_, &inner_})
+      *buffer = {};
   }
 
   // Back to the buffers of whole batches, also after a batch that failed half-way.
@@ -254,6 +289,38 @@ class CudaOps {
   template <class P>
   P* at(size_t offset) const {
     return reinterpret_cast<P*>(input_.data() + offset);
+  }
+
+  // Where the parts of the batch that offsets_there_ describes lie, and those parts that all batches have.
+  BatchLayout place(size_t tokens, size_t kept) {
+    const auto sequences = static_cast<uint32_t>(offsets_there_.size() - 1);
+    const std::vector<QueryTile> tiles = attention_tiles(offsets_there_.data(), sequences);
+    const BatchLayout layout(tokens, kept, sequences, tiles.size());
+    pinned_.resize(layout.bytes);
+    input_.resize(layout.bytes);
+    std::memcpy(pinned_.as<void>(layout.queries), queries_there_.data(), queries_there_.size() * 4);
+    std::memcpy(pinned_.as<void>(layout.offsets), offsets_there_.data(), offsets_there_.size() * 4);
+    std::memcpy(pinned_.as<void>(layout.tiles), tiles.data(), tiles.size() * sizeof(QueryTile));
+    ids_ = at<int32_t>(layout.ids);
+    kinds_ = at<int32_t>(layout.kinds);
+    places_ = at<uint32_t>(layout.places);
+    queries_ = at<uint32_t>(layout.queries);
+    offsets_ = at<uint32_t>(layout.offsets);
+    tiles_ = at<QueryTile>(layout.tiles);
+    tile_count_ = static_cast<uint32_t>(tiles.size());
+    return layout;
+  }
+
+  void send(const BatchLayout& layout) {
+    check(cudaMemcpyAsync(input_.data(), pinned_.as<void>(), layout.bytes, cudaMemcpyHostToDevice, stream_), "a batch");
+  }
+
+  // Waits for all that was begun.
+  void receive(const float* from, std::span<float> to) {
+    results_.resize(to.size_bytes());
+    check(cudaMemcpyAsync(results_.as<void>(), from, to.size_bytes(), cudaMemcpyDeviceToHost, stream_), "results");
+    check(cudaStreamSynchronize(stream_), "computing a batch");
+    std::memcpy(to.data(), results_.as<void>(), to.size_bytes());
   }
 
   void reserve(size_t rows, size_t sequences) {
@@ -283,14 +350,15 @@ class CudaOps {
   DeviceModel<T> model_;
   cudaStream_t stream_;
   Gemm gemm_;
-  PinnedBuffer pinned_;
+  PinnedBuffer pinned_, results_;
+  std::vector<uint32_t> offsets_there_{0}, queries_there_;  // of the sequences that are still there
   DeviceBuffer<unsigned char> input_;
   const int32_t *ids_ = nullptr, *kinds_ = nullptr;
-  const uint32_t *places_ = nullptr, *offsets_ = nullptr;
+  const uint32_t *places_ = nullptr, *queries_ = nullptr, *offsets_ = nullptr;
   const QueryTile* tiles_ = nullptr;
   uint32_t tile_count_ = 0, rows_ = 0;  // rows_: of exact_, rounded_ and context_ that are in use
   bool swapped_ = false;
-  DeviceBuffer<float> exact_, first_exact_, dense_, logits_;
+  DeviceBuffer<float> exact_, first_exact_, spare_, pooled_, dense_, logits_;
   DeviceBuffer<T> rounded_, first_rounded_, first_queries_, product_, context_, qkv_, inner_;
 };
 
@@ -312,24 +380,61 @@ class TypedEngine : public Engine {
     (void)cudaStreamSynchronize(stream_.stream);
   }
 
-  void forward(const BatchSpec& spec, float* logits) override {
-    check(cudaSetDevice(device_), "the device");  // per thread
-    const uint32_t tokens = spec.offsets[spec.sequences];
-    const Batch batch{{spec.ids, tokens}, {spec.segments, tokens}, {spec.offsets, spec.sequences + size_t{1}}};
-    try {
+  void start(const BatchSpec& spec) override {
+    guard([&] {
       ops_.load(spec);
-      run_layers(batch, ops_, layers_, [](size_t, Rows) {});
-      ops_.head({logits, spec.sequences});
-    } catch (...) {
-      (void)cudaStreamSynchronize(stream_.stream);  // nothing of this batch may still run when the next one begins
-      ops_.restore();
+      ops_.embed(ops_.batch());
+      layer_ = 0;
+    });
+  }
+
+  void step(float* pooled) override {
+    guard([&] {
+      compute_layer(ops_.batch(), ops_, next_layer(layers_), Rows::kAll);
+      if (pooled != nullptr) ops_.pool_states(pooled);
+    });
+  }
+
+  void keep(std::span<const uint32_t> sequences) override {
+    guard([&] { ops_.keep_sequences(sequences); });
+  }
+
+  void finish(uint32_t layers, float* logits) override {
+    guard([&] {
+      for (bool last = false; !last;) {
+        const size_t layer = next_layer(layers);
+        last = layer_ == layers;
+        compute_layer(ops_.batch(), ops_, layer, last ? Rows::kFirst : Rows::kAll);
+      }
+      ops_.head({logits, ops_.batch().size()});
+      layer_ = layers_;
+    });
+  }
+
+ private:
+  // Nothing of a batch that failed may still run when the next one begins.
+  template <class Body>
+  void guard(const Body& body) {
+    check(cudaSetDevice(device_), "the device");  // per thread
+    try {
+      body();
+    } catch (const Failure& failure) {
+      (void)cudaStreamSynchronize(stream_.stream);
+      (void)cudaGetLastError();
+      layer_ = layers_;
+      if (failure.code == Code::kOutOfMemory) ops_.release();
       throw;
     }
   }
 
- private:
+  size_t next_layer(size_t end) {
+    if (layer_ >= std::min(end, layers_)) throw Failure{Code::kFailed, "there is no batch that has a layer left"};
+    return layer_++;
+  }
+
   int device_;
   size_t layers_;
+  size_t layer_ = layers_;  // of the batch that is under way: the next one
   Stream stream_;
   CudaOps<T> ops_;
 };
@@ -388,8 +493,20 @@ Code open(const ModelSpec& model, Type precision, int device, Engine** engine, c
   });
 }
 
-Code forward(Engine* engine, const BatchSpec& batch, float* logits, char* error, size_t error_size) {
-  return guarded(error, error_size, [&] { engine->forward(batch, logits); });
+Code start(Engine* engine, const BatchSpec& batch, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->start(batch); });
+}
+
+Code step(Engine* engine, float* pooled, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->step(pooled); });
+}
+
+Code keep(Engine* engine, const uint32_t* sequences, uint32_t count, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->keep({sequences, count}); });
+}
+
+Code finish(Engine* engine, uint32_t layers, float* logits, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->finish(layers, logits); });
 }
 
 void close(Engine* engine) { delete engine; }
@@ -399,6 +516,7 @@ void close(Engine* engine) { delete engine; }
 
 extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
   static const rerank::cuda::Plugin plugin{rerank::cuda::kPluginVersion, rerank::cuda::devices, rerank::cuda::describe,
-                                           rerank::cuda::open, rerank::cuda::forward, rerank::cuda::close};
+                                           rerank::cuda::open, rerank::cuda::start, rerank::cuda::step, rerank::cuda::keep, rerank::cuda::finish,
+                                           rerank::cuda::close};
   return &plugin;
 }

@@ -101,6 +101,20 @@ __global__ void gather_kernel(const T* from, const uint32_t* offsets, T* to, uin
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) to[static_cast<size_t>(blockIdx.x) * width + c] = row[c];
 }
 
+// One block: a sequence (blockIdx.x), one of its three parts (blockIdx.y).
+__global__ void pool_kernel(const float* states, const uint32_t* offsets, const uint32_t* queries, float* pooled,
+                            uint32_t width) {
+  const uint32_t s = blockIdx.x, part = blockIdx.y, begin = offsets[s], query = begin + queries[s];
+  const uint32_t first = part == 0 ? begin : part == 1 ? begin + 1 : query;
+  const uint32_t end = part == 0 ? begin + 1 : part == 1 ? query : offsets[s + 1];
+  const float share = end > first ? 1.0f / static_cast<float>(end - first) : 0.0f;
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
+    float sum = 0;
+    for (uint32_t row = first; row < end; ++row) sum += states[static_cast<size_t>(row) * width + c];
+    pooled[(static_cast<size_t>(s) * 3 + part) * width + c] = sum * share;
+  }
+}
+
 __global__ void head_kernel(const float* dense, Act act, const float* weight, const float* bias, float* logits,
                             uint32_t width, uint32_t labels) {
   __shared__ float shared[33];
@@ -146,6 +160,11 @@ void activate(Act act, T* x, size_t count, cudaStream_t stream) {
 template <class T>
 void gather_rows(const T* from, const uint32_t* offsets, T* to, uint32_t rows, uint32_t width, cudaStream_t stream) {
   launch("gather_rows", gather_kernel<T>, {rows, threads_for(width), 0, stream}, from, offsets, to, width);
+}
+
+void pool(const float* states, const uint32_t* offsets, const uint32_t* queries, float* pooled, uint32_t sequences,
+          uint32_t width, cudaStream_t stream) {
+  launch("pool", pool_kernel, {dim3(sequences, 3), threads_for(width), 0, stream}, states, offsets, queries, pooled, width);
 }
 
 void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,

@@ -38,6 +38,11 @@ void activate(Act act, T* x, size_t count, cudaStream_t stream);
 template <class T>
 void gather_rows(const T* from, const uint32_t* offsets, T* to, uint32_t rows, uint32_t width, cudaStream_t stream);
 
+// pooled [sequences, 3 width] of states [tokens, width]: the first row of each sequence, the mean of the others among its
+// first queries[s], the mean of the rest; a mean of none is 0.
+void pool(const float* states, const uint32_t* offsets, const uint32_t* queries, float* pooled, uint32_t sequences,
+          uint32_t width, cudaStream_t stream);
+
 struct AttentionShape {
   uint32_t heads, head_size, hidden;
 };

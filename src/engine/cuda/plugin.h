@@ -11,7 +11,7 @@
 
 namespace rerank::cuda {
 
-inline constexpr int kPluginVersion = 1;  // changes with anything below
+inline constexpr int kPluginVersion = 2;  // changes with anything below
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
 enum class Type : int { kF32, kF16, kBf16 };
@@ -52,6 +52,7 @@ struct BatchSpec {  // as rerank::Batch
   const int32_t* ids = nullptr;
   const int32_t* segments = nullptr;
   const uint32_t* offsets = nullptr;
+  const uint32_t* queries = nullptr;  // [sequences]: tokens that are the query's (engine/pooling.h), for step()
   uint32_t sequences = 0;
 };
 
@@ -64,8 +65,17 @@ struct Plugin {
   // "NVIDIA H100, sm_90, 78 GiB"
   Code (*describe)(int device, char* text, size_t text_size, char* error, size_t error_size);
   Code (*open)(const ModelSpec& model, Type precision, int device, Engine** engine, char* error, size_t error_size);
-  // logits[sequences], valid with kOk; after kOutOfMemory the engine goes on, and a smaller batch may fit.
-  Code (*forward)(Engine* engine, const BatchSpec& batch, float* logits, char* error, size_t error_size);
+  // A batch, in this order: start, any number of step and keep, finish. After a failure of any of them start begins the
+  // next one; after kOutOfMemory a smaller batch may fit. Results are valid with kOk.
+  //
+  // Takes the batch to the device; it is not looked at again.
+  Code (*start)(Engine* engine, const BatchSpec& batch, char* error, size_t error_size);
+  // The next layer, of all tokens. pooled [sequences, 3 hidden]: what exits read behind it (engine/pooling.h); may be null.
+  Code (*step)(Engine* engine, float* pooled, char* error, size_t error_size);
+  // Goes on with `count` > 0 of the sequences, rising numbers among those there are; the others leave.
+  Code (*keep)(Engine* engine, const uint32_t* sequences, uint32_t count, char* error, size_t error_size);
+  // The layers that are left of the first `layers`, at least one, and the model's head: logits[sequences].
+  Code (*finish)(Engine* engine, uint32_t layers, float* logits, char* error, size_t error_size);
   void (*close)(Engine* engine);
 };
 

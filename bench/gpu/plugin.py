@@ -1,0 +1,129 @@
+"""librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
+import ctypes as c
+
+VERSION = 2
+F32, F16, BF16 = 0, 1, 2
+GELU, TANH = 0, 4
+
+
+class Tensor(c.Structure):
+    _fields_ = [("data", c.c_void_p), ("type", c.c_int), ("count", c.c_uint64)]
+
+
+class Linear(c.Structure):
+    _fields_ = [("weight", Tensor), ("bias", Tensor), ("out", c.c_uint32), ("inputs", c.c_uint32)]
+
+
+class Norm(c.Structure):
+    _fields_ = [("gamma", Tensor), ("beta", Tensor)]
+
+
+class Layer(c.Structure):
+    _fields_ = [(name, Linear) for name in ("query", "key", "value", "attention_output", "up", "down")] + [
+        ("attention_norm", Norm), ("output_norm", Norm)]
+
+
+class Model(c.Structure):
+    _fields_ = [(name, c.c_uint32) for name in
+                ("layers", "hidden", "heads", "intermediate", "embedding", "labels", "position_offset")] + [
+        ("epsilon", c.c_float), ("activation", c.c_int), ("head_activation", c.c_int),
+        ("words", Tensor), ("positions", Tensor), ("segments", Tensor), ("embedding_norm", Norm),
+        ("projection", Linear), ("head_dense", Linear), ("head_output", Linear), ("layer", c.POINTER(Layer))]
+
+
+class Batch(c.Structure):
+    _fields_ = [("ids", c.c_void_p), ("segments", c.c_void_p), ("offsets", c.c_void_p), ("queries", c.c_void_p),
+                ("sequences", c.c_uint32)]
+
+
+ERROR = [c.c_char_p, c.c_size_t]
+
+
+class Plugin(c.Structure):
+    _fields_ = [
+        ("version", c.c_int),
+        ("devices", c.CFUNCTYPE(c.c_int, c.POINTER(c.c_int), *ERROR)),
+        ("describe", c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
+        ("open", c.CFUNCTYPE(c.c_int, c.POINTER(Model), c.c_int, c.c_int, c.POINTER(c.c_void_p), *ERROR)),
+        ("start", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Batch), *ERROR)),
+        ("step", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, *ERROR)),
+        ("keep", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_uint32, *ERROR)),
+        ("finish", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, c.c_void_p, *ERROR)),
+        ("close", c.CFUNCTYPE(None, c.c_void_p)),
+    ]
+
+
+def load(path):
+    get = c.CDLL(path).rerank_cuda_plugin
+    get.restype = c.POINTER(Plugin)
+    plugin = get().contents
+    if plugin.version != VERSION:
+        raise SystemExit(f"{path} is version {plugin.version} of the plugin, this script knows {VERSION}")
+    return plugin
+
+
+def call(function, *arguments):
+    message = c.create_string_buffer(512)
+    if function(*arguments, message, 512) != 0:
+        raise SystemExit("librerank_cuda.so: " + message.value.decode())
+
+
+def describe(plugin, device=0):
+    text = c.create_string_buffer(256)
+    call(plugin.describe, device, text, 256)
+    return text.value.decode()
+
+
+class Engine:
+    """One model on one device. `shape`: layers, hidden, heads, intermediate. tensor(name) -> (address, count) of fp32."""
+
+    def __init__(self, plugin, shape, tensor, precision, device=0):
+        self.plugin, self.layers = plugin, shape["layers"]
+        hidden, inner = shape["hidden"], shape["intermediate"]
+
+        def get(name):
+            address, count = tensor(name)
+            return Tensor(address, F32, count)
+
+        def linear(name, out, inputs):
+            return Linear(get(name + ".weight"), get(name + ".bias"), out, inputs)
+
+        def norm(name):
+            return Norm(get(name + ".weight"), get(name + ".bias"))
+
+        layers = (Layer * self.layers)()
+        for i in range(self.layers):
+            parts = {name: (hidden, hidden) for name in ("query", "key", "value", "attention_output")}
+            parts |= {"up": (inner, hidden), "down": (hidden, inner)}
+            for name, (out, inputs) in parts.items():
+                setattr(layers[i], name, linear(f"{i}.{name}", out, inputs))
+            layers[i].attention_norm, layers[i].output_norm = norm(f"{i}.attention_norm"), norm(f"{i}.output_norm")
+        model = Model(self.layers, hidden, shape["heads"], inner, hidden, 1, 0, 1e-12, GELU, TANH,
+                      get("words"), get("positions"), get("segments"), norm("embedding_norm"), Linear(),
+                      linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), layers)
+        self.engine = c.c_void_p()
+        call(plugin.open, model, precision, device, self.engine)
+
+    def close(self):
+        self.plugin.close(self.engine)
+
+    def score(self, sequences):
+        """Logits of lists of token ids."""
+        ids = [i for sequence in sequences for i in sequence]
+        offsets = [0]
+        for sequence in sequences:
+            offsets.append(offsets[-1] + len(sequence))
+        return self.score_packed(pack(ids, offsets))
+
+    def score_packed(self, packed):
+        ids, segments, offsets, count = packed
+        logits, queries = (c.c_float * count)(), (c.c_uint32 * count)()
+        batch = Batch(c.addressof(ids), c.addressof(segments), c.addressof(offsets), c.addressof(queries), count)
+        call(self.plugin.start, self.engine, batch)
+        call(self.plugin.finish, self.engine, self.layers, c.addressof(logits))
+        return list(logits)
+
+
+def pack(ids, offsets):
+    return ((c.c_int32 * len(ids))(*ids), (c.c_int32 * len(ids))(), (c.c_uint32 * len(offsets))(*offsets),
+            len(offsets) - 1)

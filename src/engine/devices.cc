@@ -1,0 +1,237 @@
+#include "engine/devices.h"
+
+#include <algorithm>
+#include <chrono>
+#include <latch>
+#include <numeric>
+
+#include "absl/strings/numbers.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "base/worker_pool.h"
+#include "engine/sub_batch.h"
+
+namespace rerank {
+namespace {
+
+constexpr size_t kMostDevices = 64;  // more than any machine has: a list that long is a mistake
+
+using Clock = std::chrono::steady_clock;
+
+// What a device has shown: sums over its batches, the older the less.
+struct Speed {
+  double tokens = 0, seconds = 0;
+
+  void add(double batch_tokens, double batch_seconds) {
+    constexpr double kFade = 0.9;
+    tokens = tokens * kFade + batch_tokens;
+    seconds = seconds * kFade + batch_seconds;
+  }
+  double rate() const { return seconds > 0 ? tokens / seconds : 0; }
+};
+
+// A part of a batch for one device.
+struct Share {
+  std::vector<uint32_t> sequences;  // rising
+  SubBatch batch;
+  std::vector<Contest> contests;
+  std::vector<float> logits;
+  std::vector<uint8_t> depths;
+  Status status;
+};
+
+class DevicesBackend : public Backend {
+ public:
+  DevicesBackend(std::shared_ptr<const Model> model, std::vector<Device> devices) : model_(std::move(model)) {
+    for (Device& device : devices) members_.push_back(std::make_unique<Member>(std::move(device)));
+    describe();
+  }
+
+  const BackendInfo& info() const override { return info_; }
+
+  std::vector<std::shared_ptr<const DeviceState>> devices() const override {
+    std::vector<std::shared_ptr<const DeviceState>> states;
+    for (const auto& member : members_) states.push_back(member->state);
+    return states;
+  }
+
+  Status forward(const Batch& batch, std::span<float> logits) override {
+    std::vector<uint8_t> depths(batch.size());
+    return forward_contests(batch, {}, logits, depths);
+  }
+
+  Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                          std::span<uint8_t> depths) override {
+    if (Status status = check_batch(model_->config, batch); !status.ok()) return status;
+    std::vector<uint32_t> left(batch.size());
+    std::iota(left.begin(), left.end(), 0u);
+    for (;;) {
+      std::vector<Share> shares = share_out(batch, contests, left);
+      compute(shares);
+      left.clear();
+      for (size_t m = 0; m < members_.size(); ++m) {
+        Share& share = shares[m];
+        if (!share.status.ok()) {
+          if (!take_out(m, share.status)) return share.status;
+          left.insert(left.end(), share.sequences.begin(), share.sequences.end());
+          continue;
+        }
+        for (size_t i = 0; i < share.sequences.size(); ++i) {
+          logits[share.sequences[i]] = share.logits[i];
+          depths[share.sequences[i]] = share.depths[i];
+        }
+      }
+      if (left.empty()) return ok_status();
+      std::sort(left.begin(), left.end());
+    }
+  }
+
+  Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
+    for (size_t m = 0; m < members_.size(); ++m) {
+      if (!members_[m]->lives()) continue;
+      Status status = members_[m]->device.backend->forward_with_states(batch, logits, states);
+      if (status.ok() || absl::IsInvalidArgument(status) || !take_out(m, status)) return status;
+    }
+    return absl::UnavailableError("no device is left");
+  }
+
+ private:
+  struct Member {
+    explicit Member(Device d) : device(std::move(d)) { state->name = device.name; }
+    bool lives() const { return state->up; }
+    Device device;
+    Speed speed;
+    std::shared_ptr<DeviceState> state = std::make_shared<DeviceState>();
+    WorkerPool thread{1};  // ends before the device does
+  };
+
+  void describe() {
+    info_ = members_[0]->device.backend->info();
+    info_.threads = 0;
+    std::string engines, precisions, kernels;
+    const auto add = [](std::string& to, const std::string& what) {
+      if (("+" + to + "+").find("+" + what + "+") == std::string::npos) to += str_cat(to.empty() ? "" : "+", what);
+    };
+    for (const auto& member : members_) {
+      const BackendInfo& one = member->device.backend->info();
+      add(engines, one.engine);
+      add(precisions, one.precision);
+      kernels += str_cat(kernels.empty() ? "" : ", ", member->device.name, ":", one.kernel);
+      info_.threads += one.threads;
+      info_.max_length = std::min(info_.max_length, one.max_length);
+      info_.depth = info_.depth && one.depth;
+      info_.files.insert(info_.files.end(), one.files.begin(), one.files.end());
+    }
+    info_.engine = engines;
+    info_.precision = precisions;
+    info_.kernel = kernels;
+  }
+
+  // The longest sequences first, each to the device that would be done with it first. A device that has shown nothing
+  // yet is taken to be as fast as the fastest.
+  std::vector<Share> share_out(const Batch& batch, std::span<const Contest> contests,
+                               const std::vector<uint32_t>& sequences) const {
+    std::vector<Share> shares(members_.size());
+    double fastest = 0;
+    for (const auto& member : members_) fastest = std::max(fastest, member->speed.rate());
+    std::vector<double> rates(members_.size()), ends(members_.size());
+    for (size_t m = 0; m < members_.size(); ++m) {
+      const double rate = members_[m]->speed.rate();
+      rates[m] = rate > 0 ? rate : fastest > 0 ? fastest : 1;
+    }
+    std::vector<uint32_t> order = sequences;
+    std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return batch.length(a) > batch.length(b); });
+    for (uint32_t s : order) {
+      size_t best = members_.size();
+      double best_end = 0;
+      for (size_t m = 0; m < members_.size(); ++m) {
+        if (!members_[m]->lives()) continue;
+        const double end = ends[m] + static_cast<double>(batch.length(s)) / rates[m];
+        if (best == members_.size() || end < best_end) best = m, best_end = end;
+      }
+      ends[best] = best_end;
+      shares[best].sequences.push_back(s);
+    }
+    for (Share& share : shares) {
+      std::sort(share.sequences.begin(), share.sequences.end());
+      share.batch.assign(batch, share.sequences);
+      share.contests = contests_among(share.sequences, contests);
+      share.logits.resize(share.sequences.size());
+      share.depths.resize(share.sequences.size());
+    }
+    return shares;
+  }
+
+  // The same contests, of those competitors that are there: who is not among the best of some is not among those of all.
+  static std::vector<Contest> contests_among(const std::vector<uint32_t>& sequences, std::span<const Contest> contests) {
+    std::vector<Contest> found;
+    for (const Contest& contest : contests) {
+      const auto begin = std::lower_bound(sequences.begin(), sequences.end(), contest.first);
+      const auto end = std::lower_bound(begin, sequences.end(), contest.first + contest.size);
+      if (begin == end) continue;
+      Contest part = contest;
+      part.first = static_cast<uint32_t>(begin - sequences.begin());
+      part.size = static_cast<uint32_t>(end - begin);
+      found.push_back(part);
+    }
+    return found;
+  }
+
+  void compute(std::vector<Share>& shares) {
+    const auto has_work = [](const Share& share) { return !share.sequences.empty(); };
+    std::latch done(std::count_if(shares.begin(), shares.end(), has_work));
+    for (size_t m = 0; m < shares.size(); ++m) {
+      if (!has_work(shares[m])) continue;
+      members_[m]->thread.post([&member = *members_[m], &share = shares[m], &done] {
+        const Clock::time_point begin = Clock::now();
+        const Batch batch = share.batch.view();
+        share.status = member.device.backend->forward_contests(batch, share.contests, share.logits, share.depths);
+        const std::chrono::duration<double> seconds = Clock::now() - begin;
+        if (share.status.ok()) member.speed.add(static_cast<double>(batch.tokens()), std::max(1e-9, seconds.count()));
+        done.count_down();
+      });
+    }
+    done.wait();
+  }
+
+  // False: it stays, for nobody could take its place, or because memory comes back.
+  bool take_out(size_t m, const Status& status) {
+    const auto living = std::count_if(members_.begin(), members_.end(), [](const auto& member) { return member->lives(); });
+    if (living == 1 || absl::IsResourceExhausted(status)) return false;
+    members_[m]->state->up = false;
+    log_error(str_cat("device ", members_[m]->device.name, " is taken out; its work is done by the others: ",
+                      message_of(status)));
+    return true;
+  }
+
+  std::shared_ptr<const Model> model_;
+  std::vector<std::unique_ptr<Member>> members_;
+  BackendInfo info_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> join_devices(std::shared_ptr<const Model> model, std::vector<Device> devices) {
+  return std::make_unique<DevicesBackend>(std::move(model), std::move(devices));
+}
+
+Result<std::vector<std::string>> parse_devices(const std::string& list) {
+  std::vector<std::string> names;
+  for (size_t begin = 0; begin <= list.size();) {
+    const size_t end = std::min(list.find(',', begin), list.size());
+    const std::string name = list.substr(begin, end - begin);
+    uint32_t number = 0;
+    if (name != "cpu" && (!absl::SimpleAtoi(absl::string_view(name), &number) || name != std::to_string(number))) {
+      return absl::InvalidArgumentError(
+          str_cat("--devices ", list, ": \"", name, "\" is no device; want numbers of GPUs and cpu, as in 0,1 or cpu,0"));
+    }
+    if (std::find(names.begin(), names.end(), name) != names.end())
+      return absl::InvalidArgumentError(str_cat("--devices ", list, ": ", name, " is there twice"));
+    if (names.size() == kMostDevices) return absl::InvalidArgumentError(str_cat("--devices: at most ", kMostDevices));
+    names.push_back(name);
+    begin = end + 1;
+  }
+  return names;
+}
+
+}  // namespace rerank
