@@ -95,7 +95,7 @@ def sample(items, size, seed):
 
 
 def options(doc):
-    parser = argparse.ArgumentParser(description=doc)
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("RERANKD_DATA"), help="data folder (default: RERANKD_DATA)")
     parser.add_argument("--work", default=".cache/builtin", help="folder for caches and checkpoints")
     parser.add_argument("--threads", type=int, default=2)

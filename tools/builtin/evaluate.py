@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import pathlib
-import subprocess
 
 import bm25
 import data
@@ -20,6 +19,7 @@ import numpy
 import pytrec_eval
 import teacher
 import torch
+import validate
 from tqdm import tqdm
 
 ROWS = ("BM25", "bi-encoder", "cross-encoder", "cross-encoder + BM25")
@@ -51,14 +51,6 @@ def standard(values):
     return (values - values.mean()) / (values.std() + 1e-9)
 
 
-def program_scores(args, pairs):
-    """The same pairs through `rerankd score`: some ten times faster than PyTorch on a CPU."""
-    lines = "".join(json.dumps({"query": query, "document": document}) + "\n" for query, document in pairs)
-    command = [args.program, "score", "--model", args.model, "--max-length", str(args.cap), "--truncation", args.truncation]
-    done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, text=True, check=True)
-    return numpy.array([json.loads(line)["logit"] for line in done.stdout.splitlines()])
-
-
 def cross_scores(args, name, pairs, model, tokenizer):
     digest = hashlib.sha256((pathlib.Path(args.model) / "model.safetensors").read_bytes())
     digest.update(f"{args.cap} {args.truncation} {len(pairs)} {pairs[0]} {pairs[-1]}".encode())
@@ -66,7 +58,7 @@ def cross_scores(args, name, pairs, model, tokenizer):
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         bar = functools.partial(tqdm, desc=name, mininterval=10)
-        scores = program_scores(args, pairs) if args.program else nets.score(model, tokenizer, pairs, args.cap, progress=bar)
+        scores = numpy.array(validate.program_scores(args, pairs)) if args.program else nets.score(model, tokenizer, pairs, args.cap, progress=bar)
         numpy.save(path, scores)
     return numpy.load(path)
 

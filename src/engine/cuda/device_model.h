@@ -1,0 +1,102 @@
+// A model's weights on one device, in the engine's type T; the head's stay fp32.
+#pragma once
+
+#include <initializer_list>
+#include <vector>
+
+#include "engine/cuda/device.h"
+#include "engine/cuda/kernels.h"
+
+namespace rerank::cuda {
+
+inline size_t bytes_of(Type type) { return type == Type::kF32 ? 4 : 2; }
+
+template <class To>
+void upload(const Tensor& tensor, To* to, cudaStream_t stream) {
+  DeviceBuffer<unsigned char> raw(tensor.count * bytes_of(tensor.type));
+  check(cudaMemcpyAsync(raw.data(), tensor.data, tensor.count * bytes_of(tensor.type), cudaMemcpyHostToDevice, stream),
+        "copying weights");
+  switch (tensor.type) {
+    case Type::kF32:
+      convert(reinterpret_cast<const float*>(raw.data()), to, tensor.count, stream);
+      break;
+    case Type::kF16:
+      convert(reinterpret_cast<const __half*>(raw.data()), to, tensor.count, stream);
+      break;
+    case Type::kBf16:
+      convert(reinterpret_cast<const __nv_bfloat16*>(raw.data()), to, tensor.count, stream);
+      break;
+  }
+  check(cudaStreamSynchronize(stream), "copying weights");  // `raw` ends here
+}
+
+template <class To>
+DeviceBuffer<To> uploaded(const Tensor& tensor, cudaStream_t stream) {
+  DeviceBuffer<To> buffer(tensor.count);
+  upload(tensor, buffer.data(), stream);
+  return buffer;
+}
+
+template <class T>
+struct DeviceLinear {  // linear layers over one input, side by side
+  DeviceBuffer<T> weight, bias;
+  uint32_t out = 0, in = 0;
+
+  DeviceLinear() = default;
+  DeviceLinear(std::initializer_list<const LinearSpec*> parts, cudaStream_t stream) {
+    for (const LinearSpec* part : parts) out += part->out;
+    in = (*parts.begin())->in;
+    weight.resize(size_t{out} * in);
+    bias.resize(out);
+    size_t row = 0;
+    for (const LinearSpec* part : parts) {
+      upload(part->weight, weight.data() + row * in, stream);
+      upload(part->bias, bias.data() + row, stream);
+      row += part->out;
+    }
+  }
+};
+
+struct DeviceNorm {
+  DeviceBuffer<float> gamma, beta;
+
+  DeviceNorm() = default;
+  DeviceNorm(const NormSpec& norm, cudaStream_t stream)
+      : gamma(uploaded<float>(norm.gamma, stream)), beta(uploaded<float>(norm.beta, stream)) {}
+};
+
+template <class T>
+struct DeviceLayer {
+  DeviceLinear<T> query_key_value, attention_output, up, down;
+  DeviceNorm attention_norm, output_norm;
+};
+
+template <class T>
+struct DeviceModel {
+  ModelSpec shape;  // its tensors are not looked at again
+  DeviceBuffer<T> words, positions, segments;
+  DeviceNorm embedding_norm;
+  DeviceLinear<T> projection;
+  std::vector<DeviceLayer<T>> layers;
+  DeviceLinear<float> head_dense, head_output;
+
+  DeviceModel(const ModelSpec& spec, cudaStream_t stream) : shape(spec) {
+    words = uploaded<T>(spec.words, stream);
+    positions = uploaded<T>(spec.positions, stream);
+    if (spec.segments.count > 0) segments = uploaded<T>(spec.segments, stream);
+    embedding_norm = DeviceNorm(spec.embedding_norm, stream);
+    if (spec.projection.out > 0) projection = DeviceLinear<T>({&spec.projection}, stream);
+    for (uint32_t i = 0; i < spec.layers; ++i) {
+      const LayerSpec& l = spec.layer[i];
+      layers.push_back({DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
+                        DeviceLinear<T>({&l.attention_output}, stream), DeviceLinear<T>({&l.up}, stream),
+                        DeviceLinear<T>({&l.down}, stream), DeviceNorm(l.attention_norm, stream),
+                        DeviceNorm(l.output_norm, stream)});
+    }
+    head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
+    head_output = DeviceLinear<float>({&spec.head_output}, stream);
+    shape.layer = nullptr;
+  }
+};
+
+}  // namespace rerank::cuda
