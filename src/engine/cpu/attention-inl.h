@@ -106,17 +106,7 @@ HWY_NOINLINE void weigh_tile(const typename Dot::Element* queries, size_t query_
   V sum[kRows][2];
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
-  const typename Dot::Element* HWY_RESTRICT b = panel;
-  for (size_t k = 0; k < steps; k += Dot::kGroup, b += kTileColumns * Dot::kGroup) {
-    const V b0 = Dot::load(d, b);
-    const V b1 = Dot::load(d, b + kLanes * Dot::kGroup);
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-      const V x = Dot::broadcast(d, queries + r * query_stride + k);
-      Dot::accumulate(d, sum[r][0], x, b0);
-      Dot::accumulate(d, sum[r][1], x, b1);
-    }
-  }
+  add_panel<Dot, kRows>(queries, query_stride, steps, panel, sum);
   constexpr int kDegree = Dot::kGroup == 1 ? 5 : 3;  // bf16 does not see more
   typename Dot::Element* to = out.weights;
 #pragma GCC unroll 16

@@ -157,6 +157,23 @@ struct Bf16Dot {
   }
 };
 
+// sum += kRows rows times a panel, over the whole inner dimension: what products and the scores of attention are.
+template <class Dot, size_t kRows>
+HWY_INLINE void add_panel(const typename Dot::Element* a, size_t a_stride, size_t steps,
+                          const typename Dot::Element* HWY_RESTRICT panel, V (&sum)[kRows][2]) {
+  const D d;
+  for (size_t k = 0; k < steps; k += Dot::kGroup, panel += kTileColumns * Dot::kGroup) {
+    const V b0 = Dot::load(d, panel);
+    const V b1 = Dot::load(d, panel + kLanes * Dot::kGroup);
+#pragma GCC unroll 16
+    for (size_t r = 0; r < kRows; ++r) {
+      const V x = Dot::broadcast(d, a + r * a_stride + k);
+      Dot::accumulate(d, sum[r][0], x, b0);
+      Dot::accumulate(d, sum[r][1], x, b1);
+    }
+  }
+}
+
 // The register-tile product on vector units: kRows x two vectors of sums over the whole inner dimension.
 template <class Dot, size_t kRows>
 HWY_NOINLINE void vector_tile(const typename Dot::Element* a, size_t a_stride, size_t steps,
@@ -174,17 +191,7 @@ HWY_NOINLINE void vector_tile(const typename Dot::Element* a, size_t a_stride, s
       sum[r][1] = hn::Add(sum[r][1], hn::LoadU(d, t.residual + r * t.c_stride + kLanes));
     }
   }
-  const typename Dot::Element* HWY_RESTRICT b = panel;
-  for (size_t k = 0; k < steps; k += Dot::kGroup, b += kTileColumns * Dot::kGroup) {
-    const V b0 = Dot::load(d, b);
-    const V b1 = Dot::load(d, b + kLanes * Dot::kGroup);
-#pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-      const V x = Dot::broadcast(d, a + r * a_stride + k);
-      Dot::accumulate(d, sum[r][0], x, b0);
-      Dot::accumulate(d, sum[r][1], x, b1);
-    }
-  }
+  add_panel<Dot, kRows>(a, a_stride, steps, panel, sum);
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) {
     hn::StoreU(sum[r][0], d, t.c + r * t.c_stride);
