@@ -42,7 +42,7 @@ struct Options {
   std::string torchscript_file;
   // Texts
   size_t max_length = 0;
-  std::string truncation = "head";
+  std::string truncation = "auto";
   std::string chunk_score = "max";
   size_t chunk_overlap = 32;
   size_t max_chunks = 16;
@@ -208,12 +208,14 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(
       OptionInfo{
           "max-length", "TOKENS", "Texts",
-          "Longest pair scored, special tokens included; longer ones are cut. 0: the model's own limit. Lower it "
-          "(512, 1024) to bound the time that one long document can take."},
+          "Longest pair scored, special tokens included; longer ones are cut. 0: what the model's "
+          "config.json recommends (rerankd.max_length), else its limit. Lower it (512, 1024) to bound the time that one "
+          "long document can take."},
       options.max_length);
   visit(
       OptionInfo{"truncation", "HOW", "Texts",
-                 "What is kept of documents over the limit: head, tail, head-tail, query-aware (the windows that share "
+                 "What is kept of documents over the limit: auto (what the model's config.json recommends as "
+                 "rerankd.truncation, else head), head, tail, head-tail, query-aware (the windows that share "
                  "most with the query; costs no more than head), or chunks (all of it, in overlapping pieces; costs as "
                  "much as the document is long). Requests may say otherwise."},
       options.truncation);

@@ -185,7 +185,7 @@ struct Lengths : Command {
     if (!index.ok()) return index.status();
     TrecRun candidates;
     for (const std::string& q : queries) candidates[q] = index->top(*collection.query(q), top_k);
-    options.max_length = 0;
+    options.max_length = model_limit;
     auto reranker = Reranker::open(options);
     if (!reranker.ok()) return reranker.status();
     auto store = ScoreStore::open("");

@@ -151,6 +151,29 @@ Status read_tables(const JsonFile& json, const FamilyRow& row, ModelConfig& conf
   return ok_status();
 }
 
+Status read_serving(const JsonFile& json, ModelConfig& config) {
+  simdjson::dom::object serving;
+  if (json.root()["rerankd"].get(serving)) return ok_status();
+  if (auto field = serving["max_length"]; field.error() == simdjson::SUCCESS) {
+    uint64_t tokens = 0;
+    if (field.get(tokens) || tokens < 8 || tokens > config.max_length()) {
+      return absl::InvalidArgumentError(
+          str_cat(json.origin(), ": rerankd.max_length is not a number of tokens in 8..", config.max_length()));
+    }
+    config.serving.max_length = tokens;
+  }
+  if (auto field = serving["truncation"]; field.error() == simdjson::SUCCESS) {
+    std::string_view word;
+    const auto found = field.get(word) ? std::nullopt : parse_truncation(word);
+    if (!found) {
+      return absl::InvalidArgumentError(
+          json.origin() + ": rerankd.truncation is none of head, tail, head-tail, query-aware, chunks");
+    }
+    config.serving.truncation = *found;
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Result<ModelConfig> parse_model_config(std::string text, std::string origin) {
@@ -189,6 +212,7 @@ Result<ModelConfig> parse_model_config(std::string text, std::string origin) {
     return absl::InvalidArgumentError(json.origin() + ": layer_norm_eps is not in [0, 1)");
   }
   if (Status s = read_labels(json, config); !s.ok()) return s;
+  if (Status s = read_serving(json, config); !s.ok()) return s;
   return config;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rerank/status.h"
+#include "rerank/truncation.h"
 
 namespace rerank {
 
@@ -20,6 +21,13 @@ struct AttentionPattern {
   size_t window = 0;     // a token sees those at most so many positions away; 0: all
   bool alibi = false;    // scores lose with distance, by head
   float rope_theta = 0;  // queries and keys are turned by position; 0: not
+};
+
+// How the model's makers would have it served where the operator does not say: config.json's object "rerankd", which other
+// libraries pass over: {"max_length": 256, "truncation": "query-aware"}, both optional.
+struct ServingDefaults {
+  size_t max_length = 0;                        // tokens per pair; 0: the model's limit
+  Truncation truncation = Truncation::kHead;
 };
 
 struct ModelConfig {
@@ -42,6 +50,7 @@ struct ModelConfig {
   Activation head_activation = Activation::kTanh;  // between the head's two linear layers
   size_t labels = 1;                               // 1: the logit is z0; 2: the logit is z1 - z0
   std::string label = "LABEL_0";
+  ServingDefaults serving;
   std::vector<AttentionPattern> attention;  // of each layer; empty: nothing besides
 
   size_t head_size() const { return hidden / heads; }

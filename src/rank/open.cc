@@ -45,7 +45,7 @@ Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, 
 Result<size_t> pick_max_length(const Options& options, const ModelConfig& config, const Tokenizer& tokenizer) {
   size_t limit = config.max_length();
   if (tokenizer.model_max_length()) limit = std::min(limit, *tokenizer.model_max_length());
-  if (options.max_length == 0) return limit;
+  if (options.max_length == 0) return config.serving.max_length != 0 ? std::min(limit, config.serving.max_length) : limit;
   if (options.max_length > limit) {
     return absl::InvalidArgumentError(
         str_cat("--max-length ", options.max_length, ": this model takes at most ", limit, " tokens"));
@@ -56,11 +56,12 @@ Result<size_t> pick_max_length(const Options& options, const ModelConfig& config
 }
 
 // How documents over the limit are treated where a request does not say.
-Status read_truncation(const Options& options, ServiceParts& parts) {
-  const auto truncation = parse_truncation(options.truncation);
+Status read_truncation(const Options& options, const ModelConfig& config, ServiceParts& parts) {
+  const auto truncation =
+      options.truncation == "auto" ? std::optional(config.serving.truncation) : parse_truncation(options.truncation);
   if (!truncation) {
     return absl::InvalidArgumentError(str_cat("--truncation ", options.truncation,
-                                              ": not known; there are head, tail, head-tail, query-aware, chunks"));
+                                              ": not known; there are auto, head, tail, head-tail, query-aware, chunks"));
   }
   const auto best = parse_chunk_score(options.chunk_score);
   if (!best) {
@@ -186,7 +187,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!backend.ok()) return backend.status();
 
   ServiceParts parts;
-  if (Status status = read_truncation(options, parts); !status.ok()) return status;
+  if (Status status = read_truncation(options, (*model)->config, parts); !status.ok()) return status;
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
   *max_length = std::min(*max_length, engine.max_length);

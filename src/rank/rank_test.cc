@@ -154,6 +154,26 @@ TEST(RerankTest, TheServersTruncationHoldsUnlessTheRequestSaysOtherwise) {
   EXPECT_EQ(Reranker::open(wrong).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+// The built-in model's config.json asks for 256 tokens and query-aware cutting; the operator's options go before.
+TEST(RerankTest, AModelMaySayHowItIsServed) {
+  std::string text = "The harbour opened in 1871.";
+  for (int i = 0; i < 400; ++i) text += " fish";
+  text += " The lighthouse keeper was called Brenda.";
+  const RerankRequest request{.query = "What was the lighthouse keeper called?", .documents = {text}, .explain_cuts = true};
+  const auto kept = [&](auto change) {
+    Options options;
+    change(options);
+    auto reranker = Reranker::open(options);
+    EXPECT_TRUE(reranker.ok()) << reranker.status();
+    const RankedDocument document = (*reranker)->rerank(request)->results[0];
+    return std::pair((*reranker)->info().max_length, document.kept.back().end == document.document_tokens);
+  };
+  EXPECT_EQ(kept([](Options&) {}), std::pair(size_t{256}, true));
+  EXPECT_EQ(kept([](Options& o) { o.truncation = "head"; }), std::pair(size_t{256}, false));
+  EXPECT_EQ(kept([](Options& o) { o.max_length = 128; }), std::pair(size_t{128}, true));
+  EXPECT_EQ(kept([](Options& o) { o.max_length = 512; }).first, 512u);
+}
+
 TEST(ScoreTest, ChunksBecomeOneScore) {
   const std::vector<float> logits = {1, 5, 3};
   EXPECT_EQ(aggregate_chunks(logits, 1), 5);

@@ -74,6 +74,8 @@ def main():
     short.update(architectures=["BertForSequenceClassification"], position_embedding_type="absolute", dtype="float16",
                  hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1,
                  id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0})
+    # Chosen on validation (docs/builtin-model.md); other libraries pass over it.
+    short["rerankd"] = {"max_length": 256, "truncation": "query-aware"}
     (out / "config.json").write_text(json.dumps(short, indent=2) + "\n")
     size = sum(path.stat().st_size for path in out.iterdir() if path.is_file())
     print(f"{out}: {size / 1e6:.2f} MB")
