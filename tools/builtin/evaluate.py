@@ -111,7 +111,7 @@ def main():
     parser = data.options(__doc__)
     parser.add_argument("--model", default="models/rerankd-mini-en")
     parser.add_argument("--sets", default="npl,cisi,scifact,ir-cranfield,ir-clapnq,covidqa")
-    parser.add_argument("--cap", type=int, default=512, help="tokens per pair; 512 is what the model takes and the server's default")
+    parser.add_argument("--cap", type=int, default=512, help="tokens per pair (the server takes 256 of this model, query-aware)")
     parser.add_argument("--queries", type=int, default=0, help="at most so many queries per set, seeded (0: all)")
     parser.add_argument("--no-bi-encoder", action="store_true", help="leave its row out (it shows 0)")
     parser.add_argument("--program", help="score with this rerankd program instead of PyTorch")
