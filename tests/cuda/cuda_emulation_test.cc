@@ -90,5 +90,36 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceAtEdgeLengthsAndHeadSizes) {
   }
 }
 
+// Windows, slopes and rotations, with tensor cores and without, full rows and first rows.
+TEST_P(EmulatedCudaTest, EqualsTheReferenceUnderAttentionPatterns) {
+  const AttentionPattern window{.window = 7}, slope{.alibi = true}, turn{.rope_theta = 10000};
+  const std::vector<std::vector<AttentionPattern>> patterns = {
+      {window, window, window},
+      {slope, slope, slope},
+      {turn, turn, turn},
+      {{.rope_theta = 160000},
+       {.window = 64, .rope_theta = 10000},
+       {.window = 3, .alibi = true, .rope_theta = 500}}};
+  for (const TinyModelSpec& spec : {TinyModelSpec{.layers = 3, .hidden = 96, .heads = 3, .positions = 200},
+                                    TinyModelSpec{.layers = 3, .hidden = 48, .heads = 6, .positions = 200}}) {
+    auto model = std::make_shared<Model>(*load(testing::write_tiny_model(spec, "cuda_patterns")));
+    const auto batch = random_batch(model->config, {1, 5, 33, 150, 197, 40, 12});
+    model->config.attention.clear();
+    const auto plain = run(*make_reference_backend(model), batch.view());
+    for (size_t p = 0; p < patterns.size(); ++p) {
+      model->config.attention = patterns[p];
+      const auto expected = run(*make_reference_backend(model), batch.view());
+      double moved = 0;
+      for (size_t i = 0; i < expected.size(); ++i) moved = std::max(moved, std::abs(double{expected[i]} - plain[i]));
+      EXPECT_GT(moved, 1e-2) << "pattern " << p << " changes nothing";
+      const auto backend = open(model, {.precision = precision()});
+      ASSERT_NE(backend, nullptr);
+      const auto logits = run(*backend, batch.view());
+      for (size_t i = 0; i < logits.size(); ++i)
+        EXPECT_NEAR(logits[i], expected[i], tolerance()) << "pattern " << p << " heads " << spec.heads << " sequence " << i;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rerank

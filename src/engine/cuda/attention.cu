@@ -39,6 +39,27 @@ __device__ inline void copy_tile(T* shared, const T* global, size_t stride, uint
     }
   }
 }
+
+constexpr float kLog2E = 1.44269504f;
+
+// Which keys are seen, and what distance takes off their scores.
+struct Sight {
+  uint32_t window;  // 0: all
+  float slope;      // of scores as powers of two
+  __device__ uint32_t first_key(uint32_t query) const { return window == 0 || query < window ? 0 : query - window; }
+  __device__ uint32_t end(uint32_t last_query, uint32_t length) const {
+    return window == 0 || length - last_query <= window ? length : last_query + window + 1;
+  }
+  __device__ float operator()(float score, uint32_t query, uint32_t key) const {
+    const uint32_t distance = query > key ? query - key : key - query;
+    return window != 0 && distance > window ? -INFINITY : score - slope * static_cast<float>(distance);
+  }
+};
+
+__device__ inline Sight sight_of(uint32_t window, const float* slopes) {
+  return {window, slopes == nullptr ? 0.0f : slopes[blockIdx.y] * kLog2E};
+}
+
 // What one warp knows of its 16 queries; [2]: rows g and g + 8.
 template <int D>
 struct Accumulator {
@@ -46,10 +67,16 @@ struct Accumulator {
   float out[D / 8][4] = {};
 };
 
+struct KeyTile {
+  uint32_t first, valid;  // its first key's position, keys that are there
+  uint32_t query;         // the position of row g
+  Sight sight;
+};
+
 // Scores of a tile of keys, raised to powers and added up with their values.
 template <int D, class T>
 __device__ inline void attend_tile(Accumulator<D>& acc, const unsigned (&queries)[D / 16][4], const T* keys,
-                                   const T* values, uint32_t valid, float scale) {
+                                   const T* values, const KeyTile& tile, float scale) {
   constexpr int kStride = D + 8;
   const int lane = threadIdx.x % 32, part = lane / 8, row = lane % 8;
   float scores[kTileKeys / 8][4] = {};
@@ -63,22 +90,37 @@ __device__ inline void attend_tile(Accumulator<D>& acc, const unsigned (&queries
       multiply_add<T>(scores[2 * n + 1], queries[k], b[2], b[3]);
     }
   }
-  float largest[2] = {acc.largest[0], acc.largest[1]};
+  const float before[2] = {acc.largest[0], acc.largest[1]};
+  float largest[2] = {before[0], before[1]};
 #pragma unroll
   for (int n = 0; n < kTileKeys / 8; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const bool there = static_cast<uint32_t>(n * 8 + lane % 4 * 2 + i % 2) < valid;
+      const bool there = static_cast<uint32_t>(n * 8 + lane % 4 * 2 + i % 2) < tile.valid;
       scores[n][i] = there ? scores[n][i] * scale : -INFINITY;
-      largest[i / 2] = fmaxf(largest[i / 2], scores[n][i]);
+    }
+  }
+  if (tile.sight.window != 0 || tile.sight.slope != 0) {
+#pragma unroll
+    for (int n = 0; n < kTileKeys / 8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        scores[n][i] = tile.sight(scores[n][i], tile.query + i / 2 * 8, tile.first + n * 8 + lane % 4 * 2 + i % 2);
+      }
     }
   }
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {  // over the four lanes that share a row; its first key is always there
+  for (int n = 0; n < kTileKeys / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) largest[i / 2] = fmaxf(largest[i / 2], scores[n][i]);
+  }
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {  // over the four lanes that share a row
     largest[r] = fmaxf(largest[r], __shfl_xor_sync(0xffffffffu, largest[r], 1));
     largest[r] = fmaxf(largest[r], __shfl_xor_sync(0xffffffffu, largest[r], 2));
-    const float faded = exp2f(acc.largest[r] - largest[r]);
     acc.largest[r] = largest[r];
+    if (largest[r] == -INFINITY) largest[r] = 0;  // no key within the window yet
+    const float faded = exp2f(before[r] - largest[r]);
     acc.sum[r] *= faded;
 #pragma unroll
     for (int d = 0; d < D / 8; ++d) {
@@ -127,6 +169,13 @@ __device__ inline void store(Accumulator<D>& acc, T* context, const QueryTile& t
   }
 }
 
+struct KernelArgs {
+  uint32_t head_size, hidden;
+  float scale;
+  uint32_t window;
+  const float* slopes;
+};
+
 template <int D>
 constexpr size_t kSharedBytes = size_t{5} * 64 * (D + 8) * 2;  // queries, two tiles of keys, two of values
 
@@ -134,7 +183,8 @@ constexpr size_t kSharedBytes = size_t{5} * 64 * (D + 8) * 2;  // queries, two t
 // next one is on its way.
 template <int D, class T>
 __global__ void __launch_bounds__(kWarps * 32)
-    attention_kernel(const T* qkv, T* context, const QueryTile* tiles, uint32_t hidden, float scale) {
+    attention_kernel(const T* qkv, T* context, const QueryTile* tiles, KernelArgs args) {
+  const uint32_t hidden = args.hidden;
   constexpr int kStride = D + 8, kTile = 64 * kStride;
   T* shared = shared_memory<T>();
   const QueryTile tile = tiles[blockIdx.x];
@@ -147,24 +197,29 @@ __global__ void __launch_bounds__(kWarps * 32)
     commit_copies();
   };
   copy_tile<D>(shared, sequence + tile.first_query * stride, stride, tile.length - tile.first_query);
-  fetch(0, 0);
+  const Sight sight = sight_of(args.window, args.slopes);
+  const uint32_t begin = sight.first_key(tile.first_query) / kTileKeys * kTileKeys;
+  const uint32_t end = sight.end(min(tile.first_query + kTileQueries, tile.length) - 1, tile.length);
+  fetch(begin, 0);
 
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   unsigned queries[D / 16][4];
   Accumulator<D> acc;
   int slot = 0;
-  for (uint32_t first = 0; first < tile.length; first += kTileKeys, slot = 1 - slot) {
-    const bool more = first + kTileKeys < tile.length;
+  for (uint32_t first = begin; first < end; first += kTileKeys, slot = 1 - slot) {
+    const bool more = first + kTileKeys < end;
     if (more) fetch(first + kTileKeys, 1 - slot);
     more ? wait_for_copies<1>() : wait_for_copies<0>();
     __syncthreads();
-    if (first == 0) {
+    if (first == begin) {
 #pragma unroll
       for (int k = 0; k < D / 16; ++k)
         load_matrices(queries[k], shared + (warp * 16 + lane % 16) * kStride + k * 16 + lane / 16 * 8);
     }
     attend_tile<D>(acc, queries, shared + (1 + slot) * kTile, shared + (3 + slot) * kTile,
-                   min(tile.length - first, static_cast<uint32_t>(kTileKeys)), scale);
+                   {first, min(tile.length - first, static_cast<uint32_t>(kTileKeys)),
+                    tile.first_query + warp * 16 + lane / 4, sight},
+                   args.scale);
     __syncthreads();  // before the slot is written again
   }
   store<D>(acc, context, tile, hidden, warp);
@@ -173,11 +228,6 @@ __global__ void __launch_bounds__(kWarps * 32)
 // One warp per query and head, any type, head sizes up to 256 in steps of 8. For checking, and where there is one query
 // per sequence. Each lane takes a key of 32, then every 32nd dimension of their values.
 constexpr uint32_t kMostHeadSize = 256;
-
-struct PlainArgs {
-  uint32_t head_size, hidden;
-  float scale;
-};
 
 struct PlainMemory {  // of one warp, shared by its lanes
   float query[kMostHeadSize], powers[32];
@@ -209,19 +259,29 @@ __device__ inline float sum_of_warp(float x) {
   return x;
 }
 
+struct Span {
+  uint32_t query, length;  // the query's position, the sequence's tokens
+};
+
 template <class T>
-__device__ void attend_plain(const T* query, const T* keys, const T* values, size_t stride, uint32_t length, T* context,
-                             const PlainArgs& args, PlainMemory& memory) {
+__device__ void attend_plain(const T* query, const T* keys, const T* values, size_t stride, const Span& span, T* context,
+                             const KernelArgs& args, PlainMemory& memory) {
   constexpr int kMost = kMostHeadSize / 32;
   const uint32_t lane = threadIdx.x % 32;
   __syncwarp();  // who reads the query before is done
   for (uint32_t d = lane; d < args.head_size; d += 32) memory.query[d] = to_float(query[d]) * args.scale;
   __syncwarp();
   float out[kMost] = {}, largest = -INFINITY, sum = 0;
-  for (uint32_t first = 0; first < length; first += 32) {
-    const uint32_t count = min(length - first, 32u);
+  const Sight sight = sight_of(args.window, args.slopes);
+  const uint32_t end = sight.end(span.query, span.length);
+  for (uint32_t first = sight.first_key(span.query); first < end; first += 32) {
+    const uint32_t count = min(end - first, 32u);
     const bool there = lane < count;
-    const float score = there ? score_of(memory.query, keys + (first + lane) * stride, args.head_size) : -INFINITY;
+    float score = -INFINITY;
+    if (there) {
+      score = score_of(memory.query, keys + (first + lane) * stride, args.head_size);
+      score = sight(score, span.query, first + lane);
+    }
     const float now = fmaxf(largest, largest_of_warp(score)), faded = exp2f(largest - now);
     const float power = exp2f(score - now);
     largest = now;
@@ -246,7 +306,7 @@ __device__ void attend_plain(const T* query, const T* keys, const T* values, siz
 }
 
 template <class T>
-__global__ void attend_all_plain(const T* qkv, T* context, const QueryTile* tiles, PlainArgs args) {
+__global__ void attend_all_plain(const T* qkv, T* context, const QueryTile* tiles, KernelArgs args) {
   __shared__ PlainMemory memory[kWarps];
   const QueryTile tile = tiles[blockIdx.x];
   const size_t stride = 3 * static_cast<size_t>(args.hidden), column = blockIdx.y * args.head_size;
@@ -254,24 +314,40 @@ __global__ void attend_all_plain(const T* qkv, T* context, const QueryTile* tile
   for (uint32_t i = threadIdx.x / 32; i < kTileQueries; i += kWarps) {
     const uint32_t query = tile.first_query + i;
     if (query >= tile.length) return;
-    attend_plain(sequence + query * stride, sequence + args.hidden, sequence + 2 * args.hidden, stride, tile.length,
-                 context + static_cast<size_t>(tile.begin + query) * args.hidden + column, args, memory[threadIdx.x / 32]);
+    attend_plain(sequence + query * stride, sequence + args.hidden, sequence + 2 * args.hidden, stride,
+                 {query, tile.length}, context + static_cast<size_t>(tile.begin + query) * args.hidden + column, args,
+                 memory[threadIdx.x / 32]);
   }
 }
 
 template <class T>
-__global__ void attend_first_kernel(const T* queries, const T* kv, T* context, const uint32_t* offsets, PlainArgs args) {
+__global__ void attend_first_kernel(const T* queries, const T* kv, T* context, const uint32_t* offsets, KernelArgs args) {
   __shared__ PlainMemory memory;
   const size_t s = blockIdx.x, column = blockIdx.y * args.head_size, stride = 2 * static_cast<size_t>(args.hidden);
   const T* keys = kv + offsets[s] * stride + column;
-  attend_plain(queries + s * args.hidden + column, keys, keys + args.hidden, stride, offsets[s + 1] - offsets[s],
+  attend_plain(queries + s * args.hidden + column, keys, keys + args.hidden, stride, {0, offsets[s + 1] - offsets[s]},
                context + s * args.hidden + column, args, memory);
 }
 
-PlainArgs plain_args(const AttentionShape& shape) {
+// One block: a tile of rows (blockIdx.x) of one head (blockIdx.y).
+template <class T>
+__global__ void turn_kernel(T* x, size_t stride, uint32_t head_size, const float* turns, const QueryTile* tiles) {
+  const QueryTile tile = tiles[blockIdx.x];
+  const uint32_t half = head_size / 2, rows = min(tile.length - tile.first_query, kTileQueries);
+  for (uint32_t i = threadIdx.x; i < rows * half; i += kWarps * 32) {
+    const uint32_t position = tile.first_query + i / half, c = i % half;
+    T* head = x + (tile.begin + position) * stride + blockIdx.y * head_size;
+    const float* turn = turns + static_cast<size_t>(position) * head_size;
+    const float a = to_float(head[c]), b = to_float(head[c + half]), cosine = turn[c], sine = turn[c + half];
+    head[c] = from_float<T>(a * cosine - b * sine);
+    head[c + half] = from_float<T>(b * cosine + a * sine);
+  }
+}
+
+KernelArgs kernel_args(const AttentionShape& shape) {
   if (shape.head_size > kMostHeadSize || shape.head_size % 8 != 0)
     throw Failure{Code::kUnsupported, "heads of more than 256 dimensions, or not a multiple of 8"};
-  return {shape.head_size, shape.hidden, 1.44269504f / sqrtf(static_cast<float>(shape.head_size))};
+  return {shape.head_size, shape.hidden, kLog2E / sqrtf(static_cast<float>(shape.head_size)), shape.window, shape.slopes};
 }
 
 template <int D, class T>
@@ -281,7 +357,7 @@ void launch_tiles_of(const T* qkv, T* context, const QueryTile* tiles, dim3 grid
                              static_cast<int>(kSharedBytes<D>)),
         "attention's shared memory");
   launch("attention", attention_kernel<D, T>, {grid, kWarps * 32, kSharedBytes<D>, stream}, qkv, context, tiles,
-         shape.hidden, plain_args(shape).scale);
+         kernel_args(shape));
 }
 
 // False: no tensor-core kernel for this type and head size.
@@ -317,17 +393,25 @@ void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_
                 cudaStream_t stream) {
   const dim3 grid(tile_count, shape.heads);
   if (!launch_tiles(qkv, context, tiles, grid, shape, stream))
-    launch("attention", attend_all_plain<T>, {grid, kWarps * 32, 0, stream}, qkv, context, tiles, plain_args(shape));
+    launch("attention", attend_all_plain<T>, {grid, kWarps * 32, 0, stream}, qkv, context, tiles, kernel_args(shape));
 }
 
 template <class T>
 void attend_first(const T* queries, const T* kv, T* context, const uint32_t* offsets, uint32_t sequences,
                   const AttentionShape& shape, cudaStream_t stream) {
   launch("attention of first rows", attend_first_kernel<T>, {dim3(sequences, shape.heads), 32, 0, stream}, queries, kv,
-         context, offsets, plain_args(shape));
+         context, offsets, kernel_args(shape));
+}
+
+template <class T>
+void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* turns, const QueryTile* tiles,
+          uint32_t tile_count, cudaStream_t stream) {
+  launch("turning by position", turn_kernel<T>, {dim3(tile_count, heads), kWarps * 32, 0, stream}, x, stride, head_size,
+         turns, tiles);
 }
 
 #define RERANK_CUDA_ATTENTION(T)                                                                                     \
+  template void turn<T>(T*, size_t, uint32_t, uint32_t, const float*, const QueryTile*, uint32_t, cudaStream_t);     \
   template void attend_all<T>(const T*, T*, const QueryTile*, uint32_t, const AttentionShape&, cudaStream_t);        \
   template void attend_first<T>(const T*, const T*, T*, const uint32_t*, uint32_t, const AttentionShape&,            \
                                 cudaStream_t)

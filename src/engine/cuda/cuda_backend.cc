@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <vector>
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "engine/attention_pattern.h"
 #include "engine/contests.h"
 #include "engine/cuda/plugin.h"
 #include "engine/encoder.h"
@@ -121,13 +123,39 @@ cuda::LinearSpec linear_of(const Linear& linear) {
 }
 cuda::NormSpec norm_of(const Norm& norm) { return {tensor_of(norm.gamma), tensor_of(norm.beta)}; }
 
-// `layers` is what the result points to.
-cuda::ModelSpec spec_of(const Model& model, std::vector<cuda::LayerSpec>& layers) {
+// Attention's patterns, as tables that layers share. Pointers into the maps stay valid.
+class PatternTables {
+ public:
+  cuda::PatternSpec of(const ModelConfig& c, size_t layer) {
+    const AttentionPattern pattern = c.pattern(layer);
+    cuda::PatternSpec spec;
+    spec.window = static_cast<uint32_t>(std::min<size_t>(pattern.window, c.max_length()));
+    if (pattern.alibi) {
+      if (slopes_.empty())
+        for (size_t head = 0; head < c.heads; ++head) slopes_.push_back(alibi_slope(c.heads, head));
+      spec.slopes = {slopes_.data(), cuda::Type::kF32, slopes_.size()};
+    }
+    if (pattern.rope_theta != 0) {
+      std::vector<float>& turns = turns_[pattern.rope_theta];
+      if (turns.empty()) turns = rope_turns(pattern.rope_theta, c.head_size(), c.max_length());
+      spec.turns = {turns.data(), cuda::Type::kF32, turns.size()};
+    }
+    return spec;
+  }
+
+ private:
+  std::vector<float> slopes_;
+  std::map<float, std::vector<float>> turns_;  // by theta
+};
+
+// `layers` and `tables` are what the result points to.
+cuda::ModelSpec spec_of(const Model& model, std::vector<cuda::LayerSpec>& layers, PatternTables& tables) {
   const ModelConfig& c = model.config;
   const Weights& w = model.weights;
   for (const LayerWeights& l : w.layers) {
     layers.push_back({linear_of(l.query), linear_of(l.key), linear_of(l.value), linear_of(l.attention_output),
-                      linear_of(l.up), linear_of(l.down), norm_of(l.attention_norm), norm_of(l.output_norm)});
+                      linear_of(l.up), linear_of(l.down), norm_of(l.attention_norm), norm_of(l.output_norm),
+                      tables.of(c, layers.size())});
   }
   const auto narrow = [](size_t n) { return static_cast<uint32_t>(n); };
   cuda::ModelSpec spec;
@@ -341,7 +369,8 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
   auto choice = choose(*model, options);
   if (!choice.ok()) return choice.status();
   std::vector<cuda::LayerSpec> layers;
-  const cuda::ModelSpec spec = spec_of(*model, layers);
+  PatternTables tables;
+  const cuda::ModelSpec spec = spec_of(*model, layers, tables);
   cuda::Engine* engine = nullptr;
   char error[512] = "";
   const cuda::Code code = choice->plugin->open(spec, choice->type, choice->device, &engine, error, sizeof error);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <map>
 #include <vector>
 
 #include "engine/cuda/device.h"
@@ -69,6 +70,9 @@ template <class T>
 struct DeviceLayer {
   DeviceLinear<T> query_key_value, attention_output, up, down;
   DeviceNorm attention_norm, output_norm;
+  uint32_t window;
+  DeviceBuffer<float> slopes;
+  const float* turns;  // of DeviceModel; null: none
 };
 
 template <class T>
@@ -77,6 +81,7 @@ struct DeviceModel {
   DeviceBuffer<T> words, positions, segments;
   DeviceNorm embedding_norm;
   DeviceLinear<T> projection;
+  std::map<const void*, DeviceBuffer<float>> turns;  // by their place in host memory: layers share them
   std::vector<DeviceLayer<T>> layers;
   DeviceLinear<float> head_dense, head_output;
 
@@ -91,11 +96,20 @@ struct DeviceModel {
       layers.push_back({DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
                         DeviceLinear<T>({&l.attention_output}, stream), DeviceLinear<T>({&l.up}, stream),
                         DeviceLinear<T>({&l.down}, stream), DeviceNorm(l.attention_norm, stream),
-                        DeviceNorm(l.output_norm, stream)});
+                        DeviceNorm(l.output_norm, stream), l.pattern.window,
+                        l.pattern.slopes.count > 0 ? uploaded<float>(l.pattern.slopes, stream) : DeviceBuffer<float>(),
+                        shared_turns(l.pattern.turns, stream)});
     }
     head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
     head_output = DeviceLinear<float>({&spec.head_output}, stream);
     shape.layer = nullptr;
+  }
+
+  const float* shared_turns(const Tensor& host, cudaStream_t stream) {
+    if (host.count == 0) return nullptr;
+    DeviceBuffer<float>& there = turns[host.data];
+    if (there.data() == nullptr) there = uploaded<float>(host, stream);
+    return there.data();
   }
 };
 

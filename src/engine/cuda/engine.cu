@@ -116,11 +116,18 @@ class CudaOps {
 
   void project(size_t layer, const Batch& batch, Rows rows) {
     const DeviceLinear<T>& w = model_.layers[layer].query_key_value;
-    if (rows == Rows::kAll) return linear(w, rounded_.data(), qkv_.data(), rows_);
+    const float* turns = model_.layers[layer].turns;
+    layer_ = layer;
+    if (rows == Rows::kAll) {
+      linear(w, rounded_.data(), qkv_.data(), rows_);
+      if (turns != nullptr) turn_heads(3, 2, turns);
+      return;
+    }
     // Keys and values of every row; queries of the first rows only.
     const uint32_t h = model_.shape.hidden, sequences = static_cast<uint32_t>(batch.size());
     gemm_.run(rounded_.data(), w.weight.data() + size_t{h} * h, w.bias.data() + h, qkv_.data(), padded_rows(rows_), 2 * h,
               h, Epilogue::kBias, stream_);
+    if (turns != nullptr) turn_heads(2, 1, turns);  // first rows stand at position 0, which turns nothing
     gather_rows(rounded_.data(), offsets_, first_rounded_.data(), sequences, h, stream_);
     gather_rows(exact_.data(), offsets_, first_exact_.data(), sequences, h, stream_);
     gemm_.run(first_rounded_.data(), w.weight.data(), w.bias.data(), first_queries_.data(), padded_rows(sequences), h, h,
@@ -129,7 +136,8 @@ class CudaOps {
 
   void attend(const Batch& batch, Rows rows) {
     const ModelSpec& m = model_.shape;
-    const AttentionShape shape{m.heads, m.hidden / m.heads, m.hidden};
+    const AttentionShape shape{m.heads, m.hidden / m.heads, m.hidden, model_.layers[layer_].window,
+                               model_.layers[layer_].slopes.data()};
     if (rows == Rows::kAll) return attend_all(qkv_.data(), context_.data(), tiles_, tile_count_, shape, stream_);
     attend_first(first_queries_.data(), qkv_.data(), context_.data(), offsets_, static_cast<uint32_t>(batch.size()),
                  shape, stream_);
@@ -197,6 +205,12 @@ class CudaOps {
   }
 
  private:
+  // RoPE of the first `turned` of `parts` that lie side by side in qkv_.
+  void turn_heads(uint32_t parts, uint32_t turned, const float* turns) {
+    const ModelSpec& m = model_.shape;
+    turn(qkv_.data(), size_t{parts} * m.hidden, turned * m.heads, m.hidden / m.heads, turns, tiles_, tile_count_, stream_);
+  }
+
   template <class P>
   P* at(size_t offset) const {
     return reinterpret_cast<P*>(input_.data() + offset);
@@ -268,6 +282,7 @@ class CudaOps {
   const uint32_t *places_ = nullptr, *queries_ = nullptr, *offsets_ = nullptr;
   const QueryTile* tiles_ = nullptr;
   uint32_t tile_count_ = 0, rows_ = 0;  // rows_: of exact_, rounded_ and context_ that are in use
+  size_t layer_ = 0;  // that project() began
   bool swapped_ = false;
   DeviceBuffer<float> exact_, first_exact_, spare_, pooled_, dense_, logits_;
   DeviceBuffer<T> rounded_, first_rounded_, first_queries_, product_, context_, qkv_, inner_;

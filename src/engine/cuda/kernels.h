@@ -45,7 +45,15 @@ void pool(const float* states, const uint32_t* offsets, const uint32_t* queries,
 
 struct AttentionShape {
   uint32_t heads, head_size, hidden;
+  uint32_t window = 0;            // only keys at most so many positions away; 0: all
+  const float* slopes = nullptr;  // [heads], ALiBi: what each position away takes off a score; null: nothing
 };
+
+// RoPE in place: each of `heads` heads from the start of every row, rows `stride` apart, pair (c, c + head_size / 2) by its
+// position's angle; turns [positions][2][head_size / 2].
+template <class T>
+void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* turns, const QueryTile* tiles,
+          uint32_t tile_count, cudaStream_t stream);
 
 // context [tokens, hidden] of qkv [tokens, 3 hidden] (queries, keys, values side by side). Tensor cores where the type
 // and the head size (32, 64, 96, 128) allow; else plain.

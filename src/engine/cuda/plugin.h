@@ -11,7 +11,7 @@
 
 namespace rerank::cuda {
 
-inline constexpr int kPluginVersion = 2;  // changes with anything below
+inline constexpr int kPluginVersion = 3;  // changes with anything below
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
 enum class Type : int { kF32, kF16, kBf16 };
@@ -32,9 +32,15 @@ struct NormSpec {
   Tensor gamma, beta;
 };
 
+struct PatternSpec {     // as rerank::AttentionPattern; tensors are fp32, count 0: there is none
+  uint32_t window = 0;   // keys at most so many positions away; 0: all
+  Tensor slopes, turns;  // ALiBi's [heads]; RoPE's [positions][2][head size / 2] (engine/attention_pattern.h)
+};
+
 struct LayerSpec {
   LinearSpec query, key, value, attention_output, up, down;
   NormSpec attention_norm, output_norm;
+  PatternSpec pattern;
 };
 
 struct ModelSpec {
