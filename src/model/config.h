@@ -16,7 +16,7 @@ enum class Family { kBert, kRoberta, kDistilBert, kElectra, kOther };
 enum class Activation { kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 
 // What decides the weights of attention besides the products of queries and keys. No family that is read today has any
-// of it; the cpu and reference engines compute it for those to come.
+// of it; the cpu, reference and cuda engines compute it for those to come.
 struct AttentionPattern {
   size_t window = 0;     // a token sees those at most so many positions away; 0: all
   bool alibi = false;    // scores lose with distance, by head

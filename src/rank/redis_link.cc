@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/strings.h"
 
@@ -20,9 +21,9 @@ timeval interval(std::chrono::milliseconds time) {
 
 // hiredis would allocate whatever number of items the peer announces.
 using CreateArray = void* (*)(const redisReadTask*, int);
-CreateArray create_any_array = nullptr;
+std::atomic<CreateArray> create_any_array = nullptr;  // links are made by several threads
 void* create_bounded_array(const redisReadTask* task, int items) {
-  return items > kMaxListItems ? nullptr : create_any_array(task, items);
+  return items > kMaxListItems ? nullptr : create_any_array.load()(task, items);
 }
 
 RedisReply copy_of(const redisReply& reply, bool outer = true) {
