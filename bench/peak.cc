@@ -86,15 +86,16 @@ double tile_rate(Unit) { return 0; }
 #endif
 
 #if defined(__x86_64__)
-// Chains of one instruction, ten times over, on two registers of random bits below 2^-60 (which are bytes too). On Zen 5 vdpbf16ps
-// needs more than twelve of them to be begun twice a cycle. Registers above 15 are not the compiler's here: nothing in
-// this file is compiled for AVX-512.
-#define RERANKD_CHAINS(width, registers, loop)                                                                              \
-  [](const void* values) {                                                                                       \
-    asm volatile("vmovups (%0), %%" width "mm14\nvmovups 64(%0), %%" width "mm15\n.rept 10\n"                    \
-                 ".irp r," registers "\n" loop "\n.endr\n.endr\nvzeroupper" ::"r"(values)            \
-                 : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",     \
-                   "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");                                        \
+// Chains of one instruction, ten times over, on two registers of random bits below 2^-60 (which are bytes too). On Zen
+// 5 vdpbf16ps needs more than twelve of them to be begun twice a cycle. Registers above 15 are not the compiler's here:
+// nothing in this file is compiled for AVX-512.
+#define RERANKD_CHAINS(width, registers, loop)                                                                        \
+  [](const void* values) {                                                                                            \
+    asm volatile("vmovups (%0), %%" width "mm14\nvmovups 64(%0), %%" width                                            \
+                 "mm15\n.rept 10\n"                                                                                   \
+                 ".irp r," registers "\n" loop "\n.endr\n.endr\nvzeroupper" ::"r"(values)                             \
+                 : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+                   "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");                                                      \
   }
 
 // On vectors of the best tier that has the unit.
@@ -114,11 +115,14 @@ double vector_rate(Unit unit) {
                 : rate(12, 8, RERANKD_CHAINS("y", RERANKD_TWELVE, "vfmadd231ps %%ymm15, %%ymm14, %%ymm\\r"));
   }
   if (unit == Unit::kVectorBf16) {
-    return find("avx512bf16") ? rate(24, 32, RERANKD_CHAINS("z", RERANKD_MORE, "vdpbf16ps %%zmm15, %%zmm14, %%zmm\\r")) : 0;
+    return find("avx512bf16") ? rate(24, 32, RERANKD_CHAINS("z", RERANKD_MORE, "vdpbf16ps %%zmm15, %%zmm14, %%zmm\\r"))
+                              : 0;
   }
   if (find("avx512vnni")) return rate(24, 64, RERANKD_CHAINS("z", RERANKD_MORE, "vpdpbusd %%zmm15, %%zmm14, %%zmm\\r"));
-  return rate(12, 32, RERANKD_CHAINS("y", RERANKD_TWELVE, "vpmaddubsw %%ymm15, %%ymm14, %%ymm12\nvpmaddwd %%ymm15, %%ymm12, %%ymm13\n"
-                                      "vpaddd %%ymm13, %%ymm\\r, %%ymm\\r"));
+  return rate(12, 32,
+              RERANKD_CHAINS("y", RERANKD_TWELVE,
+                             "vpmaddubsw %%ymm15, %%ymm14, %%ymm12\nvpmaddwd %%ymm15, %%ymm12, %%ymm13\n"
+                             "vpaddd %%ymm13, %%ymm\\r, %%ymm\\r"));
 }
 #undef RERANKD_CHAINS
 #undef RERANKD_MORE

@@ -52,7 +52,7 @@ struct Inspect : Command {
     std::printf("vocabulary      %zu\n", c.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
     std::printf("served with     --max-length %zu --truncation %s, where nothing else is said\n",
-                c.serving.max_length != 0 ? c.serving.max_length : c.max_length(),
+                c.served_length(),
                 std::string(kTruncationNames[static_cast<size_t>(c.serving.truncation)]).c_str());
     for (const auto& files : {onnx_files(model.folder), torchscript_files(model.folder)}) {
       for (const std::string& file : files) std::printf("graph           %s\n", file.c_str());

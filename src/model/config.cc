@@ -152,24 +152,25 @@ Status read_tables(const JsonFile& json, const FamilyRow& row, ModelConfig& conf
 }
 
 Status read_serving(const JsonFile& json, ModelConfig& config) {
+  const auto section = json.root()["rerankd"];
+  if (section.error() == simdjson::NO_SUCH_FIELD) return ok_status();
   simdjson::dom::object serving;
-  if (json.root()["rerankd"].get(serving)) return ok_status();
-  if (auto field = serving["max_length"]; field.error() == simdjson::SUCCESS) {
-    uint64_t tokens = 0;
-    if (field.get(tokens) || tokens < 8 || tokens > config.max_length()) {
-      return absl::InvalidArgumentError(
-          str_cat(json.origin(), ": rerankd.max_length is not a number of tokens in 8..", config.max_length()));
+  const auto wrong = [&](auto... why) { return absl::InvalidArgumentError(str_cat(json.origin(), ": rerankd", why...)); };
+  if (section.get(serving)) return wrong(" is not an object");
+  for (const auto [name, value] : serving) {
+    if (name == "max_length") {
+      uint64_t tokens = 0;
+      if (value.get(tokens) || tokens < 8 || tokens > config.max_length())
+        return wrong(".max_length is not a number of tokens in 8..", config.max_length());
+      config.serving.max_length = tokens;
+    } else if (name == "truncation") {
+      std::string_view word;
+      const auto found = value.get(word) ? std::nullopt : parse_truncation(word);
+      if (!found) return wrong(".truncation is none of head, tail, head-tail, query-aware, chunks");
+      config.serving.truncation = *found;
+    } else {
+      return wrong(".", name, " is not known; max_length and truncation are");
     }
-    config.serving.max_length = tokens;
-  }
-  if (auto field = serving["truncation"]; field.error() == simdjson::SUCCESS) {
-    std::string_view word;
-    const auto found = field.get(word) ? std::nullopt : parse_truncation(word);
-    if (!found) {
-      return absl::InvalidArgumentError(
-          json.origin() + ": rerankd.truncation is none of head, tail, head-tail, query-aware, chunks");
-    }
-    config.serving.truncation = *found;
   }
   return ok_status();
 }
@@ -253,6 +254,7 @@ Result<ModelConfig> read_graph_config(const std::string& folder) {
     config.*size = std::min<uint64_t>(*value, kMaxWidth);
   }
   if (Status s = read_labels(json, config); !s.ok()) return s;
+  if (Status s = read_serving(json, config); !s.ok()) return s;
   return config;
 }
 

@@ -26,7 +26,7 @@ struct AttentionPattern {
 // How the model's makers would have it served where the operator does not say: config.json's object "rerankd", which other
 // libraries pass over: {"max_length": 256, "truncation": "query-aware"}, both optional.
 struct ServingDefaults {
-  size_t max_length = 0;                        // tokens per pair; 0: the model's limit
+  size_t max_length = 0;  // tokens per pair; 0: the model's limit
   Truncation truncation = Truncation::kHead;
 };
 
@@ -57,6 +57,8 @@ struct ModelConfig {
   AttentionPattern pattern(size_t layer) const { return attention.empty() ? AttentionPattern{} : attention[layer]; }
   // Longest sequence the position table serves.
   size_t max_length() const { return position_rows - position_offset; }
+  // Longest pair that is scored where the operator does not say.
+  size_t served_length() const { return serving.max_length != 0 ? serving.max_length : max_length(); }
 };
 
 // Reads and checks `folder`/config.json. Unimplemented for an architecture or setting we do not have, naming both it

@@ -73,12 +73,14 @@ TEST(ConfigTest, SaysWhatIsWrong) {
   EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"gelu\"", "\"mish\""))), HasSubstr("mish"));
   EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"0\":\"LABEL_0\"", "\"0\":\"a\",\"1\":\"b\",\"2\":\"c\""))),
               HasSubstr("3 labels"));
-  for (const char* bad : {R"({"max_length":4})", R"({"max_length":"256"})", R"({"max_length":100000})", R"({"truncation":"middle"})",
-                          R"({"truncation":1})"}) {
+  for (const char* bad : {R"({"max_length":4})", R"({"max_length":"256"})", R"({"max_length":100000})",
+                          R"({"truncation":"middle"})", R"({"truncation":1})", R"({"max_lenght":256})"}) {
     EXPECT_THAT(error_of(folder_with_config(replaced(good, "{", std::string(R"({"rerankd":)") + bad + ","))),
                 HasSubstr("rerankd."))
         << bad;
   }
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "{", R"({"rerankd":256,)"))),
+              HasSubstr("rerankd is not an object"));
   EXPECT_THAT(error_of("/nonexistent"), HasSubstr("/nonexistent/config.json"));
 }
 

@@ -45,7 +45,7 @@ Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, 
 Result<size_t> pick_max_length(const Options& options, const ModelConfig& config, const Tokenizer& tokenizer) {
   size_t limit = config.max_length();
   if (tokenizer.model_max_length()) limit = std::min(limit, *tokenizer.model_max_length());
-  if (options.max_length == 0) return config.serving.max_length != 0 ? std::min(limit, config.serving.max_length) : limit;
+  if (options.max_length == 0) return std::min(limit, config.served_length());
   if (options.max_length > limit) {
     return absl::InvalidArgumentError(
         str_cat("--max-length ", options.max_length, ": this model takes at most ", limit, " tokens"));
