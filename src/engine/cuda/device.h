@@ -1,4 +1,4 @@
-// CUDA's errors as one exception, which ends at the library's border (engine.cu), and device memory that frees itself.
+// CUDA's errors as one exception, which ends at the library's border (plugin.cu), and device memory that frees itself.
 #pragma once
 
 #include <cublasLt.h>

@@ -1,0 +1,22 @@
+// One model on one device, whatever its type. What each call does: plugin.h. Errors are thrown (device.h).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "engine/cuda/plugin.h"
+
+namespace rerank::cuda {
+
+struct Engine {
+  virtual ~Engine() = default;
+  virtual void start(const BatchSpec& batch) = 0;
+  virtual void step(float* pooled) = 0;
+  virtual void keep(std::span<const uint32_t> sequences) = 0;
+  virtual void finish(uint32_t layers, float* logits) = 0;
+};
+
+std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int device);
+
+}  // namespace rerank::cuda

@@ -1,0 +1,90 @@
+// The library's border: engines behind plain functions, exceptions turned into codes.
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "engine/cuda/device.h"
+#include "engine/cuda/engine.h"
+
+namespace rerank::cuda {
+namespace {
+
+void say(char* to, size_t size, const std::string& text) {
+  if (to != nullptr && size > 0) std::snprintf(to, size, "%s", text.c_str());
+}
+
+// Everything that is thrown ends here.
+template <class Body>
+Code guarded(char* error, size_t error_size, const Body& body) {
+  try {
+    body();
+    return Code::kOk;
+  } catch (const Failure& failure) {
+    say(error, error_size, failure.message);
+    return failure.code;
+  } catch (const std::bad_alloc&) {
+    say(error, error_size, "out of host memory");
+    return Code::kOutOfMemory;
+  } catch (const std::exception& other) {
+    say(error, error_size, other.what());
+    return Code::kFailed;
+  }
+}
+
+Code devices(int* count, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    const cudaError_t status = cudaGetDeviceCount(count);
+    if (status != cudaSuccess || *count == 0) {
+      (void)cudaGetLastError();
+      throw Failure{Code::kUnavailable, status == cudaSuccess ? "no device" : cudaGetErrorString(status)};
+    }
+  });
+}
+
+Code describe(int device, char* text, size_t text_size, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, device), "the device");
+    if (properties.major < 8) {
+      throw Failure{Code::kUnavailable, std::string(properties.name) + ": too old (compute capability 8.0 is the least)"};
+    }
+    say(text, text_size,
+        std::string(properties.name) + ", sm_" + std::to_string(properties.major) + std::to_string(properties.minor) +
+            ", " + std::to_string(properties.totalGlobalMem >> 30) + " GiB");
+  });
+}
+
+Code open(const ModelSpec& model, Type precision, int device, Engine** engine, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    *engine = make_engine(model, precision, device).release();
+  });
+}
+
+Code start(Engine* engine, const BatchSpec& batch, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->start(batch); });
+}
+
+Code step(Engine* engine, float* pooled, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->step(pooled); });
+}
+
+Code keep(Engine* engine, const uint32_t* sequences, uint32_t count, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->keep({sequences, count}); });
+}
+
+Code finish(Engine* engine, uint32_t layers, float* logits, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->finish(layers, logits); });
+}
+
+void close(Engine* engine) { delete engine; }
+
+}  // namespace
+}  // namespace rerank::cuda
+
+extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
+  static const rerank::cuda::Plugin plugin{rerank::cuda::kPluginVersion, rerank::cuda::devices, rerank::cuda::describe,
+                                           rerank::cuda::open, rerank::cuda::start, rerank::cuda::step,
+                                           rerank::cuda::keep, rerank::cuda::finish, rerank::cuda::close};
+  return &plugin;
+}
