@@ -134,6 +134,8 @@ def smoke(library):
 
     for code, _ in PRECISIONS.values():
         engine = rerank.Engine(library, shape, tensor, code)
+        if engine.batch_tokens() == 0:
+            raise SystemExit("the device's memory is full")
         for lengths in ([1, 15, 16, 17, 63, 64, 65, 130], [200]):
             logits = engine.score(random_sequences(shape, lengths))
             if any(x != x for x in logits):
@@ -175,12 +177,13 @@ def measure(library):
     rng = random.Random(3)
     work = [("MiniLM-L6", "66 x 128", [128] * 66), ("XLM-R-large", "32 x 512", [512] * 32),
             ("XLM-R-large", "96 x 32-512", [rng.randrange(32, 513) for _ in range(96)])]
-    models, engines = {}, {}
+    models, engines, budgets = {}, {}, {}
     for name, title, lengths in work:
         shape = SHAPES[name]
         if name not in models:
             models[name] = Torch(shape).to("cuda", torch.float16)
             engines[name] = rerank.Engine(library, shape, models[name].tensor, rerank.BF16)
+            budgets[name] = engines[name].batch_tokens()
         model, engine, sequences = models[name], engines[name], random_sequences(shape, lengths)
         offsets = [0]
         for sequence in sequences:
@@ -197,6 +200,7 @@ def measure(library):
               f"{100 * operations(shape, lengths) / b / rate:.0f} % |")
         if (name, title) == ("XLM-R-large", "32 x 512"):
             profiled = profile(torch, engine, packed)
+    print("\ntokens that a batch may have: " + ", ".join(f"{name} {tokens}" for name, tokens in budgets.items()))
     print("\nXLM-R-large, 32 x 512, by kernel:\n" + profiled)
 
 

@@ -1,7 +1,7 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
 
-VERSION = 2
+VERSION = 4
 F32, F16, BF16 = 0, 1, 2
 GELU, TANH = 0, 4
 
@@ -18,9 +18,13 @@ class Norm(c.Structure):
     _fields_ = [("gamma", Tensor), ("beta", Tensor)]
 
 
+class Pattern(c.Structure):
+    _fields_ = [("window", c.c_uint32), ("slopes", Tensor), ("turns", Tensor)]
+
+
 class Layer(c.Structure):
     _fields_ = [(name, Linear) for name in ("query", "key", "value", "attention_output", "up", "down")] + [
-        ("attention_norm", Norm), ("output_norm", Norm)]
+        ("attention_norm", Norm), ("output_norm", Norm), ("pattern", Pattern)]
 
 
 class Model(c.Structure):
@@ -49,6 +53,7 @@ class Plugin(c.Structure):
         ("step", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, *ERROR)),
         ("keep", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_uint32, *ERROR)),
         ("finish", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, c.c_void_p, *ERROR)),
+        ("batch_tokens", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.c_uint64), *ERROR)),
         ("close", c.CFUNCTYPE(None, c.c_void_p)),
     ]
 
@@ -103,6 +108,12 @@ class Engine:
                       linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), layers)
         self.engine = c.c_void_p()
         call(plugin.open, model, precision, device, self.engine)
+
+    def batch_tokens(self):
+        """How many tokens a batch may have by the device's free memory; before the first batch."""
+        tokens = c.c_uint64()
+        call(self.plugin.batch_tokens, self.engine, tokens)
+        return tokens.value
 
     def close(self):
         self.plugin.close(self.engine)

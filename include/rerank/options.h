@@ -229,7 +229,8 @@ void visit_options(O& options, Visit&& visit) requires requires {
       OptionInfo{"max-chunks", "N", "Texts", "Chunks of one document; what lies behind them is cut. Bounds its time."},
       options.max_chunks);
   visit(OptionInfo{"max-batch-tokens", "TOKENS", "Limits",
-                   "Tokens computed together. Larger: more throughput under load, longer waits for small requests."},
+                   "Tokens computed together. Larger: more throughput under load, longer waits for small requests. Where a GPU's "
+                   "free memory holds less, that is the bound, and the log says so."},
         options.max_batch_tokens);
   visit(
       OptionInfo{"max-batch-ms", "MS", "Limits",

@@ -108,6 +108,7 @@ class DevicesBackend : public Backend {
   void describe() {
     info_ = members_[0]->device.backend->info();
     info_.threads = 0;
+    info_.batch_tokens = 0;  // together as many as those that have a bound; whose share is larger computes it in pieces
     std::string engines, precisions, kernels;
     const auto add = [](std::string& to, const std::string& what) {
       if (("+" + to + "+").find("+" + what + "+") == std::string::npos) to += str_cat(to.empty() ? "" : "+", what);
@@ -120,6 +121,7 @@ class DevicesBackend : public Backend {
       info_.threads += one.threads;
       info_.max_length = std::min(info_.max_length, one.max_length);
       info_.depth = info_.depth && one.depth;
+      info_.batch_tokens += one.batch_tokens;
       info_.files.insert(info_.files.end(), one.files.begin(), one.files.end());
     }
     info_.engine = engines;

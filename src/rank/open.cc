@@ -121,6 +121,11 @@ double attention_weight(const ModelConfig& config) {
 Result<PlannerOptions> planner_options(const Options& options, const BackendInfo& engine) {
   PlannerOptions planner;
   planner.max_batch_tokens = std::max<size_t>(1, options.max_batch_tokens);
+  if (engine.batch_tokens != 0 && engine.batch_tokens < planner.max_batch_tokens) {
+    log_warning(str_cat("batches have at most ", engine.batch_tokens, " tokens, for the device's free memory holds no more; "
+                        "--max-batch-tokens is ", options.max_batch_tokens));
+    planner.max_batch_tokens = engine.batch_tokens;
+  }
   planner.max_batch_seconds = static_cast<double>(options.max_batch_ms) * 1e-3;
   planner.max_queued_tokens = options.max_queued_tokens;
   planner.max_queue_seconds = static_cast<double>(options.max_queue_ms) * 1e-3;
@@ -232,6 +237,8 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
                  {"kernel", engine.kernel}})
         .set(1);
     add_device_metrics(*metrics, **backend);
+    metrics->gauge("rerankd_batch_tokens_max", "Most tokens of one batch.")
+        .set(static_cast<double>(parts.planner.max_batch_tokens));
     metrics->gauge("rerankd_model_layers", "Layers that the model has.").set(static_cast<double>(config.layers));
   }
   log_info(str_cat("model ", parts.info.id, " (", config.architecture, ", ", parts.info.parameters / 1000000,

@@ -58,6 +58,11 @@ class BatchInput {
   const QueryTile* tiles() const { return tiles_; }
   uint32_t tile_count() const { return tile_count_; }
 
+  // That such a batch needs there, also when sequences leave it.
+  static size_t device_bytes(size_t tokens, size_t sequences) {
+    return Layout(tokens, tokens, sequences, tokens / kTileQueries + sequences).bytes;
+  }
+
  private:
   // The parts in one block of memory, the same on host and device.
   struct Layout {

@@ -190,6 +190,19 @@ class CudaBackend : public Backend {
     const size_t sm = choice.name.find("sm_");
     info_ = {"cuda", choice.precision, choice.name.substr(sm, choice.name.find(',', sm) - sm), 1, config().max_length()};
   }
+
+  // Right after opening: other engines may take memory later.
+  Status find_room() {
+    uint64_t tokens = 0;
+    if (Status status = call(plugin_->batch_tokens, &tokens); !status.ok()) return status;
+    if (tokens < config().max_length()) {
+      log_warning(str_cat("cuda engine: the device's free memory holds batches of about ", tokens,
+                          " tokens: the longest pairs (", config().max_length(), ") may not fit"));
+    }
+    info_.batch_tokens = most_tokens_ = std::max<size_t>(1, tokens);
+    return ok_status();
+  }
+
   ~CudaBackend() override { plugin_->close(engine_); }
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
@@ -353,7 +366,7 @@ class CudaBackend : public Backend {
   std::shared_ptr<const Exits> exits_;  // may be null
   const cuda::Plugin* plugin_;
   cuda::Engine* engine_;
-  size_t most_tokens_ = SIZE_MAX;
+  size_t most_tokens_ = SIZE_MAX;  // of one piece
   BackendInfo info_;
 };
 
@@ -375,7 +388,9 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
   char error[512] = "";
   const cuda::Code code = choice->plugin->open(spec, choice->type, choice->device, &engine, error, sizeof error);
   if (Status status = status_of(code, error); !status.ok()) return status;
-  return std::make_unique<CudaBackend>(std::move(model), *choice, engine, options.exits);
+  auto backend = std::make_unique<CudaBackend>(std::move(model), *choice, engine, options.exits);
+  if (Status status = backend->find_room(); !status.ok()) return status;
+  return backend;
 }
 
 }  // namespace rerank

@@ -8,6 +8,16 @@
 namespace rerank::cuda {
 namespace {
 
+// Of the device's memory, what is left to others: kernels that the driver loads when they are first used, what blocks
+// of memory are rounded up to, and processes beside this one.
+size_t reserved_bytes(size_t total) { return std::max(size_t{256} << 20, total / 16); }
+
+// How short sequences are taken to be when memory is shared out: a query and a document of a word each, with the marks
+// around them. More and shorter ones may not fit; then the batch is split.
+constexpr uint32_t kShortestSequence = 8;
+
+constexpr uint32_t kMostTokens = 1u << 24;  // what products and launches are sure to take
+
 struct Stream {
   Stream() { check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream"); }
   ~Stream() { (void)cudaStreamDestroy(stream); }
@@ -55,6 +65,19 @@ class TypedEngine : public Engine {
       ops_.head({logits, ops_.batch().size()});
       layer_ = layers_;
     });
+  }
+
+  uint64_t batch_tokens() override {
+    check(cudaSetDevice(device_), "the device");
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "the device's memory");
+    const size_t room = free - std::min(free, reserved_bytes(total));
+    uint32_t fits = 0, too_many = kMostTokens + 1;
+    while (too_many - fits > 1) {
+      const uint32_t tokens = fits + (too_many - fits) / 2;
+      (ops_.batch_bytes(tokens, div_up(tokens, kShortestSequence)) <= room ? fits : too_many) = tokens;
+    }
+    return fits;
   }
 
  private:

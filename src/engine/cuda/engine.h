@@ -15,6 +15,7 @@ struct Engine {
   virtual void step(float* pooled) = 0;
   virtual void keep(std::span<const uint32_t> sequences) = 0;
   virtual void finish(uint32_t layers, float* logits) = 0;
+  virtual uint64_t batch_tokens() = 0;
 };
 
 std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int device);

@@ -47,7 +47,8 @@ Code describe(int device, char* text, size_t text_size, char* error, size_t erro
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, device), "the device");
     if (properties.major < 8) {
-      throw Failure{Code::kUnavailable, std::string(properties.name) + ": too old (compute capability 8.0 is the least)"};
+      throw Failure{Code::kUnavailable,
+                    std::string(properties.name) + ": too old (compute capability 8.0 is the least)"};
     }
     say(text, text_size,
         std::string(properties.name) + ", sm_" + std::to_string(properties.major) + std::to_string(properties.minor) +
@@ -56,9 +57,7 @@ Code describe(int device, char* text, size_t text_size, char* error, size_t erro
 }
 
 Code open(const ModelSpec& model, Type precision, int device, Engine** engine, char* error, size_t error_size) {
-  return guarded(error, error_size, [&] {
-    *engine = make_engine(model, precision, device).release();
-  });
+  return guarded(error, error_size, [&] { *engine = make_engine(model, precision, device).release(); });
 }
 
 Code start(Engine* engine, const BatchSpec& batch, char* error, size_t error_size) {
@@ -77,14 +76,19 @@ Code finish(Engine* engine, uint32_t layers, float* logits, char* error, size_t 
   return guarded(error, error_size, [&] { engine->finish(layers, logits); });
 }
 
+Code batch_tokens(Engine* engine, uint64_t* tokens, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { *tokens = engine->batch_tokens(); });
+}
+
 void close(Engine* engine) { delete engine; }
 
 }  // namespace
 }  // namespace rerank::cuda
 
 extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
-  static const rerank::cuda::Plugin plugin{rerank::cuda::kPluginVersion, rerank::cuda::devices, rerank::cuda::describe,
-                                           rerank::cuda::open, rerank::cuda::start, rerank::cuda::step,
-                                           rerank::cuda::keep, rerank::cuda::finish, rerank::cuda::close};
+  static const rerank::cuda::Plugin plugin{
+      rerank::cuda::kPluginVersion, rerank::cuda::devices, rerank::cuda::describe, rerank::cuda::open,
+      rerank::cuda::start,          rerank::cuda::step,    rerank::cuda::keep,     rerank::cuda::finish,
+      rerank::cuda::batch_tokens,   rerank::cuda::close};
   return &plugin;
 }

@@ -11,7 +11,7 @@
 
 namespace rerank::cuda {
 
-inline constexpr int kPluginVersion = 3;  // changes with anything below
+inline constexpr int kPluginVersion = 4;  // changes with anything below
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
 enum class Type : int { kF32, kF16, kBf16 };
@@ -82,6 +82,9 @@ struct Plugin {
   Code (*keep)(Engine* engine, const uint32_t* sequences, uint32_t count, char* error, size_t error_size);
   // The layers that are left of the first `layers`, at least one, and the model's head: logits[sequences].
   Code (*finish)(Engine* engine, uint32_t layers, float* logits, char* error, size_t error_size);
+  // How many tokens a batch may have by the memory that is free now; meant for an engine that has had no batch yet. 0: it
+  // is full.
+  Code (*batch_tokens)(Engine* engine, uint64_t* tokens, char* error, size_t error_size);
   void (*close)(Engine* engine);
 };
 

@@ -33,7 +33,7 @@ class CudaOps {
     input_.keep(sequences, stream_);
     rows_ = input_.tokens();
     const uint32_t hidden = model_.shape.hidden;
-    a_.spare.resize(size_t{padded_rows(rows_)} * std::max(hidden, model_.shape.embedding));
+    a_.reserve_spare(model_.shape, rows_);
     gather_rows(a_.exact.data(), input_.rows(), a_.spare.data(), rows_, hidden, stream_);
     gather_rows(a_.rounded.data(), input_.rows(), a_.product.data(), rows_, hidden, stream_);
     std::swap(a_.exact, a_.spare);
@@ -45,11 +45,20 @@ class CudaOps {
   void embed(const Batch&) {
     const ModelSpec& m = model_.shape;
     const bool projected = m.projection.out > 0;
-    const EmbedArgs<T> args{model_.words.data(), model_.positions.data(), model_.segments.data(),
-                            input_.ids(), input_.kinds(), input_.places(),
-                            m.position_offset, m.embedding, rows_,
-                            model_.embedding_norm.gamma.data(), model_.embedding_norm.beta.data(), m.epsilon,
-                            a_.exact.data(), projected ? a_.product.data() : a_.rounded.data()};
+    const EmbedArgs<T> args{model_.words.data(),
+                            model_.positions.data(),
+                            model_.segments.data(),
+                            input_.ids(),
+                            input_.kinds(),
+                            input_.places(),
+                            m.position_offset,
+                            m.embedding,
+                            rows_,
+                            model_.embedding_norm.gamma.data(),
+                            model_.embedding_norm.beta.data(),
+                            m.epsilon,
+                            a_.exact.data(),
+                            projected ? a_.product.data() : a_.rounded.data()};
     cuda::embed(args, stream_);
     if (!projected) return;
     linear(model_.projection, a_.product.data(), a_.rounded.data(), rows_);
@@ -125,13 +134,18 @@ class CudaOps {
   // What exits read, of all rows.
   void pool_states(float* out) {
     const size_t count = size_t{input_.sequences()} * 3 * model_.shape.hidden;
-    a_.pooled.resize(count);
+    a_.reserve_pooled(model_.shape, input_.sequences());
     pool(a_.exact.data(), input_.offsets(), input_.queries(), a_.pooled.data(), input_.sequences(), model_.shape.hidden,
          stream_);
     receive(a_.pooled.data(), {out, count});
   }
 
   void release() { a_.release(); }
+
+  // On the device, of the largest batch so far, were it of that size.
+  size_t batch_bytes(uint32_t tokens, uint32_t sequences) const {
+    return BatchInput::device_bytes(tokens, sequences) + Activations<T>::bytes(model_.shape, tokens, sequences);
+  }
 
  private:
   // Back to the buffers of whole batches, also after a batch that failed half-way.

@@ -31,8 +31,9 @@ struct Settings {
 };
 
 __attribute__((visibility("default"))) Settings& settings();
-// Bytes that are allocated now, on all devices, and calls so far that can fail.
+// Bytes that are allocated now, on all devices; calls so far that can fail; allocations for which there was no memory.
 __attribute__((visibility("default"))) size_t allocated();
 __attribute__((visibility("default"))) size_t calls();
+__attribute__((visibility("default"))) size_t refusals();
 
 }  // namespace emulation

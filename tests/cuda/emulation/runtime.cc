@@ -37,7 +37,7 @@ struct World {
   std::map<int, CUstream_st> null_streams;
   std::vector<CUstream_st*> streams;
   std::unordered_map<const void*, size_t> shared;
-  size_t calls = 0;
+  size_t calls = 0, refusals = 0;
 };
 
 World& world() {
@@ -82,8 +82,11 @@ cudaError_t allocate(void** data, size_t bytes, int device) {
   const std::lock_guard lock(w.lock);
   if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
   int& left = w.settings.allocations_to_failure;
-  const bool fails = left >= 0 && left-- == 0;
-  if (fails || (device >= 0 && w.used[device] + bytes > w.settings.memory)) return remember(cudaErrorMemoryAllocation);
+  if (left >= 0 && left-- == 0) return remember(cudaErrorMemoryAllocation);
+  if (device >= 0 && w.used[device] + bytes > w.settings.memory) {
+    ++w.refusals;
+    return remember(cudaErrorMemoryAllocation);
+  }
   const size_t rounded = (bytes + 15) / 16 * 16, pages = (rounded + kPage - 1) / kPage * kPage;
   void* mapped = mmap(nullptr, pages + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return remember(cudaErrorMemoryAllocation);
@@ -127,6 +130,7 @@ const Block* block_of(const void* data, size_t bytes) {
 
 Settings& settings() { return world().settings; }
 size_t calls() { return world().calls; }
+size_t refusals() { return world().refusals; }
 
 size_t allocated() {
   const std::lock_guard lock(world().lock);
