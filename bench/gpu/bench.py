@@ -7,6 +7,8 @@
 """
 import argparse
 import ctypes
+import json
+import pathlib
 import random
 import statistics
 import time
@@ -124,7 +126,7 @@ def check(library, device):
 
 def smoke(library):
     shape, rng = SHAPES["tiny"], random.Random(1)
-    kept = {}
+    kept, kept_products = {}, b""
 
     def tensor(name):
         rows, columns = names(shape)[name]
@@ -136,10 +138,12 @@ def smoke(library):
         engine = rerank.Engine(library, shape, tensor, code)
         if engine.batch_tokens() == 0:
             raise SystemExit("the device's memory is full")
+        engine.recall(kept_products)
         for lengths in ([1, 15, 16, 17, 63, 64, 65, 130], [200]):
             logits = engine.score(random_sequences(shape, lengths))
             if any(x != x for x in logits):
                 raise SystemExit("a logit is not a number")
+        kept_products += b"".join(bytes(product) for product in engine.learned())
         engine.close()
     print("smoke: done")
 
@@ -169,8 +173,35 @@ def operations(shape, lengths):
     return shape["layers"] * sum(n * token + 4 * n * n * hidden for n in lengths)
 
 
-def measure(library):
+class Tuning:
+    """A file of tuned products, as --tuning-cache keeps them, but for this script: of one device and its versions."""
+
+    def __init__(self, library, path):
+        self.path, self.identity, self.known, self.new = path, rerank.identity(library), b"", []
+        if path.exists():
+            kept = json.loads(path.read_text())
+            self.known = bytes.fromhex(kept["products"]) if kept["identity"] == self.identity else b""
+        print(f"\ntuning: {len(self.known) // ctypes.sizeof(rerank.TunedProduct)} products known from {path}")
+
+    def learn(self, engine):
+        known = {self.known[i:i + size] for size in [ctypes.sizeof(rerank.TunedProduct)]
+                 for i in range(0, len(self.known), size)}
+        fresh = [product for product in engine.learned() if bytes(product) not in known]
+        self.new += fresh
+        self.known += b"".join(map(bytes, fresh))
+        self.path.write_text(json.dumps({"identity": self.identity, "products": self.known.hex()}))
+
+    def show(self):
+        gains = sorted((p.untuned_microseconds / p.microseconds, p) for p in self.new if p.microseconds > 0)
+        print(f"\ntuning: {len(gains)} products tuned in this run, {sum(gain > 1 for gain, _ in gains)} of them by another "
+              "algorithm than cuBLASLt's first guess")
+        for gain, p in gains[::-1][:8]:
+            print(f"  {gain:.2f} times faster: {p.m} x {p.n} x {p.k}, {p.microseconds:.1f} us, of {p.candidates}")
+
+
+def measure(library, tuning_file):
     import torch
+    tuning = Tuning(library, tuning_file)
     rate, bandwidth = floors(torch)
     print(f"\n{rerank.describe(library)}: matrices {rate / 1e12:.0f} TFLOP/s bf16, copies {bandwidth / 1e9:.0f} GB/s")
     print("| model, batch | PyTorch fp16, ms | rerankd bf16, ms | times faster | of the matrix rate |\n|---|---|---|---|---|")
@@ -184,6 +215,7 @@ def measure(library):
             models[name] = Torch(shape).to("cuda", torch.float16)
             engines[name] = rerank.Engine(library, shape, models[name].tensor, rerank.BF16)
             budgets[name] = engines[name].batch_tokens()
+            engines[name].recall(tuning.known)
         model, engine, sequences = models[name], engines[name], random_sequences(shape, lengths)
         offsets = [0]
         for sequence in sequences:
@@ -194,12 +226,14 @@ def measure(library):
             for _ in range(15):
                 theirs.append(seconds(torch, lambda: model.score_sorted(sequences)))
                 ours.append(seconds(torch, lambda: engine.score_packed(packed)))
+        tuning.learn(engine)
         theirs, ours = theirs[3:], ours[3:]
         a, b = statistics.median(theirs), statistics.median(ours)
         print(f"| {name}, {title} | {show(theirs)} | {show(ours)} | {a / b:.2f} | "
               f"{100 * operations(shape, lengths) / b / rate:.0f} % |")
         if (name, title) == ("XLM-R-large", "32 x 512"):
             profiled = profile(torch, engine, packed)
+    tuning.show()
     print("\ntokens that a batch may have: " + ", ".join(f"{name} {tokens}" for name, tokens in budgets.items()))
     print("\nXLM-R-large, 32 x 512, by kernel:\n" + profiled)
 
@@ -228,12 +262,14 @@ def main():
     parser.add_argument("--library", required=True)
     parser.add_argument("--torch-device", default="cuda", choices=["cuda", "cpu"],
                         help="where PyTorch computes for check; cpu goes with an emulated library")
+    parser.add_argument("--tuning", type=pathlib.Path, default=pathlib.Path("tuning.json"),
+                        help="where measure keeps what it has tuned: a second run shows times without tuning")
     parser.add_argument("what", choices=["check", "measure", "smoke"])
     arguments = parser.parse_args()
     library = rerank.load(arguments.library)
     count = ctypes.c_int()
     rerank.call(library.devices, count)
-    {"check": lambda: check(library, arguments.torch_device), "measure": lambda: measure(library),
+    {"check": lambda: check(library, arguments.torch_device), "measure": lambda: measure(library, arguments.tuning),
      "smoke": lambda: smoke(library)}[arguments.what]()
 
 

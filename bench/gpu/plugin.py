@@ -1,7 +1,7 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
 
-VERSION = 4
+VERSION = 5
 F32, F16, BF16 = 0, 1, 2
 GELU, TANH = 0, 4
 
@@ -40,6 +40,12 @@ class Batch(c.Structure):
                 ("sequences", c.c_uint32)]
 
 
+class TunedProduct(c.Structure):
+    _fields_ = [("type", c.c_int32), ("epilogue", c.c_int32)] + [
+        (name, c.c_uint32) for name in ("m", "n", "k", "candidates")] + [
+        ("microseconds", c.c_float), ("untuned_microseconds", c.c_float), ("algorithm", c.c_uint64 * 8)]
+
+
 ERROR = [c.c_char_p, c.c_size_t]
 
 
@@ -54,6 +60,9 @@ class Plugin(c.Structure):
         ("keep", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_uint32, *ERROR)),
         ("finish", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, c.c_void_p, *ERROR)),
         ("batch_tokens", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.c_uint64), *ERROR)),
+        ("identity", c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
+        ("recall", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(TunedProduct), c.c_uint32, *ERROR)),
+        ("learned", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.POINTER(TunedProduct)), c.POINTER(c.c_uint32), *ERROR)),
         ("close", c.CFUNCTYPE(None, c.c_void_p)),
     ]
 
@@ -76,6 +85,13 @@ def call(function, *arguments):
 def describe(plugin, device=0):
     text = c.create_string_buffer(256)
     call(plugin.describe, device, text, 256)
+    return text.value.decode()
+
+
+def identity(plugin, device=0):
+    """What tuned products hold for."""
+    text = c.create_string_buffer(512)
+    call(plugin.identity, device, text, 512)
     return text.value.decode()
 
 
@@ -114,6 +130,17 @@ class Engine:
         tokens = c.c_uint64()
         call(self.plugin.batch_tokens, self.engine, tokens)
         return tokens.value
+
+    def recall(self, products):
+        """Bytes that learned() has given: nothing of them is tuned anew. Before the first batch."""
+        count = len(products) // c.sizeof(TunedProduct)
+        call(self.plugin.recall, self.engine, (TunedProduct * count).from_buffer_copy(products), count)
+
+    def learned(self):
+        """All tuned products where there are new ones, else none."""
+        products, count = c.POINTER(TunedProduct)(), c.c_uint32()
+        call(self.plugin.learned, self.engine, products, count)
+        return list(products[:count.value])
 
     def close(self):
         self.plugin.close(self.engine)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # What the CUDA engine gives on this machine's GPU: builds librerank_cuda.so, holds its answers against PyTorch's, measures
 # both in turns and the card's limits, and runs compute-sanitizer where it is installed. Needs CUDA, CMake, a compiler and
-# PyTorch. A part that hangs is ended: nine minutes at most behind the build.
+# PyTorch. The fastest algorithm of each product is found in the first run, kept in the build folder, and taken by later
+# ones; what tuning gave is shown. A part that hangs is ended: nine minutes at most behind the build.
 #   bench/gpu/run.sh [BUILD_FOLDER]      PYTHON=python3 names the interpreter that has PyTorch
 # It has never run on a GPU (docs/decisions/0003).
 set -eu
@@ -21,7 +22,7 @@ cmake -S "$here" -B "$build" >"$build.log" 2>&1 && cmake --build "$build" -j >>"
 library=$build/librerank_cuda.so
 
 timeout 120 "$python" "$here/bench.py" --library "$library" check
-timeout 240 "$python" "$here/bench.py" --library "$library" measure
+timeout 240 "$python" "$here/bench.py" --library "$library" --tuning "$build/tuning.json" measure
 
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck; do

@@ -31,6 +31,7 @@ struct Options {
   bool pin_threads = false;
   std::string weight_cache;
   size_t weight_cache_bytes = size_t{16} << 30;
+  std::string tuning_cache;
   size_t layers = 0;
   std::string exits;
   std::string devices;
@@ -174,6 +175,12 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "Most that --weight-cache keeps; the least recently used weights leave. The default holds a handful "
                    "of large models."},
         options.weight_cache_bytes);
+  visit(OptionInfo{"tuning-cache", "DIR", "Engine",
+                   "Where the cuda engine keeps which algorithms are the fastest on this GPU, in a small file for each kind "
+                   "of GPU and driver: it tries some when it meets a product's shape for the first time, some milliseconds "
+                   "each. none: nowhere, and each start tries anew. Default: ~/.cache/rerankd/tuning; of a library's "
+                   "reranker: none."},
+        options.tuning_cache);
   visit(OptionInfo{"layers", "N", "Engine",
                    "Compute only the first N layers. 0: all. Ruins most models without --exits; `rerankd calibrate` "
                    "says what it costs. Requests may say otherwise."},

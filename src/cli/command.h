@@ -54,7 +54,7 @@ struct Command {
 
   Status complete() {
     if (Status status = settings.apply_config_file(); !status.ok()) return status;
-    apply_hub_defaults(options);
+    apply_folder_defaults(options);
     // Who reads a file waits for all of it, however slow the machine is: only commands that serve refuse work.
     if (!settings.has("max-queue-ms")) options.max_queue_ms = 0;
     return ok_status();

@@ -124,7 +124,8 @@ std::string user_cache_folder() {
   return cache.empty() ? variable("HOME") + "/.cache" : cache;
 }
 
-void apply_hub_defaults(Options& options) {
+void apply_folder_defaults(Options& options) {
+  if (options.tuning_cache.empty()) options.tuning_cache = user_cache_folder() + "/rerankd/tuning";
   std::string home = variable("HF_HOME");
   if (home.empty()) home = user_cache_folder() + "/huggingface";
   if (options.hub_cache.empty()) options.hub_cache = home + "/hub";

@@ -46,8 +46,8 @@ class Settings {
   std::map<std::string, Bound> bound_;
 };
 
-// What huggingface_hub would do when nothing else is said: token file and cache folder.
-void apply_hub_defaults(Options& options);
+// Folders that nothing else is said of: as huggingface_hub has it, with its token, and in user_cache_folder().
+void apply_folder_defaults(Options& options);
 
 // Sets one setting by its flag's name; InvalidArgument naming it when there is none or the value is not one of it.
 Status assign_setting(Options& options, const std::string& name, const std::string& value);

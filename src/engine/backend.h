@@ -78,8 +78,9 @@ struct BackendOptions {
   bool pin_threads = false;
   std::string weight_cache;  // empty: none
   size_t weight_cache_bytes = 0;
-  std::string devices;  // as rerank/options.h has it; what open_backend() reads
-  size_t device = 0;    // the number of a GPU
+  std::string tuning_cache;  // the cuda engine's folder; empty: none
+  std::string devices;       // as rerank/options.h has it; what open_backend() reads
+  size_t device = 0;         // the number of a GPU
 };
 
 // Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().

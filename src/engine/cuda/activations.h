@@ -5,12 +5,9 @@
 #include <utility>
 
 #include "engine/cuda/device.h"
+#include "engine/cuda/row_classes.h"
 
 namespace rerank::cuda {
-
-// Rows of a product come in steps of 64: few shapes, each with a plan of its own. What lies behind the last row is
-// computed in vain, and read by nobody.
-inline uint32_t padded_rows(uint32_t rows) { return div_up(rows, 64) * 64; }
 
 template <class T>
 struct Activations {

@@ -3,16 +3,16 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
-#include <map>
+#include <optional>
 #include <vector>
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "engine/attention_pattern.h"
 #include "engine/contests.h"
+#include "engine/cuda/model_spec.h"
 #include "engine/cuda/plugin.h"
+#include "engine/cuda/tuning_file.h"
 #include "engine/encoder.h"
 #include "engine/pooling.h"
 #include "engine/sub_batch.h"
@@ -111,77 +111,6 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
   return choice;
 }
 
-cuda::Tensor tensor_of(const TensorView& view) {
-  const cuda::Type type = view.dtype == DType::kF16    ? cuda::Type::kF16
-                          : view.dtype == DType::kBF16 ? cuda::Type::kBf16
-                                                       : cuda::Type::kF32;
-  return {view.bytes.data(), type, view.elements()};
-}
-cuda::LinearSpec linear_of(const Linear& linear) {
-  return {tensor_of(linear.weight), tensor_of(linear.bias), static_cast<uint32_t>(linear.out()),
-          static_cast<uint32_t>(linear.in())};
-}
-cuda::NormSpec norm_of(const Norm& norm) { return {tensor_of(norm.gamma), tensor_of(norm.beta)}; }
-
-// Attention's patterns, as tables that layers share. Pointers into the maps stay valid.
-class PatternTables {
- public:
-  cuda::PatternSpec of(const ModelConfig& c, size_t layer) {
-    const AttentionPattern pattern = c.pattern(layer);
-    cuda::PatternSpec spec;
-    spec.window = static_cast<uint32_t>(std::min<size_t>(pattern.window, c.max_length()));
-    if (pattern.alibi) {
-      if (slopes_.empty())
-        for (size_t head = 0; head < c.heads; ++head) slopes_.push_back(alibi_slope(c.heads, head));
-      spec.slopes = {slopes_.data(), cuda::Type::kF32, slopes_.size()};
-    }
-    if (pattern.rope_theta != 0) {
-      std::vector<float>& turns = turns_[pattern.rope_theta];
-      if (turns.empty()) turns = rope_turns(pattern.rope_theta, c.head_size(), c.max_length());
-      spec.turns = {turns.data(), cuda::Type::kF32, turns.size()};
-    }
-    return spec;
-  }
-
- private:
-  std::vector<float> slopes_;
-  std::map<float, std::vector<float>> turns_;  // by theta
-};
-
-// `layers` and `tables` are what the result points to.
-cuda::ModelSpec spec_of(const Model& model, std::vector<cuda::LayerSpec>& layers, PatternTables& tables) {
-  const ModelConfig& c = model.config;
-  const Weights& w = model.weights;
-  for (const LayerWeights& l : w.layers) {
-    layers.push_back({linear_of(l.query), linear_of(l.key), linear_of(l.value), linear_of(l.attention_output),
-                      linear_of(l.up), linear_of(l.down), norm_of(l.attention_norm), norm_of(l.output_norm),
-                      tables.of(c, layers.size())});
-  }
-  const auto narrow = [](size_t n) { return static_cast<uint32_t>(n); };
-  cuda::ModelSpec spec;
-  spec.layers = narrow(c.layers);
-  spec.hidden = narrow(c.hidden);
-  spec.heads = narrow(c.heads);
-  spec.intermediate = narrow(c.intermediate);
-  spec.embedding = narrow(c.embedding);
-  spec.labels = narrow(c.labels);
-  spec.position_offset = narrow(c.position_offset);
-  spec.epsilon = c.layer_norm_epsilon;
-  spec.activation = static_cast<cuda::Act>(c.activation);
-  spec.head_activation = static_cast<cuda::Act>(c.head_activation);
-  spec.words = tensor_of(w.words);
-  spec.positions = tensor_of(w.positions);
-  if (w.segments) spec.segments = tensor_of(*w.segments);
-  spec.embedding_norm = norm_of(w.embedding_norm);
-  if (w.embedding_projection) spec.projection = linear_of(*w.embedding_projection);
-  spec.head_dense = linear_of(w.head_dense);
-  spec.head_output = linear_of(w.head_output);
-  spec.layer = layers.data();
-  return spec;
-}
-static_assert(static_cast<int>(cuda::Act::kTanh) == static_cast<int>(Activation::kTanh) &&
-              static_cast<int>(cuda::Act::kGelu) == static_cast<int>(Activation::kGelu));
-
 class CudaBackend : public Backend {
  public:
   CudaBackend(std::shared_ptr<const Model> model, const Choice& choice, cuda::Engine* engine,
@@ -206,6 +135,18 @@ class CudaBackend : public Backend {
   ~CudaBackend() override { plugin_->close(engine_); }
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
+
+  // What engines on such devices have found before, and a place for what this one finds.
+  Status recall(const std::string& folder, int device) {
+    if (folder.empty()) return ok_status();
+    char error[512] = "", identity[512] = "";
+    const cuda::Code code = plugin_->identity(device, identity, sizeof identity, error, sizeof error);
+    if (Status status = status_of(code, error); !status.ok()) return status;
+    tuning_.emplace(folder, identity);
+    const std::vector<cuda::TunedProduct> products = tuning_->read();
+    log_info(str_cat("cuda engine: ", products.size(), " tuned products in ", tuning_->path()));
+    return call(plugin_->recall, products.data(), static_cast<uint32_t>(products.size()));
+  }
 
   const BackendInfo& info() const override { return info_; }
 
@@ -352,7 +293,23 @@ class CudaBackend : public Backend {
     }
     return call(plugin_->keep, places.data(), static_cast<uint32_t>(places.size()));
   }
-  Status finish(size_t layers, float* logits) { return call(plugin_->finish, static_cast<uint32_t>(layers), logits); }
+  Status finish(size_t layers, float* logits) {
+    if (Status status = call(plugin_->finish, static_cast<uint32_t>(layers), logits); !status.ok()) return status;
+    keep_tuning();
+    return ok_status();
+  }
+
+  // Products whose shapes were met for the first time. That they cannot be kept fails nobody.
+  void keep_tuning() {
+    if (!tuning_) return;
+    const cuda::TunedProduct* products = nullptr;
+    uint32_t count = 0;
+    Status status = call(plugin_->learned, &products, &count);
+    if (status.ok() && count > 0) status = tuning_->keep({products, count});
+    if (status.ok()) return;
+    log_warning(str_cat(message_of(status), "; what is tuned is not kept from now on"));
+    tuning_.reset();
+  }
 
   template <class Function, class... Arguments>
   Status call(Function function, const Arguments&... arguments) {
@@ -367,6 +324,7 @@ class CudaBackend : public Backend {
   const cuda::Plugin* plugin_;
   cuda::Engine* engine_;
   size_t most_tokens_ = SIZE_MAX;  // of one piece
+  std::optional<TuningFile> tuning_;
   BackendInfo info_;
 };
 
@@ -381,15 +339,14 @@ Result<std::string> describe_cuda_backend(const Model& model, const BackendOptio
 Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
   auto choice = choose(*model, options);
   if (!choice.ok()) return choice.status();
-  std::vector<cuda::LayerSpec> layers;
-  PatternTables tables;
-  const cuda::ModelSpec spec = spec_of(*model, layers, tables);
+  const CudaModelSpec spec(*model);
   cuda::Engine* engine = nullptr;
   char error[512] = "";
-  const cuda::Code code = choice->plugin->open(spec, choice->type, choice->device, &engine, error, sizeof error);
+  const cuda::Code code = choice->plugin->open(spec.get(), choice->type, choice->device, &engine, error, sizeof error);
   if (Status status = status_of(code, error); !status.ok()) return status;
   auto backend = std::make_unique<CudaBackend>(std::move(model), *choice, engine, options.exits);
   if (Status status = backend->find_room(); !status.ok()) return status;
+  if (Status status = backend->recall(options.tuning_cache, choice->device); !status.ok()) return status;
   return backend;
 }
 

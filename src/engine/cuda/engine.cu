@@ -80,6 +80,8 @@ class TypedEngine : public Engine {
     return fits;
   }
 
+  Tuning& tuning() override { return ops_.tuning(); }
+
  private:
   // Nothing of a batch that failed may still run when the next one begins.
   template <class Body>

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "engine/cuda/plugin.h"
+#include "engine/cuda/tuning.h"
 
 namespace rerank::cuda {
 
@@ -16,6 +17,7 @@ struct Engine {
   virtual void keep(std::span<const uint32_t> sequences) = 0;
   virtual void finish(uint32_t layers, float* logits) = 0;
   virtual uint64_t batch_tokens() = 0;
+  virtual Tuning& tuning() = 0;
 };
 
 std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int device);

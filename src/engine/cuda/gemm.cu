@@ -1,12 +1,14 @@
 #include "engine/cuda/gemm.h"
 
+#include <algorithm>
+
 namespace rerank::cuda {
 namespace {
 
 constexpr size_t kWorkspaceBytes = 32u << 20;  // what cuBLAS's documentation asks for on sm_90
 
-cudaDataType_t cuda_type(int type) {
-  switch (static_cast<Type>(type)) {
+cudaDataType_t cuda_type(Type type) {
+  switch (type) {
     case Type::kF16:
       return CUDA_R_16F;
     case Type::kBf16:
@@ -17,64 +19,113 @@ cudaDataType_t cuda_type(int type) {
   return CUDA_R_32F;
 }
 
+template <class Owner, class Create, class... Arguments>
+Owner make(const char* what, Create create, Arguments... arguments) {
+  typename Owner::pointer made = nullptr;
+  check(create(&made, arguments...), what);
+  return Owner(made);
+}
+
 }  // namespace
 
 Gemm::Gemm() : workspace_(kWorkspaceBytes) { check(cublasLtCreate(&handle_), "cuBLASLt"); }
 
-Gemm::~Gemm() {
-  for (auto& [key, plan] : plans_) {
-    (void)cublasLtMatmulDescDestroy(plan.operation);
-    for (cublasLtMatrixLayout_t layout : {plan.weight, plan.x, plan.y}) (void)cublasLtMatrixLayoutDestroy(layout);
-  }
-  (void)cublasLtDestroy(handle_);
-}
+Gemm::~Gemm() { (void)cublasLtDestroy(handle_); }
 
 // cuBLASLt's matrices lie by columns: ours, read that way, are transposed, and y^T [n, m] = W [n, k] x^T [k, m].
-Gemm::Plan& Gemm::plan_for(const Key& key) {
-  const auto [type, m, n, k, epilogue] = key;
-  const auto [found, fresh] = plans_.try_emplace(key);
-  Plan& plan = found->second;
-  if (!fresh) return plan;
+Plan::Plan(const ProductShape& shape) {
+  const auto [type, epilogue, m, n, k] = shape;
   const cudaDataType_t data = cuda_type(type);
-  check(cublasLtMatmulDescCreate(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
-  const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
-    check(cublasLtMatmulDescSetAttribute(plan.operation, attribute, &value, sizeof value), "describing a product");
-  };
+  operation = make<Owned<cublasLtMatmulDesc_t>>("describing a product", cublasLtMatmulDescCreate, CUBLAS_COMPUTE_32F,
+                                                CUDA_R_32F);
   set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
   set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
   set(CUBLASLT_MATMUL_DESC_EPILOGUE,
       epilogue == Epilogue::kBias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_GELU_BIAS);
   set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data);
-  check(cublasLtMatrixLayoutCreate(&plan.weight, data, k, n, k), "a matrix");
-  check(cublasLtMatrixLayoutCreate(&plan.x, data, k, m, k), "a matrix");
-  check(cublasLtMatrixLayoutCreate(&plan.y, data, n, m, n), "a matrix");
-  cublasLtMatmulPreference_t preference = nullptr;
-  check(cublasLtMatmulPreferenceCreate(&preference), "asking for an algorithm");
-  const size_t bytes = kWorkspaceBytes;
-  (void)cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes);
+  weight = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, data, k, n, k);
+  x = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, data, k, m, k);
+  y = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, data, n, m, n);
+}
+
+void Gemm::run(const ProductShape& shape, const Operands& operands, cudaStream_t stream) {
+  auto found = plans_.find(shape);
+  const bool fresh = found == plans_.end();
+  if (fresh) {
+    make_room();
+    found = plans_.emplace(shape, Plan(shape)).first;
+  }
+  Plan& plan = found->second;
+  plan.used = ++runs_;
+  try {
+    plan.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+    if (fresh) plan.algorithm = choose(shape, plan, operands, stream);
+  } catch (...) {
+    plans_.erase(found);  // it is not whole
+    throw;
+  }
+  check(start(plan, plan.algorithm, operands, stream), "a product");
+}
+
+void Gemm::make_room() {
+  if (plans_.size() < kMostPlans) return;
+  plans_.erase(std::min_element(plans_.begin(), plans_.end(),
+                                [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
+}
+
+Algorithm Gemm::choose(const ProductShape& shape, const Plan& plan, const Operands& operands, cudaStream_t stream) {
+  if (const auto known = tuning_.find(shape)) {
+    if (can_run(plan, *known)) return *known;
+    tuning_.forget(shape);
+  }
+  const auto run = [&](const Algorithm& algorithm) { return start(plan, algorithm, operands, stream); };
+  return tuning_.fastest(shape, candidates(plan), run, stream);
+}
+
+bool Gemm::can_run(const Plan& plan, const Algorithm& algorithm) const {
   cublasLtMatmulHeuristicResult_t result = {};
-  int results = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.weight, plan.x, plan.y,
-                                                               plan.y, preference, 1, &result, &results);
-  (void)cublasLtMatmulPreferenceDestroy(preference);
-  check(status, "asking for an algorithm");
-  if (results == 0) throw Failure{Code::kUnsupported, "cuBLASLt has no algorithm for a product of this model"};
-  plan.algorithm = result.algo;
-  return plan;
+  return cublasLtMatmulAlgoCheck(handle_, plan.operation.get(), plan.weight.get(), plan.x.get(), plan.y.get(),
+                                 plan.y.get(), &algorithm.words, &result) == CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= kWorkspaceBytes;
+}
+
+// What cuBLASLt guesses to be fast, best first.
+std::vector<Algorithm> Gemm::candidates(const Plan& plan) const {
+  const auto preference =
+      make<Owned<cublasLtMatmulPreference_t>>("asking for an algorithm", cublasLtMatmulPreferenceCreate);
+  const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
+          "asking for an algorithm");
+  };
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+  // Parts of a sum are added up in fp32, never in the type of the result.
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  cublasLtMatmulHeuristicResult_t results[Tuning::kCandidates] = {};
+  int count = 0;
+  check(cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation.get(), plan.weight.get(), plan.x.get(), plan.y.get(),
+                                       plan.y.get(), preference.get(), Tuning::kCandidates, results, &count),
+        "asking for an algorithm");
+  std::vector<Algorithm> found;
+  for (int i = 0; i < count; ++i) {
+    if (results[i].state == CUBLAS_STATUS_SUCCESS) found.push_back({results[i].algo});
+  }
+  if (found.empty()) throw Failure{Code::kUnsupported, "cuBLASLt has no algorithm for a product of this model"};
+  return found;
+}
+
+cublasStatus_t Gemm::start(const Plan& plan, const Algorithm& algorithm, const Operands& o, cudaStream_t stream) const {
+  const float one = 1, zero = 0;
+  return cublasLtMatmul(handle_, plan.operation.get(), &one, o.weight, plan.weight.get(), o.x, plan.x.get(), &zero, o.y,
+                        plan.y.get(), o.y, plan.y.get(), &algorithm.words, workspace_.data(), kWorkspaceBytes, stream);
 }
 
 template <class T>
 void Gemm::run(const T* x, const T* weight, const T* bias, T* y, uint32_t m, uint32_t n, uint32_t k, Epilogue epilogue,
                cudaStream_t stream) {
-  Plan& plan = plan_for({static_cast<int>(type_of<T>), m, n, k, epilogue});
-  check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias), "a bias");
-  const float one = 1, zero = 0;
-  check(cublasLtMatmul(handle_, plan.operation, &one, weight, plan.weight, x, plan.x, &zero, y, plan.y, y, plan.y,
-                       &plan.algorithm, workspace_.data(), kWorkspaceBytes, stream),
-        "a product");
+  run({type_of<T>, epilogue, m, n, k}, {x, weight, bias, y}, stream);
 }
 
-#define RERANK_CUDA_GEMM(T)                                                                                    \
+#define RERANK_CUDA_GEMM(T) \
   template void Gemm::run<T>(const T*, const T*, const T*, T*, uint32_t, uint32_t, uint32_t, Epilogue, cudaStream_t)
 RERANK_CUDA_GEMM(float);
 RERANK_CUDA_GEMM(__half);

@@ -80,6 +80,32 @@ Code batch_tokens(Engine* engine, uint64_t* tokens, char* error, size_t error_si
   return guarded(error, error_size, [&] { *tokens = engine->batch_tokens(); });
 }
 
+Code identity(int device, char* text, size_t text_size, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    cudaDeviceProp properties;
+    int driver = 0, runtime = 0;
+    check(cudaGetDeviceProperties(&properties, device), "the device");
+    check(cudaDriverGetVersion(&driver), "the driver's version");
+    check(cudaRuntimeGetVersion(&runtime), "the runtime's version");
+    say(text, text_size,
+        std::string(properties.name) + ", " + std::to_string(properties.major) + "." +
+            std::to_string(properties.minor) + ", driver " + std::to_string(driver) + ", runtime " +
+            std::to_string(runtime) + ", cuBLASLt " + std::to_string(cublasLtGetVersion()));
+  });
+}
+
+Code recall(Engine* engine, const TunedProduct* products, uint32_t count, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->tuning().recall({products, count}); });
+}
+
+Code learned(Engine* engine, const TunedProduct** products, uint32_t* count, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    const std::span<const TunedProduct> all = engine->tuning().learned();
+    *products = all.data();
+    *count = static_cast<uint32_t>(all.size());
+  });
+}
+
 void close(Engine* engine) { delete engine; }
 
 }  // namespace
@@ -87,8 +113,9 @@ void close(Engine* engine) { delete engine; }
 
 extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
   static const rerank::cuda::Plugin plugin{
-      rerank::cuda::kPluginVersion, rerank::cuda::devices, rerank::cuda::describe, rerank::cuda::open,
-      rerank::cuda::start,          rerank::cuda::step,    rerank::cuda::keep,     rerank::cuda::finish,
-      rerank::cuda::batch_tokens,   rerank::cuda::close};
+      rerank::cuda::kPluginVersion, rerank::cuda::devices,  rerank::cuda::describe, rerank::cuda::open,
+      rerank::cuda::start,          rerank::cuda::step,     rerank::cuda::keep,     rerank::cuda::finish,
+      rerank::cuda::batch_tokens,   rerank::cuda::identity, rerank::cuda::recall,   rerank::cuda::learned,
+      rerank::cuda::close};
   return &plugin;
 }

@@ -11,7 +11,7 @@
 
 namespace rerank::cuda {
 
-inline constexpr int kPluginVersion = 4;  // changes with anything below
+inline constexpr int kPluginVersion = 5;  // changes with anything below
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
 enum class Type : int { kF32, kF16, kBf16 };
@@ -62,6 +62,16 @@ struct BatchSpec {  // as rerank::Batch
   uint32_t sequences = 0;
 };
 
+// Which of cuBLASLt's algorithms was the fastest for a product y [m, n] = x [m, k] W^T + b, and its time. To be kept, and
+// given back where identity() is the same: cuBLASLt promises that its words mean the same there.
+struct TunedProduct {
+  int32_t type = 0, epilogue = 0;  // as the library numbers them
+  uint32_t m = 0, n = 0, k = 0;
+  uint32_t candidates = 0;                   // that were compared
+  float microseconds = 0, untuned_microseconds = 0;  // its time, and that of what would be taken untried
+  uint64_t algorithm[8] = {};
+};
+
 struct Engine;
 
 struct Plugin {
@@ -85,6 +95,12 @@ struct Plugin {
   // How many tokens a batch may have by the memory that is free now; meant for an engine that has had no batch yet. 0: it
   // is full.
   Code (*batch_tokens)(Engine* engine, uint64_t* tokens, char* error, size_t error_size);
+  // What a TunedProduct holds for: the device's name and compute capability, versions of driver, runtime and cuBLASLt.
+  Code (*identity)(int device, char* text, size_t text_size, char* error, size_t error_size);
+  // Products that were tuned before, for an engine that has had no batch yet. What this device cannot do is passed over.
+  Code (*recall)(Engine* engine, const TunedProduct* products, uint32_t count, char* error, size_t error_size);
+  // All products that are tuned, if there are new ones since the last call; else none. Valid until the engine's next call.
+  Code (*learned)(Engine* engine, const TunedProduct** products, uint32_t* count, char* error, size_t error_size);
   void (*close)(Engine* engine);
 };
 

@@ -141,6 +141,7 @@ class CudaOps {
   }
 
   void release() { a_.release(); }
+  Tuning& tuning() { return gemm_.tuning(); }
 
   // On the device, of the largest batch so far, were it of that size.
   size_t batch_bytes(uint32_t tokens, uint32_t sequences) const {

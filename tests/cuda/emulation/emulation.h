@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 namespace emulation {
 
@@ -28,6 +29,17 @@ struct Settings {
   int calls_to_failure = -1, allocations_to_failure = -1;
   bool failure_stays = false;  // ... and all later calls on that device fail too
   int failed_device = -1;      // out of order, as after a failure that stays
+  int driver_version = 13000;
+  // What cuBLASLt offers for a product, best guess first: how long each algorithm takes by the device's clock, and which
+  // of them cannot run after all.
+  std::vector<double> algorithms_us = {1};
+  std::vector<size_t> broken_algorithms = {};
+};
+
+// Products run so far, by algorithm; and how often cuBLASLt was asked for algorithms.
+struct Products {
+  std::vector<size_t> runs;
+  size_t questions = 0;
 };
 
 __attribute__((visibility("default"))) Settings& settings();
@@ -35,5 +47,6 @@ __attribute__((visibility("default"))) Settings& settings();
 __attribute__((visibility("default"))) size_t allocated();
 __attribute__((visibility("default"))) size_t calls();
 __attribute__((visibility("default"))) size_t refusals();
+__attribute__((visibility("default"))) Products& products();
 
 }  // namespace emulation

@@ -1,11 +1,14 @@
 // cublasLtMatmul in plain loops. Matrices lie by columns: D [m, n] = op(A) op(B), + bias [m] to each column.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "cublasLt.h"
 #include "cuda_bf16.h"
 #include "cuda_fp16.h"
+#include "emulation.h"
 
 struct cublasLtContext {};
 struct cublasLtPreference {};
@@ -77,9 +80,25 @@ bool is_supported(const cublasLtMatmulDescription& desc, const cublasLtLayout& a
          (desc.epilogue == CUBLASLT_EPILOGUE_BIAS || desc.epilogue == CUBLASLT_EPILOGUE_GELU_BIAS);
 }
 
+// Algorithms are numbers, in words that nothing else has.
+constexpr uint64_t kAlgorithm = 0x656d756c61746564;
+
+cublasLtMatmulAlgo_t algorithm_of(size_t number) { return {{kAlgorithm, number}}; }
+
+std::optional<size_t> number_of(const cublasLtMatmulAlgo_t& algorithm) {
+  const size_t number = algorithm.data[1];
+  if (algorithm.data[0] != kAlgorithm || number >= emulation::settings().algorithms_us.size()) return std::nullopt;
+  return number;
+}
+
 bool is_aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
 
 }  // namespace
+
+emulation::Products& emulation::products() {
+  static Products all;
+  return all;
+}
 
 const char* cublasLtGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_SUCCESS         ? "CUBLAS_STATUS_SUCCESS"
@@ -88,6 +107,8 @@ const char* cublasLtGetStatusString(cublasStatus_t status) {
          : status == CUBLAS_STATUS_NOT_SUPPORTED ? "CUBLAS_STATUS_NOT_SUPPORTED"
                                                  : "CUBLAS_STATUS_EXECUTION_FAILED";
 }
+
+size_t cublasLtGetVersion() { return 130100; }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
@@ -156,15 +177,27 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t, int wanted,
                                               cublasLtMatmulHeuristicResult_t* results, int* found) {
   if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
-  *found = is_supported(*desc, *a, *b, *d) && wanted > 0 ? 1 : 0;
-  if (*found > 0) results[0] = {};
+  ++emulation::products().questions;
+  *found = 0;
+  if (!is_supported(*desc, *a, *b, *d)) return CUBLAS_STATUS_SUCCESS;
+  for (size_t i = 0; i < emulation::settings().algorithms_us.size() && *found < wanted; ++i)
+    results[(*found)++] = {.algo = algorithm_of(i), .workspaceSize = 1u << 20, .state = CUBLAS_STATUS_SUCCESS};
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                       cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d,
+                                       const cublasLtMatmulAlgo_t* algorithm, cublasLtMatmulHeuristicResult_t* result) {
+  if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
+  if (!is_supported(*desc, *a, *b, *d) || !number_of(*algorithm)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  result->workspaceSize = 1u << 20;
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
                               cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
                               const void* beta, const void*, cublasLtMatrixLayout_t, void* d,
-                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*, void*, size_t,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm, void*, size_t,
                               cudaStream_t stream) {
   if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (*static_cast<const float*>(alpha) != 1 || *static_cast<const float*>(beta) != 0)
@@ -173,7 +206,18 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     if (!is_aligned(data)) return CUBLAS_STATUS_INVALID_VALUE;
   }
   if (!is_supported(*desc, *a_layout, *b_layout, *d_layout)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const std::optional<size_t> number = number_of(*algorithm);
+  if (!number) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const auto& broken = emulation::settings().broken_algorithms;
+  if (std::count(broken.begin(), broken.end(), *number) > 0) return CUBLAS_STATUS_NOT_SUPPORTED;
+  auto& runs = emulation::products().runs;
+  runs.resize(std::max(runs.size(), *number + 1));
+  ++runs[*number];
   const Work work{*desc, a, b, d, *a_layout, *b_layout, *d_layout};
-  emulation::enqueue(stream, [work] { multiply(work); });
+  const double microseconds = emulation::settings().algorithms_us[*number];
+  emulation::enqueue(stream, [=] {
+    multiply(work);
+    emulation::take_time(microseconds);
+  });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -16,6 +16,12 @@ struct CUstream_st {
   std::deque<std::function<void()>> work;
 };
 
+struct CUevent_st {
+  cudaStream_t stream = nullptr;  // where it was recorded last
+  double at = 0;                  // by the device's clock, in microseconds
+  bool recorded = false, reached = false;
+};
+
 namespace emulation {
 namespace {
 
@@ -38,6 +44,7 @@ struct World {
   std::vector<CUstream_st*> streams;
   std::unordered_map<const void*, size_t> shared;
   size_t calls = 0, refusals = 0;
+  double clock = 0;  // in microseconds
 };
 
 World& world() {
@@ -139,6 +146,8 @@ size_t allocated() {
   return bytes;
 }
 
+void take_time(double microseconds) { world().clock += microseconds; }
+
 cudaError_t next_call() {
   World& w = world();
   const std::lock_guard lock(w.lock);
@@ -198,6 +207,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorNotReady:
+      return "device not ready";
     case cudaErrorLaunchFailure:
       return "unspecified launch failure";
   }
@@ -287,5 +298,55 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
   const std::lock_guard lock(world().lock);
   finish(stream_of(stream));
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const std::lock_guard lock(world().lock);
+  if (event->recorded && !event->reached) finish(stream_of(event->stream));  // it is still written to
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  const std::lock_guard lock(world().lock);
+  event->stream = stream;
+  event->recorded = true;
+  event->reached = false;
+  enqueue(stream, [event] {
+    event->at = world().clock;
+    event->reached = true;
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  const std::lock_guard lock(world().lock);
+  if (event->recorded) finish(stream_of(event->stream));
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  if (!begin->recorded || !end->recorded) return remember(cudaErrorInvalidValue);
+  if (!begin->reached || !end->reached) return remember(cudaErrorNotReady);
+  *milliseconds = static_cast<float>((end->at - begin->at) * 1e-3);
+  return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = settings().driver_version;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
   return cudaSuccess;
 }

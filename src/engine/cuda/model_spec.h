@@ -1,0 +1,30 @@
+// A model as librerank_cuda.so is told of it.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "engine/cuda/plugin.h"
+#include "model/weights.h"
+
+namespace rerank {
+
+class CudaModelSpec {
+ public:
+  explicit CudaModelSpec(const Model& model);  // outlived by the model
+  CudaModelSpec(const CudaModelSpec&) = delete;
+  CudaModelSpec& operator=(const CudaModelSpec&) = delete;
+
+  const cuda::ModelSpec& get() const { return spec_; }
+
+ private:
+  // Attention's pattern, in tables that layers share. Pointers into the maps stay valid.
+  cuda::PatternSpec pattern_of(const ModelConfig& config, size_t layer);
+
+  cuda::ModelSpec spec_;
+  std::vector<cuda::LayerSpec> layers_;
+  std::vector<float> slopes_;
+  std::map<float, std::vector<float>> turns_;  // by theta
+};
+
+}  // namespace rerank
