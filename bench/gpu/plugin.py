@@ -1,7 +1,7 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
 
-VERSION = 5
+VERSION = 6
 F32, F16, BF16 = 0, 1, 2
 GELU, TANH = 0, 4
 
@@ -63,6 +63,7 @@ class Plugin(c.Structure):
         ("identity", c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("recall", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(TunedProduct), c.c_uint32, *ERROR)),
         ("learned", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.POINTER(TunedProduct)), c.POINTER(c.c_uint32), *ERROR)),
+        ("use_graphs", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, *ERROR)),
         ("close", c.CFUNCTYPE(None, c.c_void_p)),
     ]
 
@@ -130,6 +131,9 @@ class Engine:
         tokens = c.c_uint64()
         call(self.plugin.batch_tokens, self.engine, tokens)
         return tokens.value
+
+    def use_graphs(self, on):
+        call(self.plugin.use_graphs, self.engine, int(on))
 
     def recall(self, products):
         """Bytes that learned() has given: nothing of them is tuned anew. Before the first batch."""

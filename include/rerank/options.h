@@ -32,6 +32,7 @@ struct Options {
   std::string weight_cache;
   size_t weight_cache_bytes = size_t{16} << 30;
   std::string tuning_cache;
+  bool cuda_graphs = true;
   size_t layers = 0;
   std::string exits;
   std::string devices;
@@ -181,6 +182,10 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "each. none: nowhere, and each start tries anew. Default: ~/.cache/rerankd/tuning; of a library's "
                    "reranker: none."},
         options.tuning_cache);
+  visit(OptionInfo{"cuda-graphs", "BOOL", "Engine",
+                   "The cuda engine starts small batches as CUDA graphs, which takes the host less time. Scores are the same: "
+                   "off to compare or to diagnose."},
+        options.cuda_graphs);
   visit(OptionInfo{"layers", "N", "Engine",
                    "Compute only the first N layers. 0: all. Ruins most models without --exits; `rerankd calibrate` "
                    "says what it costs. Requests may say otherwise."},

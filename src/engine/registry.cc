@@ -104,6 +104,7 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const Exi
   backend.weight_cache = options.weight_cache;
   backend.weight_cache_bytes = options.weight_cache_bytes;
   backend.tuning_cache = options.tuning_cache == "none" ? "" : options.tuning_cache;
+  backend.cuda_graphs = options.cuda_graphs;
   backend.devices = options.devices;
   return backend;
 }

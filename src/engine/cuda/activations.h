@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "engine/cuda/device.h"
 #include "engine/cuda/row_classes.h"
@@ -36,6 +37,11 @@ struct Activations {
     return sum;
   }
 
+  // Where its buffers lie: what launches of a whole batch are given.
+  void add_addresses(const ModelSpec& m, std::vector<const void*>& to) {
+    each(m, 0, 0, [&](const auto& buffer, size_t) { to.push_back(buffer.data()); });
+  }
+
   // So that after a batch that was too large a smaller one finds room.
   void release() { *this = {}; }
 
@@ -58,7 +64,7 @@ struct Activations {
     visit(first_rounded, first_rows * m.hidden);
     visit(first_queries, first_rows * m.hidden);
     visit(dense, first_rows * m.hidden);
-    visit(logits, sequences);
+    visit(logits, first_rows);
   }
 };
 

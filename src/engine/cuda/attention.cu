@@ -188,6 +188,7 @@ __global__ void __launch_bounds__(kWarps * 32)
   constexpr int kStride = D + 8, kTile = 64 * kStride;
   T* shared = shared_memory<T>();
   const QueryTile tile = tiles[blockIdx.x];
+  if (tile.length == 0) return;  // it fills up a class of batches
   const size_t stride = 3 * static_cast<size_t>(hidden);
   const T* sequence = qkv + tile.begin * stride + blockIdx.y * D;
   const auto fetch = [&](uint32_t first, int slot) {
@@ -321,11 +322,11 @@ __global__ void attend_all_plain(const T* qkv, T* context, const QueryTile* tile
 }
 
 template <class T>
-__global__ void attend_first_kernel(const T* queries, const T* kv, T* context, const uint32_t* offsets, KernelArgs args) {
+__global__ void attend_first_kernel(const T* queries, const T* kv, T* context, SequenceRows of, KernelArgs args) {
   __shared__ PlainMemory memory;
   const size_t s = blockIdx.x, column = blockIdx.y * args.head_size, stride = 2 * static_cast<size_t>(args.hidden);
-  const T* keys = kv + offsets[s] * stride + column;
-  attend_plain(queries + s * args.hidden + column, keys, keys + args.hidden, stride, {0, offsets[s + 1] - offsets[s]},
+  const T* keys = kv + of.firsts[s] * stride + column;
+  attend_plain(queries + s * args.hidden + column, keys, keys + args.hidden, stride, {0, of.lengths[s]},
                context + s * args.hidden + column, args, memory);
 }
 
@@ -397,10 +398,10 @@ void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_
 }
 
 template <class T>
-void attend_first(const T* queries, const T* kv, T* context, const uint32_t* offsets, uint32_t sequences,
+void attend_first(const T* queries, const T* kv, T* context, const SequenceRows& of, uint32_t sequences,
                   const AttentionShape& shape, cudaStream_t stream) {
   launch("attention of first rows", attend_first_kernel<T>, {dim3(sequences, shape.heads), 32, 0, stream}, queries, kv,
-         context, offsets, kernel_args(shape));
+         context, of, kernel_args(shape));
 }
 
 template <class T>
@@ -413,7 +414,7 @@ void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* 
 #define RERANK_CUDA_ATTENTION(T)                                                                                     \
   template void turn<T>(T*, size_t, uint32_t, uint32_t, const float*, const QueryTile*, uint32_t, cudaStream_t);     \
   template void attend_all<T>(const T*, T*, const QueryTile*, uint32_t, const AttentionShape&, cudaStream_t);        \
-  template void attend_first<T>(const T*, const T*, T*, const uint32_t*, uint32_t, const AttentionShape&,            \
+  template void attend_first<T>(const T*, const T*, T*, const SequenceRows&, uint32_t, const AttentionShape&,              \
                                 cudaStream_t)
 RERANK_CUDA_ATTENTION(float);
 RERANK_CUDA_ATTENTION(__half);

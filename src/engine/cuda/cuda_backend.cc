@@ -148,6 +148,8 @@ class CudaBackend : public Backend {
     return call(plugin_->recall, products.data(), static_cast<uint32_t>(products.size()));
   }
 
+  Status use_graphs(bool on) { return call(plugin_->use_graphs, on ? 1 : 0); }
+
   const BackendInfo& info() const override { return info_; }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
@@ -347,6 +349,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
   auto backend = std::make_unique<CudaBackend>(std::move(model), *choice, engine, options.exits);
   if (Status status = backend->find_room(); !status.ok()) return status;
   if (Status status = backend->recall(options.tuning_cache, choice->device); !status.ok()) return status;
+  if (Status status = backend->use_graphs(options.cuda_graphs); !status.ok()) return status;
   return backend;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/cuda/graph.h"
 #include "engine/cuda/verbs.h"
 #include "engine/layers.h"
 
@@ -16,6 +17,11 @@ size_t reserved_bytes(size_t total) { return std::max(size_t{256} << 20, total /
 // around them. More and shorter ones may not fit; then the batch is split.
 constexpr uint32_t kShortestSequence = 8;
 
+// Graphs are for batches of at most so many numbers in a row's state: their kernels run for a few microseconds each, as
+// long as it takes to start one. Those of larger batches run longer, and are started while others run. A guess: not
+// measured on a GPU.
+constexpr size_t kGraphNumbers = size_t{1} << 20;
+
 constexpr uint32_t kMostTokens = 1u << 24;  // what products and launches are sure to take
 
 struct Stream {
@@ -29,7 +35,8 @@ struct Stream {
 template <class T>
 class TypedEngine : public Engine {
  public:
-  TypedEngine(const ModelSpec& spec, int device) : device_(device), layers_(spec.layers), ops_(spec, stream_.stream) {}
+  TypedEngine(const ModelSpec& spec, int device)
+      : device_(device), layers_(spec.layers), hidden_(spec.hidden), ops_(spec, stream_.stream) {}
 
   ~TypedEngine() override {
     (void)cudaSetDevice(device_);
@@ -39,8 +46,8 @@ class TypedEngine : public Engine {
   void start(const BatchSpec& spec) override {
     guard([&] {
       ops_.load(spec);
-      ops_.embed(ops_.batch());
       layer_ = 0;
+      embedded_ = false;
     });
   }
 
@@ -52,19 +59,23 @@ class TypedEngine : public Engine {
   }
 
   void keep(std::span<const uint32_t> sequences) override {
-    guard([&] { ops_.keep_sequences(sequences); });
+    guard([&] {
+      embed();
+      ops_.keep_sequences(sequences);
+    });
   }
 
   void finish(uint32_t layers, float* logits) override {
     guard([&] {
-      for (bool last = false; !last;) {
-        const size_t layer = next_layer(layers);
-        last = layer_ == layers;
-        compute_layer(ops_.batch(), ops_, layer, last ? Rows::kFirst : Rows::kAll);
-      }
-      ops_.head({logits, ops_.batch().size()});
+      if (!launch_graph(layers)) launch_to(layers);
+      ops_.receive_logits(logits);
       layer_ = layers_;
     });
+  }
+
+  void use_graphs(bool on) override {
+    graphs_on_ = on;
+    graphs_.forget();
   }
 
   uint64_t batch_tokens() override {
@@ -93,21 +104,56 @@ class TypedEngine : public Engine {
       (void)cudaStreamSynchronize(stream_.stream);
       (void)cudaGetLastError();
       layer_ = layers_;
+      graphs_.forget();
       if (failure.code == Code::kOutOfMemory) ops_.release();
       throw;
     }
   }
 
+  void embed() {
+    if (!std::exchange(embedded_, true)) ops_.embed(ops_.batch());
+  }
+
   size_t next_layer(size_t end) {
     if (layer_ >= std::min(end, layers_)) throw Failure{Code::kFailed, "there is no batch that has a layer left"};
+    embed();
     return layer_++;
   }
 
+  // All that is left of the batch.
+  void launch_to(size_t layers) {
+    for (bool last = false; !last;) {
+      const size_t layer = next_layer(layers);
+      last = layer_ == layers;
+      compute_layer(ops_.batch(), ops_, layer, last ? Rows::kFirst : Rows::kAll);
+    }
+    ops_.head();
+  }
+
+  // False where the batch has no graph, and nothing has been launched.
+  bool launch_graph(size_t layers) {
+    const BatchInput::Counts& full = ops_.full();
+    if (!graphs_on_ || layer_ != 0 || embedded_ || layers != layers_ || full.tokens * size_t{hidden_} > kGraphNumbers)
+      return false;
+    const Graph* graph = graphs_.find({full.tokens, full.sequences}, ops_.addresses(), stream_.stream, [&] {
+      ops_.fill_up(true);
+      launch_to(layers);
+    });
+    layer_ = 0;
+    embedded_ = false;
+    ops_.fill_up(false);
+    if (graph != nullptr) graph->launch(stream_.stream);
+    return graph != nullptr;
+  }
+
   int device_;
-  size_t layers_;
+  size_t layers_, hidden_;
   size_t layer_ = layers_;  // of the batch that is under way: the next one
+  bool embedded_ = false;   // that batch
+  bool graphs_on_ = true;
   Stream stream_;
   CudaOps<T> ops_;
+  Graphs graphs_;
 };
 
 }  // namespace

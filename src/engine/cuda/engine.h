@@ -18,6 +18,7 @@ struct Engine {
   virtual void finish(uint32_t layers, float* logits) = 0;
   virtual uint64_t batch_tokens() = 0;
   virtual Tuning& tuning() = 0;
+  virtual void use_graphs(bool on) = 0;
 };
 
 std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int device);

@@ -96,17 +96,16 @@ __global__ void activate_kernel(Act act, T* x, size_t count) {
 }
 
 template <class T>
-__global__ void gather_kernel(const T* from, const uint32_t* offsets, T* to, uint32_t width) {
-  const T* row = from + static_cast<size_t>(offsets[blockIdx.x]) * width;
+__global__ void gather_kernel(const T* from, const uint32_t* which, T* to, uint32_t width) {
+  const T* row = from + static_cast<size_t>(which[blockIdx.x]) * width;
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) to[static_cast<size_t>(blockIdx.x) * width + c] = row[c];
 }
 
 // One block: a sequence (blockIdx.x), one of its three parts (blockIdx.y).
-__global__ void pool_kernel(const float* states, const uint32_t* offsets, const uint32_t* queries, float* pooled,
-                            uint32_t width) {
-  const uint32_t s = blockIdx.x, part = blockIdx.y, begin = offsets[s], query = begin + queries[s];
+__global__ void pool_kernel(const float* states, SequenceRows of, const uint32_t* queries, float* pooled, uint32_t width) {
+  const uint32_t s = blockIdx.x, part = blockIdx.y, begin = of.firsts[s], query = begin + queries[s];
   const uint32_t first = part == 0 ? begin : part == 1 ? begin + 1 : query;
-  const uint32_t end = part == 0 ? begin + 1 : part == 1 ? query : offsets[s + 1];
+  const uint32_t end = part == 0 ? begin + 1 : part == 1 ? query : begin + of.lengths[s];
   const float share = end > first ? 1.0f / static_cast<float>(end - first) : 0.0f;
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
     float sum = 0;
@@ -158,13 +157,13 @@ void activate(Act act, T* x, size_t count, cudaStream_t stream) {
 }
 
 template <class T>
-void gather_rows(const T* from, const uint32_t* offsets, T* to, uint32_t rows, uint32_t width, cudaStream_t stream) {
-  launch("gather_rows", gather_kernel<T>, {rows, threads_for(width), 0, stream}, from, offsets, to, width);
+void gather_rows(const T* from, const uint32_t* which, T* to, uint32_t rows, uint32_t width, cudaStream_t stream) {
+  launch("gather_rows", gather_kernel<T>, {rows, threads_for(width), 0, stream}, from, which, to, width);
 }
 
-void pool(const float* states, const uint32_t* offsets, const uint32_t* queries, float* pooled, uint32_t sequences,
+void pool(const float* states, const SequenceRows& of, const uint32_t* queries, float* pooled, uint32_t sequences,
           uint32_t width, cudaStream_t stream) {
-  launch("pool", pool_kernel, {dim3(sequences, 3), threads_for(width), 0, stream}, states, offsets, queries, pooled, width);
+  launch("pool", pool_kernel, {dim3(sequences, 3), threads_for(width), 0, stream}, states, of, queries, pooled, width);
 }
 
 void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,

@@ -34,13 +34,18 @@ void add_norm(const T* added, float* exact, T* rounded, const float* gamma, cons
 template <class T>
 void activate(Act act, T* x, size_t count, cudaStream_t stream);
 
-// to[s] = from[offsets[s]], rows of `width`.
+// to[s] = from[which[s]], rows of `width`.
 template <class T>
-void gather_rows(const T* from, const uint32_t* offsets, T* to, uint32_t rows, uint32_t width, cudaStream_t stream);
+void gather_rows(const T* from, const uint32_t* which, T* to, uint32_t rows, uint32_t width, cudaStream_t stream);
+
+// Where sequences lie: [sequences], each sequence's first row, and its rows, one at least.
+struct SequenceRows {
+  const uint32_t *firsts, *lengths;
+};
 
 // pooled [sequences, 3 width] of states [tokens, width]: the first row of each sequence, the mean of the others among its
 // first queries[s], the mean of the rest; a mean of none is 0.
-void pool(const float* states, const uint32_t* offsets, const uint32_t* queries, float* pooled, uint32_t sequences,
+void pool(const float* states, const SequenceRows& of, const uint32_t* queries, float* pooled, uint32_t sequences,
           uint32_t width, cudaStream_t stream);
 
 struct AttentionShape {
@@ -56,14 +61,14 @@ void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* 
           uint32_t tile_count, cudaStream_t stream);
 
 // context [tokens, hidden] of qkv [tokens, 3 hidden] (queries, keys, values side by side). Tensor cores where the type
-// and the head size (32, 64, 96, 128) allow; else plain.
+// and the head size (32, 64, 96, 128) allow; else plain. Tiles may be without rows.
 template <class T>
 void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_count, const AttentionShape& shape,
                 cudaStream_t stream);
 
 // context [sequences, hidden] of one query per sequence [sequences, hidden] over kv [tokens, 2 hidden].
 template <class T>
-void attend_first(const T* queries, const T* kv, T* context, const uint32_t* offsets, uint32_t sequences,
+void attend_first(const T* queries, const T* kv, T* context, const SequenceRows& of, uint32_t sequences,
                   const AttentionShape& shape, cudaStream_t stream);
 
 // logits[s] of the dense layer's outputs [sequences, width], before its activation.

@@ -94,6 +94,10 @@ Code identity(int device, char* text, size_t text_size, char* error, size_t erro
   });
 }
 
+Code use_graphs(Engine* engine, int on, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->use_graphs(on != 0); });
+}
+
 Code recall(Engine* engine, const TunedProduct* products, uint32_t count, char* error, size_t error_size) {
   return guarded(error, error_size, [&] { engine->tuning().recall({products, count}); });
 }
@@ -112,10 +116,8 @@ void close(Engine* engine) { delete engine; }
 }  // namespace rerank::cuda
 
 extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
-  static const rerank::cuda::Plugin plugin{
-      rerank::cuda::kPluginVersion, rerank::cuda::devices,  rerank::cuda::describe, rerank::cuda::open,
-      rerank::cuda::start,          rerank::cuda::step,     rerank::cuda::keep,     rerank::cuda::finish,
-      rerank::cuda::batch_tokens,   rerank::cuda::identity, rerank::cuda::recall,   rerank::cuda::learned,
-      rerank::cuda::close};
+  using namespace rerank::cuda;
+  static const Plugin plugin{kPluginVersion, devices,      describe, open,   start,   step,       keep,
+                             finish,         batch_tokens, identity, recall, learned, use_graphs, close};
   return &plugin;
 }

@@ -11,7 +11,7 @@
 
 namespace rerank::cuda {
 
-inline constexpr int kPluginVersion = 5;  // changes with anything below
+inline constexpr int kPluginVersion = 6;  // changes with anything below
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
 enum class Type : int { kF32, kF16, kBf16 };
@@ -101,6 +101,8 @@ struct Plugin {
   Code (*recall)(Engine* engine, const TunedProduct* products, uint32_t count, char* error, size_t error_size);
   // All products that are tuned, if there are new ones since the last call; else none. Valid until the engine's next call.
   Code (*learned)(Engine* engine, const TunedProduct** products, uint32_t* count, char* error, size_t error_size);
+  // Whether small batches of full depth are started as CUDA graphs; they are, until this says otherwise.
+  Code (*use_graphs)(Engine* engine, int on, char* error, size_t error_size);
   void (*close)(Engine* engine);
 };
 

@@ -24,20 +24,36 @@ class CudaOps {
   void load(const BatchSpec& spec) {
     restore();
     input_.load(spec, stream_);
-    rows_ = input_.tokens();
-    a_.reserve(model_.shape, rows_, input_.sequences());
+    rows_ = input_.counts().tokens;
+    a_.reserve(model_.shape, rows_, input_.counts().sequences);
+  }
+
+  // Behind load(), and again: the launches of the verbs are for the batch alone, or the same for all batches of its
+  // class.
+  void fill_up(bool on) {
+    restore();
+    input_.fill_up(on);
+    rows_ = input_.counts().tokens;
+  }
+  const BatchInput::Counts& full() const { return input_.full(); }
+  // Of all that such launches are given, besides the model.
+  std::vector<const void*> addresses() {
+    std::vector<const void*> all{input_.data()};
+    a_.add_addresses(model_.shape, all);
+    return all;
   }
 
   // Between layers: only these sequences stay, their rows moved together.
   void keep_sequences(std::span<const uint32_t> sequences) {
     input_.keep(sequences, stream_);
-    rows_ = input_.tokens();
+    rows_ = input_.counts().tokens;
     const uint32_t hidden = model_.shape.hidden;
     a_.reserve_spare(model_.shape, rows_);
     gather_rows(a_.exact.data(), input_.rows(), a_.spare.data(), rows_, hidden, stream_);
     gather_rows(a_.rounded.data(), input_.rows(), a_.product.data(), rows_, hidden, stream_);
     std::swap(a_.exact, a_.spare);
     std::swap(a_.rounded, a_.product);
+    packed_ = !packed_;
   }
 
   Batch batch() const { return input_.batch(); }
@@ -75,12 +91,12 @@ class CudaOps {
       return;
     }
     // Keys and values of every row; queries of the first rows only.
-    const uint32_t h = model_.shape.hidden, sequences = input_.sequences();
+    const uint32_t h = model_.shape.hidden, sequences = input_.counts().sequences;
     gemm_.run(a_.rounded.data(), w.weight.data() + size_t{h} * h, w.bias.data() + h, a_.qkv.data(), padded_rows(rows_),
               2 * h, h, Epilogue::kBias, stream_);
     if (turns != nullptr) turn_heads(2, 1, turns);  // first rows stand at position 0, which turns nothing
-    gather_rows(a_.rounded.data(), input_.offsets(), a_.first_rounded.data(), sequences, h, stream_);
-    gather_rows(a_.exact.data(), input_.offsets(), a_.first_exact.data(), sequences, h, stream_);
+    gather_rows(a_.rounded.data(), input_.firsts(), a_.first_rounded.data(), sequences, h, stream_);
+    gather_rows(a_.exact.data(), input_.firsts(), a_.first_exact.data(), sequences, h, stream_);
     gemm_.run(a_.first_rounded.data(), w.weight.data(), w.bias.data(), a_.first_queries.data(), padded_rows(sequences),
               h, h, Epilogue::kBias, stream_);
   }
@@ -90,8 +106,8 @@ class CudaOps {
     const AttentionShape shape{m.heads, m.hidden / m.heads, m.hidden, model_.layers[layer_].window,
                                model_.layers[layer_].slopes.data()};
     if (rows == Rows::kAll)
-      return attend_all(a_.qkv.data(), a_.context.data(), input_.tiles(), input_.tile_count(), shape, stream_);
-    attend_first(a_.first_queries.data(), a_.qkv.data(), a_.context.data(), input_.offsets(), input_.sequences(), shape,
+      return attend_all(a_.qkv.data(), a_.context.data(), input_.tiles(), input_.counts().tiles, shape, stream_);
+    attend_first(a_.first_queries.data(), a_.qkv.data(), a_.context.data(), places(), input_.counts().sequences, shape,
                  stream_);
   }
 
@@ -99,7 +115,7 @@ class CudaOps {
     if (rows == Rows::kAll) return;
     std::swap(a_.exact, a_.first_exact);  // project() has gathered the first rows there
     std::swap(a_.rounded, a_.first_rounded);
-    rows_ = input_.sequences();
+    rows_ = input_.counts().sequences;
     swapped_ = true;
   }
 
@@ -122,21 +138,23 @@ class CudaOps {
     norm(w.output_norm);
   }
 
-  void head(std::span<float> logits) {
+  void head() {
     const ModelSpec& m = model_.shape;
     linear(model_.head_dense, a_.exact.data(), a_.dense.data(), rows_);
     head_logits(a_.dense.data(), m.head_activation, model_.head_output.weight.data(), model_.head_output.bias.data(),
                 a_.logits.data(), rows_, m.hidden, m.labels, stream_);
-    receive(a_.logits.data(), logits);
     restore();
   }
 
+  // Waits for what head() has begun.
+  void receive_logits(float* logits) { receive(a_.logits.data(), {logits, batch().size()}); }
+
   // What exits read, of all rows.
   void pool_states(float* out) {
-    const size_t count = size_t{input_.sequences()} * 3 * model_.shape.hidden;
-    a_.reserve_pooled(model_.shape, input_.sequences());
-    pool(a_.exact.data(), input_.offsets(), input_.queries(), a_.pooled.data(), input_.sequences(), model_.shape.hidden,
-         stream_);
+    const uint32_t sequences = input_.counts().sequences;
+    const size_t count = size_t{sequences} * 3 * model_.shape.hidden;
+    a_.reserve_pooled(model_.shape, sequences);
+    pool(a_.exact.data(), places(), input_.queries(), a_.pooled.data(), sequences, model_.shape.hidden, stream_);
     receive(a_.pooled.data(), {out, count});
   }
 
@@ -151,16 +169,23 @@ class CudaOps {
  private:
   // Back to the buffers of whole batches, also after a batch that failed half-way.
   void restore() {
-    if (!std::exchange(swapped_, false)) return;
-    std::swap(a_.exact, a_.first_exact);
-    std::swap(a_.rounded, a_.first_rounded);
+    if (std::exchange(swapped_, false)) {
+      std::swap(a_.exact, a_.first_exact);
+      std::swap(a_.rounded, a_.first_rounded);
+    }
+    if (std::exchange(packed_, false)) {
+      std::swap(a_.exact, a_.spare);
+      std::swap(a_.rounded, a_.product);
+    }
   }
+
+  SequenceRows places() const { return {input_.firsts(), input_.lengths()}; }
 
   // RoPE of the first `turned` of `parts` that lie side by side in qkv.
   void turn_heads(uint32_t parts, uint32_t turned, const float* turns) {
     const ModelSpec& m = model_.shape;
     turn(a_.qkv.data(), size_t{parts} * m.hidden, turned * m.heads, m.hidden / m.heads, turns, input_.tiles(),
-         input_.tile_count(), stream_);
+         input_.counts().tiles, stream_);
   }
 
   // Waits for all that was begun.
@@ -187,9 +212,9 @@ class CudaOps {
   BatchInput input_;
   PinnedBuffer results_;
   Activations<T> a_;
-  uint32_t rows_ = 0;  // of exact, rounded and context that are in use
-  size_t layer_ = 0;   // that project() began
-  bool swapped_ = false;
+  uint32_t rows_ = 0;                      // of exact, rounded and context that are in use
+  size_t layer_ = 0;                       // that project() began
+  bool swapped_ = false, packed_ = false;  // states and their first rows; states and those of fewer sequences
 };
 
 }  // namespace rerank::cuda

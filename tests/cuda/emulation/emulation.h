@@ -42,11 +42,17 @@ struct Products {
   size_t questions = 0;
 };
 
+// Graphs so far, and executable ones that there are now.
+struct Graphs {
+  size_t captured = 0, launched = 0, kept = 0;
+};
+
 __attribute__((visibility("default"))) Settings& settings();
 // Bytes that are allocated now, on all devices; calls so far that can fail; allocations for which there was no memory.
 __attribute__((visibility("default"))) size_t allocated();
 __attribute__((visibility("default"))) size_t calls();
 __attribute__((visibility("default"))) size_t refusals();
 __attribute__((visibility("default"))) Products& products();
+__attribute__((visibility("default"))) Graphs& graphs();
 
 }  // namespace emulation

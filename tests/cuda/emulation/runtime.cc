@@ -3,6 +3,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
@@ -11,15 +12,26 @@
 #include "cuda_runtime.h"
 #include "emulation.h"
 
+// Work in the order in which it was captured; its arguments are those it was captured with.
+struct CUgraph_st {
+  std::vector<std::function<void()>> work;
+};
+
+struct CUgraphExec_st {
+  std::vector<std::function<void()>> work;
+};
+
 struct CUstream_st {
   int device = 0;
   std::deque<std::function<void()>> work;
+  std::unique_ptr<CUgraph_st> graph = nullptr;  // while it is captured
+  bool spoilt = false;                          // the capture: something was called that it cannot hold
 };
 
 struct CUevent_st {
   cudaStream_t stream = nullptr;  // where it was recorded last
   double at = 0;                  // by the device's clock, in microseconds
-  bool recorded = false, reached = false;
+  bool recorded = false, reached = false, captured = false;
 };
 
 namespace emulation {
@@ -54,10 +66,18 @@ World& world() {
 
 thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
+thread_local CUstream_st* captured = nullptr;  // the stream that this thread captures
 
 cudaError_t remember(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
+}
+
+// What may not be called while this thread captures a stream: the capture is lost.
+cudaError_t outside_capture() {
+  if (captured == nullptr) return cudaSuccess;
+  captured->spoilt = true;
+  return remember(cudaErrorStreamCaptureUnsupported);
 }
 
 CUstream_st& stream_of(cudaStream_t stream) {
@@ -88,6 +108,7 @@ cudaError_t allocate(void** data, size_t bytes, int device) {
   World& w = world();
   const std::lock_guard lock(w.lock);
   if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  if (const cudaError_t error = outside_capture(); error != cudaSuccess) return error;
   int& left = w.settings.allocations_to_failure;
   if (left >= 0 && left-- == 0) return remember(cudaErrorMemoryAllocation);
   if (device >= 0 && w.used[device] + bytes > w.settings.memory) {
@@ -107,6 +128,7 @@ cudaError_t allocate(void** data, size_t bytes, int device) {
 
 cudaError_t release(void* data, bool pinned) {
   if (data == nullptr) return cudaSuccess;
+  if (const cudaError_t error = outside_capture(); error != cudaSuccess) return error;
   World& w = world();
   const std::lock_guard lock(w.lock);
   const auto found = w.blocks.find(data);
@@ -139,6 +161,11 @@ Settings& settings() { return world().settings; }
 size_t calls() { return world().calls; }
 size_t refusals() { return world().refusals; }
 
+Graphs& graphs() {
+  static Graphs all;
+  return all;
+}
+
 size_t allocated() {
   const std::lock_guard lock(world().lock);
   size_t bytes = 0;
@@ -162,6 +189,10 @@ cudaError_t next_call() {
 void enqueue(cudaStream_t stream, std::function<void()> work) {
   const std::lock_guard lock(world().lock);
   CUstream_st& to = stream_of(stream);
+  if (to.graph != nullptr) {
+    if (&to != captured) misuse("a stream that another thread captures");
+    return to.graph->work.push_back(std::move(work));
+  }
   to.work.push_back(std::move(work));
   if (settings().order == Order::kEarly) finish(to);
 }
@@ -207,6 +238,14 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorIllegalState:
+      return "the operation cannot be performed in the present state";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    case cudaErrorCapturedEvent:
+      return "operation not permitted on an event last recorded in a capturing stream";
     case cudaErrorNotReady:
       return "device not ready";
     case cudaErrorLaunchFailure:
@@ -265,6 +304,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   const bool wants_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool wants_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (to_device != wants_to || from_device != wants_from) return remember(cudaErrorInvalidValue);
+  if ((source == nullptr || target == nullptr) && stream_of(stream).graph != nullptr) return outside_capture();
   if (source == nullptr) {
     const auto* begin = static_cast<const char*>(from);
     enqueue(stream, [to, staged = std::vector<char>(begin, begin + bytes)] {
@@ -281,7 +321,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   if (flags != cudaStreamNonBlocking) misuse("a stream that blocks on the null stream");
   if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
   const std::lock_guard lock(world().lock);
-  *stream = new CUstream_st{current_device, {}};
+  *stream = new CUstream_st{current_device};
   world().streams.push_back(*stream);
   return cudaSuccess;
 }
@@ -297,6 +337,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
   const std::lock_guard lock(world().lock);
+  if (stream_of(stream).graph != nullptr) return outside_capture();
   finish(stream_of(stream));
   return cudaSuccess;
 }
@@ -317,6 +358,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
   const std::lock_guard lock(world().lock);
+  event->captured = stream_of(stream).graph != nullptr;
   event->stream = stream;
   event->recorded = true;
   event->reached = false;
@@ -330,6 +372,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
   const std::lock_guard lock(world().lock);
+  if (event->captured) {
+    (void)outside_capture();
+    return remember(cudaErrorCapturedEvent);
+  }
   if (event->recorded) finish(stream_of(event->stream));
   return cudaSuccess;
 }
@@ -339,6 +385,56 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
   if (!begin->recorded || !end->recorded) return remember(cudaErrorInvalidValue);
   if (!begin->reached || !end->reached) return remember(cudaErrorNotReady);
   *milliseconds = static_cast<float>((end->at - begin->at) * 1e-3);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  if (stream == nullptr || mode != cudaStreamCaptureModeThreadLocal) misuse("a capture that is not emulated");
+  if (stream->graph != nullptr || captured != nullptr) return remember(cudaErrorIllegalState);
+  stream->graph = std::make_unique<CUgraph_st>();
+  stream->spoilt = false;
+  captured = stream;
+  return cudaSuccess;
+}
+
+// The stream is out of the capture, whatever is returned.
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (stream != captured) return remember(cudaErrorIllegalState);
+  captured = nullptr;
+  const std::unique_ptr<CUgraph_st> made = std::move(stream->graph);
+  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  if (stream->spoilt) return remember(cudaErrorStreamCaptureInvalidated);
+  *graph = new CUgraph_st(*made);
+  ++graphs().captured;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags) {
+  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  if (const cudaError_t error = outside_capture(); error != cudaSuccess) return error;
+  if (flags != 0) misuse("a graph with flags");
+  *executable = new CUgraphExec_st{graph->work};
+  ++graphs().kept;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
+  ++graphs().launched;
+  for (const auto& work : executable->work) enqueue(stream, work);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  --graphs().kept;
+  delete executable;
   return cudaSuccess;
 }
 
