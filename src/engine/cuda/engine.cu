@@ -9,8 +9,8 @@
 namespace rerank::cuda {
 namespace {
 
-// Of the device's memory, what is left to others: kernels that the driver loads when they are first used, what blocks
-// of memory are rounded up to, and processes beside this one.
+// Of the device's memory, what is left to others: kernels that the driver loads when they are first used, graphs, what
+// blocks of memory are rounded up to, and processes beside this one.
 size_t reserved_bytes(size_t total) { return std::max(size_t{256} << 20, total / 16); }
 
 // How short sequences are taken to be when memory is shared out: a query and a document of a word each, with the marks
