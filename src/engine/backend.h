@@ -26,6 +26,7 @@ struct BackendInfo {
   double padding_budget = 0.25;  // where it pads: how much shorter than the longest another sequence may be
   size_t length_step = 1;        // lengths cost as much as the next multiple of it
   bool depth = true;      // computes fewer layers for sequences that ask for it
+  bool offloads = false;    // computes on a device of its own: the host's cores are free meanwhile
   size_t batch_tokens = 0;  // of one batch, by the device's memory: more are computed in pieces; 0: no bound known
   std::vector<std::string> files = {};  // what scores depend on besides the folder's config, tokenizer and weights
 };

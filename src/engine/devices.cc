@@ -121,6 +121,7 @@ class DevicesBackend : public Backend {
       info_.threads += one.threads;
       info_.max_length = std::min(info_.max_length, one.max_length);
       info_.depth = info_.depth && one.depth;
+      info_.offloads = info_.offloads && one.offloads;
       info_.batch_tokens += one.batch_tokens;
       info_.files.insert(info_.files.end(), one.files.begin(), one.files.end());
     }

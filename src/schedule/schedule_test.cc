@@ -255,7 +255,7 @@ TEST(CostModelTest, FindsTheFixedPartAndTheRateAndFollowsAChange) {
 // Logit of a sequence: the sum of its ids. Can be held back, and can fail.
 class FakeBackend : public Backend {
  public:
-  const BackendInfo& info() const override { return info_; }
+  const BackendInfo& info() const override { return information; }
   Status forward(const Batch& batch, std::span<float> logits) override {
     ++entered;
     std::unique_lock lock(mutex_);
@@ -275,9 +275,9 @@ class FakeBackend : public Backend {
   }
   std::atomic<int> batches{0}, entered{0};
   std::atomic<bool> fail_next{false};
+  BackendInfo information;
 
  private:
-  BackendInfo info_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool open_ = true;
@@ -407,8 +407,30 @@ TEST(SchedulerTest, EqualSequencesAreComputedOnce) {
 }
 
 // Many threads, jobs that share, fail, expire and are cancelled: each is answered once, and rightly.
-TEST(SchedulerTest, EveryJobIsAnsweredOnce) {
+// Where the engine runs on a device: the answer that waits for the next batch would wait for ever on the engine's thread.
+TEST(SchedulerTest, ADeviceComputesWhileAnswersAreTold) {
   FakeBackend backend;
+  backend.information.offloads = true;
+  Scheduler scheduler(backend, {.max_batch_tokens = 1}, nullptr);
+  auto first = std::make_shared<Outcome>(), second = std::make_shared<Outcome>();
+  auto job = make_job({{1}}, first);
+  job->done = [&backend, done = std::move(job->done)](Job& j, Status status) {
+    while (backend.batches < 2) std::this_thread::yield();
+    done(j, std::move(status));
+  };
+  scheduler.submit(std::move(job));
+  scheduler.submit(make_job({{2}}, second));
+  EXPECT_TRUE(first->future.get().first.ok());
+  EXPECT_TRUE(second->future.get().first.ok());
+}
+
+class AllJobsTest : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Engines, AllJobsTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "offloads" : "computes_here"; });
+
+TEST_P(AllJobsTest, AreAnsweredOnce) {
+  FakeBackend backend;
+  backend.information.offloads = GetParam();
   std::atomic<int> answered{0}, wrong{0};
   constexpr int kThreads = 4, kJobs = 300;
   {
@@ -444,8 +466,9 @@ TEST(SchedulerTest, EveryJobIsAnsweredOnce) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(SchedulerTest, StoppingFinishesWhatWasAccepted) {
+TEST_P(AllJobsTest, AreFinishedWhenItStops) {
   FakeBackend backend;
+  backend.information.offloads = GetParam();
   std::vector<std::shared_ptr<Outcome>> outcomes;
   {
     Scheduler scheduler(backend, {.max_batch_tokens = 2}, nullptr);

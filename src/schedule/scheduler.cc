@@ -4,16 +4,23 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <semaphore>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "base/worker_pool.h"
+#include "schedule/gathered.h"
 #include "schedule/schedule_metrics.h"
 
 namespace rerank {
 namespace {
+
+// Batches whose answers may wait to be told while the engine goes on: some, so that a slow one holds nobody up, and few,
+// for nothing else bounds them.
+constexpr std::ptrdiff_t kMostUntold = 4;
 
 double seconds_of(TimePoint t) { return std::chrono::duration<double>(t.time_since_epoch()).count(); }
 TimePoint time_of(double seconds) {
@@ -27,42 +34,6 @@ struct Running {
   std::unique_ptr<Job> job;
   TimePoint arrived;
   bool begun = false;
-};
-
-// The sequences of a plan, end to end.
-struct Gathered {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets;
-  std::vector<uint8_t> layers;
-  std::vector<Contest> contests;
-
-  void clear() {
-    layers.clear();
-    contests.clear();
-    ids.clear();
-    segments.clear();
-    offsets.assign(1, 0);
-  }
-  void add(const Job& job, uint32_t pair) {
-    const auto begin = job.offsets[pair], end = job.offsets[pair + 1];
-    ids.insert(ids.end(), job.ids.begin() + begin, job.ids.begin() + end);
-    segments.insert(segments.end(), job.segments.begin() + begin, job.segments.begin() + end);
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
-    layers.push_back(job.layers);
-  }
-  // The sequence added last competes with those before it that are of the same job.
-  void compete(const Job& job, bool go_on) {
-    const auto last = static_cast<uint32_t>(layers.size() - 1);
-    if (!go_on) contests.push_back({last, 0, job.keep, job.margin, floor_of(job)});
-    ++contests.back().size;
-  }
-  // What `keep` of the job's sequences are known to reach.
-  static float floor_of(const Job& job) {
-    std::vector<float> known = job.known;
-    if (known.size() < job.keep) return Contest().floor;
-    std::nth_element(known.begin(), known.begin() + (job.keep - 1), known.end(), std::greater<>());
-    return known[job.keep - 1];
-  }
 };
 
 // All that a logit depends on is the sequence: two with the same key have the same score.
@@ -82,6 +53,7 @@ struct Scheduler::State {
         model_layers(depth),
         planner(options) {
     if (m != nullptr) metrics = std::make_unique<ScheduleMetrics>(*m);
+    if (backend.info().offloads) teller = std::make_unique<WorkerPool>(1);
   }
 
   Backend& backend;
@@ -102,6 +74,8 @@ struct Scheduler::State {
   std::vector<float> logits;    // engine thread only
   std::vector<uint8_t> depths;  // engine thread only
   std::thread engine, watch;
+  std::counting_semaphore<kMostUntold> untold{kMostUntold};
+  std::unique_ptr<WorkerPool> teller;  // null: the engine thread tells
 
   // Finished jobs, to be told outside the lock.
   using Finished = std::vector<std::pair<std::unique_ptr<Job>, Status>>;
@@ -127,6 +101,17 @@ struct Scheduler::State {
       done(*job, std::move(status));
     }
     finished.clear();
+  }
+
+  // What the engine thread has finished. Where a device computes, the host tells it while the next batch runs; elsewhere
+  // the same cores would do both.
+  void tell_beside(Finished& finished) {
+    if (teller == nullptr || finished.empty()) return tell(finished);
+    untold.acquire();
+    teller->post([this, moved = std::make_shared<Finished>(std::exchange(finished, {}))] {
+      tell(*moved);
+      untold.release();
+    });
   }
 
   void cancel(uint64_t id) {
@@ -270,7 +255,7 @@ struct Scheduler::State {
     while (await_work(lock)) {
       const double predicted = prepare(Clock::now(), finished);
       lock.unlock();
-      tell(finished);
+      tell_beside(finished);
       const size_t sequences = gathered.offsets.size() - 1;
       Status status;
       int64_t micros = 0;
@@ -283,7 +268,7 @@ struct Scheduler::State {
       lock.lock();
       settle(status, micros, finished);
       lock.unlock();
-      tell(finished);
+      tell_beside(finished);
       lock.lock();
     }
   }
@@ -322,6 +307,7 @@ Scheduler::~Scheduler() {
   }
   state_->wake.notify_all();
   state_->engine.join();
+  state_->teller.reset();
   {
     std::unique_lock lock(state_->mutex);
     state_->ended = true;

@@ -1,6 +1,7 @@
 // The thin threaded shell around the planner: takes jobs from any thread, runs batches on one engine thread, hands
-// logits back. A second thread watches deadlines, so that a job which cannot be done any more is answered while a batch
-// runs; a job that is cancelled is dropped by the thread that cancels it.
+// logits back (where a device computes, beside the next batch). A second thread watches deadlines, so that a job which
+// cannot be done any more is answered while a batch runs; a job that is cancelled is dropped by the thread that cancels
+// it.
 #pragma once
 
 #include <functional>
@@ -39,8 +40,8 @@ struct Job {
   int64_t queue_us = 0;       // until the job's first batch began
   int64_t compute_us = 0;     // sum of its batches' times
 
-  // Called exactly once; must not block. On the engine thread, or on the one that submits, cancels or watches
-  // deadlines. Logits are valid when the status is ok.
+  // Called exactly once; must not block. On the engine thread, or one beside it where the engine computes on a device
+  // (BackendInfo::offloads), or on the one that submits, cancels or watches deadlines. Logits are valid when the status is ok.
   std::function<void(Job&, Status)> done;
 };
 

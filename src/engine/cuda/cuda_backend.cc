@@ -118,6 +118,7 @@ class CudaBackend : public Backend {
       : model_(std::move(model)), exits_(std::move(exits)), plugin_(choice.plugin), engine_(engine) {
     const size_t sm = choice.name.find("sm_");
     info_ = {"cuda", choice.precision, choice.name.substr(sm, choice.name.find(',', sm) - sm), 1, config().max_length()};
+    info_.offloads = true;
   }
 
   // Right after opening: other engines may take memory later.
