@@ -34,8 +34,9 @@ TEST_P(CudaGraphsTest, BatchesOfAClassShareAGraphAndScoreAsWithoutOne) {
   for (const std::string precision : {"fp32", "bf16"}) {
     emulation::graphs() = {};
     const auto backend = open(model, {.precision = precision});
-    const std::vector<RaggedBatch> batches = {batch_of({128, 100, 3}), batch_of({70, 60, 50, 40, 36}),
-                                              batch_of({128, 128}), batch_of({90, 1, 1, 1, 104}), batch_of({120, 73})};
+    const std::vector<RaggedBatch> batches = {batch_of({128, 100, 3}), batch_of({70, 60, 50, 40}),
+                                              batch_of({128, 127, 1}), batch_of({90, 1, 1, 104}),
+                                              batch_of({120, 3, 73})};
     for (int round = 0; round < 2; ++round) {
       for (size_t i = 0; i < batches.size(); ++i)
         EXPECT_EQ(run(*backend, batches[i].view()), plain(batches[i], precision))

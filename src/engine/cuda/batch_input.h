@@ -1,6 +1,6 @@
 // The batch that is under way, as the device sees it: ids, places and tiles, which go there in one copy.
 //
-// A whole batch is laid out for its class: as many rows and sequences as padded_rows() gives, and tiles for any batch
+// A whole batch is laid out for its class: as many rows and sequences as row_classes.h gives, and tiles for any batch
 // of so many. What fills it up does no harm where it is computed: tokens and positions 0, sequences that are row 0
 // alone, tiles without rows. So the launches of two batches of a class may be the same (graph.h).
 #pragma once
@@ -108,8 +108,8 @@ class BatchInput {
     return static_cast<uint32_t>(tokens / kTileQueries + sequences);
   }
   static Counts whole(uint32_t tokens, uint32_t sequences) {
-    const uint32_t rows = padded_rows(tokens), first_rows = padded_rows(sequences);
-    return {rows, first_rows, tiles_of(rows, first_rows)};
+    const uint32_t rows = padded_rows(tokens), full = padded_sequences(sequences);
+    return {rows, full, tiles_of(rows, full)};
   }
 
   template <class P>

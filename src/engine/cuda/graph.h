@@ -53,7 +53,7 @@ class Graphs {
  public:
   // Rows that graphs are used for (about 40 classes of an engine of 384 dimensions), with some classes of sequences
   // each. A graph of a few hundred launches takes some hundred kilobytes of the host and of the device.
-  static constexpr size_t kMost = 64;
+  static constexpr size_t kMost = 128;
 
   struct Class {
     uint32_t rows = 0, sequences = 0;

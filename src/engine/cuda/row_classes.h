@@ -14,4 +14,9 @@ inline uint32_t padded_rows(uint32_t rows) {
   return (rows + step - 1) / step * step;
 }
 
+// Of sequences, as launches count them: a power of two up to 64, so that small batches have little to skip.
+inline uint32_t padded_sequences(uint32_t sequences) {
+  return sequences <= 64 ? std::bit_ceil(sequences) : padded_rows(sequences);
+}
+
 }  // namespace rerank::cuda
