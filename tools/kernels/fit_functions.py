@@ -5,7 +5,7 @@ Needs numpy. Usage: fit_functions.py
   erf(x) = x Q(x^2 / 8 - 1) for |x| <= 4, and sign(x) beyond: at |x| = 4 erf is 1 - 1.5e-8, below half a unit of fp32.
   exp(r) = P(r) for |r| <= ln(2) / 2, after x = n ln 2 + r.
 And those of src/engine/cpu/tile_vectors-inl.h, whose results are rounded to bf16:
-  Phi(x) - 1/2 = x Q(x^2 2 / 4.5^2 - 1) for |x| <= 4.5, exactly 1/2 at the end.
+  gelu(x) = c0 + c1 x + c2 x^2 by pieces of the line.
   2^r = P(r) for 0 <= r < 1: the cubic with the least relative error, by Lawson's reweighting.
 """
 import math
@@ -51,22 +51,31 @@ def main():
     fit_for_tiles()
 
 
-def fit_for_tiles():
-    reach = 4.5
+def fit_gelu():
+    """A parabola in x for each piece (i - 1/2) h <= x <= (i + 1/2) h; 0 and x at the two ends, no constant around 0."""
+    reach, pieces = 4.24, 15
+    h = reach / pieces
 
-    def q(t):
-        x = math.sqrt((t + 1) / 2) * reach
-        return math.erf(x / math.sqrt(2)) / 2 / x if x > 1e-9 else 1 / math.sqrt(2 * math.pi)
+    def gelu(x):
+        return np.array([v * (0.5 + math.erf(v / math.sqrt(2)) / 2) for v in x])
 
-    phi = chebyshev_fit(q, -1, 1, 9)
-    phi[0] += 0.5 / reach - phi.sum()
+    table = np.zeros((3, 32))  # of x^0, x^1, x^2; piece i is column 16 + i
+    table[1, 16 + pieces] = 1
+    for i in range(1 - pieces, pieces):
+        x = i * h + np.cos(np.pi * (np.arange(400) + 0.5) / 400) * h / 2
+        powers = np.stack([x**p for p in range(3)], 1)
+        first = 1 if i == 0 else 0
+        table[first:, 16 + i] = np.linalg.lstsq(powers[:, first:], gelu(x), rcond=None)[0]
     x = np.linspace(-12, 12, 400_001, dtype=np.float32)
-    c = np.clip(x, -np.float32(reach), np.float32(reach))
-    gelu = x * (np.float32(0.5) + c * horner_fp32(phi, np.float32(c * c * np.float32(2 / reach**2) - 1)))
-    exact = np.array([v * (0.5 + math.erf(v / math.sqrt(2)) / 2) for v in x.astype(np.float64)])
-    print("Phi Q, low to high:", ", ".join(f"{v:.9e}f" for v in phi))
-    print("  max |gelu error|", np.abs(gelu - exact).max())
+    c = np.float32(table)[:, np.rint(np.clip(x, -reach, reach) / h).astype(int) + 16]
+    found = (c[2] * x + c[1]) * x + c[0]
+    for power in range(3):
+        print(f"gelu, x^{power}:", ", ".join(f"{v:.7e}f" for v in table[power]))
+    print("  max |gelu error|", np.abs(found - gelu(x.astype(np.float64))).max())
 
+
+def fit_for_tiles():
+    fit_gelu()
     r = np.linspace(0, 1, 4001)
     basis = np.stack([r**i for i in range(4)], 1) / (2**r)[:, None]
     weight = np.ones_like(r)

@@ -1,6 +1,8 @@
-// Attention of one head of one sequence on tiles. 32 queries meet 128 keys at a time (an item): scores, exp2, and the
-// product with the values are three stages of a pipeline, one item apart, so that while the vector units take exp2 of
-// one item the tile unit multiplies its two neighbours. Nothing of length x length is ever in memory.
+// Attention of heads of one sequence on tiles. 32 queries meet 128 keys at a time (an item): scores, exp2, and the
+// product with the values are three stages of a pipeline, one item apart, that goes on from head to head. While the
+// vector units take exp2 of one item the tile unit multiplies its two neighbours, a few products for every eight rows,
+// so that both kinds of work are always among the instructions that the CPU looks at. Nothing of length x length is
+// ever in memory.
 //
 // exp2 is taken of the scores as they are. Only where a row's sum then leaves [1e-30, 1e30] or is no number (scores
 // beyond about +-100, which trained models hardly have) are its 32 queries computed again with the largest score taken
@@ -18,106 +20,136 @@ constexpr size_t kScoresBytes = kQueryRows * kChunkKeys * 4;
 constexpr size_t kWeightsBytes = kQueryRows * kChunkKeys * 2;
 constexpr size_t kTotalsBytes = kQueryRows * kTileRow;
 // A load waits for stores on their way whose address has the same last 12 bits. Half a tile lies before the weights, so
-// that a row of them is stored where no scores are just being read.
-constexpr size_t kSkew = kTileBytes / 2;
+// that a row of them is stored where no scores are just being read, and two tiles between those of two items.
+constexpr size_t kSkew = kTileBytes / 2, kWeightsStride = kWeightsBytes + 2 * kTileBytes;
+
+// A beat of the pipeline has sixteen parts: eight rows of exp2 and some of the beat's tile products, in an order in
+// which (again for those 12 bits) exp2 neither reads where scores nor stores where weights of the same end are on their
+// way: products take the blocks of 32 keys as 0, 2, 1, 3 while exp2 is at 3 and 0, then the weights while it is at 1
+// and 2.
+constexpr size_t kPartRows = 8, kBeatParts = kChunkTiles * kQueryRows / kPartRows;
+constexpr size_t kScoreOrder[kChunkTiles] = {0, 2, 1, 3}, kExpOrder[kChunkTiles] = {3, 0, 1, 2};
+
+// Blocks of queries that are between exp2 of their first keys and the end of their context.
+constexpr size_t kTurns = 3;
 
 inline size_t attention_output_bytes(size_t head_tiles) { return 4 * head_tiles * kTileBytes; }
 
-// Scores and weights: two in flight and one to compute again with; totals and outputs: two.
+// Scores and weights: two in flight and one to compute again with; totals and outputs: see above.
 size_t tile_attention_scratch(size_t head_tiles) {
-  return kSkew + 3 * (kScoresBytes + kWeightsBytes) + 2 * (kTotalsBytes + attention_output_bytes(head_tiles));
+  return kSkew + 3 * (kScoresBytes + kWeightsStride) + kTurns * (kTotalsBytes + attention_output_bytes(head_tiles));
 }
 
 template <class Tiles>
 class Attention {
  public:
-  HWY_INLINE explicit Attention(const TileAttention& job)
-      : job_(job),
-        chunks_((job.length + kChunkKeys - 1) / kChunkKeys),
-        blocks_((job.query_rows + kQueryRows - 1) / kQueryRows) {}
+  HWY_INLINE explicit Attention(const TileAttention& job) : job_(job), query_blocks_(blocks_of(job.query_rows)) {}
 
   HWY_INLINE void run() {
-    const size_t items = chunks_ * blocks_;
-    for (size_t t = 0; t < items + 2; ++t) {
-      const Item none = {0, 0, 0, 0, 0};
-      step(t < items ? item(t) : none, t >= 1 && t <= items ? item(t - 1) : none, t >= 2 ? item(t - 2) : none);
-      if (t >= 2 && (t - 1) % chunks_ == 0) finish((t - 2) / chunks_);
+    Item scored = make_item(0, 0, first_chunk(0), 0, 0), weighed, added, done;
+    while (scored.steps + weighed.steps + added.steps + done.steps != 0) {
+      beat(scored, weighed, added, done);
+      done = added.steps != 0 && added.chunk == last_chunk(added.block) ? added : Item();
+      added = weighed;
+      weighed = scored;
+      scored = next(scored);
     }
   }
 
  private:
   struct Item {
-    size_t block, chunk;
-    size_t steps;  // of 32 keys; 0: no item
-    size_t slot;   // of scores and weights
-    size_t rows;
+    size_t steps = 0;  // of 32 keys; 0: no item
+    size_t head = 0, block = 0, chunk = 0;
+    size_t rows = 0;
+    size_t slot = 0;  // of scores and weights
+    size_t turn = 0;  // of totals and outputs
   };
 
-  HWY_INLINE Item item(size_t t) const { return make_item(t / chunks_, t % chunks_, t % 2); }
-  HWY_INLINE Item make_item(size_t block, size_t chunk, size_t slot) const {
-    return {block, chunk, (keys_of(chunk) + 31) / 32, slot, std::min(kQueryRows, job_.query_rows - block * kQueryRows)};
+  static size_t blocks_of(size_t rows) { return (rows + kQueryRows - 1) / kQueryRows; }
+  // Chunks of keys that some row of the block sees.
+  HWY_INLINE size_t first_chunk(size_t block) const {
+    const size_t row = block * kQueryRows;
+    return job_.window == 0 || row <= job_.window ? 0 : (row - job_.window) / kChunkKeys;
+  }
+  HWY_INLINE size_t last_chunk(size_t block) const {
+    const size_t last = job_.length - 1, row = block * kQueryRows + kQueryRows - 1;
+    return (job_.window == 0 ? last : std::min(last, row + job_.window)) / kChunkKeys;
+  }
+  HWY_INLINE Item make_item(size_t head, size_t block, size_t chunk, size_t slot, size_t turn) const {
+    Item item;
+    item.head = head, item.block = block, item.chunk = chunk, item.slot = slot, item.turn = turn;
+    item.steps = (keys_of(chunk) + 31) / 32;
+    item.rows = std::min(kQueryRows, job_.query_rows - block * kQueryRows);
+    return item;
+  }
+  HWY_INLINE Item next(const Item& i) const {
+    if (i.steps == 0) return {};
+    if (i.chunk < last_chunk(i.block)) return make_item(i.head, i.block, i.chunk + 1, 1 - i.slot, i.turn);
+    const bool more = i.block + 1 < query_blocks_;
+    if (!more && i.head + 1 == job_.heads) return {};
+    const size_t block = more ? i.block + 1 : 0;
+    return make_item(more ? i.head : i.head + 1, block, first_chunk(block), 1 - i.slot, (i.turn + 1) % kTurns);
   }
   HWY_INLINE size_t keys_of(size_t chunk) const { return std::min(kChunkKeys, job_.length - chunk * kChunkKeys); }
   HWY_INLINE std::byte* scores(size_t slot) const { return job_.scratch + slot * kScoresBytes; }
-  HWY_INLINE std::byte* weights(size_t slot) const { return scores(3) + kSkew + slot * kWeightsBytes; }
-  HWY_INLINE float* totals(size_t block) const {
-    return reinterpret_cast<float*>(weights(3) + block % 2 * kTotalsBytes);
-  }
-  HWY_INLINE std::byte* output(size_t block) const {
-    return weights(3) + 2 * kTotalsBytes + block % 2 * attention_output_bytes(job_.head_tiles);
+  HWY_INLINE std::byte* weights(size_t slot) const { return scores(3) + kSkew + slot * kWeightsStride; }
+  HWY_INLINE float* totals(size_t turn) const { return reinterpret_cast<float*>(weights(3) + turn * kTotalsBytes); }
+  HWY_INLINE std::byte* output(size_t turn) const {
+    return weights(3) + kTurns * kTotalsBytes + turn * attention_output_bytes(job_.head_tiles);
   }
 
-  // One beat of the pipeline: in the shadow of each stretch of tile products there is one block of exp2. Blocks with
-  // even and odd numbers lie in different halves of the last 12 bits of addresses (see kSkew), so that exp2 never reads
-  // where sums are just being stored.
-  HWY_INLINE void step(const Item& s, const Item& e, const Item& v) {
-    const size_t half = (job_.head_tiles + 1) / 2;
-    if (e.steps != 0 && e.chunk == 0) std::memset(totals(e.block), 0, kTotalsBytes);
-    score_block(s, 0);
-    score_block(s, 2);
-    weigh_block<false>(e, 1, nullptr);
-    for (size_t pass = 0; pass < half; ++pass) add_values(v, pass);
-    weigh_block<false>(e, 3, nullptr);
-    score_block(s, 1);
-    score_block(s, 3);
-    weigh_block<false>(e, 0, nullptr);
-    for (size_t pass = half; pass < job_.head_tiles; ++pass) add_values(v, pass);
-    weigh_block<false>(e, 2, nullptr);
-  }
-
-  // 32 queries x keys [32 u, 32 u + 32) of the chunk.
-  HWY_INLINE void score_block(const Item& s, size_t u) {
-    if (u >= s.steps) return;
-    const bool two = s.rows > 16;
-    const std::byte* q = job_.queries + s.block * 2 * kTileBytes;
-    const std::byte* k = job_.keys + (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
-    zero_sums<Tiles>();
-    for (size_t d = 0; d < job_.head_tiles; ++d, q += job_.query_stride, k += job_.key_stride) {
-      Tiles::template load<4>(q, kTileRow);
-      Tiles::template load<6>(k, kTileRow);
-      Tiles::template multiply_bf16<0, 4, 6>();
-      Tiles::template load<7>(k + kTileBytes, kTileRow);
-      Tiles::template multiply_bf16<1, 4, 7>();
-      if (!two) continue;
-      Tiles::template load<5>(q + kTileBytes, kTileRow);
-      Tiles::template multiply_bf16<2, 5, 6>();
-      Tiles::template multiply_bf16<3, 5, 7>();
+  // Scores of `s`, exp2 of `e`, weights of `v` times values, and the context of a block that is complete.
+  HWY_INLINE void beat(const Item& s, const Item& e, const Item& v, const Item& done) {
+    const bool begins = e.steps != 0 && e.chunk == first_chunk(e.block);
+    if (begins) std::memset(totals(e.turn), 0, kTotalsBytes);
+    const size_t units = 4 * job_.head_tiles;  // of four products, for each of s and v
+    for (size_t part = 0; part < kBeatParts; ++part) {
+      weigh<false>(e, kExpOrder[part / 4], part % 4 * kPartRows, kPartRows, nullptr);
+      const size_t from = part * units * 2 / kBeatParts, to = (part + 1) * units * 2 / kBeatParts;
+      for (size_t unit = from; unit < to; ++unit) {
+        unit < units ? add_scores(s, kScoreOrder[unit / job_.head_tiles], unit % job_.head_tiles)
+                     : add_values(v, (unit - units) / kChunkTiles, unit % kChunkTiles);
+      }
+      if (part == 3 && done.steps != 0) finish(done);
     }
-    store_sums<Tiles>(scores(s.slot) + 2 * u * kTileBytes, kScoresBytes / 2);
+  }
+
+  // 32 queries x keys [32 u, 32 u + 32) of the chunk, over 32 columns of the head.
+  HWY_INLINE void add_scores(const Item& s, size_t u, size_t columns) {
+    if (u >= s.steps) return;
+    const size_t panel = s.head * job_.head_tiles + columns;
+    const std::byte* q = job_.queries + panel * job_.query_stride + s.block * 2 * kTileBytes;
+    const std::byte* k = job_.keys + panel * job_.key_stride + (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
+    if (columns == 0) zero_sums<Tiles>();
+    multiply_four(q, q + kTileBytes, k, k + kTileBytes, s.rows > 16);
+    if (columns + 1 == job_.head_tiles) store_sums<Tiles>(scores(s.slot) + 2 * u * kTileBytes, kScoresBytes / 2);
+  }
+
+  HWY_INLINE static void multiply_four(const std::byte* upper, const std::byte* lower, const std::byte* left,
+                                       const std::byte* right, bool both) {
+    Tiles::template load<4>(upper, kTileRow);
+    Tiles::template load<6>(left, kTileRow);
+    Tiles::template multiply_bf16<0, 4, 6>();
+    Tiles::template load<7>(right, kTileRow);
+    Tiles::template multiply_bf16<1, 4, 7>();
+    if (!both) return;
+    Tiles::template load<5>(lower, kTileRow);
+    Tiles::template multiply_bf16<2, 5, 6>();
+    Tiles::template multiply_bf16<3, 5, 7>();
   }
 
   HWY_INLINE const float* score_row(const Item& e, size_t r) const {
     return reinterpret_cast<const float*>(scores(e.slot) + r / 16 * (kScoresBytes / 2) + r % 16 * kTileRow);
   }
 
-  // weights = exp2(scores - shift), in bf16, of all rows and 32 keys; adds them to the rows' totals.
+  // weights = exp2(scores - shift), in bf16, of some rows and 32 keys; adds them to the rows' totals.
   template <bool kShift>
-  HWY_INLINE void weigh_block(const Item& e, size_t u, const float* shifts) {
-    if (u >= e.steps) return;
+  HWY_INLINE void weigh(const Item& e, size_t u, size_t first, size_t count, const float* shifts) {
+    if (u >= e.steps || first >= e.rows) return;
     if (keys_of(e.chunk) - 32 * u >= 32 && job_.window == 0 && job_.slope == 0) {
-      weigh_rows<kShift, false>(e, u, shifts);
+      weigh_rows<kShift, false>(e, u, first, std::min(e.rows - first, count), shifts);
     } else {
-      weigh_rows<kShift, true>(e, u, shifts);
+      weigh_rows<kShift, true>(e, u, first, std::min(e.rows - first, count), shifts);
     }
   }
 
@@ -141,97 +173,88 @@ class Attention {
     });
   }
 
-  // kPartly: not all of the 32 keys are seen alike by all rows.
+  // kPartly: not all of the 32 keys are seen alike by all rows. All rows are in one tile.
   template <bool kShift, bool kPartly>
-  HWY_INLINE void weigh_rows(const Item& e, size_t u, const float* shifts) {
+  HWY_INLINE void weigh_rows(const Item& e, size_t u, size_t first, size_t count, const float* shifts) {
     const size_t key = e.chunk * kChunkKeys + 32 * u;
-    float* total = totals(e.block);
-    for (size_t tile = 0; tile < e.rows; tile += 16) {
-      const float* from = score_row(e, tile) + 2 * u * 256;
-      std::byte* to = weights(e.slot) + tile / 16 * (kWeightsBytes / 2) + u * kTileBytes;
-      const size_t rows = std::min<size_t>(16, e.rows - tile);
-      for (size_t r = 0; r < rows; ++r, from += 16, to += kTileRow, total += 16) {
-        Row low = load(from), high = load(from + 256), near = low, far = high;
-        if constexpr (kPartly) {
-          const size_t row = e.block * kQueryRows + tile + r;
-          near = distance_of(row, key);
-          far = distance_of(row, key + 16);
-          low = with_slope(low, near);
-          high = with_slope(high, far);
-        }
-        if constexpr (kShift) {
-          low = low - set(shifts[tile + r]);
-          high = high - set(shifts[tile + r]);
-        }
-        low = exp2_row(low);
-        high = exp2_row(high);
-        if constexpr (kPartly) {
-          low = keep_seen(low, near, key);
-          high = keep_seen(high, far, key + 16);
-        }
-        store(load(total) + (low + high), total);
-        store_bf16<Tiles>(low, high, to);
+    float* total = totals(e.turn) + first * 16;
+    const float* from = score_row(e, first) + 2 * u * 256;
+    std::byte* to = weights(e.slot) + first / 16 * (kWeightsBytes / 2) + u * kTileBytes + first % 16 * kTileRow;
+    for (size_t r = first; r < first + count; ++r, from += 16, to += kTileRow, total += 16) {
+      Row low = load(from), high = load(from + 256), near = low, far = high;
+      if constexpr (kPartly) {
+        const size_t row = e.block * kQueryRows + r;
+        near = distance_of(row, key);
+        far = distance_of(row, key + 16);
+        low = with_slope(low, near);
+        high = with_slope(high, far);
+      }
+      if constexpr (kShift) {
+        low = low - set(shifts[r]);
+        high = high - set(shifts[r]);
+      }
+      low = exp2_row(low);
+      high = exp2_row(high);
+      if constexpr (kPartly) {
+        low = keep_seen(low, near, key);
+        high = keep_seen(high, far, key + 16);
+      }
+      store(load(total) + (low + high), total);
+      store_bf16(low, high, to);
+    }
+  }
+
+  // Output columns [32 pass, 32 pass + 32) += weights x values of keys [32 u, 32 u + 32) of the chunk.
+  HWY_INLINE void add_values(const Item& v, size_t pass, size_t u) {
+    if (u >= v.steps) return;
+    std::byte* const sums = output(v.turn) + 2 * pass * kTileBytes;
+    const size_t stride = 2 * job_.head_tiles * kTileBytes;
+    if (u == 0) {
+      if (v.chunk == first_chunk(v.block)) {
+        zero_sums<Tiles>();
+      } else {
+        load_sums<Tiles>(sums, stride);
       }
     }
+    const std::byte* w = weights(v.slot) + u * kTileBytes;
+    const std::byte* left = job_.values + (v.head * job_.head_tiles + pass) * job_.key_stride +
+                            (v.chunk * kChunkKeys / 2 + u * 16) * kTileRow;
+    multiply_four(w, w + kWeightsBytes / 2, left, left + job_.key_stride / 2, v.rows > 16);
+    if (u + 1 == v.steps) store_sums<Tiles>(sums, stride);
   }
 
-  // Output columns [32 pass, 32 pass + 32) += weights x values of the chunk.
-  HWY_INLINE void add_values(const Item& v, size_t pass) {
-    if (v.steps == 0) return;
-    const bool two = v.rows > 16;
-    std::byte* const sums = output(v.block) + 2 * pass * kTileBytes;
-    const size_t stride = 2 * job_.head_tiles * kTileBytes;
-    if (v.chunk == 0) {
-      zero_sums<Tiles>();
-    } else {
-      load_sums<Tiles>(sums, stride);
+  HWY_INLINE void finish(const Item& done) {
+    HWY_ALIGN float factors[kQueryRows];
+    for (size_t first = 0; first < done.rows; first += 16) {
+      Row sums = sums_of_rows(totals(done.turn) + first * 16);
+      if (!all_between(sums, std::min<size_t>(done.rows - first, 16), 1e-30f, 1e30f)) {
+        compute_again(done);
+        sums = sums_of_rows(totals(done.turn) + first * 16);
+      }
+      store(set(1) / sums, factors + first);
     }
-    const std::byte* w = weights(v.slot);
-    const std::byte* left = job_.values + pass * job_.key_stride + v.chunk * kChunkKeys / 2 * kTileRow;
-    const std::byte* right = left + job_.key_stride / 2;
-    for (size_t u = 0; u < v.steps; ++u, w += kTileBytes, left += kTileBytes, right += kTileBytes) {
-      Tiles::template load<4>(w, kTileRow);
-      Tiles::template load<6>(left, kTileRow);
-      Tiles::template multiply_bf16<0, 4, 6>();
-      Tiles::template load<7>(right, kTileRow);
-      Tiles::template multiply_bf16<1, 4, 7>();
-      if (!two) continue;
-      Tiles::template load<5>(w + kWeightsBytes / 2, kTileRow);
-      Tiles::template multiply_bf16<2, 5, 6>();
-      Tiles::template multiply_bf16<3, 5, 7>();
-    }
-    store_sums<Tiles>(sums, stride);
+    for (size_t r = 0; r < done.rows; ++r) store_context<true>(done, r, factors[r]);
+    const size_t padded = job_.lone ? done.rows : round_up(done.rows, 16);
+    for (size_t r = done.rows; r < padded; ++r) store_context<false>(done, r, 0);
   }
 
-  HWY_INLINE void finish(size_t block) {
-    const size_t rows = std::min(kQueryRows, job_.query_rows - block * kQueryRows);
-    float sums[kQueryRows];
-    bool safe = true;
-    for (size_t r = 0; r < rows; ++r) {
-      sums[r] = sum_of(load(totals(block) + r * 16));
-      safe = safe && sums[r] >= 1e-30f && sums[r] <= 1e30f;
-    }
-    if (!safe) compute_again(block, sums);
-    const size_t padded = job_.lone ? rows : round_up(rows, 16);
-    for (size_t r = 0; r < padded; ++r) store_context(block, r, r < rows ? 1 / sums[r] : 0);
-  }
-
-  HWY_INLINE void store_context(size_t block, size_t r, float factor) {
+  template <bool kWanted>  // else zeros, whatever the outputs are
+  HWY_INLINE void store_context(const Item& done, size_t r, float factor) {
     const Row f = set(factor);
-    const bool wanted = factor != 0;
-    const auto* from =
-        reinterpret_cast<const float*>(output(block) + r / 16 * 2 * job_.head_tiles * kTileBytes + r % 16 * kTileRow);
-    std::byte* to = job_.context + (2 * block + r / 16) * job_.context_stride + r % 16 * kTileRow;
+    const auto* from = reinterpret_cast<const float*>(output(done.turn) + r / 16 * 2 * job_.head_tiles * kTileBytes +
+                                                      r % 16 * kTileRow);
+    std::byte* to = job_.context + done.head * job_.head_tiles * kTileBytes +
+                    (2 * done.block + r / 16) * job_.context_stride + r % 16 * kTileRow;
     for (size_t d = 0; d < job_.head_tiles; ++d, from += 512, to += kTileBytes) {
-      store_bf16<Tiles>(wanted ? load(from) * f : f, wanted ? load(from + 256) * f : f, to);
+      store_bf16(kWanted ? load(from) * f : f, kWanted ? load(from + 256) * f : f, to);
     }
   }
 
-  // The block's outputs and totals with each row's largest score taken off.
-  HWY_NOINLINE void compute_again(size_t block, float* sums) {
+  // The block's outputs and totals with each row's largest score taken off. Uses the tiles: between units of work only.
+  HWY_NOINLINE void compute_again(const Item& done) {
     float largest[kQueryRows];
     std::fill(largest, largest + kQueryRows, -3.0e38f);
-    each_chunk(block, [&](const Item& e) {
+    each_chunk(done, [&](const Item& e) {
       for (size_t r = 0; r < e.rows; ++r) {
         const float* row = score_row(e, r);
         for (size_t key = 0; key < keys_of(e.chunk); ++key) {
@@ -243,27 +266,28 @@ class Attention {
         }
       }
     });
-    std::memset(totals(block), 0, kTotalsBytes);
-    each_chunk(block, [&](const Item& e) {
-      for (size_t u = 0; u < e.steps; ++u) weigh_block<true>(e, u, largest);
-      for (size_t pass = 0; pass < job_.head_tiles; ++pass) add_values(e, pass);
+    std::memset(totals(done.turn), 0, kTotalsBytes);
+    each_chunk(done, [&](const Item& e) {
+      for (size_t u = 0; u < e.steps; ++u) {
+        for (size_t first = 0; first < e.rows; first += 16) weigh<true>(e, u, first, 16, largest);
+      }
+      for (size_t unit = 0; unit < 4 * job_.head_tiles; ++unit) add_values(e, unit / kChunkTiles, unit % kChunkTiles);
     });
-    for (size_t r = 0; r < std::min(kQueryRows, job_.query_rows - block * kQueryRows); ++r) {
-      sums[r] = sum_of(load(totals(block) + r * 16));
-    }
   }
 
   template <class Body>
-  void each_chunk(size_t block, const Body& body) {  // in the third slot: the others are on their way
-    for (size_t chunk = 0; chunk < chunks_; ++chunk) {
-      const Item e = make_item(block, chunk, 2);
-      for (size_t u = 0; u < e.steps; ++u) score_block(e, u);
+  void each_chunk(const Item& done, const Body& body) {  // in the third slot: the others are on their way
+    for (size_t chunk = first_chunk(done.block); chunk <= last_chunk(done.block); ++chunk) {
+      const Item e = make_item(done.head, done.block, chunk, 2, done.turn);
+      for (size_t unit = 0; unit < 4 * job_.head_tiles; ++unit) {
+        add_scores(e, unit / job_.head_tiles, unit % job_.head_tiles);
+      }
       body(e);
     }
   }
 
   const TileAttention& job_;
-  const size_t chunks_, blocks_;
+  const size_t query_blocks_;
 };
 
 template <class Tiles>

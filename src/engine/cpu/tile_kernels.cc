@@ -40,7 +40,7 @@ constexpr TileKernels make_tile_kernels(const TileKernels* exact = nullptr) {
           tile_product<Inputs>,
           tile_attention_scratch,
           tile_attention<Tiles>,
-          tile_norm<Tiles>,
+          tile_norm,
           tile_quantize,
           exact};
 }

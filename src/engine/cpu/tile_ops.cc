@@ -246,45 +246,54 @@ void TileOps::gather_first_rows(const Batch& batch) {
 }
 
 void TileOps::attend(const Batch& batch, Rows rows) {
-  const bool first = rows == Rows::kFirst;
   prepare(context_, query_row_tiles_, head_panels());
-  const size_t key_stride = state_.row_tiles * kTileBytes, query_stride = query_row_tiles_ * kTileBytes;
-  const size_t context_stride = head_panels() * kTileBytes;
-  each(batch.size() * config().heads, [&](size_t task, size_t member) {
-    const size_t s = task / config().heads, panel = task % config().heads * head_tiles();
+  // As many heads together as leave each member of a team some jobs; with ALiBi each has its own slope.
+  const size_t wanted = members() == 1 ? 1 : (kPiecesPerMember * members() + batch.size() - 1) / batch.size();
+  const size_t pieces = pattern_.alibi ? config().heads : std::min(config().heads, wanted);
+  each(batch.size() * pieces, [&](size_t task, size_t member) {
+    const size_t piece = task % pieces, head = config().heads * piece / pieces;
     TileAttention job;
-    job.head_tiles = head_tiles();
-    job.keys = keys_.data() + panel * key_stride + starts_[s] * kTileBytes;
-    job.values = values_.data() + panel * key_stride + starts_[s] * (kTileBytes / 2);
-    job.key_stride = key_stride;
-    job.length = batch.length(s);
-    job.window = pattern_.window;
-    if (pattern_.alibi) job.slope = alibi_slope(config().heads, task % config().heads);
-    job.query_rows = first ? 1 : job.length;
-    job.queries = queries_.data() + panel * query_stride;
-    job.query_stride = query_stride;
-    job.context = context_.bf16.data() + panel * kTileBytes;
-    job.context_stride = context_stride;
+    job.heads = config().heads * (piece + 1) / pieces - head;
+    if (pattern_.alibi) job.slope = alibi_slope(config().heads, head);
     job.scratch = scratch_[member].data();
-    if (!first) {
-      job.queries += starts_[s] * kTileBytes;
-      job.context += starts_[s] * context_stride;
-      tiles_.attention(job);
-      return;
-    }
-    // The sequence's one query, alone in a row tile.
-    Buffer<std::byte> lone(head_tiles() * kTileBytes);
-    const size_t row_tile = s / kRowTile, row = s % kRowTile * kTileRow;
-    for (size_t d = 0; d < head_tiles(); ++d) {
-      std::memcpy(lone.data() + d * kTileBytes, job.queries + d * query_stride + row_tile * kTileBytes + row, kTileRow);
-    }
-    job.queries = lone.data();
-    job.query_stride = kTileBytes;
-    job.context += row_tile * context_stride + row;
-    job.lone = true;
-    tiles_.attention(job);
+    attend(batch, rows, task / pieces, head, job);
   });
   quantize(context_, 0, query_row_tiles_);
+}
+
+// Heads [head, head + job.heads) of sequence s.
+void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileAttention& job) {
+  const size_t key_stride = state_.row_tiles * kTileBytes, query_stride = query_row_tiles_ * kTileBytes;
+  const size_t context_stride = head_panels() * kTileBytes, panel = head * head_tiles();
+  job.head_tiles = head_tiles();
+  job.keys = keys_.data() + panel * key_stride + starts_[s] * kTileBytes;
+  job.values = values_.data() + panel * key_stride + starts_[s] * (kTileBytes / 2);
+  job.key_stride = key_stride;
+  job.length = batch.length(s);
+  job.window = pattern_.window;
+  job.queries = queries_.data() + panel * query_stride;
+  job.query_stride = query_stride;
+  job.context = context_.bf16.data() + panel * kTileBytes;
+  job.context_stride = context_stride;
+  if (rows == Rows::kAll) {
+    job.query_rows = job.length;
+    job.queries += starts_[s] * kTileBytes;
+    job.context += starts_[s] * context_stride;
+    tiles_.attention(job);
+    return;
+  }
+  // The sequence's one query, alone in a row tile.
+  job.query_rows = 1;
+  Buffer<std::byte> lone(job.heads * head_tiles() * kTileBytes);
+  const size_t row_tile = s / kRowTile, row = s % kRowTile * kTileRow;
+  for (size_t d = 0; d < job.heads * head_tiles(); ++d) {
+    std::memcpy(lone.data() + d * kTileBytes, job.queries + d * query_stride + row_tile * kTileBytes + row, kTileRow);
+  }
+  job.queries = lone.data();
+  job.query_stride = kTileBytes;
+  job.context += row_tile * context_stride + row;
+  job.lone = true;
+  tiles_.attention(job);
 }
 
 void TileOps::keep(const Batch& batch, Rows rows) {

@@ -55,6 +55,7 @@ class TileOps : public SharedOps {
   void product(const Step& step);
   void project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out);
   void turn(const Batch& batch, Rows rows, const std::vector<float>& turns);
+  void attend(const Batch& batch, Rows rows, size_t s, size_t head, TileAttention& job);
   void norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights);
   void gather_first_rows(const Batch& batch);
   float* c_row(State& state, size_t row) const;

@@ -58,8 +58,7 @@ struct QueriesOut {
     const Row factor = set(p.job.factor);
     for (size_t r = 2 * u; r < 2 * u + 2; ++r) {
       std::byte* to = p.out + (2 * block + r / 16) * p.job.out_row_stride + r % 16 * kTileRow;
-      store_bf16<typename Inputs::Tiles>(value<Inputs>(p, sums, block, r, 0) * factor,
-                                         value<Inputs>(p, sums, block, r, 1) * factor, to);
+      store_bf16(value<Inputs>(p, sums, block, r, 0) * factor, value<Inputs>(p, sums, block, r, 1) * factor, to);
     }
   }
 };
@@ -70,8 +69,8 @@ struct InnerOut {
   HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte*) {
     for (size_t r = 2 * u; r < 2 * u + 2; ++r) {
       std::byte* to = p.out + (2 * block + r / 16) * p.job.out_row_stride + r % 16 * kTileRow;
-      store_bf16<typename Inputs::Tiles>(activate<kActivation>(value<Inputs>(p, sums, block, r, 0)),
-                                         activate<kActivation>(value<Inputs>(p, sums, block, r, 1)), to);
+      store_bf16(activate<kActivation>(value<Inputs>(p, sums, block, r, 0)),
+                 activate<kActivation>(value<Inputs>(p, sums, block, r, 1)), to);
     }
   }
 };
@@ -80,8 +79,7 @@ struct KeysOut {
   template <class Inputs>
   HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte* staging) {
     for (size_t r = 2 * u; r < 2 * u + 2; ++r) {
-      store_bf16<typename Inputs::Tiles>(value<Inputs>(p, sums, block, r, 0), value<Inputs>(p, sums, block, r, 1),
-                                         staging + r % 16 * kTileRow);
+      store_bf16(value<Inputs>(p, sums, block, r, 0), value<Inputs>(p, sums, block, r, 1), staging + r % 16 * kTileRow);
     }
     if (u % 8 != 7) return;
     transpose_tile(reinterpret_cast<const uint32_t*>(staging),
@@ -118,6 +116,19 @@ struct Prefetch {
   const std::byte* end;
   HWY_INLINE void lines(size_t count) {
     for (size_t i = 0; i < count && next < end; ++i, next += 64) __builtin_prefetch(next, 0, 2);
+  }
+};
+
+// Four tiles of sums, brought into the L1 cache a little at a time: they would be waited for where a block begins.
+struct SumsPrefetch {
+  static constexpr size_t kLines = 2 * kTileBytes / 64;  // of two tiles side by side
+  std::byte* upper = nullptr;
+  size_t stride = 0;  // to the lower two
+  size_t line = 2 * kLines;
+  HWY_INLINE void lines(size_t count) {
+    for (size_t i = 0; i < count && line < 2 * kLines; ++i, ++line) {
+      __builtin_prefetch(upper + line / kLines * stride + line % kLines * 64, 1, 3);
+    }
   }
 };
 
@@ -167,8 +178,9 @@ template <class Inputs, class Out>
 struct Between {
   const PanelOut* panel;
   std::byte* staging;
-  Prefetch prefetch;
-  size_t lines;  // of prefetch, a step
+  Prefetch weights;
+  size_t weight_lines, sum_lines;  // a step
+  SumsPrefetch sums_ahead{};
   size_t steps = 1, due = 0, unit = kUnits, block = 0;
   const float* sums = nullptr;
 
@@ -180,7 +192,8 @@ struct Between {
     steps = over_steps;
   }
   HWY_INLINE void operator()() {
-    prefetch.lines(lines);
+    sums_ahead.lines(sum_lines);
+    weights.lines(weight_lines);
     for (due += kUnits; due >= steps; due -= steps) {
       if (unit < kUnits) advance();
     }
@@ -205,15 +218,17 @@ void panel_with_epilogue(const TileProduct& job, size_t panel) {
   const size_t blocks = job.row_tiles / 2;
   std::byte* const sums = job.scratch + kTileBytes;
   const bool single = job.steps <= kChunkSteps;
-  Between<Inputs, Out> between{&out, job.scratch, {nullptr, nullptr}, 0};
+  Between<Inputs, Out> between{&out, job.scratch, {nullptr, nullptr}, 0, 0};
   for (size_t first = 0; first < job.steps; first += kChunkSteps) {
     const size_t steps = std::min(kChunkSteps, job.steps - first);
     const bool last = first + steps == job.steps;
     const std::byte* chunk = b + first * kStepBytes;
-    between.prefetch = {chunk + steps * kStepBytes, chunk + 2 * steps * kStepBytes};
-    between.lines = prefetch_lines(steps, blocks);
+    between.weights = {chunk + steps * kStepBytes, chunk + 2 * steps * kStepBytes};
+    between.weight_lines = prefetch_lines(steps, blocks);
+    between.sum_lines = (2 * SumsPrefetch::kLines + steps - 1) / steps;
     for (size_t block = 0; block < blocks; ++block) {
       std::byte* place = sums + (single ? block % 2 : block) * kBlockFloats * 4;
+      if (!single) between.sums_ahead = {sums + (block + 1) % blocks * kBlockFloats * 4, 2 * kTileBytes, 0};
       if (first == 0) {
         zero_sums<Tiles>();
       } else {
@@ -230,9 +245,14 @@ void panel_with_epilogue(const TileProduct& job, size_t panel) {
 }
 
 struct NoEpilogue {
-  Prefetch prefetch;
-  size_t lines;
-  HWY_INLINE void operator()() { prefetch.lines(lines); }
+  Prefetch weights;
+  size_t weight_lines;  // a step
+  size_t sum_lines;
+  SumsPrefetch sums{};
+  HWY_INLINE void operator()() {
+    sums.lines(sum_lines);
+    weights.lines(weight_lines);
+  }
 };
 
 // One panel straight onto fp32 C: the tiles of sums begin there and end there.
@@ -241,15 +261,21 @@ void panel_onto_sums(const TileProduct& job, size_t panel) {
   using Tiles = typename Inputs::Tiles;
   const std::byte* b = job.weights->data + (panel * job.weights->steps + job.first_step) * kStepBytes;
   const size_t blocks = job.row_tiles / 2;
+  std::byte* const column = job.out + panel * job.out_panel_stride;
   for (size_t first = 0; first < job.steps; first += kChunkSteps) {
     const size_t steps = std::min(kChunkSteps, job.steps - first);
+    const bool last = first + steps == job.steps;
     const std::byte* chunk = b + first * kStepBytes;
     // Next in memory, or where a slab of inputs ends the next panel's.
-    const std::byte* next =
-        first + steps < job.steps ? chunk + steps * kStepBytes : b + job.weights->steps * kStepBytes;
-    NoEpilogue between{{next, next + steps * kStepBytes}, prefetch_lines(steps, blocks)};
+    const std::byte* next = last ? b + job.weights->steps * kStepBytes : chunk + steps * kStepBytes;
+    NoEpilogue between{{next, next + steps * kStepBytes},
+                       prefetch_lines(steps, blocks),
+                       (2 * SumsPrefetch::kLines + steps - 1) / steps};
     for (size_t block = 0; block < blocks; ++block) {
-      std::byte* place = job.out + panel * job.out_panel_stride + 2 * block * job.out_row_stride;
+      std::byte* place = column + 2 * block * job.out_row_stride;
+      const bool more = block + 1 < blocks;
+      std::byte* following = more ? place + 2 * job.out_row_stride : column + (last ? job.out_panel_stride : 0);
+      if (more || !last || panel + 1 < job.last_panel) between.sums = {following, job.out_row_stride, 0};
       load_sums<Tiles>(place, job.out_row_stride);
       k_loop<Inputs>(job.a + 2 * block * job.a_stride + first * kTileBytes, job.a_stride, chunk, steps, between);
       store_sums<Tiles>(place, job.out_row_stride);

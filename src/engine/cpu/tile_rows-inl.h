@@ -7,14 +7,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr size_t kNormRows = 8;  // at a time: two sums and a shift of each fill the registers
 
-template <class Tiles>
 HWY_INLINE void store_both(const TileNorm& job, size_t tile, size_t r, const Row& low, const Row& high) {
-  store_bf16<Tiles>(low, high, job.a + tile / 2 * kTileBytes + r * kTileRow);
+  store_bf16(low, high, job.a + tile / 2 * kTileBytes + r * kTileRow);
 }
 
 // Mean and variance in one pass: sums of x - shift and of its square, where the shift is the mean of the row's first
 // sixteen columns, near enough to the mean that nothing is lost in the difference of the two.
-template <class Tiles>
 void norm_rows(const TileNorm& job, size_t first) {
   auto at = [&](size_t tile, size_t r) { return job.c + (tile * 16 + first + r) * 16; };
   auto bias = [&](size_t tile) HWY_ATTR { return job.bias ? load(job.bias + tile * 16) : set(0); };
@@ -54,20 +52,19 @@ void norm_rows(const TileNorm& job, size_t first) {
       const Row high = multiply_add((load(at(tile + 1, r)) + b[1] - mean[r]) * scale[r], gamma[1], beta[1]);
       store(low, at(tile, r));
       store(high, at(tile + 1, r));
-      store_both<Tiles>(job, tile, first + r, low, high);
+      store_both(job, tile, first + r, low, high);
     }
   }
 }
 
-template <class Tiles>
 void tile_norm(const TileNorm& job) {
   if (job.gamma != nullptr) {
-    for (size_t first = 0; first < 16; first += kNormRows) norm_rows<Tiles>(job, first);
+    for (size_t first = 0; first < 16; first += kNormRows) norm_rows(job, first);
     return;
   }
   for (size_t tile = 0; tile < job.column_tiles; tile += 2) {
     for (size_t r = 0; r < 16; ++r) {
-      store_both<Tiles>(job, tile, r, load(job.c + (tile * 16 + r) * 16), load(job.c + (tile * 16 + 16 + r) * 16));
+      store_both(job, tile, r, load(job.c + (tile * 16 + r) * 16), load(job.c + (tile * 16 + 16 + r) * 16));
     }
   }
 }

@@ -43,6 +43,9 @@ HWY_INLINE Row operator-(const Row& a, const Row& b) {
 HWY_INLINE Row operator*(const Row& a, const Row& b) {
   return make_row([&](size_t i) HWY_ATTR { return hn::Mul(a.part[i], b.part[i]); });
 }
+HWY_INLINE Row operator/(const Row& a, const Row& b) {
+  return make_row([&](size_t i) HWY_ATTR { return hn::Div(a.part[i], b.part[i]); });
+}
 HWY_INLINE Row multiply_add(const Row& a, const Row& b, const Row& c) {
   return make_row([&](size_t i) HWY_ATTR { return hn::MulAdd(a.part[i], b.part[i], c.part[i]); });
 }
@@ -64,39 +67,64 @@ HWY_INLINE float sum_of(const Row& row) {
   for (size_t i = 1; i < kParts; ++i) total = hn::Add(total, row.part[i]);
   return hn::GetLane(hn::SumOfLanes(D(), total));
 }
-HWY_INLINE float max_of(const Row& row) {
-  V largest = row.part[0];
-  for (size_t i = 1; i < kParts; ++i) largest = hn::Max(largest, row.part[i]);
-  return hn::GetLane(hn::MaxOfLanes(D(), largest));
+// The sums of sixteen rows that lie one behind the other.
+HWY_INLINE Row sums_of_rows(const float* rows) {
+#if HWY_TARGET <= HWY_AVX3
+  V quarter[4];  // in each block of four lanes: those of four rows, over the same block of theirs
+  for (size_t i = 0; i < 4; ++i, rows += 64) {
+    const V a = hn::Load(D(), rows), b = hn::Load(D(), rows + 16), c = hn::Load(D(), rows + 32),
+            d = hn::Load(D(), rows + 48);
+    const V ab = hn::Add(hn::InterleaveLower(D(), a, b), hn::InterleaveUpper(D(), a, b));
+    const V cd = hn::Add(hn::InterleaveLower(D(), c, d), hn::InterleaveUpper(D(), c, d));
+    quarter[i] = hn::Add(V{_mm512_shuffle_ps(ab.raw, cd.raw, 0x44)}, V{_mm512_shuffle_ps(ab.raw, cd.raw, 0xee)});
+  }
+  const auto add_blocks = [](V a, V b) HWY_ATTR {
+    return hn::Add(V{_mm512_shuffle_f32x4(a.raw, b.raw, 0x88)}, V{_mm512_shuffle_f32x4(a.raw, b.raw, 0xdd)});
+  };
+  return {add_blocks(add_blocks(quarter[0], quarter[1]), add_blocks(quarter[2], quarter[3]))};
+#else
+  HWY_ALIGN float sums[16];
+  for (size_t r = 0; r < 16; ++r) sums[r] = sum_of(load(rows + r * 16));
+  return load(sums);
+#endif
+}
+// Whether the first n lanes are (no number is not).
+HWY_INLINE bool all_between(const Row& row, size_t n, float low, float high) {
+  size_t found = 0;
+  for (size_t i = 0; i < kParts; ++i) {
+    const auto here = hn::FirstN(D(), n > i * kLanes ? std::min(n - i * kLanes, kLanes) : 0);
+    const auto inside = hn::And(hn::Ge(row.part[i], hn::Set(D(), low)), hn::Le(row.part[i], hn::Set(D(), high)));
+    found += hn::CountTrue(D(), hn::And(inside, here));
+  }
+  return found == n;
 }
 
 // Two rows as 32 bf16: a row of an A tile.
-template <class Tiles>
 HWY_INLINE void store_bf16(const Row& low, const Row& high, void* to) {
 #if HWY_TARGET <= HWY_AVX3
-  if constexpr (Tiles::kHardware) {
-    __m512 packed;
-    // By hand, since g++ wants the whole function compiled for avx512bf16 otherwise.
-    asm("vcvtne2ps2bf16 %2, %1, %0" : "=v"(packed) : "v"(high.part[0].raw), "v"(low.part[0].raw));
-    _mm512_store_ps(to, packed);
-    return;
-  }
-#endif
+  // Not vcvtne2ps2bf16, which keeps the multipliers' port for two cycles.
+  alignas(64) static constexpr uint16_t kUpperHalves[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
+                                                            23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
+                                                            45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  _mm512_store_si512(to, _mm512_permutex2var_epi16(half_up_bits(D(), low.part[0]).raw, _mm512_load_si512(kUpperHalves),
+                                                   half_up_bits(D(), high.part[0]).raw));
+#else
   const hn::Rebind<uint16_t, D> d16;
   auto* out = static_cast<uint16_t*>(to);
   for (size_t i = 0; i < 2 * kParts; ++i) {
     const V x = i < kParts ? low.part[i] : high.part[i - kParts];
-    const auto shifted = hn::BitCast(DI(), hn::ShiftRight<16>(rounded_bits(D(), x)));
+    const auto shifted = hn::BitCast(DI(), hn::ShiftRight<16>(half_up_bits(D(), x)));
     hn::StoreU(hn::DemoteTo(d16, shifted), d16, out + i * kLanes);
   }
+#endif
 }
 
 // Two rows as sixteen pairs of bf16, `first` below: a row of a B tile.
 HWY_INLINE void store_pairs(const Row& first, const Row& second, void* to) {
   const DU d;
   for (size_t i = 0; i < kParts; ++i) {
-    const auto low = hn::ShiftRight<16>(rounded_bits(D(), first.part[i]));
-    const auto high = hn::And(rounded_bits(D(), second.part[i]), hn::Set(d, 0xffff0000u));
+    const auto low = hn::ShiftRight<16>(half_up_bits(D(), first.part[i]));
+    const auto high = hn::And(half_up_bits(D(), second.part[i]), hn::Set(d, 0xffff0000u));
     hn::Store(hn::Or(low, high), d, static_cast<uint32_t*>(to) + i * kLanes);
   }
 }

@@ -33,7 +33,7 @@ struct TilePanels {
   const float* bias = nullptr;      // [panels * 32]
   const float* scales = nullptr;    // int8: what one unit of a column is worth
   size_t panels = 0;
-  size_t steps = 0;  // input tiles
+  size_t steps = 0;                      // input tiles
   const TileKernels* kernels = nullptr;  // what they were packed for
 };
 
@@ -61,19 +61,20 @@ struct TileProduct {
   std::byte* scratch = nullptr;  // kProductScratch bytes
 };
 
-// One head of one sequence: context = softmax2(q k^T) v, where the queries carry the scale times log2(e).
+// Heads of one sequence: context = softmax2(q k^T) v, where the queries carry the scale times log2(e).
 struct TileAttention {
-  const std::byte* queries = nullptr;  // first row tile, first 32 columns
+  const std::byte* queries = nullptr;  // first row tile, first 32 columns of the first head
   size_t query_stride = 0;             // bytes between 32 columns and the next
   size_t query_rows = 0;
   const std::byte* keys = nullptr;
   const std::byte* values = nullptr;
   size_t key_stride = 0;  // as query_stride, of keys and values
   size_t length = 0;
-  size_t window = 0;           // only keys at most so many positions away; 0: all
-  float slope = 0;             // ALiBi: what each position away takes off a score
+  size_t window = 0;             // only keys at most so many positions away; 0: all
+  float slope = 0;               // ALiBi: what each position away takes off a score of these heads
+  size_t heads = 1;              // their columns lie one behind the other
   size_t head_tiles = 0;         // head size / 32, rounded up
-  std::byte* context = nullptr;  // A: first row tile (and row, where `lone`), first input tile of the head
+  std::byte* context = nullptr;  // A: first row tile (and row, where `lone`), first input tile of the first head
   size_t context_stride = 0;     // bytes between row tiles
   bool lone = false;             // the one row wanted has no padding behind it in `context`
   std::byte* scratch = nullptr;  // attention_scratch(head_tiles) bytes
