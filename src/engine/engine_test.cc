@@ -234,7 +234,8 @@ TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
   std::vector<float> q(kLength * kHead), k(q.size()), v(q.size());
   for (auto* values : {&q, &k, &v}) {
     for (float& x : *values) {
-      const uint32_t bits = static_cast<uint32_t>(cpu::to_bf16(normal(random) * (values == &v ? 1 : 4))) << 16;
+      const float wide = values == &v ? 1 : values == &k ? 4 : 4 * cpu::kScoreUnits;
+      const uint32_t bits = static_cast<uint32_t>(cpu::to_bf16(normal(random) * wide)) << 16;
       std::memcpy(&x, &bits, 4);
     }
   }
@@ -272,6 +273,7 @@ TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
       std::vector<double> scores(kLength, 0.0);
       for (size_t key = 0; key < kLength; ++key) {
         for (size_t c = 0; c < kHead; ++c) scores[key] += q[row * kHead + c] * k[key * kHead + c];
+        scores[key] /= cpu::kScoreUnits;
       }
       const double largest = *std::max_element(scores.begin(), scores.end());
       furthest = std::max(furthest, largest);

@@ -1,8 +1,8 @@
-// Attention of heads of one sequence on tiles. 32 queries meet 128 keys at a time (an item): scores, exp2, and the
+// Attention of heads of one sequence on tiles. 32 queries meet 64 keys at a time (an item): scores, exp2, and the
 // product with the values are three stages of a pipeline, one item apart, that goes on from head to head. While the
-// vector units take exp2 of one item the tile unit multiplies its two neighbours, a few products for every eight rows,
+// vector units take exp2 of one item the tile unit multiplies its two neighbours, a product or two for every four rows,
 // so that both kinds of work are always among the instructions that the CPU looks at. Nothing of length x length is
-// ever in memory.
+// ever in memory; what is stays in the L1 cache, which is why items are no larger and keys and values pass by it.
 //
 // exp2 is taken of the scores as they are. Only where a row's sum then leaves [1e-30, 1e30] or is no number (scores
 // beyond about +-100, which trained models hardly have) are its 32 queries computed again with the largest score taken
@@ -13,22 +13,19 @@ HWY_BEFORE_NAMESPACE();
 namespace rerank::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kChunkKeys = 128, kChunkTiles = kChunkKeys / 32;
+constexpr size_t kChunkKeys = 64, kChunkTiles = kChunkKeys / 32;
 constexpr size_t kQueryRows = 32;
 
 constexpr size_t kScoresBytes = kQueryRows * kChunkKeys * 4;
 constexpr size_t kWeightsBytes = kQueryRows * kChunkKeys * 2;
 constexpr size_t kTotalsBytes = kQueryRows * kTileRow;
 // A load waits for stores on their way whose address has the same last 12 bits. Half a tile lies before the weights, so
-// that a row of them is stored where no scores are just being read, and two tiles between those of two items.
-constexpr size_t kSkew = kTileBytes / 2, kWeightsStride = kWeightsBytes + 2 * kTileBytes;
+// that a row of them is stored where no scores are just being read.
+constexpr size_t kSkew = kTileBytes / 2;
 
-// A beat of the pipeline has sixteen parts: eight rows of exp2 and some of the beat's tile products, in an order in
-// which (again for those 12 bits) exp2 neither reads where scores nor stores where weights of the same end are on their
-// way: products take the blocks of 32 keys as 0, 2, 1, 3 while exp2 is at 3 and 0, then the weights while it is at 1
-// and 2.
-constexpr size_t kPartRows = 8, kBeatParts = kChunkTiles * kQueryRows / kPartRows;
-constexpr size_t kScoreOrder[kChunkTiles] = {0, 2, 1, 3}, kExpOrder[kChunkTiles] = {3, 0, 1, 2};
+// A beat of the pipeline has sixteen parts: four rows of exp2 and some tile products. Scores of the 32 keys of one half
+// are stored while exp2 reads those of the other, for the same reason.
+constexpr size_t kBeatParts = 16, kPartRows = 4;
 
 // Blocks of queries that are between exp2 of their first keys and the end of their context.
 constexpr size_t kTurns = 3;
@@ -37,10 +34,11 @@ inline size_t attention_output_bytes(size_t head_tiles) { return 4 * head_tiles 
 
 // Scores and weights: two in flight and one to compute again with; totals and outputs: see above.
 size_t tile_attention_scratch(size_t head_tiles) {
-  return kSkew + 3 * (kScoresBytes + kWeightsStride) + kTurns * (kTotalsBytes + attention_output_bytes(head_tiles));
+  return kSkew + 3 * (kScoresBytes + kWeightsBytes) + kTurns * (kTotalsBytes + attention_output_bytes(head_tiles));
 }
 
-template <class Tiles>
+// kHeadTiles 0: any number.
+template <class Tiles, size_t kHeadTiles>
 class Attention {
  public:
   HWY_INLINE explicit Attention(const TileAttention& job) : job_(job), query_blocks_(blocks_of(job.query_rows)) {}
@@ -92,50 +90,90 @@ class Attention {
   }
   HWY_INLINE size_t keys_of(size_t chunk) const { return std::min(kChunkKeys, job_.length - chunk * kChunkKeys); }
   HWY_INLINE std::byte* scores(size_t slot) const { return job_.scratch + slot * kScoresBytes; }
-  HWY_INLINE std::byte* weights(size_t slot) const { return scores(3) + kSkew + slot * kWeightsStride; }
+  HWY_INLINE std::byte* weights(size_t slot) const { return scores(3) + kSkew + slot * kWeightsBytes; }
   HWY_INLINE float* totals(size_t turn) const { return reinterpret_cast<float*>(weights(3) + turn * kTotalsBytes); }
   HWY_INLINE std::byte* output(size_t turn) const {
-    return weights(3) + kTurns * kTotalsBytes + turn * attention_output_bytes(job_.head_tiles);
+    return weights(3) + kTurns * kTotalsBytes + turn * attention_output_bytes(head_tiles());
   }
 
   // Scores of `s`, exp2 of `e`, weights of `v` times values, and the context of a block that is complete.
   HWY_INLINE void beat(const Item& s, const Item& e, const Item& v, const Item& done) {
     const bool begins = e.steps != 0 && e.chunk == first_chunk(e.block);
     if (begins) std::memset(totals(e.turn), 0, kTotalsBytes);
-    const size_t units = 4 * job_.head_tiles;  // of four products, for each of s and v
     for (size_t part = 0; part < kBeatParts; ++part) {
-      weigh<false>(e, kExpOrder[part / 4], part % 4 * kPartRows, kPartRows, nullptr);
-      const size_t from = part * units * 2 / kBeatParts, to = (part + 1) * units * 2 / kBeatParts;
-      for (size_t unit = from; unit < to; ++unit) {
-        unit < units ? add_scores(s, kScoreOrder[unit / job_.head_tiles], unit % job_.head_tiles)
-                     : add_values(v, (unit - units) / kChunkTiles, unit % kChunkTiles);
-      }
+      const size_t quarter = part / 4;
+      weigh<false>(e, 1 - quarter % 2, quarter / 2 * 16 + part % 4 * kPartRows, kPartRows, nullptr);
+      for (size_t i = 0; i < head_tiles(); ++i) tile_step(s, v, part * head_tiles() + i);
       if (part == 3 && done.steps != 0) finish(done);
     }
   }
 
-  // 32 queries x keys [32 u, 32 u + 32) of the chunk, over 32 columns of the head.
-  HWY_INLINE void add_scores(const Item& s, size_t u, size_t columns) {
-    if (u >= s.steps) return;
-    const size_t panel = s.head * job_.head_tiles + columns;
-    const std::byte* q = job_.queries + panel * job_.query_stride + s.block * 2 * kTileBytes;
-    const std::byte* k = job_.keys + panel * job_.key_stride + (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
-    if (columns == 0) zero_sums<Tiles>();
-    multiply_four(q, q + kTileBytes, k, k + kTileBytes, s.rows > 16);
-    if (columns + 1 == job_.head_tiles) store_sums<Tiles>(scores(s.slot) + 2 * u * kTileBytes, kScoresBytes / 2);
+  HWY_INLINE size_t head_tiles() const { return kHeadTiles != 0 ? kHeadTiles : job_.head_tiles; }
+  HWY_INLINE size_t units() const { return kChunkTiles * head_tiles(); }  // of four products, for scores and for values
+
+  // A beat's tile products one by one: those of the scores, then those with the values.
+  HWY_INLINE void tile_step(const Item& s, const Item& v, size_t step) {
+    const size_t unit = step / 4;
+    if (unit < units()) {
+      add_scores(s, unit / head_tiles(), unit % head_tiles(), step % 4);
+    } else {
+      add_values(v, (unit - units()) / kChunkTiles, (unit - units()) % kChunkTiles, step % 4);
+    }
   }
 
-  HWY_INLINE static void multiply_four(const std::byte* upper, const std::byte* lower, const std::byte* left,
-                                       const std::byte* right, bool both) {
-    Tiles::template load<4>(upper, kTileRow);
-    Tiles::template load<6>(left, kTileRow);
-    Tiles::template multiply_bf16<0, 4, 6>();
-    Tiles::template load<7>(right, kTileRow);
-    Tiles::template multiply_bf16<1, 4, 7>();
-    if (!both) return;
-    Tiles::template load<5>(lower, kTileRow);
-    Tiles::template multiply_bf16<2, 5, 6>();
-    Tiles::template multiply_bf16<3, 5, 7>();
+  // Sums of 32 x 32: four tiles in memory.
+  struct Sums {
+    std::byte* at;
+    size_t stride;  // to the lower two
+  };
+  enum class First { kNo, kZero, kLoad };
+
+  // 32 queries x keys [32 u, 32 u + 32) of the chunk, over 32 columns of the head.
+  HWY_INLINE void add_scores(const Item& s, size_t u, size_t columns, size_t quarter) {
+    if (u >= s.steps) return;
+    const size_t panel = s.head * head_tiles() + columns;
+    const std::byte* q = job_.queries + panel * job_.query_stride + s.block * 2 * kTileBytes;
+    const std::byte* k = job_.keys + panel * job_.key_stride + (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
+    multiply(quarter, {q, kTileBytes}, {k, kTileBytes}, s.rows > 16, columns == 0 ? First::kZero : First::kNo,
+             columns + 1 == head_tiles(), {scores(s.slot) + 2 * u * kTileBytes, kScoresBytes / 2});
+  }
+
+  struct Pair {  // of tiles
+    const std::byte* first;
+    size_t stride;
+    const std::byte* second() const { return first + stride; }
+  };
+
+  // One of the four products of a (upper and lower) and b (left and right); the sums of a product go to memory behind
+  // the next but one, when they are ready.
+  HWY_INLINE static void multiply(size_t quarter, const Pair& a, const Pair& b, bool both, First first, bool last,
+                                  const Sums& sums) {
+    switch (quarter) {
+      case 0:
+        if (first == First::kZero) zero_sums<Tiles>();
+        if (first == First::kLoad) load_sums<Tiles>(sums.at, sums.stride);
+        Tiles::template load<4>(a.first, kTileRow);
+        Tiles::template load_stream<6>(b.first, kTileRow);
+        Tiles::template multiply_bf16<0, 4, 6>();
+        return;
+      case 1:
+        Tiles::template load_stream<7>(b.second(), kTileRow);
+        Tiles::template multiply_bf16<1, 4, 7>();
+        return;
+      case 2:
+        if (both) {
+          Tiles::template load<5>(a.second(), kTileRow);
+          Tiles::template multiply_bf16<2, 5, 6>();
+        }
+        if (last) Tiles::template store<0>(sums.at, kTileRow);
+        return;
+      default:
+        if (both) Tiles::template multiply_bf16<3, 5, 7>();
+        if (!last) return;
+        Tiles::template store<1>(sums.at + kTileBytes, kTileRow);
+        Tiles::template store<2>(sums.at + sums.stride, kTileRow);
+        Tiles::template store<3>(sums.at + sums.stride + kTileBytes, kTileRow);
+    }
   }
 
   HWY_INLINE const float* score_row(const Item& e, size_t r) const {
@@ -160,16 +198,18 @@ class Attention {
       return hn::Abs(hn::Sub(keys, hn::Set(D(), static_cast<float>(row))));
     });
   }
-  HWY_INLINE Row with_slope(const Row& score, const Row& distance) const {
-    return score - distance * set(job_.slope * 1.44269504f);
-  }
-  // Keys behind the sequence's last and outside the window weigh 0.
-  HWY_INLINE Row keep_seen(const Row& weight, const Row& distance, size_t key) const {
-    const Row kept = first_lanes(weight, job_.length > key ? std::min<size_t>(job_.length - key, 16) : 0);
-    if (job_.window == 0) return kept;
+  HWY_INLINE float slope() const { return job_.slope * 1.44269504f * kScoreUnits; }
+  HWY_INLINE Row with_slope(const Row& score, const Row& distance) const { return score - distance * set(slope()); }
+  // Keys behind the sequence's last and outside the window get a score whose weight is 0.
+  HWY_INLINE Row keep_seen(const Row& score, const Row& distance, size_t key) const {
+    const size_t here = job_.length > key ? std::min<size_t>(job_.length - key, 16) : 0;
     return make_row([&](size_t i) HWY_ATTR {
-      const auto near = hn::Le(distance.part[i], hn::Set(D(), static_cast<float>(job_.window)));
-      return hn::IfThenElseZero(near, kept.part[i]);
+      const D d;
+      auto seen = hn::FirstN(d, here > i * kLanes ? std::min(here - i * kLanes, kLanes) : 0);
+      if (job_.window != 0) {
+        seen = hn::And(seen, hn::Le(distance.part[i], hn::Set(d, static_cast<float>(job_.window))));
+      }
+      return hn::IfThenElse(seen, score.part[i], hn::Set(d, -1e8f));
     });
   }
 
@@ -182,45 +222,35 @@ class Attention {
     std::byte* to = weights(e.slot) + first / 16 * (kWeightsBytes / 2) + u * kTileBytes + first % 16 * kTileRow;
     for (size_t r = first; r < first + count; ++r, from += 16, to += kTileRow, total += 16) {
       Row low = load(from), high = load(from + 256), near = low, far = high;
-      if constexpr (kPartly) {
-        const size_t row = e.block * kQueryRows + r;
-        near = distance_of(row, key);
-        far = distance_of(row, key + 16);
-        low = with_slope(low, near);
-        high = with_slope(high, far);
-      }
       if constexpr (kShift) {
         low = low - set(shifts[r]);
         high = high - set(shifts[r]);
       }
-      low = exp2_row(low);
-      high = exp2_row(high);
       if constexpr (kPartly) {
-        low = keep_seen(low, near, key);
-        high = keep_seen(high, far, key + 16);
+        const size_t row = e.block * kQueryRows + r;
+        near = distance_of(row, key);
+        far = distance_of(row, key + 16);
+        low = keep_seen(with_slope(low, near), near, key);
+        high = keep_seen(with_slope(high, far), far, key + 16);
       }
-      store(load(total) + (low + high), total);
-      store_bf16(low, high, to);
+      Row sum = load(total);
+      store_exp2(low, high, sum, to);
+      store(sum, total);
     }
   }
 
   // Output columns [32 pass, 32 pass + 32) += weights x values of keys [32 u, 32 u + 32) of the chunk.
-  HWY_INLINE void add_values(const Item& v, size_t pass, size_t u) {
+  HWY_INLINE void add_values(const Item& v, size_t pass, size_t u, size_t quarter) {
     if (u >= v.steps) return;
-    std::byte* const sums = output(v.turn) + 2 * pass * kTileBytes;
-    const size_t stride = 2 * job_.head_tiles * kTileBytes;
-    if (u == 0) {
-      if (v.chunk == first_chunk(v.block)) {
-        zero_sums<Tiles>();
-      } else {
-        load_sums<Tiles>(sums, stride);
-      }
-    }
     const std::byte* w = weights(v.slot) + u * kTileBytes;
-    const std::byte* left = job_.values + (v.head * job_.head_tiles + pass) * job_.key_stride +
-                            (v.chunk * kChunkKeys / 2 + u * 16) * kTileRow;
-    multiply_four(w, w + kWeightsBytes / 2, left, left + job_.key_stride / 2, v.rows > 16);
-    if (u + 1 == v.steps) store_sums<Tiles>(sums, stride);
+    const std::byte* values =
+        job_.values + (v.head * head_tiles() + pass) * job_.key_stride + (v.chunk * kChunkKeys / 2 + u * 16) * kTileRow;
+    const bool begins = v.chunk == first_chunk(v.block);
+    multiply(quarter, {w, kWeightsBytes / 2}, {values, job_.key_stride / 2}, v.rows > 16,
+             u != 0   ? First::kNo
+             : begins ? First::kZero
+                      : First::kLoad,
+             u + 1 == v.steps, {output(v.turn) + 2 * pass * kTileBytes, 2 * head_tiles() * kTileBytes});
   }
 
   HWY_INLINE void finish(const Item& done) {
@@ -241,11 +271,11 @@ class Attention {
   template <bool kWanted>  // else zeros, whatever the outputs are
   HWY_INLINE void store_context(const Item& done, size_t r, float factor) {
     const Row f = set(factor);
-    const auto* from = reinterpret_cast<const float*>(output(done.turn) + r / 16 * 2 * job_.head_tiles * kTileBytes +
-                                                      r % 16 * kTileRow);
-    std::byte* to = job_.context + done.head * job_.head_tiles * kTileBytes +
+    const auto* from =
+        reinterpret_cast<const float*>(output(done.turn) + r / 16 * 2 * head_tiles() * kTileBytes + r % 16 * kTileRow);
+    std::byte* to = job_.context + done.head * head_tiles() * kTileBytes +
                     (2 * done.block + r / 16) * job_.context_stride + r % 16 * kTileRow;
-    for (size_t d = 0; d < job_.head_tiles; ++d, from += 512, to += kTileBytes) {
+    for (size_t d = 0; d < head_tiles(); ++d, from += 512, to += kTileBytes) {
       store_bf16(kWanted ? load(from) * f : f, kWanted ? load(from + 256) * f : f, to);
     }
   }
@@ -261,8 +291,7 @@ class Attention {
           const size_t own = e.block * kQueryRows + r, other = e.chunk * kChunkKeys + key;
           const size_t distance = own > other ? own - other : other - own;
           if (job_.window != 0 && distance > job_.window) continue;
-          const float slope = job_.slope * 1.44269504f * static_cast<float>(distance);
-          largest[r] = std::max(largest[r], row[key / 16 * 256 + key % 16] - slope);
+          largest[r] = std::max(largest[r], row[key / 16 * 256 + key % 16] - slope() * static_cast<float>(distance));
         }
       }
     });
@@ -271,7 +300,7 @@ class Attention {
       for (size_t u = 0; u < e.steps; ++u) {
         for (size_t first = 0; first < e.rows; first += 16) weigh<true>(e, u, first, 16, largest);
       }
-      for (size_t unit = 0; unit < 4 * job_.head_tiles; ++unit) add_values(e, unit / kChunkTiles, unit % kChunkTiles);
+      for (size_t step = 4 * units(); step < 8 * units(); ++step) tile_step({}, e, step);
     });
   }
 
@@ -279,9 +308,7 @@ class Attention {
   void each_chunk(const Item& done, const Body& body) {  // in the third slot: the others are on their way
     for (size_t chunk = first_chunk(done.block); chunk <= last_chunk(done.block); ++chunk) {
       const Item e = make_item(done.head, done.block, chunk, 2, done.turn);
-      for (size_t unit = 0; unit < 4 * job_.head_tiles; ++unit) {
-        add_scores(e, unit / job_.head_tiles, unit % job_.head_tiles);
-      }
+      for (size_t step = 0; step < 4 * units(); ++step) tile_step(e, {}, step);
       body(e);
     }
   }
@@ -293,7 +320,16 @@ class Attention {
 template <class Tiles>
 void tile_attention(const TileAttention& job) {
   Tiles::configure();
-  Attention<Tiles>(job).run();
+  switch (job.head_tiles) {
+    case 1:
+      Attention<Tiles, 1>(job).run();
+      break;
+    case 2:
+      Attention<Tiles, 2>(job).run();
+      break;
+    default:
+      Attention<Tiles, 0>(job).run();
+  }
   Tiles::release();
 }
 

@@ -10,9 +10,9 @@
 namespace rerank::cpu {
 namespace {
 
-// Inner columns of the feed-forward part that are computed, and used up, at a time: with 512 rows in bf16 1 MiB, so
+// Inner columns of the feed-forward part that are computed, and used up, at a time: with 512 rows in bf16 512 KiB, so
 // that they do not leave the L2 cache.
-constexpr size_t kSlabColumns = 1024;
+constexpr size_t kSlabColumns = 512;
 // Pieces of a product for each member of a team, so that a slower core takes fewer.
 constexpr size_t kPiecesPerMember = 4;
 
@@ -195,7 +195,7 @@ void TileOps::product(const Step& step) {
 void TileOps::project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out) {
   const size_t stride = from.row_tiles * kTileBytes;
   out.resize(head_panels() * stride);
-  const float factor = 1.44269504f / std::sqrt(static_cast<float>(config().head_size()));  // scores become powers of 2
+  const float factor = kScoreUnits * 1.44269504f / std::sqrt(static_cast<float>(config().head_size()));
   product({&from.inputs, 0, from.row_tiles, &weights, 0, weights.steps, result, out.data(), stride,
            result == TileResult::kValues ? kTileBytes / 2 : kTileBytes, 0, SIZE_MAX,
            result == TileResult::kQueries ? factor : 1});

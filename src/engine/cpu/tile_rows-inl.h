@@ -69,39 +69,75 @@ void tile_norm(const TileNorm& job) {
   }
 }
 
+// The largest magnitude in each of sixteen rows of bf16. Tile after tile, as they lie in memory: along the rows, 1 KiB
+// apart, a few sets of the cache would have to hold them all.
+HWY_INLINE void largest_of_rows(const std::byte* from, size_t tiles, float* largest) {
+  const hn::ScalableTag<uint16_t> d;
+  constexpr size_t kWhole = hn::MaxLanes(d), kOfRow = 32 / kWhole;
+  hn::Vec<decltype(d)> bits[16][kOfRow];  // without sign, bf16 sort like whole numbers
+  for (auto& row : bits) {
+    for (auto& part : row) part = hn::Zero(d);
+  }
+  for (size_t tile = 0; tile < tiles; ++tile, from += kTileBytes) {
+    const auto* values = reinterpret_cast<const uint16_t*>(from);
+    for (size_t i = 0; i < 16 * kOfRow; ++i) {
+      auto& most = bits[i / kOfRow][i % kOfRow];
+      most = hn::Max(most, hn::And(hn::Load(d, values + i * kWhole), hn::Set(d, 0x7fff)));
+    }
+  }
+  for (size_t r = 0; r < 16; ++r) {
+    HWY_ALIGN uint16_t lanes[32];
+    for (size_t i = 0; i < kOfRow; ++i) hn::Store(bits[r][i], d, lanes + i * kWhole);
+    const uint32_t wide = static_cast<uint32_t>(*std::max_element(lanes, lanes + 32)) << 16;
+    __builtin_memcpy(&largest[r], &wide, 4);
+  }
+}
+
+// A row of two tiles of bf16 as one of int8; `second` null: zeros.
+HWY_INLINE void quantize_row(const std::byte* first, const std::byte* second, const V& inverse, std::byte* to) {
+  const hn::Rebind<uint16_t, D> d16;
+  const auto whole_numbers = [&](const std::byte* values) HWY_ATTR {
+    const auto bits = hn::Load(d16, reinterpret_cast<const uint16_t*>(values));
+    return hn::NearestInt(hn::Mul(hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), bits))), inverse));
+  };
+#if HWY_TARGET <= HWY_AVX3
+  if (second != nullptr) {
+    // The packs go by 128 bits: four values of each quarter side by side.
+    alignas(64) static constexpr uint32_t kOrder[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+    const __m512i low = _mm512_packs_epi32(whole_numbers(first).raw, whole_numbers(first + 32).raw);
+    const __m512i high = _mm512_packs_epi32(whole_numbers(second).raw, whole_numbers(second + 32).raw);
+    _mm512_store_si512(to, _mm512_permutexvar_epi32(_mm512_load_si512(kOrder), _mm512_packs_epi16(low, high)));
+    return;
+  }
+#endif
+  const hn::Rebind<int8_t, D> d8;
+  for (const std::byte* values : {first, second}) {
+    for (size_t i = 0; i < 32; i += kLanes, to += kLanes) {
+      auto* out = reinterpret_cast<int8_t*>(to);
+      if (values == nullptr) {
+        hn::Store(hn::Zero(d8), d8, out);
+      } else {
+        hn::Store(hn::DemoteTo(d8, whole_numbers(values + 2 * i)), d8, out);
+      }
+    }
+  }
+}
+
 // One row tile.
 void tile_quantize(const std::byte* from, size_t tiles, std::byte* to, float* scales) {
-  const hn::Rebind<uint16_t, D> d16;
-  const hn::ScalableTag<uint16_t> whole;
-  const hn::Rebind<int8_t, D> d8;
-  const DU du;
-  constexpr size_t kWhole = hn::MaxLanes(whole);
+  float largest[16];
+  largest_of_rows(from, tiles, largest);
+  float inverses[16];
   for (size_t r = 0; r < 16; ++r) {
-    auto values = [&](size_t tile) {
-      return reinterpret_cast<const uint16_t*>(from + tile * kTileBytes + r * kTileRow);
-    };
-    auto largest_bits = hn::Zero(whole);  // without sign, bf16 sort like whole numbers
-    for (size_t tile = 0; tile < tiles; ++tile) {
-      for (size_t i = 0; i < 32; i += kWhole) {
-        largest_bits = hn::Max(largest_bits, hn::And(hn::Load(whole, values(tile) + i), hn::Set(whole, 0x7fff)));
-      }
+    scales[r] = largest[r] / 127;
+    inverses[r] = largest[r] > 1e-30f ? 127 / largest[r] : 0;
+  }
+  for (size_t tile = 0; tile < tiles; tile += 2, from += 2 * kTileBytes, to += kTileBytes) {
+    for (size_t r = 0; r < 16; ++r) {
+      const std::byte* first = from + r * kTileRow;
+      const V inverse = hn::Set(D(), inverses[r]);
+      quantize_row(first, tile + 1 < tiles ? first + kTileBytes : nullptr, inverse, to + r * kTileRow);
     }
-    HWY_ALIGN uint16_t lanes[kWhole];
-    hn::Store(largest_bits, whole, lanes);
-    const uint32_t bits = static_cast<uint32_t>(*std::max_element(lanes, lanes + kWhole)) << 16;
-    float largest;
-    __builtin_memcpy(&largest, &bits, 4);
-    scales[r] = largest / 127;
-    const V inverse = hn::Set(D(), largest > 1e-30f ? 127 / largest : 0);
-    for (size_t tile = 0; tile < tiles; ++tile) {
-      auto* out = reinterpret_cast<int8_t*>(to + tile / 2 * kTileBytes + r * kTileRow + tile % 2 * 32);
-      for (size_t i = 0; i < 32; i += kLanes) {
-        const auto wide = hn::ShiftLeft<16>(hn::PromoteTo(du, hn::Load(d16, values(tile) + i)));
-        const auto whole_numbers = hn::NearestInt(hn::Mul(hn::BitCast(D(), wide), inverse));
-        hn::Store(hn::DemoteTo(d8, whole_numbers), d8, out + i);
-      }
-    }
-    if (tiles % 2 != 0) __builtin_memset(to + tiles / 2 * kTileBytes + r * kTileRow + 32, 0, 32);
   }
 }
 

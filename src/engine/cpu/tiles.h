@@ -26,6 +26,9 @@ inline constexpr size_t kStepBytes = 2048;    // of a panel: one input tile
 inline constexpr size_t kBlockRowTiles = 32;  // rows that go through the weights together: 512
 inline constexpr size_t kProductScratch = (kBlockRowTiles / 2 + 3) * 4096;
 
+// Scores are counted in 2^-7 of a power of two, so that the whole number nearest to one is nearly the bf16 of its exp2.
+inline constexpr float kScoreUnits = 128;
+
 struct TileKernels;
 
 struct TilePanels {
@@ -61,7 +64,7 @@ struct TileProduct {
   std::byte* scratch = nullptr;  // kProductScratch bytes
 };
 
-// Heads of one sequence: context = softmax2(q k^T) v, where the queries carry the scale times log2(e).
+// Heads of one sequence: context = softmax(q k^T) v, where the queries carry the scale times log2(e) kScoreUnits.
 struct TileAttention {
   const std::byte* queries = nullptr;  // first row tile, first 32 columns of the first head
   size_t query_stride = 0;             // bytes between 32 columns and the next
