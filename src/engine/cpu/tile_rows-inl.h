@@ -85,10 +85,12 @@ HWY_INLINE void largest_of_rows(const std::byte* from, size_t tiles, float* larg
       most = hn::Max(most, hn::And(hn::Load(d, values + i * kWhole), hn::Set(d, 0x7fff)));
     }
   }
+  const hn::Repartition<uint32_t, decltype(d)> d32;
   for (size_t r = 0; r < 16; ++r) {
-    HWY_ALIGN uint16_t lanes[32];
-    for (size_t i = 0; i < kOfRow; ++i) hn::Store(bits[r][i], d, lanes + i * kWhole);
-    const uint32_t wide = static_cast<uint32_t>(*std::max_element(lanes, lanes + 32)) << 16;
+    for (size_t i = 1; i < kOfRow; ++i) bits[r][0] = hn::Max(bits[r][0], bits[r][i]);
+    const auto pairs = hn::BitCast(d32, bits[r][0]);
+    const auto both = hn::Max(hn::ShiftLeft<16>(pairs), hn::And(pairs, hn::Set(d32, 0xffff0000u)));
+    const uint32_t wide = hn::GetLane(hn::MaxOfLanes(d32, both));
     __builtin_memcpy(&largest[r], &wide, 4);
   }
 }
