@@ -109,8 +109,11 @@ TEST_F(CudaFailuresTest, AMachineWithoutADeviceSaysSo) {
   EXPECT_THAT(std::string(make_cuda_backend(model, {}).status().message()), HasSubstr("too old"));
 }
 
+class CudaNoNumberTest : public CudaFailuresTest, public ::testing::WithParamInterface<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Precisions, CudaNoNumberTest, ::testing::Values("fp16", "fp8"));
+
 // A pair whose state overflows has no score; its neighbours in the batch, and in the next one, have theirs.
-TEST_F(CudaFailuresTest, ANumberThatIsNoneStaysWithItsPair) {
+TEST_P(CudaNoNumberTest, StaysWithItsPair) {
   testing::TinyModelSpec spec{.hidden = 64, .heads = 2, .positions = 128};
   auto tensors = testing::make_tensors(spec);
   for (auto& tensor : tensors) {
@@ -120,8 +123,8 @@ TEST_F(CudaFailuresTest, ANumberThatIsNoneStaysWithItsPair) {
   testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);
   const auto broken = load(folder);
   for (int32_t& id : batch.ids) id = id == 7 ? 8 : id;
-  const auto expected = run(*open(broken, {.precision = "fp16"}), batch.view());
-  auto backend = open(broken, {.precision = "fp16"});
+  const auto expected = run(*open(broken, {.precision = GetParam()}), batch.view());
+  auto backend = open(broken, {.precision = GetParam()});
   RaggedBatch bad = batch;
   bad.ids[bad.offsets[3] + 11] = 7;
   const auto logits = run(*backend, bad.view());

@@ -5,35 +5,69 @@
 #include <utility>
 #include <vector>
 
-#include "engine/cuda/device.h"
+#include "engine/cuda/device_model.h"
 #include "engine/cuda/row_classes.h"
 
 namespace rerank::cuda {
 
+// The residual stream [rows, hidden], and the same for products. Before a projection it is as wide as the embedding.
+template <class T>
+struct States {
+  DeviceBuffer<float> exact;
+  DeviceBuffer<T> rounded;
+
+  // visit(buffer, numbers that it holds of so many rows)
+  template <class Visit>
+  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+    visit(exact, rows * std::max(m.hidden, m.embedding));
+    visit(rounded, rows * m.hidden);
+  }
+  // to[i] = row which[i].
+  void gather(const ModelSpec& m, const uint32_t* which, uint32_t rows, States& to, cudaStream_t stream) const {
+    gather_rows(exact.data(), which, to.exact.data(), rows, m.hidden, stream);
+    gather_rows(rounded.data(), which, to.rounded.data(), rows, m.hidden, stream);
+  }
+};
+
+// What lies between two products of a layer.
+template <class T>
+struct Scratch {
+  DeviceBuffer<T> product, inner;
+
+  template <class Visit>
+  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+    visit(product, rows * std::max(m.hidden, m.embedding));
+    visit(inner, rows * m.intermediate);
+  }
+};
+
 template <class T>
 struct Activations {
-  DeviceBuffer<float> exact;  // the residual stream [rows, hidden]
-  DeviceBuffer<T> rounded;    // the same, for products
-  DeviceBuffer<T> product, context, qkv, inner;
-  DeviceBuffer<float> first_exact;  // first rows [sequences, hidden], of the last layer
-  DeviceBuffer<T> first_rounded, first_queries;
+  States<T> states;
+  Scratch<T> scratch;
+  DeviceBuffer<Value<T>> context, qkv;
+  States<T> first;  // first rows, of the last layer
+  DeviceBuffer<Value<T>> first_queries;
   DeviceBuffer<float> dense, logits;  // of the head
-  DeviceBuffer<float> spare, pooled;  // where rows move to when sequences leave; what exits read
+  States<T> spare;                    // where rows move to when sequences leave
+  DeviceBuffer<float> pooled;         // what exits read
 
   // Room for a whole batch.
   void reserve(const ModelSpec& m, uint32_t tokens, uint32_t sequences) {
-    each(m, tokens, sequences, [](auto& buffer, size_t count) { buffer.resize(count); });
+    each(m, tokens, sequences, kResize);
   }
 
   // Room for what only exits need, of a batch that was reserved, or of a part of it.
-  void reserve_spare(const ModelSpec& m, uint32_t tokens) { spare.resize(rows_of(m, tokens)); }
+  void reserve_spare(const ModelSpec& m, uint32_t tokens) { spare.each(m, padded_rows(tokens), kResize); }
   void reserve_pooled(const ModelSpec& m, uint32_t sequences) { pooled.resize(size_t{sequences} * 3 * m.hidden); }
 
   // Of all buffers, once there was such a batch.
   static size_t bytes(const ModelSpec& m, uint32_t tokens, uint32_t sequences) {
-    size_t sum = (rows_of(m, tokens) + size_t{sequences} * 3 * m.hidden) * sizeof(float);
+    size_t sum = size_t{sequences} * 3 * m.hidden * sizeof(float);
     const auto add = [&](const auto& buffer, size_t count) { sum += count * sizeof(*buffer.data()); };
-    Activations().each(m, tokens, sequences, add);
+    Activations all;
+    all.each(m, tokens, sequences, add);
+    all.spare.each(m, padded_rows(tokens), add);
     return sum;
   }
 
@@ -46,22 +80,17 @@ struct Activations {
   void release() { *this = {}; }
 
  private:
-  static size_t rows_of(const ModelSpec& m, uint32_t tokens) {
-    return size_t{padded_rows(tokens)} * std::max(m.hidden, m.embedding);
-  }
+  static constexpr auto kResize = [](auto& buffer, size_t count) { buffer.resize(count); };
 
   // The one list of what a whole batch needs.
   template <class Visit>
   void each(const ModelSpec& m, uint32_t tokens, uint32_t sequences, const Visit& visit) {
     const size_t rows = padded_rows(tokens), first_rows = padded_rows(sequences);
-    visit(exact, rows_of(m, tokens));
-    visit(rounded, rows_of(m, tokens));
-    visit(product, rows_of(m, tokens));
+    states.each(m, rows, visit);
+    scratch.each(m, rows, visit);
     visit(context, rows * m.hidden);
     visit(qkv, rows * 3 * m.hidden);
-    visit(inner, rows * m.intermediate);
-    visit(first_exact, first_rows * m.hidden);
-    visit(first_rounded, first_rows * m.hidden);
+    first.each(m, first_rows, visit);
     visit(first_queries, first_rows * m.hidden);
     visit(dense, first_rows * m.hidden);
     visit(logits, first_rows);

@@ -89,9 +89,10 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
   choice.precision = options.precision == "auto" ? "bf16" : options.precision;
   if (choice.precision == "fp32") choice.type = cuda::Type::kF32;
   if (choice.precision == "fp16") choice.type = cuda::Type::kF16;
-  if (choice.precision != "fp32" && choice.precision != "fp16" && choice.precision != "bf16") {
+  if (choice.precision == "fp8") choice.type = cuda::Type::kFp8;
+  if (choice.type == cuda::Type::kBf16 && choice.precision != "bf16") {
     return absl::InvalidArgumentError(
-        str_cat("cuda engine: --precision ", options.precision, ": there are auto (bf16), fp16, bf16, fp32"));
+        str_cat("cuda engine: --precision ", options.precision, ": there are auto (bf16), fp8, fp16, bf16, fp32"));
   }
   const ModelConfig& c = model.config;
   if (c.hidden % 8 != 0 || c.embedding % 8 != 0 || c.intermediate % 8 != 0 || c.head_size() % 8 != 0)
@@ -105,7 +106,7 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
     return absl::UnimplementedError(str_cat("cuda engine: there is no device ", options.device, ": there are ", count));
   }
   choice.device = static_cast<int>(options.device);
-  if (code == cuda::Code::kOk) code = choice.plugin->describe(choice.device, text, sizeof text, error, sizeof error);
+  if (code == cuda::Code::kOk) code = choice.plugin->describe(choice.device, choice.type, text, sizeof text, error, sizeof error);
   if (Status status = status_of(code, error); !status.ok()) return status;
   choice.name = text;
   return choice;

@@ -10,6 +10,14 @@
 
 namespace rerank::cuda {
 
+// The type of what is no product in an engine that multiplies numbers of type T.
+template <class T>
+struct ValueOf {
+  using type = T;
+};
+template <class T>
+using Value = typename ValueOf<T>::type;
+
 inline size_t bytes_of(Type type) { return type == Type::kF32 ? 4 : 2; }
 
 template <class To>
@@ -27,6 +35,8 @@ void upload(const Tensor& tensor, To* to, cudaStream_t stream) {
     case Type::kBf16:
       convert(reinterpret_cast<const __nv_bfloat16*>(raw.data()), to, tensor.count, stream);
       break;
+    case Type::kFp8:
+      throw Failure{Code::kUnsupported, "weights that are FP8 already"};
   }
   check(cudaStreamSynchronize(stream), "copying weights");  // `raw` ends here
 }
@@ -78,19 +88,19 @@ struct DeviceLayer {
 template <class T>
 struct DeviceModel {
   ModelSpec shape;  // its tensors are not looked at again
-  DeviceBuffer<T> words, positions, segments;
+  DeviceBuffer<Value<T>> words, positions, segments;
   DeviceNorm embedding_norm;
-  DeviceLinear<T> projection;
+  DeviceLinear<Value<T>> projection;
   std::map<const void*, DeviceBuffer<float>> turns;  // by their place in host memory: layers share them
   std::vector<DeviceLayer<T>> layers;
   DeviceLinear<float> head_dense, head_output;
 
   DeviceModel(const ModelSpec& spec, cudaStream_t stream) : shape(spec) {
-    words = uploaded<T>(spec.words, stream);
-    positions = uploaded<T>(spec.positions, stream);
-    if (spec.segments.count > 0) segments = uploaded<T>(spec.segments, stream);
+    words = uploaded<Value<T>>(spec.words, stream);
+    positions = uploaded<Value<T>>(spec.positions, stream);
+    if (spec.segments.count > 0) segments = uploaded<Value<T>>(spec.segments, stream);
     embedding_norm = DeviceNorm(spec.embedding_norm, stream);
-    if (spec.projection.out > 0) projection = DeviceLinear<T>({&spec.projection}, stream);
+    if (spec.projection.out > 0) projection = DeviceLinear<Value<T>>({&spec.projection}, stream);
     for (uint32_t i = 0; i < spec.layers; ++i) {
       const LayerSpec& l = spec.layer[i];
       layers.push_back({DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
@@ -103,6 +113,11 @@ struct DeviceModel {
     head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
     head_output = DeviceLinear<float>({&spec.head_output}, stream);
     shape.layer = nullptr;
+  }
+
+  EmbedArgs<Value<T>> embed_args(const Tokens& tokens, float* exact, Value<T>* rounded) const {
+    return {words.data(), positions.data(), segments.data(), tokens, shape.position_offset, shape.embedding,
+            embedding_norm.gamma.data(), embedding_norm.beta.data(), shape.epsilon, exact, rounded};
   }
 
   const float* shared_turns(const Tensor& host, cudaStream_t stream) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/cuda/fp8_dense.h"
 #include "engine/cuda/graph.h"
 #include "engine/cuda/verbs.h"
 #include "engine/layers.h"
@@ -165,6 +166,8 @@ std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int 
       return std::make_unique<TypedEngine<__half>>(model, device);
     case Type::kBf16:
       return std::make_unique<TypedEngine<__nv_bfloat16>>(model, device);
+    case Type::kFp8:
+      return std::make_unique<TypedEngine<Fp8>>(model, device);
     case Type::kF32:
       break;
   }

@@ -13,6 +13,8 @@ cudaDataType_t cuda_type(Type type) {
       return CUDA_R_16F;
     case Type::kBf16:
       return CUDA_R_16BF;
+    case Type::kFp8:
+      return CUDA_R_8F_E4M3;
     case Type::kF32:
       break;
   }
@@ -40,12 +42,15 @@ Plan::Plan(const ProductShape& shape) {
                                                 CUDA_R_32F);
   set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
   set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
-  set(CUBLASLT_MATMUL_DESC_EPILOGUE,
-      epilogue == Epilogue::kBias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_GELU_BIAS);
-  set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data);
+  if (epilogue != Epilogue::kNone) {
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE,
+        epilogue == Epilogue::kBias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_GELU_BIAS);
+    set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data);
+  }
   weight = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, data, k, n, k);
   x = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, data, k, m, k);
-  y = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, data, n, m, n);
+  const cudaDataType_t out = type == Type::kFp8 ? CUDA_R_16BF : data;
+  y = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, out, n, m, n);
 }
 
 void Gemm::run(const ProductShape& shape, const Operands& operands, cudaStream_t stream) {
@@ -58,7 +63,7 @@ void Gemm::run(const ProductShape& shape, const Operands& operands, cudaStream_t
   Plan& plan = found->second;
   plan.used = ++runs_;
   try {
-    plan.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+    if (operands.bias != nullptr) plan.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
     if (fresh) plan.algorithm = choose(shape, plan, operands, stream);
   } catch (...) {
     plans_.erase(found);  // it is not whole
@@ -123,6 +128,11 @@ template <class T>
 void Gemm::run(const T* x, const T* weight, const T* bias, T* y, uint32_t m, uint32_t n, uint32_t k, Epilogue epilogue,
                cudaStream_t stream) {
   run({type_of<T>, epilogue, m, n, k}, {x, weight, bias, y}, stream);
+}
+
+void Gemm::run(const Fp8* x, const Fp8* weight, __nv_bfloat16* y, uint32_t m, uint32_t n, uint32_t k,
+               cudaStream_t stream) {
+  run({Type::kFp8, Epilogue::kNone, m, n, k}, {x, weight, nullptr, y}, stream);
 }
 
 #define RERANK_CUDA_GEMM(T) \

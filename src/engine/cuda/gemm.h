@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "engine/cuda/device.h"
+#include "engine/cuda/fp8.h"
 #include "engine/cuda/tuning.h"
 
 namespace rerank::cuda {
@@ -49,6 +50,8 @@ class Gemm {
   template <class T>
   void run(const T* x, const T* weight, const T* bias, T* y, uint32_t m, uint32_t n, uint32_t k, Epilogue epilogue,
            cudaStream_t stream);
+  // y = x W^T of FP8 numbers as they are; n and k are multiples of 16.
+  void run(const Fp8* x, const Fp8* weight, __nv_bfloat16* y, uint32_t m, uint32_t n, uint32_t k, cudaStream_t stream);
 
   Tuning& tuning() { return tuning_; }
 

@@ -1,42 +1,10 @@
-#include "engine/cuda/instructions.h"
 #include "engine/cuda/kernels.h"
+#include "engine/cuda/rows.h"
 
 namespace rerank::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-
-__device__ inline float apply(Act act, float x) {
-  switch (act) {
-    case Act::kGelu:
-      return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
-    case Act::kGeluTanh:
-      return 0.5f * x * (1.0f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
-    case Act::kRelu:
-      return fmaxf(x, 0.0f);
-    case Act::kSilu:
-      return x / (1.0f + expf(-x));
-    case Act::kTanh:
-      return tanhf(x);
-  }
-  return x;
-}
-
-// The sum over all threads of the block, in all of them. Called by all; `shared` holds 33 floats.
-__device__ inline float block_sum(float value, float* shared) {
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  __syncthreads();  // who reads the last sum is done with it
-  if (lane == 0) shared[warp] = value;
-  __syncthreads();
-  if (warp == 0) {
-    float sum = lane < static_cast<int>(blockDim.x / 32) ? shared[lane] : 0.0f;
-    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-    if (lane == 0) shared[32] = sum;
-  }
-  __syncthreads();
-  return shared[32];
-}
 
 // row [width] in place -> its LayerNorm, and the same as T. The mean first, then the deviations: no cancellation.
 template <class T>
@@ -44,10 +12,10 @@ __device__ void norm_row(float* row, T* rounded, const float* gamma, const float
   __shared__ float shared[33];
   float sum = 0;
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) sum += row[c];
-  const float mean = block_sum(sum, shared) / static_cast<float>(width);
+  const float mean = over_block(sum, shared, Sum()) / static_cast<float>(width);
   float squares = 0;
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) squares += (row[c] - mean) * (row[c] - mean);
-  const float scale = rsqrtf(block_sum(squares, shared) / static_cast<float>(width) + epsilon);
+  const float scale = rsqrtf(over_block(squares, shared, Sum()) / static_cast<float>(width) + epsilon);
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
     const float y = (row[c] - mean) * scale * gamma[c] + beta[c];
     row[c] = y;
@@ -66,9 +34,10 @@ __global__ void convert_kernel(const From* from, To* to, size_t count) {
 template <class T>
 __global__ void embed_kernel(EmbedArgs<T> args) {
   const size_t token = blockIdx.x;
-  const T* word = args.words + static_cast<size_t>(args.ids[token]) * args.width;
-  const T* position = args.positions + static_cast<size_t>(args.position_offset + args.places[token]) * args.width;
-  const T* segment = args.segments == nullptr ? nullptr : args.segments + static_cast<size_t>(args.kinds[token]) * args.width;
+  const Tokens& t = args.tokens;
+  const T* word = args.words + static_cast<size_t>(t.ids[token]) * args.width;
+  const T* position = args.positions + static_cast<size_t>(args.position_offset + t.places[token]) * args.width;
+  const T* segment = args.segments == nullptr ? nullptr : args.segments + static_cast<size_t>(t.kinds[token]) * args.width;
   float* row = args.exact + token * args.width;
   for (uint32_t c = threadIdx.x; c < args.width; c += blockDim.x) {
     float sum = to_float(word[c]) + to_float(position[c]);
@@ -122,7 +91,7 @@ __global__ void head_kernel(const float* dense, Act act, const float* weight, co
   for (uint32_t label = labels; label-- > 0; sign = -sign) {  // z1 - z0 of two labels, z0 of one
     float sum = 0;
     for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) sum += apply(act, row[c]) * weight[label * width + c];
-    z += sign * (block_sum(sum, shared) + bias[label]);
+    z += sign * (over_block(sum, shared, Sum()) + bias[label]);
   }
   if (threadIdx.x == 0) logits[blockIdx.x] = z;
 }
@@ -142,7 +111,7 @@ void convert(const From* from, To* to, size_t count, cudaStream_t stream) {
 
 template <class T>
 void embed(const EmbedArgs<T>& args, cudaStream_t stream) {
-  launch("embed", embed_kernel<T>, {args.tokens, threads_for(args.width), 0, stream}, args);
+  launch("embed", embed_kernel<T>, {args.tokens.count, threads_for(args.width), 0, stream}, args);
 }
 
 template <class T>
@@ -188,5 +157,6 @@ RERANK_CUDA_CONVERT(__nv_bfloat16);
 RERANK_CUDA_KERNELS(float);
 RERANK_CUDA_KERNELS(__half);
 RERANK_CUDA_KERNELS(__nv_bfloat16);
+template void gather_rows<uint32_t>(const uint32_t*, const uint32_t*, uint32_t*, uint32_t, uint32_t, cudaStream_t);
 
 }  // namespace rerank::cuda

@@ -11,12 +11,17 @@ namespace rerank::cuda {
 template <class From, class To>
 void convert(const From* from, To* to, size_t count, cudaStream_t stream);
 
+struct Tokens {
+  const int32_t *ids, *kinds;  // [count]
+  const uint32_t* places;      // [count]: the token's number within its sequence
+  uint32_t count;
+};
+
 template <class T>
 struct EmbedArgs {
   const T *words, *positions, *segments;  // tables [rows, width]; segments may be null
-  const int32_t *ids, *kinds;             // [tokens]
-  const uint32_t* places;                 // [tokens]: the token's number within its sequence
-  uint32_t position_offset, width, tokens;
+  Tokens tokens;
+  uint32_t position_offset, width;
   const float *gamma, *beta;
   float epsilon;
   float* exact;  // [tokens, width] out, and the same as T
@@ -34,7 +39,7 @@ void add_norm(const T* added, float* exact, T* rounded, const float* gamma, cons
 template <class T>
 void activate(Act act, T* x, size_t count, cudaStream_t stream);
 
-// to[s] = from[which[s]], rows of `width`.
+// to[s] = from[which[s]], rows of `width`. T may be uint32_t.
 template <class T>
 void gather_rows(const T* from, const uint32_t* which, T* to, uint32_t rows, uint32_t width, cudaStream_t stream);
 

@@ -6,6 +6,7 @@
 
 #include "engine/cuda/device.h"
 #include "engine/cuda/engine.h"
+#include "engine/cuda/fp8.h"
 
 namespace rerank::cuda {
 namespace {
@@ -42,7 +43,7 @@ Code devices(int* count, char* error, size_t error_size) {
   });
 }
 
-Code describe(int device, char* text, size_t text_size, char* error, size_t error_size) {
+Code describe(int device, Type precision, char* text, size_t text_size, char* error, size_t error_size) {
   return guarded(error, error_size, [&] {
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, device), "the device");
@@ -50,9 +51,13 @@ Code describe(int device, char* text, size_t text_size, char* error, size_t erro
       throw Failure{Code::kUnavailable,
                     std::string(properties.name) + ": too old (compute capability 8.0 is the least)"};
     }
-    say(text, text_size,
-        std::string(properties.name) + ", sm_" + std::to_string(properties.major) + std::to_string(properties.minor) +
-            ", " + std::to_string(properties.totalGlobalMem >> 30) + " GiB");
+    const int capability = 10 * properties.major + properties.minor;
+    const std::string named = std::string(properties.name) + ", sm_" + std::to_string(capability);
+    if (precision == Type::kFp8 && capability < kFp8Capability) {
+      throw Failure{Code::kUnavailable,
+                    named + ": --precision fp8 needs compute capability 8.9 (Ada, Hopper or later); take bf16 or fp16"};
+    }
+    say(text, text_size, named + ", " + std::to_string(properties.totalGlobalMem >> 30) + " GiB");
   });
 }
 

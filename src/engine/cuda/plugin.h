@@ -11,10 +11,10 @@
 
 namespace rerank::cuda {
 
-inline constexpr int kPluginVersion = 6;  // changes with anything below
+inline constexpr int kPluginVersion = 7;  // changes with anything below
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
-enum class Type : int { kF32, kF16, kBf16 };
+enum class Type : int { kF32, kF16, kBf16, kFp8 };  // kFp8: e4m3, of products; no tensor has it
 enum class Act : int { kGelu, kGeluTanh, kRelu, kSilu, kTanh };  // as rerank::Activation
 
 struct Tensor {
@@ -78,8 +78,8 @@ struct Plugin {
   int version = kPluginVersion;
   // How many devices there are; kUnavailable without a driver or a device.
   Code (*devices)(int* count, char* error, size_t error_size);
-  // "NVIDIA H100, sm_90, 78 GiB"
-  Code (*describe)(int device, char* text, size_t text_size, char* error, size_t error_size);
+  // "NVIDIA H100, sm_90, 78 GiB"; kUnavailable where it has not this precision.
+  Code (*describe)(int device, Type precision, char* text, size_t text_size, char* error, size_t error_size);
   Code (*open)(const ModelSpec& model, Type precision, int device, Engine** engine, char* error, size_t error_size);
   // A batch, in this order: start, any number of step and keep, finish. After a failure of any of them start begins the
   // next one; after kOutOfMemory a smaller batch may fit. Results are valid with kOk.

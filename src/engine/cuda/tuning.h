@@ -15,7 +15,7 @@
 
 namespace rerank::cuda {
 
-enum class Epilogue { kBias, kBiasGeluTanh };  // cuBLASLt's GELU is the tanh form
+enum class Epilogue { kBias, kBiasGeluTanh, kNone };  // cuBLASLt's GELU is the tanh form
 
 struct ProductShape {  // y [m, n] = x [m, k] W^T, m a number of rows that padded_rows() gives
   Type type = Type::kF32;

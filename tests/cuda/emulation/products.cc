@@ -8,6 +8,7 @@
 #include "cublasLt.h"
 #include "cuda_bf16.h"
 #include "cuda_fp16.h"
+#include "cuda_fp8.h"
 #include "emulation.h"
 
 struct cublasLtContext {};
@@ -27,6 +28,7 @@ namespace {
 float read(const void* data, cudaDataType_t type, size_t i) {
   if (type == CUDA_R_16F) return __half2float(static_cast<const __half*>(data)[i]);
   if (type == CUDA_R_16BF) return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[i]);
+  if (type == CUDA_R_8F_E4M3) return emulation::value_of(static_cast<const __nv_fp8_e4m3*>(data)[i]);
   return static_cast<const float*>(data)[i];
 }
 
@@ -55,7 +57,8 @@ void multiply(const Work& w) {
   std::vector<float> a(k * m), sum(m), bias(m);
   for (size_t i = 0; i < m; ++i) {
     for (size_t p = 0; p < k; ++p) a[p * m + i] = read(w.a, w.a_layout.type, i * w.a_layout.leading + p);
-    bias[i] = read(w.desc.bias, static_cast<cudaDataType_t>(w.desc.bias_type), i);
+    if (w.desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+      bias[i] = read(w.desc.bias, static_cast<cudaDataType_t>(w.desc.bias_type), i);
   }
   for (size_t j = 0; j < n; ++j) {
     std::fill(sum.begin(), sum.end(), 0.0f);
@@ -71,13 +74,26 @@ void multiply(const Work& w) {
   }
 }
 
+// cuBLAS, "cublasLtMatmul": FP8 since compute capability 8.9, in TN format only; all sides, and so all columns, are
+// multiples of 16 bytes.
+bool is_supported_fp8(const cublasLtMatmulDescription& desc, const cublasLtLayout& a, const cublasLtLayout& b,
+                      const cublasLtLayout& d) {
+  const auto whole = [](size_t side) { return side % 16 == 0; };
+  return emulation::settings().compute_capability >= 89 && desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT &&
+         d.type == CUDA_R_16BF && whole(a.rows) && whole(a.columns) && whole(a.leading) && whole(b.columns) &&
+         whole(b.leading) && whole(d.leading);
+}
+
 // What this emulation, and cuBLASLt, computes: the products of the engine's kind.
 bool is_supported(const cublasLtMatmulDescription& desc, const cublasLtLayout& a, const cublasLtLayout& b,
                   const cublasLtLayout& d) {
   return desc.transpose_a == CUBLAS_OP_T && desc.transpose_b == CUBLAS_OP_N && a.rows == b.rows &&
          a.columns == d.rows && b.columns == d.columns && a.leading >= a.rows && b.leading >= b.rows &&
-         d.leading >= d.rows && a.type == b.type && a.type == d.type && desc.bias_type == d.type &&
-         (desc.epilogue == CUBLASLT_EPILOGUE_BIAS || desc.epilogue == CUBLASLT_EPILOGUE_GELU_BIAS);
+         d.leading >= d.rows && a.type == b.type &&
+         (a.type == CUDA_R_8F_E4M3
+              ? is_supported_fp8(desc, a, b, d)
+              : a.type == d.type && desc.bias_type == d.type &&
+                    (desc.epilogue == CUBLASLT_EPILOGUE_BIAS || desc.epilogue == CUBLASLT_EPILOGUE_GELU_BIAS));
 }
 
 // Algorithms are numbers, in words that nothing else has.
