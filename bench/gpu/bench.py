@@ -21,7 +21,7 @@ SHAPES = {
     "MiniLM-L6": dict(layers=6, hidden=384, heads=12, intermediate=1536, vocabulary=30522, positions=512),
     "XLM-R-large": dict(layers=24, hidden=1024, heads=16, intermediate=4096, vocabulary=250002, positions=514),
 }
-PRECISIONS = {"fp32": (rerank.F32, 2e-4), "fp16": (rerank.F16, 1e-2), "bf16": (rerank.BF16, 3e-2)}
+PRECISIONS = {"fp32": (rerank.F32, 2e-4), "fp16": (rerank.F16, 1e-2), "bf16": (rerank.BF16, 3e-2), "fp8": (rerank.FP8, 3e-1)}
 
 
 def names(shape):
@@ -116,6 +116,9 @@ def check(library, device):
     with model.torch.inference_mode():
         expected = [float(model.score([sequence])[0]) for sequence in sequences]
     for precision, (code, tolerance) in PRECISIONS.items():
+        if reason := rerank.why_not(library, code):
+            print(f"check {precision}: not here: {reason}")
+            continue
         engine = rerank.Engine(library, shape, model.tensor, code)
         largest = max(abs(a - b) for a, b in zip(engine.score(sequences), expected))
         engine.close()
@@ -135,6 +138,8 @@ def smoke(library):
         return kept[name].buffer_info()
 
     for code, _ in PRECISIONS.values():
+        if rerank.why_not(library, code):
+            continue
         engine = rerank.Engine(library, shape, tensor, code)
         if engine.batch_tokens() == 0:
             raise SystemExit("the device's memory is full")
@@ -207,7 +212,9 @@ def measure(library, tuning_file):
     tuning = Tuning(library, tuning_file)
     rate, bandwidth = floors(torch)
     print(f"\n{rerank.describe(library)}: matrices {rate / 1e12:.0f} TFLOP/s bf16, copies {bandwidth / 1e9:.0f} GB/s")
-    print("| model, batch | PyTorch fp16, ms | rerankd bf16, ms | times faster | of the matrix rate |\n|---|---|---|---|---|")
+    fp8 = not rerank.why_not(library, rerank.FP8)
+    print("| model, batch | PyTorch fp16, ms | rerankd bf16, ms | times faster | of the matrix rate | rerankd fp8, ms | "
+          "bf16 / fp8 |\n|---|---|---|---|---|---|---|")
     rng = random.Random(3)
     work = [("MiniLM-L6", "66 x 128", [128] * 66), ("XLM-R-large", "32 x 512", [512] * 32),
             ("XLM-R-large", "96 x 32-512", [rng.randrange(32, 513) for _ in range(96)])]
@@ -216,30 +223,36 @@ def measure(library, tuning_file):
         shape = SHAPES[name]
         if name not in models:
             models[name] = Torch(shape).to("cuda", torch.float16)
-            engines[name] = rerank.Engine(library, shape, models[name].tensor, rerank.BF16)
-            budgets[name] = engines[name].batch_tokens()
-            engines[name].recall(tuning.known)
-        model, engine, sequences = models[name], engines[name], random_sequences(shape, lengths)
+            engines[name] = [rerank.Engine(library, shape, models[name].tensor, code)
+                             for code in [rerank.BF16] + [rerank.FP8] * fp8]
+            budgets[name] = engines[name][0].batch_tokens()
+            for engine in engines[name]:
+                engine.recall(tuning.known)
+        model, sequences = models[name], random_sequences(shape, lengths)
+        engine, *eight = engines[name]
         offsets = [0]
         for sequence in sequences:
             offsets.append(offsets[-1] + len(sequence))
         packed = rerank.pack([i for sequence in sequences for i in sequence], offsets)
-        theirs, ours = [], []
+        theirs, ours, eights = [], [], []
         with torch.inference_mode():
             for _ in range(15):
                 theirs.append(seconds(torch, lambda: model.score_sorted(sequences)))
                 ours.append(seconds(torch, lambda: engine.score_packed(packed)))
-        tuning.learn(engine)
-        theirs, ours = theirs[3:], ours[3:]
+                eights += [seconds(torch, lambda: other.score_packed(packed)) for other in eight]
+        for other in engines[name]:
+            tuning.learn(other)
+        theirs, ours, eights = theirs[3:], ours[3:], eights[3:]
         a, b = statistics.median(theirs), statistics.median(ours)
         print(f"| {name}, {title} | {show(theirs)} | {show(ours)} | {a / b:.2f} | "
-              f"{100 * operations(shape, lengths) / b / rate:.0f} % |")
+              f"{100 * operations(shape, lengths) / b / rate:.0f} % | " +
+              (f"{show(eights)} | {b / statistics.median(eights):.2f} |" if eights else "not here | |"))
         if (name, title) == ("XLM-R-large", "32 x 512"):
-            profiled = profile(torch, engine, packed)
+            profiled = "\n\n".join(profile(torch, other, packed) for other in engines[name])
     tuning.show()
     show_graphs(torch, engines["MiniLM-L6"])
     print("\ntokens that a batch may have: " + ", ".join(f"{name} {tokens}" for name, tokens in budgets.items()))
-    print("\nXLM-R-large, 32 x 512, by kernel:\n" + profiled)
+    print("\nXLM-R-large, 32 x 512, by kernel, bf16 and fp8:\n" + profiled)
 
 
 def show_graphs(torch, engine):

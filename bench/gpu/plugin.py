@@ -1,8 +1,8 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
 
-VERSION = 6
-F32, F16, BF16 = 0, 1, 2
+VERSION = 7
+F32, F16, BF16, FP8 = 0, 1, 2, 3
 GELU, TANH = 0, 4
 
 
@@ -53,7 +53,7 @@ class Plugin(c.Structure):
     _fields_ = [
         ("version", c.c_int),
         ("devices", c.CFUNCTYPE(c.c_int, c.POINTER(c.c_int), *ERROR)),
-        ("describe", c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
+        ("describe", c.CFUNCTYPE(c.c_int, c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("open", c.CFUNCTYPE(c.c_int, c.POINTER(Model), c.c_int, c.c_int, c.POINTER(c.c_void_p), *ERROR)),
         ("start", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Batch), *ERROR)),
         ("step", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, *ERROR)),
@@ -85,7 +85,7 @@ def call(function, *arguments):
 
 def describe(plugin, device=0):
     text = c.create_string_buffer(256)
-    call(plugin.describe, device, text, 256)
+    call(plugin.describe, device, F32, text, 256)
     return text.value.decode()
 
 
@@ -94,6 +94,12 @@ def identity(plugin, device=0):
     text = c.create_string_buffer(512)
     call(plugin.identity, device, text, 512)
     return text.value.decode()
+
+
+def why_not(plugin, precision, device=0):
+    """Empty where the device computes in this precision."""
+    text, message = c.create_string_buffer(256), c.create_string_buffer(512)
+    return "" if plugin.describe(device, precision, text, 256, message, 512) == 0 else message.value.decode()
 
 
 class Engine:
@@ -149,13 +155,13 @@ class Engine:
     def close(self):
         self.plugin.close(self.engine)
 
-    def score(self, sequences):
-        """Logits of lists of token ids."""
+    def score(self, sequences, segments=None):
+        """Logits of lists of token ids; segments: lists of theirs, else 0."""
         ids = [i for sequence in sequences for i in sequence]
         offsets = [0]
         for sequence in sequences:
             offsets.append(offsets[-1] + len(sequence))
-        return self.score_packed(pack(ids, offsets))
+        return self.score_packed(pack(ids, offsets, [kind for kinds in segments or () for kind in kinds]))
 
     def score_packed(self, packed):
         ids, segments, offsets, count = packed
@@ -166,6 +172,6 @@ class Engine:
         return list(logits)
 
 
-def pack(ids, offsets):
-    return ((c.c_int32 * len(ids))(*ids), (c.c_int32 * len(ids))(), (c.c_uint32 * len(offsets))(*offsets),
+def pack(ids, offsets, segments=()):
+    return ((c.c_int32 * len(ids))(*ids), (c.c_int32 * len(ids))(*segments), (c.c_uint32 * len(offsets))(*offsets),
             len(offsets) - 1)

@@ -1,8 +1,9 @@
 #!/bin/sh
 # What the CUDA engine gives on this machine's GPU: builds librerank_cuda.so, holds its answers against PyTorch's, measures
-# both in turns and the card's limits, and runs compute-sanitizer where it is installed. Needs CUDA, CMake, a compiler and
-# PyTorch. The fastest algorithm of each product is found in the first run, kept in the build folder, and taken by later
-# ones; what tuning and graphs gave is shown. A part that hangs is ended: nine minutes at most behind the build.
+# both in turns and the card's limits, counts how often each precision ranks another document first, and runs
+# compute-sanitizer where it is installed. Needs CUDA, CMake, a compiler and PyTorch. The fastest algorithm of each product
+# is found in the first run, kept in the build folder, and taken by later ones; what tuning and graphs gave is shown. A part that
+# hangs is ended: eleven minutes at most behind the build.
 #   bench/gpu/run.sh [BUILD_FOLDER]      PYTHON=python3 names the interpreter that has PyTorch
 # It has never run on a GPU (docs/decisions/0003).
 set -eu
@@ -23,6 +24,7 @@ library=$build/librerank_cuda.so
 
 timeout 120 "$python" "$here/bench.py" --library "$library" check
 timeout 240 "$python" "$here/bench.py" --library "$library" --tuning "$build/tuning.json" measure
+timeout 120 "$python" "$here/fidelity.py" --library "$library"
 
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck; do

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""How far each precision of rerankd's CPU engine moves scores and rankings away from fp32, on a judged collection.
+"""How far each precision of rerankd's engines moves scores and rankings away from fp32, on a judged collection.
 
 Usage: fidelity.py --program build/release/rerankd --collection FOLDER [--model FOLDER] [--queries 120] [--depth 30]
-                   [--precisions bf16,int8,int8:avx512vnni,int8:avx2] [--max-length 256]
+                   [--precisions bf16,int8,int8:avx512vnni,cuda/fp8] [--max-length 256]
 
+A precision is [ENGINE/]P[:KERNEL], of the cpu engine where none is named; fp32 is always the cpu engine's.
 The collection is in BEIR's form: corpus.jsonl, queries.jsonl, qrels.tsv. Each query's `depth` best documents by BM25 are scored.
 Printed per precision: largest and mean |logit - fp32|, the spread of fp32's logits to hold them against, Kendall's tau per query,
 how often the first document is the same, how many of the first ten are, and NDCG@10 with its difference from fp32's.
@@ -19,8 +20,10 @@ from collection import Bm25, ndcg, read_collection
 
 
 def score(arguments, precision, pairs):
+    engine, _, precision = precision.rpartition("/")
     precision, _, kernel = precision.partition(":")
-    command = [arguments.program, "score", "--max-length", str(arguments.max_length), "--precision", precision]
+    command = [arguments.program, "score", "--max-length", str(arguments.max_length), "--engine", engine or "cpu",
+               "--precision", precision]
     command += ["--kernel", kernel] if kernel else []
     command += ["--model", arguments.model] if arguments.model else []
     lines = "".join(json.dumps({"query": q, "document": d}) + "\n" for q, d in pairs)

@@ -148,8 +148,9 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "rerankd inspect says which."},
         options.engine);
   visit(OptionInfo{"precision", "P", "Engine",
-                   "auto, fp32, fp16, bf16 or int8, of which an engine has some. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
-                   "still and changes scores most: compare rankings on your own documents first."},
+                   "auto, fp32, fp16, bf16, int8 or fp8, of which an engine has some. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
+                   "still and changes scores most: compare rankings on your own documents first. fp8 is the CUDA engine's, for GPUs "
+                   "from compute capability 8.9 (Ada, Hopper); it changes scores as int8 does, and its speed is not known yet."},
         options.precision);
   visit(OptionInfo{"kernel", "TIER", "Engine",
                    "auto, amx, avx512bf16, avx512, avx512vnni-bf16, avx512vnni, avx2 or portable: force a kernel tier, to compare or to "

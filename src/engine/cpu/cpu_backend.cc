@@ -26,8 +26,8 @@ constexpr size_t kGroupTokens = 512;
 Result<const KernelTable*> pick(const BackendOptions& options) {
   const std::string_view precision = options.precision;
   if (precision != "auto" && precision != "fp32" && precision != "bf16" && precision != "int8") {
-    return absl::InvalidArgumentError(
-        str_cat("--precision ", options.precision, ": not known; there are auto, fp32, bf16, int8"));
+    return absl::InvalidArgumentError(str_cat("--precision ", options.precision,
+                                              ": the cpu engine has auto, fp32, bf16, int8; fp8 is the cuda engine's"));
   }
   std::string known, refusals;
   const KernelTable* slower = nullptr;

@@ -53,9 +53,7 @@ struct Activations {
   DeviceBuffer<float> pooled;         // what exits read
 
   // Room for a whole batch.
-  void reserve(const ModelSpec& m, uint32_t tokens, uint32_t sequences) {
-    each(m, tokens, sequences, kResize);
-  }
+  void reserve(const ModelSpec& m, uint32_t tokens, uint32_t sequences) { each(m, tokens, sequences, kResize); }
 
   // Room for what only exits need, of a batch that was reserved, or of a part of it.
   void reserve_spare(const ModelSpec& m, uint32_t tokens) { spare.each(m, padded_rows(tokens), kResize); }

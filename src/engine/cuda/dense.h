@@ -1,5 +1,5 @@
-// What of a layer is computed row by row: products, activations, norms; attention is the verbs' own. T is the type of the
-// numbers that products multiply.
+// What of a layer is computed row by row: products, activations, norms; attention is the verbs' own. T is the type of
+// the numbers that products multiply.
 #pragma once
 
 #include "engine/cuda/activations.h"
@@ -27,8 +27,8 @@ class Dense {
   // y [rows, outs] = outputs [first, first + outs) of w.
   void linear(const DeviceLinear<T>& w, uint32_t first, uint32_t outs, const States<T>& x, uint32_t rows, T* y,
               Scratch<T>&) {
-    gemm_.run(x.rounded.data(), w.weight.data() + size_t{first} * w.in, w.bias.data() + first, y, padded_rows(rows), outs,
-              w.in, Epilogue::kBias, stream_);
+    gemm_.run(x.rounded.data(), w.weight.data() + size_t{first} * w.in, w.bias.data() + first, y, padded_rows(rows),
+              outs, w.in, Epilogue::kBias, stream_);
   }
 
   void attention_output(const DeviceLayer<T>& w, Activations<T>& a, uint32_t rows) {
@@ -42,8 +42,8 @@ class Dense {
     // The tanh form is within 5e-4 of erf's (docs/decisions/0003): 16 bits take it, for it costs nothing there; in fp32
     // GELU is what the model says.
     const bool fused = act == Act::kGeluTanh || (act == Act::kGelu && sizeof(T) == 2);
-    gemm_.run(a.states.rounded.data(), w.up.weight.data(), w.up.bias.data(), inner, padded_rows(rows), w.up.out, w.up.in,
-              fused ? Epilogue::kBiasGeluTanh : Epilogue::kBias, stream_);
+    gemm_.run(a.states.rounded.data(), w.up.weight.data(), w.up.bias.data(), inner, padded_rows(rows), w.up.out,
+              w.up.in, fused ? Epilogue::kBiasGeluTanh : Epilogue::kBias, stream_);
     if (!fused) activate(act, inner, size_t{rows} * w.up.out, stream_);
     multiply(w.down, inner, a.scratch.product.data(), rows);
     norm(w.output_norm, a, rows);

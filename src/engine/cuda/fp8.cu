@@ -10,8 +10,8 @@ namespace {
 constexpr int kQuads = 4;  // of a thread
 constexpr uint32_t kMostThreads = 1024;
 static_assert(kFp8Widest == 4 * kQuads * kMostThreads);
-constexpr float kLargest = 448.0f;       // of e4m3
-constexpr float kLeastOfRow = 1e-30f;    // rows of less are zero: neither a scale nor its inverse may overflow
+constexpr float kLargest = 448.0f;     // of e4m3
+constexpr float kLeastOfRow = 1e-30f;  // rows of less are zero: neither a scale nor its inverse may overflow
 
 template <class T>
 struct alignas(4 * sizeof(T)) Four {
@@ -75,7 +75,8 @@ __device__ inline void store_quantized(const Four<float> (&row)[kQuads], const S
 template <class T>
 __global__ void quantize_kernel(const T* from, Strided to, uint32_t width) {
   Four<float> row[kQuads];
-  each_quad(width, [&](int i, uint32_t c) { row[i] = load_floats(from + blockIdx.x * static_cast<size_t>(width) + c); });
+  each_quad(width,
+            [&](int i, uint32_t c) { row[i] = load_floats(from + blockIdx.x * static_cast<size_t>(width) + c); });
   store_quantized(row, to, width);
 }
 
@@ -145,7 +146,8 @@ void scale_sums(const Fp8Sums& sums, __nv_bfloat16* y, uint32_t rows, cudaStream
 }
 
 void activate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t rows, cudaStream_t stream) {
-  launch("activate", activate_kernel, rows_of(rows, sums.out, stream), sums, fp8_side(sums.out), act, strided(to, sums.out));
+  launch("activate", activate_kernel, rows_of(rows, sums.out, stream), sums, fp8_side(sums.out), act,
+         strided(to, sums.out));
 }
 
 void add_norm_sums(const Fp8Sums& sums, const Fp8Norm& norm, float* exact, const Fp8Rows& to, uint32_t rows,

@@ -1,5 +1,5 @@
-// FP8: products of e4m3 numbers (4 bits of exponent, 3 of fraction, up to 448). Every row of activations and every output
-// of weights is scaled to the whole range by itself, rows as they come:
+// FP8: products of e4m3 numbers (4 bits of exponent, 3 of fraction, up to 448). Every row of activations and every
+// output of weights is scaled to the whole range by itself, rows as they come:
 //   y[r, c] = row_scale[r] * scale[c] * sum over k of x[r, k] w[c, k] + bias[c]
 // cuBLASLt multiplies the numbers as they are, which every device since compute capability 8.9 does, and what reads the
 // sums scales them: cuBLASLt's own scales of rows and columns are there for some of these devices only.
@@ -19,7 +19,7 @@ using Fp8 = __nv_fp8_e4m3;
 inline constexpr int kFp8Capability = 89;      // the least that has it
 inline constexpr uint32_t kFp8Widest = 16384;  // of rows: one lies in the registers of a block
 
-// Sides of a product are multiples of 16. What only fills them up is zero: device memory begins so, and nobody writes there.
+// Sides of a product are multiples of 16. What only fills them up is zero: device memory begins so.
 inline uint32_t fp8_side(uint32_t width) { return div_up(width, 16) * 16; }
 
 struct Fp8Rows {  // row r is scales[r] * values[r * fp8_side(width) ...]

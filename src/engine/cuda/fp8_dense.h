@@ -118,18 +118,20 @@ class Dense<Fp8> {
   }
 
  private:
-  // Outputs [first, first + outs) of w, a multiple of 8 each; outputs behind them that fill up a side are computed in vain.
+  // Outputs [first, first + outs) of w; what is computed behind them, to fill up a side, is not read.
   Fp8Sums multiply(const DeviceLinear<Fp8>& w, uint32_t first, uint32_t outs, const Fp8Rows& x, uint32_t rows,
                    Scratch<Fp8>& scratch) {
     const uint32_t side = fp8_side(w.in);
-    gemm_.run(x.values, w.weight.data() + size_t{first} * side, scratch.sums.data(), padded_rows(rows), fp8_side(outs), side,
-              stream_);
+    gemm_.run(x.values, w.weight.data() + size_t{first} * side, scratch.sums.data(), padded_rows(rows), fp8_side(outs),
+              side, stream_);
     return {scratch.sums.data(), x.scales, w.scales.data() + first, w.bias.data() + first, outs};
   }
 
-  void output(const DeviceLinear<Fp8>& w, const DeviceNorm& norm, const Fp8Rows& x, Activations<Fp8>& a, uint32_t rows) {
-    add_norm_sums(multiply(w, 0, w.out, x, rows, a.scratch), {norm.gamma.data(), norm.beta.data(), model_.shape.epsilon},
-                  a.states.exact.data(), a.states.rounded.rows(), rows, stream_);
+  void output(const DeviceLinear<Fp8>& w, const DeviceNorm& norm, const Fp8Rows& x, Activations<Fp8>& a,
+              uint32_t rows) {
+    add_norm_sums(multiply(w, 0, w.out, x, rows, a.scratch),
+                  {norm.gamma.data(), norm.beta.data(), model_.shape.epsilon}, a.states.exact.data(),
+                  a.states.rounded.rows(), rows, stream_);
   }
 
   const DeviceModel<Fp8>& model_;

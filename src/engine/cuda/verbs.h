@@ -59,7 +59,7 @@ class CudaOps {
   void project(size_t layer, const Batch&, Rows rows) {
     const DeviceLinear<T>& w = model_.layers[layer].query_key_value;
     const float* turns = model_.layers[layer].turns;
-    const uint32_t h = model_.shape.hidden, sequences = input_.sequences();
+    const uint32_t h = model_.shape.hidden, sequences = input_.counts().sequences;
     layer_ = layer;
     if (rows == Rows::kAll) {
       dense_.linear(w, 0, 3 * h, a_.states, rows_, a_.qkv.data(), a_.scratch);
