@@ -250,7 +250,7 @@ def measure(library, tuning_file):
         if (name, title) == ("XLM-R-large", "32 x 512"):
             profiled = "\n\n".join(profile(torch, other, packed) for other in engines[name])
     tuning.show()
-    show_graphs(torch, engines["MiniLM-L6"])
+    show_graphs(torch, engines["MiniLM-L6"][0])
     print("\ntokens that a batch may have: " + ", ".join(f"{name} {tokens}" for name, tokens in budgets.items()))
     print("\nXLM-R-large, 32 x 512, by kernel, bf16 and fp8:\n" + profiled)
 
