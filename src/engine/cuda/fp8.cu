@@ -73,7 +73,7 @@ __device__ inline void store_quantized(const Four<float> (&row)[kQuads], const S
 }
 
 template <class T>
-__global__ void quantize_kernel(const T* from, Strided to, uint32_t width) {
+__global__ void __launch_bounds__(kMostThreads) quantize_kernel(const T* from, Strided to, uint32_t width) {
   Four<float> row[kQuads];
   each_quad(width,
             [&](int i, uint32_t c) { row[i] = load_floats(from + blockIdx.x * static_cast<size_t>(width) + c); });
@@ -90,7 +90,7 @@ __global__ void scale_kernel(Fp8Sums s, size_t stride, __nv_bfloat16* y) {
   }
 }
 
-__global__ void activate_kernel(Fp8Sums s, size_t stride, Act act, Strided to) {
+__global__ void __launch_bounds__(kMostThreads) activate_kernel(Fp8Sums s, size_t stride, Act act, Strided to) {
   Four<float> row[kQuads];
   each_quad(s.out, [&](int i, uint32_t c) {
     row[i] = outputs(s, blockIdx.x, stride, c);
@@ -99,7 +99,8 @@ __global__ void activate_kernel(Fp8Sums s, size_t stride, Act act, Strided to) {
   store_quantized(row, to, s.out);
 }
 
-__global__ void add_norm_kernel(Fp8Sums s, size_t stride, Fp8Norm norm, float* exact, Strided to) {
+__global__ void __launch_bounds__(kMostThreads)
+    add_norm_kernel(Fp8Sums s, size_t stride, Fp8Norm norm, float* exact, Strided to) {
   __shared__ float shared[33];
   const uint32_t width = s.out;
   float* begin = exact + blockIdx.x * static_cast<size_t>(width);
