@@ -10,9 +10,9 @@
 namespace rerank::cpu {
 namespace {
 
-// Inner columns of the feed-forward part that are computed, and used up, at a time: with 512 rows in bf16 512 KiB, so
-// that they do not leave the L2 cache.
-constexpr size_t kSlabColumns = 512;
+// Inner columns of the feed-forward part that are computed, and used up, at a time, as one product reads them: with 512
+// rows 512 KiB, so that they do not leave the L2 cache.
+constexpr size_t kSlabBytes = 1024;
 // Pieces of a product for each member of a team, so that a slower core takes fewer.
 constexpr size_t kPiecesPerMember = 4;
 
@@ -312,7 +312,8 @@ void TileOps::attention_output(size_t layer) {
 void TileOps::feed_forward(size_t layer) {
   const TileLayer& w = weights_.layers[layer];
   const TilePanels &up = w.up.panels(), &down = w.down.panels();
-  const size_t slab_panels = kSlabColumns / kPanelColumns, column_stride = column_tiles() * kTileBytes;
+  const size_t slab_panels = kSlabBytes / (tiles_.int8 ? 1 : 2) / kPanelColumns,
+               column_stride = column_tiles() * kTileBytes;
   for (size_t row = 0; row < state_.row_tiles; row += kBlockRowTiles) {
     const size_t row_tiles = std::min(kBlockRowTiles, state_.row_tiles - row);
     for (size_t panel = 0; panel < up.panels; panel += slab_panels) {
