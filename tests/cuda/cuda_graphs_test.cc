@@ -31,7 +31,7 @@ INSTANTIATE_TEST_SUITE_P(Orders, CudaGraphsTest, ::testing::Values(emulation::Or
 // A class is recorded when it is met again, and then the same graph serves all its batches: other lengths, other
 // numbers of sequences, full and nearly empty.
 TEST_P(CudaGraphsTest, BatchesOfAClassShareAGraphAndScoreAsWithoutOne) {
-  for (const std::string precision : {"fp32", "bf16"}) {
+  for (const std::string precision : {"fp32", "bf16", "fp8"}) {
     emulation::graphs() = {};
     const auto backend = open(model, {.precision = precision});
     const std::vector<RaggedBatch> batches = {batch_of({128, 100, 3}), batch_of({70, 60, 50, 40}),
