@@ -253,16 +253,24 @@ class Attention {
              u + 1 == v.steps, {output(v.turn) + 2 * pass * kTileBytes, 2 * head_tiles() * kTileBytes});
   }
 
-  HWY_INLINE void finish(const Item& done) {
-    HWY_ALIGN float factors[kQueryRows];
+  // The sums of the block's rows; false where one is too small or too large, or no number.
+  HWY_INLINE bool sum_rows(const Item& done, Row (&sums)[2]) const {
+    bool safe = true;
     for (size_t first = 0; first < done.rows; first += 16) {
-      Row sums = sums_of_rows(totals(done.turn) + first * 16);
-      if (!all_between(sums, std::min<size_t>(done.rows - first, 16), 1e-30f, 1e30f)) {
-        compute_again(done);
-        sums = sums_of_rows(totals(done.turn) + first * 16);
-      }
-      store(set(1) / sums, factors + first);
+      sums[first / 16] = sums_of_rows(totals(done.turn) + first * 16);
+      safe = safe && all_between(sums[first / 16], std::min<size_t>(done.rows - first, 16), 1e-30f, 1e30f);
     }
+    return safe;
+  }
+
+  HWY_INLINE void finish(const Item& done) {
+    Row sums[2];
+    if (!sum_rows(done, sums)) {  // one is enough: outputs and sums of all rows change
+      compute_again(done);
+      sum_rows(done, sums);
+    }
+    HWY_ALIGN float factors[kQueryRows];
+    for (size_t first = 0; first < done.rows; first += 16) store(set(1) / sums[first / 16], factors + first);
     for (size_t r = 0; r < done.rows; ++r) store_context<true>(done, r, factors[r]);
     const size_t padded = job_.lone ? done.rows : round_up(done.rows, 16);
     for (size_t r = done.rows; r < padded; ++r) store_context<false>(done, r, 0);
