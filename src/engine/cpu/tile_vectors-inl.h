@@ -140,8 +140,9 @@ struct MantissaTable {
 
 // 2^(score / 128) of 32 scores as bf16, and onto `total` (lane by lane, two to a lane). The whole number nearest to the
 // score is the exponent with, below it, what the table turns into the mantissa: with bf16's own rounding within 0.6 %
-// and as often above as below. 0 from 2^-127 down; infinity, or no number, from 2^128 on. What is no 32-bit number
-// (2^31 and more, NaN) counts as the smallest: values of such a token, or the row itself, are no numbers either.
+// and as often above as below. 0 from 2^-127 down; infinity, or no number, from 2^128 on. Scores from 2^31 on, which no
+// model has, and NaN count as the smallest: a NaN reaches the context by the token's values or by all scores of its
+// row.
 HWY_INLINE void store_exp2(const Row& low, const Row& high, Row& total, void* to) {
   alignas(64) static constexpr MantissaTable kMantissas;
   constexpr int16_t kBias = 127 * 128;
