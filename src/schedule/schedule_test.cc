@@ -406,7 +406,6 @@ TEST(SchedulerTest, EqualSequencesAreComputedOnce) {
   EXPECT_EQ(metrics.counter("rerankd_joined_pairs_total", "").value(), 13);
 }
 
-// Many threads, jobs that share, fail, expire and are cancelled: each is answered once, and rightly.
 // Where the engine runs on a device: the answer that waits for the next batch would wait for ever on the engine's thread.
 TEST(SchedulerTest, ADeviceComputesWhileAnswersAreTold) {
   FakeBackend backend;
@@ -428,6 +427,7 @@ class AllJobsTest : public ::testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(Engines, AllJobsTest, ::testing::Bool(),
                          [](const auto& info) { return info.param ? "offloads" : "computes_here"; });
 
+// Many threads, jobs that share, fail, expire and are cancelled: each is answered once, and rightly.
 TEST_P(AllJobsTest, AreAnsweredOnce) {
   FakeBackend backend;
   backend.information.offloads = GetParam();

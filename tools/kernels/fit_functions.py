@@ -4,7 +4,7 @@
 Needs numpy. Usage: fit_functions.py
   erf(x) = x Q(x^2 / 8 - 1) for |x| <= 4, and sign(x) beyond: at |x| = 4 erf is 1 - 1.5e-8, below half a unit of fp32.
   exp(r) = P(r) for |r| <= ln(2) / 2, after x = n ln 2 + r.
-And those of src/engine/cpu/tile_vectors-inl.h, whose results are rounded to bf16:
+And those whose results are rounded to bf16:
   gelu(x) = c0 + c1 x + c2 x^2 by pieces of the line.
   2^r = P(r) for 0 <= r < 1: the cubic with the least relative error, by Lawson's reweighting.
 """
@@ -48,7 +48,8 @@ def main():
     relative = horner_fp32(exp_coefficients, r) / np.exp(r.astype(np.float64)) - 1
     print("exp P, low to high:", ", ".join(f"{c:.9e}f" for c in exp_coefficients))
     print("  max relative error", np.abs(relative).max())
-    fit_for_tiles()
+    fit_gelu()
+    fit_exp2()
 
 
 def fit_gelu():
@@ -74,8 +75,7 @@ def fit_gelu():
     print("  max |gelu error|", np.abs(found - gelu(x.astype(np.float64))).max())
 
 
-def fit_for_tiles():
-    fit_gelu()
+def fit_exp2():
     r = np.linspace(0, 1, 4001)
     basis = np.stack([r**i for i in range(4)], 1) / (2**r)[:, None]
     weight = np.ones_like(r)

@@ -49,9 +49,6 @@ HWY_INLINE Row operator/(const Row& a, const Row& b) {
 HWY_INLINE Row multiply_add(const Row& a, const Row& b, const Row& c) {
   return make_row([&](size_t i) HWY_ATTR { return hn::MulAdd(a.part[i], b.part[i], c.part[i]); });
 }
-HWY_INLINE Row largest_of(const Row& a, const Row& b) {
-  return make_row([&](size_t i) HWY_ATTR { return hn::Max(a.part[i], b.part[i]); });
-}
 HWY_INLINE Row from_int32(const Row& bits) {
   return make_row([&](size_t i) HWY_ATTR { return hn::ConvertTo(D(), hn::BitCast(DI(), bits.part[i])); });
 }
