@@ -12,9 +12,12 @@ value. Peers get their best setting: sorted by length in batches of --batch; ONN
 graph, int8 per channel; OpenVINO with one stream a core where there is more than one batch, int8 by NNCF's post-training quantization,
 the rest in bf16 where the CPU has it; sentence-transformers by CrossEncoder.predict(), which sorts and tokenizes by itself. --padded adds each peer with all
 documents in one padded batch. Needs requirements/peers.txt. Random weights of the true shape serve for speed (--shape).
+
+LD_PRELOAD=build/release/libhide_avx512.so in front of it makes rerankd and all peers choose their kernels as on a CPU with AVX2 only.
 """
 import argparse
 import json
+import os
 import pathlib
 import random
 import statistics
@@ -46,6 +49,11 @@ def make_model(shape, folder, dtype=torch.float32):
         config.id2label = {0: "LABEL_0"}
         model = transformers.RobertaForSequenceClassification(config)
     model.to(dtype).save_pretrained(folder)
+
+
+def cpu_has(feature):
+    hidden = "hide_avx512" in os.environ.get("LD_PRELOAD", "")
+    return not hidden and feature in pathlib.Path("/proc/cpuinfo").read_text()
 
 
 def load_model(folder):
@@ -148,14 +156,14 @@ class Peers:
         return path
 
     def quantized(self):
-        path = self.scratch / "int8" / "model.onnx"
+        # Without VNNI its products of bytes saturate unless the weights keep to 7 bits.
+        vnni = cpu_has("vnni")
+        path = self.scratch / ("int8" if vnni else "int8-of-7-bits") / "model.onnx"
         if not path.exists():
             import onnx
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
             path.parent.mkdir()
-            # Without VNNI its products of bytes saturate unless the weights keep to 7 bits.
-            vnni = "vnni" in pathlib.Path("/proc/cpuinfo").read_text()
             quantize_dynamic(str(self.fused()), str(path), weight_type=QuantType.QInt8, per_channel=True, reduce_range=not vnni,
                              use_external_data_format=True, extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
         return path
@@ -219,7 +227,7 @@ class Peers:
 
         core = openvino.Core()
         model = core.read_model(str(self.onnx() if precision != "int8" else self.openvino_int8()))
-        bf16 = precision == "bf16" or (precision == "int8" and "bf16" in pathlib.Path("/proc/cpuinfo").read_text())
+        bf16 = precision == "bf16" or (precision == "int8" and cpu_has("bf16"))
         compiled = {}
 
         def compute(inputs):

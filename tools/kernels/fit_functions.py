@@ -6,6 +6,7 @@ Needs numpy. Usage: fit_functions.py
   exp(r) = P(r) for |r| <= ln(2) / 2, after x = n ln 2 + r.
 And those whose results are rounded to bf16:
   gelu(x) = c0 + c1 x + c2 x^2 by pieces of the line.
+  gelu(x) = x / 2 (1 + c Q(2 c^2 / 4.2^2 - 1)), c = x within +-4.2, where c Q is 1: for units that are slow to look up.
   2^r = P(r) for 0 <= r < 1: the cubic with the least relative error, by Lawson's reweighting.
 """
 import math
@@ -49,6 +50,7 @@ def main():
     print("exp P, low to high:", ", ".join(f"{c:.9e}f" for c in exp_coefficients))
     print("  max relative error", np.abs(relative).max())
     fit_gelu()
+    fit_gelu_polynomial()
     fit_exp2()
 
 
@@ -75,15 +77,37 @@ def fit_gelu():
     print("  max |gelu error|", np.abs(found - gelu(x.astype(np.float64))).max())
 
 
-def fit_exp2():
-    r = np.linspace(0, 1, 4001)
-    basis = np.stack([r**i for i in range(4)], 1) / (2**r)[:, None]
-    weight = np.ones_like(r)
-    for _ in range(300):
-        cubic, *_ = np.linalg.lstsq(basis * weight[:, None], weight, rcond=None)
-        error = np.abs(basis @ cubic - 1)
+def lawson(basis, target):
+    """The coefficients with the least largest error."""
+    weight = np.ones_like(target)
+    for _ in range(500):
+        found, *_ = np.linalg.lstsq(basis * weight[:, None], target * weight, rcond=None)
+        error = np.abs(basis @ found - target)
         weight *= (1e-3 + error / error.max()) ** 0.3
         weight /= weight.max()
+    return found, error
+
+
+def fit_gelu_polynomial():
+    reach, degree = 4.2, 7
+    x = reach * np.sin(np.linspace(0, np.pi / 2, 8001))[1:]
+    basis = np.stack([(2 * (x / reach) ** 2 - 1) ** i for i in range(degree + 1)], 1) * x[:, None]
+    basis[-1] *= 1e4  # the last point holds: 1 at the end of the reach
+    half = np.append(x[:-1] / 2, 1)
+    erf = np.array([math.erf(v / math.sqrt(2)) for v in x[:-1]] + [1e4])
+    q, _ = lawson(basis * half[:, None], erf * half)
+    x = np.linspace(-12, 12, 400_001, dtype=np.float32)
+    c = np.clip(x, -np.float32(reach), np.float32(reach))
+    t = np.float32(c * c) * np.float32(2 / reach**2) - np.float32(1)
+    found = x * np.float32(0.5) * (1 + c * horner_fp32(q, t))
+    exact = np.array([v * (0.5 + math.erf(v / math.sqrt(2)) / 2) for v in x.astype(np.float64)])
+    print("gelu Q, low to high:", ", ".join(f"{v:.9e}f" for v in q))
+    print("  max |gelu error|", np.abs(found - exact).max())
+
+
+def fit_exp2():
+    r = np.linspace(0, 1, 4001)
+    cubic, error = lawson(np.stack([r**i for i in range(4)], 1) / (2**r)[:, None], np.ones_like(r))
     print("2^r, low to high:", ", ".join(f"{v:.9e}f" for v in cubic))
     print("  max relative error", error.max())
 

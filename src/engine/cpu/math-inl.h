@@ -13,6 +13,24 @@ HWY_INLINE V horner(D d, V t, const float* coefficients, int degree) {
   return value;
 }
 
+// kCount coefficients, a power of two, in pairs and pairs of pairs (Estrin): the chain of operations that wait for one
+// another is a quarter as long as Horner's for 16, so that fewer vectors have to be in flight to fill the multipliers.
+template <size_t kCount, class D, class V>
+HWY_INLINE V estrin(D d, V t, const float* coefficients) {
+  V part[kCount / 2];
+#pragma GCC unroll 8
+  for (size_t i = 0; i < kCount / 2; ++i) {
+    part[i] = hn::MulAdd(t, hn::Set(d, coefficients[2 * i + 1]), hn::Set(d, coefficients[2 * i]));
+  }
+#pragma GCC unroll 3
+  for (size_t left = kCount / 4; left > 0; left /= 2) {
+    t = hn::Mul(t, t);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < left; ++i) part[i] = hn::MulAdd(part[2 * i + 1], t, part[2 * i]);
+  }
+  return part[0];
+}
+
 // bf16 in the upper half of each lane, to nearest, ties to even.
 template <class D, class V>
 HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> rounded_bits(D, V x) {
@@ -79,13 +97,24 @@ HWY_INLINE V erf_vector(D d, V x) {
   const V c = hn::Min(hn::Max(x, hn::Neg(limit)), limit);
   const V t = hn::MulSub(hn::Mul(c, c), hn::Set(d, 0.125f), hn::Set(d, 1.0f));
   const V one = hn::Set(d, 1.0f);
-  return hn::Min(hn::Max(hn::Mul(c, horner(d, t, kErf, 15)), hn::Neg(one)), one);
+  return hn::Min(hn::Max(hn::Mul(c, estrin<16>(d, t, kErf)), hn::Neg(one)), one);
 }
 
 template <class D, class V>
 HWY_INLINE V gelu_vector(D d, V x) {
   const V half = hn::Mul(x, hn::Set(d, 0.5f));
   return hn::MulAdd(half, erf_vector(d, hn::Mul(x, hn::Set(d, 0.70710678f))), half);
+}
+
+// GELU within 7.6e-5 absolute: x / 2 (1 + c Q(2 c^2 / 4.2^2 - 1)) with c = x within +-4.2, where c Q is 1.
+template <class D, class V>
+HWY_INLINE V gelu_polynomial_vector(D d, V x) {
+  constexpr float kErf[] = {3.357091172e-01f, -1.631429516e-01f, 1.118974228e-01f,  -7.585236631e-02f,
+                            4.755545725e-02f, -3.293439096e-02f, 2.235149290e-02f, -7.488543318e-03f};
+  const V c = hn::Min(hn::Max(x, hn::Set(d, -4.2f)), hn::Set(d, 4.2f));
+  const V t = hn::MulSub(hn::Mul(c, c), hn::Set(d, 2 / (4.2f * 4.2f)), hn::Set(d, 1.0f));
+  const V half = hn::Mul(x, hn::Set(d, 0.5f));
+  return hn::MulAdd(half, hn::Mul(c, estrin<8>(d, t, kErf)), half);
 }
 
 // GELU within 1e-4 absolute, which bf16 hardly sees: c0 + c1 x + c2 x^2 with numbers of their own for each of 31 pieces

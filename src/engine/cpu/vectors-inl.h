@@ -21,7 +21,11 @@ void gelu(float* x, size_t n) {
   map(x, n, [](D d, V v) HWY_ATTR { return gelu_vector(d, v); });
 }
 void gelu_short(float* x, size_t n) {
+#if HWY_TARGET <= HWY_AVX3
   map(x, n, [](D d, V v) HWY_ATTR { return gelu_short_vector(d, v); });
+#else  // which has no permutation that looks up, and is slow to gather
+  map(x, n, [](D d, V v) HWY_ATTR { return gelu_polynomial_vector(d, v); });
+#endif
 }
 void gelu_tanh(float* x, size_t n) {
   map(x, n, [](D d, V v) HWY_ATTR { return gelu_tanh_vector(d, v); });
