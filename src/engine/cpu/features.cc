@@ -46,7 +46,6 @@ bool ask_for_tiles() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
-#endif
 
 // A product of small whole numbers, which bf16 and int8 hold exactly, against plain loops: what a hypervisor or an
 // emulator gets wrong about a new unit must not become a wrong score. Panels of one column pattern, rows of another.
@@ -98,6 +97,7 @@ bool multiplies_correctly(const TileKernels& kernels) {
   }
   return true;
 }
+#endif
 
 }  // namespace
 

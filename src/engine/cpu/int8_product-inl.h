@@ -1,7 +1,15 @@
 // The int8 product on vector units: rows of activations quantized one by one to 8 bits without sign (their zero at
-// 128), weights to signed 8 bits, each column by its largest. A 32-bit lane takes four neighbouring inputs. Behind a
-// panel's weights stand its columns' scales, and what the zero at 128 adds to each column. Included once per target by
-// kernels.cc.
+// 128), weights to signed 8 bits, each column by its largest or by what its sums leave room for. A 32-bit lane takes
+// four neighbouring inputs. Behind a panel's weights stand its columns' scales, and what the zero at 128 adds to each
+// column. Included once per target by kernels.cc.
+//
+// A policy has
+//   kInputs         inputs of a step
+//   kRows           rows of a register tile
+//   broadcast(..)   a step's inputs of a row
+//   load(..)        those of a vector of columns
+//   accumulate(..)  their products onto sums of 32 bits
+//   unit_of(..)     what one unit of a quantized row of weights is worth, for room in the sums
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -11,9 +19,30 @@ namespace hn = hwy::HWY_NAMESPACE;
 using DI = hn::RebindToSigned<D>;
 using VI = hn::Vec<DI>;
 
+HWY_INLINE float largest_magnitude(const float* x, size_t n) {
+  const D d;
+  V largest_v = hn::Zero(d);
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) largest_v = hn::Max(largest_v, hn::Abs(hn::LoadU(d, x + i)));
+  float largest = hn::GetLane(hn::MaxOfLanes(d, largest_v));
+  for (; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  return largest;
+}
+
+// Four inputs a step, summed in 32 bits.
+struct QuadDot {
+  static constexpr size_t kInputs = 4;
+  HWY_INLINE static VI broadcast(const int8_t* a) {
+    int32_t four;
+    __builtin_memcpy(&four, a, 4);
+    return hn::Set(DI(), four);
+  }
+  HWY_INLINE static VI load(const int8_t* b) { return hn::Load(DI(), reinterpret_cast<const int32_t*>(b)); }
+  static float unit_of(const float* row, size_t in) { return largest_magnitude(row, in) / 127; }
+};
+
 // In plain 32-bit arithmetic, which every CPU has, and which the others must equal.
-struct PlainByteDot {
-  static constexpr int kWeightLimit = 127;
+struct PlainByteDot : QuadDot {
   static constexpr size_t kRows = kTileRows > 4 ? 4 : 2;
   HWY_INLINE static void accumulate(VI& sum, VI a, VI b) {
     const DI d;
@@ -26,8 +55,7 @@ struct PlainByteDot {
 };
 
 #if HWY_TARGET <= HWY_AVX3
-struct VnniByteDot {  // VPDPBUSD: does not saturate
-  static constexpr int kWeightLimit = 127;
+struct VnniByteDot : QuadDot {  // VPDPBUSD: does not saturate
   static constexpr size_t kRows = kTileRows;
   HWY_INLINE static void accumulate(VI& sum, VI a, VI b) {
     // By hand, since g++ wants the whole function compiled for avx512vnni otherwise.
@@ -35,26 +63,54 @@ struct VnniByteDot {  // VPDPBUSD: does not saturate
   }
 };
 #elif HWY_TARGET <= HWY_AVX2
-// VPMADDUBSW adds two products in 16 bits, and saturates. Weights of 7 bits leave room: 2 x 255 x 63 < 2^15.
+// VPMADDUBSW adds two products in 16 bits, and saturates there. Two of its results are added before they are widened,
+// which spares a quarter of the multiplier's work: four products of one sum, each of an activation of 255 at most. So a
+// row of weights is scaled until no four such weights exceed 128 together, either sign by itself: 255 x 128 < 2^15.
+// For weights that are spread normally that leaves them +-70 to +-80, more than the 7 bits for which any two would fit.
 struct Avx2ByteDot {
-  static constexpr int kWeightLimit = 63;
+  using Four = int8_t[4];
+  struct Inputs {  // of a row
+    __m256i first, second;
+  };
+  static constexpr size_t kInputs = 8;
   static constexpr size_t kRows = 4;  // x 2 vectors of sums, beside weights, activations and the pair of products
-  HWY_INLINE static void accumulate(VI& sum, VI a, VI b) {
-    const __m256i pairs = _mm256_maddubs_epi16(a.raw, b.raw);
-    sum = hn::Add(sum, VI{_mm256_madd_epi16(pairs, _mm256_set1_epi16(1))});
+  HWY_INLINE static Inputs broadcast(const int8_t* a) {
+    Inputs inputs;  // by hand: g++ would rather go through integer registers
+    asm("vpbroadcastd %1, %0" : "=x"(inputs.first) : "m"(*reinterpret_cast<const Four*>(a)));
+    asm("vpbroadcastd %1, %0" : "=x"(inputs.second) : "m"(*reinterpret_cast<const Four*>(a + 4)));
+    return inputs;
+  }
+  HWY_INLINE static const __m256i* load(const int8_t* b) { return reinterpret_cast<const __m256i*>(b); }
+  HWY_INLINE static void accumulate(VI& sum, Inputs a, const __m256i* b) {
+    // By hand, with weights from memory: g++ loads them all first, and then lacks registers for the sums. The columns of
+    // a panel fill two vectors, so the next four inputs' begin behind those.
+    __m256i pairs, others;
+    asm("vpmaddubsw %[b0], %[a0], %[pairs]\n\t"
+        "vpmaddubsw %[b1], %[a1], %[others]\n\t"
+        "vpaddw %[others], %[pairs], %[pairs]\n\t"
+        "vpmaddwd %[ones], %[pairs], %[pairs]\n\t"
+        "vpaddd %[pairs], %[sum], %[sum]"
+        : [sum] "+x"(sum.raw), [pairs] "=&x"(pairs), [others] "=&x"(others)
+        : [a0] "x"(a.first), [a1] "x"(a.second), [b0] "m"(b[0]), [b1] "m"(b[2]), [ones] "x"(_mm256_set1_epi16(1)));
+  }
+  static float unit_of(const float* row, size_t in) {
+    constexpr size_t kInSum[2][4] = {{0, 1, 4, 5}, {2, 3, 6, 7}};
+    constexpr float kMost = 126;  // rounding adds a half to each of the four
+    float most = largest_magnitude(row, in) * (kMost / 127);
+    for (size_t k = 0; k < in; k += kInputs) {
+      for (const auto& inputs : kInSum) {
+        float above = 0, below = 0;
+        for (size_t i : inputs) {
+          const float w = k + i < in ? row[k + i] : 0;
+          (w > 0 ? above : below) += w;
+        }
+        most = std::max({most, above, -below});
+      }
+    }
+    return most / kMost;
   }
 };
 #endif
-
-HWY_INLINE float largest_magnitude(const float* x, size_t n) {
-  const D d;
-  V largest_v = hn::Zero(d);
-  size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) largest_v = hn::Max(largest_v, hn::Abs(hn::LoadU(d, x + i)));
-  float largest = hn::GetLane(hn::MaxOfLanes(d, largest_v));
-  for (; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
-  return largest;
-}
 
 // kRows x two vectors of sums over all inputs; scales, the zero at 128, bias and residual behind them.
 template <class Dot, size_t kRows>
@@ -65,14 +121,11 @@ HWY_NOINLINE void byte_tile(const int8_t* a, size_t a_stride, size_t steps, cons
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(di);
   const int8_t* HWY_RESTRICT b = panel;
-  for (size_t k = 0; k < steps; k += 4, b += kTileColumns * 4) {
-    const VI b0 = hn::Load(di, reinterpret_cast<const int32_t*>(b));
-    const VI b1 = hn::Load(di, reinterpret_cast<const int32_t*>(b) + kLanes);
+  for (size_t k = 0; k < steps; k += Dot::kInputs, b += kTileColumns * Dot::kInputs) {
+    const auto b0 = Dot::load(b), b1 = Dot::load(b + kLanes * 4);
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) {
-      int32_t four;
-      __builtin_memcpy(&four, a + r * a_stride + k, 4);
-      const VI x = hn::Set(di, four);
+      const auto x = Dot::broadcast(a + r * a_stride + k);
       Dot::accumulate(sum[r][0], x, b0);
       Dot::accumulate(sum[r][1], x, b1);
     }
@@ -105,10 +158,10 @@ struct ByteProduct {
 
   HWY_INLINE static void begin() {}
   HWY_INLINE static void end() {}
-  HWY_INLINE static size_t steps_of(size_t in) { return round_up_to(in, 4); }
+  HWY_INLINE static size_t steps_of(size_t in) { return round_up_to(in, Dot::kInputs); }
   static size_t scratch_bytes(size_t in, size_t rows) { return round_up_to(rows * row_stride(in), 64); }
 
-  // Rows of weights quantized, each by its largest, and what stands behind the panel of columns [block, ..).
+  // Rows of weights quantized, each in its own unit, and what stands behind the panel of columns [block, ..).
   static void pack_rows(const float* weight, size_t stride, size_t rows, size_t in, int8_t* out, size_t lanes,
                         size_t block, std::byte* panel) {
     const D d;
@@ -121,14 +174,14 @@ struct ByteProduct {
       zeros[r] = 0;
       if (r >= rows) continue;
       const float* row = weight + r * stride;
-      const float largest = largest_magnitude(row, in), inverse = largest > 1e-30f ? Dot::kWeightLimit / largest : 0;
+      const float unit = Dot::unit_of(row, in), inverse = unit > 1e-32f ? 1 / unit : 0;
       size_t k = 0;
       for (; k + kLanes <= in; k += kLanes) {
         const VI q = hn::NearestInt(hn::Mul(hn::LoadU(d, row + k), hn::Set(d, inverse)));
         hn::StoreU(hn::DemoteTo(d8, q), d8, out + k);
       }
       for (; k < in; ++k) out[k] = static_cast<int8_t>(std::lrint(row[k] * inverse));
-      scales[r] = largest / Dot::kWeightLimit;
+      scales[r] = unit;
       zeros[r] = 128 * std::accumulate(out, out + in, int32_t{0});
     }
   }
