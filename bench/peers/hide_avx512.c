@@ -20,11 +20,13 @@ static void hide(unsigned leaf, unsigned subleaf, unsigned* eax, unsigned* ebx, 
   if (leaf == kLeafFeatures && subleaf == 0) {
     // F, DQ, IFMA, PF, ER, CD, BW, VL
     *ebx &= ~(1u << 16 | 1u << 17 | 1u << 21 | 1u << 26 | 1u << 27 | 1u << 28 | 1u << 30 | 1u << 31);
-    *ecx &= ~(1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14);            // VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ
-    *edx &= ~(1u << 2 | 1u << 3 | 1u << 8 | 1u << 22 | 1u << 23 | 1u << 24 | 1u << 25);  // .., AMX-BF16, FP16, AMX-TILE, AMX-INT8
+    *ecx &= ~(1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14);  // VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ
+    *edx &= ~(1u << 2 | 1u << 3 | 1u << 8 | 1u << 22 | 1u << 23 | 1u << 24 |
+              1u << 25);  // .., AMX-BF16, FP16, AMX-TILE, AMX-INT8
   } else if (leaf == kLeafFeatures && subleaf == 1) {
     *eax &= ~(1u << 4 | 1u << 5 | 1u << 21 | 1u << 23);  // AVX-VNNI, AVX512-BF16, AMX-FP16, AVX-IFMA
-    *edx &= ~(1u << 4 | 1u << 5 | 1u << 8 | 1u << 10 | 1u << 19);  // AVX-VNNI-INT8, AVX-NE-CONVERT, AMX-COMPLEX, AVX-VNNI-INT16, AVX10
+    *edx &= ~(1u << 4 | 1u << 5 | 1u << 8 | 1u << 10 |
+              1u << 19);  // AVX-VNNI-INT8, AVX-NE-CONVERT, AMX-COMPLEX, AVX-VNNI-INT16, AVX10
   } else if (leaf == kLeafState && subleaf == 0) {
     *eax &= ~(1u << 5 | 1u << 6 | 1u << 7 | 1u << 17 | 1u << 18);  // masks, ZMM_Hi256, Hi16_ZMM, TILECFG, TILEDATA
   }

@@ -60,11 +60,10 @@ std::vector<const cpu::KernelTable*> tiers() {
   return tables;
 }
 
-// Of logits about 1 apart. AVX2's int8 has weights of 7 bits.
+// Of logits about 1 apart.
 double tolerance_of(const cpu::KernelTable& tier) {
   const std::string_view precision = tier.precision;
-  if (precision == "int8") return std::string_view(tier.name) == "avx2" ? 2e-1 : 1e-1;
-  return precision == "fp32" ? 1e-4 : 3e-2;
+  return precision == "int8" ? 1e-1 : precision == "fp32" ? 1e-4 : 3e-2;
 }
 
 const std::vector<TinyModelSpec>& specs() {

@@ -20,15 +20,13 @@ struct Row {
   double tolerance;  // largest |logit - recorded|
 };
 
-// The recorded models are small and random, which int8 suits less than trained ones. AVX2 has weights of 7 bits.
-double int8_tolerance(const cpu::KernelTable& table) { return std::string_view(table.name) == "avx2" ? 2e-1 : 1e-1; }
-
 std::vector<Row> rows() {
   std::vector<Row> rows = {{"reference", {}, 1e-4},    {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cuda", {"fp32"}, 1e-4},
                            {"cuda", {"fp16"}, 1e-2}, {"cuda", {"bf16"}, 3e-2},      {"cuda", {"fp8"}, 3e-1}};
   for (const auto* table : cpu::compiled_kernels()) {
     const std::string_view precision = table->precision;
-    const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : int8_tolerance(*table);
+    // The recorded models are small and random, which int8 suits less than trained ones.
+    const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : 1e-1;
     if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});
   }
   rows.push_back({"onnx", {"fp32", "auto", 2}, 1e-4});

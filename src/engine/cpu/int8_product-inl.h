@@ -82,8 +82,8 @@ struct Avx2ByteDot {
   }
   HWY_INLINE static const __m256i* load(const int8_t* b) { return reinterpret_cast<const __m256i*>(b); }
   HWY_INLINE static void accumulate(VI& sum, Inputs a, const __m256i* b) {
-    // By hand, with weights from memory: g++ loads them all first, and then lacks registers for the sums. The columns of
-    // a panel fill two vectors, so the next four inputs' begin behind those.
+    // By hand, with weights from memory: g++ loads them all first, and then lacks registers for the sums. The columns
+    // of a panel fill two vectors, so the next four inputs' begin behind those.
     __m256i pairs, others;
     asm("vpmaddubsw %[b0], %[a0], %[pairs]\n\t"
         "vpmaddubsw %[b1], %[a1], %[others]\n\t"
