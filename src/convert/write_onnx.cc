@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "convert/convert.h"
 #include "convert/graph_builder.h"
+#include "convert/half.h"
 
 namespace rerank {
 namespace {
@@ -284,7 +285,7 @@ class EncoderGraph {
     }
     std::string bytes(values.size() * 2, '\0');
     for (size_t i = 0; i < values.size(); ++i) {
-      const auto half = static_cast<_Float16>(values[i]);
+      const uint16_t half = to_half(values[i]);
       std::memcpy(bytes.data() + 2 * i, &half, 2);
     }
     return graph_.weights(name, type_, shape, std::move(bytes));

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "base/strings.h"
 #include "convert/convert.h"
+#include "convert/half.h"
 #include "convert/quantize.h"
 
 namespace rerank {
@@ -67,7 +68,7 @@ Status append(const TensorView& view, DType type, std::ofstream& out) {
       continue;
     }
     for (size_t i = 0; i < n; ++i) {
-      halves[i] = type == DType::kBF16 ? to_bf16(values[i]) : std::bit_cast<uint16_t>(static_cast<_Float16>(values[i]));
+      halves[i] = type == DType::kBF16 ? to_bf16(values[i]) : to_half(values[i]);
       if (type == DType::kF16 && std::isfinite(values[i]) && std::abs(values[i]) > 65504) {
         return absl::InvalidArgumentError(str_cat(view.name, ": ", values[i], " is too large for fp16: use bf16"));
       }
