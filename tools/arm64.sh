@@ -20,5 +20,7 @@ fi
 
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/arm64.cmake" \
   -DRERANKD_SYSROOT="$(realpath "$build/root")" -DRERANKD_WERROR=ON
-cmake --build "$build" --target rerankd engine_test conformance_test
+cmake --build "$build" --target engine_test conformance_test
 ctest --test-dir "$build" --output-on-failure -R '^(engine|conformance)_test$'
+cmake --build "$build" --target rerankd
+qemu-aarch64 -L "$build/root" "$build/rerankd" score --model models/rerankd-mini-en <<< "{\"query\": \"what is the capital of Peru\", \"document\": \"Lima is the capital of Peru.\"}"

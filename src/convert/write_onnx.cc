@@ -10,10 +10,10 @@
 #include <numbers>
 #include <set>
 
+#include "base/half.h"
 #include "base/strings.h"
 #include "convert/convert.h"
 #include "convert/graph_builder.h"
-#include "convert/half.h"
 
 namespace rerank {
 namespace {

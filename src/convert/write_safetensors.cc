@@ -6,9 +6,9 @@
 #include <fstream>
 
 #include "absl/strings/str_join.h"
+#include "base/half.h"
 #include "base/strings.h"
 #include "convert/convert.h"
-#include "convert/half.h"
 #include "convert/quantize.h"
 
 namespace rerank {

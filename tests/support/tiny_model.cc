@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/half.h"
 
 namespace rerank::testing {
 namespace {
@@ -102,8 +103,7 @@ void append_value(std::string& bytes, float value, DType dtype) {
   if (dtype == DType::kBF16) {
     half = static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
   } else {
-    const _Float16 h = static_cast<_Float16>(value);
-    half = std::bit_cast<uint16_t>(h);
+    half = to_half(value);
   }
   bytes.append(reinterpret_cast<const char*>(&half), 2);
 }

@@ -28,6 +28,14 @@ def horner_fp32(coefficients, t):
     return value
 
 
+def estrin_fp32(coefficients, t):
+    parts = [np.float32(c) for c in coefficients]
+    while len(parts) > 1:
+        parts = [np.float32(low + high * t) for low, high in zip(parts[::2], parts[1::2])]
+        t = t * t
+    return parts[0]
+
+
 def main():
     def q(t, reach=4.0):
         x = math.sqrt((t + 1) / 2) * reach
@@ -35,7 +43,7 @@ def main():
 
     erf_coefficients = chebyshev_fit(q, -1, 1, 15)
     x = np.linspace(-4, 4, 2_000_001, dtype=np.float32)
-    approx = x * horner_fp32(erf_coefficients, np.float32(x * x * np.float32(0.125) - 1))
+    approx = x * estrin_fp32(erf_coefficients, np.float32(x * x * np.float32(0.125) - 1))
     exact = np.array([math.erf(v) for v in x])
     print("erf Q, low to high:", ", ".join(f"{c:.9e}f" for c in erf_coefficients))
     print("  max |error|", np.abs(approx - exact).max())
@@ -99,7 +107,7 @@ def fit_gelu_polynomial():
     x = np.linspace(-12, 12, 400_001, dtype=np.float32)
     c = np.clip(x, -np.float32(reach), np.float32(reach))
     t = np.float32(c * c) * np.float32(2 / reach**2) - np.float32(1)
-    found = x * np.float32(0.5) * (1 + c * horner_fp32(q, t))
+    found = x * np.float32(0.5) * (1 + c * estrin_fp32(q, t))
     exact = np.array([v * (0.5 + math.erf(v / math.sqrt(2)) / 2) for v in x.astype(np.float64)])
     print("gelu Q, low to high:", ", ".join(f"{v:.9e}f" for v in q))
     print("  max |gelu error|", np.abs(found - exact).max())

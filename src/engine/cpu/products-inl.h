@@ -24,7 +24,7 @@ using V = hn::Vec<D>;
 constexpr size_t kLanes = hn::MaxLanes(D());
 constexpr size_t kTileColumns = 2 * kLanes;
 // Sums that fit the register file beside two B vectors and one broadcast: 24 of 32, 12 of 16.
-#if HWY_TARGET <= HWY_AVX3
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr size_t kTileRows = 12;
 #elif HWY_TARGET <= HWY_AVX2
 constexpr size_t kTileRows = 6;
