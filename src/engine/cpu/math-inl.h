@@ -86,7 +86,7 @@ HWY_INLINE V exp2_vector(D d, V x) {
 #endif
 }
 
-// erf(x) within 2.2e-7 absolute: x Q(x^2 / 8 - 1) for |x| <= 4, +-1 beyond.
+// erf(x) within 3e-7 absolute: x Q(x^2 / 8 - 1) for |x| <= 4, +-1 beyond.
 template <class D, class V>
 HWY_INLINE V erf_vector(D d, V x) {
   constexpr float kErf[] = {3.535309782e-01f, -1.765761719e-01f, 1.316773312e-01f, -1.077133612e-01f,
