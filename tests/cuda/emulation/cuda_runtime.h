@@ -47,6 +47,7 @@ enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDe
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
 
 struct cudaDeviceProp {
   char name[256];
@@ -87,7 +88,9 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
 cudaError_t cudaEventCreate(cudaEvent_t* event);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
@@ -108,8 +111,10 @@ cudaError_t cudaMalloc(T** data, size_t bytes) {
 namespace emulation {
 cudaError_t allow_shared(const void* kernel, int bytes);
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body);
-// Adds work to a stream; kEarly does it at once. Of a stream that is captured, adds it to the graph.
+// Adds work to a stream; what is not kLate does it at once. Of a stream that is captured, adds it to the graph.
 void enqueue(cudaStream_t stream, std::function<void()> work);
+// Copies and events: kCopiesLate does them when they are waited for, too.
+void enqueue_copy(cudaStream_t stream, std::function<void()> work);
 // Called by work on a stream: how long it takes by the device's clock, which nothing else moves.
 void take_time(double microseconds);
 // The next call that can fail: what it returns before it does anything.

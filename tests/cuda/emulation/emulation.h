@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 namespace emulation {
@@ -18,6 +19,7 @@ namespace emulation {
 enum class Order {
   kLate,   // warps and lanes rise; work on streams, and copies into shared memory, are done when they are waited for
   kEarly,  // warps and lanes fall; everything is done at once
+  kCopiesLate,  // as kLate, but kernels are done at once: streams of copies are the last to move
 };
 
 struct Settings {
@@ -30,6 +32,7 @@ struct Settings {
   bool failure_stays = false;  // ... and all later calls on that device fail too
   int failed_device = -1;      // out of order, as after a failure that stays
   int driver_version = 13000;
+  std::function<void()> before_waiting;  // called by who is about to wait for a stream; others go on meanwhile
   // What cuBLASLt offers for a product, best guess first: how long each algorithm takes by the device's clock, and which
   // of them cannot run after all.
   std::vector<double> algorithms_us = {1};

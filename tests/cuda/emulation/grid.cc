@@ -61,7 +61,7 @@ class Machine {
     while (fibers_.size() < threads) fibers_.push_back(std::make_unique<Fiber>());
     warps_.assign(threads / kLanes, {});
     body_ = &body;
-    rising_ = settings().order == Order::kLate;
+    rising_ = settings().order != Order::kEarly;
     blockDim = block;
     gridDim = grid;
     for (unsigned z = 0; z < grid.z; ++z) {

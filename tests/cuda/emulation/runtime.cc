@@ -1,107 +1,18 @@
+// Devices, memory, copies and launches of the emulated runtime.
 #include <sys/mman.h>
 
 #include <cstring>
-#include <deque>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "cuda_runtime.h"
-#include "emulation.h"
-
-// Work in the order in which it was captured; its arguments are those it was captured with.
-struct CUgraph_st {
-  std::vector<std::function<void()>> work;
-};
-
-struct CUgraphExec_st {
-  std::vector<std::function<void()>> work;
-};
-
-struct CUstream_st {
-  int device = 0;
-  std::deque<std::function<void()>> work;
-  std::unique_ptr<CUgraph_st> graph = nullptr;  // while it is captured
-  bool spoilt = false;                          // the capture: something was called that it cannot hold
-};
-
-struct CUevent_st {
-  cudaStream_t stream = nullptr;  // where it was recorded last
-  double at = 0;                  // by the device's clock, in microseconds
-  bool recorded = false, reached = false, captured = false;
-};
+#include "world.h"
 
 namespace emulation {
 namespace {
 
 constexpr size_t kPage = 4096, kSharedBytes = 48 << 10, kSharedBytesMost = 99 << 10;  // sm_89 has the least of all
 
-struct Block {
-  size_t bytes;
-  int device;  // -1: of the host, pinned
-  void* mapped;
-  size_t mapped_bytes;
-};
-
-// Everything, behind one lock: what two threads do happens one after another.
-struct World {
-  std::recursive_mutex lock;
-  Settings settings;
-  std::map<void*, Block> blocks;
-  std::map<int, size_t> used;
-  std::map<int, CUstream_st> null_streams;
-  std::vector<CUstream_st*> streams;
-  std::unordered_map<const void*, size_t> shared;
-  size_t calls = 0, refusals = 0;
-  double clock = 0;  // in microseconds
-};
-
-World& world() {
-  static World* const all = new World;  // outlives everything that frees memory when the program ends
-  return *all;
-}
-
-thread_local int current_device = 0;
 thread_local cudaError_t last_error = cudaSuccess;
-thread_local CUstream_st* captured = nullptr;  // the stream that this thread captures
-
-cudaError_t remember(cudaError_t error) {
-  if (error != cudaSuccess) last_error = error;
-  return error;
-}
-
-// What may not be called while this thread captures a stream: the capture is lost.
-cudaError_t outside_capture() {
-  if (captured == nullptr) return cudaSuccess;
-  captured->spoilt = true;
-  return remember(cudaErrorStreamCaptureUnsupported);
-}
-
-CUstream_st& stream_of(cudaStream_t stream) {
-  if (stream != nullptr) return *stream;
-  CUstream_st& null_stream = world().null_streams[current_device];
-  null_stream.device = current_device;
-  return null_stream;
-}
-
-void finish(CUstream_st& stream) {
-  while (!stream.work.empty()) {
-    const auto work = std::move(stream.work.front());
-    stream.work.pop_front();
-    work();
-  }
-}
-
-// The null stream last: nothing but its own synchronisation promises more (streams here do not block on it).
-void finish_device(int device) {
-  for (CUstream_st* stream : world().streams) {
-    if (stream->device == device) finish(*stream);
-  }
-  finish(world().null_streams[device]);
-}
 
 // Memory that ends where the next byte faults, full of NaN.
 cudaError_t allocate(void** data, size_t bytes, int device) {
@@ -124,6 +35,14 @@ cudaError_t allocate(void** data, size_t bytes, int device) {
   w.blocks[*data] = {bytes, device, mapped, pages + kPage};
   if (device >= 0) w.used[device] += bytes;
   return cudaSuccess;
+}
+
+// The null stream last: nothing but its own synchronisation promises more (streams here do not block on it).
+void finish_device(int device) {
+  for (CUstream_st* stream : world().streams) {
+    if (stream->device == device) finish(*stream);
+  }
+  finish(world().null_streams[device]);
 }
 
 cudaError_t release(void* data, bool pinned) {
@@ -157,6 +76,21 @@ const Block* block_of(const void* data, size_t bytes) {
 
 }  // namespace
 
+World& world() {
+  static World* const all = new World;  // outlives everything that frees memory when the program ends
+  return *all;
+}
+
+int& current_device() {
+  thread_local int device = 0;
+  return device;
+}
+
+cudaError_t remember(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
 Settings& settings() { return world().settings; }
 size_t calls() { return world().calls; }
 size_t refusals() { return world().refusals; }
@@ -180,21 +114,10 @@ cudaError_t next_call() {
   const std::lock_guard lock(w.lock);
   ++w.calls;
   Settings& s = w.settings;
-  if (s.failed_device == current_device) return remember(cudaErrorLaunchFailure);
+  if (s.failed_device == current_device()) return remember(cudaErrorLaunchFailure);
   if (s.calls_to_failure < 0 || s.calls_to_failure-- > 0) return cudaSuccess;
-  if (s.failure_stays) s.failed_device = current_device;
+  if (s.failure_stays) s.failed_device = current_device();
   return remember(cudaErrorLaunchFailure);
-}
-
-void enqueue(cudaStream_t stream, std::function<void()> work) {
-  const std::lock_guard lock(world().lock);
-  CUstream_st& to = stream_of(stream);
-  if (to.graph != nullptr) {
-    if (&to != captured) misuse("a stream that another thread captures");
-    return to.graph->work.push_back(std::move(work));
-  }
-  to.work.push_back(std::move(work));
-  if (settings().order == Order::kEarly) finish(to);
 }
 
 cudaError_t allow_shared(const void* kernel, int bytes) {
@@ -269,18 +192,18 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 
 cudaError_t cudaSetDevice(int device) {
   if (device < 0 || device >= settings().devices) return remember(cudaErrorInvalidDevice);
-  current_device = device;
+  current_device() = device;
   return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const std::lock_guard lock(world().lock);
   *total = settings().memory;
-  *free = *total - std::min(*total, world().used[current_device]);
+  *free = *total - std::min(*total, world().used[current_device()]);
   return cudaSuccess;
 }
 
-cudaError_t cudaMalloc(void** data, size_t bytes) { return allocate(data, bytes, current_device); }
+cudaError_t cudaMalloc(void** data, size_t bytes) { return allocate(data, bytes, current_device()); }
 cudaError_t cudaFree(void* data) { return release(data, false); }
 cudaError_t cudaMallocHost(void** data, size_t bytes) { return allocate(data, bytes, -1); }
 cudaError_t cudaFreeHost(void* data) { return release(data, true); }
@@ -307,134 +230,13 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if ((source == nullptr || target == nullptr) && stream_of(stream).graph != nullptr) return outside_capture();
   if (source == nullptr) {
     const auto* begin = static_cast<const char*>(from);
-    enqueue(stream, [to, staged = std::vector<char>(begin, begin + bytes)] {
+    enqueue_copy(stream, [to, staged = std::vector<char>(begin, begin + bytes)] {
       std::memcpy(to, staged.data(), staged.size());
     });
     return cudaSuccess;
   }
-  enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  enqueue_copy(stream, [=] { std::memcpy(to, from, bytes); });
   if (target == nullptr) finish(stream_of(stream));
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
-  if (flags != cudaStreamNonBlocking) misuse("a stream that blocks on the null stream");
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  const std::lock_guard lock(world().lock);
-  *stream = new CUstream_st{current_device};
-  world().streams.push_back(*stream);
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  const std::lock_guard lock(world().lock);
-  finish(*stream);
-  std::erase(world().streams, stream);
-  delete stream;
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  const std::lock_guard lock(world().lock);
-  if (stream_of(stream).graph != nullptr) return outside_capture();
-  finish(stream_of(stream));
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  *event = new CUevent_st;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  const std::lock_guard lock(world().lock);
-  if (event->recorded && !event->reached) finish(stream_of(event->stream));  // it is still written to
-  delete event;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  const std::lock_guard lock(world().lock);
-  event->captured = stream_of(stream).graph != nullptr;
-  event->stream = stream;
-  event->recorded = true;
-  event->reached = false;
-  enqueue(stream, [event] {
-    event->at = world().clock;
-    event->reached = true;
-  });
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  const std::lock_guard lock(world().lock);
-  if (event->captured) {
-    (void)outside_capture();
-    return remember(cudaErrorCapturedEvent);
-  }
-  if (event->recorded) finish(stream_of(event->stream));
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  if (!begin->recorded || !end->recorded) return remember(cudaErrorInvalidValue);
-  if (!begin->reached || !end->reached) return remember(cudaErrorNotReady);
-  *milliseconds = static_cast<float>((end->at - begin->at) * 1e-3);
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  if (stream == nullptr || mode != cudaStreamCaptureModeThreadLocal) misuse("a capture that is not emulated");
-  if (stream->graph != nullptr || captured != nullptr) return remember(cudaErrorIllegalState);
-  stream->graph = std::make_unique<CUgraph_st>();
-  stream->spoilt = false;
-  captured = stream;
-  return cudaSuccess;
-}
-
-// The stream is out of the capture, whatever is returned.
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  *graph = nullptr;
-  if (stream != captured) return remember(cudaErrorIllegalState);
-  captured = nullptr;
-  const std::unique_ptr<CUgraph_st> made = std::move(stream->graph);
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  if (stream->spoilt) return remember(cudaErrorStreamCaptureInvalidated);
-  *graph = new CUgraph_st(*made);
-  ++graphs().captured;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags) {
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  if (const cudaError_t error = outside_capture(); error != cudaSuccess) return error;
-  if (flags != 0) misuse("a graph with flags");
-  *executable = new CUgraphExec_st{graph->work};
-  ++graphs().kept;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
-  if (const cudaError_t error = next_call(); error != cudaSuccess) return error;
-  ++graphs().launched;
-  for (const auto& work : executable->work) enqueue(stream, work);
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
-  --graphs().kept;
-  delete executable;
   return cudaSuccess;
 }
 
