@@ -130,8 +130,7 @@ void plan(const std::string&) {
       lengths.assign(1 + i * 37 % 66, static_cast<uint32_t>(16 + i * 53 % 400));
       (void)planner.admit({i, lengths, {}, 0, std::nullopt}, now);
       if (i % 4 != 0) continue;
-      planner.next(now);
-      planner.finished(0.01, true);
+      planner.finished(planner.next(now), now, 0.01, true);
     }
   });
 }

@@ -27,6 +27,9 @@ struct BackendInfo {
   size_t length_step = 1;        // lengths cost as much as the next multiple of it
   bool depth = true;      // computes fewer layers for sequences that ask for it
   bool offloads = false;    // computes on a device of its own: the host's cores are free meanwhile
+  // Calls of forward() and forward_contests() that may be under way at once. Above 1: batches are computed one after
+  // another, as they come, but the next is taken in while one is computed.
+  size_t batches_in_flight = 1;
   size_t batch_tokens = 0;  // of one batch, by the device's memory: more are computed in pieces; 0: no bound known
   std::vector<std::string> files = {};  // what scores depend on besides the folder's config, tokenizer and weights
 };
@@ -48,9 +51,9 @@ class Backend {
 
   // Computes one logit per sequence (z0 of a one-label model, z1 - z0 of a two-label one) into logits[0, batch.size()).
   // Ids, segments and lengths are checked by check_batch(); what it refuses is InvalidArgument and computes nothing.
-  // Called by one thread at a time. A sequence's logit does not depend on what else is in the batch. Of a sequence with
-  // fewer layers than the model has, the logit is that of the layer's exit head, where the backend was opened with
-  // exits; else the model's own head reads that layer.
+  // Called by at most info().batches_in_flight threads at a time. A sequence's logit does not depend on what else is in
+  // the batch. Of a sequence with fewer layers than the model has, the logit is that of the layer's exit head, where
+  // the backend was opened with exits; else the model's own head reads that layer.
   virtual Status forward(const Batch& batch, std::span<float> logits) = 0;
 
   // As forward(), but a competitor whose logit, as an exit guesses it, is the contest's margin below what others have

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <latch>
+#include <mutex>
 #include <numeric>
 
 #include "absl/strings/numbers.h"
@@ -66,8 +67,8 @@ class DevicesBackend : public Backend {
     std::vector<uint32_t> left(batch.size());
     std::iota(left.begin(), left.end(), 0u);
     for (;;) {
-      std::vector<Share> shares = share_out(batch, contests, left);
-      compute(shares);
+      std::vector<Share> shares(members_.size());
+      compute(batch, contests, left, shares);
       left.clear();
       for (size_t m = 0; m < members_.size(); ++m) {
         Share& share = shares[m];
@@ -100,9 +101,10 @@ class DevicesBackend : public Backend {
     explicit Member(Device d) : device(std::move(d)) { state->name = device.name; }
     bool lives() const { return state->up; }
     Device device;
-    Speed speed;
+    Speed speed;                 // this and the next: guarded by mutex_
+    Clock::time_point last_end;  // of a share: the next one began no sooner
     std::shared_ptr<DeviceState> state = std::make_shared<DeviceState>();
-    WorkerPool thread{1};  // ends before the device does
+    WorkerPool threads{device.backend->info().batches_in_flight};  // end before the device does
   };
 
   void describe() {
@@ -122,6 +124,8 @@ class DevicesBackend : public Backend {
       info_.max_length = std::min(info_.max_length, one.max_length);
       info_.depth = info_.depth && one.depth;
       info_.offloads = info_.offloads && one.offloads;
+      // Shares for a device that takes fewer wait in its threads.
+      info_.batches_in_flight = std::max(info_.batches_in_flight, one.batches_in_flight);
       info_.batch_tokens += one.batch_tokens;
       info_.files.insert(info_.files.end(), one.files.begin(), one.files.end());
     }
@@ -132,9 +136,8 @@ class DevicesBackend : public Backend {
 
   // The longest sequences first, each to the device that would be done with it first. A device that has shown nothing
   // yet is taken to be as fast as the fastest.
-  std::vector<Share> share_out(const Batch& batch, std::span<const Contest> contests,
-                               const std::vector<uint32_t>& sequences) const {
-    std::vector<Share> shares(members_.size());
+  void share_out(const Batch& batch, std::span<const Contest> contests, const std::vector<uint32_t>& sequences,
+                 std::vector<Share>& shares) const {
     double fastest = 0;
     for (const auto& member : members_) fastest = std::max(fastest, member->speed.rate());
     std::vector<double> rates(members_.size()), ends(members_.size());
@@ -162,7 +165,6 @@ class DevicesBackend : public Backend {
       share.logits.resize(share.sequences.size());
       share.depths.resize(share.sequences.size());
     }
-    return shares;
   }
 
   // The same contests, of those competitors that are there: who is not among the best of some is not among those of all.
@@ -180,25 +182,39 @@ class DevicesBackend : public Backend {
     return found;
   }
 
-  void compute(std::vector<Share>& shares) {
+  // Batches are posted one after another, so that all devices compute them in the same order.
+  void compute(const Batch& batch, std::span<const Contest> contests, const std::vector<uint32_t>& sequences,
+               std::vector<Share>& shares) {
+    std::unique_lock lock(mutex_);
+    share_out(batch, contests, sequences, shares);
     const auto has_work = [](const Share& share) { return !share.sequences.empty(); };
     std::latch done(std::count_if(shares.begin(), shares.end(), has_work));
     for (size_t m = 0; m < shares.size(); ++m) {
       if (!has_work(shares[m])) continue;
-      members_[m]->thread.post([&member = *members_[m], &share = shares[m], &done] {
-        const Clock::time_point begin = Clock::now();
-        const Batch batch = share.batch.view();
-        share.status = member.device.backend->forward_contests(batch, share.contests, share.logits, share.depths);
-        const std::chrono::duration<double> seconds = Clock::now() - begin;
-        if (share.status.ok()) member.speed.add(static_cast<double>(batch.tokens()), std::max(1e-9, seconds.count()));
+      members_[m]->threads.post([this, &member = *members_[m], &share = shares[m], &done] {
+        compute_share(member, share);
         done.count_down();
       });
     }
+    lock.unlock();
     done.wait();
+  }
+
+  void compute_share(Member& member, Share& share) {
+    const Clock::time_point handed_over = Clock::now();
+    const Batch batch = share.batch.view();
+    share.status = member.device.backend->forward_contests(batch, share.contests, share.logits, share.depths);
+    const Clock::time_point end = Clock::now();
+    const std::lock_guard lock(mutex_);
+    const std::chrono::duration<double> seconds = end - std::max(handed_over, member.last_end);
+    member.last_end = std::max(member.last_end, end);
+    if (share.status.ok()) member.speed.add(static_cast<double>(batch.tokens()), std::max(1e-9, seconds.count()));
   }
 
   // False: it stays, for nobody could take its place, or because memory comes back.
   bool take_out(size_t m, const Status& status) {
+    const std::lock_guard lock(mutex_);
+    if (!members_[m]->lives()) return true;  // another batch has met the same
     const auto living = std::count_if(members_.begin(), members_.end(), [](const auto& member) { return member->lives(); });
     if (living == 1 || absl::IsResourceExhausted(status)) return false;
     members_[m]->state->up = false;
@@ -207,6 +223,7 @@ class DevicesBackend : public Backend {
     return true;
   }
 
+  std::mutex mutex_;  // batches in flight share what is below
   std::shared_ptr<const Model> model_;
   std::vector<std::unique_ptr<Member>> members_;
   BackendInfo info_;

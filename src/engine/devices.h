@@ -15,7 +15,8 @@ struct Device {
   std::unique_ptr<Backend> backend;
 };
 
-// At least one device, of one model. Each has a thread of its own, which lives as long as the result.
+// At least one device, of one model. Each has a thread of its own for each batch that it takes at once, which lives as
+// long as the result. Together they take as many batches as the one that takes the most.
 //
 // A sequence goes to the device that would end it first, by the tokens per second each has shown; contests are shared
 // out too, and keep their best on every device. A device whose batch fails, other than for want of memory, is taken out

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -26,6 +28,9 @@ class FakeDevice : public Backend {
   }
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, std::span<float> logits) override {
+    if (entered != nullptr) ++*entered;
+    while (entered != nullptr && *entered < meet) std::this_thread::yield();
+    const std::lock_guard lock(mutex_);
     ++batches;
     last_tokens = batch.tokens();
     if (batches >= failing) return failure;
@@ -35,8 +40,12 @@ class FakeDevice : public Backend {
   }
   size_t batches = 0, failing = SIZE_MAX, last_tokens = 0;
   Status failure = absl::InternalError("lost");
+  std::atomic<int>* entered = nullptr;  // of this and other devices: nobody goes on before there have been `meet`
+  int meet = 0;
+  void take_two() { info_.batches_in_flight = 2; }
 
  private:
+  std::mutex mutex_;
   std::chrono::microseconds delay_;
   BackendInfo info_;
 };
@@ -138,6 +147,41 @@ TEST_F(DevicesTest, WantOfMemoryFailsABatchAndTakesNobodyOut) {
   full->failing = SIZE_MAX;
   EXPECT_EQ(run(*joined), firsts());
   EXPECT_EQ(full->batches, 2u);
+}
+
+TEST_F(DevicesTest, TwoBatchesAreInFlightWhereADeviceTakesTwo) {
+  std::vector<Device> devices;
+  FakeDevice *one = add(devices, "0"), *two = add(devices, "1"), *slow = add(devices, "2");
+  one->take_two();
+  two->take_two();
+  std::atomic<int> entered = 0;
+  one->entered = two->entered = &entered;
+  one->meet = two->meet = 4;  // both batches, on both of them
+  const auto joined = join_devices(model, std::move(devices));
+  EXPECT_EQ(joined->info().batches_in_flight, 2u);
+  auto other = std::async(std::launch::async, [&] { return run(*joined); });
+  EXPECT_EQ(run(*joined), firsts());
+  EXPECT_EQ(other.get(), firsts());
+  EXPECT_EQ(slow->batches, 2u);
+}
+
+TEST_F(DevicesTest, ADeviceThatFailsTwoBatchesIsTakenOutOnce) {
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Device> devices;
+    FakeDevice *good = add(devices, "0"), *bad = add(devices, "1");
+    good->take_two();
+    bad->take_two();
+    std::atomic<int> entered = 0;
+    bad->entered = &entered;
+    bad->meet = 2;
+    bad->failing = 1;
+    const auto joined = join_devices(model, std::move(devices));
+    auto other = std::async(std::launch::async, [&] { return run(*joined); });
+    EXPECT_EQ(run(*joined), firsts());
+    EXPECT_EQ(other.get(), firsts());
+    EXPECT_TRUE(joined->devices()[0]->up);
+    EXPECT_FALSE(joined->devices()[1]->up);
+  }
 }
 
 TEST_F(DevicesTest, ABadBatchIsNobodysFault) {

@@ -37,6 +37,17 @@ struct Gathered {
     if (!go_on) contests.push_back({last, 0, job.keep, job.margin, floor_of(job)});
     ++contests.back().size;
   }
+  size_t length(size_t i) const { return offsets[i + 1] - offsets[i]; }
+  // The share of a model's layers that were computed, by tokens. depths: as Backend::forward_contests() has them.
+  double share_done(const std::vector<uint8_t>& depths, size_t model_layers) const {
+    if (model_layers == 0 || ids.empty()) return 1;
+    double done = 0;
+    for (size_t i = 0; i < depths.size(); ++i) {
+      const size_t depth = depths[i] == 0 ? model_layers : depths[i];
+      done += static_cast<double>(depth * length(i));
+    }
+    return done / static_cast<double>(model_layers * ids.size());
+  }
   // What `keep` of the job's sequences are known to reach.
   static float floor_of(const Job& job) {
     std::vector<float> known = job.known;

@@ -40,7 +40,15 @@ double Planner::place_time(double arrival, double work) const {
 }
 
 double Planner::running_left(double now) const {
-  return running_ ? std::max(0.0, run_began_ + cost_.seconds(plan_.work) - now) : 0;
+  double left = 0;
+  bool first = true;
+  for (const Running& running : running_) {
+    if (running.plan.pairs.empty()) continue;
+    const double own = cost_.seconds(running.plan.work);
+    left += first ? std::max(0.0, running.begins + own - now) : own;
+    first = false;
+  }
+  return left;
 }
 
 Planner::Candidate Planner::candidate_of(const Request& r) const {
@@ -171,7 +179,7 @@ void Planner::promote_held(double now) {
     Request& r = *held_.begin()->second;
     auto place = place_for(candidate_of(r), now);
     if (absl::IsDeadlineExceeded(place.status())) {
-      plan_.expired.push_back(r.id);
+      plan_->expired.push_back(r.id);
       forget(r.id);
       continue;
     }
@@ -186,7 +194,7 @@ void Planner::promote_held(double now) {
 
 void Planner::enqueue(Request& r) {
   for (uint32_t i = 0; i < r.lengths.size(); ++i) enqueue_pair(r, i);
-  if (r.queued == 0) return;  // all of it is in the running batch
+  if (r.queued == 0) return;  // all of it runs already
   order_[r.place] = &r;
   if (r.deadline) deadlines_.emplace(*r.deadline, r.id);
 }
@@ -195,7 +203,7 @@ void Planner::enqueue_pair(Request& r, uint32_t pair) {
   const Hash128 key = r.key(pair);
   if (const auto found = running_keys_.find(key); key && found != running_keys_.end()) {
     r.states[pair] = PairState::kRunning;
-    plan_.shared.push_back({found->second, {r.id, pair}});
+    found->second.plan->shared.push_back({found->second.slot, {r.id, pair}});
     return;
   }
   r.states[pair] = PairState::kQueued;

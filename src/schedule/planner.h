@@ -14,12 +14,17 @@
 // further ahead. Nobody is passed who would then miss the deadline he was accepted with, whatever the priority.
 //
 // Equal pairs that wait at the same time, of one request or of many, are computed once (schedule/flights.h), also when
-// one of them is in the running batch already. Each request keeps its own claim: when another one is cancelled, expires
+// one of them is in a running batch already. Each request keeps its own claim: when another one is cancelled, expires
 // or fails, the pair is computed at this one's turn.
+//
+// Batches run one after another. Where the engine takes the next one while it computes (BackendInfo::batches_in_flight)
+// that one is planned shortly before the other is predicted to end: early enough for the engine not to wait, and no
+// earlier, for who comes until then may still be in it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
@@ -48,6 +53,12 @@ struct PlannerOptions {
   // Waits are predicted with this factor when deadlines are promised: machines share cores and clocks, and a promise
   // that is kept is worth more than a request that is squeezed in. It costs no throughput, for the queue is not empty.
   double caution = 1.25;
+  // A batch is planned so long before the one that runs is predicted to end, and by a share of the latter's time, for
+  // predictions are off by about that: planned too late the engine waits, too early its place is taken by who came
+  // first. The host needs about a millisecond to plan and gather a batch and to copy it in (a guess: not measured on a
+  // GPU).
+  double prepare_seconds = 0.002;
+  double prepare_share = 0.1;
   bool pads = false;  // the engine pads a batch to its longest pair: similar lengths go together
   double padding_budget = 0.25;  // how much shorter than the longest pair of such a batch another may be
 };
@@ -72,7 +83,7 @@ struct SharedPair {
 
 struct Plan {
   std::vector<PlannedPair> pairs;  // what is computed
-  std::vector<SharedPair> shared;  // who else gets its results; grows while the batch runs
+  std::vector<SharedPair> shared;  // who else gets its results; grows until the batch has ended
   std::vector<uint64_t> expired;   // requests dropped since the last plan: their deadline cannot be met any more
   size_t tokens = 0;               // padding included
   double work = 0;                 // in the cost model's unit
@@ -96,7 +107,7 @@ class Planner {
   // need not be tokenized first.
   Status check(size_t tokens, int priority, std::optional<double> deadline, double now) const;
 
-  // Forgets a request; its pairs in the running batch are computed in vain. Returns the tokens that nobody computes
+  // Forgets a request; its pairs in running batches are computed in vain. Returns the tokens that nobody computes
   // now.
   size_t cancel(uint64_t request);
 
@@ -108,13 +119,13 @@ class Planner {
   // When the next batch should begin, no earlier than it may; null: nothing waits.
   std::optional<double> start_time(double now) const;
 
-  // The next batch; no pairs when nothing waits. The caller runs it and then calls finished(), with nothing planned in
-  // between. Lives until then.
+  // The next batch; no pairs when nothing waits. The caller runs it, behind those that run already, and then calls
+  // finished(). Lives until then.
   const Plan& next(double now);
 
-  // The batch last planned took `seconds`, and failed or not. `done`: the share of its work that was computed, where
-  // documents have left before the last layer.
-  Outcome finished(double seconds, bool ok, double done = 1);
+  // A batch has ended: it took the engine `seconds`, without those behind another one, and failed or not. `done`: the
+  // share of its work that was computed, where documents have left before the last layer.
+  Outcome finished(const Plan& plan, double now, double seconds, bool ok, double done = 1);
 
   // Observes a batch that was run outside of it: warm-up.
   void observe(double work, double seconds) { cost_.observe(work, seconds); }
@@ -124,7 +135,6 @@ class Planner {
   size_t queued_tokens() const { return queued_tokens_; }  // equal pairs once
   size_t waiting_requests() const { return order_.size(); }
   size_t held_requests() const { return held_.size(); }
-  const Plan& running() const { return plan_; }
   const CostModel& cost() const { return cost_; }
 
  private:
@@ -144,6 +154,14 @@ class Planner {
     Place place;
     bool held = false, begun = false;
     Hash128 key(size_t pair) const { return keys.empty() ? Hash128() : keys[pair]; }
+  };
+  struct Running {
+    Plan plan;
+    double begins = 0;  // once it is the first of them: when it did
+  };
+  struct RunningPair {
+    Plan* plan = nullptr;
+    size_t slot = 0;
   };
   // What place_for() looks at.
   struct Candidate {
@@ -188,12 +206,12 @@ class Planner {
   std::map<Place, Request*> held_;                                   // those that do not fit the bounds yet
   std::set<std::pair<double, uint64_t>> deadlines_;                  // of requests in order_ or held_
   Flights flights_;                                                  // pairs that wait and have a key
-  std::unordered_map<Hash128, size_t, Hash128Hasher> running_keys_;  // slots of the running batch
-  Plan plan_;
-  uint32_t shortest_ = 0, longest_ = 0;  // pairs of plan_
-  double run_began_ = 0;
-  double due_ = 0;  // the earliest deadline of requests that are done with plan_
-  bool running_ = false;
+  std::list<Running> running_;                                       // until they have ended, in the order of next()
+  std::unordered_map<Hash128, RunningPair, Hash128Hasher> running_keys_;
+  Plan* plan_ = nullptr;                 // that is being filled
+  uint32_t shortest_ = 0, longest_ = 0;  // of its pairs
+  double begins_ = 0;                    // when it will, as predicted
+  double due_ = 0;                       // the earliest deadline of requests that are done with it
   size_t queued_tokens_ = 0;
   double queued_work_ = 0;
   double last_arrival_ = 0, mean_gap_ = 0;  // 0: not known yet

@@ -14,30 +14,36 @@ constexpr size_t kLookThrough = 64;
 }  // namespace
 
 std::optional<double> Planner::start_time(double now) const {
-  if (order_.empty() && held_.empty()) return std::nullopt;
+  // Those that are held wait for the end of what runs: before it there may be no place for them.
+  if (order_.empty() && (held_.empty() || !running_.empty())) return std::nullopt;
+  double earliest = now;
+  if (const double left = running_left(now); left > 0) {
+    const double last = cost_.seconds(running_.back().plan.work);
+    earliest += std::max(0.0, left - options_.prepare_seconds - options_.prepare_share * last);
+  }
   const double wait = options_.max_wait_seconds;
-  if (wait <= 0 || order_.empty() || queued_tokens_ >= options_.max_batch_tokens || mean_gap_ >= wait) return now;
+  if (wait <= 0 || order_.empty() || queued_tokens_ >= options_.max_batch_tokens || mean_gap_ >= wait) return earliest;
   // More is likely while the gap since the last arrival is not unusual.
   double start = std::min(waiting_since_ + wait, last_arrival_ + 2 * mean_gap_);
   if (!deadlines_.empty()) {
     start = std::min(start, deadlines_.begin()->first - options_.caution * predict(queued_work_));
   }
-  return std::max(now, start);
+  return std::max(earliest, start);
 }
 
 bool Planner::fits(uint32_t length) const {
-  if (plan_.pairs.empty()) return true;
-  size_t tokens = plan_.tokens + length;
-  double work = plan_.work + cost_.work(length);
+  if (plan_->pairs.empty()) return true;
+  size_t tokens = plan_->tokens + length;
+  double work = plan_->work + cost_.work(length);
   if (options_.pads) {
     const uint32_t longest = std::max(longest_, length), shortest = std::min(shortest_, length);
     if (shortest < (1 - options_.padding_budget) * longest) return false;
-    tokens = (plan_.pairs.size() + 1) * longest;
-    work = static_cast<double>(plan_.pairs.size() + 1) * cost_.work(longest);
+    tokens = (plan_->pairs.size() + 1) * longest;
+    work = static_cast<double>(plan_->pairs.size() + 1) * cost_.work(longest);
   }
   if (tokens > options_.max_batch_tokens) return false;
   // Who is done with this batch is not made late by what could as well go into the next one.
-  if (run_began_ + cost_.seconds(work) > due_) return false;
+  if (begins_ + cost_.seconds(work) > due_) return false;
   return !cost_.fitted() || cost_.seconds(work) <= options_.max_batch_seconds;
 }
 
@@ -49,29 +55,29 @@ void Planner::mark_running(const FlightMember& member) {
   order_.erase(r.place);
   if (!r.deadline) return;
   deadlines_.erase({*r.deadline, r.id});
-  if (run_began_ + cost_.seconds(plan_.work) <= *r.deadline) due_ = std::min(due_, *r.deadline);
+  if (begins_ + cost_.seconds(plan_->work) <= *r.deadline) due_ = std::min(due_, *r.deadline);
 }
 
 void Planner::take(Request& r, uint32_t pair) {
   const uint32_t length = r.lengths[pair];
   const Hash128 key = r.key(pair);
-  const size_t slot = plan_.pairs.size();
-  plan_.pairs.push_back({r.id, pair});
+  const size_t slot = plan_->pairs.size();
+  plan_->pairs.push_back({r.id, pair});
   longest_ = std::max(longest_, length);
   shortest_ = slot == 0 ? length : std::min(shortest_, length);
-  plan_.tokens = options_.pads ? (slot + 1) * longest_ : plan_.tokens + length;
-  plan_.work = options_.pads ? static_cast<double>(slot + 1) * cost_.work(longest_) : plan_.work + cost_.work(length);
+  plan_->tokens = options_.pads ? (slot + 1) * longest_ : plan_->tokens + length;
+  plan_->work = options_.pads ? static_cast<double>(slot + 1) * cost_.work(longest_) : plan_->work + cost_.work(length);
   if (!key) {
     account(r, length, -1);
     return mark_running({r.place, pair});
   }
   const Flights::Members members = flights_.take(key);
   account(requests_.at(members.front().place.request), length, -1);
-  running_keys_[key] = slot;
+  running_keys_[key] = {plan_, slot};
   for (const FlightMember& member : members) {
     mark_running(member);
     if (member.place.request != r.id || member.pair != pair) {
-      plan_.shared.push_back({slot, {member.place.request, member.pair}});
+      plan_->shared.push_back({slot, {member.place.request, member.pair}});
     }
   }
 }
@@ -97,7 +103,7 @@ void Planner::step_back(Request& r, double work_before) {
   Place target = r.place;
   target.time += head_start(work_before) - head_start(r.work);
   target.rank = static_cast<double>(r.id);
-  const double start = run_began_ + cost_.seconds(plan_.work);
+  const double start = begins_ + cost_.seconds(plan_->work);
   const Place *before = nullptr, *after = nullptr;
   double ahead = 0;
   for (auto it = order_.upper_bound(r.place); it != order_.end() && it->first < target && after == nullptr; ++it) {
@@ -119,18 +125,17 @@ void Planner::step_back(Request& r, double work_before) {
 }
 
 const Plan& Planner::next(double now) {
-  plan_ = {};
-  running_keys_.clear();
+  begins_ = now + running_left(now);
+  plan_ = &running_.emplace_back(Running{{}, begins_}).plan;
   longest_ = shortest_ = 0;
-  run_began_ = now;
   due_ = std::numeric_limits<double>::infinity();
   promote_held(now);
   size_t unfinished = 0;
   for (auto it = order_.begin(); it != order_.end();) {
     const Place at = it->first;  // filling may take several requests out of the order
     Request& r = *it->second;
-    if (r.deadline && !r.begun && now + predict(r.work) > *r.deadline) {
-      plan_.expired.push_back(r.id);
+    if (r.deadline && !r.begun && begins_ + predict(r.work) > *r.deadline) {
+      plan_->expired.push_back(r.id);
       forget(r.id);
     } else if (const double before = r.work; !fill(r)) {
       step_back(r, before);
@@ -139,8 +144,7 @@ const Plan& Planner::next(double now) {
     it = order_.upper_bound(at);
   }
   waiting_since_ = 0;  // what is left has waited already
-  running_ = !plan_.pairs.empty();
-  return plan_;
+  return *plan_;
 }
 
 // A pair of a batch that did well.
@@ -153,11 +157,13 @@ void Planner::settle(const PlannedPair& pair, Outcome& outcome) {
   forget(pair.request);
 }
 
-Outcome Planner::finished(double seconds, bool ok, double done) {
+Outcome Planner::finished(const Plan& ended, double now, double seconds, bool ok, double done) {
   Outcome outcome;
-  const Plan plan = std::exchange(plan_, {});
-  running_ = false;
-  running_keys_.clear();
+  const auto at = std::find_if(running_.begin(), running_.end(), [&](const Running& r) { return &r.plan == &ended; });
+  std::erase_if(running_keys_, [&](const auto& pair) { return pair.second.plan == &ended; });
+  const Plan plan = std::move(at->plan);
+  running_.erase(at);
+  if (!plan.pairs.empty() && !running_.empty()) running_.front().begins = now;
   if (ok) {
     cost_.observe(plan.work * done, seconds);
     for (const PlannedPair& pair : plan.pairs) settle(pair, outcome);

@@ -33,7 +33,24 @@ int64_t micros_between(TimePoint a, TimePoint b) {
 struct Running {
   std::unique_ptr<Job> job;
   TimePoint arrived;
-  bool begun = false;
+  bool begun = false;  // a batch of it has ended
+};
+
+// A batch on its way through the engine.
+struct BatchRun {
+  const Plan* plan = nullptr;
+  Gathered gathered;
+  double predicted = 0;  // its seconds
+  size_t tokens = 0;     // padding included
+  Status status;
+  std::vector<float> logits;
+  std::vector<uint8_t> depths;
+  TimePoint handed_over, began, ended;   // began: when those before it were done
+  std::optional<TimePoint> stood_still;  // since when the engine has had nothing to do while work waited
+
+  bool empty() const { return gathered.layers.empty(); }
+  double seconds() const { return static_cast<double>(micros()) * 1e-6; }
+  int64_t micros() const { return empty() ? 0 : std::max<int64_t>(0, micros_between(began, ended)); }
 };
 
 // All that a logit depends on is the sequence: two with the same key have the same score.
@@ -56,12 +73,19 @@ struct Scheduler::State {
     if (backend.info().offloads) teller = std::make_unique<WorkerPool>(1);
   }
 
+  // A thread for each batch that may be in flight: it hands one over and waits for it.
+  void start() {
+    for (size_t i = 0; i < std::max<size_t>(1, backend.info().batches_in_flight); ++i)
+      engines.emplace_back([this] { serve(); });
+    watch = std::thread([this] { watch_deadlines(); });
+  }
+
   Backend& backend;
   const double max_batch_tokens;
   const size_t model_layers;
   std::unique_ptr<ScheduleMetrics> metrics;
   mutable std::mutex mutex;
-  std::condition_variable wake;   // the engine thread: something waits
+  std::condition_variable wake;   // the engine threads: something waits
   std::condition_variable alarm;  // the watching thread: the next deadline has changed
   bool stopping = false, ended = false;
   Planner planner;                                // guarded by mutex
@@ -69,13 +93,13 @@ struct Scheduler::State {
   TimePoint alarm_at = TimePoint::max();          // when the watching thread wakes; guarded by mutex
   uint64_t next_id = 0;
   size_t telling = 0;         // threads that cancel, on their way through done(); guarded by mutex
-  Gathered gathered;          // engine thread only
-  size_t planned_tokens = 0;  // of the running batch, padding included; engine thread only
-  std::vector<float> logits;    // engine thread only
-  std::vector<uint8_t> depths;  // engine thread only
-  std::thread engine, watch;
+  size_t in_flight = 0;       // batches; guarded by mutex, as the next two
+  TimePoint last_end;         // of a batch
+  std::optional<TimePoint> stands_still;  // since the last batch ended, while work waits
+  std::vector<std::thread> engines;
+  std::thread watch;
   std::counting_semaphore<kMostUntold> untold{kMostUntold};
-  std::unique_ptr<WorkerPool> teller;  // null: the engine thread tells
+  std::unique_ptr<WorkerPool> teller;  // null: the engine threads tell
 
   // Finished jobs, to be told outside the lock.
   using Finished = std::vector<std::pair<std::unique_ptr<Job>, Status>>;
@@ -103,7 +127,7 @@ struct Scheduler::State {
     finished.clear();
   }
 
-  // What the engine thread has finished. Where a device computes, the host tells it while the next batch runs; elsewhere
+  // What an engine thread has finished. Where a device computes, the host tells it while the next batch runs; elsewhere
   // the same cores would do both.
   void tell_beside(Finished& finished) {
     if (teller == nullptr || finished.empty()) return tell(finished);
@@ -146,96 +170,94 @@ struct Scheduler::State {
     drop_late(expired, before - planner.queued_tokens(), finished);
   }
 
-  // Under the lock: the next batch, its sequences copied out. Its predicted seconds.
-  double prepare(TimePoint now, Finished& finished) {
+  // Under the lock: the next batch, its sequences copied out.
+  void prepare(BatchRun& run, TimePoint now, Finished& finished) {
     expire(now, finished);
-    const Plan& plan = planner.next(seconds_of(now));
-    drop_late(plan.expired, 0, finished);
-    const auto begin = [&](uint64_t request) {
-      Running& r = running.at(request);
-      if (!r.begun) r.job->queue_us = micros_between(r.arrived, now);
-      r.begun = true;
-    };
-    gathered.clear();
+    run.plan = &planner.next(seconds_of(now));
+    drop_late(run.plan->expired, 0, finished);
+    run.status = ok_status();
+    run.gathered.clear();
     const Job* competing = nullptr;
-    for (const auto& pair : plan.pairs) {
-      begin(pair.request);
+    for (const auto& pair : run.plan->pairs) {
       const Job& job = *running.at(pair.request).job;
-      gathered.add(job, pair.pair);
-      if (job.keep > 0) gathered.compete(job, competing == &job);
+      run.gathered.add(job, pair.pair);
+      if (job.keep > 0) run.gathered.compete(job, competing == &job);
       competing = job.keep > 0 ? &job : nullptr;
     }
-    for (const auto& shared : plan.shared) begin(shared.pair.request);
-    planned_tokens = plan.tokens;
+    run.tokens = run.plan->tokens;
+    run.predicted = planner.cost().fitted() ? planner.cost().seconds(run.plan->work) : 0;
+    run.stood_still = std::exchange(stands_still, std::nullopt);
+    ++in_flight;
     publish();
-    return planner.cost().fitted() ? planner.cost().seconds(plan.work) : 0;
+  }
+
+  // Under the lock: when it began, and who hears of it.
+  void settle(BatchRun& run, Finished& finished) {
+    if (!run.empty()) {
+      run.began = std::max(run.handed_over, last_end);
+      last_end = std::max(last_end, run.ended);
+      deliver(run);
+    }
+    const Outcome outcome = planner.finished(*run.plan, seconds_of(last_end), run.seconds(), run.status.ok(),
+                                             run.gathered.share_done(run.depths, model_layers));
+    for (uint64_t id : outcome.completed) take(id, ok_status(), finished);
+    for (uint64_t id : outcome.failed) take(id, run.status, finished);
+    if (--in_flight == 0 && planner.waiting_requests() > 0) stands_still = last_end;
+    publish();
   }
 
   // Under the lock: logits of the batch to their jobs.
-  void settle(const Status& status, int64_t micros, Finished& finished) {
-    const Plan& plan = planner.running();
+  void deliver(const BatchRun& run) {
     std::unordered_map<uint64_t, bool> counted;
-    const auto deliver = [&](const PlannedPair& pair, size_t slot) {
+    const auto give = [&](const PlannedPair& pair, size_t slot) {
       auto found = running.find(pair.request);
       if (found == running.end()) return;  // cancelled meanwhile
       Job& job = *found->second.job;
-      if (!std::exchange(counted[pair.request], true)) job.compute_us += micros;
-      if (!status.ok()) return;
-      job.logits[pair.pair] = logits[slot];
-      job.depths[pair.pair] = depths[slot];
-      if (job.keep > 0 && depths[slot] == 0) job.known.push_back(logits[slot]);
+      if (!std::exchange(found->second.begun, true))
+        job.queue_us = std::max<int64_t>(0, micros_between(found->second.arrived, run.began));
+      if (!std::exchange(counted[pair.request], true)) job.compute_us += run.micros();
+      if (!run.status.ok()) return;
+      job.logits[pair.pair] = run.logits[slot];
+      job.depths[pair.pair] = run.depths[slot];
+      if (job.keep > 0 && run.depths[slot] == 0) job.known.push_back(run.logits[slot]);
     };
-    for (size_t i = 0; i < plan.pairs.size(); ++i) deliver(plan.pairs[i], i);
-    for (const auto& shared : plan.shared) {
-      deliver(shared.pair, shared.slot);
-      if (!metrics || !status.ok()) continue;
+    for (size_t i = 0; i < run.plan->pairs.size(); ++i) give(run.plan->pairs[i], i);
+    for (const auto& shared : run.plan->shared) {
+      give(shared.pair, shared.slot);
+      if (!metrics || !run.status.ok()) continue;
       metrics->joined.add();
-      metrics->joined_tokens.add(gathered.offsets[shared.slot + 1] - gathered.offsets[shared.slot]);
+      metrics->joined_tokens.add(run.gathered.length(shared.slot));
     }
-    const Outcome outcome = planner.finished(static_cast<double>(micros) * 1e-6, status.ok(), share_done());
-    for (uint64_t id : outcome.completed) take(id, ok_status(), finished);
-    for (uint64_t id : outcome.failed) take(id, status, finished);
-    publish();
   }
 
-  // The share of the running batch's layers that were computed, by tokens.
-  double share_done() const {
-    if (model_layers == 0 || gathered.ids.empty()) return 1;
-    double layers = 0;
-    for (size_t i = 0; i < depths.size(); ++i) {
-      const size_t depth = depths[i] == 0 ? model_layers : depths[i];
-      layers += static_cast<double>(depth * (gathered.offsets[i + 1] - gathered.offsets[i]));
-    }
-    return layers / static_cast<double>(model_layers * gathered.ids.size());
-  }
-
-  Status compute() {
-    const size_t sequences = gathered.layers.size();
-    logits.assign(sequences, 0);
-    depths = gathered.layers;
+  void compute(BatchRun& run) {
+    const Gathered& gathered = run.gathered;
+    run.logits.assign(gathered.layers.size(), 0);
+    run.depths = gathered.layers;
     const Batch batch{gathered.ids, gathered.segments, gathered.offsets, gathered.layers};
-    if (gathered.contests.empty()) return backend.forward(batch, logits);
-    return backend.forward_contests(batch, gathered.contests, logits, depths);
+    run.handed_over = Clock::now();
+    run.status = gathered.contests.empty() ? backend.forward(batch, run.logits)
+                                           : backend.forward_contests(batch, gathered.contests, run.logits, run.depths);
+    run.ended = Clock::now();
   }
 
-  void count(const Status& status, int64_t micros, double predicted) {
-    if (!status.ok()) {
-      log_error(str_cat("batch of ", gathered.ids.size(), " tokens failed: ", message_of(status)));
-    }
+  void count(const BatchRun& run) {
+    const size_t tokens = run.gathered.ids.size(), pairs = run.gathered.layers.size();
+    if (!run.status.ok()) log_error(str_cat("batch of ", tokens, " tokens failed: ", message_of(run.status)));
     if (!metrics) return;
-    const double seconds = static_cast<double>(micros) * 1e-6;
     metrics->batches.add();
-    if (!status.ok()) metrics->failures.add();
-    metrics->tokens.add(static_cast<double>(gathered.ids.size()));
-    metrics->pairs.add(static_cast<double>(gathered.offsets.size() - 1));
-    metrics->seconds.observe(seconds);
-    metrics->size.observe(static_cast<double>(gathered.ids.size()));
-    metrics->size_pairs.observe(static_cast<double>(gathered.offsets.size() - 1));
-    metrics->fill.observe(static_cast<double>(gathered.ids.size()) / max_batch_tokens);
-    if (planned_tokens > gathered.ids.size()) {
-      metrics->padding.add(static_cast<double>(planned_tokens - gathered.ids.size()));
-    }
-    if (predicted > 0) metrics->surprise.observe(seconds / predicted);
+    if (!run.status.ok()) metrics->failures.add();
+    if (run.began > run.handed_over) metrics->overlapped.add();
+    if (run.stood_still)
+      metrics->stood_still.add(static_cast<double>(micros_between(*run.stood_still, run.began)) * 1e-6);
+    metrics->tokens.add(static_cast<double>(tokens));
+    metrics->pairs.add(static_cast<double>(pairs));
+    metrics->seconds.observe(run.seconds());
+    metrics->size.observe(static_cast<double>(tokens));
+    metrics->size_pairs.observe(static_cast<double>(pairs));
+    metrics->fill.observe(static_cast<double>(tokens) / max_batch_tokens);
+    if (run.tokens > tokens) metrics->padding.add(static_cast<double>(run.tokens - tokens));
+    if (run.predicted > 0) metrics->surprise.observe(run.seconds() / run.predicted);
   }
 
   // Waits until a batch should begin. False: stopped, and nothing is left.
@@ -245,29 +267,25 @@ struct Scheduler::State {
       const auto start = planner.start_time(now);
       if (start && (*start <= now || stopping)) return true;
       if (!start && stopping) return false;
+      if (!start) stands_still.reset();
       start ? (void)wake.wait_until(lock, time_of(*start)) : wake.wait(lock);
     }
   }
 
   void serve() {
     Finished finished;
+    BatchRun run;
     std::unique_lock lock(mutex);
     while (await_work(lock)) {
-      const double predicted = prepare(Clock::now(), finished);
+      prepare(run, Clock::now(), finished);
       lock.unlock();
+      wake.notify_one();  // another engine thread: what is left may be the next batch
       tell_beside(finished);
-      const size_t sequences = gathered.offsets.size() - 1;
-      Status status;
-      int64_t micros = 0;
-      if (sequences > 0) {
-        const TimePoint begin = Clock::now();
-        status = compute();
-        micros = micros_between(begin, Clock::now());
-        count(status, micros, predicted);
-      }
+      if (!run.empty()) compute(run);
       lock.lock();
-      settle(status, micros, finished);
+      settle(run, finished);
       lock.unlock();
+      if (!run.empty()) count(run);
       tell_beside(finished);
       lock.lock();
     }
@@ -296,8 +314,7 @@ Scheduler::Scheduler(Backend& backend, const PlannerOptions& options, Metrics* m
     for (uint32_t length : batch.lengths) work += state_->planner.cost().work(length);
     state_->planner.observe(work, batch.seconds);
   }
-  state_->engine = std::thread([state = state_.get()] { state->serve(); });
-  state_->watch = std::thread([state = state_.get()] { state->watch_deadlines(); });
+  state_->start();
 }
 
 Scheduler::~Scheduler() {
@@ -306,7 +323,7 @@ Scheduler::~Scheduler() {
     state_->stopping = true;
   }
   state_->wake.notify_all();
-  state_->engine.join();
+  for (std::thread& engine : state_->engines) engine.join();
   state_->teller.reset();
   {
     std::unique_lock lock(state_->mutex);

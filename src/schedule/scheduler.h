@@ -1,7 +1,8 @@
 // The thin threaded shell around the planner: takes jobs from any thread, runs batches on one engine thread, hands
-// logits back (where a device computes, beside the next batch). A second thread watches deadlines, so that a job which
-// cannot be done any more is answered while a batch runs; a job that is cancelled is dropped by the thread that cancels
-// it.
+// logits back (where a device computes, beside the next batch). Where the engine takes a batch while it computes
+// another (BackendInfo::batches_in_flight) there are as many engine threads, each with a batch of its own. Another
+// thread watches deadlines, so that a job which cannot be done any more is answered while a batch runs; a job that is
+// cancelled is dropped by the thread that cancels it.
 #pragma once
 
 #include <functional>
@@ -37,11 +38,12 @@ struct Job {
   // What the shell fills in before done().
   std::vector<float> logits;    // one per sequence
   std::vector<uint8_t> depths;  // layers that each was computed to, 0: all; where fewer, the logit is a guess
-  int64_t queue_us = 0;       // until the job's first batch began
-  int64_t compute_us = 0;     // sum of its batches' times
+  int64_t queue_us = 0;         // until the engine began the job's first batch
+  int64_t compute_us = 0;       // sum of its batches' times, without those behind other batches
 
-  // Called exactly once; must not block. On the engine thread, or one beside it where the engine computes on a device
-  // (BackendInfo::offloads), or on the one that submits, cancels or watches deadlines. Logits are valid when the status is ok.
+  // Called exactly once; must not block. On an engine thread, or one beside it where the engine computes on a device
+  // (BackendInfo::offloads), or on the one that submits, cancels or watches deadlines. Logits are valid when the status
+  // is ok.
   std::function<void(Job&, Status)> done;
 };
 

@@ -56,6 +56,14 @@ Report run(Scenario scenario) {
   return report;
 }
 
+// An engine that takes a second batch while it computes one, and a host that needs a millisecond for each.
+Scenario with_two_in_flight(Scenario scenario) {
+  scenario.traffic.name += ", two in flight";
+  scenario.engine.in_flight = 2;
+  scenario.engine.host_seconds = 0.001;
+  return scenario;
+}
+
 // What was accepted is answered in time, but for one batch; and hardly anything is dropped after all.
 void expect_promises_kept(const Report& report) {
   EXPECT_LE(report.latest, report.longest_batch) << "--seed " << run_seed;
@@ -65,9 +73,11 @@ void expect_promises_kept(const Report& report) {
 TEST(Simulation, PoissonAtModerateLoad) {
   Scenario s{poisson("poisson 70 %", 200'000, 0.7, kSmallTokens, small_request)};
   s.fair = true;
-  const Report report = run(s);
-  EXPECT_EQ(report.completed, report.arrivals);
-  EXPECT_LT(quantile(report.waits, 0.99), 1.0);
+  for (const Scenario& scenario : {s, with_two_in_flight(s)}) {
+    const Report report = run(scenario);
+    EXPECT_EQ(report.completed, report.arrivals);
+    EXPECT_LT(quantile(report.waits, 0.99), 1.0);
+  }
 }
 
 TEST(Simulation, Bursts) {
@@ -93,6 +103,23 @@ TEST(Simulation, ClosedLoopOverAFailingEngine) {
   EXPECT_GT(report.failed, 0u);
   EXPECT_EQ(report.completed + report.failed, report.arrivals);
   EXPECT_GT(report.busy_seconds, 0.99 * report.seconds) << "the engine is never idle while work waits";
+}
+
+// Batches of some milliseconds, as a fast device computes them, and a host that needs one for each.
+TEST(Simulation, ASecondBatchInFlightKeepsAFastEngineBusy) {
+  Scenario s{
+      {"fast engine", 60'000, 64, [](Random& random) { return Question{.lengths = texts(random, 8, 32, 512)}; }}};
+  s.engine = {.seconds_per_token = 1e-6, .host_seconds = 0.001};
+  const Report one = run(s), two = run(with_two_in_flight(s));
+  std::cout << "  the engine computes " << one.busy_seconds / one.seconds << " of the time, with two in flight "
+            << two.busy_seconds / two.seconds << "\n";
+  EXPECT_EQ(one.most_in_flight, 1u);
+  EXPECT_EQ(two.most_in_flight, 2u);
+  EXPECT_EQ(two.completed, two.arrivals);
+  EXPECT_LT(one.busy_seconds, 0.92 * one.seconds);
+  EXPECT_GT(two.busy_seconds, 0.99 * two.seconds);
+  EXPECT_LT(quantile(two.waits, 0.5), quantile(one.waits, 0.5));
+  EXPECT_LT(quantile(two.waits, 0.99), quantile(one.waits, 0.99));
 }
 
 // Clients that send 8 texts at a time, one request after another, each on its own.
@@ -145,10 +172,12 @@ TEST(Simulation, OverloadKeepsItsPromises) {
           return question;
         })};
     s.engine.noise = 0.1;
-    const Report report = run(s);
-    expect_promises_kept(report);
-    EXPECT_GT(report.tokens_completed / report.seconds, 0.95 * kTokensPerSecond);
-    EXPECT_LE(static_cast<double>(report.most_queued_tokens), 2.1 * kTokensPerSecond);
+    for (const Scenario& scenario : {s, with_two_in_flight(s)}) {
+      const Report report = run(scenario);
+      expect_promises_kept(report);
+      EXPECT_GT(report.tokens_completed / report.seconds, 0.95 * kTokensPerSecond);
+      EXPECT_LE(static_cast<double>(report.most_queued_tokens), 2.1 * kTokensPerSecond);
+    }
   }
 }
 
@@ -167,22 +196,24 @@ TEST(Simulation, Everything) {
     return question;
   })};
   s.engine = {.noise = 0.1, .slow_share = 0.01, .failure_share = 0.005};
-  const Report report = run(s);
-  EXPECT_LE(report.latest, report.longest_batch) << "--seed " << run_seed;
-  EXPECT_GT(report.cancelled, 0u);
-  EXPECT_GT(report.pairs_shared, 0u);
-  EXPECT_GT(report.failed, 0u);
+  for (const Scenario& scenario : {s, with_two_in_flight(s)}) {
+    const Report report = run(scenario);
+    EXPECT_LE(report.latest, report.longest_batch) << "--seed " << run_seed;
+    EXPECT_GT(report.cancelled, 0u);
+    EXPECT_GT(report.pairs_shared, 0u);
+    EXPECT_GT(report.failed, 0u);
+  }
 }
 
 // Short and long deadlines beside each other, at exact speed: no promise is broken.
 TEST(Simulation, MixedDeadlines) {
-  Scenario s{poisson("mixed deadlines", 100'000, 1.5, kSmallTokens, [](Random& random) {
+  const Scenario s{poisson("mixed deadlines", 100'000, 1.5, kSmallTokens, [](Random& random) {
     Question question = small_request(random);
     question.timeout = random.below(2) ? 0.5 : 10;
     question.priority = random.below(4) ? 0 : -1;
     return question;
   })};
-  expect_promises_kept(run(s));
+  for (const Scenario& scenario : {s, with_two_in_flight(s)}) expect_promises_kept(run(scenario));
 }
 
 // A question that everybody asks at the same time is computed about once.
@@ -204,10 +235,12 @@ TEST(Simulation, HeldInsteadOfRefused) {
   s.planner.max_queued_tokens = 20'000;
   s.planner.max_held_requests = 200;
   s.fair = false;
-  const Report report = run(s);
-  EXPECT_EQ(report.completed, report.arrivals);
-  EXPECT_GT(report.most_held, 100u);
-  EXPECT_LE(report.most_queued_tokens, 20'000u);
+  for (const Scenario& scenario : {s, with_two_in_flight(s)}) {
+    const Report report = run(scenario);
+    EXPECT_EQ(report.completed, report.arrivals);
+    EXPECT_GT(report.most_held, 100u);
+    EXPECT_LE(report.most_queued_tokens, 20'000u);
+  }
 }
 
 TEST(Simulation, AnEngineThatPads) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <queue>
@@ -27,6 +28,13 @@ struct Event {
   uint64_t request;
   enum Kind { kArrival, kLeave } kind;
   bool operator>(const Event& other) const { return time > other.time; }
+};
+
+struct Batch {
+  const Plan* plan = nullptr;
+  double seconds = 0, end = 0;  // of the engine; once it is done with those before it
+  bool fails = false;
+  size_t noted_shared = 0;
 };
 
 class Simulator {
@@ -67,15 +75,17 @@ class Simulator {
   // The next thing that happens. False: nothing will.
   bool step() {
     constexpr double kNever = std::numeric_limits<double>::infinity();
-    const double start = running_ ? kNever : planner_.start_time(now_).value_or(kNever);
+    const bool takes = running_.size() < s_.engine.in_flight;
+    const double start = takes ? planner_.start_time(now_).value_or(kNever) : kNever;
+    const double end = running_.empty() ? kNever : running_.front().end;
     const double deadline = planner_.next_deadline().value_or(kNever);
-    double next = running_ ? batch_end_ : start;
+    double next = std::min(end, start);
     next = std::min(next, std::max(now_, deadline));
     if (!events_.empty()) next = std::min(next, events_.top().time);
     if (std::isinf(next)) return false;
     now_ = std::max(now_, next);
     if (deadline <= now_) drop(planner_.expire(now_), report_.expired);
-    if (running_ && batch_end_ <= now_) return end_batch(), true;
+    if (end <= now_) return end_batch(), true;
     if (!events_.empty() && events_.top().time <= now_) return handle_event(), true;
     if (start <= now_) begin_batch();
     return true;
@@ -119,8 +129,7 @@ class Simulator {
     }
     if (q.patience > 0) events_.push({now_ + q.patience, id, Event::kLeave});
     clients_.emplace(id, std::move(client));
-    // Pairs that joined the running batch.
-    if (running_) note_shared();
+    for (Batch& batch : running_) note_shared(batch);  // pairs that joined it
   }
 
   void leave(uint64_t id) {
@@ -151,20 +160,22 @@ class Simulator {
     if (!plan.pairs.empty()) {
       check_budget(plan);
       check_pairs(plan);
-      noted_shared_ = 0;
-      note_shared();
-      running_ = true;
+      Batch batch{&plan};
+      note_shared(batch);
       double seconds = true_seconds(plan.work) * (1 + s_.engine.noise * (2 * random_.unit() - 1));
       if (random_.unit() < s_.engine.slow_share) seconds *= 3;
-      fails_ = random_.unit() < s_.engine.failure_share;
-      batch_seconds_ = seconds;
-      batch_end_ = now_ + seconds;
+      batch.fails = random_.unit() < s_.engine.failure_share;
+      batch.seconds = seconds;
+      const double ready = now_ + s_.engine.host_seconds;
+      batch.end = (running_.empty() ? ready : std::max(ready, running_.back().end)) + seconds;
+      running_.push_back(batch);
       report_.longest_batch = std::max(report_.longest_batch, seconds);
+      report_.most_in_flight = std::max(report_.most_in_flight, running_.size());
       report_.busy_seconds += seconds;
       ++report_.batches;
       report_.pairs_computed += plan.pairs.size();
     } else {
-      planner_.finished(0, true);
+      planner_.finished(plan, now_, 0, true);
     }
     drop(expired, report_.expired);
   }
@@ -205,10 +216,10 @@ class Simulator {
     }
   }
 
-  void note_shared() {
-    const Plan& plan = planner_.running();
-    for (; noted_shared_ < plan.shared.size(); ++noted_shared_) {
-      const SharedPair& shared = plan.shared[noted_shared_];
+  void note_shared(Batch& batch) {
+    const Plan& plan = *batch.plan;
+    for (; batch.noted_shared < plan.shared.size(); ++batch.noted_shared) {
+      const SharedPair& shared = plan.shared[batch.noted_shared];
       const auto sharer = clients_.find(shared.pair.request), computed = clients_.find(plan.pairs[shared.slot].request);
       ++report_.pairs_shared;
       if (sharer == clients_.end()) violate("a pair is shared with nobody");
@@ -221,10 +232,11 @@ class Simulator {
   }
 
   void end_batch() {
-    running_ = false;
-    const Plan plan = planner_.running();  // a copy: it ends
-    const Outcome outcome = planner_.finished(batch_seconds_, !fails_);
-    if (!fails_) {
+    const Batch batch = running_.front();
+    running_.pop_front();
+    const Plan plan = *batch.plan;  // a copy: it ends
+    const Outcome outcome = planner_.finished(*batch.plan, now_, batch.seconds, !batch.fails);
+    if (!batch.fails) {
       const auto score = [&](const PlannedPair& pair) {
         const auto found = clients_.find(pair.request);
         if (found == clients_.end()) return;
@@ -235,7 +247,7 @@ class Simulator {
       for (const SharedPair& shared : plan.shared) score(shared.pair);
     }
     for (uint64_t id : outcome.completed) complete(id);
-    if (!fails_ && !outcome.failed.empty()) violate("requests failed without a failure");
+    if (!batch.fails && !outcome.failed.empty()) violate("requests failed without a failure");
     drop(outcome.failed, report_.failed);
   }
 
@@ -269,9 +281,8 @@ class Simulator {
   std::unordered_map<uint64_t, Question> coming_;
   std::unordered_map<uint64_t, Client> clients_;
   std::unordered_set<uint64_t> gone_;
-  bool running_ = false, fails_ = false;
-  double batch_end_ = 0, batch_seconds_ = 0, latest_planned_ = 0, lane_end_ = 0;
-  size_t noted_shared_ = 0;
+  std::deque<Batch> running_;
+  double latest_planned_ = 0, lane_end_ = 0;
 };
 
 }  // namespace

@@ -36,6 +36,8 @@ struct Engine {
   double noise = 0.02;    // batches take up to this share more or less
   double slow_share = 0;  // of batches that take three times as long
   double failure_share = 0;
+  size_t in_flight = 1;     // batches that it has at most; it computes one after another
+  double host_seconds = 0;  // from the planning of a batch until the engine can begin it
 };
 
 // SplitMix64: the same numbers on every machine.
@@ -58,6 +60,7 @@ struct Report {
   size_t late = 0;    // completed after their deadline
   double latest = 0;  // the most seconds that one was late
   double longest_batch = 0;
+  size_t most_in_flight = 0;
   double seconds = 0;  // until all was done
   double busy_seconds = 0;
   double tokens_completed = 0;    // of requests that were answered in time
