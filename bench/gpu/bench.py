@@ -127,6 +127,13 @@ def check(library, device):
             raise SystemExit("wrong answers: nothing is measured")
 
 
+def pack(sequences):
+    offsets = [0]
+    for sequence in sequences:
+        offsets.append(offsets[-1] + len(sequence))
+    return rerank.pack([i for sequence in sequences for i in sequence], offsets)
+
+
 def smoke(library):
     shape, rng = SHAPES["tiny"], random.Random(1)
     kept, kept_products = {}, b""
@@ -151,6 +158,9 @@ def smoke(library):
             for how in ("recorded as a graph", "from its graph"):
                 if engine.score(random_sequences(shape, lengths)) != logits:
                     raise SystemExit(f"the same batch, {how}, has other logits")
+            packed = pack(random_sequences(shape, lengths))
+            if any(engine.score_often(packed, times, 2) != logits for times in (2, 5)):
+                raise SystemExit("with two batches in flight they have other logits")
         kept_products += b"".join(bytes(product) for product in engine.learned())
         engine.close()
     print("smoke: done")
@@ -230,10 +240,7 @@ def measure(library, tuning_file):
                 engine.recall(tuning.known)
         model, sequences = models[name], random_sequences(shape, lengths)
         engine, *eight = engines[name]
-        offsets = [0]
-        for sequence in sequences:
-            offsets.append(offsets[-1] + len(sequence))
-        packed = rerank.pack([i for sequence in sequences for i in sequence], offsets)
+        packed = pack(sequences)
         theirs, ours, eights = [], [], []
         with torch.inference_mode():
             for _ in range(15):
@@ -251,6 +258,7 @@ def measure(library, tuning_file):
             profiled = "\n\n".join(profile(torch, other, packed) for other in engines[name])
     tuning.show()
     show_graphs(torch, engines["MiniLM-L6"][0])
+    show_overlap(torch, engines["MiniLM-L6"][0])
     print("\ntokens that a batch may have: " + ", ".join(f"{name} {tokens}" for name, tokens in budgets.items()))
     print("\nXLM-R-large, 32 x 512, by kernel, bf16 and fp8:\n" + profiled)
 
@@ -259,15 +267,26 @@ def show_graphs(torch, engine):
     """Small batches, launched one kernel after another and as a graph, in turns."""
     print("\n| MiniLM-L6, batch | launched one by one, ms | as a graph, ms | times faster |\n|---|---|---|---|")
     for count, length in ((1, 32), (4, 128), (16, 128)):
-        sequences = random_sequences(SHAPES["MiniLM-L6"], [length] * count)
-        offsets = [length * i for i in range(count + 1)]
-        packed, times = rerank.pack([i for sequence in sequences for i in sequence], offsets), {False: [], True: []}
+        packed, times = pack(random_sequences(SHAPES["MiniLM-L6"], [length] * count)), {False: [], True: []}
         for on in [False, True] * 3:
             engine.use_graphs(on)
             runs = [seconds(torch, lambda: engine.score_packed(packed)) for _ in range(15)]
             times[on] += runs[3:]  # the first is launched one by one, the second recorded
         gain = statistics.median(times[False]) / statistics.median(times[True])
         print(f"| {count} x {length} | {show(times[False])} | {show(times[True])} | {gain:.2f} |")
+
+
+def show_overlap(torch, engine):
+    """Batch after batch, each begun when the one before has ended, and with a second one in flight, in turns."""
+    print("\n| MiniLM-L6, batch | one in flight, ms each | two in flight, ms each | times faster |\n|---|---|---|---|")
+    engine.use_graphs(True)
+    for count, length in ((1, 32), (4, 128), (16, 128), (66, 128)):
+        packed, times = pack(random_sequences(SHAPES["MiniLM-L6"], [length] * count)), {1: [], 2: []}
+        engine.score_often(packed, 6, 2)  # both slots have their graphs
+        for in_flight in [1, 2] * 8:
+            times[in_flight].append(seconds(torch, lambda: engine.score_often(packed, 20, in_flight)) / 20)
+        gain = statistics.median(times[1]) / statistics.median(times[2])
+        print(f"| {count} x {length} | {show(times[1])} | {show(times[2])} | {gain:.2f} |")
 
 
 def show(times):

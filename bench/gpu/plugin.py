@@ -1,7 +1,7 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
 
-VERSION = 7
+VERSION = 8
 F32, F16, BF16, FP8 = 0, 1, 2, 3
 GELU, TANH = 0, 4
 
@@ -55,9 +55,10 @@ class Plugin(c.Structure):
         ("devices", c.CFUNCTYPE(c.c_int, c.POINTER(c.c_int), *ERROR)),
         ("describe", c.CFUNCTYPE(c.c_int, c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("open", c.CFUNCTYPE(c.c_int, c.POINTER(Model), c.c_int, c.c_int, c.POINTER(c.c_void_p), *ERROR)),
-        ("start", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Batch), *ERROR)),
+        ("start", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, c.POINTER(Batch), *ERROR)),
         ("step", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, *ERROR)),
         ("keep", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_uint32, *ERROR)),
+        ("launch", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, *ERROR)),
         ("finish", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, c.c_void_p, *ERROR)),
         ("batch_tokens", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.c_uint64), *ERROR)),
         ("identity", c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
@@ -164,11 +165,28 @@ class Engine:
         return self.score_packed(pack(ids, offsets, [kind for kinds in segments or () for kind in kinds]))
 
     def score_packed(self, packed):
+        self.launch(0, packed)
+        return self.finish(0, packed)
+
+    def score_often(self, packed, times, in_flight):
+        """The same batch so many times, with one or two of them in flight: the logits of the last."""
+        for i in range(times):
+            self.launch(i % in_flight, packed)
+            if i + 1 >= in_flight:
+                logits = self.finish((i + 1) % in_flight, packed)
+        return logits if in_flight == 1 else self.finish((times - 1) % in_flight, packed)
+
+    def launch(self, slot, packed):
+        """Queues a batch behind those of other slots."""
         ids, segments, offsets, count = packed
-        logits, queries = (c.c_float * count)(), (c.c_uint32 * count)()
+        queries = (c.c_uint32 * count)()
         batch = Batch(c.addressof(ids), c.addressof(segments), c.addressof(offsets), c.addressof(queries), count)
-        call(self.plugin.start, self.engine, batch)
-        call(self.plugin.finish, self.engine, self.layers, c.addressof(logits))
+        call(self.plugin.start, self.engine, slot, batch)
+        call(self.plugin.launch, self.engine, self.layers)
+
+    def finish(self, slot, packed):
+        logits = (c.c_float * packed[-1])()
+        call(self.plugin.finish, self.engine, slot, c.addressof(logits))
         return list(logits)
 
 

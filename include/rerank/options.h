@@ -33,6 +33,7 @@ struct Options {
   size_t weight_cache_bytes = size_t{16} << 30;
   std::string tuning_cache;
   bool cuda_graphs = true;
+  bool cuda_overlap = true;
   size_t layers = 0;
   std::string exits;
   std::string devices;
@@ -187,6 +188,12 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "The cuda engine starts small batches as CUDA graphs, which takes the host less time. Scores are the same: "
                    "off to compare or to diagnose."},
         options.cuda_graphs);
+  visit(
+      OptionInfo{
+          "cuda-overlap", "BOOL", "Engine",
+          "The cuda engine takes the next batch in while it computes one. Scores are the same: off to compare or to "
+          "diagnose."},
+      options.cuda_overlap);
   visit(OptionInfo{"layers", "N", "Engine",
                    "Compute only the first N layers. 0: all. Ruins most models without --exits; `rerankd calibrate` "
                    "says what it costs. Requests may say otherwise."},

@@ -84,6 +84,7 @@ struct BackendOptions {
   size_t weight_cache_bytes = 0;
   std::string tuning_cache;  // the cuda engine's folder; empty: none
   bool cuda_graphs = true;
+  bool cuda_overlap = true;  // two batches in flight
   std::string devices;       // as rerank/options.h has it; what open_backend() reads
   size_t device = 0;         // the number of a GPU
 };

@@ -105,6 +105,7 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const Exi
   backend.weight_cache_bytes = options.weight_cache_bytes;
   backend.tuning_cache = options.tuning_cache == "none" ? "" : options.tuning_cache;
   backend.cuda_graphs = options.cuda_graphs;
+  backend.cuda_overlap = options.cuda_overlap;
   backend.devices = options.devices;
   return backend;
 }

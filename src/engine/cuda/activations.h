@@ -48,12 +48,19 @@ struct Activations {
   DeviceBuffer<Value<T>> context, qkv;
   States<T> first;  // first rows, of the last layer
   DeviceBuffer<Value<T>> first_queries;
-  DeviceBuffer<float> dense, logits;  // of the head
-  States<T> spare;                    // where rows move to when sequences leave
-  DeviceBuffer<float> pooled;         // what exits read
+  DeviceBuffer<float> dense;   // of the head
+  States<T> spare;             // where rows move to when sequences leave
+  DeviceBuffer<float> pooled;  // what exits read
 
-  // Room for a whole batch.
-  void reserve(const ModelSpec& m, uint32_t tokens, uint32_t sequences) { each(m, tokens, sequences, kResize); }
+  // Room for a whole batch. Where there is not enough, batches before this one must be done with what there is.
+  void reserve(const ModelSpec& m, uint32_t tokens, uint32_t sequences, cudaStream_t stream) {
+    bool enough = true;
+    const auto look = [&](const auto& buffer, size_t count) { enough = enough && count <= buffer.capacity(); };
+    each(m, tokens, sequences, look);
+    if (enough) return;
+    check(cudaStreamSynchronize(stream), "before buffers grow");
+    each(m, tokens, sequences, kResize);
+  }
 
   // Room for what only exits need, of a batch that was reserved, or of a part of it.
   void reserve_spare(const ModelSpec& m, uint32_t tokens) { spare.each(m, padded_rows(tokens), kResize); }
@@ -91,7 +98,6 @@ struct Activations {
     first.each(m, first_rows, visit);
     visit(first_queries, first_rows * m.hidden);
     visit(dense, first_rows * m.hidden);
-    visit(logits, first_rows);
   }
 };
 

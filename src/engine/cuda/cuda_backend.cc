@@ -3,7 +3,10 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <filesystem>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -130,7 +133,7 @@ class CudaBackend : public Backend {
       log_warning(str_cat("cuda engine: the device's free memory holds batches of about ", tokens,
                           " tokens: the longest pairs (", config().max_length(), ") may not fit"));
     }
-    info_.batch_tokens = most_tokens_ = std::max<size_t>(1, tokens);
+    most_tokens_ = info_.batch_tokens = std::max<size_t>(1, tokens);
     return ok_status();
   }
 
@@ -150,6 +153,7 @@ class CudaBackend : public Backend {
     return call(plugin_->recall, products.data(), static_cast<uint32_t>(products.size()));
   }
 
+  void overlap(bool on) { info_.batches_in_flight = on ? cuda::kSlots : 1; }
   Status use_graphs(bool on) { return call(plugin_->use_graphs, on ? 1 : 0); }
 
   const BackendInfo& info() const override { return info_; }
@@ -178,19 +182,43 @@ class CudaBackend : public Backend {
     if (Status status = check_batch(config(), batch); !status.ok()) return status;
     const size_t width = exit_width(config()), steps = config().layers - 1;
     return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
-      if (Status status = start(piece); !status.ok()) return status;
+      Turn turn(*this);
+      if (Status status = start(turn, piece); !status.ok()) return status;
       std::vector<float> pooled(piece.size() * width);
       for (size_t layer = 0; layer < steps; ++layer) {
         if (Status status = step(pooled.data()); !status.ok()) return status;
         for (size_t i = 0; i < piece.size(); ++i)
           std::copy_n(&pooled[i * width], width, &states[((first + i) * steps + layer) * width]);
       }
-      return finish(config().layers, &logits[first]);
+      return finish(turn, config().layers, &logits[first]);
     });
   }
 
  private:
   using Alive = std::vector<uint32_t>;
+
+  // One thread's turn to start a batch, and the batch's slot, which it keeps until its results are there.
+  class Turn {
+   public:
+    explicit Turn(CudaBackend& backend)
+        : backend_(backend), lock_(backend.turn_), slot_(std::countr_one(backend.slots_taken_)) {
+      backend_.slots_taken_ |= 1u << slot_;
+    }
+    ~Turn() {
+      if (!lock_.owns_lock()) lock_.lock();
+      backend_.slots_taken_ &= ~(1u << slot_);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    uint32_t slot() const { return slot_; }
+    void pass_on() { lock_.unlock(); }
+
+   private:
+    CudaBackend& backend_;
+    std::unique_lock<std::mutex> lock_;
+    const uint32_t slot_;
+  };
 
   // Sequences of one depth go together.
   Status compute(const Batch& batch, std::span<float> logits) {
@@ -211,8 +239,9 @@ class CudaBackend : public Backend {
 
   Status compute_to(const Depth& depth, const Batch& batch, std::span<float> logits) {
     return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
-      if (Status status = start(piece); !status.ok()) return status;
-      if (depth.exit == nullptr) return finish(depth.layers, &logits[first]);
+      Turn turn(*this);
+      if (Status status = start(turn, piece); !status.ok()) return status;
+      if (depth.exit == nullptr) return finish(turn, depth.layers, &logits[first]);
       const size_t width = exit_width(config());
       std::vector<float> pooled(piece.size() * width);
       for (size_t layer = 1; layer <= depth.layers; ++layer) {
@@ -240,7 +269,8 @@ class CudaBackend : public Backend {
     ContestRun contest(contests, *exits_);
     SubBatch part;
     part.assign(batch, contest.alive());
-    if (Status status = start(part.view()); !status.ok()) return status;
+    Turn turn(*this);
+    if (Status status = start(turn, part.view()); !status.ok()) return status;
     for (size_t layer = 0; layer + 1 < config().layers && contest.open(); ++layer) {
       const Alive before = contest.alive();
       std::vector<float> pooled(before.size() * width), guesses(before.size());
@@ -252,7 +282,7 @@ class CudaBackend : public Backend {
     }
     const Alive& alive = contest.alive();
     std::vector<float> results(alive.size());
-    if (Status status = finish(config().layers, results.data()); !status.ok()) return status;
+    if (Status status = finish(turn, config().layers, results.data()); !status.ok()) return status;
     for (size_t i = 0; i < alive.size(); ++i) logits[alive[i]] = results[i];
     return ok_status();
   }
@@ -269,7 +299,8 @@ class CudaBackend : public Backend {
       Status status = body({batch.ids.subspan(begin, tokens), batch.segments.subspan(begin, tokens), offsets}, first);
       if (!absl::IsResourceExhausted(status) || last - first == 1) return status;
       most_tokens_ = tokens / 2;
-      log_warning(str_cat(message_of(status), "; batches of ", tokens, " tokens do not fit: ", most_tokens_, " from now on"));
+      log_warning(
+          str_cat(message_of(status), "; batches of ", tokens, " tokens do not fit: ", tokens / 2, " from now on"));
     }
     size_t middle = first + 1;
     while (middle + 1 < last && batch.offsets[middle + 1] - begin <= tokens / 2) ++middle;
@@ -277,7 +308,7 @@ class CudaBackend : public Backend {
     return in_pieces(batch, middle, last, body);
   }
 
-  Status start(const Batch& batch) {
+  Status start(const Turn& turn, const Batch& batch) {
     std::vector<uint32_t> queries(batch.size());
     for (size_t i = 0; i < batch.size(); ++i) {
       const size_t begin = batch.offsets[i], length = batch.length(i);
@@ -286,7 +317,7 @@ class CudaBackend : public Backend {
     }
     const cuda::BatchSpec spec{batch.ids.data(), batch.segments.data(), batch.offsets.data(), queries.data(),
                                static_cast<uint32_t>(batch.size())};
-    return call(plugin_->start, spec);
+    return call(plugin_->start, turn.slot(), spec);
   }
   Status step(float* pooled) { return call(plugin_->step, pooled); }
   Status keep(const Alive& before, const Alive& after) {
@@ -297,10 +328,12 @@ class CudaBackend : public Backend {
     }
     return call(plugin_->keep, places.data(), static_cast<uint32_t>(places.size()));
   }
-  Status finish(size_t layers, float* logits) {
-    if (Status status = call(plugin_->finish, static_cast<uint32_t>(layers), logits); !status.ok()) return status;
+  // The next batch is started while this one is waited for.
+  Status finish(Turn& turn, size_t layers, float* logits) {
+    if (Status status = call(plugin_->launch, static_cast<uint32_t>(layers)); !status.ok()) return status;
     keep_tuning();
-    return ok_status();
+    turn.pass_on();
+    return call(plugin_->finish, turn.slot(), logits);
   }
 
   // Products whose shapes were met for the first time. That they cannot be kept fails nobody.
@@ -327,8 +360,10 @@ class CudaBackend : public Backend {
   std::shared_ptr<const Exits> exits_;  // may be null
   const cuda::Plugin* plugin_;
   cuda::Engine* engine_;
-  size_t most_tokens_ = SIZE_MAX;  // of one piece
-  std::optional<TuningFile> tuning_;
+  std::atomic<size_t> most_tokens_ = SIZE_MAX;  // of one piece
+  std::mutex turn_;                             // whose it is to call the engine; finish() needs none
+  uint32_t slots_taken_ = 0;                    // bits; guarded by turn_
+  std::optional<TuningFile> tuning_;            // guarded by turn_
   BackendInfo info_;
 };
 
@@ -349,6 +384,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
   const cuda::Code code = choice->plugin->open(spec.get(), choice->type, choice->device, &engine, error, sizeof error);
   if (Status status = status_of(code, error); !status.ok()) return status;
   auto backend = std::make_unique<CudaBackend>(std::move(model), *choice, engine, options.exits);
+  backend->overlap(options.cuda_overlap);
   if (Status status = backend->find_room(); !status.ok()) return status;
   if (Status status = backend->recall(options.tuning_cache, choice->device); !status.ok()) return status;
   if (Status status = backend->use_graphs(options.cuda_graphs); !status.ok()) return status;

@@ -25,28 +25,22 @@ constexpr size_t kGraphNumbers = size_t{1} << 20;
 
 constexpr uint32_t kMostTokens = 1u << 24;  // what products and launches are sure to take
 
-struct Stream {
-  Stream() { check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream"); }
-  ~Stream() { (void)cudaStreamDestroy(stream); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t stream = nullptr;
-};
-
 template <class T>
 class TypedEngine : public Engine {
  public:
   TypedEngine(const ModelSpec& spec, int device)
-      : device_(device), layers_(spec.layers), hidden_(spec.hidden), ops_(spec, stream_.stream) {}
+      : device_(device), layers_(spec.layers), hidden_(spec.hidden), ops_(spec, stream_.get()) {}
 
   ~TypedEngine() override {
     (void)cudaSetDevice(device_);
-    (void)cudaStreamSynchronize(stream_.stream);
+    ops_.drain();
   }
 
-  void start(const BatchSpec& spec) override {
+  void start(uint32_t slot, const BatchSpec& spec) override {
+    if (slot >= kSlots) throw Failure{Code::kFailed, "there is no such slot"};
     guard([&] {
-      ops_.load(spec);
+      ops_.load(slot, spec);
+      slot_ = slot;
       layer_ = 0;
       embedded_ = false;
     });
@@ -66,12 +60,24 @@ class TypedEngine : public Engine {
     });
   }
 
-  void finish(uint32_t layers, float* logits) override {
+  void launch(uint32_t layers) override {
     guard([&] {
       if (!launch_graph(layers)) launch_to(layers);
-      ops_.receive_logits(logits);
+      ops_.send_logits();
       layer_ = layers_;
     });
+  }
+
+  // Beside calls for another batch: it looks at nothing but the slot.
+  void finish(uint32_t slot, float* logits) override {
+    check(cudaSetDevice(device_), "the device");
+    try {
+      ops_.receive_logits(slot, logits);
+    } catch (const Failure&) {
+      ops_.drain(slot);
+      (void)cudaGetLastError();
+      throw;
+    }
   }
 
   void use_graphs(bool on) override {
@@ -95,14 +101,14 @@ class TypedEngine : public Engine {
   Tuning& tuning() override { return ops_.tuning(); }
 
  private:
-  // Nothing of a batch that failed may still run when the next one begins.
+  // Nothing of a batch that failed may still run when the next one begins. One that is in flight ends before that.
   template <class Body>
   void guard(const Body& body) {
     check(cudaSetDevice(device_), "the device");  // per thread
     try {
       body();
     } catch (const Failure& failure) {
-      (void)cudaStreamSynchronize(stream_.stream);
+      ops_.drain();
       (void)cudaGetLastError();
       layer_ = layers_;
       graphs_.forget();
@@ -136,14 +142,14 @@ class TypedEngine : public Engine {
     const BatchInput::Counts& full = ops_.full();
     if (!graphs_on_ || layer_ != 0 || embedded_ || layers != layers_ || full.tokens * size_t{hidden_} > kGraphNumbers)
       return false;
-    const Graph* graph = graphs_.find({full.tokens, full.sequences}, ops_.addresses(), stream_.stream, [&] {
+    const Graph* graph = graphs_.find({slot_, full.tokens, full.sequences}, ops_.addresses(), stream_.get(), [&] {
       ops_.fill_up(true);
       launch_to(layers);
     });
     layer_ = 0;
     embedded_ = false;
     ops_.fill_up(false);
-    if (graph != nullptr) graph->launch(stream_.stream);
+    if (graph != nullptr) graph->launch(stream_.get());
     return graph != nullptr;
   }
 
@@ -151,6 +157,7 @@ class TypedEngine : public Engine {
   size_t layers_, hidden_;
   size_t layer_ = layers_;  // of the batch that is under way: the next one
   bool embedded_ = false;   // that batch
+  uint32_t slot_ = 0;       // its
   bool graphs_on_ = true;
   Stream stream_;
   CudaOps<T> ops_;

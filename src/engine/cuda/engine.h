@@ -12,10 +12,11 @@ namespace rerank::cuda {
 
 struct Engine {
   virtual ~Engine() = default;
-  virtual void start(const BatchSpec& batch) = 0;
+  virtual void start(uint32_t slot, const BatchSpec& batch) = 0;
   virtual void step(float* pooled) = 0;
   virtual void keep(std::span<const uint32_t> sequences) = 0;
-  virtual void finish(uint32_t layers, float* logits) = 0;
+  virtual void launch(uint32_t layers) = 0;
+  virtual void finish(uint32_t slot, float* logits) = 0;
   virtual uint64_t batch_tokens() = 0;
   virtual Tuning& tuning() = 0;
   virtual void use_graphs(bool on) = 0;

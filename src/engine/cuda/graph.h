@@ -1,8 +1,8 @@
 // CUDA graphs: a batch's launches, recorded once and started as one. Where kernels are short the host needs longer to
 // start them one by one than the device to run them.
 //
-// A graph holds the arguments it was recorded with: it fits batches of one class (batch_input.h), as long as buffers
-// lie where they lay.
+// A graph holds the arguments it was recorded with: it fits batches of one class (batch_input.h) in one slot (slot.h),
+// as long as buffers lie where they lay.
 #pragma once
 
 #include <algorithm>
@@ -56,7 +56,7 @@ class Graphs {
   static constexpr size_t kMost = 128;
 
   struct Class {
-    uint32_t rows = 0, sequences = 0;
+    uint32_t slot = 0, rows = 0, sequences = 0;
     auto operator<=>(const Class&) const = default;
   };
 
@@ -73,7 +73,7 @@ class Graphs {
       return nullptr;
     }
     if (entry.addresses == addresses) return entry.graph.get();
-    entry.graph.reset();
+    entry.graph.reset();  // of buffers that are gone: what was started with them is done
     entry.addresses = std::move(addresses);
     try {
       entry.graph = std::make_unique<Graph>(stream, body);
@@ -91,7 +91,7 @@ class Graphs {
     uint64_t used = 0;
   };
 
-  // The least recently used leaves.
+  // The least recently used leaves: it is none of the batches in flight.
   void make_room() {
     if (entries_.size() <= kMost) return;
     entries_.erase(std::min_element(entries_.begin(), entries_.end(),

@@ -65,8 +65,8 @@ Code open(const ModelSpec& model, Type precision, int device, Engine** engine, c
   return guarded(error, error_size, [&] { *engine = make_engine(model, precision, device).release(); });
 }
 
-Code start(Engine* engine, const BatchSpec& batch, char* error, size_t error_size) {
-  return guarded(error, error_size, [&] { engine->start(batch); });
+Code start(Engine* engine, uint32_t slot, const BatchSpec& batch, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->start(slot, batch); });
 }
 
 Code step(Engine* engine, float* pooled, char* error, size_t error_size) {
@@ -77,8 +77,12 @@ Code keep(Engine* engine, const uint32_t* sequences, uint32_t count, char* error
   return guarded(error, error_size, [&] { engine->keep({sequences, count}); });
 }
 
-Code finish(Engine* engine, uint32_t layers, float* logits, char* error, size_t error_size) {
-  return guarded(error, error_size, [&] { engine->finish(layers, logits); });
+Code launch_rest(Engine* engine, uint32_t layers, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->launch(layers); });
+}
+
+Code finish(Engine* engine, uint32_t slot, float* logits, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->finish(slot, logits); });
 }
 
 Code batch_tokens(Engine* engine, uint64_t* tokens, char* error, size_t error_size) {
@@ -122,7 +126,8 @@ void close(Engine* engine) { delete engine; }
 
 extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
   using namespace rerank::cuda;
-  static const Plugin plugin{kPluginVersion, devices,      describe, open,   start,   step,       keep,
-                             finish,         batch_tokens, identity, recall, learned, use_graphs, close};
+  static const Plugin plugin{kPluginVersion, devices,  describe,     open,     start,  step,    keep,
+                             launch_rest,    finish,   batch_tokens, identity, recall, learned, use_graphs,
+                             close};
   return &plugin;
 }

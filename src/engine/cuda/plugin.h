@@ -3,7 +3,7 @@
 //
 // All pointers of a ModelSpec point to host memory, which open() has copied when it returns. Functions write a message
 // into `error` (at most error_size bytes, terminated) when they do not return kOk. An engine is used by one thread at a
-// time; several engines may run side by side.
+// time, but for finish(); several engines may run side by side.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,10 @@
 
 namespace rerank::cuda {
 
-inline constexpr int kPluginVersion = 7;  // changes with anything below
+inline constexpr int kPluginVersion = 8;  // changes with anything below
+
+// Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
+inline constexpr uint32_t kSlots = 2;
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
 enum class Type : int { kF32, kF16, kBf16, kFp8 };  // kFp8: e4m3, of products; no tensor has it
@@ -81,17 +84,23 @@ struct Plugin {
   // "NVIDIA H100, sm_90, 78 GiB"; kUnavailable where it has not this precision.
   Code (*describe)(int device, Type precision, char* text, size_t text_size, char* error, size_t error_size);
   Code (*open)(const ModelSpec& model, Type precision, int device, Engine** engine, char* error, size_t error_size);
-  // A batch, in this order: start, any number of step and keep, finish. After a failure of any of them start begins the
-  // next one; after kOutOfMemory a smaller batch may fit. Results are valid with kOk.
+  // A batch, in this order: start, any number of step and keep, launch, finish. Up to launch() there is one batch at a
+  // time; finish() may come behind the launch of the next batch, and be called beside anything of that. After a failure
+  // of any of them start begins the next one; after kOutOfMemory a smaller batch may fit; a batch that was launched
+  // before is finished all the same. Results are valid with kOk.
   //
-  // Takes the batch to the device; it is not looked at again.
-  Code (*start)(Engine* engine, const BatchSpec& batch, char* error, size_t error_size);
+  // Takes the batch to the device; it is not looked at again. slot: below kSlots, of no batch that is to be finished
+  // yet.
+  Code (*start)(Engine* engine, uint32_t slot, const BatchSpec& batch, char* error, size_t error_size);
   // The next layer, of all tokens. pooled [sequences, 3 hidden]: what exits read behind it (engine/pooling.h); may be null.
   Code (*step)(Engine* engine, float* pooled, char* error, size_t error_size);
   // Goes on with `count` > 0 of the sequences, rising numbers among those there are; the others leave.
   Code (*keep)(Engine* engine, const uint32_t* sequences, uint32_t count, char* error, size_t error_size);
-  // The layers that are left of the first `layers`, at least one, and the model's head: logits[sequences].
-  Code (*finish)(Engine* engine, uint32_t layers, float* logits, char* error, size_t error_size);
+  // The layers that are left of the first `layers`, at least one, and the model's head. Waits for nothing, unless
+  // products have to be tuned.
+  Code (*launch)(Engine* engine, uint32_t layers, char* error, size_t error_size);
+  // Waits for the batch in the slot: logits[sequences].
+  Code (*finish)(Engine* engine, uint32_t slot, float* logits, char* error, size_t error_size);
   // How many tokens a batch may have by the memory that is free now; meant for an engine that has had no batch yet. 0: it
   // is full.
   Code (*batch_tokens)(Engine* engine, uint64_t* tokens, char* error, size_t error_size);

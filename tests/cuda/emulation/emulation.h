@@ -5,7 +5,7 @@
 // Blocks run one after another. Threads of a block are fibers: a warp runs until it waits, in one of two orders. Device
 // memory ends at a page that may not be touched, and begins full of NaN. This header is how tests steer it.
 //
-// What it cannot show: races inside a warp or between warps that neither order brings out, kernels that read the host's
+// What it cannot show: races inside a warp or between warps that no order brings out, kernels that read the host's
 // memory, rounding of the tensor cores, and any speed.
 #pragma once
 

@@ -1,0 +1,65 @@
+// A batch's place among those in flight: what it cannot share with the batches before and behind it, which run on the
+// same stream and with the same activations. Its copies have a stream of their own, so that they go on beside what is
+// computed.
+#pragma once
+
+#include <cstring>
+#include <span>
+
+#include "engine/cuda/batch_input.h"
+
+namespace rerank::cuda {
+
+class Slot {
+ public:
+  BatchInput input;
+
+  // Takes a whole batch to the device; what is started on `stream` from now on finds it there.
+  void load(const BatchSpec& spec, cudaStream_t stream) {
+    input.load(spec, copies_.get());
+    logits_.resize(input.full().sequences);
+    results_.resize(input.full().sequences * sizeof(float));
+    check(cudaEventRecord(arrived_.get(), copies_.get()), "a batch");
+    check(cudaStreamWaitEvent(stream, arrived_.get()), "a batch");
+  }
+
+  // On the device.
+  float* logits() const { return logits_.data(); }
+
+  // Logits that `stream` computes are on their way back from then on; receive() waits for them, and for nothing that is
+  // started later.
+  void send_back(cudaStream_t stream) {
+    const size_t bytes = input.batch().size() * sizeof(float);
+    check(cudaEventRecord(computed_.get(), stream), "results");
+    check(cudaStreamWaitEvent(copies_.get(), computed_.get()), "results");
+    check(cudaMemcpyAsync(results_.as<void>(), logits_.data(), bytes, cudaMemcpyDeviceToHost, copies_.get()),
+          "results");
+  }
+  void receive(float* logits) {
+    check(cudaStreamSynchronize(copies_.get()), "computing a batch");
+    std::memcpy(logits, results_.as<void>(), input.batch().size() * sizeof(float));
+  }
+
+  // Other results of the batch; waits for all that is on the stream.
+  void receive_now(const float* from, std::span<float> to, cudaStream_t stream) {
+    results_.resize(to.size_bytes());
+    check(cudaMemcpyAsync(results_.as<void>(), from, to.size_bytes(), cudaMemcpyDeviceToHost, stream), "results");
+    check(cudaStreamSynchronize(stream), "computing a batch");
+    std::memcpy(to.data(), results_.as<void>(), to.size_bytes());
+  }
+
+  // Behind a failure: none of its copies is under way when this returns.
+  void drain() { (void)cudaStreamSynchronize(copies_.get()); }
+
+  static size_t device_bytes(uint32_t tokens, uint32_t sequences) {
+    return BatchInput::device_bytes(tokens, sequences) + padded_sequences(sequences) * sizeof(float);
+  }
+
+ private:
+  Stream copies_;
+  Event arrived_, computed_;
+  DeviceBuffer<float> logits_;
+  PinnedBuffer results_;
+};
+
+}  // namespace rerank::cuda
