@@ -40,7 +40,7 @@ double rate_of(double operations, const Body& body) {
 template <bool kInt8, int kC, int kA, int kB>
 void multiply() {
   if constexpr (kInt8) {
-    cpu::HardwareTiles::multiply_s8<kC, kA, kB>();
+    cpu::HardwareTiles::multiply_u8s8<kC, kA, kB>();
   } else {
     cpu::HardwareTiles::multiply_bf16<kC, kA, kB>();
   }

@@ -39,10 +39,13 @@ void tile_product(benchmark::State& state, const TileKernels* kernels, TileResul
   const size_t steps = in / kernels->inputs_per_tile, panels = out / 32, row_tiles = rows / 16;
   Buffer<std::byte> weights(panels * steps * kStepBytes), a(row_tiles * steps * kTileBytes), scratch(kProductScratch);
   Buffer<std::byte> c(rows * out * 4);
-  Buffer<float> bias(out), scales(out), row_scales(rows);
+  Buffer<float> bias(out), scales(out), sums(out * ((steps + kChunkSteps - 1) / kChunkSteps));
+  Buffer<RowRange> ranges(rows);
   fill(weights.data(), weights.size(), kernels->int8);
   fill(a.data(), a.size(), kernels->int8);
-  const TilePanels w = {weights.data(), bias.data(), kernels->int8 ? scales.data() : nullptr, panels, steps};
+  const TilePanels w = {
+      weights.data(), bias.data(), kernels->int8 ? scales.data() : nullptr, kernels->int8 ? sums.data() : nullptr,
+      panels,         steps};
   TileProduct job;
   job.a_stride = steps * kTileBytes;
   job.weights = &w;
@@ -60,7 +63,7 @@ void tile_product(benchmark::State& state, const TileKernels* kernels, TileResul
     for (size_t row = 0; row < row_tiles; row += kBlockRowTiles) {
       job.row_tiles = std::min(kBlockRowTiles, row_tiles - row);
       job.a = a.data() + row * job.a_stride;
-      job.a_scales = row_scales.data() + row * 16;
+      job.a_ranges = ranges.data() + row * 16;
       job.out = c.data() + row * job.out_row_stride;
       kernels->product(job);
     }
@@ -113,12 +116,12 @@ void tile_norm(benchmark::State& state, const TileKernels* kernels) {
 void tile_quantize(benchmark::State& state, const TileKernels* kernels) {
   const size_t tiles = state.range(0) / 32, row_tiles = 32;
   Buffer<std::byte> from(row_tiles * tiles * kTileBytes), to(from.size() / 2);
-  Buffer<float> scales(16);
+  Buffer<RowRange> ranges(16);
   fill(from.data(), from.size(), false);
   for (auto _ : state) {
     for (size_t t = 0; t < row_tiles; ++t) {
       kernels->quantize(from.data() + t * tiles * kTileBytes, tiles, to.data() + t * tiles / 2 * kTileBytes,
-                        scales.data());
+                        ranges.data());
     }
   }
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * row_tiles * 16));

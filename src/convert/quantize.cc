@@ -26,15 +26,21 @@ class Int8Linear {
 
   // y [rows, out] of x [rows, in].
   void apply(std::span<const float> x, std::span<float> y) const {
-    std::vector<int8_t> row(in_);
+    std::vector<uint8_t> row(in_);
     for (size_t r = 0; r < x.size() / in_; ++r) {
-      const float scale = std::max(largest_magnitude(&x[r * in_], in_), 1e-30f) / 127;
-      for (size_t i = 0; i < in_; ++i) row[i] = static_cast<int8_t>(std::nearbyint(x[r * in_ + i] / scale));
+      const auto [lowest, highest] = std::minmax_element(&x[r * in_], &x[r * in_] + in_);
+      const float scale = std::max(*highest - *lowest, 1e-30f) / 255;
+      for (size_t i = 0; i < in_; ++i)
+        row[i] = static_cast<uint8_t>(std::nearbyint((x[r * in_ + i] - *lowest) / scale));
       for (size_t o = 0; o < out_; ++o) {
-        int32_t sum = 0;
+        int32_t sum = 0, sum_of_weights = 0;
         const int8_t* weights = &matrix_.values[o * in_];
-        for (size_t i = 0; i < in_; ++i) sum += weights[i] * row[i];
-        y[r * out_ + o] = static_cast<float>(sum) * scale * matrix_.scales[o] + bias_[o];
+        for (size_t i = 0; i < in_; ++i) {
+          sum += weights[i] * row[i];
+          sum_of_weights += weights[i];
+        }
+        const float whole = static_cast<float>(sum) * scale + static_cast<float>(sum_of_weights) * *lowest;
+        y[r * out_ + o] = whole * matrix_.scales[o] + bias_[o];
       }
     }
   }

@@ -44,7 +44,10 @@ void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
     std::copy_n(hidden_.row(batch.offsets[s]), hidden, other_hidden_.row(s));
   }
   first_queries_.resize(batch.size(), hidden, panel);
-  run({&w.product(), &w, &other_hidden_, 0, batch.size(), &first_queries_, 0, 0, (hidden + panel - 1) / panel});
+  const PackedLinear& own = weights_.layers[layer].first_query;
+  const PackedLinear& query = own.panels() != 0 ? own : w;
+  const size_t panels = (hidden + panel - 1) / panel;
+  run({&query.product(), &query, &other_hidden_, 0, batch.size(), &first_queries_, 0, 0, panels});
   if (pattern_.rope_theta != 0) turn(batch, rows, weights_.turns.at(pattern_.rope_theta));
 }
 

@@ -67,7 +67,7 @@ CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernel
     : SharedWeights(std::move(m), kernels, packing) {
   auto norm = [](const Norm& n) { return CpuNorm{n.gamma.floats(), n.beta.floats()}; };
   // Of a quantized model, what was kept from it stays exact.
-  const bool mixed = model->weights.quantized && std::string_view(kernels.precision) == "int8";
+  const bool int8 = std::string_view(kernels.precision) == "int8", mixed = model->weights.quantized && int8;
   const auto pack = [&](std::initializer_list<const Linear*> parts) {
     const bool exact = mixed && std::any_of(parts.begin(), parts.end(), [](const Linear* part) {
       return part->weight.dtype != DType::kI8;
@@ -75,8 +75,14 @@ CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernel
     return PackedLinear(exact ? kernels.exact : kernels.linear, packing, parts);
   };
   for (const LayerWeights& l : model->weights.layers) {
-    layers.push_back({pack({&l.query, &l.key, &l.value}), pack({&l.attention_output}), pack({&l.up}), pack({&l.down}),
-                      norm(l.attention_norm), norm(l.output_norm)});
+    // The last layer is computed for one row of each sequence, but for keys and values: fp32 costs little there.
+    const bool last = int8 && &l == &model->weights.layers.back();
+    const auto pack_rest = [&](const Linear& part) {
+      return last ? PackedLinear(kernels.exact, packing, {&part}) : pack({&part});
+    };
+    layers.push_back({pack({&l.query, &l.key, &l.value}), pack_rest(l.attention_output), pack_rest(l.up),
+                      pack_rest(l.down), last ? pack_rest(l.query) : PackedLinear(), norm(l.attention_norm),
+                      norm(l.output_norm)});
   }
 }
 

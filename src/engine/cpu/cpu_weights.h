@@ -47,6 +47,7 @@ struct CpuNorm {
 
 struct CpuLayer {
   PackedLinear query_key_value, attention_output, up, down;
+  PackedLinear first_query;  // no panels where the first rows' queries need no other precision
   CpuNorm attention_norm, output_norm;
 };
 

@@ -51,8 +51,10 @@ bool ask_for_tiles() {
 // emulator gets wrong about a new unit must not become a wrong score. Panels of one column pattern, rows of another.
 bool multiplies_correctly(const TileKernels& kernels) {
   constexpr size_t kSteps = 3;
+  constexpr int kZero = 200;  // of int8 activations: beyond what a sign would leave room for
   const size_t inputs = kSteps * kernels.inputs_per_tile;
-  Buffer<float> weights(kPanelColumns * inputs), scales(kPanelColumns), row_scales(2 * kRowTile), c(4 * 256);
+  Buffer<float> weights(kPanelColumns * inputs), scales(kPanelColumns), sums(kPanelColumns), c(4 * 256);
+  Buffer<RowRange> ranges(2 * kRowTile);
   Buffer<std::byte> panel(kSteps * kStepBytes), a(2 * kSteps * kTileBytes), scratch(kProductScratch);
   auto a_value = [](size_t r, size_t k) { return static_cast<int>((r * 7 + k * 3) % 31) - 15; };
   // Each column's largest is 127, so that its int8 scale is 1.
@@ -60,25 +62,26 @@ bool multiplies_correctly(const TileKernels& kernels) {
   for (size_t n = 0; n < kPanelColumns; ++n) {
     for (size_t k = 0; k < inputs; ++k) weights.data()[n * inputs + k] = static_cast<float>(w_value(n, k));
   }
-  kernels.pack(weights.data(), inputs, panel.data(), scales.data());
+  kernels.pack(weights.data(), inputs, panel.data(), scales.data(), sums.data());
   for (size_t r = 0; r < 2 * kRowTile; ++r) {
-    row_scales.data()[r] = 1;
+    ranges.data()[r] = {1, -kZero};
     for (size_t k = 0; k < inputs; ++k) {
       const size_t tile = r / kRowTile * kSteps + k / kernels.inputs_per_tile;
       const size_t at = tile * kTileBytes + r % kRowTile * kTileRow;
       if (kernels.int8) {
-        a.data()[at + k % 64] = static_cast<std::byte>(a_value(r, k));
+        a.data()[at + k % 64] = static_cast<std::byte>(a_value(r, k) + kZero);
       } else {
         const uint16_t bits = to_bf16(static_cast<float>(a_value(r, k)));
         std::memcpy(a.data() + at + k % 32 * 2, &bits, 2);
       }
     }
   }
-  const TilePanels panels = {panel.data(), nullptr, kernels.int8 ? scales.data() : nullptr, 1, kSteps};
+  const TilePanels panels = {
+      panel.data(), nullptr, kernels.int8 ? scales.data() : nullptr, kernels.int8 ? sums.data() : nullptr, 1, kSteps};
   TileProduct job;
   job.a = a.data();
   job.a_stride = kSteps * kTileBytes;
-  job.a_scales = row_scales.data();
+  job.a_ranges = ranges.data();
   job.row_tiles = 2;
   job.weights = &panels;
   job.last_panel = 1;

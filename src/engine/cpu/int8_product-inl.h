@@ -1,7 +1,7 @@
-// The int8 product on vector units: rows of activations quantized one by one to 8 bits without sign (their zero at
-// 128), weights to signed 8 bits, each column by its largest or by what its sums leave room for. A 32-bit lane takes
-// four neighbouring inputs. Behind a panel's weights stand its columns' scales, and what the zero at 128 adds to each
-// column. Included once per target by kernels.cc.
+// The int8 product on vector units: rows of activations quantized one by one to 8 bits without sign, between their
+// smallest and their largest value, weights to signed 8 bits, each column by its largest or by what its sums leave room
+// for. A 32-bit lane takes four neighbouring inputs. Behind a panel's weights stand its columns' scales, and the sums of
+// their weights. Included once per target by kernels.cc.
 //
 // A policy has
 //   kInputs         inputs of a step
@@ -112,7 +112,31 @@ struct Avx2ByteDot {
 };
 #endif
 
-// kRows x two vectors of sums over all inputs; scales, the zero at 128, bias and residual behind them.
+struct Ends {
+  float lowest, highest;
+};
+HWY_INLINE Ends ends_of(const float* x, size_t n) {
+  const D d;
+  float lowest = x[0], highest = x[0];
+  size_t i = 0;
+  if (n >= kLanes) {
+    V low = hn::LoadU(d, x), high = low;
+    for (i = kLanes; i + kLanes <= n; i += kLanes) {
+      const V v = hn::LoadU(d, x + i);
+      low = hn::Min(low, v);
+      high = hn::Max(high, v);
+    }
+    lowest = hn::GetLane(hn::MinOfLanes(d, low));
+    highest = hn::GetLane(hn::MaxOfLanes(d, high));
+  }
+  for (; i < n; ++i) {
+    lowest = std::min(lowest, x[i]);
+    highest = std::max(highest, x[i]);
+  }
+  return {lowest, highest};
+}
+
+// kRows x two vectors of sums over all inputs; scales, lowest values, bias and residual behind them.
 template <class Dot, size_t kRows>
 HWY_NOINLINE void byte_tile(const int8_t* a, size_t a_stride, size_t steps, const int8_t* panel, const Target& t) {
   const D d;
@@ -131,16 +155,16 @@ HWY_NOINLINE void byte_tile(const int8_t* a, size_t a_stride, size_t steps, cons
     }
   }
   const auto* scales = reinterpret_cast<const float*>(b);
-  const auto* zeros = reinterpret_cast<const int32_t*>(scales + kTileColumns);
+  const float* sums = scales + kTileColumns;
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) {
-    float row_scale;
-    __builtin_memcpy(&row_scale, a + r * a_stride + steps, 4);
-    const V s = hn::Set(d, row_scale);
+    RowRange range;
+    __builtin_memcpy(&range, a + r * a_stride + steps, sizeof range);
+    const V unit = hn::Set(d, range.unit), lowest = hn::Set(d, range.lowest);
     for (size_t half = 0; half < 2; ++half) {
       const size_t n = half * kLanes;
-      const V whole = hn::ConvertTo(d, hn::Sub(sum[r][half], hn::Load(di, zeros + n)));
-      V value = hn::Mul(whole, hn::Mul(s, hn::Load(d, scales + n)));
+      V value = hn::Mul(lowest, hn::Load(d, sums + n));
+      value = hn::MulAdd(hn::ConvertTo(d, sum[r][half]), hn::Mul(unit, hn::Load(d, scales + n)), value);
       if (t.bias != nullptr) value = hn::Add(value, hn::Load(d, t.bias + n));
       if (t.residual != nullptr) value = hn::Add(value, hn::LoadU(d, t.residual + r * t.c_stride + n));
       hn::StoreU(value, d, t.c + r * t.c_stride + n);
@@ -167,11 +191,11 @@ struct ByteProduct {
     const D d;
     const hn::Rebind<int8_t, D> d8;
     auto* scales = reinterpret_cast<float*>(panel + steps_of(in) * kColumns) + block;
-    auto* zeros = reinterpret_cast<int32_t*>(scales + kColumns);
+    float* const sums = scales + kColumns;
     for (size_t r = 0; r < kBlockColumns; ++r, out += lanes * 4) {
       std::fill_n(out, lanes * 4, int8_t{0});
       scales[r] = 0;
-      zeros[r] = 0;
+      sums[r] = 0;
       if (r >= rows) continue;
       const float* row = weight + r * stride;
       const float unit = Dot::unit_of(row, in), inverse = unit > 1e-32f ? 1 / unit : 0;
@@ -182,29 +206,31 @@ struct ByteProduct {
       }
       for (; k < in; ++k) out[k] = static_cast<int8_t>(std::lrint(row[k] * inverse));
       scales[r] = unit;
-      zeros[r] = 128 * std::accumulate(out, out + in, int32_t{0});
+      sums[r] = unit * static_cast<float>(std::accumulate(out, out + in, int32_t{0}));
     }
   }
 
   HWY_INLINE static Rows<int8_t> prepare(const float* a, size_t a_stride, size_t rows, size_t in, std::byte* scratch) {
     const D d;
-    const DI di;
     const hn::Rebind<uint8_t, D> d8;
     const size_t stride = row_stride(in), steps = steps_of(in);
     auto* out = reinterpret_cast<uint8_t*>(scratch);
     for (size_t r = 0; r < rows; ++r, a += a_stride) {
       uint8_t* to = out + r * stride;
-      const float largest = largest_magnitude(a, in), scale = largest / 127;
-      const float inverse = largest > 1e-30f ? 127 / largest : 0;
-      const V factor = hn::Set(d, inverse);
+      const auto [lowest, highest] = ends_of(a, in);
+      const float width = highest - lowest, inverse = width > 1e-30f ? 255 / width : 0;
+      const RowRange range = {width / 255, lowest};
+      const V factor = hn::Set(d, inverse), offset = hn::Set(d, -lowest * inverse);
       size_t k = 0;
       for (; k + kLanes <= in; k += kLanes) {
-        const VI q = hn::Add(hn::NearestInt(hn::Mul(hn::LoadU(d, a + k), factor)), hn::Set(di, 128));
+        const VI q = hn::NearestInt(hn::MulAdd(hn::LoadU(d, a + k), factor, offset));
         hn::StoreU(hn::DemoteTo(d8, q), d8, to + k);
       }
-      for (; k < in; ++k) to[k] = static_cast<uint8_t>(std::lrint(a[k] * inverse) + 128);
-      for (; k < steps; ++k) to[k] = 128;
-      __builtin_memcpy(to + steps, &scale, 4);
+      for (; k < in; ++k) {
+        to[k] = static_cast<uint8_t>(std::clamp(std::lrint((a[k] - lowest) * inverse), 0L, 255L));
+      }
+      for (; k < steps; ++k) to[k] = 0;
+      __builtin_memcpy(to + steps, &range, sizeof range);
     }
     return {reinterpret_cast<const int8_t*>(out), stride};
   }
@@ -233,8 +259,10 @@ struct ByteProduct {
   }
 
  private:
-  // Room for the scale behind the inputs; an odd number of cache lines, so that rows do not share cache sets.
-  HWY_INLINE static size_t row_stride(size_t in) { return (round_up_to(steps_of(in) + 4, 64) / 64 | 1) * 64; }
+  // Room for the range behind the inputs; an odd number of cache lines, so that rows do not share cache sets.
+  HWY_INLINE static size_t row_stride(size_t in) {
+    return (round_up_to(steps_of(in) + sizeof(RowRange), 64) / 64 | 1) * 64;
+  }
 };
 
 }  // namespace rerank::cpu::HWY_NAMESPACE

@@ -67,7 +67,7 @@ void TileOps::prepare(Inputs& inputs, size_t row_tiles, size_t tiles) {
   inputs.bf16.resize(row_tiles * tiles * kTileBytes);
   if (!tiles_.int8) return;
   inputs.int8.resize(row_tiles * ((tiles + 1) / 2) * kTileBytes);
-  inputs.scales.resize(row_tiles * kRowTile);
+  inputs.ranges.resize(row_tiles * kRowTile);
 }
 
 void TileOps::quantize(Inputs& inputs, size_t first_row_tile, size_t row_tiles) {
@@ -76,7 +76,7 @@ void TileOps::quantize(Inputs& inputs, size_t first_row_tile, size_t row_tiles) 
   each(row_tiles, [&](size_t task, size_t) {
     const size_t t = first_row_tile + task;
     tiles_.quantize(inputs.bf16.data() + t * inputs.tiles * kTileBytes, inputs.tiles, inputs.int8.data() + t * stride,
-                    inputs.scales.data() + t * kRowTile);
+                    inputs.ranges.data() + t * kRowTile);
   });
 }
 
@@ -173,7 +173,7 @@ void TileOps::product(const Step& step) {
     const size_t a_row = step.first_row_tile + row_tile;
     job.a = (kernels.int8 ? inputs.int8 : inputs.bf16).data() + a_row * a_tiles * kTileBytes;
     job.a_stride = a_tiles * kTileBytes;
-    if (kernels.int8) job.a_scales = inputs.scales.data() + a_row * kRowTile;
+    if (kernels.int8) job.a_ranges = inputs.ranges.data() + a_row * kRowTile;
     job.row_tiles = std::min(kBlockRowTiles, step.row_tiles - row_tile);
     job.weights = step.weights;
     job.first_panel = step.first_panel + panels * piece / pieces;

@@ -25,10 +25,10 @@ class TileOps : public SharedOps {
   void resume(const Batch& batch, std::span<const float> in);
 
  private:
-  // Activations that a product reads: bf16 tiles; for int8 products quantized, with a scale for each row.
+  // Activations that a product reads: bf16 tiles; for int8 products quantized, each row between its ends.
   struct Inputs {
     Buffer<std::byte> bf16, int8;
-    Buffer<float> scales;
+    Buffer<RowRange> ranges;
     size_t tiles = 0;  // bf16 input tiles of a row tile
   };
   // The residual stream.

@@ -7,7 +7,6 @@ HWY_BEFORE_NAMESPACE();
 namespace rerank::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kChunkSteps = 16;
 constexpr size_t kBlockFloats = 4 * 256;  // of sums: [2 row tiles][2 column tiles][16][16]
 constexpr size_t kUnits = 16;             // an epilogue is 16 units of two rows
 
@@ -18,7 +17,7 @@ struct TileInputs {
   template <int kC, int kA, int kB>
   HWY_INLINE static void multiply() {
     if constexpr (kInt8) {
-      Tiles::template multiply_s8<kC, kA, kB>();
+      Tiles::template multiply_u8s8<kC, kA, kB>();
     } else {
       Tiles::template multiply_bf16<kC, kA, kB>();
     }
@@ -29,12 +28,20 @@ struct TileInputs {
 struct PanelOut {
   const TileProduct& job;
   std::byte* out;  // of the panel
-  Row bias[2], scales[2];
+  Row bias[2], scales[2], sums[2];
 
   HWY_INLINE PanelOut(const TileProduct& j, size_t panel) : job(j), out(j.out + panel * j.out_panel_stride) {
+    const TilePanels& w = *j.weights;
+    const size_t chunks = (w.steps + kChunkSteps - 1) / kChunkSteps;
     for (size_t half = 0; half < 2; ++half) {
-      bias[half] = j.weights->bias ? load(j.weights->bias + panel * kPanelColumns + half * 16) : set(0);
-      scales[half] = j.weights->scales ? load(j.weights->scales + panel * kPanelColumns + half * 16) : set(1);
+      const size_t column = panel * kPanelColumns + half * 16;
+      bias[half] = w.bias ? load(w.bias + column) : set(0);
+      scales[half] = w.scales ? load(w.scales + column) : set(1);
+      sums[half] = set(0);
+      for (size_t step = 0; w.sums != nullptr && step < j.steps; step += kChunkSteps) {
+        const size_t chunk = (j.first_step + step) / kChunkSteps;
+        sums[half] = sums[half] + load(w.sums + (panel * chunks + chunk) * kPanelColumns + half * 16);
+      }
     }
   }
 };
@@ -44,7 +51,8 @@ template <class Inputs>
 HWY_INLINE Row raw_value(const PanelOut& p, const float* sums, size_t block, size_t r, size_t half) {
   const Row sum = load(sums + ((r / 16 * 2 + half) * 16 + r % 16) * 16);
   if constexpr (!Inputs::kInt8) return sum;
-  return from_int32(sum) * (set(p.job.a_scales[block * 32 + r]) * p.scales[half]);
+  const RowRange range = p.job.a_ranges[block * 32 + r];
+  return multiply_add(from_int32(sum), set(range.unit) * p.scales[half], set(range.lowest) * p.sums[half]);
 }
 
 template <class Inputs>

@@ -69,38 +69,45 @@ void tile_norm(const TileNorm& job) {
   }
 }
 
-// The largest magnitude in each of sixteen rows of bf16. Tile after tile, as they lie in memory: along the rows, 1 KiB
-// apart, a few sets of the cache would have to hold them all.
-HWY_INLINE void largest_of_rows(const std::byte* from, size_t tiles, float* largest) {
-  const hn::ScalableTag<uint16_t> d;
+// bf16 as whole numbers that sort like them, and back: the bits of those below zero count the other way round.
+template <class D16, class Bits>
+HWY_INLINE Bits sortable(D16 d, Bits bits) {
+  return hn::Xor(bits, hn::And(hn::ShiftRight<15>(bits), hn::Set(d, 0x7fff)));
+}
+
+// The smallest and the largest of each of sixteen rows of bf16; of a row with NaN one of them is NaN. Tile after tile,
+// as they lie in memory: along the rows, 1 KiB apart, a few sets of the cache would have to hold them all.
+HWY_INLINE void ends_of_rows(const std::byte* from, size_t tiles, float* smallest, float* largest) {
+  const hn::ScalableTag<int16_t> d;
   constexpr size_t kWhole = hn::MaxLanes(d), kOfRow = 32 / kWhole;
-  hn::Vec<decltype(d)> bits[16][kOfRow];  // without sign, bf16 sort like whole numbers
-  for (auto& row : bits) {
-    for (auto& part : row) part = hn::Zero(d);
+  hn::Vec<decltype(d)> low[16], high[16];
+  for (size_t r = 0; r < 16; ++r) {
+    low[r] = hn::Set(d, 0x7fff);
+    high[r] = hn::Set(d, -0x8000);
   }
   for (size_t tile = 0; tile < tiles; ++tile, from += kTileBytes) {
-    const auto* values = reinterpret_cast<const uint16_t*>(from);
+    const auto* values = reinterpret_cast<const int16_t*>(from);
     for (size_t i = 0; i < 16 * kOfRow; ++i) {
-      auto& most = bits[i / kOfRow][i % kOfRow];
-      most = hn::Max(most, hn::And(hn::Load(d, values + i * kWhole), hn::Set(d, 0x7fff)));
+      const auto x = sortable(d, hn::Load(d, values + i * kWhole));
+      low[i / kOfRow] = hn::Min(low[i / kOfRow], x);
+      high[i / kOfRow] = hn::Max(high[i / kOfRow], x);
     }
   }
-  const hn::Repartition<uint32_t, decltype(d)> d32;
+  const auto to_float = [&](int16_t key) { return from_bf16(static_cast<uint16_t>(key ^ (key < 0 ? 0x7fff : 0))); };
   for (size_t r = 0; r < 16; ++r) {
-    for (size_t i = 1; i < kOfRow; ++i) bits[r][0] = hn::Max(bits[r][0], bits[r][i]);
-    const auto pairs = hn::BitCast(d32, bits[r][0]);
-    const auto both = hn::Max(hn::ShiftLeft<16>(pairs), hn::And(pairs, hn::Set(d32, 0xffff0000u)));
-    const uint32_t wide = hn::GetLane(hn::MaxOfLanes(d32, both));
-    __builtin_memcpy(&largest[r], &wide, 4);
+    smallest[r] = to_float(hn::GetLane(hn::MinOfLanes(d, low[r])));
+    largest[r] = to_float(hn::GetLane(hn::MaxOfLanes(d, high[r])));
   }
 }
 
 // A row of two tiles of bf16 as one of int8; `second` null: zeros.
-HWY_INLINE void quantize_row(const std::byte* first, const std::byte* second, const V& inverse, std::byte* to) {
+HWY_INLINE void quantize_row(const std::byte* first, const std::byte* second, const V& inverse, const V& offset,
+                             std::byte* to) {
   const hn::Rebind<uint16_t, D> d16;
   const auto whole_numbers = [&](const std::byte* values) HWY_ATTR {
     const auto bits = hn::Load(d16, reinterpret_cast<const uint16_t*>(values));
-    return hn::NearestInt(hn::Mul(hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), bits))), inverse));
+    const V x = hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), bits)));
+    return hn::NearestInt(hn::MulAdd(x, inverse, offset));
   };
 #if HWY_TARGET <= HWY_AVX3
   if (second != nullptr) {
@@ -108,14 +115,14 @@ HWY_INLINE void quantize_row(const std::byte* first, const std::byte* second, co
     alignas(64) static constexpr uint32_t kOrder[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
     const __m512i low = _mm512_packs_epi32(whole_numbers(first).raw, whole_numbers(first + 32).raw);
     const __m512i high = _mm512_packs_epi32(whole_numbers(second).raw, whole_numbers(second + 32).raw);
-    _mm512_store_si512(to, _mm512_permutexvar_epi32(_mm512_load_si512(kOrder), _mm512_packs_epi16(low, high)));
+    _mm512_store_si512(to, _mm512_permutexvar_epi32(_mm512_load_si512(kOrder), _mm512_packus_epi16(low, high)));
     return;
   }
 #endif
-  const hn::Rebind<int8_t, D> d8;
+  const hn::Rebind<uint8_t, D> d8;
   for (const std::byte* values : {first, second}) {
     for (size_t i = 0; i < 32; i += kLanes, to += kLanes) {
-      auto* out = reinterpret_cast<int8_t*>(to);
+      auto* out = reinterpret_cast<uint8_t*>(to);
       if (values == nullptr) {
         hn::Store(hn::Zero(d8), d8, out);
       } else {
@@ -126,26 +133,28 @@ HWY_INLINE void quantize_row(const std::byte* first, const std::byte* second, co
 }
 
 // One row tile.
-void tile_quantize(const std::byte* from, size_t tiles, std::byte* to, float* scales) {
-  float largest[16];
-  largest_of_rows(from, tiles, largest);
-  float inverses[16];
+void tile_quantize(const std::byte* from, size_t tiles, std::byte* to, RowRange* ranges) {
+  float smallest[16], largest[16];
+  ends_of_rows(from, tiles, smallest, largest);
+  V inverse[16], offset[16];
   for (size_t r = 0; r < 16; ++r) {
-    scales[r] = largest[r] / 127;
-    inverses[r] = largest[r] > 1e-30f ? 127 / largest[r] : 0;
+    const float range = largest[r] - smallest[r], factor = range > 1e-30f ? 255 / range : 0;
+    ranges[r] = {range / 255, smallest[r]};
+    inverse[r] = hn::Set(D(), factor);
+    offset[r] = hn::Set(D(), -smallest[r] * factor);
   }
   for (size_t tile = 0; tile < tiles; tile += 2, from += 2 * kTileBytes, to += kTileBytes) {
     for (size_t r = 0; r < 16; ++r) {
       const std::byte* first = from + r * kTileRow;
-      const V inverse = hn::Set(D(), inverses[r]);
-      quantize_row(first, tile + 1 < tiles ? first + kTileBytes : nullptr, inverse, to + r * kTileRow);
+      const std::byte* second = tile + 1 < tiles ? first + kTileBytes : nullptr;
+      quantize_row(first, second, inverse[r], offset[r], to + r * kTileRow);
     }
   }
 }
 
 template <class Inputs>
-void tile_pack(const float* rows, size_t inputs, std::byte* panel, float* scales) {
-  constexpr size_t kGroup = Inputs::kInt8 ? 4 : 2, kInputs = 16 * kGroup;
+void tile_pack(const float* rows, size_t inputs, std::byte* panel, float* scales, float* sums) {
+  constexpr size_t kGroup = Inputs::kInt8 ? 4 : 2, kInputs = 16 * kGroup, kChunk = kChunkSteps * kInputs;
   for (size_t n = 0; n < kPanelColumns; ++n) {
     const float* row = rows + n * inputs;
     float inverse = 1;
@@ -154,12 +163,15 @@ void tile_pack(const float* rows, size_t inputs, std::byte* panel, float* scales
       for (size_t k = 0; k < inputs; ++k) largest = std::max(largest, std::abs(row[k]));
       scales[n] = largest / 127;
       inverse = largest > 1e-30f ? 127 / largest : 0;
+      for (size_t k = 0; k < inputs; k += kChunk) sums[k / kChunk * kPanelColumns + n] = 0;
     }
     for (size_t k = 0; k < inputs; ++k) {
       std::byte* tile = panel + k / kInputs * kStepBytes + n / 16 * kTileBytes;
       const size_t at = k % kInputs / kGroup * 16 * kGroup + n % 16 * kGroup + k % kGroup;
       if constexpr (Inputs::kInt8) {
-        reinterpret_cast<int8_t*>(tile)[at] = static_cast<int8_t>(std::lrint(row[k] * inverse));
+        const auto whole = static_cast<int8_t>(std::lrint(row[k] * inverse));
+        reinterpret_cast<int8_t*>(tile)[at] = whole;
+        sums[k / kChunk * kPanelColumns + n] += static_cast<float>(whole) * scales[n];
       } else {
         reinterpret_cast<uint16_t*>(tile)[at] = to_bf16(row[k]);
       }

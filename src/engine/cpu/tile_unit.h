@@ -6,8 +6,8 @@
 // size of the configuration, so that it drops or moves the stores before them.
 //
 // Source: Intel SDM, "AMX" (tile configuration: palette 1; TDPBF16PS: C[m][n] += sum over k of A[m][2k] B[k][2n] +
-// sum over k of A[m][2k+1] B[k][2n+1]; subnormals count as zero. TDPBSSD: C[m][n] += sum over k and i < 4 of
-// A[m][4k+i] B[k][4n+i], all signed).
+// sum over k of A[m][2k+1] B[k][2n+1]; subnormals count as zero. TDPBUSD: C[m][n] += sum over k and i < 4 of
+// A[m][4k+i] B[k][4n+i], A without sign, B with one).
 #pragma once
 
 #include <cstddef>
@@ -55,8 +55,8 @@ struct HardwareTiles {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
   }
   template <int kC, int kA, int kB>
-  static void multiply_s8() {
-    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+  static void multiply_u8s8() {
+    asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
   }
   template <int kTile>
   static void store(void* rows, size_t stride_bytes) {
@@ -111,12 +111,12 @@ struct EmulatedTiles {
     }
   }
   template <int kC, int kA, int kB>
-  static void multiply_s8() {
+  static void multiply_u8s8() {
     for (size_t m = 0; m < kTileUnitRows; ++m) {
       for (size_t n = 0; n < 16; ++n) {
         int32_t sum = get<int32_t>(kC, m, n);
         for (size_t k = 0; k < kTileUnitBytes; ++k) {
-          sum += get<int8_t>(kA, m, k) * get<int8_t>(kB, k / 4, 4 * n + k % 4);
+          sum += get<uint8_t>(kA, m, k) * get<int8_t>(kB, k / 4, 4 * n + k % 4);
         }
         std::memcpy(&tiles()[kC].bytes[m][4 * n], &sum, 4);
       }

@@ -25,21 +25,27 @@ TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const
   for (size_t g = 0; g < out.groups; ++g) {
     from.bias.read_floats(g * out.width, {bias_.data() + g * out.padded, out.width});
   }
-  const size_t all_panels = panels_.panels * panel_bytes;  // behind them the columns' scales
-  panels_.data = packing.store.place(all_panels + out.total() * sizeof(float), [&](std::byte* data) {
+  // Behind the panels, of int8: the columns' scales, and the sums of their weights.
+  const size_t all_panels = panels_.panels * panel_bytes, chunks = (panels_.steps + kChunkSteps - 1) / kChunkSteps;
+  const size_t behind = kernels.int8 ? (1 + chunks) * out.total() * sizeof(float) : 0;
+  panels_.data = packing.store.place(all_panels + behind, [&](std::byte* data) {
     auto* const scales = reinterpret_cast<float*>(data + all_panels);
+    float* const sums = scales + out.total();
     packing.team.run(panels_.panels, [&](size_t panel, size_t) {
       std::vector<float> rows(kPanelColumns * inputs);
       for (size_t i = 0; i < kPanelColumns; ++i) {
         const size_t column = panel * kPanelColumns + i, group = column / out.padded, inside = column % out.padded;
         if (inside < out.width) read_row(from, group * out.width + inside, in, rows.data() + i * inputs);
       }
-      kernels.pack(rows.data(), inputs, data + panel * panel_bytes, scales + panel * kPanelColumns);
+      kernels.pack(rows.data(), inputs, data + panel * panel_bytes, scales + panel * kPanelColumns,
+                   sums + panel * chunks * kPanelColumns);
     });
     release_pages(from.weight);
   });
   panels_.bias = bias_.data();
-  panels_.scales = kernels.int8 ? reinterpret_cast<const float*>(panels_.data + all_panels) : nullptr;
+  if (!kernels.int8) return;
+  panels_.scales = reinterpret_cast<const float*>(panels_.data + all_panels);
+  panels_.sums = panels_.scales + out.total();
 }
 
 TileNormWeights::TileNormWeights(const Norm& norm, size_t padded) : gamma(padded), beta(padded) {
@@ -65,11 +71,15 @@ TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& tabl
     return TileLinear(mixed && from.weight.dtype != DType::kI8 ? *kernels.exact : kernels, packing, from, out, in);
   };
   for (const LayerWeights& l : model->weights.layers) {
-    layers.push_back(
-        {pack(l.query, heads, hidden), pack(l.key, heads, hidden), pack(l.value, heads, hidden),
-         pack(l.attention_output, hidden, heads), pack(l.up, inner, hidden), pack(l.down, hidden, inner),
-         TileNormWeights(l.attention_norm, hidden_columns),
-         TileNormWeights(l.output_norm, hidden_columns)});
+    // The last layer is computed for one row of each sequence, but for keys and values: bf16 costs nothing there.
+    const bool last = &l == &model->weights.layers.back();
+    const auto pack_rest = [&](const Linear& from, const Widths& out, const Widths& in) {
+      return last && kernels.int8 ? TileLinear(*kernels.exact, packing, from, out, in) : pack(from, out, in);
+    };
+    layers.push_back({pack_rest(l.query, heads, hidden), pack(l.key, heads, hidden), pack(l.value, heads, hidden),
+                      pack_rest(l.attention_output, hidden, heads), pack_rest(l.up, inner, hidden),
+                      pack_rest(l.down, hidden, inner), TileNormWeights(l.attention_norm, hidden_columns),
+                      TileNormWeights(l.output_norm, hidden_columns)});
   }
 }
 

@@ -23,6 +23,7 @@ inline constexpr size_t kTileRow = 64;        // bytes of a row of a tile
 inline constexpr size_t kRowTile = 16;        // rows of a tile
 inline constexpr size_t kPanelColumns = 32;   // columns of a panel of weights
 inline constexpr size_t kStepBytes = 2048;    // of a panel: one input tile
+inline constexpr size_t kChunkSteps = 16;     // of a panel that stay in the L1 cache while rows stream past
 inline constexpr size_t kBlockRowTiles = 32;  // rows that go through the weights together: 512
 inline constexpr size_t kProductScratch = (kBlockRowTiles / 2 + 3) * 4096;
 
@@ -31,10 +32,16 @@ inline constexpr float kScoreUnits = 128;
 
 struct TileKernels;
 
+// A row quantized to 8 bits without sign: value = lowest + unit * number.
+struct RowRange {
+  float unit, lowest;
+};
+
 struct TilePanels {
   const std::byte* data = nullptr;  // panel p at p * steps * kStepBytes
   const float* bias = nullptr;      // [panels * 32]
   const float* scales = nullptr;    // int8: what one unit of a column is worth
+  const float* sums = nullptr;      // int8: of a column's weights, [panels][chunk of inputs][32]
   size_t panels = 0;
   size_t steps = 0;                      // input tiles
   const TileKernels* kernels = nullptr;  // what they were packed for
@@ -50,12 +57,12 @@ enum class TileResult {
 
 // Rows x panels [first_panel, last_panel) over input tiles [first_step, first_step + steps) of the weights.
 struct TileProduct {
-  const std::byte* a = nullptr;     // tile of first_step in row tile 0
-  size_t a_stride = 0;              // bytes between row tiles
-  const float* a_scales = nullptr;  // int8: of each row
-  size_t row_tiles = 0;             // even, at most kBlockRowTiles
+  const std::byte* a = nullptr;        // tile of first_step in row tile 0
+  size_t a_stride = 0;                 // bytes between row tiles
+  const RowRange* a_ranges = nullptr;  // int8: of each row
+  size_t row_tiles = 0;                // even, at most kBlockRowTiles
   const TilePanels* weights = nullptr;
-  size_t first_panel = 0, last_panel = 0, first_step = 0, steps = 0;
+  size_t first_panel = 0, last_panel = 0, first_step = 0, steps = 0;  // int8: first_step is the first of a chunk
   TileResult result = TileResult::kAdd;
   Activation activation = Activation::kGelu;
   float factor = 1;
@@ -96,15 +103,15 @@ struct TileNorm {
 struct TileKernels {
   bool int8 = false;
   size_t inputs_per_tile = 32;
-  // 32 rows of `inputs` values, whole tiles -> one panel, and 32 scales (int8).
-  void (*pack)(const float* rows, size_t inputs, std::byte* panel, float* scales);
+  // 32 rows of `inputs` values, whole tiles -> one panel; int8: and 32 scales, and the sums of each chunk.
+  void (*pack)(const float* rows, size_t inputs, std::byte* panel, float* scales, float* sums);
   void (*product)(const TileProduct& job);
   size_t (*attention_scratch)(size_t head_tiles);
   void (*attention)(const TileAttention& job);
   void (*norm)(const TileNorm& job);
-  // A in bf16 -> A in int8, each row scaled by its largest value; `tiles`: of bf16, the last int8 tile filled up with
-  // 0.
-  void (*quantize)(const std::byte* from, size_t tiles, std::byte* to, float* scales);
+  // A in bf16 -> A in int8, each row between its smallest and its largest value; `tiles`: of bf16, the last int8 tile
+  // filled up.
+  void (*quantize)(const std::byte* from, size_t tiles, std::byte* to, RowRange* ranges);
   const TileKernels* exact = nullptr;  // of int8: bf16, for matrices that were kept from quantization
 };
 

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMagic = 0x314b434150525252;  // "RRRPACK1": another number where the format changes
+constexpr uint64_t kMagic = 0x324b434150525252;  // "RRRPACK2": another number where the format changes
 constexpr size_t kHeaderBytes = 4096;
 constexpr const char* kSuffix = ".packed";
 constexpr const char* kTemporary = ".packing";
