@@ -3,13 +3,13 @@
 
 Usage: compare.py --engine build/release/engine_bench [--model FOLDER | --shape minilm|base|large] [--documents 66]
                   [--lengths 128 | 32-512] [--threads 2] [--rounds 7] [--ours bf16,int8,fp32:avx512]
-                  [--peers ort-fp32,ort-int8,torch-fp32,torch-bf16,openvino-fp32,openvino-bf16,openvino-int8,sentence-fp32,sentence-bf16]
+                  [--peers ort-fp32,ort-int8,ortplain-fp32,ortplain-int8,torch-fp32,torch-bf16,openvino-fp32,openvino-bf16,openvino-int8,sentence-fp32,sentence-bf16]
                   [--batch 8]
 
 --ours names precisions, each with a kernel tier behind a colon if it is not to be picked. Prints per contender the median time
 of the batch and pairs per second, and for each of ours the median over rounds of the ratio peer / ours with its smallest and largest
 value. Peers get their best setting: sorted by length in batches of --batch; ONNX Runtime with its transformer optimizer's fused
-graph, int8 per channel; OpenVINO with one stream a core where there is more than one batch, int8 by NNCF's post-training quantization,
+graph (ortplain: as exported, which its session fuses less of), int8 per channel; OpenVINO with one stream a core where there is more than one batch, int8 by NNCF's post-training quantization,
 the rest in bf16 where the CPU has it; sentence-transformers by CrossEncoder.predict(), which sorts and tokenizes by itself. --padded adds each peer with all
 documents in one padded batch. Needs requirements/peers.txt. Random weights of the true shape serve for speed (--shape).
 
@@ -155,16 +155,16 @@ class Peers:
             fused.save_model_to_file(str(path), use_external_data_format=True)
         return path
 
-    def quantized(self):
+    def quantized(self, graph):
         # Without VNNI its products of bytes saturate unless the weights keep to 7 bits.
         vnni = cpu_has("vnni")
-        path = self.scratch / ("int8" if vnni else "int8-of-7-bits") / "model.onnx"
+        path = graph.parent.with_name(("int8-" if vnni else "int8-of-7-bits-") + graph.parent.name) / "model.onnx"
         if not path.exists():
             import onnx
             from onnxruntime.quantization import QuantType, quantize_dynamic
 
             path.parent.mkdir()
-            quantize_dynamic(str(self.fused()), str(path), weight_type=QuantType.QInt8, per_channel=True, reduce_range=not vnni,
+            quantize_dynamic(str(graph), str(path), weight_type=QuantType.QInt8, per_channel=True, reduce_range=not vnni,
                              use_external_data_format=True, extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
         return path
 
@@ -175,11 +175,17 @@ class Peers:
         return feed
 
     def ort(self, precision):
+        return self.session(precision, self.fused())
+
+    def ortplain(self, precision):
+        return self.session(precision, self.onnx())
+
+    def session(self, precision, graph):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
-        path = self.fused() if precision == "fp32" else self.quantized()
+        path = graph if precision == "fp32" else self.quantized(graph)
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         return lambda inputs: [session.run(["logits"], self.feed(*i))[0][:, 0] for i in inputs]
 
@@ -252,7 +258,7 @@ class Peers:
 
     def make(self, peer):
         library, _, precision = peer.partition("-")
-        name = {"ort": "ONNX Runtime", "torch": "PyTorch", "openvino": "OpenVINO", "sentence": "sentence-transformers"}[library]
+        name = {"ort": "ONNX Runtime", "ortplain": "ONNX Runtime, plain graph,", "torch": "PyTorch", "openvino": "OpenVINO", "sentence": "sentence-transformers"}[library]
         return f"{name} {precision}", getattr(self, library)(precision), TOLERANCES[precision]
 
 
