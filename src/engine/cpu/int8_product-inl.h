@@ -237,8 +237,10 @@ struct ByteProduct {
 
   HWY_INLINE static void multiply(Rows<int8_t> a, size_t rows, size_t in, const int8_t* panel, Target t) {
     const size_t steps = steps_of(in);
+    NextPanel next(panel, steps * kColumns + kPanelTail, kBlockRows / Dot::kRows);
     auto take = [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
+      next.ask();
       byte_tile<Dot, kCount>(a.data, a.stride, steps, panel, t);
       a.data += kCount * a.stride;
       t.c += kCount * t.c_stride;

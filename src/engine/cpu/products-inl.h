@@ -54,6 +54,23 @@ struct Target {
   size_t c_stride;
 };
 
+// The panel behind the one that is multiplied comes next, and from far away: a share of it is asked for with each tile
+// of rows.
+class NextPanel {
+ public:
+  HWY_INLINE NextPanel(const void* panel, size_t bytes, size_t tiles)
+      : next_(static_cast<const std::byte*>(panel) + bytes), share_((bytes / tiles + kLine - 1) / kLine * kLine) {}
+  HWY_INLINE void ask() {
+    for (size_t i = 0; i < share_; i += kLine) __builtin_prefetch(next_ + i, 0, 2);
+    next_ += share_;
+  }
+
+ private:
+  static constexpr size_t kLine = 64;
+  const std::byte* next_;
+  size_t share_;
+};
+
 // Prepared rows: `stride` in elements.
 template <class Element>
 struct Rows {
@@ -247,8 +264,10 @@ struct VectorProduct {
     multiply_steps(a, rows, steps_of(in), panel, t);
   }
   HWY_INLINE static void multiply_steps(Rows<Element> a, size_t rows, size_t steps, const Element* panel, Target t) {
+    NextPanel next(panel, steps * kColumns * sizeof(Element), kBlockRows / kTileRows);
     in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
+      next.ask();
       vector_tile<Dot, kCount>(a.data, a.stride, steps, panel, t);
       a.data += kCount * a.stride;
       t.c += kCount * t.c_stride;
