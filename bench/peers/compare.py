@@ -3,14 +3,15 @@
 
 Usage: compare.py --engine build/release/engine_bench [--model FOLDER | --shape minilm|base|large] [--documents 66]
                   [--lengths 128 | 32-512] [--threads 2] [--rounds 7] [--ours bf16,int8,fp32:avx512]
-                  [--peers ort-fp32,ort-int8,ortplain-fp32,ortplain-int8,torch-fp32,torch-bf16,openvino-fp32,openvino-bf16,openvino-int8,sentence-fp32,sentence-bf16]
+                  [--peers ort-fp32,ort-int8,ortplain-fp32,ortplain-int8,torch-fp32,torch-bf16,openvino-fp32,openvino-bf16,
+                   openvino-int8,sentence-fp32,sentence-bf16]
                   [--batch 8]
 
 --ours names precisions, each with a kernel tier behind a colon if it is not to be picked. Prints per contender the median time
 of the batch and pairs per second, and for each of ours the median over rounds of the ratio peer / ours with its smallest and largest
 value. Peers get their best setting: sorted by length in batches of --batch; ONNX Runtime with its transformer optimizer's fused
-graph (ortplain: as exported, which its session fuses less of), int8 per channel; OpenVINO with one stream a core where there is more than one batch, int8 by NNCF's post-training quantization,
-the rest in bf16 where the CPU has it; sentence-transformers by CrossEncoder.predict(), which sorts and tokenizes by itself. --padded adds each peer with all
+graph (ortplain: as exported, which its session fuses less of), int8 per channel; OpenVINO with one stream a core where there is more
+than one batch, int8 by NNCF's post-training quantization, the rest in bf16 where the CPU has it; sentence-transformers by CrossEncoder.predict(), which sorts and tokenizes by itself. --padded adds each peer with all
 documents in one padded batch. Needs requirements/peers.txt. Random weights of the true shape serve for speed (--shape).
 
 LD_PRELOAD=build/release/libhide_avx512.so in front of it makes rerankd and all peers choose their kernels as on a CPU with AVX2 only.
@@ -258,7 +259,8 @@ class Peers:
 
     def make(self, peer):
         library, _, precision = peer.partition("-")
-        name = {"ort": "ONNX Runtime", "ortplain": "ONNX Runtime, plain graph,", "torch": "PyTorch", "openvino": "OpenVINO", "sentence": "sentence-transformers"}[library]
+        name = {"ort": "ONNX Runtime", "ortplain": "ONNX Runtime, plain graph,", "torch": "PyTorch", "openvino": "OpenVINO",
+                "sentence": "sentence-transformers"}[library]
         return f"{name} {precision}", getattr(self, library)(precision), TOLERANCES[precision]
 
 
