@@ -121,11 +121,6 @@ class Attention {
     }
   }
 
-  // Sums of 32 x 32: four tiles in memory.
-  struct Sums {
-    std::byte* at;
-    size_t stride;  // to the lower two
-  };
   enum class First { kNo, kZero, kLoad };
 
   // 32 queries x keys [32 u, 32 u + 32) of the chunk, over 32 columns of the head.
@@ -151,7 +146,7 @@ class Attention {
     switch (quarter) {
       case 0:
         if (first == First::kZero) zero_sums<Tiles>();
-        if (first == First::kLoad) load_sums<Tiles>(sums.at, sums.stride);
+        if (first == First::kLoad) load_sums<Tiles>(sums);
         Tiles::template load<4>(a.first, kTileRow);
         Tiles::template load_stream<6>(b.first, kTileRow);
         Tiles::template multiply_bf16<0, 4, 6>();
@@ -165,14 +160,14 @@ class Attention {
           Tiles::template load<5>(a.second(), kTileRow);
           Tiles::template multiply_bf16<2, 5, 6>();
         }
-        if (last) Tiles::template store<0>(sums.at, kTileRow);
+        if (last) Tiles::template store<0>(sums.tile<0>(), kTileRow);
         return;
       default:
         if (both) Tiles::template multiply_bf16<3, 5, 7>();
         if (!last) return;
-        Tiles::template store<1>(sums.at + kTileBytes, kTileRow);
-        Tiles::template store<2>(sums.at + sums.stride, kTileRow);
-        Tiles::template store<3>(sums.at + sums.stride + kTileBytes, kTileRow);
+        Tiles::template store<1>(sums.tile<1>(), kTileRow);
+        Tiles::template store<2>(sums.tile<2>(), kTileRow);
+        Tiles::template store<3>(sums.tile<3>(), kTileRow);
     }
   }
 

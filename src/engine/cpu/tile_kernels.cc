@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/buffers.h"

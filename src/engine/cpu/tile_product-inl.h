@@ -26,11 +26,12 @@ struct TileInputs {
 
 // What an epilogue needs to know of its panel.
 struct PanelOut {
-  const TileProduct& job;
-  std::byte* out;  // of the panel
+  const TileProduct* job = nullptr;
+  std::byte* out = nullptr;  // of the panel
   Row bias[2], scales[2], sums[2];
 
-  HWY_INLINE PanelOut(const TileProduct& j, size_t panel) : job(j), out(j.out + panel * j.out_panel_stride) {
+  HWY_INLINE PanelOut() = default;
+  HWY_INLINE PanelOut(const TileProduct& j, size_t panel) : job(&j), out(j.out + panel * j.out_panel_stride) {
     const TilePanels& w = *j.weights;
     const size_t chunks = (w.steps + kChunkSteps - 1) / kChunkSteps;
     for (size_t half = 0; half < 2; ++half) {
@@ -51,7 +52,7 @@ template <class Inputs>
 HWY_INLINE Row raw_value(const PanelOut& p, const float* sums, size_t block, size_t r, size_t half) {
   const Row sum = load(sums + ((r / 16 * 2 + half) * 16 + r % 16) * 16);
   if constexpr (!Inputs::kInt8) return sum;
-  const RowRange range = p.job.a_ranges[block * 32 + r];
+  const RowRange range = p.job->a_ranges[block * 32 + r];
   return multiply_add(from_int32(sum), set(range.unit) * p.scales[half], set(range.lowest) * p.sums[half]);
 }
 
@@ -63,9 +64,9 @@ HWY_INLINE Row value(const PanelOut& p, const float* sums, size_t block, size_t 
 struct QueriesOut {
   template <class Inputs>
   HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte*) {
-    const Row factor = set(p.job.factor);
+    const Row factor = set(p.job->factor);
     for (size_t r = 2 * u; r < 2 * u + 2; ++r) {
-      std::byte* to = p.out + (2 * block + r / 16) * p.job.out_row_stride + r % 16 * kTileRow;
+      std::byte* to = p.out + (2 * block + r / 16) * p.job->out_row_stride + r % 16 * kTileRow;
       store_bf16(value<Inputs>(p, sums, block, r, 0) * factor, value<Inputs>(p, sums, block, r, 1) * factor, to);
     }
   }
@@ -76,7 +77,7 @@ struct InnerOut {
   template <class Inputs>
   HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte*) {
     for (size_t r = 2 * u; r < 2 * u + 2; ++r) {
-      std::byte* to = p.out + (2 * block + r / 16) * p.job.out_row_stride + r % 16 * kTileRow;
+      std::byte* to = p.out + (2 * block + r / 16) * p.job->out_row_stride + r % 16 * kTileRow;
       store_bf16(activate<kActivation>(value<Inputs>(p, sums, block, r, 0)),
                  activate<kActivation>(value<Inputs>(p, sums, block, r, 1)), to);
     }
@@ -91,7 +92,7 @@ struct KeysOut {
     }
     if (u % 8 != 7) return;
     transpose_tile(reinterpret_cast<const uint32_t*>(staging),
-                   reinterpret_cast<uint32_t*>(p.out + (2 * block + u / 8) * p.job.out_row_stride));
+                   reinterpret_cast<uint32_t*>(p.out + (2 * block + u / 8) * p.job->out_row_stride));
   }
 };
 
@@ -99,7 +100,7 @@ struct ValuesOut {
   template <class Inputs>
   HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte*) {
     for (size_t half = 0; half < 2; ++half) {
-      std::byte* to = p.out + half * (p.job.out_panel_stride / 2) + (block * 16 + u) * kTileRow;
+      std::byte* to = p.out + half * (p.job->out_panel_stride / 2) + (block * 16 + u) * kTileRow;
       store_pairs(value<Inputs>(p, sums, block, 2 * u, half), value<Inputs>(p, sums, block, 2 * u + 1, half), to);
     }
   }
@@ -110,7 +111,7 @@ struct AddOut {
   HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte*) {
     for (size_t r = 2 * u; r < 2 * u + 2; ++r) {
       for (size_t half = 0; half < 2; ++half) {
-        auto* to = reinterpret_cast<float*>(p.out + (2 * block + r / 16) * p.job.out_row_stride + half * kTileBytes) +
+        auto* to = reinterpret_cast<float*>(p.out + (2 * block + r / 16) * p.job->out_row_stride + half * kTileBytes) +
                    r % 16 * 16;
         store(load(to) + raw_value<Inputs>(p, sums, block, r, half), to);
       }
@@ -140,22 +141,33 @@ struct SumsPrefetch {
   }
 };
 
-// Tiles 0..3 += 2 row tiles x 2 column tiles over `steps` input tiles; between() behind each.
-template <class Inputs, class Between>
-HWY_INLINE void k_loop(const std::byte* upper, size_t a_stride, const std::byte* b, size_t steps, Between& between) {
-  using Tiles = typename Inputs::Tiles;
-  const std::byte* lower = upper + a_stride;
-  for (size_t k = 0; k < steps; ++k, upper += kTileBytes, lower += kTileBytes, b += kStepBytes) {
-    Tiles::template load<6>(b, kTileRow);
-    Tiles::template load_stream<4>(upper, kTileRow);
-    Inputs::template multiply<0, 4, 6>();
-    Tiles::template load<7>(b + kTileBytes, kTileRow);
-    Inputs::template multiply<1, 4, 7>();
-    Tiles::template load_stream<5>(lower, kTileRow);
-    Inputs::template multiply<2, 5, 6>();
-    Inputs::template multiply<3, 5, 7>();
-    between();
+// Where the four tiles of a block's sums are: two rows of two tiles, `stride` bytes apart.
+struct Sums {
+  std::byte* at = nullptr;  // null: nowhere
+  size_t stride = 0;
+  template <int kTile>
+  HWY_INLINE std::byte* tile() const {
+    return at + kTile / 2 * stride + kTile % 2 * kTileBytes;
   }
+};
+
+// Tile kTile goes from the sums of the block before to those of the next, which begin with `from` or with zeros.
+template <class Tiles, int kTile>
+HWY_INLINE void change_sums(const Sums& to, const Sums& from) {
+  if (to.at != nullptr) Tiles::template store<kTile>(to.template tile<kTile>(), kTileRow);
+  if (from.at != nullptr) {
+    Tiles::template load<kTile>(from.template tile<kTile>(), kTileRow);
+  } else {
+    Tiles::template zero<kTile>();
+  }
+}
+
+template <class Tiles>
+HWY_INLINE void store_sums(const Sums& to) {
+  Tiles::template store<0>(to.tile<0>(), kTileRow);
+  Tiles::template store<1>(to.tile<1>(), kTileRow);
+  Tiles::template store<2>(to.tile<2>(), kTileRow);
+  Tiles::template store<3>(to.tile<3>(), kTileRow);
 }
 
 template <class Tiles>
@@ -165,135 +177,167 @@ HWY_INLINE void zero_sums() {
   Tiles::template zero<2>();
   Tiles::template zero<3>();
 }
-// Four tiles from or to two rows of tiles `stride` bytes apart.
+
 template <class Tiles>
-HWY_INLINE void load_sums(const std::byte* from, size_t stride) {
-  Tiles::template load<0>(from, kTileRow);
-  Tiles::template load<1>(from + kTileBytes, kTileRow);
-  Tiles::template load<2>(from + stride, kTileRow);
-  Tiles::template load<3>(from + stride + kTileBytes, kTileRow);
-}
-template <class Tiles>
-HWY_INLINE void store_sums(std::byte* to, size_t stride) {
-  Tiles::template store<0>(to, kTileRow);
-  Tiles::template store<1>(to + kTileBytes, kTileRow);
-  Tiles::template store<2>(to + stride, kTileRow);
-  Tiles::template store<3>(to + stride + kTileBytes, kTileRow);
+HWY_INLINE void load_sums(const Sums& from) {
+  Tiles::template load<0>(from.tile<0>(), kTileRow);
+  Tiles::template load<1>(from.tile<1>(), kTileRow);
+  Tiles::template load<2>(from.tile<2>(), kTileRow);
+  Tiles::template load<3>(from.tile<3>(), kTileRow);
 }
 
-// The epilogue of the block before, and what comes next into the cache, in the gaps of a k_loop.
-template <class Inputs, class Out>
-struct Between {
-  const PanelOut* panel;
-  std::byte* staging;
-  Prefetch weights;
-  size_t weight_lines, sum_lines;  // a step
-  SumsPrefetch sums_ahead{};
-  size_t steps = 1, due = 0, unit = kUnits, block = 0;
-  const float* sums = nullptr;
-
-  // Its units are spread evenly over `over_steps` gaps, so that neither unit waits for the other.
-  HWY_INLINE void start(size_t of_block, const float* its_sums, size_t over_steps) {
-    block = of_block;
-    sums = its_sums;
-    unit = due = 0;
-    steps = over_steps;
-  }
-  HWY_INLINE void operator()() {
-    sums_ahead.lines(sum_lines);
-    weights.lines(weight_lines);
-    for (due += kUnits; due >= steps; due -= steps) {
-      if (unit < kUnits) advance();
-    }
-  }
-  HWY_INLINE void advance() { Out::template unit<Inputs>(*panel, sums, block, unit++, staging); }
-  HWY_INLINE void finish() {
-    while (unit < kUnits) advance();
-  }
+// What a block multiplies: 2 row tiles x 2 column tiles over `steps` input tiles.
+struct Factors {
+  const std::byte* a;
+  size_t a_stride;  // to the lower row tile
+  const std::byte* b;
+  size_t steps;
 };
 
-inline size_t prefetch_lines(size_t steps, size_t blocks) {  // a step, so that the next chunk is there in time
-  const size_t gaps = steps * blocks;
-  return (steps * kStepBytes / 64 + gaps - 1) / gaps;
-}
-
-// One panel, with an epilogue. Sums of several chunks of inputs wait in scratch: [block][kBlockFloats].
-template <class Inputs, class Out>
-void panel_with_epilogue(const TileProduct& job, size_t panel) {
+// One step of a block: tiles 0..3 += A B. In its first one each tile changes from the block before to this one just
+// before its product, so that the unit has work while sums go to memory and come from there.
+template <class Inputs, bool kFirst>
+HWY_INLINE void tile_step(const std::byte* upper, size_t a_stride, const std::byte* b, const Sums& to,
+                          const Sums& from) {
   using Tiles = typename Inputs::Tiles;
-  const PanelOut out(job, panel);
-  const std::byte* b = job.weights->data + (panel * job.weights->steps + job.first_step) * kStepBytes;
-  const size_t blocks = job.row_tiles / 2;
-  std::byte* const sums = job.scratch + kTileBytes;
-  const bool single = job.steps <= kChunkSteps;
-  Between<Inputs, Out> between{&out, job.scratch, {nullptr, nullptr}, 0, 0};
-  for (size_t first = 0; first < job.steps; first += kChunkSteps) {
-    const size_t steps = std::min(kChunkSteps, job.steps - first);
-    const bool last = first + steps == job.steps;
-    const std::byte* chunk = b + first * kStepBytes;
-    between.weights = {chunk + steps * kStepBytes, chunk + 2 * steps * kStepBytes};
-    between.weight_lines = prefetch_lines(steps, blocks);
-    between.sum_lines = (2 * SumsPrefetch::kLines + steps - 1) / steps;
-    for (size_t block = 0; block < blocks; ++block) {
-      std::byte* place = sums + (single ? block % 2 : block) * kBlockFloats * 4;
-      if (!single) between.sums_ahead = {sums + (block + 1) % blocks * kBlockFloats * 4, 2 * kTileBytes, 0};
-      if (first == 0) {
-        zero_sums<Tiles>();
-      } else {
-        load_sums<Tiles>(place, 2 * kTileBytes);
-      }
-      k_loop<Inputs>(job.a + 2 * block * job.a_stride + first * kTileBytes, job.a_stride, chunk, steps, between);
-      store_sums<Tiles>(place, 2 * kTileBytes);
-      if (!last) continue;
-      between.finish();
-      between.start(block, reinterpret_cast<const float*>(place), steps);
-    }
-  }
-  between.finish();
+  Tiles::template load<6>(b, kTileRow);
+  Tiles::template load_stream<4>(upper, kTileRow);
+  if constexpr (kFirst) change_sums<Tiles, 0>(to, from);
+  Inputs::template multiply<0, 4, 6>();
+  Tiles::template load<7>(b + kTileBytes, kTileRow);
+  if constexpr (kFirst) change_sums<Tiles, 1>(to, from);
+  Inputs::template multiply<1, 4, 7>();
+  Tiles::template load_stream<5>(upper + a_stride, kTileRow);
+  if constexpr (kFirst) change_sums<Tiles, 2>(to, from);
+  Inputs::template multiply<2, 5, 6>();
+  if constexpr (kFirst) change_sums<Tiles, 3>(to, from);
+  Inputs::template multiply<3, 5, 7>();
 }
 
-struct NoEpilogue {
-  Prefetch weights;
-  size_t weight_lines;  // a step
-  size_t sum_lines;
-  SumsPrefetch sums{};
-  HWY_INLINE void operator()() {
-    sums.lines(sum_lines);
-    weights.lines(weight_lines);
-  }
+// Sums stay where they are: of bf16 onto C, whose tiles begin there and end there.
+struct InPlace {
+  template <class Inputs>
+  HWY_INLINE static void unit(const PanelOut&, const float*, size_t, size_t, std::byte*) {}
 };
 
-// One panel straight onto fp32 C: the tiles of sums begin there and end there.
-template <class Inputs>
-void panel_onto_sums(const TileProduct& job, size_t panel) {
+// Panels [first_panel, last_panel) of a product. Blocks follow one another without a pause, from panel to panel too: a
+// block's sums are stored in the first step of the next, and its epilogue is computed in the gaps behind the others.
+template <class Inputs, class Out>
+class PanelProduct {
+ public:
+  HWY_INLINE explicit PanelProduct(const TileProduct& job)
+      : job_(job), blocks_(job.row_tiles / 2), single_(job.steps <= kChunkSteps) {}
+
+  HWY_INLINE void run() {
+    for (size_t panel = job_.first_panel; panel < job_.last_panel; ++panel) {
+      for (size_t first = 0; first < job_.steps; first += kChunkSteps) chunk(panel, first);
+    }
+    if (pending_.at == nullptr) return;
+    store_sums<Tiles>(pending_);
+    start_epilogue(1);
+    finish_epilogue();
+  }
+
+ private:
   using Tiles = typename Inputs::Tiles;
-  const std::byte* b = job.weights->data + (panel * job.weights->steps + job.first_step) * kStepBytes;
-  const size_t blocks = job.row_tiles / 2;
-  std::byte* const column = job.out + panel * job.out_panel_stride;
-  for (size_t first = 0; first < job.steps; first += kChunkSteps) {
-    const size_t steps = std::min(kChunkSteps, job.steps - first);
-    const bool last = first + steps == job.steps;
-    const std::byte* chunk = b + first * kStepBytes;
+  static constexpr bool kInPlace = std::is_same_v<Out, InPlace>;
+
+  HWY_INLINE void chunk(size_t panel, size_t first) {
+    const size_t steps = std::min(kChunkSteps, job_.steps - first);
+    const bool last = first + steps == job_.steps;
+    const std::byte* whole = job_.weights->data + (panel * job_.weights->steps + job_.first_step) * kStepBytes;
+    const std::byte* b = whole + first * kStepBytes;
     // Next in memory, or where a slab of inputs ends the next panel's.
-    const std::byte* next = last ? b + job.weights->steps * kStepBytes : chunk + steps * kStepBytes;
-    NoEpilogue between{{next, next + steps * kStepBytes},
-                       prefetch_lines(steps, blocks),
-                       (2 * SumsPrefetch::kLines + steps - 1) / steps};
-    for (size_t block = 0; block < blocks; ++block) {
-      std::byte* place = column + 2 * block * job.out_row_stride;
-      const bool more = block + 1 < blocks;
-      std::byte* following = more ? place + 2 * job.out_row_stride : column + (last ? job.out_panel_stride : 0);
-      if (more || !last || panel + 1 < job.last_panel) between.sums = {following, job.out_row_stride, 0};
-      load_sums<Tiles>(place, job.out_row_stride);
-      k_loop<Inputs>(job.a + 2 * block * job.a_stride + first * kTileBytes, job.a_stride, chunk, steps, between);
-      store_sums<Tiles>(place, job.out_row_stride);
+    const std::byte* next = last ? whole + job_.weights->steps * kStepBytes : b + steps * kStepBytes;
+    weights_ahead_ = {next, next + steps * kStepBytes};
+    weight_lines_ = (steps * kStepBytes / 64 + steps * blocks_ - 1) / (steps * blocks_);
+    sum_lines_ = (2 * SumsPrefetch::kLines + steps - 1) / steps;
+    for (size_t block = 0; block < blocks_; ++block) {
+      const Sums place = place_of(panel, block);
+      ask_for_sums(panel, block, last);
+      multiply({job_.a + 2 * block * job_.a_stride + first * kTileBytes, job_.a_stride, b, steps},
+               kInPlace || first != 0 ? place : Sums());
+      pending_ = place;
+      pending_panel_ = panel;
+      pending_block_ = block;
+      epilogue_due_ = last && !kInPlace;
+      turn_ = 1 - turn_;
     }
   }
-}
+
+  // Sums of several chunks of inputs wait in scratch: [block][kBlockFloats].
+  HWY_INLINE Sums place_of(size_t panel, size_t block) const {
+    if (kInPlace) {
+      return {job_.out + panel * job_.out_panel_stride + 2 * block * job_.out_row_stride, job_.out_row_stride};
+    }
+    return {job_.scratch + kTileBytes + (single_ ? turn_ : block) * kBlockFloats * 4, 2 * kTileBytes};
+  }
+
+  // Those that the next block will begin with.
+  HWY_INLINE void ask_for_sums(size_t panel, size_t block, bool last) {
+    if (!kInPlace && single_) return;
+    const bool more = block + 1 < blocks_;
+    if (!more && last && panel + 1 == job_.last_panel) return;
+    const Sums following = place_of(panel + (!more && last ? 1 : 0), more ? block + 1 : 0);
+    sums_ahead_ = {following.at, following.stride, 0};
+  }
+
+  HWY_INLINE void multiply(const Factors& f, const Sums& from) {
+    tile_step<Inputs, true>(f.a, f.a_stride, f.b, pending_, from);
+    gap();
+    if (f.steps == 1) start_epilogue(f.steps);
+    for (size_t k = 1; k < f.steps; ++k) {
+      tile_step<Inputs, false>(f.a + k * kTileBytes, f.a_stride, f.b + k * kStepBytes, {}, {});
+      if (k == 1) start_epilogue(f.steps);  // not at once: its sums are on their way
+      gap();
+    }
+    if (!single_) finish_epilogue();
+  }
+
+  HWY_INLINE void gap() {
+    sums_ahead_.lines(sum_lines_);
+    weights_ahead_.lines(weight_lines_);
+    // The units are spread evenly over the gaps, so that neither unit waits for the other.
+    for (due_ += kUnits; due_ >= gaps_; due_ -= gaps_) {
+      if (unit_ < kUnits) advance();
+    }
+  }
+
+  HWY_INLINE void start_epilogue(size_t gaps) {
+    finish_epilogue();
+    if (!epilogue_due_) return;
+    if (of_panel_ != pending_panel_) out_ = PanelOut(job_, of_panel_ = pending_panel_);
+    block_ = pending_block_;
+    sums_ = reinterpret_cast<const float*>(pending_.at);
+    unit_ = due_ = 0;
+    gaps_ = gaps;
+  }
+  HWY_INLINE void advance() { Out::template unit<Inputs>(out_, sums_, block_, unit_++, job_.scratch); }
+  HWY_INLINE void finish_epilogue() {
+    while (unit_ < kUnits) advance();
+  }
+
+  const TileProduct& job_;
+  const size_t blocks_;
+  const bool single_;  // all inputs in one chunk
+  size_t turn_ = 0;    // of two places: an epilogue reads its sums while the next are stored
+  // The block before the one that is multiplied.
+  Sums pending_;
+  size_t pending_panel_ = 0, pending_block_ = 0;
+  bool epilogue_due_ = false;
+  // The epilogue that is computed.
+  PanelOut out_;
+  size_t of_panel_ = SIZE_MAX, block_ = 0, unit_ = kUnits, due_ = 0, gaps_ = 1;
+  const float* sums_ = nullptr;
+
+  Prefetch weights_ahead_{};
+  SumsPrefetch sums_ahead_{};
+  size_t weight_lines_ = 0, sum_lines_ = 0;  // a step
+};
 
 template <class Inputs, class Out>
 void all_panels(const TileProduct& job) {
-  for (size_t p = job.first_panel; p < job.last_panel; ++p) panel_with_epilogue<Inputs, Out>(job, p);
+  PanelProduct<Inputs, Out>(job).run();
 }
 
 template <class Inputs>
@@ -328,11 +372,7 @@ void tile_product(const TileProduct& job) {
       inner_panels<Inputs>(job);
       break;
     case TileResult::kAdd:
-      if constexpr (Inputs::kInt8) {
-        all_panels<Inputs, AddOut>(job);
-      } else {
-        for (size_t p = job.first_panel; p < job.last_panel; ++p) panel_onto_sums<Inputs>(job, p);
-      }
+      all_panels<Inputs, std::conditional_t<Inputs::kInt8, AddOut, InPlace>>(job);
       break;
   }
   Inputs::Tiles::release();
