@@ -28,7 +28,7 @@ struct TileInputs {
 struct PanelOut {
   const TileProduct* job = nullptr;
   std::byte* out = nullptr;  // of the panel
-  Row bias[2], scales[2], sums[2];
+  Row bias[2], scales[2], sums[2];  // of int8
 
   HWY_INLINE PanelOut() = default;
   HWY_INLINE PanelOut(const TileProduct& j, size_t panel) : job(&j), out(j.out + panel * j.out_panel_stride) {
@@ -47,18 +47,19 @@ struct PanelOut {
   }
 };
 
-// Row r (of 32) and half of a block of sums, as fp32 without bias.
+// Row r (of 32) and half of a block of sums, as fp32. Sums of bf16 have begun with the bias; int8 takes `bias` now.
 template <class Inputs>
-HWY_INLINE Row raw_value(const PanelOut& p, const float* sums, size_t block, size_t r, size_t half) {
+HWY_INLINE Row value(const PanelOut& p, const float* sums, size_t block, size_t r, size_t half, const Row& bias) {
   const Row sum = load(sums + ((r / 16 * 2 + half) * 16 + r % 16) * 16);
   if constexpr (!Inputs::kInt8) return sum;
   const RowRange range = p.job->a_ranges[block * 32 + r];
-  return multiply_add(from_int32(sum), set(range.unit) * p.scales[half], set(range.lowest) * p.sums[half]);
+  return multiply_add(from_int32(sum), set(range.unit) * p.scales[half],
+                      multiply_add(set(range.lowest), p.sums[half], bias));
 }
 
 template <class Inputs>
 HWY_INLINE Row value(const PanelOut& p, const float* sums, size_t block, size_t r, size_t half) {
-  return raw_value<Inputs>(p, sums, block, r, half) + p.bias[half];
+  return value<Inputs>(p, sums, block, r, half, p.bias[half]);
 }
 
 struct QueriesOut {
@@ -113,7 +114,7 @@ struct AddOut {
       for (size_t half = 0; half < 2; ++half) {
         auto* to = reinterpret_cast<float*>(p.out + (2 * block + r / 16) * p.job->out_row_stride + half * kTileBytes) +
                    r % 16 * 16;
-        store(load(to) + raw_value<Inputs>(p, sums, block, r, half), to);
+        store(value<Inputs>(p, sums, block, r, half, load(to)), to);
       }
     }
   }
@@ -151,12 +152,20 @@ struct Sums {
   }
 };
 
-// Tile kTile goes from the sums of the block before to those of the next, which begin with `from` or with zeros.
+// What a block's sums begin with: those of the inputs before, or a bias in each row, or zeros.
+struct Begin {
+  Sums sums;
+  const float* bias = nullptr;  // of the panel's columns
+};
+
+// Tile kTile goes from the sums of the block before to those of the next.
 template <class Tiles, int kTile>
-HWY_INLINE void change_sums(const Sums& to, const Sums& from) {
+HWY_INLINE void change_sums(const Sums& to, const Begin& from) {
   if (to.at != nullptr) Tiles::template store<kTile>(to.template tile<kTile>(), kTileRow);
-  if (from.at != nullptr) {
-    Tiles::template load<kTile>(from.template tile<kTile>(), kTileRow);
+  if (from.sums.at != nullptr) {
+    Tiles::template load<kTile>(from.sums.template tile<kTile>(), kTileRow);
+  } else if (from.bias != nullptr) {
+    Tiles::template load<kTile>(from.bias + kTile % 2 * 16, 0);  // one row sixteen times
   } else {
     Tiles::template zero<kTile>();
   }
@@ -198,7 +207,7 @@ struct Factors {
 // before its product, so that the unit has work while sums go to memory and come from there.
 template <class Inputs, bool kFirst>
 HWY_INLINE void tile_step(const std::byte* upper, size_t a_stride, const std::byte* b, const Sums& to,
-                          const Sums& from) {
+                          const Begin& from) {
   using Tiles = typename Inputs::Tiles;
   Tiles::template load<6>(b, kTileRow);
   Tiles::template load_stream<4>(upper, kTileRow);
@@ -249,6 +258,9 @@ class PanelProduct {
     const std::byte* b = whole + first * kStepBytes;
     // Next in memory, or where a slab of inputs ends the next panel's.
     const std::byte* next = last ? whole + job_.weights->steps * kStepBytes : b + steps * kStepBytes;
+    const float* bias = job_.weights->bias;
+    if (Inputs::kInt8) bias = nullptr;
+    if (bias != nullptr) bias += panel * kPanelColumns;
     weights_ahead_ = {next, next + steps * kStepBytes};
     weight_lines_ = (steps * kStepBytes / 64 + steps * blocks_ - 1) / (steps * blocks_);
     sum_lines_ = (2 * SumsPrefetch::kLines + steps - 1) / steps;
@@ -256,7 +268,7 @@ class PanelProduct {
       const Sums place = place_of(panel, block);
       ask_for_sums(panel, block, last);
       multiply({job_.a + 2 * block * job_.a_stride + first * kTileBytes, job_.a_stride, b, steps},
-               kInPlace || first != 0 ? place : Sums());
+               kInPlace || first != 0 ? Begin{place} : Begin{{}, bias});
       pending_ = place;
       pending_panel_ = panel;
       pending_block_ = block;
@@ -282,7 +294,7 @@ class PanelProduct {
     sums_ahead_ = {following.at, following.stride, 0};
   }
 
-  HWY_INLINE void multiply(const Factors& f, const Sums& from) {
+  HWY_INLINE void multiply(const Factors& f, const Begin& from) {
     tile_step<Inputs, true>(f.a, f.a_stride, f.b, pending_, from);
     gap();
     if (f.steps == 1) start_epilogue(f.steps);
