@@ -55,11 +55,14 @@ class Calibration {
  public:
   Calibration(std::shared_ptr<const Model> model, const Batch& batch, const CalibrationOptions& options)
       : model_(std::move(model)), batch_(batch), options_(options) {
-    for (const LayerWeights& layer : model_->weights.layers) {
+    const std::vector<LayerWeights>& layers = model_->weights.layers;
+    for (const LayerWeights& layer : layers) {
+      const bool last = &layer == &layers.back();
       for (const Linear* linear :
            {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.up, &layer.down}) {
+        const bool all_rows = !last || linear == &layer.key || linear == &layer.value;
         order_.push_back(linear);
-        sites_.emplace(linear, Site{Int8Linear(*linear)});
+        sites_.emplace(linear, Site{Int8Linear(*linear), !all_rows});
       }
     }
   }
@@ -68,7 +71,10 @@ class Calibration {
     std::vector<float> exact, all, chosen;
     if (Status s = pass(exact, [&](Site& site, auto x, auto y) { measure(site, x, y); }); !s.ok()) return s;
     choose();
-    if (Status s = pass(all, [](Site& site, auto x, auto y) { site.int8.apply(x, y); }); !s.ok()) return s;
+    const auto whole = [](Site& site, auto x, auto y) {
+      if (!site.first_rows) site.int8.apply(x, y);
+    };
+    if (Status s = pass(all, whole); !s.ok()) return s;
     const auto mixed = [](Site& site, auto x, auto y) {
       if (!site.kept) site.int8.apply(x, y);
     };
@@ -85,6 +91,7 @@ class Calibration {
  private:
   struct Site {
     Int8Linear int8;
+    bool first_rows = false;     // only these go through it: exact costs nothing
     double error = 0, size = 0;  // squared
     bool kept = false;
   };
@@ -92,9 +99,8 @@ class Calibration {
   template <class Body>
   Status pass(std::vector<float>& logits, const Body& body) {
     const auto backend = make_reference_backend(
-        model_, nullptr, [&](const Linear& linear, std::span<const float> x, std::span<float> y) {
-          body(sites_.at(&linear), x, y);
-        });
+        model_, nullptr,
+        [&](const Linear& linear, std::span<const float> x, std::span<float> y) { body(sites_.at(&linear), x, y); });
     logits.resize(batch_.size());
     for (size_t s = 0; s < batch_.size(); ++s) {
       const size_t begin = batch_.offsets[s], length = batch_.length(s);
@@ -128,7 +134,7 @@ class Calibration {
     for (size_t i = 0; i < order_.size(); ++i) {
       const std::string& name = order_[i]->weight.name;
       Site& site = sites_.at(order_[i]);
-      site.kept = errors[i] > report_.limit || (options_.excluded && options_.excluded(name));
+      site.kept = site.first_rows || errors[i] > report_.limit || (options_.excluded && options_.excluded(name));
       report_.matrices.push_back({name, errors[i], site.kept});
     }
   }

@@ -70,14 +70,16 @@ void TileOps::prepare(Inputs& inputs, size_t row_tiles, size_t tiles) {
   inputs.ranges.resize(row_tiles * kRowTile);
 }
 
-void TileOps::quantize(Inputs& inputs, size_t first_row_tile, size_t row_tiles) {
+void TileOps::quantize_one(Inputs& inputs, size_t row_tile) {
   if (!tiles_.int8) return;
-  const size_t stride = (inputs.tiles + 1) / 2 * kTileBytes;
-  each(row_tiles, [&](size_t task, size_t) {
-    const size_t t = first_row_tile + task;
-    tiles_.quantize(inputs.bf16.data() + t * inputs.tiles * kTileBytes, inputs.tiles, inputs.int8.data() + t * stride,
-                    inputs.ranges.data() + t * kRowTile);
-  });
+  tiles_.quantize(inputs.bf16.data() + row_tile * inputs.tiles * kTileBytes, inputs.tiles,
+                  inputs.int8.data() + row_tile * ((inputs.tiles + 1) / 2) * kTileBytes,
+                  inputs.ranges.data() + row_tile * kRowTile);
+}
+
+void TileOps::quantize(Inputs& inputs, size_t row_tiles) {
+  if (!tiles_.int8) return;
+  each(row_tiles, [&](size_t task, size_t) { quantize_one(inputs, task); });
 }
 
 float* TileOps::c_row(State& state, size_t row) const {  // its first sixteen columns; the next are 256 further
@@ -156,8 +158,8 @@ void TileOps::norm(size_t first_row_tile, size_t row_tiles, const float* bias, c
     }
     job.epsilon = config().layer_norm_epsilon;
     tiles_.norm(job);
+    quantize_one(state_.inputs, t);
   });
-  quantize(state_.inputs, first_row_tile, row_tiles);
 }
 
 void TileOps::product(const Step& step) {
@@ -242,7 +244,7 @@ void TileOps::gather_first_rows(const Batch& batch) {
     std::byte* a_to = first_.inputs.bf16.data() + s / kRowTile * tiles * kTileBytes + s % kRowTile * kTileRow;
     for (size_t k = 0; k < tiles; ++k) std::memcpy(a_to + k * kTileBytes, a_from + k * kTileBytes, kTileRow);
   }
-  quantize(first_.inputs, 0, first_.row_tiles);
+  quantize(first_.inputs, first_.row_tiles);
 }
 
 void TileOps::attend(const Batch& batch, Rows rows) {
@@ -258,7 +260,7 @@ void TileOps::attend(const Batch& batch, Rows rows) {
     job.scratch = scratch_[member].data();
     attend(batch, rows, task / pieces, head, job);
   });
-  quantize(context_, 0, query_row_tiles_);
+  quantize(context_, query_row_tiles_);
 }
 
 // Heads [head, head + job.heads) of sequence s.
@@ -321,7 +323,7 @@ void TileOps::feed_forward(size_t layer) {
       prepare(inner_, row_tiles, panels);
       product({&state_.inputs, row, row_tiles, &up, 0, up.steps, TileResult::kInner,
                inner_.bf16.data() - panel * kTileBytes, kTileBytes, panels * kTileBytes, panel, panel + panels});
-      quantize(inner_, 0, row_tiles);
+      if (down.kernels->int8) quantize(inner_, row_tiles);
       const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
       product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
                reinterpret_cast<std::byte*>(state_.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});

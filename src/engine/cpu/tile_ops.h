@@ -25,7 +25,7 @@ class TileOps : public SharedOps {
   void resume(const Batch& batch, std::span<const float> in);
 
  private:
-  // Activations that a product reads: bf16 tiles; for int8 products quantized, each row between its ends.
+  // Activations that a product reads: bf16 tiles; for int8 products quantized, each row between its ends (and 0).
   struct Inputs {
     Buffer<std::byte> bf16, int8;
     Buffer<RowRange> ranges;
@@ -51,7 +51,8 @@ class TileOps : public SharedOps {
   void place_rows(const Batch& batch);
   void resize(State& state, size_t row_tiles);
   void prepare(Inputs& inputs, size_t row_tiles, size_t tiles);
-  void quantize(Inputs& inputs, size_t first_row_tile, size_t row_tiles);
+  void quantize_one(Inputs& inputs, size_t row_tile);
+  void quantize(Inputs& inputs, size_t row_tiles);
   void product(const Step& step);
   void project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out);
   void turn(const Batch& batch, Rows rows, const std::vector<float>& turns);

@@ -69,79 +69,83 @@ void tile_norm(const TileNorm& job) {
   }
 }
 
-// bf16 as whole numbers that sort like them, and back: the bits of those below zero count the other way round.
-template <class D16, class Bits>
-HWY_INLINE Bits sortable(D16 d, Bits bits) {
-  return hn::Xor(bits, hn::And(hn::ShiftRight<15>(bits), hn::Set(d, 0x7fff)));
-}
-
-// The smallest and the largest of each of sixteen rows of bf16; of a row with NaN one of them is NaN. Tile after tile,
-// as they lie in memory: along the rows, 1 KiB apart, a few sets of the cache would have to hold them all.
+// The smallest value of each of sixteen rows of bf16, or 0 where none is below it, and the largest, or 0; of a row with
+// NaN one of them is NaN. As whole numbers with a sign those above 0 sort like their bits, as ones without it those
+// below 0 come last, the smallest at the end. Tile after tile, as they lie in memory: along the rows, 1 KiB apart, a
+// few sets of the cache would have to hold them all.
 HWY_INLINE void ends_of_rows(const std::byte* from, size_t tiles, float* smallest, float* largest) {
   const hn::ScalableTag<int16_t> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
   constexpr size_t kWhole = hn::MaxLanes(d), kOfRow = 32 / kWhole;
-  hn::Vec<decltype(d)> low[16], high[16];
+  hn::Vec<decltype(d)> high[16];
+  hn::Vec<decltype(du)> low[16];
   for (size_t r = 0; r < 16; ++r) {
-    low[r] = hn::Set(d, 0x7fff);
-    high[r] = hn::Set(d, -0x8000);
+    high[r] = hn::Zero(d);
+    low[r] = hn::Set(du, 0x8000);
   }
   for (size_t tile = 0; tile < tiles; ++tile, from += kTileBytes) {
     const auto* values = reinterpret_cast<const int16_t*>(from);
     for (size_t i = 0; i < 16 * kOfRow; ++i) {
-      const auto x = sortable(d, hn::Load(d, values + i * kWhole));
-      low[i / kOfRow] = hn::Min(low[i / kOfRow], x);
+      const auto x = hn::Load(d, values + i * kWhole);
       high[i / kOfRow] = hn::Max(high[i / kOfRow], x);
+      low[i / kOfRow] = hn::Max(low[i / kOfRow], hn::BitCast(du, x));
     }
   }
-  const auto to_float = [&](int16_t key) { return from_bf16(static_cast<uint16_t>(key ^ (key < 0 ? 0x7fff : 0))); };
   for (size_t r = 0; r < 16; ++r) {
-    smallest[r] = to_float(hn::GetLane(hn::MinOfLanes(d, low[r])));
-    largest[r] = to_float(hn::GetLane(hn::MaxOfLanes(d, high[r])));
+    smallest[r] = from_bf16(hn::GetLane(hn::MaxOfLanes(du, low[r])));
+    largest[r] = from_bf16(static_cast<uint16_t>(hn::GetLane(hn::MaxOfLanes(d, high[r]))));
   }
 }
 
 // A row of two tiles of bf16 as one of int8; `second` null: zeros.
-HWY_INLINE void quantize_row(const std::byte* first, const std::byte* second, const V& inverse, const V& offset,
+HWY_INLINE void quantize_row(const std::byte* first, const std::byte* second, float inverse, float offset,
                              std::byte* to) {
-  const hn::Rebind<uint16_t, D> d16;
-  const auto whole_numbers = [&](const std::byte* values) HWY_ATTR {
-    const auto bits = hn::Load(d16, reinterpret_cast<const uint16_t*>(values));
-    const V x = hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), bits)));
-    return hn::NearestInt(hn::MulAdd(x, inverse, offset));
-  };
 #if HWY_TARGET <= HWY_AVX3
   if (second != nullptr) {
-    // The packs go by 128 bits: four values of each quarter side by side.
-    alignas(64) static constexpr uint32_t kOrder[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
-    const __m512i low = _mm512_packs_epi32(whole_numbers(first).raw, whole_numbers(first + 32).raw);
-    const __m512i high = _mm512_packs_epi32(whole_numbers(second).raw, whole_numbers(second + 32).raw);
-    _mm512_store_si512(to, _mm512_permutexvar_epi32(_mm512_load_si512(kOrder), _mm512_packus_epi16(low, high)));
+    // Two values are in a lane: the lower is moved up, the upper's result is computed where it belongs.
+    const __m512 low_factor = _mm512_set1_ps(inverse), low_offset = _mm512_set1_ps(offset);
+    const __m512 high_factor = _mm512_set1_ps(inverse * 65536), high_offset = _mm512_set1_ps(offset * 65536 + 32768);
+    const __m512i upper_half = _mm512_set1_epi32(-65536);
+    const auto words = [&](const std::byte* values) HWY_ATTR {
+      const __m512i both = _mm512_load_si512(values);
+      const __m512 low = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+      const __m512 high = _mm512_castsi512_ps(_mm512_and_si512(both, upper_half));
+      return _mm512_ternarylogic_epi32(upper_half, _mm512_cvtps_epi32(_mm512_fmadd_ps(high, high_factor, high_offset)),
+                                       _mm512_cvtps_epi32(_mm512_fmadd_ps(low, low_factor, low_offset)),
+                                       0xca);  // a ? b : c
+    };
+    alignas(64) static constexpr uint64_t kOrder[8] = {0, 2, 4, 6, 1, 3, 5, 7};  // the pack goes by 128 bits
+    _mm512_store_si512(
+        to, _mm512_permutexvar_epi64(_mm512_load_si512(kOrder), _mm512_packus_epi16(words(first), words(second))));
     return;
   }
 #endif
+  const hn::Rebind<uint16_t, D> d16;
   const hn::Rebind<uint8_t, D> d8;
+  const V factor = hn::Set(D(), inverse), bias = hn::Set(D(), offset);
   for (const std::byte* values : {first, second}) {
     for (size_t i = 0; i < 32; i += kLanes, to += kLanes) {
       auto* out = reinterpret_cast<uint8_t*>(to);
       if (values == nullptr) {
         hn::Store(hn::Zero(d8), d8, out);
-      } else {
-        hn::Store(hn::DemoteTo(d8, whole_numbers(values + 2 * i)), d8, out);
+        continue;
       }
+      const auto bits = hn::Load(d16, reinterpret_cast<const uint16_t*>(values + 2 * i));
+      const V x = hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), bits)));
+      hn::Store(hn::DemoteTo(d8, hn::NearestInt(hn::MulAdd(x, factor, bias))), d8, out);
     }
   }
 }
 
 // One row tile.
 void tile_quantize(const std::byte* from, size_t tiles, std::byte* to, RowRange* ranges) {
-  float smallest[16], largest[16];
+  float smallest[16], largest[16], inverse[16], offset[16];
   ends_of_rows(from, tiles, smallest, largest);
-  V inverse[16], offset[16];
   for (size_t r = 0; r < 16; ++r) {
-    const float range = largest[r] - smallest[r], factor = range > 1e-30f ? 255 / range : 0;
+    const float range = largest[r] - smallest[r];
+    inverse[r] = range > 1e-30f ? 255 / range : 0;
+    offset[r] = -smallest[r] * inverse[r];
     ranges[r] = {range / 255, smallest[r]};
-    inverse[r] = hn::Set(D(), factor);
-    offset[r] = hn::Set(D(), -smallest[r] * factor);
   }
   for (size_t tile = 0; tile < tiles; tile += 2, from += 2 * kTileBytes, to += kTileBytes) {
     for (size_t r = 0; r < 16; ++r) {
