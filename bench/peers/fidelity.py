@@ -2,9 +2,10 @@
 """How far each precision of rerankd's engines moves scores and rankings away from fp32, on a judged collection.
 
 Usage: fidelity.py --program build/release/rerankd --collection FOLDER [--model FOLDER] [--queries 120] [--depth 30]
-                   [--precisions bf16,int8,int8:avx512vnni,cuda/fp8] [--max-length 256]
+                   [--precisions bf16,int8,int8:avx512vnni,cuda/fp8] [--max-length 256] [--exact-model FOLDER]
 
-A precision is [ENGINE/]P[:KERNEL], of the cpu engine where none is named; fp32 is always the cpu engine's.
+A precision is [ENGINE/]P[:KERNEL], of the cpu engine where none is named; fp32 is always the cpu engine's,
+of --exact-model where that is given: what a converted model is held against.
 The collection is in BEIR's form: corpus.jsonl, queries.jsonl, qrels.tsv. Each query's `depth` best documents by BM25 are scored.
 Printed per precision: largest and mean |logit - fp32|, the spread of fp32's logits to hold them against, Kendall's tau per query,
 how often the first document is the same, how many of the first ten are, and NDCG@10 with its difference from fp32's.
@@ -19,13 +20,13 @@ import subprocess
 from collection import Bm25, ndcg, read_collection
 
 
-def score(arguments, precision, pairs):
+def score(arguments, model, precision, pairs):
     engine, _, precision = precision.rpartition("/")
     precision, _, kernel = precision.partition(":")
     command = [arguments.program, "score", "--max-length", str(arguments.max_length), "--engine", engine or "cpu",
                "--precision", precision]
     command += ["--kernel", kernel] if kernel else []
-    command += ["--model", arguments.model] if arguments.model else []
+    command += ["--model", model] if model else []
     lines = "".join(json.dumps({"query": q, "document": d}) + "\n" for q, d in pairs)
     done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
     return [json.loads(line)["logit"] for line in done.stdout.splitlines()]
@@ -65,6 +66,7 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--collection", required=True)
     parser.add_argument("--model")
+    parser.add_argument("--exact-model")
     parser.add_argument("--queries", type=int, default=120)
     parser.add_argument("--depth", type=int, default=30)
     parser.add_argument("--max-length", type=int, default=256)
@@ -76,9 +78,9 @@ def main():
     lists = [(q, found) for q in judged if len(found := index.top(queries[q], arguments.depth)) > 1]
     pairs = [(queries[q], corpus[d]) for q, documents in lists for d in documents]
     print(f"{pathlib.Path(arguments.collection).name}: {len(lists)} queries, {len(pairs)} pairs")
-    expected = score(arguments, "fp32", pairs)
+    expected = score(arguments, arguments.exact_model or arguments.model, "fp32", pairs)
     for precision in arguments.precisions.split(","):
-        compare(precision, lists, qrels, expected, score(arguments, precision, pairs))
+        compare(precision, lists, qrels, expected, score(arguments, arguments.model, precision, pairs))
 
 
 if __name__ == "__main__":
