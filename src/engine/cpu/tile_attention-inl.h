@@ -100,86 +100,142 @@ class Attention {
   HWY_INLINE void beat(const Item& s, const Item& e, const Item& v, const Item& done) {
     const bool begins = e.steps != 0 && e.chunk == first_chunk(e.block);
     if (begins) std::memset(totals(e.turn), 0, kTotalsBytes);
-    for (size_t part = 0; part < kBeatParts; ++part) {
-      const size_t quarter = part / 4;
-      weigh<false>(e, 1 - quarter % 2, quarter / 2 * 16 + part % 4 * kPartRows, kPartRows, nullptr);
-      for (size_t i = 0; i < head_tiles(); ++i) tile_step(s, v, part * head_tiles() + i);
-      if (part == 3 && done.steps != 0) finish(done);
+    Unit unit;
+    for (size_t quarter = 0; quarter < 4; ++quarter) {
+      const size_t half = 1 - quarter % 2, row = quarter / 2 * 16;
+      const bool whole = half < e.steps && row + 16 <= e.rows && seen_alike(e, half);
+#pragma GCC unroll 4
+      for (size_t part = 0; part < kBeatParts / 4; ++part) {
+        if (whole) {
+          weigh_rows<false, false>(e, half, row + part * kPartRows, kPartRows, nullptr);
+        } else {
+          weigh<false>(e, half, row + part * kPartRows, kPartRows, nullptr);
+        }
+#pragma GCC unroll 2
+        for (size_t i = 0; i < head_tiles(); ++i) {
+          const size_t step = part * head_tiles() + i;
+          if (step % 4 == 0) unit = unit_of(s, v, quarter * head_tiles() + step / 4);
+          multiply(step % 4, unit);
+        }
+      }
+      if (quarter == 0 && done.steps != 0) finish(done);
     }
   }
 
   HWY_INLINE size_t head_tiles() const { return kHeadTiles != 0 ? kHeadTiles : job_.head_tiles; }
-  HWY_INLINE size_t units() const { return kChunkTiles * head_tiles(); }  // of four products, for scores and for values
-
-  // A beat's tile products one by one: those of the scores, then those with the values.
-  HWY_INLINE void tile_step(const Item& s, const Item& v, size_t step) {
-    const size_t unit = step / 4;
-    if (unit < units()) {
-      add_scores(s, unit / head_tiles(), unit % head_tiles(), step % 4);
-    } else {
-      add_values(v, (unit - units()) / kChunkTiles, (unit - units()) % kChunkTiles, step % 4);
-    }
-  }
+  HWY_INLINE size_t units() const { return kChunkTiles * head_tiles(); }  // for scores and for values
 
   enum class First { kNo, kZero, kLoad };
-
-  // 32 queries x keys [32 u, 32 u + 32) of the chunk, over 32 columns of the head.
-  HWY_INLINE void add_scores(const Item& s, size_t u, size_t columns, size_t quarter) {
-    if (u >= s.steps) return;
-    const size_t panel = s.head * head_tiles() + columns;
-    const std::byte* q = job_.queries + panel * job_.query_stride + s.block * 2 * kTileBytes;
-    const std::byte* k = job_.keys + panel * job_.key_stride + (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
-    multiply(quarter, {q, kTileBytes}, {k, kTileBytes}, s.rows > 16, columns == 0 ? First::kZero : First::kNo,
-             columns + 1 == head_tiles(), {scores(s.slot) + 2 * u * kTileBytes, kScoresBytes / 2});
-  }
-
   struct Pair {  // of tiles
     const std::byte* first;
     size_t stride;
-    const std::byte* second() const { return first + stride; }
+    HWY_INLINE const std::byte* second() const { return first + stride; }
+  };
+  // Four products: two row tiles by two column tiles.
+  struct Unit {
+    bool any = false, both = false;  // whether there are keys; whether the lower row tile has queries
+    Pair a{}, b{};
+    First first = First::kNo;
+    bool last = false;
+    Sums sums{};
   };
 
-  // One of the four products of a (upper and lower) and b (left and right); the sums of a product go to memory behind
-  // the next but one, when they are ready.
-  HWY_INLINE static void multiply(size_t quarter, const Pair& a, const Pair& b, bool both, First first, bool last,
-                                  const Sums& sums) {
+  // A beat's units: those of the scores, then those with the values.
+  HWY_INLINE Unit unit_of(const Item& s, const Item& v, size_t number) const {
+    if (number < units()) return score_unit(s, number / head_tiles(), number % head_tiles());
+    number -= units();
+    return value_unit(v, number / kChunkTiles, number % kChunkTiles);
+  }
+
+  // 32 queries x keys [32 u, 32 u + 32) of the chunk, over 32 columns of the head.
+  HWY_INLINE Unit score_unit(const Item& s, size_t u, size_t columns) const {
+    if (u >= s.steps) return {};
+    const size_t panel = s.head * head_tiles() + columns;
+    const std::byte* q = job_.queries + panel * job_.query_stride + s.block * 2 * kTileBytes;
+    const std::byte* k = job_.keys + panel * job_.key_stride + (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
+    return {true,
+            s.rows > 16,
+            {q, kTileBytes},
+            {k, kTileBytes},
+            columns == 0 ? First::kZero : First::kNo,
+            columns + 1 == head_tiles(),
+            {scores(s.slot) + 2 * u * kTileBytes, kScoresBytes / 2}};
+  }
+
+  // Output columns [32 pass, 32 pass + 32) += weights x values of keys [32 u, 32 u + 32) of the chunk.
+  HWY_INLINE Unit value_unit(const Item& v, size_t pass, size_t u) const {
+    if (u >= v.steps) return {};
+    const std::byte* w = weights(v.slot) + u * kTileBytes;
+    const std::byte* values =
+        job_.values + (v.head * head_tiles() + pass) * job_.key_stride + (v.chunk * kChunkKeys / 2 + u * 16) * kTileRow;
+    const bool begins = v.chunk == first_chunk(v.block);
+    return {true,
+            v.rows > 16,
+            {w, kWeightsBytes / 2},
+            {values, job_.key_stride / 2},
+            u != 0   ? First::kNo
+            : begins ? First::kZero
+                     : First::kLoad,
+            u + 1 == v.steps,
+            {output(v.turn) + 2 * pass * kTileBytes, 2 * head_tiles() * kTileBytes}};
+  }
+
+  // One of a unit's four products. Sums of the unit before that are complete go to memory tile by tile, each just
+  // before it is needed again, so that nothing waits for them.
+  HWY_INLINE void multiply(size_t quarter, const Unit& unit) {
     switch (quarter) {
       case 0:
-        if (first == First::kZero) zero_sums<Tiles>();
-        if (first == First::kLoad) load_sums<Tiles>(sums);
-        Tiles::template load<4>(a.first, kTileRow);
-        Tiles::template load_stream<6>(b.first, kTileRow);
+        change_sums<0>(unit);
+        if (!unit.any) return;
+        Tiles::template load<4>(unit.a.first, kTileRow);
+        Tiles::template load_stream<6>(unit.b.first, kTileRow);
         Tiles::template multiply_bf16<0, 4, 6>();
         return;
       case 1:
-        Tiles::template load_stream<7>(b.second(), kTileRow);
+        change_sums<1>(unit);
+        if (!unit.any) return;
+        Tiles::template load_stream<7>(unit.b.second(), kTileRow);
         Tiles::template multiply_bf16<1, 4, 7>();
         return;
       case 2:
-        if (both) {
-          Tiles::template load<5>(a.second(), kTileRow);
-          Tiles::template multiply_bf16<2, 5, 6>();
-        }
-        if (last) Tiles::template store<0>(sums.tile<0>(), kTileRow);
+        change_sums<2>(unit);
+        if (!unit.any || !unit.both) return;
+        Tiles::template load<5>(unit.a.second(), kTileRow);
+        Tiles::template multiply_bf16<2, 5, 6>();
         return;
       default:
-        if (both) Tiles::template multiply_bf16<3, 5, 7>();
-        if (!last) return;
-        Tiles::template store<1>(sums.tile<1>(), kTileRow);
-        Tiles::template store<2>(sums.tile<2>(), kTileRow);
-        Tiles::template store<3>(sums.tile<3>(), kTileRow);
+        change_sums<3>(unit);
+        if (unit.any && unit.both) Tiles::template multiply_bf16<3, 5, 7>();
+        complete_ = unit.last ? unit.sums : Sums();
     }
+  }
+
+  template <int kTile>
+  HWY_INLINE void change_sums(const Unit& unit) {
+    if (complete_.at != nullptr) Tiles::template store<kTile>(complete_.template tile<kTile>(), kTileRow);
+    if (unit.first == First::kZero) Tiles::template zero<kTile>();
+    if (unit.first == First::kLoad) Tiles::template load<kTile>(unit.sums.template tile<kTile>(), kTileRow);
+  }
+
+  void store_complete() {
+    if (complete_.at != nullptr) store_sums<Tiles>(complete_);
+    complete_ = {};
   }
 
   HWY_INLINE const float* score_row(const Item& e, size_t r) const {
     return reinterpret_cast<const float*>(scores(e.slot) + r / 16 * (kScoresBytes / 2) + r % 16 * kTileRow);
   }
 
+  // Whether all rows see all of the 32 keys, and none less for its distance.
+  HWY_INLINE bool seen_alike(const Item& e, size_t u) const {
+    return keys_of(e.chunk) >= 32 * u + 32 && job_.window == 0 && job_.slope == 0;
+  }
+
   // weights = exp2(scores - shift), in bf16, of some rows and 32 keys; adds them to the rows' totals.
   template <bool kShift>
   HWY_INLINE void weigh(const Item& e, size_t u, size_t first, size_t count, const float* shifts) {
     if (u >= e.steps || first >= e.rows) return;
-    if (keys_of(e.chunk) - 32 * u >= 32 && job_.window == 0 && job_.slope == 0) {
+    if (seen_alike(e, u)) {
       weigh_rows<kShift, false>(e, u, first, std::min(e.rows - first, count), shifts);
     } else {
       weigh_rows<kShift, true>(e, u, first, std::min(e.rows - first, count), shifts);
@@ -234,20 +290,6 @@ class Attention {
     }
   }
 
-  // Output columns [32 pass, 32 pass + 32) += weights x values of keys [32 u, 32 u + 32) of the chunk.
-  HWY_INLINE void add_values(const Item& v, size_t pass, size_t u, size_t quarter) {
-    if (u >= v.steps) return;
-    const std::byte* w = weights(v.slot) + u * kTileBytes;
-    const std::byte* values =
-        job_.values + (v.head * head_tiles() + pass) * job_.key_stride + (v.chunk * kChunkKeys / 2 + u * 16) * kTileRow;
-    const bool begins = v.chunk == first_chunk(v.block);
-    multiply(quarter, {w, kWeightsBytes / 2}, {values, job_.key_stride / 2}, v.rows > 16,
-             u != 0   ? First::kNo
-             : begins ? First::kZero
-                      : First::kLoad,
-             u + 1 == v.steps, {output(v.turn) + 2 * pass * kTileBytes, 2 * head_tiles() * kTileBytes});
-  }
-
   // The sums of the block's rows; false where one is too small or too large, or no number.
   HWY_INLINE bool sum_rows(const Item& done, Row (&sums)[2]) const {
     bool safe = true;
@@ -285,6 +327,7 @@ class Attention {
 
   // The block's outputs and totals with each row's largest score taken off. Uses the tiles: between units of work only.
   HWY_NOINLINE void compute_again(const Item& done) {
+    store_complete();
     float largest[kQueryRows];
     std::fill(largest, largest + kQueryRows, -3.0e38f);
     each_chunk(done, [&](const Item& e) {
@@ -303,21 +346,27 @@ class Attention {
       for (size_t u = 0; u < e.steps; ++u) {
         for (size_t first = 0; first < e.rows; first += 16) weigh<true>(e, u, first, 16, largest);
       }
-      for (size_t step = 4 * units(); step < 8 * units(); ++step) tile_step({}, e, step);
+      for (size_t unit = units(); unit < 2 * units(); ++unit) multiply_all(unit_of({}, e, unit));
     });
+  }
+
+  void multiply_all(const Unit& unit) {
+    for (size_t quarter = 0; quarter < 4; ++quarter) multiply(quarter, unit);
+    store_complete();
   }
 
   template <class Body>
   void each_chunk(const Item& done, const Body& body) {  // in the third slot: the others are on their way
     for (size_t chunk = first_chunk(done.block); chunk <= last_chunk(done.block); ++chunk) {
       const Item e = make_item(done.head, done.block, chunk, 2, done.turn);
-      for (size_t step = 0; step < 4 * units(); ++step) tile_step(e, {}, step);
+      for (size_t unit = 0; unit < units(); ++unit) multiply_all(unit_of(e, {}, unit));
       body(e);
     }
   }
 
   const TileAttention& job_;
   const size_t query_blocks_;
+  Sums complete_;  // of the last unit, still in the tiles; null: none
 };
 
 template <class Tiles>
