@@ -102,7 +102,7 @@ class Attention {
     if (begins) std::memset(totals(e.turn), 0, kTotalsBytes);
     Unit unit;
     for (size_t quarter = 0; quarter < 4; ++quarter) {
-      const size_t half = 1 - quarter % 2, row = quarter / 2 * 16;
+      const size_t half = quarter % 2, row = quarter / 2 * 16;
       const bool whole = half < e.steps && row + 16 <= e.rows && seen_alike(e, half);
 #pragma GCC unroll 4
       for (size_t part = 0; part < kBeatParts / 4; ++part) {
