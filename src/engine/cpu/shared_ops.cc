@@ -87,10 +87,12 @@ void SharedOps::embed_row(const Batch& batch, size_t token, size_t position, flo
   if (token + kRowsAhead < batch.tokens()) prefetch_row(words, batch.ids[token + kRowsAhead]);
   words.read_floats(static_cast<size_t>(batch.ids[token]) * width, {out, width});
   const float* place = &shared_.positions[(config().position_offset + position) * width];
-  for (size_t c = 0; c < width; ++c) out[c] += place[c];
-  if (shared_.segments.empty()) return;
+  if (shared_.segments.empty()) {
+    for (size_t c = 0; c < width; ++c) out[c] += place[c];
+    return;
+  }
   const float* segment = &shared_.segments[static_cast<size_t>(batch.segments[token]) * width];
-  for (size_t c = 0; c < width; ++c) out[c] += segment[c];
+  for (size_t c = 0; c < width; ++c) out[c] = out[c] + place[c] + segment[c];
 }
 
 void SharedOps::embed_rows(const Batch& batch, PaddedMatrix& out) {

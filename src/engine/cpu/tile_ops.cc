@@ -11,7 +11,7 @@ namespace rerank::cpu {
 namespace {
 
 // Inner columns of the feed-forward part that are computed, and used up, at a time, as one product reads them: with 512
-// rows 512 KiB, so that they do not leave the L2 cache.
+// rows 512 KiB, so that they do not leave the L2 cache. In int8 each of them also has ranges of its own.
 constexpr size_t kSlabBytes = 1024;
 // Pieces of a product for each member of a team, so that a slower core takes fewer.
 constexpr size_t kPiecesPerMember = 4;
