@@ -129,7 +129,7 @@ struct Prefetch {
   }
 };
 
-// Four tiles of sums, brought into the L1 cache a little at a time: they would be waited for where a block begins.
+// Four tiles of sums, brought into the L1 cache a little at a time.
 struct SumsPrefetch {
   static constexpr size_t kLines = 2 * kTileBytes / 64;  // of two tiles side by side
   std::byte* upper = nullptr;
@@ -163,7 +163,7 @@ template <class Tiles, int kTile>
 HWY_INLINE void change_sums(const Sums& to, const Begin& from) {
   if (to.at != nullptr) Tiles::template store<kTile>(to.template tile<kTile>(), kTileRow);
   if (from.sums.at != nullptr) {
-    Tiles::template load<kTile>(from.sums.template tile<kTile>(), kTileRow);
+    Tiles::template load_stream<kTile>(from.sums.template tile<kTile>(), kTileRow);
   } else if (from.bias != nullptr) {
     Tiles::template load<kTile>(from.bias + kTile % 2 * 16, 0);  // one row sixteen times
   } else {
@@ -285,9 +285,9 @@ class PanelProduct {
     return {job_.scratch + kTileBytes + (single_ ? turn_ : block) * kBlockFloats * 4, 2 * kTileBytes};
   }
 
-  // Those that the next block will begin with.
+  // Those on C that the next block will begin with: they would be waited for. Sums in scratch are near enough.
   HWY_INLINE void ask_for_sums(size_t panel, size_t block, bool last) {
-    if (!kInPlace && single_) return;
+    if (!kInPlace) return;
     const bool more = block + 1 < blocks_;
     if (!more && last && panel + 1 == job_.last_panel) return;
     const Sums following = place_of(panel + (!more && last ? 1 : 0), more ? block + 1 : 0);
