@@ -233,7 +233,7 @@ class Attention {
 
   // weights = exp2(scores - shift), in bf16, of some rows and 32 keys; adds them to the rows' totals.
   template <bool kShift>
-  HWY_INLINE void weigh(const Item& e, size_t u, size_t first, size_t count, const float* shifts) {
+  HWY_NOINLINE void weigh(const Item& e, size_t u, size_t first, size_t count, const float* shifts) {
     if (u >= e.steps || first >= e.rows) return;
     if (seen_alike(e, u)) {
       weigh_rows<kShift, false>(e, u, first, std::min(e.rows - first, count), shifts);

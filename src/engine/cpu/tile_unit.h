@@ -65,7 +65,8 @@ struct HardwareTiles {
 };
 #endif
 
-// The same, emulated; one set of tiles per thread.
+// The same, emulated; one set of tiles per thread. Not inlined, or sanitized builds of all that uses it take many
+// minutes.
 struct EmulatedTiles {
   static constexpr bool kHardware = false;
   struct Tile {
@@ -82,7 +83,7 @@ struct EmulatedTiles {
     std::memset(&tiles()[kTile], 0, sizeof(Tile));
   }
   template <int kTile>
-  static void load(const void* rows, size_t stride_bytes) {
+  [[gnu::noinline]] static void load(const void* rows, size_t stride_bytes) {
     for (size_t r = 0; r < kTileUnitRows; ++r) {
       std::memcpy(tiles()[kTile].bytes[r], static_cast<const uint8_t*>(rows) + r * stride_bytes, kTileUnitBytes);
     }
@@ -94,7 +95,7 @@ struct EmulatedTiles {
   // Rounds as the instruction does: the even and the odd inputs of a tile are summed apart, then together, then onto C.
   // A product of two bf16 is exact in fp32, so that a fused multiply-add and this are one.
   template <int kC, int kA, int kB>
-  static void multiply_bf16() {
+  [[gnu::noinline]] static void multiply_bf16() {
     for (size_t m = 0; m < kTileUnitRows; ++m) {
       float even[16] = {}, odd[16] = {};
       for (size_t k = 0; k < kTileUnitRows; ++k) {
@@ -111,7 +112,7 @@ struct EmulatedTiles {
     }
   }
   template <int kC, int kA, int kB>
-  static void multiply_u8s8() {
+  [[gnu::noinline]] static void multiply_u8s8() {
     for (size_t m = 0; m < kTileUnitRows; ++m) {
       for (size_t n = 0; n < 16; ++n) {
         int32_t sum = get<int32_t>(kC, m, n);
@@ -123,7 +124,7 @@ struct EmulatedTiles {
     }
   }
   template <int kTile>
-  static void store(void* rows, size_t stride_bytes) {
+  [[gnu::noinline]] static void store(void* rows, size_t stride_bytes) {
     for (size_t r = 0; r < kTileUnitRows; ++r) {
       std::memcpy(static_cast<uint8_t*>(rows) + r * stride_bytes, tiles()[kTile].bytes[r], kTileUnitBytes);
     }
