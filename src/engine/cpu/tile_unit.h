@@ -65,8 +65,7 @@ struct HardwareTiles {
 };
 #endif
 
-// The same, emulated; one set of tiles per thread. Not inlined, or sanitized builds of all that uses it take many
-// minutes.
+// The same, emulated; one set of tiles per thread. Not inlined, to have less to compile in all that uses it.
 struct EmulatedTiles {
   static constexpr bool kHardware = false;
   struct Tile {
