@@ -179,22 +179,6 @@ HWY_INLINE void store_sums(const Sums& to) {
   Tiles::template store<3>(to.tile<3>(), kTileRow);
 }
 
-template <class Tiles>
-HWY_INLINE void zero_sums() {
-  Tiles::template zero<0>();
-  Tiles::template zero<1>();
-  Tiles::template zero<2>();
-  Tiles::template zero<3>();
-}
-
-template <class Tiles>
-HWY_INLINE void load_sums(const Sums& from) {
-  Tiles::template load<0>(from.tile<0>(), kTileRow);
-  Tiles::template load<1>(from.tile<1>(), kTileRow);
-  Tiles::template load<2>(from.tile<2>(), kTileRow);
-  Tiles::template load<3>(from.tile<3>(), kTileRow);
-}
-
 // What a block multiplies: 2 row tiles x 2 column tiles over `steps` input tiles.
 struct Factors {
   const std::byte* a;
