@@ -109,8 +109,8 @@ struct TileKernels {
   size_t (*attention_scratch)(size_t head_tiles);
   void (*attention)(const TileAttention& job);
   void (*norm)(const TileNorm& job);
-  // A in bf16 -> A in int8, each row between its smallest and its largest value, or 0; `tiles`: of bf16, the last int8 tile
-  // filled up.
+  // A in bf16 -> A in int8, each row between its smallest and its largest value, or 0; `tiles`: of bf16, the last int8
+  // tile filled up.
   void (*quantize)(const std::byte* from, size_t tiles, std::byte* to, RowRange* ranges);
   const TileKernels* exact = nullptr;  // of int8: bf16, for matrices that were kept from quantization
 };
