@@ -1,12 +1,13 @@
 // The engine alone, driven line by line, so that a script can interleave it with its peers in one run.
 //
-// Usage: engine_bench [--weight-cache DIR] [--pin-threads] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads] [engine]
+// Usage: engine_bench [--weight-cache DIR] [--pin-threads] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads]
+// [engine]
 //        engine_bench --profile MODEL_FOLDER BATCH_JSON [precision] [kernel]
 // BATCH_JSON: {"ids": [[...], ...], "segments": [[...], ...]}. Prints one line with the engine's name, then for each
 // line on stdin computes the batch once and prints {"seconds": S, "peak_resident_bytes": B, "logits": [...]}; B is the
 // most that this process has held so far.
-// --profile: on one thread, where processor time goes by verb of the forward pass, and what of the peak that this program
-// measures at the same time the whole is.
+// --profile: on one thread, where processor time goes by verb of the forward pass, and what of the peak that this
+// program measures at the same time the whole is.
 #include <simdjson.h>
 
 #include <chrono>
@@ -69,7 +70,9 @@ int main(int argc, char** argv) {
     }
   }
   if (argc < 3) {
-    std::fprintf(stderr, "usage: engine_bench [--profile] [--weight-cache DIR] [--pin-threads] MODEL_FOLDER BATCH_JSON [precision] [kernel] [threads] [engine]\n");
+    std::fprintf(stderr,
+                 "usage: engine_bench [--profile] [--weight-cache DIR] [--pin-threads] MODEL_FOLDER BATCH_JSON "
+                 "[precision] [kernel] [threads] [engine]\n");
     return 2;
   }
   auto model = rerank::load_model(argv[1]);

@@ -1,9 +1,9 @@
 // What the ONNX engine adds to ONNX Runtime's own time, measured in one process, interleaved.
 //
 // Usage: onnx_bench MODEL_FOLDER [ROWS] [LENGTH] [THREADS] [ROUNDS]
-// One batch of ROWS sequences of LENGTH tokens, prepared once, is run by ONNX Runtime itself (one session, all threads, its
-// defaults); the same batch goes ragged through the engine, as one block and as it would be served. Prints medians, the
-// median over rounds of the ratio to ONNX Runtime's time, and the largest difference of the logits.
+// One batch of ROWS sequences of LENGTH tokens, prepared once, is run by ONNX Runtime itself (one session, all threads,
+// its defaults); the same batch goes ragged through the engine, as one block and as it would be served. Prints medians,
+// the median over rounds of the ratio to ONNX Runtime's time, and the largest difference of the logits.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -80,7 +80,8 @@ int main(int argc, char** argv) {
   if (!served.ok() || !whole.ok()) return fail(served.ok() ? whole.status() : served.status());
 
   std::vector<int32_t> ids(rows * length);
-  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>((i * 7919 + 13) % ((*model)->config.vocabulary - 5) + 5);
+  for (size_t i = 0; i < ids.size(); ++i)
+    ids[i] = static_cast<int32_t>((i * 7919 + 13) % ((*model)->config.vocabulary - 5) + 5);
   const std::vector<int32_t> segments(ids.size(), 0);
   std::vector<uint32_t> offsets;
   for (size_t r = 0; r <= rows; ++r) offsets.push_back(static_cast<uint32_t>(r * length));
@@ -119,7 +120,8 @@ int main(int argc, char** argv) {
       c.ratios.push_back(seconds / contenders[0].seconds.back());
     }
   }
-  std::printf("%s, %zu x %zu tokens, %zu thread(s), %zu rounds\n", (*served)->info().kernel.c_str(), rows, length, threads, rounds);
+  std::printf("%s, %zu x %zu tokens, %zu thread(s), %zu rounds\n", (*served)->info().kernel.c_str(), rows, length,
+              threads, rounds);
   for (const Contender& c : contenders) {
     const auto [low, high] = std::minmax_element(c.ratios.begin(), c.ratios.end());
     std::printf("  %-20s %8.2f ms   time / ONNX Runtime's %.3f (%.3f-%.3f)   largest difference %.2g\n", c.name,

@@ -14,9 +14,9 @@ inline constexpr size_t kUnits = 5;
 // Processor time of this thread, in seconds: what other work takes on a busy machine does not count.
 double thread_seconds();
 
-// Operations (a multiply-add is two) per second of processor time of `threads` threads together, over about 40 ms: random operands, tiles
-// loaded from the L1 cache as a matrix product does; vectors stay in registers: VDPBF16PS, VPDPBUSD (without VNNI
-// VPMADDUBSW and what goes with it). 0 where this CPU lacks the unit.
+// Operations (a multiply-add is two) per second of processor time of `threads` threads together, over about 40 ms:
+// random operands, tiles loaded from the L1 cache as a matrix product does; vectors stay in registers: VDPBF16PS,
+// VPDPBUSD (without VNNI VPMADDUBSW and what goes with it). 0 where this CPU lacks the unit.
 double measure_peak(Unit unit, size_t threads);
 
 // What a tier's layers multiply with.

@@ -8,11 +8,12 @@
  *   rerank_rank(model, &query, documents, 2, 0, results, &count, &error);
  *   rerank_close(model);
  *
- * Threads: all functions may be called from any thread, also on one model at a time from several, whose pairs then share
- * batches; rerank_close() only when no other call on that model is under way. Texts are UTF-8, need no terminator, and
- * belong to the caller, who may free them when the call returns. Functions that can fail return 0, or a code of
- * google.rpc.Code (3: bad argument, 5: not found, 8: exhausted, 12: not supported, ...) and, where `error` is not NULL, a
- * message in *error that rerank_free() takes. Nothing of C++ crosses this border, neither exceptions nor types.
+ * Threads: all functions may be called from any thread, also on one model at a time from several, whose pairs then
+ * share batches; rerank_close() only when no other call on that model is under way. Texts are UTF-8, need no
+ * terminator, and belong to the caller, who may free them when the call returns. Functions that can fail return 0, or a
+ * code of google.rpc.Code (3: bad argument, 5: not found, 8: exhausted, 12: not supported, ...) and, where `error` is
+ * not NULL, a message in *error that rerank_free() takes. Nothing of C++ crosses this border, neither exceptions nor
+ * types.
  *
  * Within a major version functions are only added; a struct that must grow gets a new name. */
 #ifndef RERANK_C_API_H
@@ -33,8 +34,8 @@ extern "C" {
 
 typedef struct rerank_model rerank_model;
 
-/* A setting by the name of its flag (docs/options.md): {"model", "/models/my-reranker"}, {"precision", "bf16"}. Those of
- * the groups Model, Engine, Texts and Limits. Terminated strings. */
+/* A setting by the name of its flag (docs/options.md): {"model", "/models/my-reranker"}, {"precision", "bf16"}. Those
+ * of the groups Model, Engine, Texts and Limits. Terminated strings. */
 typedef struct {
   const char* name;
   const char* value;

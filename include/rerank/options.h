@@ -148,46 +148,61 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "auto, cuda, cpu, onnx, torchscript or reference. auto takes the fastest that runs this model here; "
                    "rerankd inspect says which."},
         options.engine);
-  visit(OptionInfo{"precision", "P", "Engine",
-                   "auto, fp32, fp16, bf16, int8 or fp8, of which an engine has some. auto: bf16 where the CPU multiplies it faster, else fp32. int8 is faster "
-                   "still and changes scores most: compare rankings on your own documents first. fp8 is the CUDA engine's, for GPUs "
-                   "from compute capability 8.9 (Ada, Hopper); it changes scores as int8 does, and its speed is not known yet."},
-        options.precision);
+  visit(
+      OptionInfo{
+          "precision", "P", "Engine",
+          "auto, fp32, fp16, bf16, int8 or fp8, of which an engine has some. auto: bf16 where the CPU multiplies it "
+          "faster, else fp32. int8 is faster "
+          "still and changes scores most: compare rankings on your own documents first. fp8 is the CUDA engine's, for "
+          "GPUs "
+          "from compute capability 8.9 (Ada, Hopper); it changes scores as int8 does, and its speed is not known yet."},
+      options.precision);
   visit(OptionInfo{"kernel", "TIER", "Engine",
-                   "auto, amx, avx512bf16, avx512, avx512vnni-bf16, avx512vnni, avx2 or portable: force a kernel tier, to compare or to "
+                   "auto, amx, avx512bf16, avx512, avx512vnni-bf16, avx512vnni, avx2 or portable: force a kernel tier, "
+                   "to compare or to "
                    "diagnose."},
         options.kernel);
-  visit(OptionInfo{"devices", "NAME[,NAME...]", "Engine",
-                   "GPUs of the CUDA engine by number, and cpu: 0,1 or cpu,0. Each batch is shared out among them by the speed "
-                   "they show, and a device that fails is taken out. Beside cpu, scores come from both precisions. "
-                   "Default: GPU 0 where there is one, else the CPU."},
-        options.devices);
+  visit(
+      OptionInfo{
+          "devices", "NAME[,NAME...]", "Engine",
+          "GPUs of the CUDA engine by number, and cpu: 0,1 or cpu,0. Each batch is shared out among them by the speed "
+          "they show, and a device that fails is taken out. Beside cpu, scores come from both precisions. "
+          "Default: GPU 0 where there is one, else the CPU."},
+      options.devices);
   visit(OptionInfo{"threads", "N", "Engine",
                    "Compute threads. 0: one per core this process may use (cgroup limits count)."},
         options.threads);
-  visit(OptionInfo{"pin-threads", "BOOL", "Engine",
-                   "The cpu engine's threads stay on one core each, NUMA node after NUMA node. For a machine, or a "
-                   "--cpuset, that nothing else works on: beside other work a pinned thread waits where another would move."},
-        options.pin_threads);
-  visit(OptionInfo{"weight-cache", "DIR", "Engine",
-                   "Keep the cpu engine's packed weights in files there: later starts map them instead of packing, and "
-                   "processes that serve one model share their memory. A folder that only you can write. Default: none, "
-                   "for it takes as much disk as the weights, and on huge pages of its own memory a process is a little faster."},
-        options.weight_cache);
+  visit(
+      OptionInfo{
+          "pin-threads", "BOOL", "Engine",
+          "The cpu engine's threads stay on one core each, NUMA node after NUMA node. For a machine, or a "
+          "--cpuset, that nothing else works on: beside other work a pinned thread waits where another would move."},
+      options.pin_threads);
+  visit(
+      OptionInfo{"weight-cache", "DIR", "Engine",
+                 "Keep the cpu engine's packed weights in files there: later starts map them instead of packing, and "
+                 "processes that serve one model share their memory. A folder that only you can write. Default: none, "
+                 "for it takes as much disk as the weights, and on huge pages of its own memory a process is a little "
+                 "faster."},
+      options.weight_cache);
   visit(OptionInfo{"weight-cache-bytes", "N", "Engine",
                    "Most that --weight-cache keeps; the least recently used weights leave. The default holds a handful "
                    "of large models."},
         options.weight_cache_bytes);
-  visit(OptionInfo{"tuning-cache", "DIR", "Engine",
-                   "Where the cuda engine keeps which algorithms are the fastest on this GPU, in a small file for each kind "
-                   "of GPU and driver: it tries some when it meets a product's shape for the first time, some milliseconds "
-                   "each. none: nowhere, and each start tries anew. Default: ~/.cache/rerankd/tuning; of a library's "
-                   "reranker: none."},
-        options.tuning_cache);
-  visit(OptionInfo{"cuda-graphs", "BOOL", "Engine",
-                   "The cuda engine starts small batches as CUDA graphs, which takes the host less time. Scores are the same: "
-                   "off to compare or to diagnose."},
-        options.cuda_graphs);
+  visit(
+      OptionInfo{
+          "tuning-cache", "DIR", "Engine",
+          "Where the cuda engine keeps which algorithms are the fastest on this GPU, in a small file for each kind "
+          "of GPU and driver: it tries some when it meets a product's shape for the first time, some milliseconds "
+          "each. none: nowhere, and each start tries anew. Default: ~/.cache/rerankd/tuning; of a library's "
+          "reranker: none."},
+      options.tuning_cache);
+  visit(
+      OptionInfo{
+          "cuda-graphs", "BOOL", "Engine",
+          "The cuda engine starts small batches as CUDA graphs, which takes the host less time. Scores are the same: "
+          "off to compare or to diagnose."},
+      options.cuda_graphs);
   visit(
       OptionInfo{
           "cuda-overlap", "BOOL", "Engine",
@@ -209,10 +224,11 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "ONNX Runtime's execution providers, first preferred, each with its options: "
                    "cuda:device_id=1,cpu. cpu, and what the library has besides: cuda, tensorrt, openvino, dnnl, ..."},
         options.onnx_provider);
-  visit(OptionInfo{"onnx-split", "BOOL", "Engine",
-                   "Compute a batch as small blocks side by side, a thread for each, where it is enough for that: faster "
-                   "than all threads on one block. Takes the weights' memory twice; false where that is too much."},
-        options.onnx_split);
+  visit(
+      OptionInfo{"onnx-split", "BOOL", "Engine",
+                 "Compute a batch as small blocks side by side, a thread for each, where it is enough for that: faster "
+                 "than all threads on one block. Takes the weights' memory twice; false where that is too much."},
+      options.onnx_split);
   visit(OptionInfo{"onnxruntime-library", "FILE", "Engine",
                    "libonnxruntime.so, 1.21 or later. Default: where tools/setup.sh put it, else the system's."},
         options.onnxruntime_library);
@@ -221,17 +237,17 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "exits of --exits; the others get their exact scores. 0.99: of a hundred results that all layers "
                    "would have put first, one may be missing. 0: off. `rerankd calibrate` says what it saves."},
         options.target_agreement);
-  visit(OptionInfo{"torchscript-file", "FILE", "Engine",
-                   "The torch.jit file for --engine torchscript, in the model folder or by its path. Default: model.pt, "
-                   "*traced*.pt or *.torchscript."},
-        options.torchscript_file);
   visit(
-      OptionInfo{
-          "max-length", "TOKENS", "Texts",
-          "Longest pair scored, special tokens included; longer ones are cut. 0: what the model's "
-          "config.json recommends (rerankd.max_length), else its limit. Lower it (512, 1024) to bound the time that one "
-          "long document can take."},
-      options.max_length);
+      OptionInfo{"torchscript-file", "FILE", "Engine",
+                 "The torch.jit file for --engine torchscript, in the model folder or by its path. Default: model.pt, "
+                 "*traced*.pt or *.torchscript."},
+      options.torchscript_file);
+  visit(OptionInfo{"max-length", "TOKENS", "Texts",
+                   "Longest pair scored, special tokens included; longer ones are cut. 0: what the model's "
+                   "config.json recommends (rerankd.max_length), else its limit. Lower it (512, 1024) to bound the "
+                   "time that one "
+                   "long document can take."},
+        options.max_length);
   visit(
       OptionInfo{"truncation", "HOW", "Texts",
                  "What is kept of documents over the limit: auto (what the model's config.json recommends as "
@@ -249,7 +265,8 @@ void visit_options(O& options, Visit&& visit) requires requires {
       OptionInfo{"max-chunks", "N", "Texts", "Chunks of one document; what lies behind them is cut. Bounds its time."},
       options.max_chunks);
   visit(OptionInfo{"max-batch-tokens", "TOKENS", "Limits",
-                   "Tokens computed together. Larger: more throughput under load, longer waits for small requests. Where a GPU's "
+                   "Tokens computed together. Larger: more throughput under load, longer waits for small requests. "
+                   "Where a GPU's "
                    "free memory holds less, that is the bound, and the log says so."},
         options.max_batch_tokens);
   visit(
@@ -382,34 +399,40 @@ void visit_options(O& options, Visit&& visit) requires requires {
   visit(OptionInfo{"cors-origin", "ORIGIN[,ORIGIN...]", "Server",
                    "Origins whose web pages may call this server, or *. Empty: none."},
         options.cors_origin);
+  visit(OptionInfo{"read-only-metrics-address", "HOST:PORT", "Server",
+                   "Serve /metrics and the health routes here, without keys and TLS, and /metrics no longer on the "
+                   "main port: for a "
+                   "private network that Prometheus and probes are in."},
+        options.read_only_metrics_address);
   visit(
-      OptionInfo{
-          "read-only-metrics-address", "HOST:PORT", "Server",
-          "Serve /metrics and the health routes here, without keys and TLS, and /metrics no longer on the main port: for a "
-          "private network that Prometheus and probes are in."},
-      options.read_only_metrics_address);
-  visit(OptionInfo{"tls-cert", "FILE", "Server",
-                   "Certificate chain (PEM), the server's own first: HTTP and gRPC are then served over TLS 1.2 and 1.3 "
-                   "only. Read again when it changes."},
-        options.tls_cert);
+      OptionInfo{"tls-cert", "FILE", "Server",
+                 "Certificate chain (PEM), the server's own first: HTTP and gRPC are then served over TLS 1.2 and 1.3 "
+                 "only. Read again when it changes."},
+      options.tls_cert);
   visit(OptionInfo{"tls-key", "FILE", "Server", "Private key (PEM) of --tls-cert, without a passphrase."},
         options.tls_key);
-  visit(OptionInfo{"tls-client-ca", "FILE", "Server",
-                   "Certificates (PEM) of authorities: clients must show a certificate that one of them has signed. Empty: "
-                   "none is asked for."},
-        options.tls_client_ca);
-  visit(OptionInfo{"user", "NAME", "Server",
-                   "Become this user, and give up all privileges, once the port is bound: for a start as root, which a port "
-                   "below 1024 may need. The model, key and certificate files must be readable for it. Better: systemd's "
-                   "sockets (docs/operating.md)."},
-        options.user);
+  visit(
+      OptionInfo{
+          "tls-client-ca", "FILE", "Server",
+          "Certificates (PEM) of authorities: clients must show a certificate that one of them has signed. Empty: "
+          "none is asked for."},
+      options.tls_client_ca);
+  visit(
+      OptionInfo{
+          "user", "NAME", "Server",
+          "Become this user, and give up all privileges, once the port is bound: for a start as root, which a port "
+          "below 1024 may need. The model, key and certificate files must be readable for it. Better: systemd's "
+          "sockets (docs/operating.md)."},
+      options.user);
   visit(OptionInfo{"tei-metrics", "BOOL", "Watching",
                    "Export metrics under the names of Text Embeddings Inference as well, for dashboards made for it."},
         options.tei_metrics);
-  visit(OptionInfo{"request-log-rate", "LINES", "Watching",
-                   "Log lines about requests in a second at most, and as many about requests that were refused or failed: "
-                   "bounds what load costs the log. Never their texts. 0: none."},
-        options.request_log_rate);
+  visit(
+      OptionInfo{
+          "request-log-rate", "LINES", "Watching",
+          "Log lines about requests in a second at most, and as many about requests that were refused or failed: "
+          "bounds what load costs the log. Never their texts. 0: none."},
+      options.request_log_rate);
   visit(OptionInfo{"otlp-endpoint", "URL", "Watching",
                    "OpenTelemetry collector that gets the spans of requests, as OTLP over HTTP: http://HOST:4318. "
                    "Empty: none.",

@@ -66,8 +66,8 @@ class Reranker {
   // submit() and wait.
   Result<RerankResponse> rerank(RerankRequest request);
 
-  // The tokens of one text; with `add_special_tokens`, also those that the model's template puts around it. Text that is
-  // not UTF-8 is read as if repaired, and places are in the repaired text.
+  // The tokens of one text; with `add_special_tokens`, also those that the model's template puts around it. Text that
+  // is not UTF-8 is read as if repaired, and places are in the repaired text.
   virtual std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const = 0;
 
   // The text of token ids, joined as the model's tokenizer.json says. Ids that are no token are left out. Unimplemented

@@ -18,8 +18,8 @@ class Access {
 
   bool needs_key() const { return !keys_->empty(); }
 
-  // Who calls, by the Authorization header's value: "Bearer <key>" or, as LlamaIndex sends it, "<key>". Errors: kUnauthorized,
-  // and as KeyRing::admit(). Without keys everybody is a caller without a name.
+  // Who calls, by the Authorization header's value: "Bearer <key>" or, as LlamaIndex sends it, "<key>". Errors:
+  // kUnauthorized, and as KeyRing::admit(). Without keys everybody is a caller without a name.
   Result<KeyRule> admit(std::string_view authorization) const;
 
   // The headers that let the page which sent this request read the answer; empty when it may not.

@@ -414,10 +414,10 @@ TEST_F(ApiTest, MayGoBeforeItsAnswers) {
 }
 
 TEST_F(ApiTest, NumbersOfAnySizeAreNumbers) {
-  for (const char* number : {"123456789012345678901234567890", "-123456789012345678901234567890", "1e400", "-1e400", "1E+999",
-                             "18446744073709551616"}) {
-    const std::string body = R"({"query":"a \"1e400\" 99999999999999999999","texts":["a"],"top_n":5,"other":[)" +
-                             std::string(number) + "]}";
+  for (const char* number : {"123456789012345678901234567890", "-123456789012345678901234567890", "1e400", "-1e400",
+                             "1E+999", "18446744073709551616"}) {
+    const std::string body =
+        R"({"query":"a \"1e400\" 99999999999999999999","texts":["a"],"top_n":5,"other":[)" + std::string(number) + "]}";
     EXPECT_EQ(post(body).status, 200) << number;
     EXPECT_EQ(fake_.last().query, "a \"1e400\" 99999999999999999999") << "strings stay as they are";
   }
@@ -430,7 +430,8 @@ TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {
   const auto status = [&](const char* target, Api::Port port) {
     HttpRequest request{"GET", target, {}, "", nullptr};
     int status = 0;
-    api_->handle(std::move(request), [&](HttpResponse response) { status = response.status; }, port);
+    api_->handle(
+        std::move(request), [&](HttpResponse response) { status = response.status; }, port);
     return status;
   };
   EXPECT_EQ(status("/metrics", Api::Port::kMain), 200);

@@ -352,10 +352,11 @@ std::vector<std::vector<int32_t>> Body::ids(std::string_view name, size_t limit)
     for (auto item = items.begin(); item != items.end(); ++item) ++count;
     if (lists.size() == count) return lists;
   }
-  fail(make_error(ErrorKind::kInvalid,
-                  absl::StrFormat("`%s` must be an array of token ids (0 or more), or an array of 1 to %d such arrays, none of "
-                                  "them empty",
-                                  name, limit)));
+  fail(make_error(
+      ErrorKind::kInvalid,
+      absl::StrFormat("`%s` must be an array of token ids (0 or more), or an array of 1 to %d such arrays, none of "
+                      "them empty",
+                      name, limit)));
   return {};
 }
 

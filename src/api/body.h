@@ -1,9 +1,9 @@
 // JSON in: the body of one request as an object of fields, read the way real clients need it.
 //
 // Lenient: null is absent; unknown fields are ignored; of repeated fields the last counts; booleans may be the strings
-// "true"/"false"; whole numbers may be written 3.0, and numbers of any size read as the nearest that we can hold; lone surrogates (\ud800) and bytes that are not UTF-8 read as
-// U+FFFD; a byte order mark is skipped. Strict: anything else that is not one JSON object, nested at most 1024 deep, is
-// an error.
+// "true"/"false"; whole numbers may be written 3.0, and numbers of any size read as the nearest that we can hold; lone
+// surrogates (\ud800) and bytes that are not UTF-8 read as U+FFFD; a byte order mark is skipped. Strict: anything else
+// that is not one JSON object, nested at most 1024 deep, is an error.
 //
 // The first field that cannot be read is kept in status(); its reader, and all later ones, return the fallback. So a
 // dialect reads all its fields and looks at status() once. One thread; the bytes given to parse() must outlive nothing.

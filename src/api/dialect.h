@@ -69,6 +69,6 @@ void write_tei_timings(const TeiCost& cost, const Timings& timings, const ModelI
 void write_server_timing(const Timings& timings, HttpResponse& response);
 size_t count_characters(std::string_view utf8);
 
-std::string new_id(const char* prefix);                   // "<prefix>-<32 random hex digits>"
+std::string new_id(const char* prefix);  // "<prefix>-<32 random hex digits>"
 
 }  // namespace rerank

@@ -35,8 +35,7 @@ constexpr ErrorRow kErrors[] = {
      "an empty body, no texts to rank"},
     {ErrorKind::kUnauthorized, kUnauthenticated, 401, 401, "Unauthorized", "authentication_error", false,
      "no valid key, where keys are set"},
-    {ErrorKind::kNotFound, kNotFound, 404, 404, "NotFound", "not_found_error", false,
-     "no such path"},
+    {ErrorKind::kNotFound, kNotFound, 404, 404, "NotFound", "not_found_error", false, "no such path"},
     {ErrorKind::kMethod, kInvalidArgument, 405, 405, "Validation", "invalid_request_error", false,
      "not with this method"},
     {ErrorKind::kTimeout, kDeadlineExceeded, 408, 408, "Validation", "timeout_error", false,
@@ -53,8 +52,7 @@ constexpr ErrorRow kErrors[] = {
      "the head is larger than --max-header-bytes"},
     {ErrorKind::kCancelled, kCancelled, 499, 499, "Backend", "cancelled_error", false,
      "the client went away: nobody reads this"},
-    {ErrorKind::kBackend, kInternal, 500, 424, "Backend", "server_error", false,
-     "the engine failed"},
+    {ErrorKind::kBackend, kInternal, 500, 424, "Backend", "server_error", false, "the engine failed"},
     {ErrorKind::kUnimplemented, kUnimplemented, 501, 501, "Backend", "not_supported_error", false,
      "this model or its tokenizer.json cannot do that here"},
     {ErrorKind::kUnavailable, kUnavailable, 503, 503, "Unhealthy", "unavailable_error", true,
@@ -101,8 +99,7 @@ std::string_view meaning_of(int http_status) {
 }
 
 std::string errors_markdown() {
-  std::string text =
-      "| HTTP | gRPC | TEI `error_type` | `type` of others | when |\n|---|---|---|---|---|\n";
+  std::string text = "| HTTP | gRPC | TEI `error_type` | `type` of others | when |\n|---|---|---|---|---|\n";
   for (const ErrorRow& row : kErrors) {
     const Status status = make_error(row.kind, "");
     const std::string code = absl::StatusCodeToString(static_cast<absl::StatusCode>(grpc_code(status)));

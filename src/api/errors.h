@@ -1,5 +1,5 @@
-// The one table of errors: which HTTP status and gRPC code an error has, how it is named in each dialect, and the JSON body that
-// tells it.
+// The one table of errors: which HTTP status and gRPC code an error has, how it is named in each dialect, and the JSON
+// body that tells it.
 //
 // Errors travel as Status. Where a Status code is coarser than HTTP (InvalidArgument is 400 for broken JSON and 422 for
 // a wrong field), make_error() notes the kind in the Status, and kind_of() finds it again.
@@ -46,7 +46,8 @@ Status make_error(ErrorKind kind, std::string_view message);
 // The kind noted by make_error(), else the one that belongs to the code. `status` is not OK.
 ErrorKind kind_of(const Status& status);
 
-// The gRPC status code for `status`, which is not OK. TEI's differ in one place: a failed backend is FAILED_PRECONDITION.
+// The gRPC status code for `status`, which is not OK. TEI's differ in one place: a failed backend is
+// FAILED_PRECONDITION.
 int grpc_code(const Status& status, ErrorShape shape = ErrorShape::kCommon);
 
 // When an HTTP status is answered, in words; empty for one that no row has. For descriptions.

@@ -1,5 +1,6 @@
 // TEI's /tokenize: {"inputs": string | [string, ...], "add_special_tokens"} -> [[{"id", "text", "special", "start",
-// "stop"}, ...], ...], and the way back, /decode: {"ids": [id, ...] | [[id, ...], ...], "skip_special_tokens"} -> [string,
+// "stop"}, ...], ...], and the way back, /decode: {"ids": [id, ...] | [[id, ...], ...], "skip_special_tokens"} ->
+// [string,
 // ...].
 #include <string>
 #include <vector>

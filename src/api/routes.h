@@ -1,5 +1,5 @@
-// The one table of routes: what is served, by whom, and how it is described. Drives the dispatch (api.cc; rpc/call.cc for gRPC),
-// the OpenAPI description (openapi.cc) and docs/routes.md (routes_page.cc).
+// The one table of routes: what is served, by whom, and how it is described. Drives the dispatch (api.cc; rpc/call.cc
+// for gRPC), the OpenAPI description (openapi.cc) and docs/routes.md (routes_page.cc).
 #pragma once
 
 #include <span>
@@ -38,7 +38,8 @@ const Route& route_of_method(std::string_view method);
 // The tables of routes and errors as docs/routes.md.
 std::string routes_markdown();
 
-// The OpenAPI 3.1 description of routes(), as JSON. `metrics_apart`: without what is served at the metrics address only.
+// The OpenAPI 3.1 description of routes(), as JSON. `metrics_apart`: without what is served at the metrics address
+// only.
 std::string openapi_json(bool needs_key, bool metrics_apart = false);
 
 }  // namespace rerank

@@ -27,9 +27,12 @@ const char* reach_of(const Route& route) {
 
 std::string routes_markdown() {
   std::string text =
-      "# Routes and errors\n\nMade by `rerankd routes` from the tables that the server itself runs on. What the fields mean: "
-      "[http-api.md](http-api.md); gRPC: [grpc.md](grpc.md).\n\n## Routes\n\n`.../` stands for any prefix or none, `*` for "
-      "a name. GET also answers HEAD; OPTIONS tells a path's methods. The first row that fits is taken. *Key*: where keys are "
+      "# Routes and errors\n\nMade by `rerankd routes` from the tables that the server itself runs on. What the fields "
+      "mean: "
+      "[http-api.md](http-api.md); gRPC: [grpc.md](grpc.md).\n\n## Routes\n\n`.../` stands for any prefix or none, `*` "
+      "for "
+      "a name. GET also answers HEAD; OPTIONS tells a path's methods. The first row that fits is taken. *Key*: where "
+      "keys are "
       "set, one is needed. *Metrics address*: what `--read-only-metrics-address` serves.\n\n"
       "| method | path | what | key | metrics address | gRPC methods that do the same |\n|---|---|---|---|---|---|\n";
   for (const Route& route : routes()) {
@@ -37,9 +40,12 @@ std::string routes_markdown() {
             (route.key == Key::kNeeded ? "yes" : "") + " | " + reach_of(route) + " | " + methods_of(route) + " |\n";
   }
   text +=
-      "\n## Errors\n\nTEI requests get `{\"error\": \"<message>\", \"error_type\": \"<type>\"}`; all others `{\"error\": "
-      "{\"message\", \"type\", \"code\"}, \"message\", \"detail\"}`, with the same text three times, for clients that look in "
-      "different places. Where a row says when to come back, HTTP has `Retry-After` and gRPC `grpc-retry-pushback-ms`.\n\n";
+      "\n## Errors\n\nTEI requests get `{\"error\": \"<message>\", \"error_type\": \"<type>\"}`; all others "
+      "`{\"error\": "
+      "{\"message\", \"type\", \"code\"}, \"message\", \"detail\"}`, with the same text three times, for clients that "
+      "look in "
+      "different places. Where a row says when to come back, HTTP has `Retry-After` and gRPC "
+      "`grpc-retry-pushback-ms`.\n\n";
   return text + errors_markdown();
 }
 

@@ -67,8 +67,8 @@ void read_urgency(const HttpRequest& http, std::chrono::milliseconds default_tim
     request.deadline =
         begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double, std::milli>(timeout_ms));
   }
-  request.priority =
-      priority_behind(body.kind("priority") == Body::Kind::kNumber ? static_cast<double>(body.integer("priority", 0)) : 0);
+  request.priority = priority_behind(
+      body.kind("priority") == Body::Kind::kNumber ? static_cast<double>(body.integer("priority", 0)) : 0);
   if (const std::string_view text = http.header("x-request-priority"); !text.empty()) {
     const Result<int> priority = read_priority(text);
     if (!priority.ok()) return body.fail(priority.status());

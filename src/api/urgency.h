@@ -15,8 +15,8 @@ namespace rerank {
 void read_urgency(const HttpRequest& http, std::chrono::milliseconds default_timeout, TimePoint begin, Body& body,
                   RerankRequest& request);
 
-// What a request steps back by, 0 to 999 (more is the same), as RerankRequest::priority. Nobody can put himself before the
-// others' default.
+// What a request steps back by, 0 to 999 (more is the same), as RerankRequest::priority. Nobody can put himself before
+// the others' default.
 int priority_behind(double steps);
 
 // The value of the header X-Request-Priority. kInvalid: it is no number.

@@ -144,8 +144,8 @@ void rerank_close(rerank_model* model) { delete model; }
 const char* rerank_name(const rerank_model* model) { return model->reranker->info().id.c_str(); }
 const char* rerank_engine(const rerank_model* model) { return model->engine.c_str(); }
 
-int rerank_rank(rerank_model* model, const rerank_text* query, const rerank_text* documents, size_t count,
-                size_t top_n, rerank_result* results, size_t* result_count, char** error) {
+int rerank_rank(rerank_model* model, const rerank_text* query, const rerank_text* documents, size_t count, size_t top_n,
+                rerank_result* results, size_t* result_count, char** error) {
   return rerank::guarded(error, [&]() -> rerank::Status {
     const size_t wanted = top_n == 0 ? count : std::min(top_n, count);
     if (*result_count < wanted) {
@@ -167,8 +167,7 @@ int rerank_rank(rerank_model* model, const rerank_text* query, const rerank_text
 
 int rerank_predict(rerank_model* model, const rerank_text* queries, const rerank_text* documents, size_t count,
                    float* logits, char** error) {
-  return rerank::guarded(error,
-                         [&] { return rerank::predict(*model->reranker, queries, documents, count, logits); });
+  return rerank::guarded(error, [&] { return rerank::predict(*model->reranker, queries, documents, count, logits); });
 }
 
 void rerank_free(char* text) { std::free(text); }

@@ -153,7 +153,8 @@ struct Calibrate : Command {
     tokenizer->encode(pair.document, document_ids);
     TruncationSpec spec;
     spec.max_length = std::min(model->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
-    spec.max_length = std::min(spec.max_length, options.max_length != 0 ? options.max_length : model->config.served_length());
+    spec.max_length =
+        std::min(spec.max_length, options.max_length != 0 ? options.max_length : model->config.served_length());
     EncodedPair joined = join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
     if (model->config.segment_rows < 2) std::fill(joined.type_ids.begin(), joined.type_ids.end(), 0);
     return joined;

@@ -24,8 +24,10 @@ const std::vector<LooseText>& own_texts() {
       {"boiling point of water at high altitude",
        "Since the pressure of the air falls with height, water boils below 100 °C in the mountains: at about 93 °C at "
        "2,000 m, and at 87 °C at 4,000 m. Food takes longer to cook there."},
-      {"boiling point of water at high altitude", "SELECT name, price FROM items WHERE price > 100 ORDER BY price DESC;"},
-      {"Was kostet der Versand nach Österreich?", "Nach Österreich liefern wir in drei Tagen; der Versand kostet 7,90 €."},
+      {"boiling point of water at high altitude",
+       "SELECT name, price FROM items WHERE price > 100 ORDER BY price DESC;"},
+      {"Was kostet der Versand nach Österreich?",
+       "Nach Österreich liefern wir in drei Tagen; der Versand kostet 7,90 €."},
       {"Was kostet der Versand nach Österreich?", "Die Batterie lässt sich in wenigen Minuten ohne Werkzeug wechseln."},
       {"北京今天的天气怎么样", "北京今天晴，最高气温二十五度，微风，适合户外活动。"},
       {"北京今天的天气怎么样", "本公司成立于一九九八年，主要从事软件开发与咨询服务。"},

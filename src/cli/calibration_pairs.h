@@ -12,8 +12,8 @@ namespace rerank {
 
 class CalibrationPairs {
  public:
-  // `path`: {"query", "document"} lines, as `rerankd score` reads them; empty: our own. At most 256 tokens of each pair,
-  // at most 64 pairs. Uses the model's tokenizer.
+  // `path`: {"query", "document"} lines, as `rerankd score` reads them; empty: our own. At most 256 tokens of each
+  // pair, at most 64 pairs. Uses the model's tokenizer.
   Status read(const std::string& path, const Model& model);
 
   Batch batch() const { return {ids_, segments_, offsets_}; }

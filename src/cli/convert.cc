@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_split.h"
 #include "base/strings.h"
-#include "cli/command.h"
 #include "cli/calibration_pairs.h"
+#include "cli/command.h"
 #include "convert/convert.h"
 #include "convert/quantize.h"
 #include "convert/verify.h"
@@ -28,7 +28,8 @@ struct Convert : Command {
     app.add_option("out", out, "Folder to write; it serves as it is.")->type_name("DIR")->required();
     app.add_option("--to", to, "onnx or safetensors.")->type_name("FORMAT")->required();
     app.add_option("--precision", precision,
-                   "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); safetensors: fp32, fp16, bf16 or int8 (with OUT/int8-report.json: what each matrix loses by it).")
+                   "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); safetensors: fp32, "
+                   "fp16, bf16 or int8 (with OUT/int8-report.json: what each matrix loses by it).")
         ->type_name("P")
         ->capture_default_str();
     app.add_option("--keep-layers", write.keep_layers, "The first N layers only. 0: all.")->type_name("N");
@@ -52,7 +53,8 @@ struct Convert : Command {
                  "int8: weights of 7 bits. For CPUs without VNNI, whose sums of 8-bit products saturate.");
     app.add_flag("--no-verify", no_verify, "Do not compare with the reference engine.");
     settings.add(options, {"Model"});
-    app.add_option("--onnxruntime-library", options.onnxruntime_library, "libonnxruntime.so, to verify with.")->type_name("FILE");
+    app.add_option("--onnxruntime-library", options.onnxruntime_library, "libonnxruntime.so, to verify with.")
+        ->type_name("FILE");
   }
 
   int run() {
@@ -104,7 +106,8 @@ struct Convert : Command {
     settings_of_it.progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
     auto report = calibrate_int8(model, pairs.batch(), settings_of_it);
     if (!report.ok()) return report.status();
-    std::printf("calibrated on %zu pairs of %zu tokens (logits span %.3g)\n", report->pairs, report->tokens, report->spread);
+    std::printf("calibrated on %zu pairs of %zu tokens (logits span %.3g)\n", report->pairs, report->tokens,
+                report->spread);
     std::printf("  %-60s %s\n", "matrix", "error of its outputs, relative");
     size_t kept = 0;
     for (const MatrixError& matrix : report->matrices) {
@@ -131,7 +134,8 @@ struct Convert : Command {
     // int8 weights are meant for an engine that multiplies int8.
     const char* name = to == "onnx" ? "onnx" : precision == "int8" ? "cpu" : "reference";
     auto backend = open_backend(*converted, name, engine);
-    if (!backend.ok() && to == "onnx" && (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {
+    if (!backend.ok() && to == "onnx" &&
+        (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {
       std::printf("not verified: %s\n", std::string(message_of(backend.status())).c_str());
       return ok_status();
     }

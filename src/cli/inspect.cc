@@ -35,8 +35,7 @@ struct Inspect : Command {
                     ? str_cat(", model_max_length ", *(*tokenizer)->model_max_length()).c_str()
                     : "");
     std::printf("\nengines\n");
-    for (const EngineChoice& choice :
-         list_engines(**model, backend_options(options))) {
+    for (const EngineChoice& choice : list_engines(**model, backend_options(options))) {
       std::printf("  %-12s  %s %s\n", choice.engine.c_str(),
                   choice.runs ? "runs:" : "does not run:", choice.detail.c_str());
     }
@@ -51,8 +50,7 @@ struct Inspect : Command {
     std::printf("head            %zu label%s\n", c.labels, c.labels == 1 ? "" : "s: logit = z1 - z0");
     std::printf("vocabulary      %zu\n", c.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
-    std::printf("served with     --max-length %zu --truncation %s, where nothing else is said\n",
-                c.served_length(),
+    std::printf("served with     --max-length %zu --truncation %s, where nothing else is said\n", c.served_length(),
                 std::string(kTruncationNames[static_cast<size_t>(c.serving.truncation)]).c_str());
     for (const auto& files : {onnx_files(model.folder), torchscript_files(model.folder)}) {
       for (const std::string& file : files) std::printf("graph           %s\n", file.c_str());

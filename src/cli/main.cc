@@ -24,10 +24,12 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"text", "json"}));
   program.fallthrough();
   const std::vector<rerank::Run> commands = {
-      rerank::add_serve_command(program),    rerank::add_rank_command(program),      rerank::add_score_command(program),
-      rerank::add_tokenize_command(program), rerank::add_inspect_command(program),   rerank::add_eval_command(program),
-      rerank::add_lengths_command(program),  rerank::add_calibrate_command(program), rerank::add_bench_command(program),
-      rerank::add_convert_command(program),  rerank::add_options_command(program),  rerank::add_routes_command(program),
+      rerank::add_serve_command(program),   rerank::add_rank_command(program),
+      rerank::add_score_command(program),   rerank::add_tokenize_command(program),
+      rerank::add_inspect_command(program), rerank::add_eval_command(program),
+      rerank::add_lengths_command(program), rerank::add_calibrate_command(program),
+      rerank::add_bench_command(program),   rerank::add_convert_command(program),
+      rerank::add_options_command(program), rerank::add_routes_command(program),
   };
   try {
     program.parse(argc, argv);

@@ -33,7 +33,8 @@ Result<std::vector<PassedSocket>> take_passed_sockets() {
   int pid = 0, count = 0;
   const bool ours = absl::SimpleAtoi(variable("LISTEN_PID"), &pid) && pid == ::getpid();
   if (!ours || !absl::SimpleAtoi(variable("LISTEN_FDS"), &count) || count <= 0) return sockets;
-  if (count > kMaxPassed) return absl::InvalidArgumentError(str_cat("LISTEN_FDS=", count, ": more sockets than are served"));
+  if (count > kMaxPassed)
+    return absl::InvalidArgumentError(str_cat("LISTEN_FDS=", count, ": more sockets than are served"));
   const std::vector<std::string> names = absl::StrSplit(variable("LISTEN_FDNAMES"), ':');
   for (int i = 0; i < count; ++i) {
     const int fd = kFirstPassed + i;

@@ -129,8 +129,8 @@ struct Serve : Command {
       grpc = std::move(*started);
       log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
     }
-    log_info(str_cat("listening on ", server.tls_cert.empty() ? "http://" : "https://", server.host, ":", (*http)->port(),
-                     "  (POST /v1/rerank, /rerank; GET /health, /info)"));
+    log_info(str_cat("listening on ", server.tls_cert.empty() ? "http://" : "https://", server.host, ":",
+                     (*http)->port(), "  (POST /v1/rerank, /rerank; GET /health, /info)"));
 
     int signal = 0;
     sigwait(&signals, &signal);

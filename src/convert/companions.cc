@@ -15,9 +15,15 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of a tokenizer, whatever program reads it.
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json",   "tokenizer_config.json", "special_tokens_map.json",
-                                           "added_tokens.json", "vocab.txt",             "vocab.json",
-                                           "merges.txt",        "sentencepiece.bpe.model", "spiece.model"};
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
+                                           "tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json",
+                                           "vocab.txt",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "sentencepiece.bpe.model",
+                                           "spiece.model"};
 
 const char* dtype_of(const std::string& precision) {
   return precision == "fp16" ? "float16" : precision == "bf16" ? "bfloat16" : "float32";
@@ -35,7 +41,8 @@ void add_quantization(const ConvertOptions& options, rapidjson::Document& json) 
   rapidjson::Document quantization(&allocator);
   quantization.Parse(kQuantization);
   rapidjson::Value ignore(rapidjson::kArrayType);
-  for (const std::string& name : options.ignored_modules) ignore.PushBack(rapidjson::Value(name.c_str(), allocator), allocator);
+  for (const std::string& name : options.ignored_modules)
+    ignore.PushBack(rapidjson::Value(name.c_str(), allocator), allocator);
   quantization.AddMember("ignore", ignore, allocator);
   json.RemoveMember("quantization_config");
   json.AddMember("quantization_config", quantization, allocator);
@@ -54,7 +61,8 @@ Status write_config(const Model& model, const std::string& out, const ConvertOpt
   }
   if (options.precision == "int8" && options.quantization_in_config) add_quantization(options, json);
   for (const char* field : {"dtype", "torch_dtype"}) {  // the newer and the older name of the weights' type
-    if (json.HasMember(field) && options.precision != "int8") json[field].SetString(rapidjson::StringRef(dtype_of(options.precision)));
+    if (json.HasMember(field) && options.precision != "int8")
+      json[field].SetString(rapidjson::StringRef(dtype_of(options.precision)));
   }
   rapidjson::StringBuffer buffer;
   rapidjson::PrettyWriter<rapidjson::StringBuffer> writer(buffer);

@@ -15,14 +15,14 @@ namespace rerank {
 using ConvertProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
 struct ConvertOptions {
-  std::string precision = "fp32";     // onnx: fp32, fp16, int8; safetensors: fp32, fp16, bf16, int8
-  size_t keep_layers = 0;             // the first N; 0: all
-  std::vector<std::string> exclude;   // int8: matrices whose name contains one of these stay as they are
-  bool reduce_range = false;          // int8: weights of 7 bits, which do not saturate on CPUs without VNNI
+  std::string precision = "fp32";    // onnx: fp32, fp16, int8; safetensors: fp32, fp16, bf16, int8
+  size_t keep_layers = 0;            // the first N; 0: all
+  std::vector<std::string> exclude;  // int8: matrices whose name contains one of these stay as they are
+  bool reduce_range = false;         // int8: weights of 7 bits, which do not saturate on CPUs without VNNI
   // int8 graphs: one scale for the activations of each token, or one for all of a batch as DynamicQuantizeLinear has
   // it.
   bool scale_per_token = true;
-  uint64_t inline_bytes = 1800000000; // above this the weights go beside the graph: a protobuf ends at 2 GiB
+  uint64_t inline_bytes = 1800000000;  // above this the weights go beside the graph: a protobuf ends at 2 GiB
   // int8 weights: config.json says so, and which modules are not quantized.
   bool quantization_in_config = false;
   std::vector<std::string> ignored_modules;
@@ -40,8 +40,8 @@ Status write_onnx(const Model& model, const std::string& out, const ConvertOptio
 // Whether a matrix of that name is one of options.exclude.
 bool is_excluded(const ConvertOptions& options, const std::string& name);
 
-// Writes `out`/model.safetensors. int8: matrices of linear layers as `compressed-tensors` has them (int8 with a scale for
-// each output, activations quantized for each token as they come); all else as it was.
+// Writes `out`/model.safetensors. int8: matrices of linear layers as `compressed-tensors` has them (int8 with a scale
+// for each output, activations quantized for each token as they come); all else as it was.
 Status write_safetensors(const Model& model, const std::string& out, const ConvertOptions& options);
 
 // What a model folder has besides weights: config.json, with the new number of layers and precision, and the

@@ -248,7 +248,9 @@ TEST_F(ConvertTest, CalibrationKeepsTheMatrixThatLosesMostAndWhatOnlyFirstRowsGo
     offsets.push_back(static_cast<uint32_t>(ids.size()));
   }
   CalibrationOptions options;
-  options.excluded = [](const std::string& name) { return name.find("layer.0.attention.self.query") != std::string::npos; };
+  options.excluded = [](const std::string& name) {
+    return name.find("layer.0.attention.self.query") != std::string::npos;
+  };
   const auto report = calibrate_int8(*loaded, {ids, segments, offsets}, options);
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_EQ(report->matrices.size(), 12u);
@@ -270,7 +272,8 @@ TEST_F(ConvertTest, WhatCannotBeIsRefused) {
   options_.precision = "fp32";
   EXPECT_THAT(std::string(message_of(write_safetensors(*model_, model_->folder, options_))), HasSubstr("own folder"));
   EXPECT_THAT(std::string(message_of(write_onnx(*model_, "/proc/nowhere", options_))), HasSubstr("/proc/nowhere"));
-  EXPECT_THAT(std::string(message_of(write_safetensors(*model_, "/proc/nowhere", options_))), HasSubstr("/proc/nowhere"));
+  EXPECT_THAT(std::string(message_of(write_safetensors(*model_, "/proc/nowhere", options_))),
+              HasSubstr("/proc/nowhere"));
 }
 
 }  // namespace

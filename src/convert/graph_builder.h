@@ -1,5 +1,5 @@
-// Builds an ONNX graph node by node; values are known by their names. Includes libonnx' classes: for this room's .cc files
-// only.
+// Builds an ONNX graph node by node; values are known by their names. Includes libonnx' classes: for this room's .cc
+// files only.
 #pragma once
 
 #include <onnx/onnx_pb.h>

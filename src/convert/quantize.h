@@ -33,7 +33,7 @@ struct LogitError {
 
 struct Int8Report {
   size_t pairs = 0, tokens = 0;
-  double limit = 0;  // errors above it are kept
+  double limit = 0;                   // errors above it are kept
   std::vector<MatrixError> matrices;  // in the order of computing
   LogitError all, chosen;             // with all matrices quantized, and with those that were chosen
   double spread = 0;                  // of the exact logits
@@ -43,12 +43,12 @@ struct CalibrationOptions {
   // A matrix is kept when its error is above this many times the median of all. Always kept is what only the first rows
   // of the last layer go through: engines compute that exactly anyway.
   double sensitivity = 1.5;
-  std::function<bool(const std::string& name)> excluded;                // may be empty
-  std::function<void(uint64_t done, uint64_t total)> progress;          // pairs, over three passes; may be empty
+  std::function<bool(const std::string& name)> excluded;        // may be empty
+  std::function<void(uint64_t done, uint64_t total)> progress;  // pairs, over three passes; may be empty
 };
 
-// Runs the reference engine three times over the batch: exact, with all matrices of the layers in int8 (weights for each
-// output, activations for each token) except those that are always kept, and with those chosen.
+// Runs the reference engine three times over the batch: exact, with all matrices of the layers in int8 (weights for
+// each output, activations for each token) except those that are always kept, and with those chosen.
 Result<Int8Report> calibrate_int8(std::shared_ptr<const Model> model, const Batch& batch,
                                   const CalibrationOptions& options);
 

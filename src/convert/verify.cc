@@ -34,8 +34,8 @@ Result<Verification> verify_converted(std::shared_ptr<const Model> original, siz
   const ModelConfig& config = original->config;
   const size_t limit = std::min(config.max_length(), converted.info().max_length);
   const auto hidden = static_cast<double>(config.hidden), intermediate = static_cast<double>(config.intermediate);
-  const double per_token = static_cast<double>(layers != 0 ? layers : config.layers) *
-                           (4 * hidden * hidden + 2 * hidden * intermediate);
+  const double per_token =
+      static_cast<double>(layers != 0 ? layers : config.layers) * (4 * hidden * hidden + 2 * hidden * intermediate);
   const auto tokens = static_cast<size_t>(kBudget / per_token);
   Pairs pairs;
   std::mt19937 random(1);

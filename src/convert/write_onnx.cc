@@ -1,7 +1,7 @@
 // The encoder as standard operators of opset 12, arranged as ONNX Runtime's optimizer looks for them: its attention
 // fusion wants the mask as (1 - mask) * -10000, reshapes by constants, keys transposed in one step, LayerNorm spelt out
-// (it does not know opset 17's own operator) and a MatMul before that of opset 13; its GELU fusions the textbook form; the fusion of sums with LayerNorm
-// shapes that it can see to be equal (onnxruntime/core/optimizer).
+// (it does not know opset 17's own operator) and a MatMul before that of opset 13; its GELU fusions the textbook form;
+// the fusion of sums with LayerNorm shapes that it can see to be equal (onnxruntime/core/optimizer).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -56,7 +56,8 @@ class EncoderGraph {
   }
 
   std::string make_mask() {
-    const std::string rows = graph_.node("Unsqueeze", {"attention_mask"}, "mask_rows", {{"axes", std::vector<int64_t>{1}}});
+    const std::string rows =
+        graph_.node("Unsqueeze", {"attention_mask"}, "mask_rows", {{"axes", std::vector<int64_t>{1}}});
     const std::string all = graph_.node("Unsqueeze", {rows}, "mask_heads", {{"axes", std::vector<int64_t>{2}}});
     const std::string cast = graph_.node("Cast", {all}, "mask_cast", {{"to", int64_t{type_}}});
     const std::string padding = graph_.node("Sub", {one_, cast}, "mask_padding");
@@ -122,13 +123,14 @@ class EncoderGraph {
     const std::string masked = graph_.node("Add", {scaled, mask}, at + "masked_scores");
     const std::string shares = graph_.node("Softmax", {masked}, at + "shares", {{"axis", int64_t{3}}});
     const std::string mixed = graph_.node("MatMul", {shares, value}, at + "mixed");
-    const std::string order = graph_.node("Transpose", {mixed}, at + "mixed_rows", {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+    const std::string order =
+        graph_.node("Transpose", {mixed}, at + "mixed_rows", {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
     return graph_.node("Reshape", {order, context_shape_}, at + "context");
   }
 
   void head(const std::string& hidden) {
-    const std::string dense = activate(dense_of(hidden, weights_.head_dense, "head_dense"), config_.head_activation,
-                                       "head_activation");
+    const std::string dense =
+        activate(dense_of(hidden, weights_.head_dense, "head_dense"), config_.head_activation, "head_activation");
     const std::string labels = str_cat(config_.labels);
     const bool half = type_ == TensorProto::FLOAT16;
     const std::string out = dense_of(dense, weights_.head_output, half ? "half_logits" : "logits");
@@ -145,7 +147,8 @@ class EncoderGraph {
       case Activation::kSilu:
         return graph_.node("Mul", {x, graph_.node("Sigmoid", {x}, name + "_sigmoid")}, name);
       case Activation::kGelu: {
-        const std::string scaled = graph_.node("Div", {x, shared("root_2", std::numbers::sqrt2_v<float>)}, name + "_scaled");
+        const std::string scaled =
+            graph_.node("Div", {x, shared("root_2", std::numbers::sqrt2_v<float>)}, name + "_scaled");
         const std::string erf = graph_.node("Erf", {scaled}, name + "_erf");
         const std::string more = graph_.node("Add", {erf, one_}, name + "_more");
         const std::string twice = graph_.node("Mul", {x, more}, name + "_twice");
@@ -185,8 +188,9 @@ class EncoderGraph {
   // x W^T + b, in int8 where that is wanted.
   std::string linear(const std::string& x, const Linear& w, const std::string& name) {
     const std::string bias = weights(name + ".bias", {static_cast<int64_t>(w.out())}, w.bias.floats());
-    const std::string product = is_quantized(w) ? integer_product(x, w, name)
-                                                : graph_.node("MatMul", {x, matrix(w, name + ".weight")}, name + "_product");
+    const std::string product = is_quantized(w)
+                                    ? integer_product(x, w, name)
+                                    : graph_.node("MatMul", {x, matrix(w, name + ".weight")}, name + "_product");
     return graph_.node("Add", {product, bias}, name);
   }
 
@@ -246,7 +250,8 @@ class EncoderGraph {
       }
     }
     const std::string matrix = graph_.weights(name + ".weight", TensorProto::INT8, {in, out}, std::move(bytes));
-    const std::string zeros = graph_.weights(name + ".weight_zero", TensorProto::INT8, {out}, std::string(w.out(), '\0'));
+    const std::string zeros =
+        graph_.weights(name + ".weight_zero", TensorProto::INT8, {out}, std::string(w.out(), '\0'));
     const std::string column_scales = weights(name + ".weight_scale", {out}, scales);
     tell(values.size() - scales.size());
     const std::string sums =
@@ -266,7 +271,8 @@ class EncoderGraph {
     constexpr size_t kBlock = 64;  // of rows, so that the reads stay in the cache
     for (size_t begin = 0; begin < w.out(); begin += kBlock) {
       for (size_t i = 0; i < w.in(); ++i) {
-        for (size_t o = begin; o < std::min(w.out(), begin + kBlock); ++o) turned[i * w.out() + o] = values[o * w.in() + i];
+        for (size_t o = begin; o < std::min(w.out(), begin + kBlock); ++o)
+          turned[i * w.out() + o] = values[o * w.in() + i];
       }
     }
     return weights(name, {static_cast<int64_t>(w.in()), static_cast<int64_t>(w.out())}, turned);
@@ -322,7 +328,8 @@ Status check(const Model& model, const ConvertOptions& options) {
         str_cat("--precision ", options.precision, ": an ONNX graph can be fp32, fp16 or int8"));
   }
   if (options.keep_layers > model.config.layers)
-    return absl::InvalidArgumentError(str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.config.layers));
+    return absl::InvalidArgumentError(
+        str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.config.layers));
   return ok_status();
 }
 

@@ -101,7 +101,8 @@ struct Layout {
 void append_int8(const TensorView& view, std::ofstream& out) {
   const Int8Matrix matrix = quantize_rows(view);
   out.write(reinterpret_cast<const char*>(matrix.values.data()), static_cast<std::streamsize>(matrix.values.size()));
-  out.write(reinterpret_cast<const char*>(matrix.scales.data()), static_cast<std::streamsize>(4 * matrix.scales.size()));
+  out.write(reinterpret_cast<const char*>(matrix.scales.data()),
+            static_cast<std::streamsize>(4 * matrix.scales.size()));
 }
 
 // int8: what is not quantized stays in the type it has.
@@ -126,7 +127,8 @@ Status write_safetensors(const Model& model, const std::string& out, const Conve
   auto type = type_of(options.precision);
   if (!type.ok()) return type.status();
   if (options.keep_layers > model.config.layers)
-    return absl::InvalidArgumentError(str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.config.layers));
+    return absl::InvalidArgumentError(
+        str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.config.layers));
   std::error_code error;
   if (fs::equivalent(model.folder, out, error))
     return absl::InvalidArgumentError(str_cat(out, ": is the model's own folder; its weights would be overwritten"));

@@ -121,7 +121,8 @@ struct LargeScores {
   std::vector<double> context_of(size_t row) const {
     std::vector<double> scores(kLength, 0.0), context(kHead, 0.0);
     for (size_t key = 0; key < kLength; ++key) {
-      for (size_t c = 0; c < kHead; ++c) scores[key] += double{queries()[row * kStride + c]} * keys()[key * kStride + c];
+      for (size_t c = 0; c < kHead; ++c)
+        scores[key] += double{queries()[row * kStride + c]} * keys()[key * kStride + c];
       if (window != 0 && (row > key ? row - key : key - row) > window) scores[key] = -INFINITY;
     }
     const double largest = *std::max_element(scores.begin(), scores.end());
@@ -160,7 +161,8 @@ TEST(VectorAttentionTest, LargeScoresNeitherOverflowNorVanish) {
         const auto expected = c.context_of(row);
         for (size_t column = 0; column < Case::kHead; ++column) {
           ASSERT_NEAR(context.data()[row * Case::kHead + column], expected[column], bf16 ? 0.1 : 0.02)
-              << tier->name << " " << tier->precision << " window " << c.window << " row " << row << " column " << column;
+              << tier->name << " " << tier->precision << " window " << c.window << " row " << row << " column "
+              << column;
         }
       }
     }

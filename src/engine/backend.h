@@ -25,8 +25,8 @@ struct BackendInfo {
   bool pads = false;      // computes every sequence of a batch at the length of the longest: similar lengths, please
   double padding_budget = 0.25;  // where it pads: how much shorter than the longest another sequence may be
   size_t length_step = 1;        // lengths cost as much as the next multiple of it
-  bool depth = true;      // computes fewer layers for sequences that ask for it
-  bool offloads = false;    // computes on a device of its own: the host's cores are free meanwhile
+  bool depth = true;             // computes fewer layers for sequences that ask for it
+  bool offloads = false;         // computes on a device of its own: the host's cores are free meanwhile
   // Calls of forward() and forward_contests() that may be under way at once. Above 1: batches are computed one after
   // another, as they come, but the next is taken in while one is computed.
   size_t batches_in_flight = 1;
@@ -58,13 +58,13 @@ class Backend {
 
   // As forward(), but a competitor whose logit, as an exit guesses it, is the contest's margin below what others have
   // reached leaves there (engine/contests.h); its logit is the guess. Everybody else's is that of the full depth, bit
-  // for bit. depths[size] says how many layers each was computed to, 0: all. Contests are disjoint and in rising order; the
-  // batch gives competitors no layers of their own. An engine without exits computes everybody to the full depth.
+  // for bit. depths[size] says how many layers each was computed to, 0: all. Contests are disjoint and in rising order;
+  // the batch gives competitors no layers of their own. An engine without exits computes everybody to the full depth.
   virtual Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                                   std::span<uint8_t> depths);
 
-  // Besides, what exits read: states[size, layers of the model - 1, exit_width()], pooled (engine/pooling.h) behind each
-  // layer but the last. All layers are computed.
+  // Besides, what exits read: states[size, layers of the model - 1, exit_width()], pooled (engine/pooling.h) behind
+  // each layer but the last. All layers are computed.
   virtual Status forward_with_states(const Batch&, std::span<float>, std::span<float>) {
     return absl::UnimplementedError(info().engine + ": this engine does not show what is between its layers");
   }

@@ -16,7 +16,8 @@ size_t count_of(const Contest& contest, const std::vector<uint32_t>& alive, size
 
 }  // namespace
 
-std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Contest> contests, std::span<uint8_t> depths) {
+std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Contest> contests,
+                                       std::span<uint8_t> depths) {
   std::vector<uint32_t> others;
   auto contest = contests.begin();
   for (uint32_t s = 0; s < batch.size(); ++s) {

@@ -2,7 +2,8 @@
 //
 // A guess g of a logit y has a standard error e, the difference of two guesses the error sqrt(2) e: a competitor leaves
 // when its guess is more than margin * sqrt(2) e below the keep-th best guess, or below a logit that `keep` others are
-// known to have (where margin * e would be as rare: margins are calibrated on the former, and hold for both so). At least `keep` stay, unless the floor says that they are not wanted.
+// known to have (where margin * e would be as rare: margins are calibrated on the former, and hold for both so). At
+// least `keep` stay, unless the floor says that they are not wanted.
 #pragma once
 
 #include <span>
@@ -14,7 +15,8 @@
 namespace rerank {
 
 // The sequences that are in no contest; depths[i] of everybody is what the batch says.
-std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Contest> contests, std::span<uint8_t> depths);
+std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Contest> contests,
+                                       std::span<uint8_t> depths);
 
 class ContestRun {
  public:

@@ -146,7 +146,8 @@ class DevicesBackend : public Backend {
       rates[m] = rate > 0 ? rate : fastest > 0 ? fastest : 1;
     }
     std::vector<uint32_t> order = sequences;
-    std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return batch.length(a) > batch.length(b); });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](uint32_t a, uint32_t b) { return batch.length(a) > batch.length(b); });
     for (uint32_t s : order) {
       size_t best = members_.size();
       double best_end = 0;
@@ -167,8 +168,10 @@ class DevicesBackend : public Backend {
     }
   }
 
-  // The same contests, of those competitors that are there: who is not among the best of some is not among those of all.
-  static std::vector<Contest> contests_among(const std::vector<uint32_t>& sequences, std::span<const Contest> contests) {
+  // The same contests, of those competitors that are there: who is not among the best of some is not among those of
+  // all.
+  static std::vector<Contest> contests_among(const std::vector<uint32_t>& sequences,
+                                             std::span<const Contest> contests) {
     std::vector<Contest> found;
     for (const Contest& contest : contests) {
       const auto begin = std::lower_bound(sequences.begin(), sequences.end(), contest.first);
@@ -215,11 +218,12 @@ class DevicesBackend : public Backend {
   bool take_out(size_t m, const Status& status) {
     const std::lock_guard lock(mutex_);
     if (!members_[m]->lives()) return true;  // another batch has met the same
-    const auto living = std::count_if(members_.begin(), members_.end(), [](const auto& member) { return member->lives(); });
+    const auto living =
+        std::count_if(members_.begin(), members_.end(), [](const auto& member) { return member->lives(); });
     if (living == 1 || absl::IsResourceExhausted(status)) return false;
     members_[m]->state->up = false;
-    log_error(str_cat("device ", members_[m]->device.name, " is taken out; its work is done by the others: ",
-                      message_of(status)));
+    log_error(str_cat("device ", members_[m]->device.name,
+                      " is taken out; its work is done by the others: ", message_of(status)));
     return true;
   }
 
@@ -242,8 +246,8 @@ Result<std::vector<std::string>> parse_devices(const std::string& list) {
     const std::string name = list.substr(begin, end - begin);
     uint32_t number = 0;
     if (name != "cpu" && (!absl::SimpleAtoi(absl::string_view(name), &number) || name != std::to_string(number))) {
-      return absl::InvalidArgumentError(
-          str_cat("--devices ", list, ": \"", name, "\" is no device; want numbers of GPUs and cpu, as in 0,1 or cpu,0"));
+      return absl::InvalidArgumentError(str_cat("--devices ", list, ": \"", name,
+                                                "\" is no device; want numbers of GPUs and cpu, as in 0,1 or cpu,0"));
     }
     if (std::find(names.begin(), names.end(), name) != names.end())
       return absl::InvalidArgumentError(str_cat("--devices ", list, ": ", name, " is there twice"));

@@ -225,8 +225,8 @@ TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
   for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 3e-2) << i;
 }
 
-// Attention on tiles takes exp2 of scores as they are; these go up to some +-300, far beyond what fp32 can take, for every
-// second row tile: 32 rows are computed again where some of them need it.
+// Attention on tiles takes exp2 of scores as they are; these go up to some +-300, far beyond what fp32 can take, for
+// every second row tile: 32 rows are computed again where some of them need it.
 TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
   constexpr size_t kLength = 150, kHead = 32, kRowTiles = 11;
   std::mt19937 random(6);

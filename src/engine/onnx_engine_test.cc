@@ -69,7 +69,8 @@ class OnnxEngineTest : public ::testing::Test {
 
 TEST_F(OnnxEngineTest, AFileThatIsNoGraphIsNamed) {
   EXPECT_THAT(error_of("/nowhere/model.onnx"), HasSubstr("/nowhere/model.onnx"));
-  EXPECT_THAT(error_of(written("text.onnx", "This is a text.\n")), AllOf(HasSubstr("text.onnx"), HasSubstr("not an ONNX")));
+  EXPECT_THAT(error_of(written("text.onnx", "This is a text.\n")),
+              AllOf(HasSubstr("text.onnx"), HasSubstr("not an ONNX")));
   EXPECT_THAT(error_of(written("empty.onnx", "")), HasSubstr("not an ONNX"));
   EXPECT_THAT(error_of(written("lfs.onnx", "version https://git-lfs.github.com/spec/v1\n")), HasSubstr("git lfs pull"));
   const std::string whole = read(kGraph);

@@ -29,7 +29,8 @@ std::vector<PaddedBlock> share_out_padded(const Batch& batch, const PaddingRule&
   if (parts > 1 && n > 0) {  // at most a part's share, rounded up to a whole row
     size_t total = 0;
     for (size_t i = 0; i < n; ++i) total += padded_length(batch.length(i), rule);
-    block_tokens = std::min(block_tokens, (total + parts - 1) / parts + padded_length(batch.length(order[0]), rule) - 1);
+    block_tokens =
+        std::min(block_tokens, (total + parts - 1) / parts + padded_length(batch.length(order[0]), rule) - 1);
   }
   const size_t max_rows = rule.fixed_rows != 0 ? rule.fixed_rows : kMaxRows;
   // cost[i]: of the best blocks for the first i sequences; first[i]: where the last of them begins.

@@ -10,11 +10,11 @@
 namespace rerank {
 
 struct PaddingRule {
-  size_t length_step = 1;     // a block's length is a multiple of it, so that few different shapes occur
-  size_t max_length = 0;      // no block is longer than that, whatever the step; 0: no limit
-  size_t block_tokens = 4096; // rows x length at most; a longer sequence is alone
-  size_t block_cost = 32;     // what starting a block costs, in tokens: more blocks pad less
-  size_t fixed_length = 0;    // where the graph was made for one length or one number of rows; 0: it was not
+  size_t length_step = 1;      // a block's length is a multiple of it, so that few different shapes occur
+  size_t max_length = 0;       // no block is longer than that, whatever the step; 0: no limit
+  size_t block_tokens = 4096;  // rows x length at most; a longer sequence is alone
+  size_t block_cost = 32;      // what starting a block costs, in tokens: more blocks pad less
+  size_t fixed_length = 0;     // where the graph was made for one length or one number of rows; 0: it was not
   size_t fixed_rows = 0;
 };
 

@@ -27,7 +27,9 @@ void pool_states(const Batch& batch, size_t hidden, std::span<const float> rows,
   for (size_t s = 0; s < batch.size(); ++s) {
     const size_t begin = batch.offsets[s], length = batch.length(s);
     const size_t query = query_tokens(batch.ids.subspan(begin, length), batch.segments.subspan(begin, length));
-    const auto part = [&](size_t from, size_t to) { return rows.subspan((begin + from) * hidden, (to - from) * hidden); };
+    const auto part = [&](size_t from, size_t to) {
+      return rows.subspan((begin + from) * hidden, (to - from) * hidden);
+    };
     float* out = &pooled[s * 3 * hidden];
     std::copy_n(&rows[begin * hidden], hidden, out);
     mean_of(part(1, query), hidden, out + hidden);

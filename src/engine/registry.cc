@@ -97,8 +97,8 @@ std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions&
 }
 
 BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits) {
-  BackendOptions backend = {options.precision, options.kernel,    options.threads,
-                            std::move(exits),  options.onnx_file, options.onnxruntime_library,
+  BackendOptions backend = {options.precision,     options.kernel,           options.threads,
+                            std::move(exits),      options.onnx_file,        options.onnxruntime_library,
                             options.onnx_provider, options.torchscript_file, options.onnx_split};
   backend.pin_threads = options.pin_threads;
   backend.weight_cache = options.weight_cache;

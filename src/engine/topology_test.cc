@@ -20,7 +20,8 @@ using ::testing::IsEmpty;
 TEST(TopologyTest, ListsOfCpus) {
   EXPECT_THAT(parse_cpu_list("0-3,8,10-11"), ElementsAre(0, 1, 2, 3, 8, 10, 11));
   EXPECT_THAT(parse_cpu_list("5\n"), ElementsAre(5));
-  for (const char* nothing : {"", "\n", "-1", "3-1", "x", "0-99999999"}) EXPECT_THAT(parse_cpu_list(nothing), IsEmpty());
+  for (const char* nothing : {"", "\n", "-1", "3-1", "x", "0-99999999"})
+    EXPECT_THAT(parse_cpu_list(nothing), IsEmpty());
   EXPECT_THAT(parse_cpu_list("1,2-"), ElementsAre(1));
 }
 
@@ -78,7 +79,8 @@ TEST(TeamTest, PinnedThreadsStayOnTheirCpu) {
       EXPECT_EQ(found[member], cpus[member]) << member;
     }
     EXPECT_EQ(counts[0], 1);
-  }).join();
+  })
+      .join();
 }
 
 }  // namespace

@@ -35,11 +35,11 @@ struct DepthRow {
 // What dropping documents at exits would save and cost: at each exit, those whose guessed logit is below the fifth best
 // guess by more than `margin` errors of that exit leave. From the pairs held out; nothing is skipped in the engine.
 struct AdaptiveRow {
-  double target = 0;  // share of the first five in common that the margin was chosen for, on other lists
-  double margin = 0;  // in standard errors of a difference of two guesses
+  double target = 0;    // share of the first five in common that the margin was chosen for, on other lists
+  double margin = 0;    // in standard errors of a difference of two guesses
   bool reached = true;  // for sure, on the lists it was chosen on; false: no margin is large enough, or lists too few
   double top5 = 1;      // reached on the lists held out
-  double layers = 0;  // computed per pair, mean
+  double layers = 0;    // computed per pair, mean
 };
 
 struct DepthReport {

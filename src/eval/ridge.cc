@@ -17,7 +17,9 @@ auto size(size_t n) { return static_cast<Eigen::Index>(n); }
 void add_products(const std::vector<double>& samples, size_t width, std::vector<double>& products) {
   if (samples.empty()) return;
   const Eigen::Map<const Matrix> x(samples.data(), size(samples.size() / width), size(width));
-  Eigen::Map<Matrix>(products.data(), size(width), size(width)).selfadjointView<Eigen::Lower>().rankUpdate(x.transpose());
+  Eigen::Map<Matrix>(products.data(), size(width), size(width))
+      .selfadjointView<Eigen::Lower>()
+      .rankUpdate(x.transpose());
 }
 
 }  // namespace

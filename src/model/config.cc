@@ -155,7 +155,9 @@ Status read_serving(const JsonFile& json, ModelConfig& config) {
   const auto section = json.root()["rerankd"];
   if (section.error() == simdjson::NO_SUCH_FIELD) return ok_status();
   simdjson::dom::object serving;
-  const auto wrong = [&](auto... why) { return absl::InvalidArgumentError(str_cat(json.origin(), ": rerankd", why...)); };
+  const auto wrong = [&](auto... why) {
+    return absl::InvalidArgumentError(str_cat(json.origin(), ": rerankd", why...));
+  };
   if (section.get(serving)) return wrong(" is not an object");
   for (const auto [name, value] : serving) {
     if (name == "max_length") {

@@ -23,8 +23,8 @@ struct AttentionPattern {
   float rope_theta = 0;  // queries and keys are turned by position; 0: not
 };
 
-// How the model's makers would have it served where the operator does not say: config.json's object "rerankd", which other
-// libraries pass over: {"max_length": 256, "truncation": "query-aware"}, both optional.
+// How the model's makers would have it served where the operator does not say: config.json's object "rerankd", which
+// other libraries pass over: {"max_length": 256, "truncation": "query-aware"}, both optional.
 struct ServingDefaults {
   size_t max_length = 0;  // tokens per pair; 0: the model's limit
   Truncation truncation = Truncation::kHead;

@@ -27,8 +27,8 @@ Status read_head(const simdjson::dom::element& element, size_t width, ExitHead& 
   simdjson::dom::array weights;
   double bias = 0;
   if (element["weights"].get(weights) || element["bias"].get(bias) || !std::isfinite(bias) || weights.size() != width)
-    return absl::InvalidArgumentError(
-        str_cat("an exit without a bias and ", width, " weights; one of an earlier version? Run rerankd calibrate anew"));
+    return absl::InvalidArgumentError(str_cat("an exit without a bias and ", width,
+                                              " weights; one of an earlier version? Run rerankd calibrate anew"));
   head.bias = static_cast<float>(bias);
   double error = 0;
   if (element["error"].get(error) == simdjson::SUCCESS && (!std::isfinite(error) || error < 0))
@@ -65,7 +65,8 @@ Result<double> Exits::margin_for(double agreement) const {
     known += str_cat(known.empty() ? "" : ", ", target.agreement);
   }
   if (known.empty()) return absl::InvalidArgumentError("these exits have no targets: run rerankd calibrate anew");
-  return absl::InvalidArgumentError(str_cat("the exits were calibrated for agreements of ", known, ", not ", agreement));
+  return absl::InvalidArgumentError(
+      str_cat("the exits were calibrated for agreements of ", known, ", not ", agreement));
 }
 
 float ExitHead::apply(const float* pooled) const {
@@ -105,7 +106,8 @@ Result<Exits> read_exits(const std::string& path, const Model& model) {
   }
   for (simdjson::dom::element element : heads) {
     ExitHead head;
-    if (Status status = read_head(element, exit_width(model.config), head); !status.ok()) return with_context(status, name);
+    if (Status status = read_head(element, exit_width(model.config), head); !status.ok())
+      return with_context(status, name);
     exits.heads.push_back(std::move(head));
   }
   if (Status status = read_targets(file, exits); !status.ok()) return with_context(status, name);

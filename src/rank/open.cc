@@ -60,8 +60,9 @@ Status read_truncation(const Options& options, const ModelConfig& config, Servic
   const auto truncation =
       options.truncation == "auto" ? std::optional(config.serving.truncation) : parse_truncation(options.truncation);
   if (!truncation) {
-    return absl::InvalidArgumentError(str_cat("--truncation ", options.truncation,
-                                              ": not known; there are auto, head, tail, head-tail, query-aware, chunks"));
+    return absl::InvalidArgumentError(
+        str_cat("--truncation ", options.truncation,
+                ": not known; there are auto, head, tail, head-tail, query-aware, chunks"));
   }
   const auto best = parse_chunk_score(options.chunk_score);
   if (!best) {
@@ -122,8 +123,10 @@ Result<PlannerOptions> planner_options(const Options& options, const BackendInfo
   PlannerOptions planner;
   planner.max_batch_tokens = std::max<size_t>(1, options.max_batch_tokens);
   if (engine.batch_tokens != 0 && engine.batch_tokens < planner.max_batch_tokens) {
-    log_warning(str_cat("batches have at most ", engine.batch_tokens, " tokens, for the device's free memory holds no more; "
-                        "--max-batch-tokens is ", options.max_batch_tokens));
+    log_warning(str_cat("batches have at most ", engine.batch_tokens,
+                        " tokens, for the device's free memory holds no more; "
+                        "--max-batch-tokens is ",
+                        options.max_batch_tokens));
     planner.max_batch_tokens = engine.batch_tokens;
   }
   planner.max_batch_seconds = static_cast<double>(options.max_batch_ms) * 1e-3;

@@ -159,7 +159,8 @@ TEST(RerankTest, AModelMaySayHowItIsServed) {
   std::string text = "The harbour opened in 1871.";
   for (int i = 0; i < 400; ++i) text += " fish";
   text += " The lighthouse keeper was called Brenda.";
-  const RerankRequest request{.query = "What was the lighthouse keeper called?", .documents = {text}, .explain_cuts = true};
+  const RerankRequest request{
+      .query = "What was the lighthouse keeper called?", .documents = {text}, .explain_cuts = true};
   const auto kept = [&](auto change) {
     Options options;
     change(options);

@@ -21,7 +21,7 @@ namespace rerank {
 namespace {
 
 constexpr unsigned kLookForCertificatesSeconds = 1;
-constexpr size_t kMessagesAtOnce = 32;           // of the largest size, on their way in: as HTTP's bodies
+constexpr size_t kMessagesAtOnce = 32;              // of the largest size, on their way in: as HTTP's bodies
 constexpr size_t kLeastMemory = size_t{256} << 20;  // for all connections, however small messages are
 
 // "[::1]:50051", "127.0.0.1:50051"
@@ -34,8 +34,8 @@ std::string address_of(const ServerOptions& options) {
 std::shared_ptr<grpc::ServerCredentials> credentials(const ServerOptions& options) {
   if (options.tls_cert.empty()) return grpc::InsecureServerCredentials();
   using grpc::experimental::FileWatcherCertificateProvider;
-  const auto files = std::make_shared<FileWatcherCertificateProvider>(options.tls_key, options.tls_cert,
-                                                                      options.tls_client_ca, kLookForCertificatesSeconds);
+  const auto files = std::make_shared<FileWatcherCertificateProvider>(
+      options.tls_key, options.tls_cert, options.tls_client_ca, kLookForCertificatesSeconds);
   grpc::experimental::TlsServerCredentialsOptions tls(files);
   tls.watch_identity_key_cert_pairs();
   if (!options.tls_client_ca.empty()) {
@@ -101,7 +101,8 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& optio
   }
   auto* health = impl->server->GetHealthCheckService();
   health->SetServingStatus(true);
-  for (const char* service : {"rerank.v1.Reranker", "tei.v1.Info", "tei.v1.Rerank", "tei.v1.Predict", "tei.v1.Tokenize"})
+  for (const char* service :
+       {"rerank.v1.Reranker", "tei.v1.Info", "tei.v1.Rerank", "tei.v1.Predict", "tei.v1.Tokenize"})
     health->SetServingStatus(service, true);
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
 }

@@ -26,16 +26,16 @@ class GrpcServer {
     std::shared_ptr<Metrics> metrics;  // may be null
   };
 
-  // Listens on options.host and options.grpc_port (0: a free one). Errors: the address is unknown, taken or forbidden; the
-  // certificates cannot be read.
+  // Listens on options.host and options.grpc_port (0: a free one). Errors: the address is unknown, taken or forbidden;
+  // the certificates cannot be read.
   static Result<std::unique_ptr<GrpcServer>> start(const ServerOptions& options, Parts parts);
 
   ~GrpcServer();  // drain_and_stop()
 
   uint16_t port() const;
 
-  // Says so to health checks, takes no more calls, finishes what was accepted (for at most options.drain_timeout_ms, then
-  // cancels it). Blocks. The second call does nothing.
+  // Says so to health checks, takes no more calls, finishes what was accepted (for at most options.drain_timeout_ms,
+  // then cancels it). Blocks. The second call does nothing.
   void drain_and_stop();
 
  private:

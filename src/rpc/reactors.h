@@ -1,4 +1,5 @@
-// How messages of a call come and go, for each shape of method. All reactors delete themselves when gRPC is done with them.
+// How messages of a call come and go, for each shape of method. All reactors delete themselves when gRPC is done with
+// them.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -50,8 +51,8 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   void start() { step(0, call_.admit()); }
 
  protected:
-  // Called for each message, one at a time. For each piece of work it begins it calls begin_work() first, and end_work() when
-  // pieces are over: after the last, this object may be gone.
+  // Called for each message, one at a time. For each piece of work it begins it calls begin_work() first, and
+  // end_work() when pieces are over: after the last, this object may be gone.
   virtual void on_message(const In& message) = 0;
   // Called once, when the client has sent all and no work is left; may send().
   virtual void on_end() {}
@@ -103,8 +104,8 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
 
   void OnDone() override { delete this; }
 
-  // Whatever can be done next. Reads and writes are begun under the lock, so that nobody ends the call between the decision
-  // and the deed; recursive, since gRPC may call back on this thread. After the end this object may be gone.
+  // Whatever can be done next. Reads and writes are begun under the lock, so that nobody ends the call between the
+  // decision and the deed; recursive, since gRPC may call back on this thread. After the end this object may be gone.
   void step(size_t work_ended, const Status& status) {
     bool ends = false, finishes = false;
     {

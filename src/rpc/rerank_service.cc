@@ -13,7 +13,6 @@
 namespace rerank {
 namespace {
 
-
 using Context = grpc::CallbackServerContext;
 
 Status read_truncation(v1::Truncation how, RerankRequest& request) {
@@ -200,8 +199,9 @@ class Service : public v1::Reranker::CallbackService {
   }
 
   grpc::ServerUnaryReactor* Info(Context* context, const v1::InfoRequest*, v1::InfoResponse* out) override {
-    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Info"))
-        ->run([&](RpcCall& call, const RpcDone& done) { describe(call, *out, done); });
+    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Info"))->run([&](RpcCall& call, const RpcDone& done) {
+      describe(call, *out, done);
+    });
   }
 
  private:

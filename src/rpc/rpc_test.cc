@@ -278,7 +278,9 @@ TEST_F(RpcTest, ErrorsAreThoseOfTheTable) {
   grpc::ClientContext context;
   tei::RerankResponse response;
   EXPECT_EQ(stub->Rerank(&context, {}, &response).error_code(), grpc::INVALID_ARGUMENT) << "no texts";
-  EXPECT_THAT(metrics_->to_text(), HasSubstr("rerankd_grpc_requests_total{code=\"9\",kind=\"rank\",method=\"tei.v1.Rerank/Rerank\",reason=\""));
+  EXPECT_THAT(
+      metrics_->to_text(),
+      HasSubstr("rerankd_grpc_requests_total{code=\"9\",kind=\"rank\",method=\"tei.v1.Rerank/Rerank\",reason=\""));
 }
 
 TEST_F(RpcTest, TheCallsDeadlineIsTheRequests) {

@@ -243,7 +243,8 @@ class TokenizeService : public tei::Tokenize::CallbackService {
  public:
   explicit TokenizeService(RpcCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* Tokenize(Context* context, const tei::EncodeRequest* in, tei::EncodeResponse* out) override {
+  grpc::ServerUnaryReactor* Tokenize(Context* context, const tei::EncodeRequest* in,
+                                     tei::EncodeResponse* out) override {
     return unary(core_, *context, "tei.v1.Tokenize/Tokenize", *in, *out, encode);
   }
   grpc::ServerUnaryReactor* Decode(Context* context, const tei::DecodeRequest* in, tei::DecodeResponse* out) override {
@@ -280,8 +281,8 @@ class InfoService : public tei::Info::CallbackService {
     out.set_max_input_length(static_cast<uint32_t>(model.max_length));
     out.set_max_batch_tokens(static_cast<uint32_t>(options.max_batch_tokens));
     out.set_max_client_batch_size(static_cast<uint32_t>(options.max_documents));
-    out.set_tokenization_workers(
-        static_cast<uint32_t>(options.tokenizer_threads ? options.tokenizer_threads : std::max<size_t>(model.threads, 1)));
+    out.set_tokenization_workers(static_cast<uint32_t>(options.tokenizer_threads ? options.tokenizer_threads
+                                                                                 : std::max<size_t>(model.threads, 1)));
     done(ok_status());
   }
 

@@ -59,7 +59,7 @@ struct PlannerOptions {
   // GPU).
   double prepare_seconds = 0.002;
   double prepare_share = 0.1;
-  bool pads = false;  // the engine pads a batch to its longest pair: similar lengths go together
+  bool pads = false;             // the engine pads a batch to its longest pair: similar lengths go together
   double padding_budget = 0.25;  // how much shorter than the longest pair of such a batch another may be
 };
 
@@ -201,12 +201,12 @@ class Planner {
 
   PlannerOptions options_;
   CostModel cost_;
-  std::unordered_map<uint64_t, Request> requests_;                   // until completed, failed, cancelled or expired
-  std::map<Place, Request*> order_;                                  // those with pairs that wait
-  std::map<Place, Request*> held_;                                   // those that do not fit the bounds yet
-  std::set<std::pair<double, uint64_t>> deadlines_;                  // of requests in order_ or held_
-  Flights flights_;                                                  // pairs that wait and have a key
-  std::list<Running> running_;                                       // until they have ended, in the order of next()
+  std::unordered_map<uint64_t, Request> requests_;   // until completed, failed, cancelled or expired
+  std::map<Place, Request*> order_;                  // those with pairs that wait
+  std::map<Place, Request*> held_;                   // those that do not fit the bounds yet
+  std::set<std::pair<double, uint64_t>> deadlines_;  // of requests in order_ or held_
+  Flights flights_;                                  // pairs that wait and have a key
+  std::list<Running> running_;                       // until they have ended, in the order of next()
   std::unordered_map<Hash128, RunningPair, Hash128Hasher> running_keys_;
   Plan* plan_ = nullptr;                 // that is being filled
   uint32_t shortest_ = 0, longest_ = 0;  // of its pairs

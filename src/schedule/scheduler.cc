@@ -18,8 +18,8 @@
 namespace rerank {
 namespace {
 
-// Batches whose answers may wait to be told while the engine goes on: some, so that a slow one holds nobody up, and few,
-// for nothing else bounds them.
+// Batches whose answers may wait to be told while the engine goes on: some, so that a slow one holds nobody up, and
+// few, for nothing else bounds them.
 constexpr std::ptrdiff_t kMostUntold = 4;
 
 double seconds_of(TimePoint t) { return std::chrono::duration<double>(t.time_since_epoch()).count(); }
@@ -92,9 +92,9 @@ struct Scheduler::State {
   std::unordered_map<uint64_t, Running> running;  // guarded by mutex
   TimePoint alarm_at = TimePoint::max();          // when the watching thread wakes; guarded by mutex
   uint64_t next_id = 0;
-  size_t telling = 0;         // threads that cancel, on their way through done(); guarded by mutex
-  size_t in_flight = 0;       // batches; guarded by mutex, as the next two
-  TimePoint last_end;         // of a batch
+  size_t telling = 0;                     // threads that cancel, on their way through done(); guarded by mutex
+  size_t in_flight = 0;                   // batches; guarded by mutex, as the next two
+  TimePoint last_end;                     // of a batch
   std::optional<TimePoint> stands_still;  // since the last batch ended, while work waits
   std::vector<std::thread> engines;
   std::thread watch;

@@ -70,7 +70,8 @@ size_t ClientStream::look(std::span<char> space, ErrorCode& code) {
 
 bool ClientStream::write_now(std::string_view bytes) {
   ErrorCode code;
-  const size_t sent = tls_ ? tls_->stream.write_some(asio::buffer(bytes), code) : socket_.send(asio::buffer(bytes), 0, code);
+  const size_t sent =
+      tls_ ? tls_->stream.write_some(asio::buffer(bytes), code) : socket_.send(asio::buffer(bytes), 0, code);
   return !code && sent == bytes.size();
 }
 

@@ -1,5 +1,5 @@
-// The bytes of one client connection, in the clear or over TLS. Everything runs on the connection's strand. Included only
-// by connection.h: the Asio headers are heavy.
+// The bytes of one client connection, in the clear or over TLS. Everything runs on the connection's strand. Included
+// only by connection.h: the Asio headers are heavy.
 #pragma once
 
 #include <utility>  // before awaitable.hpp, which forgets it
@@ -39,15 +39,16 @@ class ClientStream {
   Awaitable<size_t> read_some(std::span<char> space, ErrorCode& code);
   Awaitable<size_t> write_some(std::array<std::string_view, 2> parts, ErrorCode& code);
 
-  // What is there already: bytes put into `space` (in the clear left where they are: only their number is told). `code`:
-  // would_block when nothing is there, eof when the client has closed its sending side.
+  // What is there already: bytes put into `space` (in the clear left where they are: only their number is told).
+  // `code`: would_block when nothing is there, eof when the client has closed its sending side.
   size_t look(std::span<char> space, ErrorCode& code);
   bool keeps_what_it_looks_at() const { return !tls_; }
 
   // Writes at once and whole, or not.
   bool write_now(std::string_view bytes);
 
-  // Tells the client that nothing more will be sent. Over TLS this may wait for the client, until the socket is cancelled.
+  // Tells the client that nothing more will be sent. Over TLS this may wait for the client, until the socket is
+  // cancelled.
   Awaitable<void> finish_writing();
 
   // Bytes that nobody will look at; 0 at the end.

@@ -23,9 +23,9 @@ constexpr size_t kProbeAfterMs = 500;  // a client has closed its sending side: 
 constexpr size_t kLingerMs = 5000;     // how long a refused client may go on sending; else its kernel drops our answer
 constexpr size_t kRefusedLingerMs = 1000;
 constexpr size_t kLingerBytes = 64u << 20;  // and how much: bodies that are refused are mostly a bit too large
-constexpr size_t kGoodbyeMs = 1000;  // how long a client may take to answer the end of TLS
-constexpr size_t kFreshGraceMs = 500;  // while draining: time for a request that is on its way on a new connection
-constexpr size_t kBodiesAtOnce = 32;   // bodies of the largest size that may be on their way in at once
+constexpr size_t kGoodbyeMs = 1000;         // how long a client may take to answer the end of TLS
+constexpr size_t kFreshGraceMs = 500;       // while draining: time for a request that is on its way on a new connection
+constexpr size_t kBodiesAtOnce = 32;        // bodies of the largest size that may be on their way in at once
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitable, code); }
@@ -344,8 +344,8 @@ asio::awaitable<size_t> Connection::read_some(std::span<char> space) {
   co_return code ? 0 : length;
 }
 
-// Reads on for a while, after the end has been said: closing a socket that has unread input makes the kernel send a reset,
-// which can reach the client before it has read our answer.
+// Reads on for a while, after the end has been said: closing a socket that has unread input makes the kernel send a
+// reset, which can reach the client before it has read our answer.
 asio::awaitable<void> Connection::linger() {
   const TimePoint end = Clock::now() + std::chrono::milliseconds(refuse_ ? kRefusedLingerMs : kLingerMs);
   for (size_t discarded = 0; !aborted_ && discarded < std::max(kLingerBytes, 2 * core_.options.max_body_bytes);) {

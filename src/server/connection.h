@@ -78,7 +78,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   asio::awaitable<void> run();
   asio::awaitable<bool> shake_hands();  // false: the connection is over
-  asio::awaitable<bool> serve_one();  // false: the connection is over
+  asio::awaitable<bool> serve_one();    // false: the connection is over
   asio::awaitable<bool> read_request();
   asio::awaitable<bool> wait_for_input();
   asio::awaitable<bool> meet_expectation();

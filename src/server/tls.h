@@ -1,5 +1,5 @@
-// What the server shows and asks for over TLS: certificates from files that are read again when they change, and versions
-// and ciphers that are good today: TLS 1.2 with ephemeral keys and authenticated encryption, and 1.3.
+// What the server shows and asks for over TLS: certificates from files that are read again when they change, and
+// versions and ciphers that are good today: TLS 1.2 with ephemeral keys and authenticated encryption, and 1.3.
 #pragma once
 
 #include <boost/asio/ssl/context.hpp>
@@ -19,8 +19,8 @@ class TlsFiles {
   // Reads options.tls_cert, tls_key and tls_client_ca. Errors name the flag, the file and what is wrong with it.
   static Result<std::unique_ptr<TlsFiles>> open(const ServerOptions& options);
 
-  // For the next connection. Looks for changes once a second; files that are wrong are told to the log, and what was read
-  // before stays.
+  // For the next connection. Looks for changes once a second; files that are wrong are told to the log, and what was
+  // read before stays.
   std::shared_ptr<boost::asio::ssl::context> current();
 
  private:

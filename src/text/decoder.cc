@@ -20,7 +20,7 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 
 // What `tokenizers` undoes of how words were split, in its order.
 constexpr std::pair<std::string_view, std::string_view> kCleanUp[] = {
-    {" .", "."},    {" ?", "?"},   {" !", "!"},   {" ,", ","},          {" ' ", "'"},   {" n't", "n't"},
+    {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
     {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
 
 class WordPieceDecoder : public Decoder {

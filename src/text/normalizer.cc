@@ -233,8 +233,8 @@ class StripNormalizer : public Normalizer {
     apply(text);
     // The first character that is kept is no white space, so it stands nowhere before.
     const size_t begin = left_ ? before.find(text.value) : 0;
-    origins = Origins(origins.begin() + std::ptrdiff_t(begin),
-                      origins.begin() + std::ptrdiff_t(begin + text.value.size()));
+    origins =
+        Origins(origins.begin() + std::ptrdiff_t(begin), origins.begin() + std::ptrdiff_t(begin + text.value.size()));
   }
 
  private:

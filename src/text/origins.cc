@@ -23,8 +23,8 @@ struct Cluster {
   }
 };
 
-// A cluster that only became `after` in its whole: those of its characters that were merged into one count as the first of
-// them, as `tokenizers` counts.
+// A cluster that only became `after` in its whole: those of its characters that were merged into one count as the first
+// of them, as `tokenizers` counts.
 Cluster merged_cluster(std::string_view cluster, const Origins& own, std::string_view after) {
   size_t surplus = count_chars(cluster) - std::min(count_chars(cluster), count_chars(after));
   size_t from = 0;
@@ -85,7 +85,8 @@ Origins transformed_origins(std::string_view before, std::string_view after, con
     if (found == seen.end()) found = seen.emplace(text, transformed_cluster(text, transform)).first;
     made += found->second.text;
     const auto* const from = source.data() + (p - before.data());
-    for (const TextSpan& span : found->second.origins) origins.push_back({from[span.begin].begin, from[span.end - 1].end});
+    for (const TextSpan& span : found->second.origins)
+      origins.push_back({from[span.begin].begin, from[span.end - 1].end});
     p = next;
   }
   if (made == after) return origins;

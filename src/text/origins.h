@@ -30,8 +30,8 @@ Origins own_origins(std::string_view text);
 Origins transformed_origins(std::string_view before, std::string_view after, const Origins& origins,
                             const std::function<void(std::string_view, std::string&)>& transform);
 
-// Tells whether a token can stand at the start of `rest`, which is what is left of a piece: the bytes that it takes there, or
-// 0. `first`: nothing of the piece has been taken.
+// Tells whether a token can stand at the start of `rest`, which is what is left of a piece: the bytes that it takes
+// there, or 0. `first`: nothing of the piece has been taken.
 using TokenStands = std::function<size_t(int32_t id, std::string_view rest, bool first)>;
 
 // The bytes of one piece of text that each of its tokens stands for. A token that cannot stand where the one before has

@@ -299,7 +299,8 @@ class ByteLevelPreTokenizer : public PreTokenizer {
   void apply_aligned(Pieces& pieces, Origins& origins) const override {
     if (add_prefix_space_) {
       const auto blank = [&](const Piece& piece) { return size_t(pieces.text[piece.begin] != ' '); };
-      rewrite_origins(pieces, blank, [](const std::string&, size_t, size_t length) { return length; }, origins);
+      rewrite_origins(
+          pieces, blank, [](const std::string&, size_t, size_t length) { return length; }, origins);
       prefix(pieces);
     }
     if (split_) split(pieces);
@@ -309,7 +310,8 @@ class ByteLevelPreTokenizer : public PreTokenizer {
       for (size_t i = at; i < at + length; ++i) append_byte_char(static_cast<unsigned char>(text[i]), chars);
       return chars.size();
     };
-    rewrite_origins(pieces, [](const Piece&) { return size_t{0}; }, width, origins);
+    rewrite_origins(
+        pieces, [](const Piece&) { return size_t{0}; }, width, origins);
     replace_bytes(pieces);
   }
 

@@ -168,7 +168,8 @@ std::vector<TextSpan> JsonTokenizer::encode_spans(std::string_view text, std::ve
   return std::move(out.spans);
 }
 
-// As the ByteLevel post-processor counts: blanks that a token has in the vocabulary, but for the one put before the text.
+// As the ByteLevel post-processor counts: blanks that a token has in the vocabulary, but for the one put before the
+// text.
 void JsonTokenizer::trim_blanks(Located& out) const {
   constexpr std::string_view kBlank = "\xC4\xA0";  // the byte-level character of ' '
   for (size_t i = 0; i < out.spans.size(); ++i) {
@@ -212,14 +213,16 @@ void JsonTokenizer::locate_normalized(std::string_view text, bool at_start, Orig
     const size_t before = out.ids.size();
     model_->append_ids(pieces.view(piece), out.ids);
     const std::span<const int32_t> ids = std::span(out.ids).subspan(before);
-    const auto stands = [this](int32_t id, std::string_view rest, bool first) { return surface_length(id, rest, first); };
+    const auto stands = [this](int32_t id, std::string_view rest, bool first) {
+      return surface_length(id, rest, first);
+    };
     std::vector<TextSpan> spans = token_spans(pieces.view(piece), ids, stands);
     if (fused_bytes_) fuse_bytes(ids, spans);
     for (const TextSpan& span : spans) {
       const size_t last = std::max(span.end, span.begin + 1) - 1;
       const size_t limit = piece.end - 1;
-      out.spans.push_back({origins[std::min(piece.begin + span.begin, limit)].begin,
-                           origins[std::min(piece.begin + last, limit)].end});
+      out.spans.push_back(
+          {origins[std::min(piece.begin + span.begin, limit)].begin, origins[std::min(piece.begin + last, limit)].end});
     }
   }
 }

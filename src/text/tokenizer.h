@@ -43,8 +43,8 @@ class Tokenizer {
   // among them) read as U+FFFD. Added tokens such as "[SEP]" in the text become their ids, as `tokenizers` has it.
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
-  // The same ids, and the bytes of `text` that each new one stands for (of text that is not UTF-8: of its repaired form):
-  // the offsets of `tokenizers`. For whoever looks at tokens: several times slower than encode().
+  // The same ids, and the bytes of `text` that each new one stands for (of text that is not UTF-8: of its repaired
+  // form): the offsets of `tokenizers`. For whoever looks at tokens: several times slower than encode().
   virtual std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
   // The text of ids, as the file's decoder joins them. Ids without a token are left out; so are special tokens where

@@ -21,8 +21,8 @@ struct Row {
 };
 
 std::vector<Row> rows() {
-  std::vector<Row> rows = {{"reference", {}, 1e-4},    {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cuda", {"fp32"}, 1e-4},
-                           {"cuda", {"fp16"}, 1e-2}, {"cuda", {"bf16"}, 3e-2},      {"cuda", {"fp8"}, 3e-1}};
+  std::vector<Row> rows = {{"reference", {}, 1e-4},  {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cuda", {"fp32"}, 1e-4},
+                           {"cuda", {"fp16"}, 1e-2}, {"cuda", {"bf16"}, 3e-2},           {"cuda", {"fp8"}, 3e-1}};
   for (const auto* table : cpu::compiled_kernels()) {
     const std::string_view precision = table->precision;
     // The recorded models are small and random, which int8 suits less than trained ones.
@@ -133,11 +133,12 @@ TEST_P(ExportedGraphTest, EqualsRecordedLogits) {
   for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], pairs.golden[i].logit, 1e-4) << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(Graphs, ExportedGraphTest,
-                         ::testing::Values(Exported{"onnx_torchscript_exporter", "onnx", "bert-a-torchscript.onnx", "bert-a"},
-                                           Exported{"onnx_dynamo_exporter", "onnx", "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"},
-                                           Exported{"torchscript", "torchscript", "bert-a.torchscript", "bert-a"}),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Graphs, ExportedGraphTest,
+    ::testing::Values(Exported{"onnx_torchscript_exporter", "onnx", "bert-a-torchscript.onnx", "bert-a"},
+                      Exported{"onnx_dynamo_exporter", "onnx", "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"},
+                      Exported{"torchscript", "torchscript", "bert-a.torchscript", "bert-a"}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
   std::string name = info.param.engine + "_" + info.param.options.precision + "_" + info.param.options.kernel;

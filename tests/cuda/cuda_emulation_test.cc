@@ -32,15 +32,15 @@ class EmulatedCudaTest : public ::testing::TestWithParam<Case> {
   double tolerance() const { return tolerance_of(precision()); }
 };
 
-INSTANTIATE_TEST_SUITE_P(Precisions, EmulatedCudaTest,
-                         ::testing::Values(Case{"fp32", emulation::Order::kLate}, Case{"fp16", emulation::Order::kLate},
-                                           Case{"bf16", emulation::Order::kLate}, Case{"fp32", emulation::Order::kEarly},
-                                           Case{"fp16", emulation::Order::kEarly},
-                                           Case{"bf16", emulation::Order::kEarly},
-                                           Case{"fp8", emulation::Order::kLate}, Case{"fp8", emulation::Order::kEarly}),
-                         [](const auto& info) {
-                           return info.param.precision + (info.param.order == emulation::Order::kLate ? "_late" : "_early");
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Precisions, EmulatedCudaTest,
+    ::testing::Values(Case{"fp32", emulation::Order::kLate}, Case{"fp16", emulation::Order::kLate},
+                      Case{"bf16", emulation::Order::kLate}, Case{"fp32", emulation::Order::kEarly},
+                      Case{"fp16", emulation::Order::kEarly}, Case{"bf16", emulation::Order::kEarly},
+                      Case{"fp8", emulation::Order::kLate}, Case{"fp8", emulation::Order::kEarly}),
+    [](const auto& info) {
+      return info.param.precision + (info.param.order == emulation::Order::kLate ? "_late" : "_early");
+    });
 
 // Of the recorded pairs, for time; longer ones are held against the reference below.
 constexpr size_t kLongest = 130;
@@ -80,7 +80,11 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceAtEdgeLengthsAndHeadSizes) {
       {.hidden = 96, .heads = 1, .positions = 512, .activation = "silu"},
       {.hidden = 128, .heads = 1, .positions = 512, .activation = "relu", .dtype = DType::kF16},
       {.hidden = 48, .heads = 6, .positions = 512, .dtype = DType::kBF16},
-      {.architecture = "ElectraForSequenceClassification", .hidden = 160, .heads = 1, .positions = 512, .embedding = 32},
+      {.architecture = "ElectraForSequenceClassification",
+       .hidden = 160,
+       .heads = 1,
+       .positions = 512,
+       .embedding = 32},
   };
   for (size_t m = 0; m < specs.size(); ++m) {
     const auto model = load(testing::write_tiny_model(specs[m], "cuda_emulation_" + std::to_string(m)));
@@ -105,9 +109,7 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceUnderAttentionPatterns) {
       {window, window, window},
       {slope, slope, slope},
       {turn, turn, turn},
-      {{.rope_theta = 160000},
-       {.window = 64, .rope_theta = 10000},
-       {.window = 3, .alibi = true, .rope_theta = 500}}};
+      {{.rope_theta = 160000}, {.window = 64, .rope_theta = 10000}, {.window = 3, .alibi = true, .rope_theta = 500}}};
   for (const TinyModelSpec& spec : {TinyModelSpec{.layers = 3, .hidden = 96, .heads = 3, .positions = 200},
                                     TinyModelSpec{.layers = 3, .hidden = 48, .heads = 6, .positions = 200}}) {
     auto model = std::make_shared<Model>(*load(testing::write_tiny_model(spec, "cuda_patterns")));
@@ -124,7 +126,8 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceUnderAttentionPatterns) {
       ASSERT_NE(backend, nullptr);
       const auto logits = run(*backend, batch.view());
       for (size_t i = 0; i < logits.size(); ++i)
-        EXPECT_NEAR(logits[i], expected[i], tolerance()) << "pattern " << p << " heads " << spec.heads << " sequence " << i;
+        EXPECT_NEAR(logits[i], expected[i], tolerance())
+            << "pattern " << p << " heads " << spec.heads << " sequence " << i;
     }
   }
 }

@@ -117,7 +117,8 @@ TEST_P(CudaNoNumberTest, StaysWithItsPair) {
   testing::TinyModelSpec spec{.hidden = 64, .heads = 2, .positions = 128};
   auto tensors = testing::make_tensors(spec);
   for (auto& tensor : tensors) {
-    if (tensor.name.ends_with("word_embeddings.weight")) tensor.values[7 * 64] = std::numeric_limits<float>::quiet_NaN();
+    if (tensor.name.ends_with("word_embeddings.weight"))
+      tensor.values[7 * 64] = std::numeric_limits<float>::quiet_NaN();
   }
   const std::string folder = testing::write_tiny_model(spec, "cuda_not_a_number");
   testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);

@@ -36,8 +36,7 @@ class KeyFile {
 };
 
 grpc::StatusCode rank_over_grpc(uint16_t port, const std::string& key, const std::string& value) {
-  const auto channel =
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials());
+  const auto channel = grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials());
   ::tei::v1::RerankRequest request;
   request.set_query("q");
   request.add_texts("a");
@@ -75,7 +74,8 @@ TEST(Attack, SlowlorisHoldsNobodyUp) {
   for (int i = 0; i < 200; ++i) {
     slow.emplace_back(program.port());
     const bool body = i % 2 == 0;  // half of them send their body slowly
-    slow.back().send(body ? "POST /rerank HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{" : "POST /rerank HTTP/1.1\r\nX: ");
+    slow.back().send(body ? "POST /rerank HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{"
+                          : "POST /rerank HTTP/1.1\r\nX: ");
   }
   // The heads go on dripping: each byte comes in time, all of them never do.
   RawClient good(program.port());
@@ -122,8 +122,10 @@ TEST(Attack, LogsHoldNeitherTextsNorKeys) {
   Program program({"--log-level", "debug", "--api-key", "very-secret-key"});
   RawClient client(program.port());
   const std::string key = "Authorization: Bearer very-secret-key\r\n";
-  EXPECT_EQ(client.request("POST", "/rerank", R"({"query":"private-query","texts":["private-text"]})", key).status, 200);
-  EXPECT_EQ(client.request("POST", "/rerank", R"({"query":"private-query","texts":[{"private-text":1}]})", key).status, 422);
+  EXPECT_EQ(client.request("POST", "/rerank", R"({"query":"private-query","texts":["private-text"]})", key).status,
+            200);
+  EXPECT_EQ(client.request("POST", "/rerank", R"({"query":"private-query","texts":[{"private-text":1}]})", key).status,
+            422);
   EXPECT_EQ(client.request("POST", "/rerank", R"({"query":"private-query)", key).status, 400);
   EXPECT_EQ(client.request("GET", "/info", "", "Authorization: Bearer wrong-secret-key\r\n").status, 401);
   program.terminate();

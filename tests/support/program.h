@@ -1,5 +1,5 @@
-// The whole program as a child process: `rerankd serve` on the built-in model, real sockets, real signals. RERANKD_PROGRAM
-// names the binary.
+// The whole program as a child process: `rerankd serve` on the built-in model, real sockets, real signals.
+// RERANKD_PROGRAM names the binary.
 #pragma once
 
 #include <arpa/inet.h>

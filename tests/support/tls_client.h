@@ -79,7 +79,9 @@ class TlsClient {
   }
   const std::string& body() const { return body_; }
 
-  bool send(const std::string& bytes) { return SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size())) > 0; }
+  bool send(const std::string& bytes) {
+    return SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size())) > 0;
+  }
   // Says the end of TLS and waits for the server's; true when it comes.
   bool say_goodbye() {
     if (SSL_shutdown(ssl_.get()) < 0) return false;

@@ -270,8 +270,8 @@ class VectorAttention {
     const bool partly = !sight_.whole || key + P::kColumns > args_.length;
     const size_t steps = P::steps_of(args_.head_size);
     const Element* queries = part<Element>(plan_.queries);
-    WeightsOut<Element> out = {sight_, row, key, part<Element>(plan_.weights) + key, plan_.weight_stride,
-                               part<float>(plan_.totals)};
+    WeightsOut<Element> out = {
+        sight_, row, key, part<Element>(plan_.weights) + key, plan_.weight_stride, part<float>(plan_.totals)};
     in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
       if (partly) {

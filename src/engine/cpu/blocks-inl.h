@@ -29,7 +29,8 @@ void pack(const float* weight, size_t out, size_t in, size_t stride, std::byte* 
                    padded, block, panels);
       auto* to = reinterpret_cast<uint32_t*>(panels) + block;
       for (size_t lane = 0; lane < lanes; lane += 16) {
-        transpose_block(staging.data() + lane, padded, to + lane * P::kColumns, P::kColumns, std::min<size_t>(16, lanes - lane));
+        transpose_block(staging.data() + lane, padded, to + lane * P::kColumns, P::kColumns,
+                        std::min<size_t>(16, lanes - lane));
       }
     }
   }

@@ -219,8 +219,7 @@ class CpuBackend : public Backend {
       Status status = run_part(batch, contest.alive(), rows, [&](const Part& part, Ops& ops, const Batch& sub) {
         std::vector<float> pooled(sub.size() * width);
         encode_one_layer(config(), sub, ops, layer, part.rows, pooled);
-        for (size_t i = 0; i < sub.size(); ++i)
-          guesses[part.group[i]] = exits_->heads[layer].apply(&pooled[i * width]);
+        for (size_t i = 0; i < sub.size(); ++i) guesses[part.group[i]] = exits_->heads[layer].apply(&pooled[i * width]);
       });
       if (!status.ok()) return status;
       contest.drop(layer, guesses, logits, depths);
@@ -251,7 +250,8 @@ class CpuBackend : public Backend {
       std::vector<float> own(sub.tokens() * hidden);
       const auto each_row = [&](const auto& copy) {
         for (size_t i = 0; i < group.size(); ++i) {
-          copy(&rows[batch.offsets[sequences[group[i]]] * hidden], &own[sub.offsets[i] * hidden], sub.length(i) * hidden);
+          copy(&rows[batch.offsets[sequences[group[i]]] * hidden], &own[sub.offsets[i] * hidden],
+               sub.length(i) * hidden);
         }
       };
       each_row([](const float* all, float* one, size_t n) { std::copy_n(all, n, one); });
@@ -311,8 +311,8 @@ Result<std::string> describe_cpu_backend(const Model& model, const BackendOption
   if (!model.has_weights()) return model.no_weights;
   auto kernels = cpu::pick(cpu::with_precision_of(model, options));
   if (!kernels.ok()) return kernels.status();
-  std::string text = str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ",
-                             cpu::threads_of(options), " thread(s)");
+  std::string text =
+      str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ", cpu::threads_of(options), " thread(s)");
   for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
     const std::string_view refusal = cpu::why_not(*table);
     const std::string said = str_cat("; not ", table->name, ": ", refusal);

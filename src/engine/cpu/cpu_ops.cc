@@ -99,7 +99,8 @@ void CpuOps::keep(const Batch& batch, Rows rows) {
 
 void CpuOps::attention_output(size_t layer) {
   const CpuLayer& w = weights_.layers[layer];
-  run({&w.attention_output.product(), &w.attention_output, &context_, 0, rows_, &hidden_, 0, 0, w.attention_output.panels(), true});
+  run({&w.attention_output.product(), &w.attention_output, &context_, 0, rows_, &hidden_, 0, 0,
+       w.attention_output.panels(), true});
   norm_rows(hidden_, 0, rows_, w.attention_norm);
 }
 

@@ -69,9 +69,8 @@ CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernel
   // Of a quantized model, what was kept from it stays exact.
   const bool int8 = std::string_view(kernels.precision) == "int8", mixed = model->weights.quantized && int8;
   const auto pack = [&](std::initializer_list<const Linear*> parts) {
-    const bool exact = mixed && std::any_of(parts.begin(), parts.end(), [](const Linear* part) {
-      return part->weight.dtype != DType::kI8;
-    });
+    const bool exact = mixed && std::any_of(parts.begin(), parts.end(),
+                                            [](const Linear* part) { return part->weight.dtype != DType::kI8; });
     return PackedLinear(exact ? kernels.exact : kernels.linear, packing, parts);
   };
   for (const LayerWeights& l : model->weights.layers) {

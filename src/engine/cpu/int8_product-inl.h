@@ -1,7 +1,7 @@
 // The int8 product on vector units: rows of activations quantized one by one to 8 bits without sign, between their
 // smallest and their largest value, weights to signed 8 bits, each column by its largest or by what its sums leave room
-// for. A 32-bit lane takes four neighbouring inputs. Behind a panel's weights stand its columns' scales, and the sums of
-// their weights. Included once per target by kernels.cc.
+// for. A 32-bit lane takes four neighbouring inputs. Behind a panel's weights stand its columns' scales, and the sums
+// of their weights. Included once per target by kernels.cc.
 //
 // A policy has
 //   kInputs         inputs of a step

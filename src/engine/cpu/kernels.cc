@@ -3,8 +3,7 @@
 #define HWY_TARGET_INCLUDE "engine/cpu/kernels.cc"
 // SSE tiers are left out: AVX2 is the floor, and Highway's baseline target is the portable tier. So are SVE's, whose
 // vectors have no size that the compiler knows, and cannot be kept in arrays: arm64 has NEON.
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #include "hwy/foreach_target.h"
 // clang-format off
 #include "hwy/highway.h"

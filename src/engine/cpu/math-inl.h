@@ -109,7 +109,7 @@ HWY_INLINE V gelu_vector(D d, V x) {
 // GELU within 7.6e-5 absolute: x / 2 (1 + c Q(2 c^2 / 4.2^2 - 1)) with c = x within +-4.2, where c Q is 1.
 template <class D, class V>
 HWY_INLINE V gelu_polynomial_vector(D d, V x) {
-  constexpr float kErf[] = {3.357091172e-01f, -1.631429516e-01f, 1.118974228e-01f,  -7.585236631e-02f,
+  constexpr float kErf[] = {3.357091172e-01f, -1.631429516e-01f, 1.118974228e-01f, -7.585236631e-02f,
                             4.755545725e-02f, -3.293439096e-02f, 2.235149290e-02f, -7.488543318e-03f};
   const V c = hn::Min(hn::Max(x, hn::Set(d, -4.2f)), hn::Set(d, 4.2f));
   const V t = hn::MulSub(hn::Mul(c, c), hn::Set(d, 2 / (4.2f * 4.2f)), hn::Set(d, 1.0f));

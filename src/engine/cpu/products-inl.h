@@ -35,7 +35,8 @@ constexpr size_t kTileRows = 4;
 constexpr size_t kBlockColumns = kTileColumns < 16 ? kTileColumns : 16;  // of a panel, that are transposed together
 
 // kBlockColumns rows of 16 lanes of 32 bits -> `lanes` (16 at most) rows of kBlockColumns.
-HWY_INLINE void transpose_block(const uint32_t* from, size_t from_stride, uint32_t* to, size_t to_stride, size_t lanes) {
+HWY_INLINE void transpose_block(const uint32_t* from, size_t from_stride, uint32_t* to, size_t to_stride,
+                                size_t lanes) {
   if constexpr (kBlockColumns == 16) {
     if (lanes == 16) return transpose_16x16(from, from_stride, to, to_stride);
   }
@@ -79,8 +80,8 @@ struct Rows {
 };
 
 // Rows of fp32 -> bf16, zeros up to `steps` inputs and `padded_rows` rows.
-HWY_INLINE void convert_rows_to_bf16(const float* a, size_t a_stride, size_t rows, size_t in, uint16_t* out, size_t out_stride,
-                             size_t padded_rows) {
+HWY_INLINE void convert_rows_to_bf16(const float* a, size_t a_stride, size_t rows, size_t in, uint16_t* out,
+                                     size_t out_stride, size_t padded_rows) {
   const D d;
   const hn::RebindToSigned<D> di;
   const hn::Rebind<uint16_t, D> du16;

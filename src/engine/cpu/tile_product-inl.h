@@ -27,7 +27,7 @@ struct TileInputs {
 // What an epilogue needs to know of its panel.
 struct PanelOut {
   const TileProduct* job = nullptr;
-  std::byte* out = nullptr;  // of the panel
+  std::byte* out = nullptr;         // of the panel
   Row bias[2], scales[2], sums[2];  // of int8
 
   HWY_INLINE PanelOut() = default;

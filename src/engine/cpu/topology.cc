@@ -12,9 +12,9 @@
 namespace rerank::cpu {
 namespace {
 
-constexpr int kMaxCpus = 65536;       // of a list, lest a broken one fill the memory
-constexpr size_t kMaxNodes = 1024;    // as Linux has them at most
-constexpr int kInterleave = 3;        // MPOL_INTERLEAVE of linux/mempolicy.h
+constexpr int kMaxCpus = 65536;     // of a list, lest a broken one fill the memory
+constexpr size_t kMaxNodes = 1024;  // as Linux has them at most
+constexpr int kInterleave = 3;      // MPOL_INTERLEAVE of linux/mempolicy.h
 
 std::vector<int> allowed_cpus() {
   cpu_set_t set;

@@ -35,9 +35,7 @@ Status failed(const std::string& path, const char* what) {
   return absl::UnavailableError(str_cat("weight cache: ", path, ": ", what, ": ", std::strerror(errno)));
 }
 
-Hash128 hash_of(const std::byte* data, size_t bytes) {
-  return hash128({reinterpret_cast<const char*>(data), bytes});
-}
+Hash128 hash_of(const std::byte* data, size_t bytes) { return hash128({reinterpret_cast<const char*>(data), bytes}); }
 
 // Maps `bytes` of a file read-only; null where that fails.
 std::byte* map(int file, size_t bytes) {
@@ -58,7 +56,8 @@ void make_room(const std::string& folder, size_t max_bytes, size_t needed) {
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string extension = entry.path().extension();
     const auto used = entry.last_write_time(error);
-    if (extension == kTemporary && fs::file_time_type::clock::now() - used > kForgotten) fs::remove(entry.path(), error);
+    if (extension == kTemporary && fs::file_time_type::clock::now() - used > kForgotten)
+      fs::remove(entry.path(), error);
     if (extension != kSuffix) continue;
     files.push_back({entry.path(), used, entry.file_size(error)});
     total += files.back().bytes;
@@ -88,7 +87,8 @@ Result<std::unique_ptr<MappedWeights>> MappedWeights::open(const WeightCacheOpti
   }
   ::futimens(file, nullptr);  // used now; may fail in a folder that is only read
   ::close(file);
-  if (weights->mapped_ == nullptr) return absl::DataLossError(str_cat(path, has_header ? ": cannot map" : ": too short"));
+  if (weights->mapped_ == nullptr)
+    return absl::DataLossError(str_cat(path, has_header ? ": cannot map" : ": too short"));
   Header header;
   std::memcpy(&header, weights->mapped_, sizeof header);
   header.key[sizeof header.key - 1] = 0;
@@ -177,7 +177,8 @@ Status WeightWriter::commit() {
   options_.key.copy(header.key, sizeof header.key - 1);
   if (Status status = write(&header, sizeof header, 0); !status.ok()) return status;
   if (::fsync(file_) != 0) return failed(temporary_, "cannot write");
-  if (::rename(temporary_.c_str(), weight_cache_file(options_).c_str()) != 0) return failed(temporary_, "cannot rename");
+  if (::rename(temporary_.c_str(), weight_cache_file(options_).c_str()) != 0)
+    return failed(temporary_, "cannot rename");
   ::close(file_);
   file_ = -1;
   return ok_status();

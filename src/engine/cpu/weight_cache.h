@@ -16,9 +16,9 @@
 namespace rerank::cpu {
 
 struct WeightCacheOptions {
-  std::string folder;     // made where it is not there
-  size_t max_bytes = 0;   // of all files in it; the least recently used leave
-  std::string key;        // at most 255 bytes
+  std::string folder;    // made where it is not there
+  size_t max_bytes = 0;  // of all files in it; the least recently used leave
+  std::string key;       // at most 255 bytes
 };
 
 // Matrices out of a file. `mismatched()`: more was asked for than it has, so that it belongs to another packing.

@@ -265,8 +265,8 @@ struct Span {
 };
 
 template <class T>
-__device__ void attend_plain(const T* query, const T* keys, const T* values, size_t stride, const Span& span, T* context,
-                             const KernelArgs& args, PlainMemory& memory) {
+__device__ void attend_plain(const T* query, const T* keys, const T* values, size_t stride, const Span& span,
+                             T* context, const KernelArgs& args, PlainMemory& memory) {
   constexpr int kMost = kMostHeadSize / 32;
   const uint32_t lane = threadIdx.x % 32;
   __syncwarp();  // who reads the query before is done
@@ -348,12 +348,13 @@ __global__ void turn_kernel(T* x, size_t stride, uint32_t head_size, const float
 KernelArgs kernel_args(const AttentionShape& shape) {
   if (shape.head_size > kMostHeadSize || shape.head_size % 8 != 0)
     throw Failure{Code::kUnsupported, "heads of more than 256 dimensions, or not a multiple of 8"};
-  return {shape.head_size, shape.hidden, kLog2E / sqrtf(static_cast<float>(shape.head_size)), shape.window, shape.slopes};
+  return {shape.head_size, shape.hidden, kLog2E / sqrtf(static_cast<float>(shape.head_size)), shape.window,
+          shape.slopes};
 }
 
 template <int D, class T>
 void launch_tiles_of(const T* qkv, T* context, const QueryTile* tiles, dim3 grid, const AttentionShape& shape,
-            cudaStream_t stream) {
+                     cudaStream_t stream) {
   check(cudaFuncSetAttribute(attention_kernel<D, T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(kSharedBytes<D>)),
         "attention's shared memory");
@@ -411,10 +412,10 @@ void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* 
          turns, tiles);
 }
 
-#define RERANK_CUDA_ATTENTION(T)                                                                                     \
-  template void turn<T>(T*, size_t, uint32_t, uint32_t, const float*, const QueryTile*, uint32_t, cudaStream_t);     \
-  template void attend_all<T>(const T*, T*, const QueryTile*, uint32_t, const AttentionShape&, cudaStream_t);        \
-  template void attend_first<T>(const T*, const T*, T*, const SequenceRows&, uint32_t, const AttentionShape&,              \
+#define RERANK_CUDA_ATTENTION(T)                                                                                 \
+  template void turn<T>(T*, size_t, uint32_t, uint32_t, const float*, const QueryTile*, uint32_t, cudaStream_t); \
+  template void attend_all<T>(const T*, T*, const QueryTile*, uint32_t, const AttentionShape&, cudaStream_t);    \
+  template void attend_first<T>(const T*, const T*, T*, const SequenceRows&, uint32_t, const AttentionShape&,    \
                                 cudaStream_t)
 RERANK_CUDA_ATTENTION(float);
 RERANK_CUDA_ATTENTION(__half);

@@ -109,7 +109,8 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
     return absl::UnimplementedError(str_cat("cuda engine: there is no device ", options.device, ": there are ", count));
   }
   choice.device = static_cast<int>(options.device);
-  if (code == cuda::Code::kOk) code = choice.plugin->describe(choice.device, choice.type, text, sizeof text, error, sizeof error);
+  if (code == cuda::Code::kOk)
+    code = choice.plugin->describe(choice.device, choice.type, text, sizeof text, error, sizeof error);
   if (Status status = status_of(code, error); !status.ok()) return status;
   choice.name = text;
   return choice;
@@ -121,7 +122,8 @@ class CudaBackend : public Backend {
               std::shared_ptr<const Exits> exits)
       : model_(std::move(model)), exits_(std::move(exits)), plugin_(choice.plugin), engine_(engine) {
     const size_t sm = choice.name.find("sm_");
-    info_ = {"cuda", choice.precision, choice.name.substr(sm, choice.name.find(',', sm) - sm), 1, config().max_length()};
+    info_ = {"cuda", choice.precision, choice.name.substr(sm, choice.name.find(',', sm) - sm), 1,
+             config().max_length()};
     info_.offloads = true;
   }
 
@@ -163,7 +165,8 @@ class CudaBackend : public Backend {
     return compute(batch, logits);
   }
 
-  // Contests are run on the device as a whole. Where they do not fit everybody is computed to the full depth, in pieces.
+  // Contests are run on the device as a whole. Where they do not fit everybody is computed to the full depth, in
+  // pieces.
   Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                           std::span<uint8_t> depths) override {
     if (exits_ == nullptr || contests.empty()) return Backend::forward_contests(batch, contests, logits, depths);
@@ -223,7 +226,8 @@ class CudaBackend : public Backend {
   // Sequences of one depth go together.
   Status compute(const Batch& batch, std::span<float> logits) {
     std::vector<std::vector<uint32_t>> by_depth(config().layers + 1);
-    for (uint32_t s = 0; s < batch.size(); ++s) by_depth[depth_of(config(), batch, s, exits_.get()).layers].push_back(s);
+    for (uint32_t s = 0; s < batch.size(); ++s)
+      by_depth[depth_of(config(), batch, s, exits_.get()).layers].push_back(s);
     for (const auto& sequences : by_depth) {
       if (sequences.empty()) continue;
       const Depth depth = depth_of(config(), batch, sequences[0], exits_.get());
@@ -312,8 +316,8 @@ class CudaBackend : public Backend {
     std::vector<uint32_t> queries(batch.size());
     for (size_t i = 0; i < batch.size(); ++i) {
       const size_t begin = batch.offsets[i], length = batch.length(i);
-      queries[i] = static_cast<uint32_t>(
-          query_tokens(batch.ids.subspan(begin, length), batch.segments.subspan(begin, length)));
+      queries[i] =
+          static_cast<uint32_t>(query_tokens(batch.ids.subspan(begin, length), batch.segments.subspan(begin, length)));
     }
     const cuda::BatchSpec spec{batch.ids.data(), batch.segments.data(), batch.offsets.data(), queries.data(),
                                static_cast<uint32_t>(batch.size())};

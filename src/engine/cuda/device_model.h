@@ -116,8 +116,17 @@ struct DeviceModel {
   }
 
   EmbedArgs<Value<T>> embed_args(const Tokens& tokens, float* exact, Value<T>* rounded) const {
-    return {words.data(), positions.data(), segments.data(), tokens, shape.position_offset, shape.embedding,
-            embedding_norm.gamma.data(), embedding_norm.beta.data(), shape.epsilon, exact, rounded};
+    return {words.data(),
+            positions.data(),
+            segments.data(),
+            tokens,
+            shape.position_offset,
+            shape.embedding,
+            embedding_norm.gamma.data(),
+            embedding_norm.beta.data(),
+            shape.epsilon,
+            exact,
+            rounded};
   }
 
   const float* shared_turns(const Tensor& host, cudaStream_t stream) {

@@ -1,5 +1,5 @@
-// The instructions behind attention's tensor-core kernel, one function each. Compiled for the host (tests/cuda) they are
-// an emulation. Layouts: PTX ISA, "Matrix fragments" and "ldmatrix".
+// The instructions behind attention's tensor-core kernel, one function each. Compiled for the host (tests/cuda) they
+// are an emulation. Layouts: PTX ISA, "Matrix fragments" and "ldmatrix".
 #pragma once
 
 #ifdef __CUDACC__
@@ -41,7 +41,8 @@ __device__ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsig
 template <>
 __device__ inline void multiply_add<__half>(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }

@@ -37,7 +37,8 @@ __global__ void embed_kernel(EmbedArgs<T> args) {
   const Tokens& t = args.tokens;
   const T* word = args.words + static_cast<size_t>(t.ids[token]) * args.width;
   const T* position = args.positions + static_cast<size_t>(args.position_offset + t.places[token]) * args.width;
-  const T* segment = args.segments == nullptr ? nullptr : args.segments + static_cast<size_t>(t.kinds[token]) * args.width;
+  const T* segment =
+      args.segments == nullptr ? nullptr : args.segments + static_cast<size_t>(t.kinds[token]) * args.width;
   float* row = args.exact + token * args.width;
   for (uint32_t c = threadIdx.x; c < args.width; c += blockDim.x) {
     float sum = to_float(word[c]) + to_float(position[c]);
@@ -71,7 +72,8 @@ __global__ void gather_kernel(const T* from, const uint32_t* which, T* to, uint3
 }
 
 // One block: a sequence (blockIdx.x), one of its three parts (blockIdx.y).
-__global__ void pool_kernel(const float* states, SequenceRows of, const uint32_t* queries, float* pooled, uint32_t width) {
+__global__ void pool_kernel(const float* states, SequenceRows of, const uint32_t* queries, float* pooled,
+                            uint32_t width) {
   const uint32_t s = blockIdx.x, part = blockIdx.y, begin = of.firsts[s], query = begin + queries[s];
   const uint32_t first = part == 0 ? begin : part == 1 ? begin + 1 : query;
   const uint32_t end = part == 0 ? begin + 1 : part == 1 ? query : begin + of.lengths[s];
@@ -117,7 +119,8 @@ void embed(const EmbedArgs<T>& args, cudaStream_t stream) {
 template <class T>
 void add_norm(const T* added, float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
               uint32_t rows, uint32_t width, cudaStream_t stream) {
-  launch("add_norm", add_norm_kernel<T>, {rows, threads_for(width), 0, stream}, added, exact, rounded, gamma, beta, epsilon, width);
+  launch("add_norm", add_norm_kernel<T>, {rows, threads_for(width), 0, stream}, added, exact, rounded, gamma, beta,
+         epsilon, width);
 }
 
 template <class T>
@@ -137,22 +140,23 @@ void pool(const float* states, const SequenceRows& of, const uint32_t* queries, 
 
 void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,
                  uint32_t width, uint32_t labels, cudaStream_t stream) {
-  launch("head", head_kernel, {sequences, threads_for(width), 0, stream}, dense, act, weight, bias, logits, width, labels);
+  launch("head", head_kernel, {sequences, threads_for(width), 0, stream}, dense, act, weight, bias, logits, width,
+         labels);
 }
 
-#define RERANK_CUDA_CONVERT(From)                                                         \
-  template void convert<From, float>(const From*, float*, size_t, cudaStream_t);          \
-  template void convert<From, __half>(const From*, __half*, size_t, cudaStream_t);        \
+#define RERANK_CUDA_CONVERT(From)                                                  \
+  template void convert<From, float>(const From*, float*, size_t, cudaStream_t);   \
+  template void convert<From, __half>(const From*, __half*, size_t, cudaStream_t); \
   template void convert<From, __nv_bfloat16>(const From*, __nv_bfloat16*, size_t, cudaStream_t)
 RERANK_CUDA_CONVERT(float);
 RERANK_CUDA_CONVERT(__half);
 RERANK_CUDA_CONVERT(__nv_bfloat16);
 
-#define RERANK_CUDA_KERNELS(T)                                                                                    \
-  template void embed<T>(const EmbedArgs<T>&, cudaStream_t);                                                      \
-  template void add_norm<T>(const T*, float*, T*, const float*, const float*, float, uint32_t, uint32_t,          \
-                            cudaStream_t);                                                                        \
-  template void activate<T>(Act, T*, size_t, cudaStream_t);                                                       \
+#define RERANK_CUDA_KERNELS(T)                                                                           \
+  template void embed<T>(const EmbedArgs<T>&, cudaStream_t);                                             \
+  template void add_norm<T>(const T*, float*, T*, const float*, const float*, float, uint32_t, uint32_t, \
+                            cudaStream_t);                                                               \
+  template void activate<T>(Act, T*, size_t, cudaStream_t);                                              \
   template void gather_rows<T>(const T*, const uint32_t*, T*, uint32_t, uint32_t, cudaStream_t)
 RERANK_CUDA_KERNELS(float);
 RERANK_CUDA_KERNELS(__half);

@@ -1,5 +1,5 @@
-// What is computed besides matrix products. T: float, __half or __nv_bfloat16; sums are fp32 always. All run on `stream`
-// and return at once; errors of a launch are thrown (device.h).
+// What is computed besides matrix products. T: float, __half or __nv_bfloat16; sums are fp32 always. All run on
+// `stream` and return at once; errors of a launch are thrown (device.h).
 #pragma once
 
 #include "engine/cuda/device.h"
@@ -48,8 +48,8 @@ struct SequenceRows {
   const uint32_t *firsts, *lengths;
 };
 
-// pooled [sequences, 3 width] of states [tokens, width]: the first row of each sequence, the mean of the others among its
-// first queries[s], the mean of the rest; a mean of none is 0.
+// pooled [sequences, 3 width] of states [tokens, width]: the first row of each sequence, the mean of the others among
+// its first queries[s], the mean of the rest; a mean of none is 0.
 void pool(const float* states, const SequenceRows& of, const uint32_t* queries, float* pooled, uint32_t sequences,
           uint32_t width, cudaStream_t stream);
 
@@ -59,8 +59,8 @@ struct AttentionShape {
   const float* slopes = nullptr;  // [heads], ALiBi: what each position away takes off a score; null: nothing
 };
 
-// RoPE in place: each of `heads` heads from the start of every row, rows `stride` apart, pair (c, c + head_size / 2) by its
-// position's angle; turns [positions][2][head_size / 2].
+// RoPE in place: each of `heads` heads from the start of every row, rows `stride` apart, pair (c, c + head_size / 2) by
+// its position's angle; turns [positions][2][head_size / 2].
 template <class T>
 void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* turns, const QueryTile* tiles,
           uint32_t tile_count, cudaStream_t stream);

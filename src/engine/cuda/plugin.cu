@@ -126,8 +126,7 @@ void close(Engine* engine) { delete engine; }
 
 extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
   using namespace rerank::cuda;
-  static const Plugin plugin{kPluginVersion, devices,  describe,     open,     start,  step,    keep,
-                             launch_rest,    finish,   batch_tokens, identity, recall, learned, use_graphs,
-                             close};
+  static const Plugin plugin{kPluginVersion, devices,      describe, open,   start,   step,       keep, launch_rest,
+                             finish,         batch_tokens, identity, recall, learned, use_graphs, close};
   return &plugin;
 }

@@ -17,7 +17,7 @@ inline constexpr int kPluginVersion = 8;  // changes with anything below
 inline constexpr uint32_t kSlots = 2;
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
-enum class Type : int { kF32, kF16, kBf16, kFp8 };  // kFp8: e4m3, of products; no tensor has it
+enum class Type : int { kF32, kF16, kBf16, kFp8 };               // kFp8: e4m3, of products; no tensor has it
 enum class Act : int { kGelu, kGeluTanh, kRelu, kSilu, kTanh };  // as rerank::Activation
 
 struct Tensor {
@@ -65,12 +65,12 @@ struct BatchSpec {  // as rerank::Batch
   uint32_t sequences = 0;
 };
 
-// Which of cuBLASLt's algorithms was the fastest for a product y [m, n] = x [m, k] W^T + b, and its time. To be kept, and
-// given back where identity() is the same: cuBLASLt promises that its words mean the same there.
+// Which of cuBLASLt's algorithms was the fastest for a product y [m, n] = x [m, k] W^T + b, and its time. To be kept,
+// and given back where identity() is the same: cuBLASLt promises that its words mean the same there.
 struct TunedProduct {
   int32_t type = 0, epilogue = 0;  // as the library numbers them
   uint32_t m = 0, n = 0, k = 0;
-  uint32_t candidates = 0;                   // that were compared
+  uint32_t candidates = 0;                           // that were compared
   float microseconds = 0, untuned_microseconds = 0;  // its time, and that of what would be taken untried
   uint64_t algorithm[8] = {};
 };
@@ -92,7 +92,8 @@ struct Plugin {
   // Takes the batch to the device; it is not looked at again. slot: below kSlots, of no batch that is to be finished
   // yet.
   Code (*start)(Engine* engine, uint32_t slot, const BatchSpec& batch, char* error, size_t error_size);
-  // The next layer, of all tokens. pooled [sequences, 3 hidden]: what exits read behind it (engine/pooling.h); may be null.
+  // The next layer, of all tokens. pooled [sequences, 3 hidden]: what exits read behind it (engine/pooling.h); may be
+  // null.
   Code (*step)(Engine* engine, float* pooled, char* error, size_t error_size);
   // Goes on with `count` > 0 of the sequences, rising numbers among those there are; the others leave.
   Code (*keep)(Engine* engine, const uint32_t* sequences, uint32_t count, char* error, size_t error_size);
@@ -101,14 +102,16 @@ struct Plugin {
   Code (*launch)(Engine* engine, uint32_t layers, char* error, size_t error_size);
   // Waits for the batch in the slot: logits[sequences].
   Code (*finish)(Engine* engine, uint32_t slot, float* logits, char* error, size_t error_size);
-  // How many tokens a batch may have by the memory that is free now; meant for an engine that has had no batch yet. 0: it
-  // is full.
+  // How many tokens a batch may have by the memory that is free now; meant for an engine that has had no batch yet. 0:
+  // it is full.
   Code (*batch_tokens)(Engine* engine, uint64_t* tokens, char* error, size_t error_size);
   // What a TunedProduct holds for: the device's name and compute capability, versions of driver, runtime and cuBLASLt.
   Code (*identity)(int device, char* text, size_t text_size, char* error, size_t error_size);
-  // Products that were tuned before, for an engine that has had no batch yet. What this device cannot do is passed over.
+  // Products that were tuned before, for an engine that has had no batch yet. What this device cannot do is passed
+  // over.
   Code (*recall)(Engine* engine, const TunedProduct* products, uint32_t count, char* error, size_t error_size);
-  // All products that are tuned, if there are new ones since the last call; else none. Valid until the engine's next call.
+  // All products that are tuned, if there are new ones since the last call; else none. Valid until the engine's next
+  // call.
   Code (*learned)(Engine* engine, const TunedProduct** products, uint32_t* count, char* error, size_t error_size);
   // Whether small batches of full depth are started as CUDA graphs; they are, until this says otherwise.
   Code (*use_graphs)(Engine* engine, int on, char* error, size_t error_size);

@@ -10,8 +10,7 @@
 namespace rerank::onnx_engine {
 namespace {
 
-void ORT_API_CALL to_our_log(void*, OrtLoggingLevel level, const char*, const char*, const char*,
-                             const char* message) {
+void ORT_API_CALL to_our_log(void*, OrtLoggingLevel level, const char*, const char*, const char*, const char* message) {
   log(level >= ORT_LOGGING_LEVEL_ERROR ? LogLevel::kError : LogLevel::kDebug, str_cat("ONNX Runtime: ", message));
 }
 
@@ -32,9 +31,9 @@ struct KnownInput {
   TokenInput what;
 };
 constexpr KnownInput kKnownInputs[] = {
-    {"input_ids", TokenInput::kIds},           {"attention_mask", TokenInput::kMask},
-    {"input_mask", TokenInput::kMask},         {"token_type_ids", TokenInput::kSegments},
-    {"segment_ids", TokenInput::kSegments},    {"position_ids", TokenInput::kPositions},
+    {"input_ids", TokenInput::kIds},        {"attention_mask", TokenInput::kMask},
+    {"input_mask", TokenInput::kMask},      {"token_type_ids", TokenInput::kSegments},
+    {"segment_ids", TokenInput::kSegments}, {"position_ids", TokenInput::kPositions},
 };
 
 bool is_integer(ONNXTensorElementDataType type) {
@@ -44,9 +43,7 @@ bool is_logit(ONNXTensorElementDataType type) {
   return type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT || type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
 }
 size_t bytes_of(ONNXTensorElementDataType type) {
-  return type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64     ? 8
-         : type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 ? 2
-                                                         : 4;
+  return type == ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 ? 8 : type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 ? 2 : 4;
 }
 
 float logit_at(const std::vector<std::byte>& output, ONNXTensorElementDataType type, size_t i) {
@@ -189,8 +186,7 @@ Status GraphSession::run(Worker& worker, const Batch& batch, const PaddedBlock& 
   }
   for (size_t r = 0; r < block.sequences.size(); ++r) {
     const float first = logit_at(worker.output_, output_type_, r * labels_);
-    logits[block.sequences[r]] =
-        labels_ == 1 ? first : logit_at(worker.output_, output_type_, r * labels_ + 1) - first;
+    logits[block.sequences[r]] = labels_ == 1 ? first : logit_at(worker.output_, output_type_, r * labels_ + 1) - first;
   }
   return ok_status();
 }

@@ -1,5 +1,5 @@
-// One ONNX Runtime session over a cross-encoder's graph: [rows, length] ids -> a logit for each row. run() may be called
-// by several threads at once, each with a Worker of its own.
+// One ONNX Runtime session over a cross-encoder's graph: [rows, length] ids -> a logit for each row. run() may be
+// called by several threads at once, each with a Worker of its own.
 #pragma once
 
 #include <memory>

@@ -35,8 +35,9 @@ Result<std::string> pick_file(const Model& model, const BackendOptions& options)
   }
   const std::vector<std::string> files = onnx_files(model.folder);
   if (files.empty()) {
-    return absl::NotFoundError(str_cat(model.folder, ": no .onnx file is in it or in its onnx/; make one with rerankd "
-                                                     "convert, or name one with --onnx-file"));
+    return absl::NotFoundError(str_cat(model.folder,
+                                       ": no .onnx file is in it or in its onnx/; make one with rerankd "
+                                       "convert, or name one with --onnx-file"));
   }
   std::string there;
   for (const std::string& file : files) {
@@ -60,7 +61,8 @@ struct Plan {
 
 Result<Plan> plan(const Model& model, const BackendOptions& options) {
   if (options.exits != nullptr)
-    return absl::UnimplementedError("onnx engine: --exits: a graph computes all layers (see rerankd convert --keep-layers)");
+    return absl::UnimplementedError(
+        "onnx engine: --exits: a graph computes all layers (see rerankd convert --keep-layers)");
   if (options.kernel != "auto")
     return absl::InvalidArgumentError("onnx engine: --kernel: ONNX Runtime picks its own; see --onnx-provider");
   auto path = pick_file(model, options);
@@ -110,7 +112,8 @@ class OnnxBackend : public Backend {
         split_(std::move(split)),
         worker_(*session_),
         team_(split_ ? plan.threads : 1) {
-    for (size_t i = 0; split_ && i < plan.threads; ++i) split_workers_.push_back(std::make_unique<GraphSession::Worker>(*split_));
+    for (size_t i = 0; split_ && i < plan.threads; ++i)
+      split_workers_.push_back(std::make_unique<GraphSession::Worker>(*split_));
     const GraphFile& file = plan.session.file;
     info_ = {"onnx", file.precision, plan.kernel, plan.threads, model_->config.max_length()};
     // On CPUs a batch is shared out into blocks of like lengths inside, whatever it holds.

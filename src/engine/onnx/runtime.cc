@@ -65,8 +65,8 @@ Result<Runtime> load(std::string path) {
   const OrtApi* api = base->GetApi(ORT_API_VERSION);
   if (api == nullptr) {
     ::dlclose(*handle);
-    return absl::UnimplementedError(str_cat(path, ": ONNX Runtime ", runtime.version,
-                                            " is too old: 1.", ORT_API_VERSION, " or later is needed"));
+    return absl::UnimplementedError(
+        str_cat(path, ": ONNX Runtime ", runtime.version, " is too old: 1.", ORT_API_VERSION, " or later is needed"));
   }
   Ort::InitApi(api);
   try {

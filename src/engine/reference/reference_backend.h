@@ -9,8 +9,8 @@
 
 namespace rerank {
 
-// Called behind each linear layer of the encoder's layers, with all its rows: inputs [rows, in], and outputs [rows, out],
-// which it may change, to see what that would do to the logits.
+// Called behind each linear layer of the encoder's layers, with all its rows: inputs [rows, in], and outputs [rows,
+// out], which it may change, to see what that would do to the logits.
 using LinearHook = std::function<void(const Linear&, std::span<const float> inputs, std::span<float> outputs)>;
 
 std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model,

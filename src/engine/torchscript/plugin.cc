@@ -81,7 +81,8 @@ void probe(RerankdTorchModule& module) {
   if (!fits) {
     std::string shape;
     for (int64_t size : out.sizes()) shape += (shape.empty() ? "" : ",") + std::to_string(size);
-    throw std::runtime_error("its output has shape [" + shape + "] for 2 sequences; a cross-encoder's is [N,1], [N] or [N,2]");
+    throw std::runtime_error("its output has shape [" + shape +
+                             "] for 2 sequences; a cross-encoder's is [N,1], [N] or [N,2]");
   }
   module.labels = out.dim() == 2 ? static_cast<size_t>(out.size(1)) : 1;
 }
@@ -110,7 +111,8 @@ bool run(RerankdTorchModule* module, const int64_t* const inputs[4], int64_t row
          char* error, size_t error_bytes) {
   try {
     const torch::Tensor out = compute(*module, inputs, rows, length);
-    if (out.numel() != rows * static_cast<int64_t>(module->labels)) throw std::runtime_error("its output changed shape");
+    if (out.numel() != rows * static_cast<int64_t>(module->labels))
+      throw std::runtime_error("its output changed shape");
     std::copy_n(out.const_data_ptr<float>(), out.numel(), logits);
     return true;
   } catch (const std::exception& failure) {

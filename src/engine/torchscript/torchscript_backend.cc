@@ -69,18 +69,21 @@ Result<const RerankdTorchApi*> load_plugin() {
 Status check_file(const std::string& path) {
   auto file = MappedFile::open(path);
   if (!file.ok()) return file.status();
-  if (!file->text().starts_with("PK")) return absl::InvalidArgumentError(path + ": not a TorchScript file (torch.jit.save)");
+  if (!file->text().starts_with("PK"))
+    return absl::InvalidArgumentError(path + ": not a TorchScript file (torch.jit.save)");
   return ok_status();
 }
 
 Result<std::string> pick_file(const Model& model, const BackendOptions& options) {
   if (options.exits != nullptr)
     return absl::UnimplementedError("torchscript engine: --exits: a graph computes all layers");
-  if (options.kernel != "auto") return absl::InvalidArgumentError("torchscript engine: --kernel: libtorch picks its own");
+  if (options.kernel != "auto")
+    return absl::InvalidArgumentError("torchscript engine: --kernel: libtorch picks its own");
   std::error_code error;
   std::string path;
   if (!options.torchscript_file.empty()) {
-    for (const fs::path& place : {fs::path(model.folder) / options.torchscript_file, fs::path(options.torchscript_file)}) {
+    for (const fs::path& place :
+         {fs::path(model.folder) / options.torchscript_file, fs::path(options.torchscript_file)}) {
       if (path.empty() && fs::is_regular_file(place, error)) path = place.string();
     }
     if (path.empty()) {
@@ -90,8 +93,9 @@ Result<std::string> pick_file(const Model& model, const BackendOptions& options)
   } else if (const auto files = torchscript_files(model.folder); !files.empty()) {
     path = files[0];
   } else {
-    return absl::NotFoundError(str_cat(model.folder, ": no TorchScript file is in it (model.pt, *.torchscript); make "
-                                                     "one with torch.jit.trace, or name one with --torchscript-file"));
+    return absl::NotFoundError(str_cat(model.folder,
+                                       ": no TorchScript file is in it (model.pt, *.torchscript); make "
+                                       "one with torch.jit.trace, or name one with --torchscript-file"));
   }
   if (Status status = check_file(path); !status.ok()) return status;
   return path;
@@ -125,7 +129,8 @@ class TorchscriptBackend : public Backend {
  private:
   Status run(const Batch& batch, const PaddedBlock& block, std::span<float> logits) {
     std::array<const int64_t*, 4> inputs{};
-    constexpr TokenInput kInputs[] = {TokenInput::kIds, TokenInput::kMask, TokenInput::kSegments, TokenInput::kPositions};
+    constexpr TokenInput kInputs[] = {TokenInput::kIds, TokenInput::kMask, TokenInput::kSegments,
+                                      TokenInput::kPositions};
     for (size_t i = 0; i < inputs.size(); ++i) {
       if ((module_info_.inputs >> i & 1) == 0) continue;
       buffers_[i].resize(std::max(buffers_[i].size(), block.tokens()));
@@ -174,7 +179,8 @@ Result<std::unique_ptr<Backend>> make_torchscript_backend(std::shared_ptr<const 
   auto path = torchscript_engine::pick_file(*model, options);
   if (!path.ok()) return path.status();
   if (options.precision != "auto" && options.precision != "fp32")
-    return absl::InvalidArgumentError(str_cat("torchscript engine: --precision ", options.precision, ": there is fp32"));
+    return absl::InvalidArgumentError(
+        str_cat("torchscript engine: --precision ", options.precision, ": there is fp32"));
   auto api = torchscript_engine::load_plugin();
   if (!api.ok()) return api.status();
   const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
@@ -183,7 +189,8 @@ Result<std::unique_ptr<Backend>> make_torchscript_backend(std::shared_ptr<const 
   RerankdTorchModule* module = (*api)->open(path->c_str(), static_cast<int>(threads), &info, error, sizeof error);
   if (module == nullptr)
     return absl::InvalidArgumentError(str_cat(*path, ": libtorch cannot serve it: ", std::string(error)));
-  return std::make_unique<torchscript_engine::TorchscriptBackend>(std::move(model), **api, module, info, *path, threads);
+  return std::make_unique<torchscript_engine::TorchscriptBackend>(std::move(model), **api, module, info, *path,
+                                                                  threads);
 }
 
 }  // namespace rerank

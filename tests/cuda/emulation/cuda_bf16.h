@@ -12,4 +12,6 @@ struct __nv_bfloat162 {
 
 float __bfloat162float(__nv_bfloat16 x);
 __nv_bfloat16 __float2bfloat16_rn(float x);
-inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) { return {__float2bfloat16_rn(x), __float2bfloat16_rn(y)}; }
+inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) {
+  return {__float2bfloat16_rn(x), __float2bfloat16_rn(y)};
+}

@@ -33,8 +33,8 @@ struct Settings {
   int failed_device = -1;      // out of order, as after a failure that stays
   int driver_version = 13000;
   std::function<void()> before_waiting;  // called by who is about to wait for a stream; others go on meanwhile
-  // What cuBLASLt offers for a product, best guess first: how long each algorithm takes by the device's clock, and which
-  // of them cannot run after all.
+  // What cuBLASLt offers for a product, best guess first: how long each algorithm takes by the device's clock, and
+  // which of them cannot run after all.
   std::vector<double> algorithms_us = {1};
   std::vector<size_t> broken_algorithms = {};
 };

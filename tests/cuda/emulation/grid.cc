@@ -226,7 +226,8 @@ void commit_copies() {
 }
 
 void wait_for_copies(size_t groups_left) {
-  for (auto& groups = machine->current().groups; groups.size() > groups_left; groups.pop_front()) perform(groups.front());
+  for (auto& groups = machine->current().groups; groups.size() > groups_left; groups.pop_front())
+    perform(groups.front());
 }
 
 void misuse(const char* what) {

@@ -36,7 +36,7 @@ __half __float2half_rn(float x) {
   if (std::isnan(x)) return {static_cast<uint16_t>(0x7fff)};
   const float size = std::fabs(x);
   if (size >= 65520.0f) return {static_cast<uint16_t>(sign | 0x7c00)};  // rounds beyond the largest, 65504
-  if (size < 6.103515625e-5f) {  // below 2^-14 numbers are multiples of 2^-24
+  if (size < 6.103515625e-5f) {                                         // below 2^-14 numbers are multiples of 2^-24
     return {static_cast<uint16_t>(sign | static_cast<uint16_t>(std::nearbyint(size * 16777216.0f)))};
   }
   uint32_t bits = std::bit_cast<uint32_t>(size);
@@ -63,7 +63,8 @@ struct Shuffle {
 void shuffle(void* const (&lanes)[kLanes]) {
   float before[kLanes];
   for (int i = 0; i < kLanes; ++i) before[i] = static_cast<Shuffle*>(lanes[i])->value;
-  for (int i = 0; i < kLanes; ++i) static_cast<Shuffle*>(lanes[i])->value = before[i ^ static_cast<Shuffle*>(lanes[i])->mask];
+  for (int i = 0; i < kLanes; ++i)
+    static_cast<Shuffle*>(lanes[i])->value = before[i ^ static_cast<Shuffle*>(lanes[i])->mask];
 }
 
 // PTX ISA, "ldmatrix": lane 8 j + i has the address of row i of matrix j. Each lane gets of each matrix row lane / 4,
@@ -91,9 +92,9 @@ void load(void* const (&lanes)[kLanes]) {
 }
 
 // PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type": group = lane / 4, thread = lane % 4.
-//   A: a0 a1 in row group, a2 a3 in group + 8, a4 a5 in group, a6 a7 in group + 8; columns 2 thread + (i & 1), from a4 on + 8
-//   B: rows 2 thread + (i & 1), from b2 on + 8; column group
-//   C: c0 c1 in row group, c2 c3 in group + 8; columns 2 thread + (i & 1)
+//   A: a0 a1 in row group, a2 a3 in group + 8, a4 a5 in group, a6 a7 in group + 8; columns 2 thread + (i & 1), from a4
+//   on + 8 B: rows 2 thread + (i & 1), from b2 on + 8; column group C: c0 c1 in row group, c2 c3 in group + 8; columns
+//   2 thread + (i & 1)
 struct Product {
   float* c;
   const unsigned* a;
@@ -141,7 +142,7 @@ float __shfl_xor_sync(unsigned mask, float value, int lane_mask) {
 }
 
 void __syncwarp() {
-  emulation::together([](void* const (&)[emulation::kLanes]) {}, nullptr);
+  emulation::together([](void* const(&)[emulation::kLanes]) {}, nullptr);
 }
 
 namespace rerank::cuda {

@@ -223,7 +223,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   const std::lock_guard lock(world().lock);
   if (bytes == 0) return cudaSuccess;
   const Block *target = block_of(to, bytes), *source = block_of(from, bytes);
-  const bool to_device = target != nullptr && target->device >= 0, from_device = source != nullptr && source->device >= 0;
+  const bool to_device = target != nullptr && target->device >= 0,
+             from_device = source != nullptr && source->device >= 0;
   const bool wants_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool wants_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (to_device != wants_to || from_device != wants_from) return remember(cudaErrorInvalidValue);
