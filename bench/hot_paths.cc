@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "api/api.h"
+#include "cache/cache.h"
 #include "engine/registry.h"
 #include "model/weights.h"
 #include "observe/request_record.h"
-#include "rank/cache.h"
 #include "schedule/planner.h"
 #include "support/fake_reranker.h"
 #include "text/pair.h"

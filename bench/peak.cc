@@ -6,9 +6,9 @@
 #include <thread>
 #include <vector>
 
+#include "engine/cpu/amx/tile_unit.h"
 #include "engine/cpu/buffers.h"
-#include "engine/cpu/kernels.h"
-#include "engine/cpu/tile_unit.h"
+#include "engine/cpu/vector/kernels.h"
 
 namespace rerank::bench {
 namespace {

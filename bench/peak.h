@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "engine/cpu/kernels.h"
+#include "engine/cpu/vector/kernels.h"
 
 namespace rerank::bench {
 

@@ -4,8 +4,8 @@
 #include <cstdio>
 
 #include "bench/peak.h"
-#include "engine/cpu/cpu_ops.h"
-#include "engine/cpu/tile_ops.h"
+#include "engine/cpu/amx/tile_ops.h"
+#include "engine/cpu/vector/cpu_ops.h"
 
 namespace rerank::bench {
 namespace {

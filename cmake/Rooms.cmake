@@ -1,18 +1,35 @@
-# A room is one folder of src/ and one static library, `rerank_<name>`. Its sources are the .cc files of its folder; the
-# *_test.cc files beside them become one test program, `<name>_test`. A room may include only what it links.
+# A room is one folder of src/ and one static library, `rerank_<name>`. Its sources are the .cc files of its folder and of
+# the folders in it that FOLDERS names; the *_test.cc files among them become one test program, `<name>_test`. What a room
+# may include is ARCHITECTURE.md's table; tests/architecture holds them together.
 
-# rerank_room(<name> [LINKS <target>...] [PRIVATE_LINKS <target>...] [TEST_LINKS <target>...])
+# rerank_room(<name> [FOLDERS <folder>...] [LINKS <target>...] [PRIVATE_LINKS <target>...] [TEST_LINKS <target>...])
 function(rerank_room name)
-  cmake_parse_arguments(ARG "" "" "LINKS;PRIVATE_LINKS;TEST_LINKS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
-  set(tests ${sources})
+  cmake_parse_arguments(ARG "" "" "FOLDERS;LINKS;PRIVATE_LINKS;TEST_LINKS" ${ARGN})
+  rerank_library(${name} FOLDERS . ${ARG_FOLDERS} LINKS ${ARG_LINKS} PRIVATE_LINKS ${ARG_PRIVATE_LINKS})
+  rerank_room_tests(${name} FOLDERS . ${ARG_FOLDERS} LINKS ${ARG_TEST_LINKS})
+endfunction()
+
+# rerank_library(<name> FOLDERS <folder>... [LINKS <target>...] [PRIVATE_LINKS <target>...]): a room, or a part of one,
+# without its tests.
+function(rerank_library name)
+  cmake_parse_arguments(ARG "" "" "FOLDERS;LINKS;PRIVATE_LINKS" ${ARGN})
+  list(TRANSFORM ARG_FOLDERS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ OUTPUT_VARIABLE patterns)
+  list(TRANSFORM patterns APPEND /*.cc)
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
-  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   add_library(rerank_${name} STATIC ${sources})
   target_include_directories(rerank_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(rerank_${name} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
+endfunction()
+
+# rerank_room_tests(<name> FOLDERS <folder>... [LINKS <target>...]): the tests beside a room's sources.
+function(rerank_room_tests name)
+  cmake_parse_arguments(ARG "" "" "FOLDERS;LINKS" ${ARGN})
+  list(TRANSFORM ARG_FOLDERS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ OUTPUT_VARIABLE patterns)
+  list(TRANSFORM patterns APPEND /*_test.cc)
+  file(GLOB tests CONFIGURE_DEPENDS ${patterns})
   if(RERANKD_TESTS AND tests)
-    rerank_test(${name}_test SOURCES ${tests} LINKS rerank_${name} ${ARG_TEST_LINKS})
+    rerank_test(${name}_test SOURCES ${tests} LINKS rerank_${name} ${ARG_LINKS})
   endif()
 endfunction()
 

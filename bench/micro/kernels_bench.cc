@@ -4,7 +4,7 @@
 
 #include "bench/peak.h"
 #include "engine/cpu/buffers.h"
-#include "engine/cpu/kernels.h"
+#include "engine/cpu/vector/kernels.h"
 
 namespace rerank::bench {
 namespace {

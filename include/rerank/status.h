@@ -1,7 +1,7 @@
 // The error type of every fallible call. What a client, a file or the network can cause is a Status whose message says
 // what failed, where (file, field, value) and what to do. Bugs stop the process instead (ABSL_RAW_CHECK).
 //
-// Codes used, and what the HTTP layer makes of them (api/errors.cc is the one table):
+// Codes used, and what the HTTP layer makes of them (transport/errors.cc is the one table):
 //   InvalidArgument     the request or file is wrong           OutOfRange         over a stated limit
 //   NotFound            no such file, model or route           Unimplemented      a model or feature we do not support
 //   ResourceExhausted   queue full, shed                       DeadlineExceeded   not done in time

@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "api/errors.h"
 #include "api/exchange.h"
-#include "api/pages.h"
+#include "api/pages/pages.h"
 #include "api/path.h"
 #include "api/routes.h"
+#include "transport/errors.h"
 
 namespace rerank {
 

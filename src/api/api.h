@@ -5,10 +5,10 @@
 #include <functional>
 #include <memory>
 
-#include "api/http.h"
 #include "api/options.h"
 #include "base/metrics.h"
 #include "rerank/reranker.h"
+#include "transport/http.h"
 
 namespace rerank {
 

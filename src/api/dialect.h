@@ -6,12 +6,12 @@
 #include <memory>
 #include <string>
 
-#include "api/body.h"
-#include "api/errors.h"
-#include "api/http.h"
-#include "api/json_out.h"
 #include "rerank/reranker.h"
 #include "rerank/types.h"
+#include "transport/body.h"
+#include "transport/errors.h"
+#include "transport/http.h"
+#include "transport/json_out.h"
 
 namespace rerank {
 

@@ -1,5 +1,5 @@
 // What clients see when something is wrong: statuses, shapes, and bodies made to do harm.
-#include "api/errors.h"
+#include "transport/errors.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <random>
 #include <string>
 
-#include "api/body.h"
 #include "support/api_fixture.h"
+#include "transport/body.h"
 
 namespace rerank {
 namespace {

@@ -7,12 +7,12 @@
 #include <utility>
 #include <vector>
 
-#include "api/access.h"
 #include "api/api.h"
-#include "api/http.h"
 #include "api/options.h"
-#include "api/request_metrics.h"
+#include "observe/request_metrics.h"
 #include "rerank/reranker.h"
+#include "transport/access.h"
+#include "transport/http.h"
 
 namespace rerank {
 

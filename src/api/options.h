@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "api/keys.h"
 #include "observe/request_record.h"
 #include "rerank/options.h"
+#include "transport/keys.h"
 
 namespace rerank {
 

@@ -1,5 +1,5 @@
 // Time-outs and priorities, in every place where clients and proxies say them.
-#include "api/urgency.h"
+#include "transport/urgency.h"
 
 #include <gtest/gtest.h>
 

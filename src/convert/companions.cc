@@ -7,7 +7,7 @@
 
 #include "base/mapped_file.h"
 #include "base/strings.h"
-#include "convert/convert.h"
+#include "convert/writers.h"
 
 namespace rerank {
 namespace {

@@ -1,5 +1,5 @@
 // Converted models compute what the original does, serve as they are, and are fused by ONNX Runtime.
-#include "convert/convert.h"
+#include "convert/writers.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -12,8 +12,8 @@
 
 #include "base/half.h"
 #include "base/strings.h"
-#include "convert/convert.h"
 #include "convert/graph_builder.h"
+#include "convert/writers.h"
 
 namespace rerank {
 namespace {

@@ -8,8 +8,8 @@
 #include "absl/strings/str_join.h"
 #include "base/half.h"
 #include "base/strings.h"
-#include "convert/convert.h"
 #include "convert/quantize.h"
+#include "convert/writers.h"
 
 namespace rerank {
 namespace {

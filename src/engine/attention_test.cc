@@ -10,7 +10,7 @@
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/buffers.h"
 #include "engine/cpu/cpu_backend.h"
-#include "engine/cpu/kernels.h"
+#include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"
 #include "support/tiny_model.h"
 

@@ -57,14 +57,15 @@ class Backend {
   virtual Status forward(const Batch& batch, std::span<float> logits) = 0;
 
   // As forward(), but a competitor whose logit, as an exit guesses it, is the contest's margin below what others have
-  // reached leaves there (engine/contests.h); its logit is the guess. Everybody else's is that of the full depth, bit
-  // for bit. depths[size] says how many layers each was computed to, 0: all. Contests are disjoint and in rising order;
-  // the batch gives competitors no layers of their own. An engine without exits computes everybody to the full depth.
+  // reached leaves there (engine/depth/contests.h); its logit is the guess. Everybody else's is that of the full depth,
+  // bit for bit. depths[size] says how many layers each was computed to, 0: all. Contests are disjoint and in rising
+  // order; the batch gives competitors no layers of their own. An engine without exits computes everybody to the full
+  // depth.
   virtual Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                                   std::span<uint8_t> depths);
 
-  // Besides, what exits read: states[size, layers of the model - 1, exit_width()], pooled (engine/pooling.h) behind
-  // each layer but the last. All layers are computed.
+  // Besides, what exits read: states[size, layers of the model - 1, exit_width()], pooled (engine/depth/pooling.h)
+  // behind each layer but the last. All layers are computed.
   virtual Status forward_with_states(const Batch&, std::span<float>, std::span<float>) {
     return absl::UnimplementedError(info().engine + ": this engine does not show what is between its layers");
   }

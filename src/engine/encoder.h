@@ -23,8 +23,8 @@
 #include <vector>
 
 #include "engine/batch.h"
+#include "engine/depth/pooling.h"
 #include "engine/layers.h"
-#include "engine/pooling.h"
 #include "model/config.h"
 #include "model/exits.h"
 

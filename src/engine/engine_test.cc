@@ -10,13 +10,13 @@
 #include <fstream>
 #include <random>
 
+#include "engine/cpu/amx/tile_unit.h"
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/buffers.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/grouping.h"
-#include "engine/cpu/kernels.h"
 #include "engine/cpu/team.h"
-#include "engine/cpu/tile_unit.h"
+#include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"
 #include "support/tiny_model.h"
 

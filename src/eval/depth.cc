@@ -5,7 +5,7 @@
 #include <map>
 #include <set>
 
-#include "eval/statistics.h"
+#include "eval/measures/statistics.h"
 
 namespace rerank {
 namespace {

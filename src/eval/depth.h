@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/ridge.h"
+#include "eval/measures/ridge.h"
 
 namespace rerank {
 

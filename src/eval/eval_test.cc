@@ -8,9 +8,9 @@
 #include <filesystem>
 
 #include "base/strings.h"
-#include "eval/bm25.h"
+#include "eval/data/bm25.h"
 #include "eval/lengths.h"
-#include "eval/report.h"
+#include "eval/reports/report.h"
 #include "report/chart.h"
 
 namespace rerank {

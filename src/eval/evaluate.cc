@@ -6,7 +6,7 @@
 #include <future>
 
 #include "base/strings.h"
-#include "eval/statistics.h"
+#include "eval/measures/statistics.h"
 
 namespace rerank {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "eval/collection.h"
-#include "eval/score_store.h"
+#include "eval/data/collection.h"
+#include "eval/data/score_store.h"
 #include "rerank/reranker.h"
 
 namespace rerank {

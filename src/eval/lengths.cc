@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/strings.h"
-#include "eval/line_reader.h"
+#include "eval/data/line_reader.h"
 
 namespace rerank {
 

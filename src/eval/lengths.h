@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/statistics.h"
+#include "eval/measures/statistics.h"
 #include "rerank/status.h"
 
 namespace rerank {

@@ -11,7 +11,7 @@
 
 namespace rerank {
 
-// logit = weights . pooled states + bias, of what engine/pooling.h makes of a pair's tokens
+// logit = weights . pooled states + bias, of what engine/depth/pooling.h makes of a pair's tokens
 struct ExitHead {
   std::vector<float> weights;  // [exit_width()]
   float bias = 0;

@@ -11,10 +11,10 @@
 
 #include "base/metrics.h"
 #include "base/worker_pool.h"
+#include "cache/cache.h"
+#include "cache/shared_cache.h"
+#include "cache/token_cache.h"
 #include "engine/backend.h"
-#include "rank/cache.h"
-#include "rank/shared_cache.h"
-#include "rank/token_cache.h"
 #include "rerank/reranker.h"
 #include "schedule/scheduler.h"
 #include "text/long_document.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "api/urgency.h"
+#include "transport/urgency.h"
 
 namespace rerank {
 namespace {

@@ -9,14 +9,14 @@
 #include <mutex>
 #include <string>
 
-#include "api/access.h"
-#include "api/errors.h"
 #include "api/options.h"
-#include "api/request_metrics.h"
 #include "api/routes.h"
 #include "base/worker_pool.h"
+#include "observe/request_metrics.h"
 #include "observe/request_record.h"
 #include "rerank/reranker.h"
+#include "transport/access.h"
+#include "transport/errors.h"
 
 namespace rerank {
 

@@ -4,11 +4,11 @@
 #include <utility>
 
 #include "api/dialect.h"
-#include "api/score_pairs.h"
-#include "api/urgency.h"
+#include "api/handlers/score_pairs.h"
 #include "rerank/v1/rerank.grpc.pb.h"
 #include "rpc/reactors.h"
 #include "rpc/services.h"
+#include "transport/urgency.h"
 
 namespace rerank {
 namespace {

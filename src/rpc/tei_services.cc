@@ -3,12 +3,12 @@
 #include <string>
 #include <utility>
 
-#include "api/body.h"
 #include "api/dialect.h"
-#include "api/score_pairs.h"
+#include "api/handlers/score_pairs.h"
 #include "rpc/reactors.h"
 #include "rpc/services.h"
 #include "tei/v1/tei.grpc.pb.h"
+#include "transport/body.h"
 
 namespace rerank {
 namespace {

@@ -8,10 +8,10 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
-#include "api/errors.h"
 #include "base/log.h"
 #include "server/content_coding.h"
 #include "server/response_head.h"
+#include "transport/errors.h"
 
 namespace rerank {
 namespace {

@@ -21,8 +21,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "api/request_metrics.h"
 #include "base/metrics.h"
+#include "observe/request_metrics.h"
 #include "rerank/options.h"
 #include "rerank/types.h"
 #include "server/client_stream.h"

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "api/errors.h"
 #include "base/strings.h"
+#include "transport/errors.h"
 
 namespace rerank {
 namespace {

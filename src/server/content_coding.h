@@ -5,15 +5,15 @@
 #include <string>
 #include <string_view>
 
-#include "api/http.h"
 #include "rerank/status.h"
+#include "transport/http.h"
 
 namespace rerank {
 
 enum class ContentCoding { kNone, kGzip, kDeflate };
 
-// Undoes the codings named in a Content-Encoding header. Errors (api/errors.h): kUnsupportedMedia for one we do not
-// know, kMalformed for broken data, kBodyTooLarge when more than `limit` bytes come out; it stops there.
+// Undoes the codings named in a Content-Encoding header. Errors (transport/errors.h): kUnsupportedMedia for one we do
+// not know, kMalformed for broken data, kBodyTooLarge when more than `limit` bytes come out; it stops there.
 Status decode_content(std::string_view content_encoding, size_t limit, std::string& body);
 
 // The coding that an Accept-Encoding header likes best; kNone if it likes neither of ours.

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "api/errors.h"
+#include "transport/errors.h"
 
 namespace rerank {
 namespace {

@@ -6,9 +6,9 @@
 //   ... (*server)->port() ...
 //   (*server)->drain_and_stop();
 //
-// What goes wrong in the transport itself is answered with the common JSON error body (api/errors.h), then closed:
-// broken HTTP 400, a slow client 408, a large body 413 (before it is read, when its length is announced), a large head
-// 431, too many connections 503. A client that disconnects while its request is computed gets its request's
+// What goes wrong in the transport itself is answered with the common JSON error body (transport/errors.h), then
+// closed: broken HTTP 400, a slow client 408, a large body 413 (before it is read, when its length is announced), a
+// large head 431, too many connections 503. A client that disconnects while its request is computed gets its request's
 // Cancellation set; one that only closes its sending side still gets its answer.
 #pragma once
 
@@ -16,10 +16,10 @@
 #include <functional>
 #include <memory>
 
-#include "api/http.h"
 #include "base/metrics.h"
 #include "rerank/options.h"
 #include "rerank/status.h"
+#include "transport/http.h"
 
 namespace rerank {
 

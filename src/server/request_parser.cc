@@ -9,7 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
-#include "api/errors.h"
+#include "transport/errors.h"
 
 namespace rerank {
 namespace {

@@ -14,8 +14,8 @@
 #include <memory>
 #include <span>
 
-#include "api/http.h"
 #include "rerank/status.h"
+#include "transport/http.h"
 
 namespace rerank {
 
@@ -44,7 +44,7 @@ class RequestParser {
   bool is_head() const;              // the method is HEAD
 
   HttpRequest take();           // after kRequest; ready for the next request
-  const Status& error() const;  // after kError; kinds as in api/errors.h
+  const Status& error() const;  // after kError; kinds as in transport/errors.h
 
  private:
   struct Impl;

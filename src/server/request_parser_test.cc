@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "api/errors.h"
+#include "transport/errors.h"
 
 namespace rerank {
 namespace {

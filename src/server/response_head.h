@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "api/http.h"
+#include "transport/http.h"
 
 namespace rerank {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "text/grapheme.h"
-#include "text/utf8.h"
+#include "text/unicode/grapheme.h"
+#include "text/unicode/utf8.h"
 
 namespace rerank {
 namespace {

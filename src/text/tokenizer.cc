@@ -8,15 +8,15 @@
 
 #include "base/strings.h"
 #include "rapidjson/document.h"
-#include "text/added_tokens.h"
-#include "text/byte_level.h"
-#include "text/decoder.h"
 #include "text/json.h"
-#include "text/model.h"
-#include "text/normalizer.h"
-#include "text/post_processor.h"
-#include "text/pre_tokenizer.h"
-#include "text/utf8.h"
+#include "text/models/model.h"
+#include "text/stages/added_tokens.h"
+#include "text/stages/byte_level.h"
+#include "text/stages/decoder.h"
+#include "text/stages/normalizer.h"
+#include "text/stages/post_processor.h"
+#include "text/stages/pre_tokenizer.h"
+#include "text/unicode/utf8.h"
 
 namespace rerank {
 namespace {

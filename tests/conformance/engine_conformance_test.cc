@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "base/strings.h"
-#include "convert/convert.h"
-#include "engine/cpu/kernels.h"
+#include "convert/writers.h"
+#include "engine/cpu/vector/kernels.h"
 #include "engine/registry.h"
 #include "support/golden.h"
 

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/log.h"
-#include "engine/cuda/row_classes.h"
+#include "engine/cuda/kernels/row_classes.h"
 #include "support.h"
 
 namespace rerank {

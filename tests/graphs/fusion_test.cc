@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "base/strings.h"
-#include "convert/convert.h"
+#include "convert/writers.h"
 #include "engine/onnx/ort.h"
 #include "engine/onnx/runtime.h"
 #include "model/graph_file.h"

@@ -3,7 +3,7 @@
 API key, both themes, a phone, and nothing fetched from elsewhere.
 
 RERANKD names the program (default build/release/rerankd); PAGE_SCREENSHOTS a folder for pictures of both themes; PAGE_HTML a page
-to show instead of the program's, to work on src/api/web/index.html without building. It is skipped (exit status 77) without
+to show instead of the program's, to work on src/api/pages/web/index.html without building. It is skipped (exit status 77) without
 chromium or playwright (.venv-clients, requirements/clients.txt).
 """
 import json

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fits the polynomials of src/engine/cpu/math-inl.h and prints them with their largest error in fp32 arithmetic.
+"""Fits the polynomials of src/engine/cpu/vector/math-inl.h and prints them with their largest error in fp32 arithmetic.
 
 Needs numpy. Usage: fit_functions.py
   erf(x) = x Q(x^2 / 8 - 1) for |x| <= 4, and sign(x) beyond: at |x| = 4 erf is 1 - 1.5e-8, below half a unit of fp32.

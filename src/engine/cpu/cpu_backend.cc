@@ -8,12 +8,12 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "engine/contests.h"
-#include "engine/cpu/cpu_ops.h"
+#include "engine/cpu/amx/tile_ops.h"
 #include "engine/cpu/grouping.h"
-#include "engine/cpu/tile_ops.h"
 #include "engine/cpu/topology.h"
-#include "engine/cpu/weight_cache.h"
+#include "engine/cpu/vector/cpu_ops.h"
+#include "engine/cpu/weights/weight_cache.h"
+#include "engine/depth/contests.h"
 #include "engine/sub_batch.h"
 
 namespace rerank {

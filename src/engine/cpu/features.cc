@@ -1,10 +1,10 @@
 // Which tiers this machine runs, and which of them "auto" picks.
 #include <hwy/targets.h>
 
+#include "engine/cpu/amx/tile_kernels.h"
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/buffers.h"
-#include "engine/cpu/kernels.h"
-#include "engine/cpu/tile_kernels.h"
+#include "engine/cpu/vector/kernels.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

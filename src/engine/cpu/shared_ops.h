@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/cpu/cpu_weights.h"
+#include "engine/cpu/weights/cpu_weights.h"
 #include "engine/encoder.h"
 
 namespace rerank::cpu {

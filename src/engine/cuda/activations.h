@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/cuda/device_model.h"
-#include "engine/cuda/row_classes.h"
+#include "engine/cuda/kernels/row_classes.h"
 
 namespace rerank::cuda {
 

@@ -11,8 +11,8 @@
 
 #include "engine/batch.h"
 #include "engine/cuda/device.h"
-#include "engine/cuda/row_classes.h"
-#include "engine/cuda/tiles.h"
+#include "engine/cuda/kernels/row_classes.h"
+#include "engine/cuda/kernels/tiles.h"
 
 namespace rerank::cuda {
 

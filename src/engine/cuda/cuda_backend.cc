@@ -12,12 +12,12 @@
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "engine/contests.h"
 #include "engine/cuda/model_spec.h"
 #include "engine/cuda/plugin.h"
 #include "engine/cuda/tuning_file.h"
+#include "engine/depth/contests.h"
+#include "engine/depth/pooling.h"
 #include "engine/encoder.h"
-#include "engine/pooling.h"
 #include "engine/sub_batch.h"
 
 namespace rerank {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "engine/cuda/activations.h"
-#include "engine/cuda/gemm.h"
-#include "engine/cuda/kernels.h"
+#include "engine/cuda/kernels/gemm.h"
+#include "engine/cuda/kernels/kernels.h"
 
 namespace rerank::cuda {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/cuda/device.h"
-#include "engine/cuda/kernels.h"
+#include "engine/cuda/kernels/kernels.h"
 
 namespace rerank::cuda {
 

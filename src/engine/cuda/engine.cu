@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "engine/cuda/fp8_dense.h"
 #include "engine/cuda/graph.h"
+#include "engine/cuda/kernels/fp8_dense.h"
 #include "engine/cuda/verbs.h"
 #include "engine/layers.h"
 

@@ -5,8 +5,8 @@
 #include <memory>
 #include <span>
 
+#include "engine/cuda/kernels/tuning.h"
 #include "engine/cuda/plugin.h"
-#include "engine/cuda/tuning.h"
 
 namespace rerank::cuda {
 

@@ -6,7 +6,7 @@
 
 #include "engine/cuda/device.h"
 #include "engine/cuda/engine.h"
-#include "engine/cuda/fp8.h"
+#include "engine/cuda/kernels/fp8.h"
 
 namespace rerank::cuda {
 namespace {

@@ -61,7 +61,7 @@ struct BatchSpec {  // as rerank::Batch
   const int32_t* ids = nullptr;
   const int32_t* segments = nullptr;
   const uint32_t* offsets = nullptr;
-  const uint32_t* queries = nullptr;  // [sequences]: tokens that are the query's (engine/pooling.h), for step()
+  const uint32_t* queries = nullptr;  // [sequences]: tokens that are the query's (engine/depth/pooling.h), for step()
   uint32_t sequences = 0;
 };
 
@@ -92,8 +92,8 @@ struct Plugin {
   // Takes the batch to the device; it is not looked at again. slot: below kSlots, of no batch that is to be finished
   // yet.
   Code (*start)(Engine* engine, uint32_t slot, const BatchSpec& batch, char* error, size_t error_size);
-  // The next layer, of all tokens. pooled [sequences, 3 hidden]: what exits read behind it (engine/pooling.h); may be
-  // null.
+  // The next layer, of all tokens. pooled [sequences, 3 hidden]: what exits read behind it (engine/depth/pooling.h);
+  // may be null.
   Code (*step)(Engine* engine, float* pooled, char* error, size_t error_size);
   // Goes on with `count` > 0 of the sequences, rising numbers among those there are; the others leave.
   Code (*keep)(Engine* engine, const uint32_t* sequences, uint32_t count, char* error, size_t error_size);

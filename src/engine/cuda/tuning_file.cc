@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 using cuda::TunedProduct;
 
 constexpr uint64_t kMagic = 0x31454e5554525252;  // "RRRTUNE1": another number where the format changes
-// As many as an engine remembers (engine/cuda/tuning.h): 400 kB. Of more, only what the last engine knew is kept.
+// As many as an engine remembers (engine/cuda/kernels/tuning.h): 400 kB. Of more, only what the last engine knew is
+// kept.
 constexpr size_t kMostProducts = 4096;
 
 // The identity and the products come behind it.

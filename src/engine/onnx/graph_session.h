@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/onnx/providers.h"
-#include "engine/padding.h"
+#include "engine/padded/padding.h"
 #include "model/graph_file.h"
 #include "rerank/status.h"
 

@@ -9,7 +9,7 @@
 #include "base/mapped_file.h"
 #include "base/strings.h"
 #include "engine/cpu/team.h"
-#include "engine/padding.h"
+#include "engine/padded/padding.h"
 #include "engine/torchscript/plugin.h"
 #include "model/graphs.h"
 

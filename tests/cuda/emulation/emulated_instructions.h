@@ -1,4 +1,4 @@
-// The second implementation of engine/cuda/instructions.h.
+// The second implementation of engine/cuda/kernels/instructions.h.
 #pragma once
 
 #include <cuda_bf16.h>

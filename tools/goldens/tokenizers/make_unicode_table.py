@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes src/text/unicode_tables.inc: the character data that Hugging Face `tokenizers` acts on, as observed.
+"""Writes src/text/unicode/unicode_tables.inc: the character data that Hugging Face `tokenizers` acts on, as observed.
 
 `tokenizers` mixes several Unicode versions (its normalization and category tables are older than the tables of the Rust
 standard library and of Oniguruma), so no single library agrees with it on every code point. This script asks the pinned
 Python package about each of the 1,112,064 code points and writes down the answers.
 
-    python tools/goldens/tokenizers/make_unicode_table.py src/text/unicode_tables.inc
+    python tools/goldens/tokenizers/make_unicode_table.py src/text/unicode/unicode_tables.inc
 """
 import bisect
 import struct
@@ -18,7 +18,7 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 CHUNK = 4096
 
-# Bits of a code point's properties; src/text/unicode.h names them the same way.
+# Bits of a code point's properties; src/text/unicode/unicode.h names them the same way.
 SPACE, NUMERIC, PUNCTUATION, WORD, BERT_REMOVED, BERT_MARK, MARK, LETTER, NUMBER = (1 << i for i in range(9))
 EXTEND, SPACING, PREPEND, CONTROL, PICTOGRAPH, CONSONANT, LINKER = (1 << i for i in range(9, 16))  # of graphemes
 CLASS_SHIFT = 16  # canonical combining class

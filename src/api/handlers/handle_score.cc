@@ -1,0 +1,141 @@
+// vLLM's /score and TEI's /predict: scores of pairs, in input order.
+#include <chrono>
+#include <utility>
+
+#include "api/dialect.h"
+#include "api/exchange.h"
+#include "api/handlers/score_pairs.h"
+#include "transport/body.h"
+#include "transport/errors.h"
+#include "transport/urgency.h"
+
+namespace rerank {
+namespace {
+
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+// The names of the two sides; the first pair of which one is there is taken.
+constexpr std::pair<const char*, const char*> kSides[] = {
+    {"queries", "documents"}, {"queries", "items"}, {"data_1", "data_2"}, {"text_1", "text_2"}};
+
+// One query for all texts, or one each.
+Pairs read_sides(Body& body, size_t limit) {
+  auto sides = kSides[3];
+  for (const auto& names : kSides) {
+    if (!body.has(names.first) || !body.has(names.second)) continue;
+    sides = names;
+    break;
+  }
+  std::vector<std::string> queries = body.texts(sides.first, limit);
+  std::vector<std::string> texts = body.texts(sides.second, limit);
+  if (!body.status().ok()) return {};
+  if (queries.size() != 1 && queries.size() != texts.size()) {
+    body.fail(make_error(ErrorKind::kInvalid, std::string("`") + sides.first + "` must hold one text, or as many as `" +
+                                                  sides.second + "`"));
+    return {};
+  }
+  Pairs pairs;
+  pairs.reserve(texts.size());
+  for (size_t i = 0; i < texts.size(); ++i)
+    pairs.emplace_back(queries[queries.size() == 1 ? 0 : i], std::move(texts[i]));
+  return pairs;
+}
+
+HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
+  JsonWriter json;
+  json.begin_object();
+  json.field("id", new_id("score"));
+  json.field("object", "list");
+  json.field("created", static_cast<int64_t>(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
+  json.field("model", model.id);
+  json.key("data").begin_array();
+  for (size_t i = 0; i < result.scores.size(); ++i) {
+    json.begin_object();
+    json.field("index", uint64_t{i});
+    json.field("object", "score");
+    json.field("score", result.scores[i]);
+    json.end_object();
+  }
+  json.end_array();
+  write_usage(json, result.whole.total_tokens);
+  json.end_object();
+  HttpResponse response;
+  response.body = json.take();
+  return response;
+}
+
+TeiCost cost_of(const Pairs& pairs) {
+  TeiCost cost{pairs.size(), 0, 0};
+  for (const auto& [query, text] : pairs) cost.characters += count_characters(query) + count_characters(text);
+  return cost;
+}
+
+// One pair, or many.
+HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost) {
+  JsonWriter json;
+  if (!single) json.begin_array();
+  for (const float score : result.scores) {
+    json.begin_array().begin_object();
+    json.field("score", score);
+    json.field("label", model.label);
+    json.end_object().end_array();
+  }
+  if (!single) json.end_array();
+  HttpResponse response;
+  response.body = json.take();
+  cost.tokens = result.whole.total_tokens;
+  write_tei_timings(cost, result.whole.timings, model, response);
+  return response;
+}
+
+// Scores `pairs` and finishes the exchange with what `answer` makes of the scores.
+template <class Answer>
+void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, ErrorShape errors, Answer answer) {
+  settings.cancellation = exchange.request.cancellation;
+  settings.priority += exchange.priority;
+  settings.use_cache = !wants_fresh_scores(exchange.request);
+  exchange.request = {};
+  exchange.note_parsed();
+  Reranker& reranker = exchange.state->reranker;
+  auto shared = std::make_shared<Exchange>(std::move(exchange));
+  score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
+    if (!result.ok()) return shared->finish(error_response(result.status(), errors));
+    shared->note_ranked(result->whole);
+    HttpResponse response = answer(*result, shared->state->reranker.info());
+    write_server_timing(result->whole.timings, response);
+    shared->finish(std::move(response));
+  });
+}
+
+}  // namespace
+
+void handle_score(Exchange&& exchange) {
+  Result<Body> body = Body::parse(exchange.request.body);
+  if (!body.ok()) return exchange.finish(error_response(body.status()));
+  RerankCall call;
+  Pairs pairs = read_sides(*body, exchange.state->options.max_documents);
+  read_common_settings(*body, call);
+  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
+  if (!body->status().ok()) return exchange.finish(error_response(body->status()));
+  run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kCommon, score_answer);
+}
+
+void handle_predict(Exchange&& exchange) {
+  Result<Body> body = Body::parse(exchange.request.body);
+  if (!body.ok()) return exchange.finish(error_response(body.status(), ErrorShape::kTei));
+  RerankCall call;
+  bool single = false;
+  Pairs pairs = body->pairs("inputs", exchange.state->options.max_documents, &single);
+  call.request.scale = body->flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  read_truncation(*body, "truncate", call);
+  read_side(*body, "truncation_direction", call);
+  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
+  if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
+  const TeiCost cost = cost_of(pairs);
+  run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kTei,
+      [single, cost](const PairScores& result, const ModelInfo& model) {
+        return predict_answer(result, model, single, cost);
+      });
+}
+
+}  // namespace rerank

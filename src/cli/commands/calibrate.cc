@@ -1,0 +1,272 @@
+// rerankd calibrate: fits an exit head per layer to a user's texts, without touching the model, and says how many
+// layers are enough.
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "cli/command.h"
+#include "engine/registry.h"
+#include "eval/data/bm25.h"
+#include "eval/depth.h"
+#include "model/exits.h"
+#include "rank/locate.h"
+#include "text/tokenizer.h"
+
+namespace rerank {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kBatchTokens = 4096;
+
+struct CalibrationPair {
+  uint32_t list = 0;
+  std::string query, document;
+};
+
+// Sequences end to end, as the engine takes them.
+struct PairBatch {
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+  std::vector<uint32_t> lists;
+
+  Batch view(std::span<const uint8_t> layers = {}) const { return {ids, segments, offsets, layers}; }
+  void add(const EncodedPair& pair, uint32_t list) {
+    ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
+    segments.insert(segments.end(), pair.type_ids.begin(), pair.type_ids.end());
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+    lists.push_back(list);
+  }
+};
+
+struct Calibrate : Command {
+  explicit Calibrate(CLI::App& program)
+      : Command(program, "calibrate", "Fit exit heads to your texts: how many layers are enough, and how sure is it?") {
+    app.add_option(
+           "--texts", source,
+           "Collection (as of eval; judgments are not needed), or JSON lines with \"query\" and \"document\". Texts "
+           "without queries are asked for by their first sentences.")
+        ->required()
+        ->type_name("DIR|FILE");
+    app.add_option("--out", out, "Folder for exits.json (for --exits), depth.json, depth.svg and depth.html.")
+        ->required()
+        ->type_name("DIR");
+    app.add_option("--pairs", wanted, "Pairs to compute.")->type_name("N")->capture_default_str();
+    app.add_option("--top-k", top_k, "BM25 candidates of a query.")->type_name("K")->capture_default_str();
+    settings.add(options, {"Model", "Engine", "Texts"});
+  }
+
+  int run() {
+    const Status status = calibrate();
+    return status.ok() ? 0 : report(status);
+  }
+
+  Status calibrate() {
+    if (Status status = complete(); !status.ok()) return status;
+    auto located = locate_model(options);
+    if (!located.ok()) return located.status();
+    auto loaded = load_model(located->folder);
+    if (!loaded.ok()) return loaded.status();
+    model = *loaded;
+    auto read = Tokenizer::from_folder(located->folder);
+    if (!read.ok()) return read.status();
+    tokenizer = *read;
+    if (model->config.layers < 2) return absl::InvalidArgumentError("a model of one layer has no earlier exit");
+    auto opened = open_backend(model, options.engine, backend_options(options));
+    if (!opened.ok()) return opened.status();
+    backend = std::move(*opened);
+    result.model = located->name;
+    result.texts = source;
+    result.precision = backend->info().precision;
+    result.kernel = backend->info().kernel;
+    if (Status status = gather(); !status.ok()) return status;
+    if (Status status = compute(); !status.ok()) return status;
+    return fit_and_write();
+  }
+
+  Status gather() {
+    std::error_code error;
+    if (fs::is_directory(source, error)) return gather_collection();
+    auto texts = read_texts(source, 0);
+    if (!texts.ok()) return texts.status();
+    if (!texts->empty() && !texts->front().query.empty()) return gather_pairs(*texts);
+    Collection collection;
+    for (size_t i = 0; i < texts->size(); ++i) collection.documents.push_back({std::to_string(i), (*texts)[i].text});
+    return search(collection);
+  }
+
+  // Pairs as they are; a query's are its list.
+  Status gather_pairs(const std::vector<LooseText>& texts) {
+    std::unordered_map<std::string, uint32_t> lists;
+    for (const LooseText& t : texts) {
+      if (pairs.size() >= wanted) break;
+      const auto list = lists.try_emplace(t.query, static_cast<uint32_t>(lists.size())).first->second;
+      pairs.push_back({list, t.query, t.text});
+    }
+    return enough(lists.size());
+  }
+
+  Status gather_collection() {
+    auto read = read_collection(source, {.need_judgments = false});
+    if (!read.ok()) return read.status();
+    return search(*read);
+  }
+
+  // Where there are no queries, the first sentences of texts (at most twenty words) are asked for.
+  static void make_queries(Collection& collection) {
+    for (const CollectionText& d : collection.documents) {
+      size_t end = 0, words = 0;
+      while (end < d.text.size() && words < 20 && !(words > 3 && d.text[end] == '.')) words += d.text[end++] == ' ';
+      if (end > 0) collection.queries.push_back({d.id, d.text.substr(0, end)});
+    }
+  }
+
+  Status search(Collection& collection) {
+    if (collection.queries.empty()) make_queries(collection);
+    collection.index();
+    auto index = Bm25::build(collection.documents, {});
+    if (!index.ok()) return index.status();
+    // Queries spread over all there are.
+    const size_t queries = std::max<size_t>(10, (wanted + top_k - 1) / std::max<size_t>(1, top_k));
+    const double step = std::max(1.0, static_cast<double>(collection.queries.size()) / static_cast<double>(queries));
+    uint32_t list = 0;
+    for (double at = 0; at < static_cast<double>(collection.queries.size()) && pairs.size() < wanted;
+         at += step, ++list) {
+      const std::string& query = collection.queries[static_cast<size_t>(at)].text;
+      for (const ScoredId& d : index->top(query, top_k)) pairs.push_back({list, query, *collection.document(d.id)});
+    }
+    return enough(list);
+  }
+
+  Status enough(size_t lists) {
+    if (lists >= 10 && pairs.size() >= 100) return ok_status();
+    return absl::InvalidArgumentError(str_cat(source, ": ", lists, " queries with ", pairs.size(),
+                                              " documents are too few to fit and to judge; 10 and 100 are the least"));
+  }
+
+  EncodedPair encoded(const CalibrationPair& pair) {
+    query_ids.clear();
+    document_ids.clear();
+    tokenizer->encode(pair.query, query_ids);
+    tokenizer->encode(pair.document, document_ids);
+    TruncationSpec spec;
+    spec.max_length = std::min(model->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
+    spec.max_length =
+        std::min(spec.max_length, options.max_length != 0 ? options.max_length : model->config.served_length());
+    EncodedPair joined = join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
+    if (model->config.segment_rows < 2) std::fill(joined.type_ids.begin(), joined.type_ids.end(), 0);
+    return joined;
+  }
+
+  // All pairs to the full depth, the fitter fed; those held out also to each depth with the model's own head, timed.
+  Status compute() {
+    const size_t layers = model->config.layers;
+    fitter = std::make_unique<ExitFitter>(layers, exit_width(model->config));
+    plain.assign(layers, {});
+    seconds.assign(layers, 0);
+    Progress progress("computing", "pairs");
+    PairBatch batch;
+    double tokens = 0;
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      batch.add(encoded(pairs[i]), pairs[i].list);
+      if (batch.ids.size() < kBatchTokens && i + 1 < pairs.size()) continue;
+      tokens += static_cast<double>(batch.ids.size());
+      if (Status status = compute(batch); !status.ok()) return status;
+      batch = {};
+      progress.update(i + 1, pairs.size());
+    }
+    result.tokens = tokens / static_cast<double>(pairs.size());
+    return ok_status();
+  }
+
+  Status compute(const PairBatch& batch) {
+    const size_t size = batch.lists.size(), width = (model->config.layers - 1) * exit_width(model->config);
+    std::vector<float> logits(size), states(size * width);
+    if (Status status = backend->forward_with_states(batch.view(), logits, states); !status.ok()) return status;
+    for (size_t i = 0; i < size; ++i)
+      fitter->add({batch.lists[i], logits[i], std::span(states).subspan(i * width, width)});
+    return compute_held_out(batch, logits);
+  }
+
+  Status compute_held_out(const PairBatch& batch, std::span<const float> logits) {
+    PairBatch held;
+    for (size_t i = 0; i < batch.lists.size(); ++i) {
+      if (!ExitFitter::held_out(batch.lists[i])) continue;
+      const auto begin = batch.offsets[i], end = batch.offsets[i + 1];
+      held.ids.insert(held.ids.end(), batch.ids.begin() + begin, batch.ids.begin() + end);
+      held.segments.insert(held.segments.end(), batch.segments.begin() + begin, batch.segments.begin() + end);
+      held.offsets.push_back(static_cast<uint32_t>(held.ids.size()));
+      held.lists.push_back(batch.lists[i]);
+      held_lists.push_back(batch.lists[i]);
+      final.push_back(logits[i]);
+    }
+    if (held.lists.empty()) return ok_status();
+    std::vector<float> scores(held.lists.size());
+    for (size_t depth = 1; depth <= plain.size(); ++depth) {
+      const std::vector<uint8_t> depths(held.lists.size(), static_cast<uint8_t>(depth));
+      const TimePoint begin = Clock::now();
+      if (Status status = backend->forward(held.view(depths), scores); !status.ok()) return status;
+      seconds[depth - 1] += std::chrono::duration<double>(Clock::now() - begin).count();
+      plain[depth - 1].insert(plain[depth - 1].end(), scores.begin(), scores.end());
+    }
+    return ok_status();
+  }
+
+  Status fit_and_write() {
+    log_info(str_cat("fitting ", model->config.layers - 1, " exits to ", pairs.size(), " pairs"));
+    const std::vector<LinearFit> fits = fitter->fit(result);
+    std::vector<uint32_t> distinct = held_lists;
+    std::sort(distinct.begin(), distinct.end());
+    result.held_lists = static_cast<size_t>(std::unique(distinct.begin(), distinct.end()) - distinct.begin());
+    for (size_t depth = 0; depth < plain.size(); ++depth) {
+      DepthRow& row = result.rows[depth];
+      const ListAgreement agreement = list_agreement(held_lists, final, plain[depth]);
+      row.plain_tau = agreement.tau;
+      row.plain_top1 = agreement.top1;
+      row.plain_top5 = agreement.top5;
+      row.seconds = seconds[depth] / static_cast<double>(std::max<size_t>(1, final.size()));
+    }
+    Exits exits{result.model, weights_digest(*model), {}, {}};
+    for (size_t i = 0; i < fits.size(); ++i) {
+      exits.heads.push_back({{fits[i].weights.begin(), fits[i].weights.end()},
+                             static_cast<float>(fits[i].bias),
+                             static_cast<float>(result.rows[i].spread)});
+    }
+    for (const AdaptiveRow& row : result.adaptive) {
+      if (row.reached) exits.targets.push_back({row.target, row.margin});
+    }
+    if (Status status = write_exits(out, exits); !status.ok()) return status;
+    std::fputs(depth_table(result).c_str(), stdout);
+    for (const auto& [name, text] :
+         {std::pair("/depth.json", depth_json(result)), std::pair("/depth.svg", depth_svg(result)),
+          std::pair("/depth.html", depth_html(result))}) {
+      if (Status status = write_file(out + name, text); !status.ok()) return status;
+    }
+    return ok_status();
+  }
+
+  std::string source, out;
+  size_t wanted = 4000, top_k = 30;
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<Backend> backend;
+  std::vector<CalibrationPair> pairs;
+  std::vector<int32_t> query_ids, document_ids;
+  std::unique_ptr<ExitFitter> fitter;
+  // Of the pairs held out: their lists, full logits, logits and times of each depth with the model's own head.
+  std::vector<uint32_t> held_lists;
+  std::vector<double> final, seconds;
+  std::vector<std::vector<double>> plain;
+  DepthReport result;
+};
+
+}  // namespace
+
+Run add_calibrate_command(CLI::App& program) {
+  auto command = std::make_shared<Calibrate>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+}  // namespace rerank

@@ -1,0 +1,168 @@
+// rerankd convert: a model folder -> an ONNX folder, or weights in another precision. Verified against the reference.
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+
+#include "absl/strings/str_split.h"
+#include "base/strings.h"
+#include "cli/command.h"
+#include "cli/commands/calibration_pairs.h"
+#include "convert/quantize.h"
+#include "convert/verify.h"
+#include "convert/writers.h"
+#include "engine/registry.h"
+#include "rank/locate.h"
+
+namespace rerank {
+namespace {
+
+// Differences beyond these are no rounding of the precision, but a broken file.
+double tolerance_of(const std::string& precision) {
+  return precision == "fp32" ? 1e-3 : precision == "int8" ? INFINITY : 0.25;
+}
+
+struct Convert : Command {
+  explicit Convert(CLI::App& program)
+      : Command(program, "convert", "Write a model as an ONNX graph, or its weights in another precision.") {
+    app.add_option("model_folder", folder, "Model folder or hub id.")->type_name("DIR|ID")->required();
+    app.add_option("out", out, "Folder to write; it serves as it is.")->type_name("DIR")->required();
+    app.add_option("--to", to, "onnx or safetensors.")->type_name("FORMAT")->required();
+    app.add_option("--precision", precision,
+                   "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); safetensors: fp32, "
+                   "fp16, bf16 or int8 (with OUT/int8-report.json: what each matrix loses by it).")
+        ->type_name("P")
+        ->capture_default_str();
+    app.add_option("--keep-layers", write.keep_layers, "The first N layers only. 0: all.")->type_name("N");
+    app.add_option("--exclude", exclude, "int8: matrices whose name has one of these parts stay as they are.")
+        ->type_name("PART[,PART...]");
+    app.add_option("--texts", texts,
+                   "int8 safetensors: pairs to calibrate on, {\"query\", \"document\"} lines; some dozens are enough. "
+                   "Default: a few of our own.")
+        ->type_name("FILE");
+    app.add_option("--sensitivity", sensitivity,
+                   "int8 safetensors: a matrix that loses more than this many times the median stays as it is.")
+        ->type_name("F")
+        ->capture_default_str();
+    app.add_option(
+           "--activations", activations,
+           "int8 graphs: a scale for each token, or one for a whole batch, which is some tenths faster, twice as far "
+           "from fp32, and lets a score depend on what else is in its batch.")
+        ->type_name("token|batch")
+        ->capture_default_str();
+    app.add_flag("--reduce-range", write.reduce_range,
+                 "int8: weights of 7 bits. For CPUs without VNNI, whose sums of 8-bit products saturate.");
+    app.add_flag("--no-verify", no_verify, "Do not compare with the reference engine.");
+    settings.add(options, {"Model"});
+    app.add_option("--onnxruntime-library", options.onnxruntime_library, "libonnxruntime.so, to verify with.")
+        ->type_name("FILE");
+  }
+
+  int run() {
+    const Status status = convert();
+    return status.ok() ? 0 : report(status);
+  }
+
+  Status convert() {
+    if (Status status = complete(); !status.ok()) return status;
+    if (to != "onnx" && to != "safetensors")
+      return absl::InvalidArgumentError(str_cat("--to ", to, ": must be onnx or safetensors"));
+    if (activations != "token" && activations != "batch")
+      return absl::InvalidArgumentError(str_cat("--activations ", activations, ": must be token or batch"));
+    write.scale_per_token = activations == "token";
+    options.model = folder;
+    auto located = locate_model(options);
+    if (!located.ok()) return located.status();
+    auto loaded = load_model(located->folder);
+    if (!loaded.ok()) return loaded.status();
+    model = *loaded;
+    write.precision = precision;
+    write.exclude = absl::StrSplit(exclude, ',', absl::SkipEmpty());
+    write.quantization_in_config = to == "safetensors";
+    if (to == "safetensors" && precision == "int8") {
+      if (write.keep_layers != 0)
+        return absl::InvalidArgumentError("--keep-layers: first keep the layers, then quantize what was written");
+      if (Status status = calibrate(); !status.ok()) return status;
+    }
+    {
+      Progress bar("writing", "bytes");
+      write.progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
+      Status status = to == "onnx" ? write_onnx(*model, out, write) : write_safetensors(*model, out, write);
+      if (!status.ok()) return status;
+    }
+    if (Status status = copy_companions(*model, out, write); !status.ok()) return status;
+    if (!report_text.empty()) std::ofstream(out + "/int8-report.json") << report_text;
+    std::printf("written to %s: %s, %s\n", out.c_str(), to.c_str(), precision.c_str());
+    return no_verify ? ok_status() : verify();
+  }
+
+  // Finds the matrices that lose most, and excludes them.
+  Status calibrate() {
+    CalibrationPairs pairs;
+    if (Status status = pairs.read(texts, *model); !status.ok()) return status;
+    Progress bar("calibrating", "pairs");
+    CalibrationOptions settings_of_it;
+    settings_of_it.sensitivity = sensitivity;
+    settings_of_it.excluded = [&](const std::string& name) { return is_excluded(write, name); };
+    settings_of_it.progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
+    auto report = calibrate_int8(model, pairs.batch(), settings_of_it);
+    if (!report.ok()) return report.status();
+    std::printf("calibrated on %zu pairs of %zu tokens (logits span %.3g)\n", report->pairs, report->tokens,
+                report->spread);
+    std::printf("  %-60s %s\n", "matrix", "error of its outputs, relative");
+    size_t kept = 0;
+    for (const MatrixError& matrix : report->matrices) {
+      std::printf("  %-60s %.4f%s\n", matrix.name.c_str(), matrix.error, matrix.kept ? "  kept" : "");
+      if (!matrix.kept) continue;
+      ++kept;
+      write.exclude.push_back(matrix.name);
+      write.ignored_modules.push_back(matrix.name.substr(0, matrix.name.rfind('.')));
+    }
+    std::printf("|logit - exact|: all int8 %.3g at most, %.3g in the mean; with %zu of %zu kept %.3g, %.3g\n",
+                report->all.largest, report->all.mean, kept, report->matrices.size(), report->chosen.largest,
+                report->chosen.mean);
+    for (const Linear* linear : {&model->weights.head_dense, &model->weights.head_output})
+      write.ignored_modules.push_back(linear->weight.name.substr(0, linear->weight.name.rfind('.')));
+    report_text = report_json(*report);
+    return ok_status();
+  }
+
+  Status verify() {
+    auto converted = load_model(out, to == "onnx");
+    if (!converted.ok()) return converted.status();
+    BackendOptions engine = backend_options(options);
+    engine.onnx_file = to == "onnx" ? kOnnxFile : "";
+    // int8 weights are meant for an engine that multiplies int8.
+    const char* name = to == "onnx" ? "onnx" : precision == "int8" ? "cpu" : "reference";
+    auto backend = open_backend(*converted, name, engine);
+    if (!backend.ok() && to == "onnx" &&
+        (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {
+      std::printf("not verified: %s\n", std::string(message_of(backend.status())).c_str());
+      return ok_status();
+    }
+    if (!backend.ok()) return with_context(backend.status(), "the written model");
+    Progress bar("verifying", "pairs");
+    auto found = verify_converted(model, write.keep_layers, **backend,
+                                  [&](uint64_t done, uint64_t total) { bar.update(done, total); });
+    if (!found.ok()) return found.status();
+    std::printf("verified on %zu pairs of %zu tokens: largest |logit - reference| %.3g, mean %.3g (logits span %.3g)\n",
+                found->pairs, found->tokens, found->largest, found->mean, found->spread);
+    if (found->largest <= tolerance_of(precision)) return ok_status();
+    return absl::InternalError(str_cat(out, ": differs from the reference by ", found->largest, ", which ", precision,
+                                       " does not explain: do not use it"));
+  }
+
+  std::string folder, out, to, precision = "fp32", activations = "token", exclude, texts, report_text;
+  double sensitivity = CalibrationOptions().sensitivity;
+  ConvertOptions write;
+  bool no_verify = false;
+  std::shared_ptr<const Model> model;
+};
+
+}  // namespace
+
+Run add_convert_command(CLI::App& program) {
+  auto command = std::make_shared<Convert>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+}  // namespace rerank

@@ -1,0 +1,223 @@
+// rerankd eval: a judged collection through the model: how much better its order is than the candidates', with
+// intervals, and what another setting would change.
+#include <algorithm>
+#include <filesystem>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "cli/command.h"
+#include "eval/data/bm25.h"
+#include "eval/reports/report.h"
+
+namespace rerank {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Eval : Command {
+  explicit Eval(CLI::App& program)
+      : Command(program, "eval", "Measure a model on a judged collection: NDCG, MRR, recall, MAP, with intervals.") {
+    app.add_option("--collection", path,
+                   "Folder in BEIR layout (corpus.jsonl, queries.jsonl, qrels), or a file of triples.")
+        ->required()
+        ->type_name("DIR|FILE");
+    app.add_option("--candidates", candidates,
+                   "What is ranked: bm25, all, or a TREC run's file. Default: bm25; of triples: their own.")
+        ->type_name("bm25|all|FILE");
+    app.add_option("--top-k", top_k, "Candidates of each query. 0: all there are.")
+        ->type_name("K")
+        ->capture_default_str();
+    app.add_option("--queries", limit, "At most N judged queries, always the same ones. 0: all.")
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--top-n", top_n,
+                   "Ask for the best N only, all candidates in one request, as a client would: what --target-agreement "
+                   "may then save and cost. 0: all, in portions.")
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--split", collection_options.split,
+                   "Which judgments: qrels/SPLIT.tsv. Default: test, or what there is.")
+        ->type_name("SPLIT");
+    app.add_option("--qrels", collection_options.qrels, "Judgments (BEIR or TREC) instead of the collection's.")
+        ->type_name("FILE");
+    app.add_option("--compare", compare,
+                   "Also measure with settings changed: precision=fp32,max-length=256. May be repeated.")
+        ->type_name("NAME=VALUE[,...]");
+    app.add_option("--stemmer", bm25.stemmer, "Of bm25: auto, none, or a Snowball name such as german.")
+        ->type_name("NAME")
+        ->capture_default_str();
+    app.add_option("--bm25-k1", bm25.k1, "Of bm25.")->type_name("K1")->capture_default_str();
+    app.add_option("--bm25-b", bm25.b, "Of bm25.")->type_name("B")->capture_default_str();
+    app.add_option("--json", json, "Write the figures here.")->type_name("FILE");
+    app.add_option("--html", html, "Write a page with plots here.")->type_name("FILE");
+    app.add_option("--run-out", run_out, "Write the ranking here, as a TREC run.")->type_name("FILE");
+    app.add_option(
+           "--scores", scores,
+           "Where scores are kept, so that a stopped evaluation goes on; none: nowhere. Default: in the user's cache.")
+        ->type_name("FILE|none");
+    settings.add(options, {"Model", "Engine", "Texts"});
+  }
+
+  int run() {
+    const Status status = evaluate();
+    return status.ok() ? 0 : report(status);
+  }
+
+  Status evaluate() {
+    auto read = read_collection(path, collection_options);
+    if (!read.ok()) return read.status();
+    collection = std::move(*read);
+    queries = judged_queries(collection, limit);
+    if (queries.empty()) return absl::InvalidArgumentError(str_cat(path, ": no query has both a text and judgments"));
+    if (Status status = describe(); !status.ok()) return status;
+    if (Status status = choose_candidates(); !status.ok()) return status;
+    auto opened = ScoreStore::open(scores_path());
+    if (!opened.ok()) return opened.status();
+    store = std::move(*opened);
+    if (Status status = complete(); !status.ok()) return status;
+    if (Status status = measure("", options); !status.ok()) return status;
+    for (const std::string& setting : compare) {
+      Options changed = options;
+      if (Status status = change(setting, changed); !status.ok()) return status;
+      if (Status status = measure(setting, changed); !status.ok()) return status;
+    }
+    complete_report(result);
+    return write();
+  }
+
+  Status describe() {
+    result.collection = path;
+    result.split = collection.split;
+    result.documents = collection.documents.size();
+    result.queries = queries.size();
+    for (const std::string& query : queries) {
+      const Grades& grades = collection.qrels.at(query);
+      result.without_relevant += std::none_of(grades.begin(), grades.end(), [](const auto& g) { return g.second > 0; });
+    }
+    result.top_k = top_k;
+    log_info(str_cat(path, ": ", result.documents, " documents, ", queries.size(), " of ", collection.qrels.size(),
+                     " judged queries", collection.split.empty() ? "" : str_cat(", split ", collection.split)));
+    return ok_status();
+  }
+
+  Status choose_candidates() {
+    if (candidates.empty()) candidates = collection.candidates ? "own" : "bm25";
+    if (candidates == "own") {
+      run_in = *collection.candidates;
+      result.candidates = "the triples' own";
+      return ok_status();
+    }
+    if (candidates == "all") {
+      run_in = all_candidates(collection, queries);
+      result.candidates = "all documents";
+      result.top_k = 0;
+      return ok_status();
+    }
+    if (candidates == "bm25") {
+      if (Status status = search(); !status.ok()) return status;
+    } else {
+      auto read = read_run(candidates);
+      if (!read.ok()) return read.status();
+      run_in = cut_run(*read, queries, top_k);
+      result.candidates = candidates;
+      const size_t missing = queries.size() - run_in.size();
+      if (run_in.empty()) return absl::InvalidArgumentError(str_cat(candidates, ": has none of the judged queries"));
+      if (missing > 0) log_warning(str_cat(candidates, ": lacks ", missing, " of the judged queries; they count as 0"));
+    }
+    result.baseline = measure_run(collection.qrels, run_in, queries);
+    return ok_status();
+  }
+
+  Status search() {
+    auto index = Bm25::build(collection.documents, bm25);
+    if (!index.ok()) return index.status();
+    Progress progress("bm25", "queries");
+    for (size_t i = 0; i < queries.size(); ++i) {
+      run_in[queries[i]] = index->top(*collection.query(queries[i]), top_k);
+      progress.update(i + 1, queries.size());
+    }
+    char parameters[64];
+    std::snprintf(parameters, sizeof parameters, "bm25 (k1 %.3g, b %.3g, ", bm25.k1, bm25.b);
+    result.candidates = str_cat(std::string(parameters), "stemmer ", index->stemmer(), ")");
+    return ok_status();
+  }
+
+  static Status change(const std::string& setting, Options& changed) {
+    std::string_view rest = setting;
+    while (!rest.empty()) {
+      const std::string_view part = rest.substr(0, rest.find(','));
+      rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+      const size_t equals = part.find('=');
+      if (equals == std::string_view::npos)
+        return absl::InvalidArgumentError(str_cat("--compare ", setting, ": expected NAME=VALUE[,NAME=VALUE...]"));
+      Status status =
+          assign_setting(changed, std::string(part.substr(0, equals)), std::string(part.substr(equals + 1)));
+      if (!status.ok()) return with_context(status, "--compare");
+    }
+    return ok_status();
+  }
+
+  Status measure(const std::string& name, const Options& wanted) {
+    auto reranker = Reranker::open(wanted);
+    if (!reranker.ok()) return name.empty() ? reranker.status() : with_context(reranker.status(), name);
+    Progress progress(name.empty() ? "scoring" : name, "pairs");
+    ScoringOptions scoring;
+    scoring.settings = scoring_settings(wanted);
+    scoring.request.top_n = top_n;
+    scoring.listwise = top_n != 0;
+    scoring.progress = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
+    auto scored = score_candidates(**reranker, collection, queries, run_in, scoring, *store);
+    if (!scored.ok()) return scored.status();
+    if (scored->cost.pairs == 0) return absl::InvalidArgumentError("none of the candidates is in the collection");
+    if (scored->cost.unknown > 0)
+      log_warning(str_cat(scored->cost.unknown, " candidates are not in the collection; they are left out"));
+    SettingResult setting;
+    setting.name = name;
+    setting.info = (*reranker)->info();
+    setting.measured = measure_run(collection.qrels, scored->run, queries);
+    setting.scored = std::move(*scored);
+    result.settings.push_back(std::move(setting));
+    return ok_status();
+  }
+
+  Status write() const {
+    std::fputs(report_table(result).c_str(), stdout);
+    const SettingResult& first = result.settings.front();
+    if (!run_out.empty()) {
+      if (Status status = write_run(run_out, first.scored.run, first.info.id); !status.ok()) return status;
+    }
+    if (!json.empty()) {
+      if (Status status = write_file(json, report_json(result)); !status.ok()) return status;
+    }
+    return html.empty() ? ok_status() : write_file(html, report_html(result));
+  }
+
+  std::string scores_path() const {
+    if (scores == "none") return "";
+    if (!scores.empty()) return scores;
+    std::error_code error;
+    const std::string name = hash128(fs::weakly_canonical(path, error).string()).hex().substr(0, 16);
+    return str_cat(user_cache_folder(), "/rerankd/eval/", name, ".scores");
+  }
+
+  std::string path, candidates, json, html, run_out, scores;
+  size_t top_k = 100, limit = 0, top_n = 0;
+  std::vector<std::string> compare;
+  CollectionOptions collection_options;
+  Bm25Options bm25;
+  Collection collection;
+  std::vector<std::string> queries;
+  TrecRun run_in;
+  std::unique_ptr<ScoreStore> store;
+  EvalReport result;
+};
+
+}  // namespace
+
+Run add_eval_command(CLI::App& program) {
+  auto command = std::make_shared<Eval>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+}  // namespace rerank

@@ -1,0 +1,263 @@
+// rerankd lengths: how long texts are in the model's tokens, and what limiting them to 256, 512, ... tokens would cut,
+// take and cost.
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "base/strings.h"
+#include "cli/command.h"
+#include "engine/registry.h"
+#include "eval/data/bm25.h"
+#include "eval/evaluate.h"
+#include "eval/lengths.h"
+#include "eval/measures/metrics.h"
+#include "rank/locate.h"
+#include "text/tokenizer.h"
+
+namespace rerank {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What one pair of a length takes, in a batch of such pairs: the best of three, each of a tenth of a second at least.
+double seconds_of_pair(Backend& backend, size_t tokens, size_t vocabulary) {
+  const size_t pairs = std::clamp<size_t>(4096 / tokens, 1, 64);
+  std::vector<int32_t> ids(pairs * tokens), segments(pairs * tokens, 0);
+  std::vector<uint32_t> offsets;
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 7919 % vocabulary);
+  for (size_t p = 0; p <= pairs; ++p) offsets.push_back(static_cast<uint32_t>(p * tokens));
+  std::vector<float> logits(pairs);
+  double best = 0;
+  for (int round = 0; round < 3; ++round) {
+    const TimePoint begin = Clock::now();
+    double seconds = 0;
+    size_t times = 0;
+    while (seconds < 0.1) {
+      if (!backend.forward({ids, segments, offsets}, logits).ok()) return 0;
+      seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      ++times;
+    }
+    const double each = seconds / static_cast<double>(times * pairs);
+    best = round == 0 ? each : std::min(best, each);
+  }
+  return best;
+}
+
+struct Lengths : Command {
+  explicit Lengths(CLI::App& program)
+      : Command(program, "lengths", "How long texts are in tokens, and what each limit would cut, take and cost.") {
+    auto* texts = app.add_option_group("What is read");
+    texts
+        ->add_option("--texts", source,
+                     "Collection (as of eval), JSON lines with \"text\" or \"query\" and \"document\", or plain lines.")
+        ->type_name("DIR|FILE");
+    texts->add_option("--metrics", metrics_file, "A running server's /metrics, saved; - for stdin: its pairs' lengths.")
+        ->type_name("FILE|-");
+    texts->require_option(1);
+    app.add_option("--limits", limits, "Limits to look at. Default: 64, 128, 256, ... up to the model's own.")
+        ->delimiter(',')
+        ->type_name("N,N,...");
+    app.add_option("--query-tokens", query_tokens, "Length of a query where the texts have none.")
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--queries", judged_limit, "Of a judged collection, queries to measure quality with. 0: no quality.")
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--top-k", top_k, "BM25 candidates of each of these.")->type_name("K")->capture_default_str();
+    app.add_option("--json", json, "Write the figures here.")->type_name("FILE");
+    app.add_option("--html", html, "Write a page with plots here.")->type_name("FILE");
+    app.add_option("--svg", svg, "Write the plots here.")->type_name("FILE");
+    settings.add(options, {"Model", "Engine", "Texts"});
+  }
+
+  int run() {
+    const Status status = look();
+    return status.ok() ? 0 : report(status);
+  }
+
+  Status look() {
+    if (Status status = complete(); !status.ok()) return status;
+    auto located = locate_model(options);
+    if (!located.ok()) return located.status();
+    auto loaded = load_model(located->folder);
+    if (!loaded.ok()) return loaded.status();
+    auto read = Tokenizer::from_folder(located->folder);
+    if (!read.ok()) return read.status();
+    tokenizer = *read;
+    result.model = located->name;
+    result.source = metrics_file.empty() ? source : str_cat("the pairs of a server (", metrics_file, ")");
+    model_limit = std::min((*loaded)->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
+    if (Status status = metrics_file.empty() ? read_lengths() : read_histogram(); !status.ok()) return status;
+    if (result.pairs.empty()) return absl::InvalidArgumentError(str_cat(source, ": holds no texts"));
+    std::sort(result.documents.begin(), result.documents.end());
+    std::sort(result.pairs.begin(), result.pairs.end());
+    choose_limits();
+    if (Status status = measure_cost(*loaded); !status.ok()) return status;
+    loaded->reset();
+    fill_rows(result, limits);
+    if (Status status = measure_quality(); !status.ok()) return status;
+    recommend(result);
+    return write();
+  }
+
+  size_t tokens_of(const std::string& text) {
+    scratch.clear();
+    tokenizer->encode(text, scratch);
+    return scratch.size();
+  }
+
+  Status read_histogram() {
+    auto read = read_length_histogram(metrics_file);
+    if (!read.ok()) return read.status();
+    result.pairs = std::move(*read);
+    result.texts = result.pairs.size();
+    return ok_status();
+  }
+
+  Status read_lengths() {
+    std::error_code error;
+    if (fs::is_directory(source, error)) return read_folder();
+    auto texts = read_texts(source, 0);
+    if (!texts.ok()) return texts.status();
+    const size_t added = tokenizer->pair_template().added_to_pair();
+    Progress progress("tokenizing", "texts");
+    for (const LooseText& t : *texts) {
+      const size_t document = tokens_of(t.text);
+      const size_t query = t.query.empty() ? query_tokens : tokens_of(t.query);
+      result.documents.push_back(static_cast<uint32_t>(document));
+      result.pairs.push_back(static_cast<uint32_t>(document + query + added));
+      progress.update(++result.texts, texts->size());
+    }
+    return ok_status();
+  }
+
+  Status read_folder() {
+    auto read = read_collection(source, {.need_judgments = false});
+    if (!read.ok()) return read.status();
+    collection = std::move(*read);
+    size_t total = 0;
+    for (const CollectionText& q : collection.queries) total += query_sizes[q.id] = tokens_of(q.text);
+    if (!collection.queries.empty()) query_tokens = (total + collection.queries.size() / 2) / collection.queries.size();
+    result.query_tokens = static_cast<double>(query_tokens);
+    const size_t added = tokenizer->pair_template().added_to_pair();
+    Progress progress("tokenizing", "texts");
+    for (const CollectionText& d : collection.documents) {
+      const size_t size = document_sizes[d.id] = tokens_of(d.text);
+      result.documents.push_back(static_cast<uint32_t>(size));
+      result.pairs.push_back(static_cast<uint32_t>(size + query_tokens + added));
+      progress.update(++result.texts, collection.documents.size());
+    }
+    return ok_status();
+  }
+
+  // Up to what the model takes, and no further than the longest text.
+  void choose_limits() {
+    if (limits.empty()) {
+      for (size_t limit = 64; limit < model_limit && limit / 2 < result.pairs.back(); limit *= 2)
+        limits.push_back(limit);
+      if (limits.empty() || limits.back() < result.pairs.back()) limits.push_back(model_limit);
+    }
+    for (size_t& limit : limits) limit = std::min(limit, model_limit);
+    std::sort(limits.begin(), limits.end());
+    limits.erase(std::unique(limits.begin(), limits.end()), limits.end());
+  }
+
+  Status measure_cost(const std::shared_ptr<const Model>& model) {
+    auto backend = open_backend(model, options.engine, backend_options(options));
+    if (!backend.ok()) return backend.status();
+    const size_t longest = std::min<size_t>(limits.back(), result.pairs.back());
+    for (size_t tokens = 32;; tokens *= 2) {
+      tokens = std::min(tokens, std::max<size_t>(32, longest));
+      tokens = std::min(tokens, model_limit);
+      result.cost.push_back({tokens, seconds_of_pair(**backend, tokens, model->config.vocabulary)});
+      if (tokens >= longest) break;
+    }
+    return ok_status();
+  }
+
+  // Scores at the longest limit, then at each shorter one the pairs that it cuts.
+  Status measure_quality() {
+    const auto queries = judged_queries(collection, judged_limit);
+    if (judged_limit == 0 || queries.empty()) return ok_status();
+    result.queries = queries.size();
+    auto index = Bm25::build(collection.documents, {});
+    if (!index.ok()) return index.status();
+    TrecRun candidates;
+    for (const std::string& q : queries) candidates[q] = index->top(*collection.query(q), top_k);
+    options.max_length = model_limit;
+    auto reranker = Reranker::open(options);
+    if (!reranker.ok()) return reranker.status();
+    auto store = ScoreStore::open("");
+    std::vector<double> longest;
+    TrecRun full;
+    for (size_t i = result.rows.size(); i-- > 0;) {
+      LimitRow& row = result.rows[i];
+      Progress progress(str_cat("limit ", row.limit), "pairs");
+      ScoringOptions scoring;
+      scoring.request.max_length = row.limit;
+      scoring.progress = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
+      const bool first = full.empty();
+      auto scored = score_candidates(**reranker, collection, queries,
+                                     first ? candidates : cut_at(candidates, row.limit), scoring, **store);
+      if (!scored.ok()) return scored.status();
+      if (first) full = scored->run;
+      const Measured measured =
+          measure_run(collection.qrels, overlaid(full, scored->run), queries, {{Measure::Kind::kNdcg, 10}});
+      row.ndcg = bootstrap_interval(measured.values[0]);
+      if (first) longest = measured.values[0];
+      if (!first) row.difference = paired_test(longest, measured.values[0]);
+    }
+    return ok_status();
+  }
+
+  TrecRun cut_at(const TrecRun& run, size_t limit) {
+    const size_t added = tokenizer->pair_template().added_to_pair();
+    TrecRun cut;
+    for (const auto& [query, documents] : run) {
+      for (const ScoredId& d : documents) {
+        if (query_sizes[query] + document_sizes[d.id] + added > limit) cut[query].push_back(d);
+      }
+    }
+    return cut;
+  }
+
+  static TrecRun overlaid(TrecRun run, const TrecRun& changes) {
+    for (const auto& [query, documents] : changes) {
+      std::map<std::string, double> changed;
+      for (const ScoredId& d : documents) changed[d.id] = d.score;
+      for (ScoredId& d : run[query]) {
+        if (auto found = changed.find(d.id); found != changed.end()) d.score = found->second;
+      }
+    }
+    return run;
+  }
+
+  Status write() const {
+    std::fputs(lengths_table(result).c_str(), stdout);
+    for (const auto& [path, text] : {std::pair(json, lengths_json(result)), std::pair(html, lengths_html(result)),
+                                     std::pair(svg, lengths_svg(result))}) {
+      if (path.empty()) continue;
+      if (Status status = write_file(path, text); !status.ok()) return status;
+    }
+    return ok_status();
+  }
+
+  std::string source, metrics_file, json, html, svg;
+  std::vector<size_t> limits;
+  size_t query_tokens = 16, judged_limit = 50, top_k = 50, model_limit = 0;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::vector<int32_t> scratch;
+  Collection collection;
+  std::unordered_map<std::string, size_t> query_sizes, document_sizes;
+  LengthsReport result;
+};
+
+}  // namespace
+
+Run add_lengths_command(CLI::App& program) {
+  auto command = std::make_shared<Lengths>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+}  // namespace rerank

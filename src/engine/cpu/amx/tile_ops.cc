@@ -1,0 +1,343 @@
+#include "engine/cpu/amx/tile_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/attention_pattern.h"
+#include "engine/cpu/bf16.h"
+
+namespace rerank::cpu {
+namespace {
+
+// Inner columns of the feed-forward part that are computed, and used up, at a time, as one product reads them: with 512
+// rows 512 KiB, so that they do not leave the L2 cache. In int8 each of them also has ranges of its own.
+constexpr size_t kSlabBytes = 1024;
+// Pieces of a product for each member of a team, so that a slower core takes fewer.
+constexpr size_t kPiecesPerMember = 4;
+
+size_t even(size_t n) { return round_up(n, 2); }
+
+// RoPE of one head's bf16 values; place(c) is where value c lies.
+template <class Place>
+void turn_values(size_t head_size, const float* turns, const Place& place) {
+  const size_t half = head_size / 2;
+  const auto read = [](const std::byte* at) {
+    uint16_t bits;
+    std::memcpy(&bits, at, 2);
+    return from_bf16(bits);
+  };
+  const auto write = [](std::byte* at, float x) {
+    const uint16_t bits = to_bf16(x);
+    std::memcpy(at, &bits, 2);
+  };
+  for (size_t c = 0; c < half; ++c) {
+    std::byte *const low = place(c), *const high = place(c + half);
+    const float a = read(low), b = read(high), cosine = turns[c], sine = turns[half + c];
+    write(low, a * cosine - b * sine);
+    write(high, b * cosine + a * sine);
+  }
+}
+
+}  // namespace
+
+TileOps::TileOps(const TileWeights& weights, const KernelTable& kernels, Team* team)
+    : SharedOps(weights, kernels, team), weights_(weights), tiles_(*kernels.tiles) {
+  const size_t bytes = std::max(kProductScratch, tiles_.attention_scratch(head_tiles()));
+  for (auto& scratch : scratch_) scratch.resize(bytes);
+}
+
+void TileOps::place_rows(const Batch& batch) {
+  starts_.assign(1, 0);
+  for (size_t s = 0; s < batch.size(); ++s)
+    starts_.push_back(starts_.back() + round_up(batch.length(s), kRowTile) / kRowTile);
+  // Keys and values are read two row tiles at a time: the last sequence's must not end with the memory.
+  const size_t last = starts_.back() - starts_[batch.size() - 1];
+  resize(state_, even(starts_.back() + last % 2));
+}
+
+void TileOps::resize(State& state, size_t row_tiles) {
+  state.row_tiles = row_tiles;
+  state.c.resize(row_tiles * column_tiles() * 256);
+  prepare(state.inputs, row_tiles, weights_.hidden_columns / 32);
+}
+
+void TileOps::prepare(Inputs& inputs, size_t row_tiles, size_t tiles) {
+  inputs.tiles = tiles;
+  inputs.bf16.resize(row_tiles * tiles * kTileBytes);
+  if (!tiles_.int8) return;
+  inputs.int8.resize(row_tiles * ((tiles + 1) / 2) * kTileBytes);
+  inputs.ranges.resize(row_tiles * kRowTile);
+}
+
+void TileOps::quantize_one(Inputs& inputs, size_t row_tile) {
+  if (!tiles_.int8) return;
+  tiles_.quantize(inputs.bf16.data() + row_tile * inputs.tiles * kTileBytes, inputs.tiles,
+                  inputs.int8.data() + row_tile * ((inputs.tiles + 1) / 2) * kTileBytes,
+                  inputs.ranges.data() + row_tile * kRowTile);
+}
+
+void TileOps::quantize(Inputs& inputs, size_t row_tiles) {
+  if (!tiles_.int8) return;
+  each(row_tiles, [&](size_t task, size_t) { quantize_one(inputs, task); });
+}
+
+float* TileOps::c_row(State& state, size_t row) const {  // its first sixteen columns; the next are 256 further
+  return state.c.data() + row / kRowTile * column_tiles() * 256 + row % kRowTile * 16;
+}
+
+void TileOps::load_row(const float* from, State& state, size_t row) {
+  float* to = c_row(state, row);
+  for (size_t c = 0; c < config().hidden; c += 16, to += 256)
+    std::copy_n(from + c, std::min<size_t>(16, config().hidden - c), to);
+}
+
+void TileOps::store_row(State& state, size_t row, float* to) {
+  const float* from = c_row(state, row);
+  for (size_t c = 0; c < config().hidden; c += 16, from += 256)
+    std::copy_n(from, std::min<size_t>(16, config().hidden - c), to + c);
+}
+
+void TileOps::suspend(const Batch& batch, std::span<float> out) {
+  each(batch.size(), [&](size_t s, size_t) {
+    for (size_t i = 0; i < batch.length(s); ++i)
+      store_row(state_, starts_[s] * kRowTile + i, &out[(batch.offsets[s] + i) * config().hidden]);
+  });
+}
+
+void TileOps::resume(const Batch& batch, std::span<const float> in) {
+  place_rows(batch);
+  std::memset(state_.c.data(), 0, state_.c.size() * sizeof(float));
+  each(batch.size(), [&](size_t s, size_t) {
+    for (size_t i = 0; i < batch.length(s); ++i)
+      load_row(&in[(batch.offsets[s] + i) * config().hidden], state_, starts_[s] * kRowTile + i);
+  });
+  norm(0, state_.row_tiles, nullptr, nullptr);  // only to what products read
+}
+
+void TileOps::embed(const Batch& batch) {
+  place_rows(batch);
+  const bool projected = weights_.projection.panels() != 0;
+  // LayerNorm belongs to the tables' width: on plain rows where they are projected, else where the rows will lie.
+  PaddedMatrix table_rows;
+  if (projected) {
+    embed_rows(batch, table_rows);
+    rows_.resize(batch.tokens(), config().hidden, columns());
+    run({&kernels_.exact, &weights_.projection, &table_rows, 0, batch.tokens(), &rows_, 0, 0,
+         weights_.projection.panels()});
+  }
+  std::memset(state_.c.data(), 0, state_.c.size() * sizeof(float));
+  each(batch.size(), [&](size_t s, size_t) {
+    std::vector<float> row(weights_.hidden_columns);
+    for (size_t i = 0; i < batch.length(s); ++i) {
+      const size_t token = batch.offsets[s] + i;
+      if (projected) {
+        std::copy_n(rows_.row(token), config().hidden, row.begin());
+      } else {
+        embed_row(batch, token, i, row.data());
+      }
+      float* to = c_row(state_, starts_[s] * kRowTile + i);
+      for (size_t c = 0; c < row.size(); c += 16, to += 256) std::copy_n(row.data() + c, 16, to);
+    }
+  });
+  norm(0, state_.row_tiles, nullptr, projected ? nullptr : &weights_.tile_embedding_norm);
+}
+
+void TileOps::norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights) {
+  each(row_tiles, [&](size_t task, size_t) {
+    const size_t t = first_row_tile + task;
+    TileNorm job;
+    job.c = state_.c.data() + t * column_tiles() * 256;
+    job.a = state_.inputs.bf16.data() + t * state_.inputs.tiles * kTileBytes;
+    job.columns = config().hidden;
+    job.column_tiles = column_tiles();
+    job.bias = bias;
+    if (weights != nullptr) {
+      job.gamma = weights->gamma.data();
+      job.beta = weights->beta.data();
+    }
+    job.epsilon = config().layer_norm_epsilon;
+    tiles_.norm(job);
+    quantize_one(state_.inputs, t);
+  });
+}
+
+void TileOps::product(const Step& step) {
+  const size_t last_panel = std::min(step.last_panel, step.weights->panels), panels = last_panel - step.first_panel;
+  const size_t pieces = members() == 1 ? 1 : std::min(panels, kPiecesPerMember * members());
+  const size_t blocks = (step.row_tiles + kBlockRowTiles - 1) / kBlockRowTiles;
+  const Inputs& inputs = *step.inputs;
+  const TileKernels& kernels = *step.weights->kernels;
+  const size_t a_tiles = kernels.int8 ? (inputs.tiles + 1) / 2 : inputs.tiles;
+  each(blocks * pieces, [&](size_t task, size_t member) {
+    const size_t piece = task % pieces, row_tile = task / pieces * kBlockRowTiles;
+    TileProduct job;
+    const size_t a_row = step.first_row_tile + row_tile;
+    job.a = (kernels.int8 ? inputs.int8 : inputs.bf16).data() + a_row * a_tiles * kTileBytes;
+    job.a_stride = a_tiles * kTileBytes;
+    if (kernels.int8) job.a_ranges = inputs.ranges.data() + a_row * kRowTile;
+    job.row_tiles = std::min(kBlockRowTiles, step.row_tiles - row_tile);
+    job.weights = step.weights;
+    job.first_panel = step.first_panel + panels * piece / pieces;
+    job.last_panel = step.first_panel + panels * (piece + 1) / pieces;
+    job.first_step = step.first_step;
+    job.steps = step.steps;
+    job.result = step.result;
+    job.activation = config().activation;
+    job.factor = step.factor;
+    // Pairs of rows side by side: a row tile of values takes half a tile of each half panel.
+    job.out = step.out + row_tile * step.out_row_stride;
+    job.out_panel_stride = step.out_panel_stride;
+    job.out_row_stride = step.out_row_stride;
+    job.scratch = scratch_[member].data();
+    kernels.product(job);
+  });
+}
+
+void TileOps::project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out) {
+  const size_t stride = from.row_tiles * kTileBytes;
+  out.resize(head_panels() * stride);
+  const float factor = kScoreUnits * 1.44269504f / std::sqrt(static_cast<float>(config().head_size()));
+  product({&from.inputs, 0, from.row_tiles, &weights, 0, weights.steps, result, out.data(), stride,
+           result == TileResult::kValues ? kTileBytes / 2 : kTileBytes, 0, SIZE_MAX,
+           result == TileResult::kQueries ? factor : 1});
+}
+
+void TileOps::project(size_t layer, const Batch& batch, Rows rows) {
+  const TileLayer& w = weights_.layers[layer];
+  project_to(w.key.panels(), state_, TileResult::kKeys, keys_);
+  project_to(w.value.panels(), state_, TileResult::kValues, values_);
+  if (rows == Rows::kFirst) gather_first_rows(batch);
+  State& from = rows == Rows::kFirst ? first_ : state_;
+  project_to(w.query.panels(), from, TileResult::kQueries, queries_);
+  query_row_tiles_ = from.row_tiles;
+  pattern_ = config().pattern(layer);
+  if (pattern_.rope_theta != 0) turn(batch, rows, weights_.turns.at(pattern_.rope_theta));
+}
+
+// Value by value: no family needs it yet. The first queries are at position 0, which is not turned.
+void TileOps::turn(const Batch& batch, Rows rows, const std::vector<float>& turns) {
+  const size_t d = config().head_size(), stride = state_.row_tiles * kTileBytes;
+  each(batch.size() * config().heads, [&](size_t task, size_t) {
+    const size_t s = task / config().heads, panel = task % config().heads * head_tiles();
+    for (size_t i = 0; i < batch.length(s); ++i) {
+      const size_t row = starts_[s] * kRowTile + i, tile = row / kRowTile * kTileBytes, inside = row % kRowTile;
+      turn_values(d, &turns[i * d], [&](size_t c) {
+        return keys_.data() + (panel + c / 32) * stride + tile + c % 32 / 2 * kTileRow + inside * 4 + c % 2 * 2;
+      });
+      if (rows == Rows::kFirst) continue;
+      turn_values(d, &turns[i * d], [&](size_t c) {
+        return queries_.data() + (panel + c / 32) * stride + tile + inside * kTileRow + c % 32 * 2;
+      });
+    }
+  });
+}
+
+void TileOps::gather_first_rows(const Batch& batch) {
+  resize(first_, even((batch.size() + kRowTile - 1) / kRowTile));
+  const size_t tiles = state_.inputs.tiles;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const float* from = c_row(state_, starts_[s] * kRowTile);
+    float* to = c_row(first_, s);
+    for (size_t c = 0; c < column_tiles(); ++c) std::copy_n(from + c * 256, 16, to + c * 256);
+    const std::byte* a_from = state_.inputs.bf16.data() + starts_[s] * tiles * kTileBytes;
+    std::byte* a_to = first_.inputs.bf16.data() + s / kRowTile * tiles * kTileBytes + s % kRowTile * kTileRow;
+    for (size_t k = 0; k < tiles; ++k) std::memcpy(a_to + k * kTileBytes, a_from + k * kTileBytes, kTileRow);
+  }
+  quantize(first_.inputs, first_.row_tiles);
+}
+
+void TileOps::attend(const Batch& batch, Rows rows) {
+  prepare(context_, query_row_tiles_, head_panels());
+  // As many heads together as leave each member of a team some jobs; with ALiBi each has its own slope.
+  const size_t wanted = members() == 1 ? 1 : (kPiecesPerMember * members() + batch.size() - 1) / batch.size();
+  const size_t pieces = pattern_.alibi ? config().heads : std::min(config().heads, wanted);
+  each(batch.size() * pieces, [&](size_t task, size_t member) {
+    const size_t piece = task % pieces, head = config().heads * piece / pieces;
+    TileAttention job;
+    job.heads = config().heads * (piece + 1) / pieces - head;
+    if (pattern_.alibi) job.slope = alibi_slope(config().heads, head);
+    job.scratch = scratch_[member].data();
+    attend(batch, rows, task / pieces, head, job);
+  });
+  quantize(context_, query_row_tiles_);
+}
+
+// Heads [head, head + job.heads) of sequence s.
+void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileAttention& job) {
+  const size_t key_stride = state_.row_tiles * kTileBytes, query_stride = query_row_tiles_ * kTileBytes;
+  const size_t context_stride = head_panels() * kTileBytes, panel = head * head_tiles();
+  job.head_tiles = head_tiles();
+  job.keys = keys_.data() + panel * key_stride + starts_[s] * kTileBytes;
+  job.values = values_.data() + panel * key_stride + starts_[s] * (kTileBytes / 2);
+  job.key_stride = key_stride;
+  job.length = batch.length(s);
+  job.window = pattern_.window;
+  job.queries = queries_.data() + panel * query_stride;
+  job.query_stride = query_stride;
+  job.context = context_.bf16.data() + panel * kTileBytes;
+  job.context_stride = context_stride;
+  if (rows == Rows::kAll) {
+    job.query_rows = job.length;
+    job.queries += starts_[s] * kTileBytes;
+    job.context += starts_[s] * context_stride;
+    tiles_.attention(job);
+    return;
+  }
+  // The sequence's one query, alone in a row tile.
+  job.query_rows = 1;
+  Buffer<std::byte> lone(job.heads * head_tiles() * kTileBytes);
+  const size_t row_tile = s / kRowTile, row = s % kRowTile * kTileRow;
+  for (size_t d = 0; d < job.heads * head_tiles(); ++d) {
+    std::memcpy(lone.data() + d * kTileBytes, job.queries + d * query_stride + row_tile * kTileBytes + row, kTileRow);
+  }
+  job.queries = lone.data();
+  job.query_stride = kTileBytes;
+  job.context += row_tile * context_stride + row;
+  job.lone = true;
+  tiles_.attention(job);
+}
+
+void TileOps::keep(const Batch& batch, Rows rows) {
+  logit_rows_ = batch.size();
+  if (rows == Rows::kFirst) std::swap(state_, first_);  // project() has gathered the first rows there
+}
+
+void TileOps::attention_output(size_t layer) {
+  const TileLayer& w = weights_.layers[layer];
+  const TilePanels& panels = w.attention_output.panels();
+  product({&context_, 0, state_.row_tiles, &panels, 0, panels.steps, TileResult::kAdd,
+           reinterpret_cast<std::byte*>(state_.c.data()), 2 * kTileBytes, column_tiles() * kTileBytes});
+  norm(0, state_.row_tiles, panels.bias, &w.attention_norm);
+}
+
+void TileOps::feed_forward(size_t layer) {
+  const TileLayer& w = weights_.layers[layer];
+  const TilePanels &up = w.up.panels(), &down = w.down.panels();
+  const size_t slab_panels = kSlabBytes / (tiles_.int8 ? 1 : 2) / kPanelColumns,
+               column_stride = column_tiles() * kTileBytes;
+  for (size_t row = 0; row < state_.row_tiles; row += kBlockRowTiles) {
+    const size_t row_tiles = std::min(kBlockRowTiles, state_.row_tiles - row);
+    for (size_t panel = 0; panel < up.panels; panel += slab_panels) {
+      const size_t panels = std::min(slab_panels, up.panels - panel);
+      prepare(inner_, row_tiles, panels);
+      product({&state_.inputs, row, row_tiles, &up, 0, up.steps, TileResult::kInner,
+               inner_.bf16.data() - panel * kTileBytes, kTileBytes, panels * kTileBytes, panel, panel + panels});
+      if (down.kernels->int8) quantize(inner_, row_tiles);
+      const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
+      product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
+               reinterpret_cast<std::byte*>(state_.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});
+    }
+    norm(row, row_tiles, down.bias, &w.output_norm);
+  }
+}
+
+void TileOps::head(std::span<float> logits) {
+  rows_.resize(logit_rows_, config().hidden, columns());
+  for (size_t s = 0; s < logit_rows_; ++s) {
+    store_row(state_, s, rows_.row(s));
+  }
+  head_of(rows_, logit_rows_, logits);
+}
+
+}  // namespace rerank::cpu

@@ -1,0 +1,81 @@
+// The verbs of engine/encoder.h on tiles (tiles.h says how they lie), for one group of sequences. Runs alone on the
+// calling thread, or with a team when it is given one.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/cpu/shared_ops.h"
+#include "engine/cpu/weights/tile_weights.h"
+
+namespace rerank::cpu {
+
+class TileOps : public SharedOps {
+ public:
+  TileOps(const TileWeights& weights, const KernelTable& kernels, Team* team);
+
+  void embed(const Batch& batch);
+  void project(size_t layer, const Batch& batch, Rows rows);
+  void attend(const Batch& batch, Rows rows);
+  void keep(const Batch& batch, Rows rows);
+  void attention_output(size_t layer);
+  void feed_forward(size_t layer);
+  void head(std::span<float> logits);
+  void suspend(const Batch& batch, std::span<float> out);
+  void resume(const Batch& batch, std::span<const float> in);
+
+ private:
+  // Activations that a product reads: bf16 tiles; for int8 products quantized, each row between its ends (and 0).
+  struct Inputs {
+    Buffer<std::byte> bf16, int8;
+    Buffer<RowRange> ranges;
+    size_t tiles = 0;  // bf16 input tiles of a row tile
+  };
+  // The residual stream.
+  struct State {
+    size_t row_tiles = 0;  // even
+    Buffer<float> c;
+    Inputs inputs;
+  };
+  struct Step {  // a product over all rows of `inputs`
+    const Inputs* inputs;
+    size_t first_row_tile, row_tiles;
+    const TilePanels* weights;
+    size_t first_step, steps;  // of the weights; the inputs begin at first_step
+    TileResult result;
+    std::byte* out;
+    size_t out_panel_stride, out_row_stride;
+    size_t first_panel = 0, last_panel = SIZE_MAX;
+    float factor = 1;
+  };
+  void place_rows(const Batch& batch);
+  void resize(State& state, size_t row_tiles);
+  void prepare(Inputs& inputs, size_t row_tiles, size_t tiles);
+  void quantize_one(Inputs& inputs, size_t row_tile);
+  void quantize(Inputs& inputs, size_t row_tiles);
+  void product(const Step& step);
+  void project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out);
+  void turn(const Batch& batch, Rows rows, const std::vector<float>& turns);
+  void attend(const Batch& batch, Rows rows, size_t s, size_t head, TileAttention& job);
+  void norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights);
+  void gather_first_rows(const Batch& batch);
+  float* c_row(State& state, size_t row) const;
+  void load_row(const float* from, State& state, size_t row);
+  void store_row(State& state, size_t row, float* to);
+  size_t column_tiles() const { return weights_.hidden_columns / 16; }
+  size_t head_tiles() const { return weights_.head_columns / kPanelColumns; }
+  size_t head_panels() const { return head_tiles() * config().heads; }
+
+  const TileWeights& weights_;
+  const TileKernels& tiles_;
+  std::vector<size_t> starts_;  // first row tile of each sequence; one more: their end
+  State state_, first_;         // first_: the first rows of each sequence, behind the last layer's project()
+  Inputs context_, inner_;
+  Buffer<std::byte> queries_, keys_, values_;
+  size_t query_row_tiles_ = 0;  // of queries_ and context_
+  PaddedMatrix rows_;           // of embeddings, and of the head's input
+  size_t logit_rows_ = 0;
+  AttentionPattern pattern_;  // of the layer that is being computed
+};
+
+}  // namespace rerank::cpu

@@ -1,0 +1,116 @@
+// The tables of kernels, one per tier, from one source: Highway compiles this file again for each instruction set.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/cpu/vector/kernels.cc"
+// SSE tiers are left out: AVX2 is the floor, and Highway's baseline target is the portable tier. So are SVE's, whose
+// vectors have no size that the compiler knows, and cannot be kept in arrays: arm64 has NEON.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#include "hwy/foreach_target.h"
+// clang-format off
+#include "hwy/highway.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <string_view>
+#include <numeric>
+#include <type_traits>
+#include <vector>
+
+#include "engine/cpu/bf16.h"
+#include "engine/cpu/vector/kernels.h"
+#include "engine/cpu/amx/tile_kernels.h"
+// Each of these again for each target: no include guards.
+#include "engine/cpu/vector/math-inl.h"
+#include "engine/cpu/vector/transpose-inl.h"
+#include "engine/cpu/vector/products-inl.h"
+#include "engine/cpu/vector/int8_product-inl.h"
+#include "engine/cpu/vector/blocks-inl.h"
+#include "engine/cpu/vector/attention-inl.h"
+#include "engine/cpu/vector/vectors-inl.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace rerank::cpu::HWY_NAMESPACE {
+
+// Tables are constants, not results of functions: code of a tier that this CPU lacks must not run, not even to name
+// itself.
+template <class P>
+constexpr ProductKernels make_product() {
+  return {P::kBlockRows, P::kColumns, panel_bytes<P>, pack<P>, matmul_scratch<P>, matmul<P>};
+}
+
+template <class P, class Attention = P>
+constexpr KernelTable make_table(const char* name, const char* precision, const TileKernels* tiles = nullptr) {
+  return {name,
+          precision,
+          make_product<P>(),
+          make_product<VectorProduct<Fp32Dot>>(),
+          attention_scratch<Attention>,
+          attention<Attention>,
+          std::string_view(precision) == "fp32" ? gelu : gelu_short,
+          gelu_tanh,
+          silu,
+          relu,
+          rotate,
+          layer_norm,
+          tiles};
+}
+
+using Fp32 = VectorProduct<Fp32Dot>;
+
+#if HWY_TARGET <= HWY_AVX3
+extern constexpr KernelTable kAmx = make_table<Fp32>("amx", "bf16", &kTileBf16);
+extern constexpr KernelTable kAmxInt8 = make_table<Fp32>("amx", "int8", &kTileInt8);
+extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>("avx512bf16", "bf16");
+extern constexpr KernelTable kFp32 = make_table<Fp32>("avx512", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<VnniByteDot>, Fp32>("avx512vnni", "int8");
+extern constexpr KernelTable kInt8WithBf16 =
+    make_table<ByteProduct<VnniByteDot>, VectorProduct<Bf16Dot<true>>>("avx512vnni-bf16", "int8");
+#elif HWY_TARGET <= HWY_AVX2
+extern constexpr KernelTable kFp32 = make_table<Fp32>("avx2", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>("avx2", "int8");
+extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>("bf16-emulated", "bf16");
+extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>("amx-emulated", "bf16", &kTileBf16);
+extern constexpr KernelTable kEmulatedAmxInt8 = make_table<Fp32>("amx-emulated", "int8", &kTileInt8);
+#else
+extern constexpr KernelTable kFp32 = make_table<Fp32>("portable", "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<PlainByteDot>, Fp32>("portable", "int8");
+#endif
+
+}  // namespace rerank::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rerank::cpu {
+
+std::span<const KernelTable* const> compiled_kernels() {
+  static const KernelTable* const kTables[] = {
+#if HWY_TARGETS & HWY_AVX3
+    &N_AVX3::kAmx,
+    &N_AVX3::kBf16,
+    &N_AVX3::kFp32,
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    &N_AVX2::kFp32,
+#endif
+    &HWY_STATIC_DISPATCH(kFp32),
+#if HWY_TARGETS & HWY_AVX3
+    &N_AVX3::kAmxInt8,
+    &N_AVX3::kInt8WithBf16,
+    &N_AVX3::kInt8,
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    &N_AVX2::kInt8,
+#endif
+    &HWY_STATIC_DISPATCH(kInt8),
+#if HWY_TARGETS & HWY_AVX2
+    &N_AVX2::kEmulatedBf16,
+    &N_AVX2::kEmulatedAmx,
+    &N_AVX2::kEmulatedAmxInt8,
+#endif
+  };
+  return kTables;
+}
+
+}  // namespace rerank::cpu
+#endif

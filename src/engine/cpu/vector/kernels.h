@@ -1,0 +1,110 @@
+// The kernels of one tier, as a table of functions: picked once at start, named in logs. Everything numeric the CPU
+// forward does goes through here. kernels.cc compiles the tables with Highway, once per instruction set.
+//
+// Activations are row-major fp32; a stride is the distance between rows in elements. Rows may be read and written up to
+// the next multiple of `tile_columns` behind their last column: buffers are padded so (PaddedMatrix in buffers.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "engine/cpu/amx/tiles.h"
+
+namespace rerank::cpu {
+
+// A weight matrix W [out, in] as the micro-kernel reads it: panels of `tile_columns` output columns; within a panel,
+// for each group of inputs (1 fp32, 2 bf16), the group's values of each column side by side. Columns behind `out`, and
+// inputs behind `in` up to a whole number of steps, are zero.
+struct PackedMatrix {
+  const std::byte* panels = nullptr;  // panel p starts at panels + p * panel_bytes(in), 64-byte aligned
+  const float* bias = nullptr;        // [out], padded with zeros to whole panels; null: none
+  size_t out = 0;
+  size_t in = 0;
+};
+
+using ActivationFunction = void(float* x, size_t n);  // of n values side by side
+
+// C[rows, panels * tile_columns] = A[rows, in] W^T + bias (+ residual). A residual may be C itself.
+struct MatMulArgs {
+  const float* a = nullptr;
+  size_t a_stride = 0;
+  size_t rows = 0;
+  const PackedMatrix* weights = nullptr;
+  size_t first_panel = 0, last_panel = 0;  // [first, last)
+  const float* residual = nullptr;         // read at C's position, with C's stride
+  float* c = nullptr;                      // column 0 of panel 0
+  size_t c_stride = 0;
+  ActivationFunction* activation = nullptr;  // of C; null: none
+  std::byte* scratch = nullptr;              // matmul_scratch(in) bytes, 64-byte aligned
+};
+
+// Attention of `query_rows` rows of one sequence and one head, over all `length` keys.
+struct AttentionArgs {
+  const float* queries = nullptr;  // first column of the head
+  size_t query_stride = 0;
+  size_t query_rows = 0;
+  const float* keys = nullptr;  // row 0 of the sequence
+  const float* values = nullptr;
+  size_t key_stride = 0;  // of keys and values
+  size_t length = 0;
+  size_t head_size = 0;
+  float scale = 1;           // 1 / sqrt(head_size)
+  size_t window = 0;         // only keys at most so many positions away; 0: all
+  float slope = 0;           // ALiBi: what each position away takes off a score
+  float* context = nullptr;  // like queries
+  size_t context_stride = 0;
+  std::byte* scratch = nullptr;  // attention_scratch(length, head_size) bytes, 64-byte aligned
+};
+
+// A matrix product in one precision.
+struct ProductKernels {
+  size_t block_rows;    // rows that matmul() takes through the panels together
+  size_t tile_columns;  // columns of a panel
+
+  size_t (*panel_bytes)(size_t in);
+  // W [out, in], rows `stride` apart -> whole panels.
+  void (*pack)(const float* weight, size_t out, size_t in, size_t stride, std::byte* panels);
+  size_t (*matmul_scratch)(size_t in);
+  void (*matmul)(const MatMulArgs& args);
+};
+
+struct KernelTable {
+  const char* name;       // "amx", "avx512", "avx2", ...
+  const char* precision;  // of the inputs of the layers' matrix products; sums are fp32 (int8: whole numbers)
+
+  ProductKernels linear;  // of the layers
+  ProductKernels exact;   // fp32: of the head, and of tables narrower than the encoder; the same tile_columns
+  size_t (*attention_scratch)(size_t length, size_t head_size);
+  void (*attention)(const AttentionArgs& args);
+  // x = activation(x), n values. gelu of fp32 tiers: |error| <= 9e-7 for |x| <= 6, relative 1e-6 beyond; of the others
+  // <= 1e-4. exp within 1.2e-7 relative.
+  void (*gelu)(float* x, size_t n);
+  void (*gelu_tanh)(float* x, size_t n);
+  void (*silu)(float* x, size_t n);
+  void (*relu)(float* x, size_t n);
+  // RoPE: turns each of `heads` heads of `head_size` values, from x on, pair (c, c + head_size / 2) by its angle;
+  // `turns`: head_size / 2 cosines, then as many sines.
+  void (*rotate)(float* x, size_t heads, size_t head_size, const float* turns);
+  // x = (x - mean) / sqrt(variance + epsilon) * gamma + beta, in two passes.
+  void (*layer_norm)(float* x, size_t n, const float* gamma, const float* beta, float epsilon);
+
+  // Not null: the layers are computed on tiles (tile_ops.h) by these instead of `linear` and `attention`.
+  const TileKernels* tiles = nullptr;
+};
+
+// The tiers compiled into this program, best first per precision; emulated tiers, which exist for tests, last.
+std::span<const KernelTable* const> compiled_kernels();
+
+// Why this machine cannot run a tier; empty when it can. Asks the operating system for the AMX state where that is
+// needed.
+std::string_view why_not(const KernelTable& table);
+
+// Whether "auto" may pick it: what is worth it, but for int8, which moves scores.
+bool is_automatic(const KernelTable& table);
+
+// Whether it is there for speed on this CPU: not emulated tiers, nor products in bf16 where fp32 is as fast.
+bool is_worth_it(const KernelTable& table);
+
+}  // namespace rerank::cpu

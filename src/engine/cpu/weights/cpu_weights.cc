@@ -1,0 +1,88 @@
+#include "engine/cpu/weights/cpu_weights.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "engine/attention_pattern.h"
+
+namespace rerank::cpu {
+
+void release_pages(const TensorView& tensor) {
+  constexpr uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.bytes.data());
+  const uintptr_t first = round_up(begin, kPage), end = (begin + tensor.bytes.size()) / kPage * kPage;
+  if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);  // whole pages of it only
+}
+
+PackedLinear::PackedLinear(const ProductKernels& kernels, const Packing& packing,
+                           std::initializer_list<const Linear*> parts)
+    : product_(&kernels) {
+  matrix_.in = (*parts.begin())->in();
+  for (const Linear* part : parts) matrix_.out += part->out();
+  const size_t columns = kernels.tile_columns;
+  panel_count_ = (matrix_.out + columns - 1) / columns;
+  const size_t bytes = kernels.panel_bytes(matrix_.in);
+  bias_.resize(panel_count_ * columns);
+
+  // Where each output column comes from.
+  std::vector<std::pair<const Linear*, size_t>> sources;
+  for (const Linear* part : parts) {
+    for (size_t row = 0; row < part->out(); ++row) sources.emplace_back(part, row);
+    part->bias.read_floats(0, {bias_.data() + sources.size() - part->out(), part->out()});
+  }
+  matrix_.panels = packing.store.place(panel_count_ * bytes, [&](std::byte* panels) {
+    packing.team.run(panel_count_, [&](size_t panel, size_t) {
+      const size_t first = panel * columns;
+      const size_t count = std::min(columns, matrix_.out - first);
+      std::vector<float> rows(count * matrix_.in);
+      for (size_t i = 0; i < count; ++i) {
+        const auto [linear, row] = sources[first + i];
+        linear->weight.read_floats(row * matrix_.in, {rows.data() + i * matrix_.in, matrix_.in});
+      }
+      kernels.pack(rows.data(), count, matrix_.in, matrix_.in, panels + panel * bytes);
+    });
+    for (const Linear* part : parts) release_pages(part->weight);
+  });
+  matrix_.bias = bias_.data();
+}
+
+SharedWeights::SharedWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, const Packing& packing)
+    : model(std::move(m)) {
+  const Weights& w = model->weights;
+  positions = w.positions.floats();
+  if (w.segments) segments = w.segments->floats();
+  embedding_norm = {w.embedding_norm.gamma.floats(), w.embedding_norm.beta.floats()};
+  if (w.embedding_projection) projection = PackedLinear(kernels.exact, packing, {&*w.embedding_projection});
+  head_dense = PackedLinear(kernels.exact, packing, {&w.head_dense});
+  head_output = PackedLinear(kernels.exact, packing, {&w.head_output});
+  for (const AttentionPattern& pattern : model->config.attention) {
+    if (pattern.rope_theta == 0 || turns.contains(pattern.rope_theta)) continue;
+    turns[pattern.rope_theta] = rope_turns(pattern.rope_theta, model->config.head_size(), model->config.max_length());
+  }
+}
+
+CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, const Packing& packing)
+    : SharedWeights(std::move(m), kernels, packing) {
+  auto norm = [](const Norm& n) { return CpuNorm{n.gamma.floats(), n.beta.floats()}; };
+  // Of a quantized model, what was kept from it stays exact.
+  const bool int8 = std::string_view(kernels.precision) == "int8", mixed = model->weights.quantized && int8;
+  const auto pack = [&](std::initializer_list<const Linear*> parts) {
+    const bool exact = mixed && std::any_of(parts.begin(), parts.end(),
+                                            [](const Linear* part) { return part->weight.dtype != DType::kI8; });
+    return PackedLinear(exact ? kernels.exact : kernels.linear, packing, parts);
+  };
+  for (const LayerWeights& l : model->weights.layers) {
+    // The last layer is computed for one row of each sequence, but for keys and values: fp32 costs little there.
+    const bool last = int8 && &l == &model->weights.layers.back();
+    const auto pack_rest = [&](const Linear& part) {
+      return last ? PackedLinear(kernels.exact, packing, {&part}) : pack({&part});
+    };
+    layers.push_back({pack({&l.query, &l.key, &l.value}), pack_rest(l.attention_output), pack_rest(l.up),
+                      pack_rest(l.down), last ? pack_rest(l.query) : PackedLinear(), norm(l.attention_norm),
+                      norm(l.output_norm)});
+  }
+}
+
+}  // namespace rerank::cpu

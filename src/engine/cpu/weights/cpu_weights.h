@@ -1,0 +1,72 @@
+// The weights in the CPU engine's own form: matrices packed into panels, vectors in fp32. The word table stays where it
+// is, memory-mapped in the file's own type, since a batch reads only a few of its rows.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "engine/cpu/buffers.h"
+#include "engine/cpu/team.h"
+#include "engine/cpu/vector/kernels.h"
+#include "engine/cpu/weights/weight_store.h"
+#include "model/weights.h"
+
+namespace rerank::cpu {
+
+// Who packs, and where to.
+struct Packing {
+  Team& team;
+  WeightStore& store;
+};
+
+// One or more linear layers over the same input, side by side: their outputs follow one another.
+class PackedLinear {
+ public:
+  PackedLinear() = default;
+  PackedLinear(const ProductKernels& kernels, const Packing& packing, std::initializer_list<const Linear*> parts);
+
+  const PackedMatrix& matrix() const { return matrix_; }
+  const ProductKernels& product() const { return *product_; }  // what it was packed for
+  size_t panels() const { return panel_count_; }
+
+ private:
+  Buffer<float> bias_;
+  PackedMatrix matrix_;
+  size_t panel_count_ = 0;
+  const ProductKernels* product_ = nullptr;
+};
+
+// Gives back the memory of a mapped tensor that has been packed: it would count as this process's for nothing. Reading
+// it again is allowed, and brings it back from the file.
+void release_pages(const TensorView& tensor);
+
+struct CpuNorm {
+  std::vector<float> gamma, beta;
+};
+
+struct CpuLayer {
+  PackedLinear query_key_value, attention_output, up, down;
+  PackedLinear first_query;  // no panels where the first rows' queries need no other precision
+  CpuNorm attention_norm, output_norm;
+};
+
+// What every tier keeps in fp32: tables, their norm, and the head.
+struct SharedWeights {
+  SharedWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
+
+  std::shared_ptr<const Model> model;  // keeps the mapped word table alive
+  std::vector<float> positions, segments;
+  std::map<float, std::vector<float>> turns;  // by RoPE's theta: rope_turns() of every position
+  CpuNorm embedding_norm;
+  PackedLinear projection;  // no panels where the tables are as wide as the encoder
+  PackedLinear head_dense, head_output;
+};
+
+struct CpuWeights : SharedWeights {
+  CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
+
+  std::vector<CpuLayer> layers;
+};
+
+}  // namespace rerank::cpu

@@ -1,0 +1,86 @@
+#include "engine/cpu/weights/tile_weights.h"
+
+#include <algorithm>
+
+namespace rerank::cpu {
+namespace {
+
+// Row `row` of a linear layer, its inputs where the padding puts them.
+void read_row(const Linear& linear, size_t row, const Widths& in, float* out) {
+  for (size_t g = 0; g < in.groups; ++g) {
+    linear.weight.read_floats(row * linear.in() + g * in.width, {out + g * in.padded, in.width});
+  }
+}
+
+}  // namespace
+
+TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const Linear& from, const Widths& out,
+                       const Widths& in) {
+  panels_.kernels = &kernels;
+  const size_t inputs = round_up(in.total(), kernels.inputs_per_tile);
+  panels_.steps = inputs / kernels.inputs_per_tile;
+  panels_.panels = out.total() / kPanelColumns;
+  const size_t panel_bytes = panels_.steps * kStepBytes;
+  bias_.resize(out.total());
+  for (size_t g = 0; g < out.groups; ++g) {
+    from.bias.read_floats(g * out.width, {bias_.data() + g * out.padded, out.width});
+  }
+  // Behind the panels, of int8: the columns' scales, and the sums of their weights.
+  const size_t all_panels = panels_.panels * panel_bytes, chunks = (panels_.steps + kChunkSteps - 1) / kChunkSteps;
+  const size_t behind = kernels.int8 ? (1 + chunks) * out.total() * sizeof(float) : 0;
+  panels_.data = packing.store.place(all_panels + behind, [&](std::byte* data) {
+    auto* const scales = reinterpret_cast<float*>(data + all_panels);
+    float* const sums = scales + out.total();
+    packing.team.run(panels_.panels, [&](size_t panel, size_t) {
+      std::vector<float> rows(kPanelColumns * inputs);
+      for (size_t i = 0; i < kPanelColumns; ++i) {
+        const size_t column = panel * kPanelColumns + i, group = column / out.padded, inside = column % out.padded;
+        if (inside < out.width) read_row(from, group * out.width + inside, in, rows.data() + i * inputs);
+      }
+      kernels.pack(rows.data(), inputs, data + panel * panel_bytes, scales + panel * kPanelColumns,
+                   sums + panel * chunks * kPanelColumns);
+    });
+    release_pages(from.weight);
+  });
+  panels_.bias = bias_.data();
+  if (!kernels.int8) return;
+  panels_.scales = reinterpret_cast<const float*>(panels_.data + all_panels);
+  panels_.sums = panels_.scales + out.total();
+}
+
+TileNormWeights::TileNormWeights(const Norm& norm, size_t padded) : gamma(padded), beta(padded) {
+  norm.gamma.read_floats(0, {gamma.data(), norm.gamma.elements()});
+  norm.beta.read_floats(0, {beta.data(), norm.beta.elements()});
+}
+
+TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& table, const Packing& packing)
+    : SharedWeights(std::move(m), table, packing) {
+  const ModelConfig& config = model->config;
+  const TileKernels& kernels = *table.tiles;
+  auto pad = [](size_t width) { return round_up(width, kPanelColumns); };
+  const Widths hidden = {1, config.hidden, pad(config.hidden)};
+  const Widths heads = {config.heads, config.head_size(), pad(config.head_size())};
+  const Widths inner = {1, config.intermediate, pad(config.intermediate)};
+  hidden_columns = hidden.total();
+  head_columns = heads.padded;
+  inner_columns = inner.total();
+  if (projection.panels() == 0) tile_embedding_norm = TileNormWeights(model->weights.embedding_norm, hidden_columns);
+  // Of a quantized model, what was kept from it stays bf16.
+  const bool mixed = model->weights.quantized && kernels.int8;
+  const auto pack = [&](const Linear& from, const Widths& out, const Widths& in) {
+    return TileLinear(mixed && from.weight.dtype != DType::kI8 ? *kernels.exact : kernels, packing, from, out, in);
+  };
+  for (const LayerWeights& l : model->weights.layers) {
+    // The last layer is computed for one row of each sequence, but for keys and values: bf16 costs nothing there.
+    const bool last = &l == &model->weights.layers.back();
+    const auto pack_rest = [&](const Linear& from, const Widths& out, const Widths& in) {
+      return last && kernels.int8 ? TileLinear(*kernels.exact, packing, from, out, in) : pack(from, out, in);
+    };
+    layers.push_back({pack_rest(l.query, heads, hidden), pack(l.key, heads, hidden), pack(l.value, heads, hidden),
+                      pack_rest(l.attention_output, hidden, heads), pack_rest(l.up, inner, hidden),
+                      pack_rest(l.down, hidden, inner), TileNormWeights(l.attention_norm, hidden_columns),
+                      TileNormWeights(l.output_norm, hidden_columns)});
+  }
+}
+
+}  // namespace rerank::cpu

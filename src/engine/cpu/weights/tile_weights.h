@@ -1,0 +1,50 @@
+// The weights of the layers as the tile kernels read them. Widths are padded: hidden and inner to 32 columns, and each
+// head to 32 of its own, so that a panel of queries, keys or values belongs to one head.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/cpu/weights/cpu_weights.h"
+
+namespace rerank::cpu {
+
+// `groups` runs of `width` values, each with room for `padded`.
+struct Widths {
+  size_t groups, width, padded;
+  size_t total() const { return groups * padded; }
+};
+
+class TileLinear {
+ public:
+  TileLinear() = default;
+  TileLinear(const TileKernels& kernels, const Packing& packing, const Linear& from, const Widths& out,
+             const Widths& in);
+
+  const TilePanels& panels() const { return panels_; }
+
+ private:
+  Buffer<float> bias_;
+  TilePanels panels_;
+};
+
+struct TileNormWeights {
+  TileNormWeights() = default;
+  TileNormWeights(const Norm& norm, size_t padded);
+  Buffer<float> gamma, beta;
+};
+
+struct TileLayer {
+  TileLinear query, key, value, attention_output, up, down;
+  TileNormWeights attention_norm, output_norm;
+};
+
+struct TileWeights : SharedWeights {
+  TileWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
+
+  size_t hidden_columns = 0, head_columns = 0, inner_columns = 0;  // padded
+  TileNormWeights tile_embedding_norm;  // null pointers where the tables are narrower than the encoder
+  std::vector<TileLayer> layers;
+};
+
+}  // namespace rerank::cpu

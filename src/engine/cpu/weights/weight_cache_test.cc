@@ -1,0 +1,177 @@
+// The files of packed weights: used when they are good, written anew when they are not, bounded.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "base/log.h"
+#include "engine/cpu/cpu_backend.h"
+#include "engine/cpu/vector/kernels.h"
+#include "engine/cpu/weights/weight_cache.h"
+#include "support/tiny_model.h"
+
+namespace rerank {
+namespace {
+
+namespace fs = std::filesystem;
+
+class WeightCacheTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::remove_all(folder_);
+    auto loaded = load_model(testing::write_tiny_model({.hidden = 64, .intermediate = 200}, "weight_cache_test"));
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    model_ = *loaded;
+    std::mt19937 random(1);
+    for (size_t length : {3, 30, 61}) {
+      for (size_t i = 0; i < length; ++i) ids_.push_back(static_cast<int32_t>(random() % model_->config.vocabulary));
+      offsets_.push_back(static_cast<uint32_t>(ids_.size()));
+    }
+    segments_.resize(ids_.size());
+  }
+
+  BackendOptions options(size_t max_bytes = 64 << 20) const {
+    BackendOptions options = {"fp32", "auto", 2};
+    options.weight_cache = folder_;
+    options.weight_cache_bytes = max_bytes;
+    return options;
+  }
+  std::vector<float> score(const BackendOptions& options) const {
+    auto backend = make_cpu_backend(model_, options);
+    EXPECT_TRUE(backend.ok()) << backend.status();
+    std::vector<float> logits(3);
+    EXPECT_TRUE((*backend)->forward({ids_, segments_, offsets_}, logits).ok());
+    return logits;
+  }
+  std::vector<fs::path> files() const {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(folder_)) found.push_back(entry.path());
+    return found;
+  }
+  fs::path only_file() const {
+    const auto found = files();
+    EXPECT_EQ(found.size(), 1u);
+    return found.empty() ? fs::path() : found[0];
+  }
+
+  const std::string folder_ = ::testing::TempDir() + "weight_cache/of/this/test";
+  std::shared_ptr<const Model> model_;
+  std::vector<int32_t> ids_, segments_;
+  std::vector<uint32_t> offsets_{0};
+};
+
+TEST_F(WeightCacheTest, ScoresAreTheSameFromMemoryAndFromTheFileOnEveryTier) {
+  size_t tiers = 0;
+  for (const auto* table : cpu::compiled_kernels()) {
+    if (!cpu::why_not(*table).empty()) continue;
+    ++tiers;
+    BackendOptions own = {table->precision, table->name, 2}, cached = options();
+    cached.precision = table->precision;
+    cached.kernel = table->name;
+    const auto expected = score(own);
+    EXPECT_EQ(score(cached), expected) << table->name;  // writes it
+    EXPECT_EQ(files().size(), tiers);
+    EXPECT_EQ(score(cached), expected) << table->name;  // reads it
+    EXPECT_EQ(files().size(), tiers);
+  }
+}
+
+TEST_F(WeightCacheTest, ASecondStartDoesNotWrite) {
+  score(options());
+  const auto file = only_file();
+  fs::permissions(file, fs::perms::owner_read);
+  std::ofstream(folder_ + "/note") << "not ours";
+  const auto inode = [&] {
+    struct stat info {};
+    ::stat(file.c_str(), &info);
+    return info.st_ino;
+  };
+  const auto before = inode();
+  score(options());
+  EXPECT_EQ(inode(), before);
+  EXPECT_EQ(files().size(), 2u);
+}
+
+TEST_F(WeightCacheTest, ABadFileIsWrittenAnew) {
+  const auto expected = score(options());
+  const auto file = only_file();
+  const auto size = fs::file_size(file);
+  const auto damage = [&](const char* what, const auto& change) {
+    change();
+    std::vector<std::string> lines;
+    set_log_sink([&](LogLevel, std::string_view message, std::span<const LogField>) { lines.emplace_back(message); });
+    EXPECT_EQ(score(options()), expected) << what;
+    set_log_sink(nullptr);
+    EXPECT_EQ(fs::file_size(only_file()), size) << what;
+    std::string all;
+    for (const auto& line : lines) all += line + "\n";
+    EXPECT_NE(all.find("written anew"), std::string::npos) << what << ": " << all;
+  };
+  damage("a byte", [&] {
+    std::fstream out(file, std::ios::in | std::ios::out | std::ios::binary);
+    out.seekp(static_cast<std::streamoff>(size / 2));
+    out.put('\x55');
+  });
+  damage("cut", [&] { fs::resize_file(file, size / 2); });
+  damage("empty", [&] { fs::resize_file(file, 0); });
+  damage("of other weights", [&] {
+    std::fstream out(file, std::ios::in | std::ios::out | std::ios::binary);
+    out.seekp(40);
+    out.put('z');
+  });
+}
+
+TEST_F(WeightCacheTest, AWholeFileOfAnotherPackingIsNotUsed) {
+  const cpu::WeightCacheOptions cache = {folder_, 1 << 20, "some key"};
+  auto writer = cpu::WeightWriter::create(cache);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  (*writer)->place(100, [](std::byte* to) { std::fill_n(to, 100, std::byte{7}); });
+  ASSERT_TRUE((*writer)->commit().ok());
+  auto mapped = cpu::MappedWeights::open(cache);
+  ASSERT_TRUE(mapped.ok()) << mapped.status();
+  EXPECT_EQ((*mapped)->place(100, [](std::byte*) { FAIL() << "it is there"; })[99], std::byte{7});
+  EXPECT_FALSE((*mapped)->mismatched());
+  bool filled = false;
+  EXPECT_EQ((*mapped)->place(200, [&](std::byte* to) { filled = true, to[0] = std::byte{1}; })[0], std::byte{1});
+  EXPECT_TRUE(filled);
+  EXPECT_TRUE((*mapped)->mismatched());
+  auto half = cpu::MappedWeights::open(cache);
+  (*half)->place(10, [](std::byte*) {});
+  EXPECT_TRUE((*half)->mismatched()) << "less was asked for than is there";
+}
+
+TEST_F(WeightCacheTest, TheLeastRecentlyUsedLeave) {
+  const auto write = [&](const std::string& key) {
+    const cpu::WeightCacheOptions cache = {folder_, 40000, key};
+    auto writer = cpu::WeightWriter::create(cache);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    (*writer)->place(10000, [](std::byte*) {});
+    ASSERT_TRUE((*writer)->commit().ok());
+  };
+  const auto age = [&](const std::string& key, int hours) {
+    fs::last_write_time(cpu::weight_cache_file({folder_, 0, key}),
+                        fs::file_time_type::clock::now() - std::chrono::hours(hours));
+  };
+  write("a");
+  write("b");
+  age("a", 3), age("b", 2);
+  ASSERT_TRUE(cpu::MappedWeights::open({folder_, 40000, "a"}).ok());  // used now
+  write("c");
+  EXPECT_TRUE(fs::exists(cpu::weight_cache_file({folder_, 0, "a"})));
+  EXPECT_FALSE(fs::exists(cpu::weight_cache_file({folder_, 0, "b"})));
+  EXPECT_TRUE(fs::exists(cpu::weight_cache_file({folder_, 0, "c"})));
+}
+
+TEST_F(WeightCacheTest, WithoutRoomOrFolderWeightsArePackedIntoMemory) {
+  const auto expected = score({"fp32", "auto", 2});
+  EXPECT_EQ(score(options(1000)), expected);
+  EXPECT_TRUE(files().empty());
+  BackendOptions nowhere = options();
+  nowhere.weight_cache = "/proc/none";
+  EXPECT_EQ(score(nowhere), expected);
+}
+
+}  // namespace
+}  // namespace rerank

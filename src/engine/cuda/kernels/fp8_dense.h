@@ -1,0 +1,142 @@
+// A model in FP8 (fp8.h): the layers' products. Embeddings, their projection and attention are the bf16 engine's, the
+// head is fp32 as everywhere.
+#pragma once
+
+#include "engine/cuda/dense.h"
+#include "engine/cuda/kernels/fp8.h"
+
+namespace rerank::cuda {
+
+template <>
+struct ValueOf<Fp8> {
+  using type = __nv_bfloat16;
+};
+
+struct Fp8Buffer {
+  DeviceBuffer<Fp8> values;
+  DeviceBuffer<float> scales;
+
+  template <class Visit>
+  void each(size_t rows, uint32_t width, const Visit& visit) {
+    visit(values, rows * fp8_side(width));
+    visit(scales, rows);
+  }
+  Fp8Rows rows() const { return {values.data(), scales.data()}; }
+};
+
+template <>
+struct DeviceLinear<Fp8> {
+  DeviceBuffer<Fp8> weight;  // [fp8_side(out), fp8_side(in)]
+  DeviceBuffer<float> scales, bias;
+  uint32_t out = 0, in = 0;
+
+  DeviceLinear(std::initializer_list<const LinearSpec*> parts, cudaStream_t stream) {
+    for (const LinearSpec* part : parts) out += part->out;
+    in = (*parts.begin())->in;
+    if (in > kFp8Widest)
+      throw Failure{Code::kUnsupported, "layers wider than 16384 are not computed in FP8: take --precision bf16"};
+    weight.resize(size_t{fp8_side(out)} * fp8_side(in));
+    scales.resize(out);
+    bias.resize(out);
+    size_t row = 0;
+    for (const LinearSpec* part : parts) {
+      const DeviceBuffer<float> exact = uploaded<float>(part->weight, stream);
+      quantize_rows(exact.data(), {weight.data() + row * fp8_side(in), scales.data() + row}, part->out, in, stream);
+      upload(part->bias, bias.data() + row, stream);  // waits
+      row += part->out;
+    }
+  }
+};
+
+template <>
+struct States<Fp8> {
+  DeviceBuffer<float> exact;
+  Fp8Buffer rounded;
+
+  template <class Visit>
+  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+    visit(exact, rows * std::max(m.hidden, m.embedding));
+    rounded.each(rows, m.hidden, visit);
+  }
+  void gather(const ModelSpec& m, const uint32_t* which, uint32_t rows, States& to, cudaStream_t stream) const {
+    const auto words = [](const DeviceBuffer<Fp8>& buffer) { return reinterpret_cast<uint32_t*>(buffer.data()); };
+    gather_rows(exact.data(), which, to.exact.data(), rows, m.hidden, stream);
+    gather_rows(words(rounded.values), which, words(to.rounded.values), rows, fp8_side(m.hidden) / 4, stream);
+    gather_rows(rounded.scales.data(), which, to.rounded.scales.data(), rows, 1, stream);
+  }
+};
+
+template <>
+struct Scratch<Fp8> {
+  DeviceBuffer<__nv_bfloat16> sums, projected;  // of a product; the embedding behind its projection
+  Fp8Buffer context, inner;
+
+  template <class Visit>
+  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+    visit(sums, rows * std::max({fp8_side(3 * m.hidden), fp8_side(m.intermediate), m.embedding}));
+    if (m.projection.out > 0) visit(projected, rows * m.hidden);
+    context.each(rows, m.hidden, visit);
+    inner.each(rows, m.intermediate, visit);
+  }
+};
+
+template <>
+class Dense<Fp8> {
+ public:
+  Dense(const DeviceModel<Fp8>& model, Gemm& gemm, cudaStream_t stream) : model_(model), gemm_(gemm), stream_(stream) {}
+
+  void embed(const Tokens& tokens, Activations<Fp8>& a) {
+    const ModelSpec& m = model_.shape;
+    const auto& [sums, projected, context, inner] = a.scratch;
+    float* exact = a.states.exact.data();
+    cuda::embed(model_.embed_args(tokens, exact, sums.data()), stream_);
+    if (m.projection.out > 0) {
+      const auto& w = model_.projection;
+      gemm_.run(sums.data(), w.weight.data(), w.bias.data(), projected.data(), padded_rows(tokens.count), w.out, w.in,
+                Epilogue::kBias, stream_);
+      convert(projected.data(), exact, size_t{tokens.count} * m.hidden, stream_);
+    }
+    quantize_rows(exact, a.states.rounded.rows(), tokens.count, m.hidden, stream_);
+  }
+
+  void linear(const DeviceLinear<Fp8>& w, uint32_t first, uint32_t outs, const States<Fp8>& x, uint32_t rows,
+              __nv_bfloat16* y, Scratch<Fp8>& scratch) {
+    scale_sums(multiply(w, first, outs, x.rounded.rows(), rows, scratch), y, rows, stream_);
+  }
+
+  void attention_output(const DeviceLayer<Fp8>& w, Activations<Fp8>& a, uint32_t rows) {
+    const Fp8Rows context = a.scratch.context.rows();
+    quantize_rows(a.context.data(), context, rows, model_.shape.hidden, stream_);
+    output(w.attention_output, w.attention_norm, context, a, rows);
+  }
+
+  void feed_forward(const DeviceLayer<Fp8>& w, Activations<Fp8>& a, uint32_t rows) {
+    const Fp8Rows inner = a.scratch.inner.rows();
+    const Fp8Sums sums = multiply(w.up, 0, w.up.out, a.states.rounded.rows(), rows, a.scratch);
+    activate_sums(sums, model_.shape.activation, inner, rows, stream_);
+    output(w.down, w.output_norm, inner, a, rows);
+  }
+
+ private:
+  // Outputs [first, first + outs) of w; what is computed behind them, to fill up a side, is not read.
+  Fp8Sums multiply(const DeviceLinear<Fp8>& w, uint32_t first, uint32_t outs, const Fp8Rows& x, uint32_t rows,
+                   Scratch<Fp8>& scratch) {
+    const uint32_t side = fp8_side(w.in);
+    gemm_.run(x.values, w.weight.data() + size_t{first} * side, scratch.sums.data(), padded_rows(rows), fp8_side(outs),
+              side, stream_);
+    return {scratch.sums.data(), x.scales, w.scales.data() + first, w.bias.data() + first, outs};
+  }
+
+  void output(const DeviceLinear<Fp8>& w, const DeviceNorm& norm, const Fp8Rows& x, Activations<Fp8>& a,
+              uint32_t rows) {
+    add_norm_sums(multiply(w, 0, w.out, x, rows, a.scratch),
+                  {norm.gamma.data(), norm.beta.data(), model_.shape.epsilon}, a.states.exact.data(),
+                  a.states.rounded.rows(), rows, stream_);
+  }
+
+  const DeviceModel<Fp8>& model_;
+  Gemm& gemm_;
+  cudaStream_t stream_;
+};
+
+}  // namespace rerank::cuda

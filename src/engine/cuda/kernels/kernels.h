@@ -1,0 +1,83 @@
+// What is computed besides matrix products. T: float, __half or __nv_bfloat16; sums are fp32 always. All run on
+// `stream` and return at once; errors of a launch are thrown (device.h).
+#pragma once
+
+#include "engine/cuda/device.h"
+#include "engine/cuda/kernels/tiles.h"
+
+namespace rerank::cuda {
+
+// to[i] = from[i], converted.
+template <class From, class To>
+void convert(const From* from, To* to, size_t count, cudaStream_t stream);
+
+struct Tokens {
+  const int32_t *ids, *kinds;  // [count]
+  const uint32_t* places;      // [count]: the token's number within its sequence
+  uint32_t count;
+};
+
+template <class T>
+struct EmbedArgs {
+  const T *words, *positions, *segments;  // tables [rows, width]; segments may be null
+  Tokens tokens;
+  uint32_t position_offset, width;
+  const float *gamma, *beta;
+  float epsilon;
+  float* exact;  // [tokens, width] out, and the same as T
+  T* rounded;
+};
+template <class T>
+void embed(const EmbedArgs<T>& args, cudaStream_t stream);
+
+// exact = LayerNorm(exact + added), and the same as T. [rows, width]
+template <class T>
+void add_norm(const T* added, float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
+              uint32_t rows, uint32_t width, cudaStream_t stream);
+
+// x = act(x), exact (erf) GELU. For products whose epilogue cannot.
+template <class T>
+void activate(Act act, T* x, size_t count, cudaStream_t stream);
+
+// to[s] = from[which[s]], rows of `width`. T may be uint32_t.
+template <class T>
+void gather_rows(const T* from, const uint32_t* which, T* to, uint32_t rows, uint32_t width, cudaStream_t stream);
+
+// Where sequences lie: [sequences], each sequence's first row, and its rows, one at least.
+struct SequenceRows {
+  const uint32_t *firsts, *lengths;
+};
+
+// pooled [sequences, 3 width] of states [tokens, width]: the first row of each sequence, the mean of the others among
+// its first queries[s], the mean of the rest; a mean of none is 0.
+void pool(const float* states, const SequenceRows& of, const uint32_t* queries, float* pooled, uint32_t sequences,
+          uint32_t width, cudaStream_t stream);
+
+struct AttentionShape {
+  uint32_t heads, head_size, hidden;
+  uint32_t window = 0;            // only keys at most so many positions away; 0: all
+  const float* slopes = nullptr;  // [heads], ALiBi: what each position away takes off a score; null: nothing
+};
+
+// RoPE in place: each of `heads` heads from the start of every row, rows `stride` apart, pair (c, c + head_size / 2) by
+// its position's angle; turns [positions][2][head_size / 2].
+template <class T>
+void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* turns, const QueryTile* tiles,
+          uint32_t tile_count, cudaStream_t stream);
+
+// context [tokens, hidden] of qkv [tokens, 3 hidden] (queries, keys, values side by side). Tensor cores where the type
+// and the head size (32, 64, 96, 128) allow; else plain. Tiles may be without rows.
+template <class T>
+void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_count, const AttentionShape& shape,
+                cudaStream_t stream);
+
+// context [sequences, hidden] of one query per sequence [sequences, hidden] over kv [tokens, 2 hidden].
+template <class T>
+void attend_first(const T* queries, const T* kv, T* context, const SequenceRows& of, uint32_t sequences,
+                  const AttentionShape& shape, cudaStream_t stream);
+
+// logits[s] of the dense layer's outputs [sequences, width], before its activation.
+void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,
+                 uint32_t width, uint32_t labels, cudaStream_t stream);
+
+}  // namespace rerank::cuda

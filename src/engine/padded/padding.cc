@@ -1,0 +1,64 @@
+#include "engine/padded/padding.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+namespace rerank {
+namespace {
+
+// Blocks of more rows gain nothing and would make the search below slow.
+constexpr size_t kMaxRows = 256;
+
+size_t padded_length(size_t length, const PaddingRule& rule) {
+  if (rule.fixed_length != 0) return rule.fixed_length;
+  const size_t step = std::max<size_t>(1, rule.length_step);
+  const size_t rounded = (length + step - 1) / step * step;
+  return rule.max_length != 0 ? std::max(length, std::min(rounded, rule.max_length)) : rounded;
+}
+
+}  // namespace
+
+std::vector<PaddedBlock> share_out_padded(const Batch& batch, const PaddingRule& rule, size_t parts) {
+  const size_t n = batch.size();
+  std::vector<uint32_t> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return batch.length(a) > batch.length(b); });
+  size_t block_tokens = rule.block_tokens;
+  if (parts > 1 && n > 0) {  // at most a part's share, rounded up to a whole row
+    size_t total = 0;
+    for (size_t i = 0; i < n; ++i) total += padded_length(batch.length(i), rule);
+    block_tokens =
+        std::min(block_tokens, (total + parts - 1) / parts + padded_length(batch.length(order[0]), rule) - 1);
+  }
+  const size_t max_rows = rule.fixed_rows != 0 ? rule.fixed_rows : kMaxRows;
+  // cost[i]: of the best blocks for the first i sequences; first[i]: where the last of them begins.
+  std::vector<size_t> cost(n + 1, std::numeric_limits<size_t>::max()), first(n + 1, 0);
+  cost[0] = 0;
+  for (size_t begin = 0; begin < n; ++begin) {
+    const size_t length = padded_length(batch.length(order[begin]), rule);
+    for (size_t end = begin + 1; end <= std::min(n, begin + max_rows); ++end) {
+      const size_t rows = rule.fixed_rows != 0 ? rule.fixed_rows : end - begin;
+      if (end > begin + 1 && (end - begin) * length > block_tokens) break;
+      const size_t with = cost[begin] + rule.block_cost + rows * length;
+      if (with < cost[end]) {
+        cost[end] = with;
+        first[end] = begin;
+      }
+    }
+  }
+  std::vector<PaddedBlock> blocks;
+  for (size_t end = n; end > 0; end = first[end]) {
+    PaddedBlock block;
+    block.sequences.assign(order.begin() + static_cast<ptrdiff_t>(first[end]),
+                           order.begin() + static_cast<ptrdiff_t>(end));
+    block.rows = rule.fixed_rows != 0 ? rule.fixed_rows : block.sequences.size();
+    block.length = padded_length(batch.length(block.sequences[0]), rule);
+    blocks.push_back(std::move(block));
+  }
+  std::reverse(blocks.begin(), blocks.end());
+  return blocks;
+}
+
+}  // namespace rerank

@@ -1,0 +1,380 @@
+#include "transport/body.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_format.h"
+#include "simdjson.h"
+#include "transport/errors.h"
+
+namespace rerank {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::element_type;
+
+constexpr size_t kMaxFields = 1000;         // no client sends 50; keeps the search for a field short
+constexpr size_t kKeptCapacity = 4u << 20;  // parsers that a larger body has grown are not kept for the next
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+Body::Kind kind_of_element(const element& value) {
+  switch (value.type()) {
+    case element_type::STRING:
+      return Body::Kind::kText;
+    case element_type::INT64:
+    case element_type::UINT64:
+    case element_type::DOUBLE:
+      return Body::Kind::kNumber;
+    case element_type::BOOL:
+      return Body::Kind::kBool;
+    case element_type::ARRAY:
+      return Body::Kind::kArray;
+    case element_type::OBJECT:
+      return Body::Kind::kObject;
+    default:
+      return Body::Kind::kAbsent;
+  }
+}
+
+std::optional<std::string_view> string_of(const element& value) {
+  std::string_view text;
+  if (value.get_string().get(text)) return std::nullopt;
+  return text;
+}
+
+std::optional<std::string_view> member_string(const element& object, std::string_view name) {
+  element member;
+  if (object.at_key(name).get(member)) return std::nullopt;
+  return string_of(member);
+}
+
+// {"content": [{"type":"text","text":...}, ...]}: the parts joined by line breaks; nullopt if one is not text.
+std::optional<std::string> join_parts(const element& content) {
+  simdjson::dom::array parts;
+  if (const auto text = string_of(content)) return std::string(*text);
+  if (content.get_array().get(parts)) return std::nullopt;
+  std::string joined;
+  for (const element part : parts) {
+    const auto text = part.is_object() ? member_string(part, "text") : string_of(part);
+    if (!text) return std::nullopt;
+    if (!joined.empty()) joined += '\n';
+    joined += *text;
+  }
+  return joined;
+}
+
+// The named fields of an object, joined by line breaks; those that are missing or no text are left out.
+std::string join_fields(const element& object, const std::vector<std::string>& names) {
+  std::string joined;
+  for (const std::string& name : names) {
+    element member;
+    if (object.at_key(name).get(member)) continue;
+    const auto text = string_of(member);
+    if (!text && !member.is_number() && !member.is_bool()) continue;
+    if (!joined.empty()) joined += '\n';
+    joined += text ? std::string(*text) : simdjson::minify(member);
+  }
+  return joined;
+}
+
+std::optional<std::string> text_of(const element& value, const std::vector<std::string>& rank_fields) {
+  if (const auto text = string_of(value)) return std::string(*text);
+  if (!value.is_object()) return std::nullopt;
+  if (!rank_fields.empty()) return join_fields(value, rank_fields);
+  if (const auto text = member_string(value, "text")) return std::string(*text);
+  element content;
+  if (!value.at_key("content").get(content)) return join_parts(content);
+  return std::nullopt;
+}
+
+using Pair = std::pair<std::string, std::string>;
+
+std::optional<Pair> pair_of(const element& value) {
+  simdjson::dom::array items;
+  if (value.get_array().get(items) || items.size() != 2) return std::nullopt;
+  const auto query = string_of(items.at(0).value_unsafe());
+  const auto text = string_of(items.at(1).value_unsafe());
+  if (!query || !text) return std::nullopt;
+  return Pair(*query, *text);
+}
+
+std::optional<std::vector<int32_t>> ids_of(const element& value) {
+  simdjson::dom::array items;
+  if (value.get_array().get(items)) return std::nullopt;
+  std::vector<int32_t> ids;
+  for (const element item : items) {
+    double id = 0;
+    if (item.get_double().get(id) || id < 0 || id != std::floor(id)) return std::nullopt;
+    ids.push_back(id > std::numeric_limits<int32_t>::max() ? -1 : static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
+// What simdjson's error means to the author of a request.
+std::string explain(simdjson::error_code error) {
+  switch (error) {
+    case simdjson::EMPTY:
+      return "the body is empty; send a JSON object";
+    case simdjson::UNCLOSED_STRING:
+      return "the body is not valid JSON: a string is not closed";
+    case simdjson::UNESCAPED_CHARS:
+      return "the body is not valid JSON: a string holds a raw control character (write line breaks as \\n, NUL as "
+             "\\u0000)";
+    case simdjson::DEPTH_ERROR:
+      return "the body is not accepted: nested deeper than 1024 levels";
+    case simdjson::NUMBER_ERROR:
+      return "the body is not valid JSON: a number is malformed or too large";
+    case simdjson::STRING_ERROR:
+      return "the body is not valid JSON: a string holds an escape that JSON does not have";
+    case simdjson::MEMALLOC:
+    case simdjson::CAPACITY:
+      return "the body is too large to parse";
+    default:
+      return "the body is not valid JSON";
+  }
+}
+
+// Parsers keep their buffers, so each thread keeps one.
+std::unique_ptr<simdjson::dom::parser>& spare_parser() {
+  thread_local std::unique_ptr<simdjson::dom::parser> parser;
+  return parser;
+}
+
+simdjson::error_code parse_into(simdjson::dom::parser& parser, std::string& bytes, element& root) {
+  const size_t skip = bytes.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  bytes.reserve(bytes.size() + simdjson::SIMDJSON_PADDING);
+  return parser.parse(bytes.data() + skip, bytes.size() - skip, /*realloc_if_needed=*/false).get(root);
+}
+
+}  // namespace
+
+bool same_word(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return absl::ascii_tolower(x) == absl::ascii_tolower(y); });
+}
+
+struct Body::Impl {
+  std::unique_ptr<simdjson::dom::parser> parser;
+  std::vector<std::pair<std::string_view, element>> fields;
+
+  Impl() : parser(std::move(spare_parser())) {
+    if (!parser) parser = std::make_unique<simdjson::dom::parser>();
+  }
+  ~Impl() {
+    if (parser->capacity() <= kKeptCapacity) spare_parser() = std::move(parser);
+  }
+
+  const element* find(std::string_view name) const {
+    for (auto field = fields.rbegin(); field != fields.rend(); ++field) {
+      if (field->first == name) return &field->second;
+    }
+    return nullptr;
+  }
+};
+
+Body::Body(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Body::Body(Body&&) noexcept = default;
+Body& Body::operator=(Body&&) noexcept = default;
+Body::~Body() = default;
+
+Result<Body> Body::parse(std::string& bytes) {
+  auto impl = std::make_unique<Impl>();
+  element root;
+  simdjson::error_code error = parse_into(*impl->parser, bytes, root);
+  if (error == simdjson::UTF8_ERROR || error == simdjson::STRING_ERROR) {
+    bytes = repair_text(bytes, /*escapes=*/true);
+    error = parse_into(*impl->parser, bytes, root);
+  }
+  if (error == simdjson::NUMBER_ERROR) {
+    bytes = repair_numbers(bytes);
+    error = parse_into(*impl->parser, bytes, root);
+  }
+  if (error) return make_error(error == simdjson::EMPTY ? ErrorKind::kEmpty : ErrorKind::kMalformed, explain(error));
+  simdjson::dom::object object;
+  if (root.get_object().get(object)) return make_error(ErrorKind::kInvalid, "the body must be a JSON object");
+  for (const auto& field : object) {
+    if (impl->fields.size() == kMaxFields) {
+      return make_error(ErrorKind::kInvalid, absl::StrFormat("the body has more than %d fields", kMaxFields));
+    }
+    impl->fields.emplace_back(field.key, field.value);
+  }
+  return Body(std::move(impl));
+}
+
+Body::Kind Body::kind(std::string_view name) const {
+  const element* value = impl_->find(name);
+  return value ? kind_of_element(*value) : Kind::kAbsent;
+}
+
+Body::Kind Body::first_element_kind(std::string_view name) const {
+  const element* value = impl_->find(name);
+  simdjson::dom::array items;
+  if (!value || value->get_array().get(items) || items.begin() == items.end()) return Kind::kAbsent;
+  return kind_of_element(*items.begin());
+}
+
+bool Body::has_key(std::string_view name) const { return impl_->find(name) != nullptr; }
+
+void Body::fail(Status status) {
+  if (status_.ok()) status_ = std::move(status);
+}
+
+bool Body::flag(std::string_view name, bool fallback) {
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) return fallback;
+  bool flag = false;
+  if (!value->get_bool().get(flag)) return flag;
+  if (const auto text = string_of(*value)) {
+    if (same_word(*text, "true")) return true;
+    if (same_word(*text, "false")) return false;
+  }
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be true or false", name)));
+  return fallback;
+}
+
+int64_t Body::integer(std::string_view name, int64_t fallback) {
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) return fallback;
+  constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
+  int64_t whole = 0;
+  double number = 0;
+  if (!value->get_int64().get(whole)) return whole;
+  if (value->is_uint64()) return kLargest;
+  if (!value->get_double().get(number) && number == std::floor(number)) {
+    if (number >= 9.2e18) return kLargest;
+    if (number <= -9.2e18) return -kLargest;
+    return static_cast<int64_t>(number);
+  }
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a whole number", name)));
+  return fallback;
+}
+
+std::optional<double> Body::number(std::string_view name) const {
+  const element* value = impl_->find(name);
+  double number = 0;
+  if (!value || value->get_double().get(number)) return std::nullopt;
+  return number;
+}
+
+size_t Body::positive(std::string_view name) {
+  const int64_t number = integer(name, 0);
+  return number > 0 ? static_cast<size_t>(number) : 0;
+}
+
+std::string Body::word(std::string_view name) {
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) return {};
+  if (const auto text = string_of(*value)) return std::string(*text);
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a string", name)));
+  return {};
+}
+
+std::string Body::text(std::string_view name) {
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) {
+    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` is missing: a string is required", name)));
+    return {};
+  }
+  if (auto text = text_of(*value, {})) return *std::move(text);
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a string or {\"text\": string}", name)));
+  return {};
+}
+
+std::vector<std::string> Body::texts(std::string_view name, size_t limit, const std::vector<std::string>& rank_fields) {
+  std::vector<std::string> texts;
+  const element* value = impl_->find(name);
+  if (value && (value->is_string() || value->is_object())) {
+    if (auto alone = text_of(*value, rank_fields)) return {*std::move(alone)};
+  }
+  simdjson::dom::array items;
+  if (!value || value->get_array().get(items)) {
+    fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be an array of strings", name)));
+    return texts;
+  }
+  if (!status_.ok()) return texts;
+  size_t count = 0;
+  for (auto item = items.begin(); item != items.end(); ++item) ++count;
+  fail(check_count(name, count, limit));
+  if (!status_.ok()) return texts;
+  texts.reserve(count);
+  for (const element item : items) {
+    auto text = text_of(item, rank_fields);
+    if (!text) {
+      fail(make_error(ErrorKind::kInvalid,
+                      absl::StrFormat("`%s[%d]` must be a string or {\"text\": string}", name, texts.size())));
+      break;
+    }
+    texts.push_back(*std::move(text));
+  }
+  return texts;
+}
+
+std::vector<std::pair<std::string, std::string>> Body::pairs(std::string_view name, size_t limit, bool* single) {
+  std::vector<Pair> pairs;
+  const element* value = impl_->find(name);
+  simdjson::dom::array items;
+  *single = false;
+  if (value && !value->get_array().get(items) && items.size() <= limit) {
+    if (auto pair = pair_of(*value)) {
+      *single = true;
+      return {*std::move(pair)};
+    }
+    for (const element item : items) {
+      auto pair = pair_of(item);
+      if (!pair) break;
+      pairs.push_back(*std::move(pair));
+    }
+    if (!pairs.empty() && pairs.size() == items.size()) return pairs;
+  }
+  fail(make_error(ErrorKind::kInvalid,
+                  absl::StrFormat("`%s` must be a pair [query, text], or an array of 1 to %d such pairs: "
+                                  "this model scores pairs",
+                                  name, limit)));
+  return {};
+}
+
+std::vector<std::vector<int32_t>> Body::ids(std::string_view name, size_t limit) {
+  const element* value = impl_->find(name);
+  simdjson::dom::array items;
+  std::vector<std::vector<int32_t>> lists;
+  if (value && !value->get_array().get(items) && items.begin() != items.end()) {
+    if (auto single = ids_of(*value)) return {*std::move(single)};
+    for (const element item : items) {
+      auto list = ids_of(item);
+      if (!list || list->empty() || lists.size() == limit) break;
+      lists.push_back(*std::move(list));
+    }
+    size_t count = 0;
+    for (auto item = items.begin(); item != items.end(); ++item) ++count;
+    if (lists.size() == count) return lists;
+  }
+  fail(make_error(
+      ErrorKind::kInvalid,
+      absl::StrFormat("`%s` must be an array of token ids (0 or more), or an array of 1 to %d such arrays, none of "
+                      "them empty",
+                      name, limit)));
+  return {};
+}
+
+std::vector<std::string> Body::words(std::string_view name) {
+  std::vector<std::string> words;
+  const element* value = impl_->find(name);
+  if (!value || value->is_null()) return words;
+  simdjson::dom::array items;
+  if (!value->get_array().get(items)) {
+    for (const element item : items) {
+      const auto text = string_of(item);
+      if (!text) break;
+      words.emplace_back(*text);
+    }
+    if (words.size() == items.size()) return words;
+  }
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be an array of strings", name)));
+  return {};
+}
+
+}  // namespace rerank

@@ -1,0 +1,140 @@
+#include "transport/keys.h"
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_split.h>
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "base/file_stamp.h"
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace rerank {
+namespace {
+
+constexpr size_t kMaxKeys = 10000;
+constexpr size_t kMaxFileBytes = 4u << 20;
+constexpr std::chrono::seconds kLookEvery(1);
+
+bool same_secret(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
+  return difference == 0;
+}
+
+Status read_setting(const std::string& word, KeyRule& rule) {
+  const size_t equals = word.find('=');
+  const std::string name = word.substr(0, equals), value = equals == word.npos ? "" : word.substr(equals + 1);
+  if (name == "rate" && absl::SimpleAtod(value, &rule.rate) && rule.rate > 0 && rule.rate <= 1e6) return ok_status();
+  if (name == "priority" && absl::SimpleAtoi(value, &rule.priority) && std::abs(rule.priority) <= 100)
+    return ok_status();
+  return absl::InvalidArgumentError(
+      str_cat("\"", name, "\": want rate=REQUESTS_PER_SECOND above 0, or priority=N from -100 to 100"));
+}
+
+}  // namespace
+
+Result<std::vector<KeyRule>> parse_key_file(std::string_view text, std::string_view origin) {
+  std::vector<KeyRule> rules;
+  std::set<std::string> names;
+  size_t number = 0;
+  for (const std::string& line :
+       std::vector<std::string>(absl::StrSplit(absl::string_view(text.data(), text.size()), '\n'))) {
+    ++number;
+    const std::vector<std::string> words = absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+    if (words.empty() || words[0][0] == '#') continue;
+    const auto wrong = [&](std::string_view what) {
+      return absl::InvalidArgumentError(str_cat(origin, ":", number, ": ", what));
+    };
+    if (words.size() < 2) return wrong("want NAME KEY [rate=N] [priority=N]");
+    if (!names.insert(words[0]).second) return wrong("this name is there twice");
+    if (words[1].size() < 8) return wrong("a key has at least 8 characters");
+    if (rules.size() == kMaxKeys) return wrong("more than 10000 keys");
+    KeyRule rule{words[0], words[1]};
+    for (size_t i = 2; i < words.size() && words[i][0] != '#'; ++i) {
+      if (Status read = read_setting(words[i], rule); !read.ok()) return wrong(message_of(read));
+    }
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+Result<std::unique_ptr<KeyRing>> KeyRing::open(std::string_view keys, const std::string& path) {
+  auto ring = std::make_unique<KeyRing>();
+  ring->path_ = path;
+  for (const std::string& key : std::vector<std::string>(
+           absl::StrSplit(absl::string_view(keys.data(), keys.size()), absl::ByAnyChar(", \t"), absl::SkipEmpty()))) {
+    ring->fixed_.push_back({"key", key});
+  }
+  if (Status read = ring->read(); !read.ok()) return read;
+  return ring;
+}
+
+Status KeyRing::read() {
+  std::vector<KeyRule> found = fixed_;
+  if (!path_.empty()) {
+    stamp_ = file_stamp(path_);
+    std::ifstream in(path_, std::ios::binary);
+    std::ostringstream text;
+    if (!in || !(text << in.rdbuf())) return absl::NotFoundError(str_cat("--api-key-file ", path_, ": cannot read"));
+    if (text.str().size() > kMaxFileBytes)
+      return absl::OutOfRangeError(str_cat("--api-key-file ", path_, ": over 4 MiB"));
+    auto rules = parse_key_file(text.str(), path_);
+    if (!rules.ok()) return rules.status();
+    if (rules->empty()) return absl::InvalidArgumentError(str_cat("--api-key-file ", path_, ": no key in it"));
+    found.insert(found.end(), rules->begin(), rules->end());
+  }
+  std::vector<Entry> made;
+  for (KeyRule& rule : found) {
+    Entry entry{std::move(rule)};
+    // Who kept its rate keeps what it has used of it.
+    for (const Entry& old : rules_) {
+      if (old.rule.name == entry.rule.name && old.rule.rate == entry.rule.rate)
+        entry.saved = old.saved, entry.filled = old.filled;
+    }
+    made.push_back(std::move(entry));
+  }
+  rules_ = std::move(made);
+  return ok_status();
+}
+
+void KeyRing::look_for_changes(TimePoint now) {
+  if (path_.empty() || now - looked_ < kLookEvery) return;
+  looked_ = now;
+  if (file_stamp(path_) == stamp_) return;
+  if (Status status = read(); status.ok()) {
+    log_info(str_cat("--api-key-file ", path_, ": read again, ", rules_.size(), " keys"));
+  } else {
+    log_error(str_cat(message_of(status), "; the keys read before stay"));
+  }
+}
+
+Result<KeyRule> KeyRing::admit(std::string_view secret, TimePoint now) {
+  std::lock_guard lock(mutex_);
+  look_for_changes(now);
+  Entry* owner = nullptr;
+  for (Entry& entry : rules_) {
+    if (same_secret(entry.rule.secret, secret)) owner = &entry;
+  }
+  if (!owner) return absl::UnauthenticatedError("a valid API key is required");
+  const double rate = owner->rule.rate;
+  if (rate == 0) return owner->rule;
+  const double most = std::max(1.0, rate);
+  const double passed = std::chrono::duration<double>(now - owner->filled).count();
+  owner->saved = std::min(most, owner->saved + passed * rate);
+  owner->filled = now;
+  if (owner->saved < 1) {
+    const double wait = (1 - owner->saved) / rate;
+    return with_retry_after(absl::ResourceExhaustedError(str_cat("this key may ask ", rate, " times a second")),
+                            static_cast<int>(std::ceil(wait)));
+  }
+  owner->saved -= 1;
+  return owner->rule;
+}
+
+}  // namespace rerank

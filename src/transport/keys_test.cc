@@ -1,0 +1,90 @@
+#include "transport/keys.h"
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+#include <cstdio>
+
+#include <filesystem>
+#include <fstream>
+
+namespace rerank {
+namespace {
+
+constexpr TimePoint kStart{std::chrono::hours(1)};
+TimePoint after(double seconds) {
+  return kStart + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
+class KeyFile {
+ public:
+  explicit KeyFile(const std::string& text) { write(text); }
+  ~KeyFile() { std::filesystem::remove(path); }
+  void write(const std::string& text) const { std::ofstream(path) << text; }
+  const std::string path = testing::TempDir() + "keys-" + std::to_string(::getpid()) + ".txt";
+};
+
+TEST(KeyFileTest, ReadsNamesRatesAndPriorities) {
+  const auto rules = parse_key_file("# ours\nragflow secret-1  rate=5 priority=2\n\ndify\tsecret-2 # slow\r\n", "f");
+  ASSERT_TRUE(rules.ok()) << rules.status();
+  ASSERT_EQ(rules->size(), 2u);
+  EXPECT_EQ((*rules)[0].name, "ragflow");
+  EXPECT_EQ((*rules)[0].rate, 5);
+  EXPECT_EQ((*rules)[0].priority, 2);
+  EXPECT_EQ((*rules)[1].secret, "secret-2");
+  EXPECT_EQ((*rules)[1].rate, 0);
+}
+
+TEST(KeyFileTest, ErrorsNameTheLineAndNeverTheKey) {
+  for (const char* text : {"ok long-enough\nalone", "a long-enough\na other-long", "a short", "a long-enough rate=0",
+                           "a long-enough rate=x", "a long-enough priority=1000", "a long-enough colour=red"}) {
+    const auto rules = parse_key_file(text, "keys.txt");
+    ASSERT_FALSE(rules.ok()) << text;
+    EXPECT_NE(rules.status().message().find("keys.txt:"), std::string::npos) << rules.status();
+    EXPECT_EQ(rules.status().message().find("long-enough"), std::string::npos) << rules.status();
+  }
+}
+
+TEST(KeyRingTest, OnlyKnownKeysAreLetIn) {
+  auto ring = *KeyRing::open("one-key, two-key", "");
+  EXPECT_TRUE(ring->admit("one-key").ok());
+  EXPECT_TRUE(ring->admit("two-key").ok());
+  for (const char* wrong : {"", "one-ke", "one-key2", "One-key", ","}) {
+    EXPECT_TRUE(absl::IsUnauthenticated(ring->admit(wrong).status())) << wrong;
+  }
+}
+
+TEST(KeyRingTest, ARateIsKeptAndSaysWhenToComeBack) {
+  KeyFile file("slow secret-1 rate=2\nfast secret-2\n");
+  auto ring = *KeyRing::open("", file.path);
+  size_t admitted = 0;
+  for (int i = 0; i < 100; ++i) admitted += ring->admit("secret-1", after(i * 0.01)).ok();
+  EXPECT_EQ(admitted, 3u);  // two saved up, one more within the second
+  const auto refused = ring->admit("secret-1", after(0.99));
+  ASSERT_TRUE(absl::IsResourceExhausted(refused.status()));
+  EXPECT_EQ(retry_after_seconds(refused.status()), 1);
+  EXPECT_TRUE(ring->admit("secret-2", after(1)).ok());
+  EXPECT_TRUE(ring->admit("secret-1", after(2)).ok());
+}
+
+TEST(KeyRingTest, AChangedFileIsReadAgainAndAWrongOneIsNot) {
+  KeyFile file("a old-secret\n");
+  auto ring = *KeyRing::open("", file.path);
+  EXPECT_TRUE(ring->admit("old-secret", after(0)).ok());
+  file.write("a new-secret-now\n");
+  EXPECT_TRUE(ring->admit("new-secret-now", after(2)).ok());
+  EXPECT_FALSE(ring->admit("old-secret", after(2)).ok());
+  file.write("nonsense\n");
+  EXPECT_TRUE(ring->admit("new-secret-now", after(4)).ok());
+  std::filesystem::remove(file.path);
+  EXPECT_TRUE(ring->admit("new-secret-now", after(6)).ok());
+}
+
+TEST(KeyRingTest, AFileThatIsNotThereIsAnErrorAtStart) {
+  EXPECT_FALSE(KeyRing::open("", "/nowhere/keys").ok());
+  KeyFile file("# nobody\n");
+  EXPECT_FALSE(KeyRing::open("", file.path).ok()) << "nobody could ever call";
+}
+
+}  // namespace
+}  // namespace rerank
