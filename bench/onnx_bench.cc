@@ -81,7 +81,7 @@ int main(int argc, char** argv) {
 
   std::vector<int32_t> ids(rows * length);
   for (size_t i = 0; i < ids.size(); ++i)
-    ids[i] = static_cast<int32_t>((i * 7919 + 13) % ((*model)->config.vocabulary - 5) + 5);
+    ids[i] = static_cast<int32_t>((i * 7919 + 13) % ((*model)->config.architecture.embedding.vocabulary - 5) + 5);
   const std::vector<int32_t> segments(ids.size(), 0);
   std::vector<uint32_t> offsets;
   for (size_t r = 0; r <= rows; ++r) offsets.push_back(static_cast<uint32_t>(r * length));

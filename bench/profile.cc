@@ -10,8 +10,9 @@
 namespace rerank::bench {
 namespace {
 
-enum Verb { kEmbed, kProject, kAttend, kKeep, kOutput, kFeedForward, kHead, kVerbs };
-constexpr const char* kNames[] = {"embed", "project", "attend", "keep", "attention_output", "feed_forward", "head"};
+enum Verb { kEmbed, kNorm, kProject, kAttend, kSelect, kOutput, kFeedForward, kHead, kVerbs };
+constexpr const char* kNames[] = {"embed",       "norms",         "project",          "attend",
+                                  "select_rows", "add_attention", "add_feed_forward", "score"};
 
 // The verbs of another, timed.
 template <class Ops>
@@ -29,18 +30,28 @@ class TimedOps {
   void attend(const Batch& b, Rows r) {
     timed(kAttend, [&] { ops_.attend(b, r); });
   }
-  void keep(const Batch& b, Rows r) {
-    timed(kKeep, [&] { ops_.keep(b, r); });
+  void select_rows(const Batch& b, Rows r) {
+    timed(kSelect, [&] { ops_.select_rows(b, r); });
   }
-  void attention_output(size_t layer) {
-    timed(kOutput, [&] { ops_.attention_output(layer); });
+  void add_attention(size_t layer) {
+    timed(kOutput, [&] { ops_.add_attention(layer); });
   }
-  void feed_forward(size_t layer) {
-    timed(kFeedForward, [&] { ops_.feed_forward(layer); });
+  void norm_attention(size_t layer) {
+    timed(kNorm, [&] { ops_.norm_attention(layer); });
   }
-  void head(std::span<float> logits) {
-    timed(kHead, [&] { ops_.head(logits); });
+  void norm_feed_forward(size_t layer) {
+    timed(kNorm, [&] { ops_.norm_feed_forward(layer); });
   }
+  void norm_final() {
+    timed(kNorm, [&] { ops_.norm_final(); });
+  }
+  void add_feed_forward(size_t layer) {
+    timed(kFeedForward, [&] { ops_.add_feed_forward(layer); });
+  }
+  void score(const Batch& b, std::span<float> logits) {
+    timed(kHead, [&] { ops_.score(b, logits); });
+  }
+  BlockOrder order(size_t layer) const { return ops_.order(layer); }
 
  private:
   template <class Body>
@@ -53,22 +64,31 @@ class TimedOps {
 };
 
 // Operations that have to be done, without padding.
-void count_operations(const ModelConfig& c, const Batch& batch, double* operations) {
+void count_operations(const Architecture& a, const Batch& batch, double* operations) {
   const double tokens = static_cast<double>(batch.tokens()), pairs = static_cast<double>(batch.size());
-  const double h = static_cast<double>(c.hidden), inner = static_cast<double>(c.intermediate);
-  double squares = 0;
-  for (size_t s = 0; s < batch.size(); ++s) squares += static_cast<double>(batch.length(s) * batch.length(s));
-  const double full = static_cast<double>(c.layers - 1);  // the last layer: first rows only
-  operations[kProject] = 2 * h * h * (full * 3 * tokens + 2 * tokens + pairs);
-  operations[kAttend] = 4 * h * (full * squares + tokens);
-  operations[kOutput] = 2 * h * h * (full * tokens + pairs);
-  operations[kFeedForward] = 4 * h * inner * (full * tokens + pairs);
+  const double h = static_cast<double>(a.hidden);
+  for (size_t layer = 0; layer < a.layers(); ++layer) {
+    const Block& block = a.blocks[layer];
+    const bool scored = layer + 1 == a.layers() && last_rows(a) == Rows::kScored;
+    const double rows = scored ? pairs : tokens;  // that are computed but for keys and values
+    double keys = 0;
+    for (size_t s = 0; s < batch.size(); ++s) {
+      const double length = static_cast<double>(batch.length(s)), window = static_cast<double>(block.attention.window);
+      const double seen = block.attention.mask == MaskKind::kWindow ? std::min(length, 2 * window + 1) : length;
+      keys += (scored ? 1 : length) * seen;
+    }
+    const double matrices = block.feed_forward.gate == Gate::kNone ? 2 : 3;
+    operations[kProject] += 2 * h * h * (2 * tokens + rows);
+    operations[kAttend] += 4 * h * keys;
+    operations[kOutput] += 2 * h * h * rows;
+    operations[kFeedForward] += 2 * matrices * h * static_cast<double>(block.feed_forward.width) * rows;
+  }
 }
 
 template <class Weights, class Ops>
 void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, const Batch& batch) {
   constexpr int kRounds = 5;
-  const ModelConfig& config = model->config;
+  const Architecture& architecture = model->architecture();
   cpu::Team team(1);
   cpu::OwnWeights store;
   Weights weights(model, table, {team, store});
@@ -79,7 +99,9 @@ void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, 
   for (int round = 0; round < kRounds; ++round) {
     peaks.push_back(measure_peak(unit, 1));
     TimedOps<Ops> timed(ops);
-    encode(config, batch, timed, logits);
+    timed.embed(batch);
+    run_blocks(architecture, batch, timed, 0, architecture.layers());
+    score_stream(architecture, batch, timed, logits);
     double total = 0;
     for (int v = 0; v < kVerbs; ++v) {
       seconds[v].push_back(timed.seconds[v]);
@@ -92,7 +114,7 @@ void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, 
     return x[x.size() / 2];
   };
   double operations[kVerbs] = {};
-  count_operations(config, batch, operations);
+  count_operations(architecture, batch, operations);
   double all = 0;
   for (double o : operations) all += o;
   const double peak = median(peaks), time = median(totals);

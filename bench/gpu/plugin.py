@@ -1,7 +1,7 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
 
-VERSION = 8
+MAJOR = 9
 F32, F16, BF16, FP8 = 0, 1, 2, 3
 GELU, TANH = 0, 4
 
@@ -19,24 +19,25 @@ class Norm(c.Structure):
 
 
 class Pattern(c.Structure):
-    _fields_ = [("window", c.c_uint32), ("slopes", Tensor), ("turns", Tensor)]
+    _fields_ = [("window", c.c_uint32), ("slopes", Tensor), ("angles", Tensor)]
 
 
 class Layer(c.Structure):
-    _fields_ = [(name, Linear) for name in ("query", "key", "value", "attention_output", "up", "down")] + [
-        ("attention_norm", Norm), ("output_norm", Norm), ("pattern", Pattern)]
+    _fields_ = [(name, Linear) for name in ("query", "key", "value", "attention_output", "gate", "up", "down")] + [
+        ("attention_norm", Norm), ("output_norm", Norm), ("pattern", Pattern), ("pre_norm", c.c_uint32)]
 
 
 class Model(c.Structure):
-    _fields_ = [(name, c.c_uint32) for name in
+    _fields_ = [("struct_size", c.c_size_t), ("layer_size", c.c_size_t)] + [(name, c.c_uint32) for name in
                 ("layers", "hidden", "heads", "intermediate", "embedding", "labels", "position_offset")] + [
-        ("epsilon", c.c_float), ("activation", c.c_int), ("head_activation", c.c_int),
-        ("words", Tensor), ("positions", Tensor), ("segments", Tensor), ("embedding_norm", Norm),
+        ("epsilon", c.c_float), ("activation", c.c_int), ("head_activation", c.c_int), ("gated", c.c_uint32),
+        ("words", Tensor), ("positions", Tensor), ("segments", Tensor),
+        ("embedding_norm", Norm), ("final_norm", Norm), ("head_norm", Norm), ("head_epsilon", c.c_float), ("scored", c.c_uint32),
         ("projection", Linear), ("head_dense", Linear), ("head_output", Linear), ("layer", c.POINTER(Layer))]
 
 
 class Batch(c.Structure):
-    _fields_ = [("ids", c.c_void_p), ("segments", c.c_void_p), ("offsets", c.c_void_p), ("queries", c.c_void_p),
+    _fields_ = [("struct_size", c.c_size_t), ("ids", c.c_void_p), ("segments", c.c_void_p), ("offsets", c.c_void_p), ("queries", c.c_void_p),
                 ("sequences", c.c_uint32)]
 
 
@@ -51,7 +52,7 @@ ERROR = [c.c_char_p, c.c_size_t]
 
 class Plugin(c.Structure):
     _fields_ = [
-        ("version", c.c_int),
+        ("struct_size", c.c_size_t), ("major", c.c_uint32), ("minor", c.c_uint32),
         ("devices", c.CFUNCTYPE(c.c_int, c.POINTER(c.c_int), *ERROR)),
         ("describe", c.CFUNCTYPE(c.c_int, c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("open", c.CFUNCTYPE(c.c_int, c.POINTER(Model), c.c_int, c.c_int, c.POINTER(c.c_void_p), *ERROR)),
@@ -73,8 +74,8 @@ def load(path):
     get = c.CDLL(path).rerank_cuda_plugin
     get.restype = c.POINTER(Plugin)
     plugin = get().contents
-    if plugin.version != VERSION:
-        raise SystemExit(f"{path} is version {plugin.version} of the plugin, this script knows {VERSION}")
+    if plugin.major != MAJOR:
+        raise SystemExit(f"{path} is version {plugin.major}.{plugin.minor} of the plugin, this script knows {MAJOR}")
     return plugin
 
 
@@ -127,9 +128,9 @@ class Engine:
             for name, (out, inputs) in parts.items():
                 setattr(layers[i], name, linear(f"{i}.{name}", out, inputs))
             layers[i].attention_norm, layers[i].output_norm = norm(f"{i}.attention_norm"), norm(f"{i}.output_norm")
-        model = Model(self.layers, hidden, shape["heads"], inner, hidden, 1, 0, 1e-12, GELU, TANH,
-                      get("words"), get("positions"), get("segments"), norm("embedding_norm"), Linear(),
-                      linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), layers)
+        model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], inner, hidden, 1, 0, 1e-12,
+                      GELU, TANH, 0, get("words"), get("positions"), get("segments"), norm("embedding_norm"), Norm(), Norm(),
+                      0, 0, Linear(), linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), layers)
         self.engine = c.c_void_p()
         call(plugin.open, model, precision, device, self.engine)
 
@@ -180,7 +181,7 @@ class Engine:
         """Queues a batch behind those of other slots."""
         ids, segments, offsets, count = packed
         queries = (c.c_uint32 * count)()
-        batch = Batch(c.addressof(ids), c.addressof(segments), c.addressof(offsets), c.addressof(queries), count)
+        batch = Batch(c.sizeof(Batch), c.addressof(ids), c.addressof(segments), c.addressof(offsets), c.addressof(queries), count)
         call(self.plugin.start, self.engine, slot, batch)
         call(self.plugin.launch, self.engine, self.layers)
 

@@ -8,6 +8,7 @@
 #include "base/mapped_file.h"
 #include "base/strings.h"
 #include "convert/writers.h"
+#include "model/families/family.h"
 
 namespace rerank {
 namespace {
@@ -56,8 +57,7 @@ Status write_config(const Model& model, const std::string& out, const ConvertOpt
   json.Parse(text->data(), text->size());
   if (json.HasParseError() || !json.IsObject()) return absl::InvalidArgumentError(source + ": not a JSON object");
   if (options.keep_layers != 0) {
-    const char* field = model.config.family == Family::kDistilBert ? "n_layers" : "num_hidden_layers";
-    json[field].SetUint64(options.keep_layers);
+    json[model.config.family->layers_field].SetUint64(options.keep_layers);
   }
   if (options.precision == "int8" && options.quantization_in_config) add_quantization(options, json);
   for (const char* field : {"dtype", "torch_dtype"}) {  // the newer and the older name of the weights' type

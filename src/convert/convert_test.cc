@@ -94,7 +94,7 @@ TEST_F(ConvertTest, TheFirstLayersCanBeKept) {
     if (!found.ok() && without_onnx(found.status())) continue;
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_LT(found->largest, 1e-4) << engine;
-    EXPECT_EQ(load_model(out_).value()->config.layers, 2u);
+    EXPECT_EQ(load_model(out_).value()->config.architecture.layers(), 2u);
   }
   options_.keep_layers = 5;
   EXPECT_THAT(std::string(message_of(write_onnx(*model_, out_, options_))), HasSubstr("this model has 4"));

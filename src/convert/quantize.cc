@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "engine/encoder.h"
 #include "engine/reference/reference_backend.h"
 
 namespace rerank {
@@ -22,7 +23,7 @@ float largest_magnitude(const float* x, size_t n) {
 class Int8Linear {
  public:
   explicit Int8Linear(const Linear& linear)
-      : in_(linear.in()), out_(linear.out()), matrix_(quantize_rows(linear.weight)), bias_(linear.bias.floats()) {}
+      : in_(linear.in()), out_(linear.out()), matrix_(quantize_rows(linear.weight)), bias_(linear.bias_floats()) {}
 
   // y [rows, out] of x [rows, in].
   void apply(std::span<const float> x, std::span<float> y) const {
@@ -57,9 +58,10 @@ class Calibration {
       : model_(std::move(model)), batch_(batch), options_(options) {
     const std::vector<LayerWeights>& layers = model_->weights.layers;
     for (const LayerWeights& layer : layers) {
-      const bool last = &layer == &layers.back();
-      for (const Linear* linear :
-           {&layer.query, &layer.key, &layer.value, &layer.attention_output, &layer.up, &layer.down}) {
+      const bool last = &layer == &layers.back() && last_rows(model_->architecture()) == Rows::kScored;
+      for (const Linear* linear : {&layer.query, &layer.key, &layer.value, &layer.attention_output,
+                                   layer.gate ? &*layer.gate : nullptr, &layer.up, &layer.down}) {
+        if (linear == nullptr) continue;
         const bool all_rows = !last || linear == &layer.key || linear == &layer.value;
         order_.push_back(linear);
         sites_.emplace(linear, Site{Int8Linear(*linear), !all_rows});
@@ -179,7 +181,7 @@ Result<Int8Report> calibrate_int8(std::shared_ptr<const Model> model, const Batc
                                   const CalibrationOptions& options) {
   if (!model->has_weights()) return model->no_weights;
   if (batch.size() == 0) return absl::InvalidArgumentError("calibration: no pairs");
-  if (Status status = check_batch(model->config, batch); !status.ok()) return status;
+  if (Status status = check_batch(model->architecture(), batch); !status.ok()) return status;
   return Calibration(std::move(model), batch, options).run();
 }
 

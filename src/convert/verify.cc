@@ -18,10 +18,10 @@ struct Pairs {
   std::vector<uint32_t> offsets{0};
 
   // A query of a quarter and a document of the rest, of random tokens.
-  void add(const ModelConfig& config, size_t length, std::mt19937& random) {
+  void add(const Architecture& a, size_t length, std::mt19937& random) {
     for (size_t i = 0; i < length; ++i) {
-      ids.push_back(static_cast<int32_t>(random() % config.vocabulary));
-      segments.push_back(config.segment_rows > 1 && i >= length / 4 ? 1 : 0);
+      ids.push_back(static_cast<int32_t>(random() % a.embedding.vocabulary));
+      segments.push_back(a.embedding.segment_rows > 1 && i >= length / 4 ? 1 : 0);
     }
     offsets.push_back(static_cast<uint32_t>(ids.size()));
   }
@@ -31,16 +31,15 @@ struct Pairs {
 
 Result<Verification> verify_converted(std::shared_ptr<const Model> original, size_t layers, Backend& converted,
                                       const std::function<void(uint64_t, uint64_t)>& progress) {
-  const ModelConfig& config = original->config;
-  const size_t limit = std::min(config.max_length(), converted.info().max_length);
-  const auto hidden = static_cast<double>(config.hidden), intermediate = static_cast<double>(config.intermediate);
-  const double per_token =
-      static_cast<double>(layers != 0 ? layers : config.layers) * (4 * hidden * hidden + 2 * hidden * intermediate);
+  const Architecture& a = original->architecture();
+  const size_t limit = std::min(a.max_length, converted.info().max_length);
+  double per_token = 0;
+  for (size_t i = 0; i < (layers != 0 ? layers : a.layers()); ++i) per_token += block_products(a, a.blocks[i]);
   const auto tokens = static_cast<size_t>(kBudget / per_token);
   Pairs pairs;
   std::mt19937 random(1);
   while (pairs.offsets.size() <= kMaxPairs && (pairs.offsets.size() <= kMinPairs || pairs.ids.size() < tokens)) {
-    pairs.add(config, std::min<size_t>(limit, 4 + random() % (pairs.offsets.size() % 4 == 0 ? 128 : 28)), random);
+    pairs.add(a, std::min<size_t>(limit, 4 + random() % (pairs.offsets.size() % 4 == 0 ? 128 : 28)), random);
   }
   const size_t n = pairs.offsets.size() - 1;
   std::vector<float> expected(n), found(n);

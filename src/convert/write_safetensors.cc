@@ -21,32 +21,14 @@ struct Entry {
 };
 
 // The tensors that a model of the first `layers` layers has, in the order of computing.
-std::vector<Entry> tensors_of(const Weights& w, size_t layers, const ConvertOptions& options) {
-  std::vector<Entry> views = {{&w.words}, {&w.positions}};
-  const auto add_linear = [&](const Linear& linear, bool in_layer = false) {
-    const bool quantize = in_layer && options.precision == "int8" && !is_excluded(options, linear.weight.name);
-    views.push_back({&linear.weight, quantize});
-    views.push_back({&linear.bias});
-  };
-  const auto add_norm = [&](const Norm& norm) {
-    views.push_back({&norm.gamma});
-    views.push_back({&norm.beta});
-  };
-  if (w.segments) views.push_back({&*w.segments});
-  add_norm(w.embedding_norm);
-  if (w.embedding_projection) add_linear(*w.embedding_projection);
-  for (size_t i = 0; i < layers; ++i) {
-    const LayerWeights& layer = w.layers[i];
-    for (const Linear* linear : {&layer.query, &layer.key, &layer.value, &layer.attention_output})
-      add_linear(*linear, true);
-    add_norm(layer.attention_norm);
-    add_linear(layer.up, true);
-    add_linear(layer.down, true);
-    add_norm(layer.output_norm);
+std::vector<Entry> tensors_of(const Weights& weights, size_t layers, const ConvertOptions& options) {
+  std::vector<Entry> entries;
+  for (const UsedTensor& used : weights.used) {
+    if (used.layer != SIZE_MAX && used.layer >= layers) continue;
+    const bool quantize = used.block_matrix && options.precision == "int8" && !is_excluded(options, used.view.name);
+    entries.push_back({&used.view, quantize});
   }
-  add_linear(w.head_dense);
-  add_linear(w.head_output);
-  return views;
+  return entries;
 }
 
 // Rounds to nearest, ties to even.
@@ -126,14 +108,14 @@ Status write_safetensors(const Model& model, const std::string& out, const Conve
   if (!model.has_weights()) return model.no_weights;
   auto type = type_of(options.precision);
   if (!type.ok()) return type.status();
-  if (options.keep_layers > model.config.layers)
+  if (options.keep_layers > model.architecture().layers())
     return absl::InvalidArgumentError(
-        str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.config.layers));
+        str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.architecture().layers()));
   std::error_code error;
   if (fs::equivalent(model.folder, out, error))
     return absl::InvalidArgumentError(str_cat(out, ": is the model's own folder; its weights would be overwritten"));
   fs::create_directories(out, error);
-  const size_t layers = options.keep_layers != 0 ? options.keep_layers : model.config.layers;
+  const size_t layers = options.keep_layers != 0 ? options.keep_layers : model.architecture().layers();
   const auto entries = tensors_of(model.weights, layers, options);
   const auto type_in_file = [&](const TensorView& view) {
     return options.precision == "int8" && view.dtype != DType::kI8 ? view.dtype : *type;

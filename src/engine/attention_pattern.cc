@@ -12,19 +12,20 @@ float alibi_slope(size_t heads, size_t head) {
   return static_cast<float>(std::exp2(-8 * step));
 }
 
-std::vector<float> rope_turns(float theta, size_t head_size, size_t positions) {
+std::vector<float> rope_table(const Rope& rope, size_t head_size, size_t positions) {
   const size_t half = head_size / 2;
-  std::vector<float> turns(positions * head_size);
+  std::vector<float> table(positions * head_size);
   for (size_t position = 0; position < positions; ++position) {
-    float* row = &turns[position * head_size];
+    float* row = &table[position * head_size];
     for (size_t c = 0; c < half; ++c) {
       const double exponent = -2 * static_cast<double>(c) / static_cast<double>(head_size);
-      const double angle = static_cast<double>(position) * std::pow(static_cast<double>(theta), exponent);
+      const double angle = static_cast<double>(position) * std::pow(static_cast<double>(rope.theta), exponent) /
+                           static_cast<double>(rope.divisor);
       row[c] = static_cast<float>(std::cos(angle));
       row[half + c] = static_cast<float>(std::sin(angle));
     }
   }
-  return turns;
+  return table;
 }
 
 }  // namespace rerank

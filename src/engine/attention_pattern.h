@@ -4,14 +4,15 @@
 #include <cstddef>
 #include <vector>
 
+#include "model/architecture.h"
+
 namespace rerank {
 
 // ALiBi (Press et al. 2022): what each position of distance takes off a score of head `head` of `heads`: 2^(-8 (h + 1)
 // / n) for n heads, a power of two; else those of the power below, then every other one of the power above.
 float alibi_slope(size_t heads, size_t head);
 
-// RoPE (Su et al. 2021): [positions][2][head_size / 2], the cosines and the sines by which pair (c, c + head_size / 2)
-// is turned: position x theta^(-2 c / head_size).
-std::vector<float> rope_turns(float theta, size_t head_size, size_t positions);
+// RoPE: [positions][2][head_size / 2], the cosines and the sines of the angles that model/architecture.h gives.
+std::vector<float> rope_table(const Rope& rope, size_t head_size, size_t positions);
 
 }  // namespace rerank

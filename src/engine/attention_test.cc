@@ -12,6 +12,7 @@
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"
+#include "support/attention_parts.h"
 #include "support/tiny_model.h"
 
 namespace rerank {
@@ -34,7 +35,7 @@ std::vector<float> run(Backend& backend, const Batch& batch) {
 
 struct PatternCase {
   const char* name;
-  std::vector<AttentionPattern> layers;  // three
+  std::vector<testing::AttentionParts> layers;  // three
 };
 
 class AttentionPatternTest : public ::testing::TestWithParam<PatternCase> {};
@@ -52,13 +53,14 @@ TEST_P(AttentionPatternTest, EqualsReferenceOnEveryTier) {
     std::vector<int32_t> ids, segments;
     std::vector<uint32_t> offsets{0};
     for (size_t length : {1, 5, 33, 150, 197, 40, 12}) {
-      for (size_t i = 0; i < length; ++i) ids.push_back(static_cast<int32_t>(random() % model->config.vocabulary));
+      for (size_t i = 0; i < length; ++i)
+        ids.push_back(static_cast<int32_t>(random() % model->config.architecture.embedding.vocabulary));
       offsets.push_back(static_cast<uint32_t>(ids.size()));
     }
     segments.resize(ids.size());
     const Batch batch = {ids, segments, offsets};
     const auto plain = run(*make_reference_backend(model), batch);
-    model->config.attention = GetParam().layers;
+    testing::set_attention(model->config.architecture, GetParam().layers);
     const auto expected = run(*make_reference_backend(model), batch);
     double moved = 0;
     for (size_t i = 0; i < expected.size(); ++i) moved = std::max(moved, std::abs(double{expected[i]} - plain[i]));
@@ -77,18 +79,17 @@ TEST_P(AttentionPatternTest, EqualsReferenceOnEveryTier) {
   }
 }
 
-const AttentionPattern kWindow = {.window = 7}, kWide = {.window = 64}, kSlope = {.alibi = true},
-                       kTurn = {.rope_theta = 10000};
+const testing::AttentionParts kWindow = {.window = 7}, kWide = {.window = 64}, kSlope = {.alibi = true},
+                              kTurn = {.rope_theta = 10000};
 
-INSTANTIATE_TEST_SUITE_P(Patterns, AttentionPatternTest,
-                         ::testing::Values(PatternCase{"window", {kWindow, kWindow, kWindow}},
-                                           PatternCase{"alibi", {kSlope, kSlope, kSlope}},
-                                           PatternCase{"rope", {kTurn, kTurn, kTurn}},
-                                           PatternCase{"global_and_local",
-                                                       {{.rope_theta = 160000},
-                                                        {.window = 64, .rope_theta = 10000},
-                                                        {.window = 3, .alibi = true, .rope_theta = 500}}}),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Patterns, AttentionPatternTest,
+    ::testing::Values(PatternCase{"window", {kWindow, kWindow, kWindow}},
+                      PatternCase{"alibi", {kSlope, kSlope, kSlope}}, PatternCase{"rope", {kTurn, kTurn, kTurn}},
+                      PatternCase{
+                          "global_and_local",
+                          {{.rope_theta = 160000}, {.window = 64, .rope_theta = 10000}, {.window = 3, .alibi = true}}}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 TEST(AttentionPatternTest, SlopesAreThoseOfThePaper) {
   EXPECT_FLOAT_EQ(alibi_slope(8, 0), 0.5f);

@@ -90,10 +90,10 @@ struct BackendOptions {
   size_t device = 0;         // the number of a GPU
 };
 
-// Every id, segment and length within what `config` allows, offsets rising from 0 to tokens().
-Status check_batch(const ModelConfig& config, const Batch& batch);
+// Every id, segment and length within what the architecture allows, offsets rising from 0 to tokens().
+Status check_batch(const Architecture& architecture, const Batch& batch);
 
 // Unimplemented when a sequence asks for fewer layers than all: for engines that cannot.
-Status check_full_depth(const ModelConfig& config, const Batch& batch, std::string_view engine);
+Status check_full_depth(const Architecture& architecture, const Batch& batch, std::string_view engine);
 
 }  // namespace rerank

@@ -3,7 +3,7 @@
 
 namespace rerank {
 
-Status check_batch(const ModelConfig& config, const Batch& batch) {
+Status check_batch(const Architecture& a, const Batch& batch) {
   if (batch.segments.size() != batch.ids.size())
     return absl::InvalidArgumentError("batch: segments and ids differ in length");
   if (batch.offsets.empty() || batch.offsets.front() != 0 || batch.offsets.back() != batch.ids.size()) {
@@ -12,22 +12,23 @@ Status check_batch(const ModelConfig& config, const Batch& batch) {
   for (size_t i = 0; i < batch.size(); ++i) {
     if (batch.offsets[i] >= batch.offsets[i + 1])
       return absl::InvalidArgumentError("batch: empty or unordered sequence");
-    if (batch.length(i) > config.max_length()) {
+    if (batch.length(i) > a.max_length) {
       return absl::InvalidArgumentError(
-          str_cat("batch: sequence of ", batch.length(i), " tokens, the model takes ", config.max_length()));
+          str_cat("batch: sequence of ", batch.length(i), " tokens, the model takes ", a.max_length));
     }
   }
   if (!batch.layers.empty() && batch.layers.size() != batch.size())
     return absl::InvalidArgumentError("batch: layers are not given for each sequence");
   for (uint8_t layers : batch.layers) {
-    if (layers > config.layers)
-      return absl::InvalidArgumentError(str_cat("batch: ", layers, " layers of a model that has ", config.layers));
+    if (layers > a.layers())
+      return absl::InvalidArgumentError(str_cat("batch: ", layers, " layers of a model that has ", a.layers()));
   }
-  const int32_t segment_rows = config.segment_rows == 0 ? 1 : static_cast<int32_t>(config.segment_rows);
+  const int32_t segment_rows = a.embedding.segment_rows == 0 ? 1 : static_cast<int32_t>(a.embedding.segment_rows);
   for (size_t i = 0; i < batch.ids.size(); ++i) {
-    if (batch.ids[i] < 0 || static_cast<size_t>(batch.ids[i]) >= config.vocabulary) {
+    if (batch.ids[i] < 0 || static_cast<size_t>(batch.ids[i]) >= a.embedding.vocabulary) {
       return absl::InvalidArgumentError(str_cat("batch: token id ", batch.ids[i], " is outside the vocabulary of ",
-                                                config.vocabulary, " (does tokenizer.json belong to this model?)"));
+                                                a.embedding.vocabulary,
+                                                " (does tokenizer.json belong to this model?)"));
     }
     if (batch.segments[i] < 0 || batch.segments[i] >= segment_rows) {
       return absl::InvalidArgumentError(
@@ -37,9 +38,9 @@ Status check_batch(const ModelConfig& config, const Batch& batch) {
   return ok_status();
 }
 
-Status check_full_depth(const ModelConfig& config, const Batch& batch, std::string_view engine) {
+Status check_full_depth(const Architecture& a, const Batch& batch, std::string_view engine) {
   for (uint8_t layers : batch.layers) {
-    if (layers != 0 && layers < config.layers)
+    if (layers != 0 && layers < a.layers())
       return absl::UnimplementedError(str_cat(engine, " engine: computes all layers; it cannot stop after ", layers));
   }
   return ok_status();

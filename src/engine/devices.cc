@@ -63,7 +63,7 @@ class DevicesBackend : public Backend {
 
   Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                           std::span<uint8_t> depths) override {
-    if (Status status = check_batch(model_->config, batch); !status.ok()) return status;
+    if (Status status = check_batch(model_->architecture(), batch); !status.ok()) return status;
     std::vector<uint32_t> left(batch.size());
     std::iota(left.begin(), left.end(), 0u);
     for (;;) {

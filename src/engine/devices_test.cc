@@ -58,7 +58,8 @@ class DevicesTest : public ::testing::Test {
     model = *loaded;
     std::mt19937 random(3);
     for (size_t length : {5, 40, 17, 1, 60, 33, 8, 30, 12, 25, 3, 50}) {
-      for (size_t i = 0; i < length; ++i) ids.push_back(static_cast<int32_t>(random() % model->config.vocabulary));
+      for (size_t i = 0; i < length; ++i)
+        ids.push_back(static_cast<int32_t>(random() % model->config.architecture.embedding.vocabulary));
       offsets.push_back(static_cast<uint32_t>(ids.size()));
     }
     segments.resize(ids.size());

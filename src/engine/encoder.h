@@ -1,21 +1,25 @@
-// The forward pass of an encoder with a classification head, written once over the verbs of a device.
+// The forward pass of a reranker, written once over the verbs of a device. model/architecture.h has its formulas.
 //
 // `Ops` holds the weights in the device's own form and the activations of one batch:
-//   hidden [tokens, hidden]   the state that every layer reads and replaces
-//   context [tokens, hidden]  what attention leaves behind
+//   stream [tokens, hidden]   the residual stream
+//   input [tokens, hidden]    what products read: norm(stream) in a pre-norm block, else the stream itself
+//   context [tokens, ...]     the result of attention
 // and offers
-//   embed(batch)              hidden = LayerNorm(words[id] + positions[offset + i] + segments[s]), projected where the
+//   order(layer)              placement of the block's norms
+//   embed(batch)              stream = norm(words[id] + positions[offset + i] + segments[s]), projected where the
 //   tables
-//                             are narrower than the encoder
-//   project(layer, rows)      queries (of `rows`), keys and values (of all rows) = hidden W^T + b
-//   attend(batch, rows)       context = softmax(q k^T / sqrt(head size)) v, within each sequence and head
-//   keep(batch, rows)         hidden = its `rows`
-//   attention_output(layer)   hidden = LayerNorm(hidden + context W^T + b)
-//   feed_forward(layer)       hidden = LayerNorm(hidden + activation(hidden U^T + u) D^T + d)
-//   head(logits)              logits = W2 activation(W1 hidden + b1) + b2 of each row
-//   suspend(batch, out)       out [tokens, hidden] = hidden
-//   resume(batch, in)         hidden = in, as suspend() has left it: what follows is the same, bit for bit
-// Source of the formulas: Devlin et al. 2019 (BERT), post-norm, as in transformers' modeling_bert.py.
+//                             are narrower than the encoder; each part as far as the architecture has it
+//   norm_attention(layer)     input = norm(stream)
+//   project(layer, batch, rows)   queries (of `rows`), keys and values (of all rows) = input W^T + b
+//   attend(batch, rows)       context = softmax(scores) v, within each sequence and head
+//   select_rows(batch, rows)  stream and input = their `rows`
+//   add_attention(layer)      stream += context W^T + b; post-norm: then stream = norm(stream)
+//   norm_feed_forward(layer)  input = norm(stream)
+//   add_feed_forward(layer)   stream += feed_forward(input); post-norm: then stream = norm(stream)
+//   norm_final()              stream = norm(stream), where the architecture has a final norm
+//   score(batch, logits)      the head, of the rows that scoring names
+//   save_state(batch, out)    out [tokens, hidden] = stream
+//   load_state(batch, in)     stream = in, as save_state() has left it: what follows is the same, bit for bit
 #pragma once
 
 #include <algorithm>
@@ -37,74 +41,91 @@ struct Depth {
 };
 
 // The depth that a batch asks for its sequence `i`.
-inline Depth depth_of(const ModelConfig& config, const Batch& batch, size_t i, const Exits* exits) {
-  const size_t layers = batch.layers.empty() || batch.layers[i] == 0 ? config.layers : batch.layers[i];
-  const bool exit = exits != nullptr && layers < config.layers;
+inline Depth depth_of(const Architecture& a, const Batch& batch, size_t i, const Exits* exits) {
+  const size_t layers = batch.layers.empty() || batch.layers[i] == 0 ? a.layers() : batch.layers[i];
+  const bool exit = exits != nullptr && layers < a.layers();
   return {layers, exit ? &exits->heads[layers - 1] : nullptr};
 }
 
-// All layers, and the model's own head.
-template <class Ops>
-void encode(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> logits) {
-  run_layers(batch, ops, config.layers, [](size_t, Rows) {});
-  ops.head(logits);
+// The row of the batch that the head reads of sequence `s`, where it reads one.
+inline size_t scored_row(const Architecture& a, const Batch& batch, size_t s) {
+  return a.scoring.rows == ScoredRows::kLast ? batch.offsets[s + 1] - 1 : batch.offsets[s];
 }
 
-// pooled [sequences, exit_width()] of the state behind a layer, whose rows go through `rows` [tokens, hidden].
-template <class Ops>
-void pool(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> rows, std::span<float> pooled) {
-  ops.suspend(batch, rows);
-  pool_states(batch, config.hidden, rows, pooled);
+// The rows that the last block of a pass computes.
+inline Rows last_rows(const Architecture& a) {
+  return a.scoring.rows == ScoredRows::kMean ? Rows::kAll : Rows::kScored;
 }
 
 template <class Ops>
-void encode_to(const ModelConfig& config, const Batch& batch, Ops& ops, const Depth& depth, std::span<float> logits) {
-  const size_t layers = depth.layers == 0 ? config.layers : depth.layers;
-  if (depth.exit == nullptr) {
-    run_layers(batch, ops, layers, [](size_t, Rows) {});
-    return ops.head(logits);
-  }
+void score_stream(const Architecture& a, const Batch& batch, Ops& ops, std::span<float> logits) {
+  if (a.final_norm) ops.norm_final();
+  ops.score(batch, logits);
+}
+
+// Blocks [first, layers), the last of them for the rows that the head reads.
+template <class Ops>
+void run_blocks(const Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t layers) {
+  for (size_t layer = first; layer < layers; ++layer)
+    compute_block(batch, ops, layer, layer + 1 == layers ? last_rows(a) : Rows::kAll);
+}
+
+// pooled [sequences, exit_width()] of the state after a block, whose rows go through `rows` [tokens, hidden].
+template <class Ops>
+void pool(const Architecture& a, const Batch& batch, Ops& ops, std::span<float> rows, std::span<float> pooled) {
+  ops.save_state(batch, rows);
+  pool_states(batch, a.hidden, rows, pooled);
+}
+
+template <class Ops>
+void encode_to(const Architecture& a, const Batch& batch, Ops& ops, const Depth& depth, std::span<float> logits) {
+  const size_t layers = depth.layers == 0 ? a.layers() : depth.layers;
   ops.embed(batch);
-  for (size_t layer = 0; layer < layers; ++layer) compute_layer(batch, ops, layer, Rows::kAll);
-  const size_t width = exit_width(config);
-  std::vector<float> rows(batch.tokens() * config.hidden), pooled(batch.size() * width);
-  pool(config, batch, ops, rows, pooled);
+  if (depth.exit == nullptr) {
+    run_blocks(a, batch, ops, 0, layers);
+    return score_stream(a, batch, ops, logits);
+  }
+  for (size_t layer = 0; layer < layers; ++layer) compute_block(batch, ops, layer, Rows::kAll);
+  const size_t width = exit_width(a);
+  std::vector<float> rows(batch.tokens() * a.hidden), pooled(batch.size() * width);
+  pool(a, batch, ops, rows, pooled);
   for (size_t s = 0; s < batch.size(); ++s) logits[s] = depth.exit->apply(&pooled[s * width]);
 }
 
-// A way to stop in between: one layer of all rows. `hidden` [tokens, hidden] is read, but for the first layer, and
-// replaced; pooled [sequences, exit_width()] is what exits read behind it.
+// A way to stop in between: blocks [first, last) of all rows. `stream` [tokens, hidden] is read, where first is not 0,
+// and replaced; pooled [sequences, exit_width()] is what exits read after them.
 template <class Ops>
-void encode_one_layer(const ModelConfig& config, const Batch& batch, Ops& ops, size_t layer, std::span<float> hidden,
-                      std::span<float> pooled) {
-  layer == 0 ? ops.embed(batch) : ops.resume(batch, hidden);
-  compute_layer(batch, ops, layer, Rows::kAll);
-  pool(config, batch, ops, hidden, pooled);
+void encode_blocks(const Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t last,
+                   std::span<float> stream, std::span<float> pooled) {
+  first == 0 ? ops.embed(batch) : ops.load_state(batch, stream);
+  for (size_t layer = first; layer < last; ++layer) compute_block(batch, ops, layer, Rows::kAll);
+  pool(a, batch, ops, stream, pooled);
 }
 
-// ... and from there to the end: layers from `layer` on.
+// ... and from there to the end: blocks [first, layers), and the head.
 template <class Ops>
-void encode_rest(const ModelConfig& config, const Batch& batch, Ops& ops, size_t layer, std::span<const float> hidden,
-                 std::span<float> logits) {
-  layer == 0 ? ops.embed(batch) : ops.resume(batch, hidden);
-  for (; layer < config.layers; ++layer)
-    compute_layer(batch, ops, layer, layer + 1 == config.layers ? Rows::kFirst : Rows::kAll);
-  ops.head(logits);
+void encode_rest(const Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t layers,
+                 std::span<const float> stream, std::span<float> logits) {
+  ops.load_state(batch, stream);
+  run_blocks(a, batch, ops, first, layers);
+  score_stream(a, batch, ops, logits);
 }
 
 // All layers; states as Backend::forward_with_states() has them.
 template <class Ops>
-void encode_with_states(const ModelConfig& config, const Batch& batch, Ops& ops, std::span<float> logits,
+void encode_with_states(const Architecture& a, const Batch& batch, Ops& ops, std::span<float> logits,
                         std::span<float> states) {
-  const size_t width = exit_width(config);
-  std::vector<float> hidden(batch.tokens() * config.hidden), pooled(batch.size() * width);
-  run_layers(batch, ops, config.layers, [&](size_t layer, Rows) {
-    if (layer + 1 == config.layers) return;
-    pool(config, batch, ops, hidden, pooled);
+  const size_t width = exit_width(a), layers = a.layers();
+  std::vector<float> rows(batch.tokens() * a.hidden), pooled(batch.size() * width);
+  ops.embed(batch);
+  for (size_t layer = 0; layer + 1 < layers; ++layer) {
+    compute_block(batch, ops, layer, Rows::kAll);
+    pool(a, batch, ops, rows, pooled);
     for (size_t s = 0; s < batch.size(); ++s)
-      std::copy_n(&pooled[s * width], width, &states[(s * (config.layers - 1) + layer) * width]);
-  });
-  ops.head(logits);
+      std::copy_n(&pooled[s * width], width, &states[(s * (layers - 1) + layer) * width]);
+  }
+  run_blocks(a, batch, ops, layers - 1, layers);
+  score_stream(a, batch, ops, logits);
 }
 
 }  // namespace rerank

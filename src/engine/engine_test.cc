@@ -102,7 +102,8 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
     std::mt19937 random(7);
     RaggedBatch batch;
     for (size_t length : {3, 1, 17, 62, 32, 31, 33, 48, 2, 12, 13}) {
-      batch.add(length, model->config.vocabulary, model->config.segment_rows, random);
+      batch.add(length, model->config.architecture.embedding.vocabulary,
+                model->config.architecture.embedding.segment_rows, random);
     }
     const auto expected = run(*reference, batch.view());
     for (const auto* tier : tiers()) {
@@ -126,7 +127,7 @@ TEST(CpuEngineTest, EqualsReferenceOnLongSequences) {
   auto model = load({.hidden = 64, .heads = 1, .intermediate = 1100, .positions = 700}, "engine_test_long");
   std::mt19937 random(8);
   RaggedBatch batch;
-  for (size_t length : {650, 129, 300}) batch.add(length, model->config.vocabulary, 2, random);
+  for (size_t length : {650, 129, 300}) batch.add(length, model->config.architecture.embedding.vocabulary, 2, random);
   const auto expected = run(*make_reference_backend(model), batch.view());
   for (const auto* tier : tiers()) {
     for (size_t threads : {1, 2}) {
@@ -142,7 +143,8 @@ TEST(CpuEngineTest, ALogitDoesNotDependOnTheRestOfTheBatch) {
   auto model = load(specs()[0], "engine_test_alone");
   std::mt19937 random(3);
   RaggedBatch all;
-  for (size_t i = 0; i < 40; ++i) all.add(1 + random() % 62, model->config.vocabulary, 2, random);
+  for (size_t i = 0; i < 40; ++i)
+    all.add(1 + random() % 62, model->config.architecture.embedding.vocabulary, 2, random);
   for (const auto* tier : tiers()) {
     auto backend = make_cpu_backend(model, {tier->precision, tier->name, 2});
     const auto together = run(**backend, all.view());
@@ -219,7 +221,8 @@ TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
   auto model = load(specs()[1], "engine_test_amx");
   std::mt19937 random(9);
   RaggedBatch batch;
-  for (size_t i = 0; i < 20; ++i) batch.add(1 + random() % 62, model->config.vocabulary, 2, random);
+  for (size_t i = 0; i < 20; ++i)
+    batch.add(1 + random() % 62, model->config.architecture.embedding.vocabulary, 2, random);
   const auto real = run(**make_cpu_backend(model, {"bf16", "amx", 1}), batch.view());
   const auto loops = run(**make_cpu_backend(model, {"bf16", "amx-emulated", 1}), batch.view());
   for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 3e-2) << i;
@@ -301,7 +304,7 @@ TEST(CpuEngineTest, CopiesInABatchGetTheSameLogit) {
   auto model = load(specs()[0], "engine_test_copies");
   std::mt19937 random(2);
   RaggedBatch once;
-  for (size_t length : {5, 9, 5}) once.add(length, model->config.vocabulary, 2, random);
+  for (size_t length : {5, 9, 5}) once.add(length, model->config.architecture.embedding.vocabulary, 2, random);
   RaggedBatch twice = once;
   for (size_t i : {1, 0, 2, 0}) {
     twice.ids.insert(twice.ids.end(), once.ids.begin() + once.offsets[i], once.ids.begin() + once.offsets[i + 1]);

@@ -1,4 +1,4 @@
-// One layer of the forward pass, and all of them: the part of engine/encoder.h that needs no model, so that a device's
+// One block of the forward pass, and all of them: the part of engine/encoder.h that needs no model, so that a device's
 // library can be built without the rest of the program. encoder.h says what the verbs of `Ops` do.
 #pragma once
 
@@ -8,27 +8,26 @@
 
 namespace rerank {
 
-// Which rows a verb computes. Behind the last layer the head reads only the first token of each sequence.
-enum class Rows { kAll, kFirst };
+// Which rows a verb computes. After the last block's attention only the rows that the head reads are needed: one of
+// each sequence, unless it reads a mean over all.
+enum class Rows { kAll, kScored };
+
+// What the order of a block's verbs depends on.
+struct BlockOrder {
+  bool pre_norm = false;
+  bool attention_norm = true;  // pre-norm: false where the stream goes into attention as it is
+};
 
 template <class Ops>
-void compute_layer(const Batch& batch, Ops& ops, size_t layer, Rows rows) {
+void compute_block(const Batch& batch, Ops& ops, size_t layer, Rows rows) {
+  const BlockOrder order = ops.order(layer);
+  if (order.pre_norm && order.attention_norm) ops.norm_attention(layer);
   ops.project(layer, batch, rows);
   ops.attend(batch, rows);
-  ops.keep(batch, rows);
-  ops.attention_output(layer);
-  ops.feed_forward(layer);
-}
-
-// `behind(layer, rows)` is called when a layer has been computed.
-template <class Ops, class Behind>
-void run_layers(const Batch& batch, Ops& ops, size_t layers, const Behind& behind) {
-  ops.embed(batch);
-  for (size_t layer = 0; layer < layers; ++layer) {
-    const Rows rows = layer + 1 == layers ? Rows::kFirst : Rows::kAll;
-    compute_layer(batch, ops, layer, rows);
-    behind(layer, rows);
-  }
+  ops.select_rows(batch, rows);
+  ops.add_attention(layer);
+  if (order.pre_norm) ops.norm_feed_forward(layer);
+  ops.add_feed_forward(layer);
 }
 
 }  // namespace rerank

@@ -80,8 +80,9 @@ std::string weights_digest(const Model& model) {
   if (model.has_weights()) {
     for (const MappedFile& file : model.weights.files->files()) hasher.add(file.text());
   }
-  const ModelConfig& c = model.config;
-  hasher.add(static_cast<uint64_t>(c.layers)).add(static_cast<uint64_t>(c.hidden)).add(static_cast<uint64_t>(c.heads));
+  const Architecture& a = model.architecture();
+  const size_t heads = a.blocks.empty() ? 0 : a.blocks[0].attention.heads;
+  for (size_t size : {a.layers(), a.hidden, heads}) hasher.add(static_cast<uint64_t>(size));
   return hasher.finish().hex();
 }
 
@@ -101,12 +102,12 @@ Result<Exits> read_exits(const std::string& path, const Model& model) {
         str_cat(name, ": fitted to other weights (", exits.model, "); run rerankd calibrate for ", model.folder));
   }
   simdjson::dom::array heads;
-  if (file.root()["exits"].get(heads) || heads.size() + 1 != model.config.layers) {
-    return absl::InvalidArgumentError(str_cat(name, ": exits is not an array of ", model.config.layers - 1));
+  if (file.root()["exits"].get(heads) || heads.size() + 1 != model.architecture().layers()) {
+    return absl::InvalidArgumentError(str_cat(name, ": exits is not an array of ", model.architecture().layers() - 1));
   }
   for (simdjson::dom::element element : heads) {
     ExitHead head;
-    if (Status status = read_head(element, exit_width(model.config), head); !status.ok())
+    if (Status status = read_head(element, exit_width(model.architecture()), head); !status.ok())
       return with_context(status, name);
     exits.heads.push_back(std::move(head));
   }

@@ -21,7 +21,7 @@ struct ExitHead {
 };
 
 // First token, query, document.
-inline size_t exit_width(const ModelConfig& config) { return 3 * config.hidden; }
+inline size_t exit_width(const Architecture& architecture) { return 3 * architecture.hidden; }
 
 struct Exits {
   std::string model;            // name, for messages

@@ -52,7 +52,7 @@ TEST(ConfigTest, EveryFamilyLoads) {
     spec.architecture = name;
     auto model = load_model(testing::write_tiny_model(spec, "model_test_family"));
     ASSERT_TRUE(model.ok()) << model.status();
-    EXPECT_EQ((*model)->config.architecture, name);
+    EXPECT_EQ((*model)->config.architecture_name, name);
     const bool offset = std::string(name).find("oberta") != std::string::npos || std::string(name).starts_with("Camem");
     EXPECT_EQ((*model)->config.max_length(), offset ? 62u : 64u);
   }

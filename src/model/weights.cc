@@ -1,155 +1,121 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "base/strings.h"
+#include "model/families/family.h"
 #include "model/graphs.h"
 
 namespace rerank {
 namespace {
 
-// Where a family keeps each part; "#" stands for the layer's number.
-struct NameTable {
-  const char* words;
-  const char* positions;
-  const char* segments;
-  const char* embedding_norm;
-  const char* projection;
-  const char* query;
-  const char* key;
-  const char* value;
-  const char* attention_output;
-  const char* attention_norm;
-  const char* up;
-  const char* down;
-  const char* output_norm;
-  const char* head_dense;
-  const char* head_output;
-};
-
-#define RERANK_BERT_BODY(prefix)                                                                                       \
-  prefix ".embeddings.word_embeddings.weight", prefix ".embeddings.position_embeddings.weight",                        \
-      prefix ".embeddings.token_type_embeddings.weight", prefix ".embeddings.LayerNorm", prefix ".embeddings_project", \
-      prefix ".encoder.layer.#.attention.self.query", prefix ".encoder.layer.#.attention.self.key",                    \
-      prefix ".encoder.layer.#.attention.self.value", prefix ".encoder.layer.#.attention.output.dense",                \
-      prefix ".encoder.layer.#.attention.output.LayerNorm", prefix ".encoder.layer.#.intermediate.dense",              \
-      prefix ".encoder.layer.#.output.dense", prefix ".encoder.layer.#.output.LayerNorm"
-
-constexpr NameTable kBertNames = {RERANK_BERT_BODY("bert"), "bert.pooler.dense", "classifier"};
-constexpr NameTable kRobertaNames = {RERANK_BERT_BODY("roberta"), "classifier.dense", "classifier.out_proj"};
-constexpr NameTable kElectraNames = {RERANK_BERT_BODY("electra"), "classifier.dense", "classifier.out_proj"};
-#undef RERANK_BERT_BODY
-constexpr NameTable kDistilBertNames = {"distilbert.embeddings.word_embeddings.weight",
-                                        "distilbert.embeddings.position_embeddings.weight",
-                                        "",
-                                        "distilbert.embeddings.LayerNorm",
-                                        "",
-                                        "distilbert.transformer.layer.#.attention.q_lin",
-                                        "distilbert.transformer.layer.#.attention.k_lin",
-                                        "distilbert.transformer.layer.#.attention.v_lin",
-                                        "distilbert.transformer.layer.#.attention.out_lin",
-                                        "distilbert.transformer.layer.#.sa_layer_norm",
-                                        "distilbert.transformer.layer.#.ffn.lin1",
-                                        "distilbert.transformer.layer.#.ffn.lin2",
-                                        "distilbert.transformer.layer.#.output_layer_norm",
-                                        "pre_classifier",
-                                        "classifier"};
-
-const NameTable& names_of(Family family) {
-  switch (family) {
-    case Family::kBert:
-      return kBertNames;
-    case Family::kRoberta:
-      return kRobertaNames;
-    case Family::kDistilBert:
-      return kDistilBertNames;
-    case Family::kElectra:
-      return kElectraNames;
-    case Family::kOther:
-      break;
-  }
-  return kBertNames;
+// Left over from training, or numbers that are computed anyway.
+bool is_left_over(std::string_view name) {
+  constexpr std::string_view kEnds[] = {".position_ids", ".token_type_ids", ".rotary_emb.inv_freq"};
+  constexpr std::string_view kStarts[] = {"lm_head.",
+                                          "cls.",
+                                          "decoder.",
+                                          "roberta.pooler.",
+                                          "discriminator_predictions.",
+                                          "generator_predictions.",
+                                          "vocab_transform.",
+                                          "vocab_layer_norm.",
+                                          "vocab_projector.",
+                                          "qa_outputs.",
+                                          "loss_fct."};
+  return std::ranges::any_of(kEnds, [&](std::string_view end) { return name.ends_with(end); }) ||
+         std::ranges::any_of(kStarts, [&](std::string_view start) { return name.starts_with(start); });
 }
 
-bool is_ignored(std::string_view name) {
-  return name.ends_with(".position_ids") || name.ends_with(".token_type_ids") || name.starts_with("lm_head.") ||
-         name.starts_with("cls.") || name.starts_with("roberta.pooler.") ||
-         name.starts_with("discriminator_predictions.") || name.starts_with("generator_predictions.");
+// Rows [first, first + count) of a matrix or vector.
+TensorView rows_of(const TensorView& whole, size_t first, size_t count) {
+  TensorView part = whole;
+  const size_t row_bytes = whole.bytes.size() / whole.shape[0];
+  part.shape[0] = count;
+  part.bytes = whole.bytes.subspan(first * row_bytes, count * row_bytes);
+  if (whole.scales != nullptr) {
+    part.scales =
+        std::make_shared<const std::vector<float>>(whole.scales->begin() + static_cast<ptrdiff_t>(first),
+                                                   whole.scales->begin() + static_cast<ptrdiff_t>(first + count));
+  }
+  return part;
 }
 
 // Takes tensors by name and remembers the first thing that went wrong, so that binding reads as a list.
 class Binder {
  public:
-  Binder(const TensorFiles& files, const NameTable& names) : files_(files), names_(names) {}
+  Binder(const TensorFiles& files, const Architecture& architecture) : files_(files), a_(architecture) {}
 
   const Status& status() const { return status_; }
+  bool quantized() const { return quantized_; }
+  std::vector<UsedTensor> take_used() { return std::move(used_); }
 
-  TensorView tensor(const std::string& name, std::vector<size_t> shape) {
+  TensorView tensor(const std::string& name, std::vector<size_t> shape, bool block_matrix = false) {
     auto found = files_.tensors().find(name);
     if (found == files_.tensors().end()) {
       fail(str_cat("tensor ", name, " is missing"));
       return {};
     }
-    used_.insert(name);
-    if (found->second.dtype == DType::kI8)
+    const TensorView& view = found->second;
+    if (view.dtype == DType::kI8 && !block_matrix)
       fail(str_cat("tensor ", name, " is int8; only the matrices of linear layers can be"));
-    if (found->second.shape != shape) {
-      fail(str_cat("tensor ", name, " has shape [", absl::StrJoin(found->second.shape, ","), "], config.json says [",
+    if (view.shape != shape) {
+      fail(str_cat("tensor ", name, " has shape [", absl::StrJoin(view.shape, ","), "], config.json says [",
                    absl::StrJoin(shape, ","), "]"));
     }
-    return found->second;
+    if (view.dtype == DType::kI8) return int8_matrix(view, shape);
+    use(view, block_matrix);
+    return view;
   }
 
-  Linear linear(const char* pattern, size_t out, size_t in) {
-    const std::string name = expand(pattern);
-    Linear linear = {matrix(name + ".weight", out, in), tensor(name + ".bias", {out})};
+  Linear linear(const TensorSource& source, size_t out, size_t in, bool bias) {
+    const size_t rows = source.rows == 0 ? out : source.rows;
+    const TensorView weight = tensor(source.name + ".weight", {rows, in}, layer_ != SIZE_MAX);
+    Linear linear = {weight, {}};
+    if (bias) linear.bias = tensor(source.name + ".bias", {rows});
+    if (!status_.ok() || rows == out) return linear;
+    linear.weight = rows_of(weight, source.first_row, out);
+    if (bias) linear.bias = rows_of(*linear.bias, source.first_row, out);
     return linear;
   }
 
-  // A matrix of floats, or of int8 with its scales.
-  TensorView matrix(const std::string& name, size_t out, size_t in) {
-    auto found = files_.tensors().find(name);
-    if (found == files_.tensors().end() || found->second.dtype != DType::kI8) return tensor(name, {out, in});
-    used_.insert(name);
-    TensorView view = found->second;
-    const TensorView scales = tensor(name + "_scale", {out, 1});
-    if (view.shape != std::vector<size_t>{out, in}) fail(str_cat("tensor ", name, ": its shape is not config.json's"));
-    if (!status_.ok()) return view;
-    view.scales = std::make_shared<const std::vector<float>>(scales.floats());
-    quantized_ = true;
-    return view;
-  }
-  bool quantized() const { return quantized_; }
-
-  Norm norm(const char* pattern, size_t width) {
-    const std::string name = expand(pattern);
+  Norm norm(const std::string& name, bool beta) {
     // Checkpoints converted from TensorFlow say gamma and beta.
     const bool old_names = files_.tensors().count(name + ".gamma") != 0;
-    return {tensor(name + (old_names ? ".gamma" : ".weight"), {width}),
-            tensor(name + (old_names ? ".beta" : ".bias"), {width})};
+    Norm norm = {tensor(name + (old_names ? ".gamma" : ".weight"), {width_}), {}};
+    if (beta) norm.beta = tensor(name + (old_names ? ".beta" : ".bias"), {width_});
+    return norm;
   }
+  // Norms from here on are so wide.
+  void width(size_t width) { width_ = width; }
 
-  LayerWeights layer(size_t number, const ModelConfig& config) {
+  LayerWeights layer(size_t number, const LayerNames& names) {
     layer_ = number;
-    const size_t h = config.hidden, i = config.intermediate;
+    const Block& block = a_.blocks[number];
+    const Attention& attention = block.attention;
+    const FeedForward& ff = block.feed_forward;
+    const size_t h = a_.hidden, q = attention.heads * attention.head_size,
+                 kv = attention.kv_heads * attention.head_size;
     LayerWeights w;
-    w.query = linear(names_.query, h, h);
-    w.key = linear(names_.key, h, h);
-    w.value = linear(names_.value, h, h);
-    w.attention_output = linear(names_.attention_output, h, h);
-    w.attention_norm = norm(names_.attention_norm, h);
-    w.up = linear(names_.up, i, h);
-    w.down = linear(names_.down, h, i);
-    w.output_norm = norm(names_.output_norm, h);
+    w.query = linear(names.query, q, h, attention.bias);
+    w.key = linear(names.key, kv, h, attention.bias);
+    w.value = linear(names.value, kv, h, attention.bias);
+    w.attention_output = linear(names.attention_output, h, q, attention.output_bias);
+    if (block.attention_norm) w.attention_norm = norm(names.attention_norm, a_.norm_bias);
+    if (ff.gate != Gate::kNone) w.gate = linear(names.gate, ff.width, h, ff.bias);
+    w.up = linear(names.up, ff.width, h, ff.bias);
+    w.down = linear(names.down, h, ff.width, ff.output_bias);
+    w.output_norm = norm(names.output_norm, a_.norm_bias);
+    layer_ = SIZE_MAX;
     return w;
   }
 
   void refuse_unknown() {
     std::vector<std::string> unknown;
     for (const auto& [name, view] : files_.tensors()) {
-      if (used_.count(name) == 0 && !is_ignored(name)) unknown.push_back(name);
+      if (used_names_.count(name) == 0 && !is_left_over(name)) unknown.push_back(name);
     }
     if (unknown.empty()) return;
     fail(str_cat(unknown.size(), " tensor(s) that this architecture does not have, first ", unknown.front(),
@@ -157,20 +123,46 @@ class Binder {
   }
 
  private:
-  std::string expand(const char* pattern) const { return absl::StrReplaceAll(pattern, {{"#", str_cat(layer_)}}); }
+  // Of int8 with its scales, which stand beside it.
+  TensorView int8_matrix(const TensorView& found, const std::vector<size_t>& shape) {
+    TensorView view = found;
+    const bool fresh = use(view, true);
+    const std::string name = found.name + "_scale";
+    auto scales = files_.tensors().find(name);
+    if (scales == files_.tensors().end()) fail(str_cat("tensor ", name, " is missing"));
+    if (!status_.ok()) return view;
+    if (scales->second.shape != std::vector<size_t>{shape[0], 1} || scales->second.dtype == DType::kI8)
+      fail(str_cat("tensor ", name, ": its shape is not [", shape[0], ",1]"));
+    if (!status_.ok()) return view;
+    used_names_.insert(name);
+    view.scales = std::make_shared<const std::vector<float>>(scales->second.floats());
+    if (fresh) used_.back().view = view;
+    quantized_ = true;
+    return view;
+  }
+
+  bool use(const TensorView& view, bool block_matrix) {
+    if (!used_names_.insert(view.name).second) return false;
+    used_.push_back({view, layer_, block_matrix});
+    return true;
+  }
   void fail(std::string what) {
     if (status_.ok()) status_ = absl::InvalidArgumentError(str_cat(files_.origin(), ": ", what));
   }
 
   const TensorFiles& files_;
-  const NameTable& names_;
-  std::set<std::string> used_;
-  size_t layer_ = 0;
+  const Architecture& a_;
+  std::set<std::string> used_names_;
+  std::vector<UsedTensor> used_;
+  size_t layer_ = SIZE_MAX, width_ = 0;
   bool quantized_ = false;
   Status status_;
 };
 
 }  // namespace
+
+std::vector<float> Linear::bias_floats() const { return bias ? bias->floats() : std::vector<float>(out()); }
+std::vector<float> Norm::beta_floats() const { return beta ? beta->floats() : std::vector<float>(gamma.elements()); }
 
 uint64_t Weights::parameters() const {
   uint64_t total = 0;
@@ -180,21 +172,29 @@ uint64_t Weights::parameters() const {
 }
 
 Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files) {
-  const NameTable& names = names_of(config.family);
-  Binder bind(*files, names);
+  const Architecture& a = config.architecture;
+  const TensorNames names = config.family->names(a);
+  Binder bind(*files, a);
   Weights weights;
-  weights.words = bind.tensor(names.words, {config.vocabulary, config.embedding});
-  weights.positions = bind.tensor(names.positions, {config.position_rows, config.embedding});
-  if (config.segment_rows > 0) weights.segments = bind.tensor(names.segments, {config.segment_rows, config.embedding});
-  weights.embedding_norm = bind.norm(names.embedding_norm, config.embedding);
-  if (config.embedding != config.hidden) {
-    weights.embedding_projection = bind.linear(names.projection, config.hidden, config.embedding);
-  }
-  for (size_t i = 0; i < config.layers && bind.status().ok(); ++i) weights.layers.push_back(bind.layer(i, config));
-  weights.head_dense = bind.linear(names.head_dense, config.hidden, config.hidden);
-  weights.head_output = bind.linear(names.head_output, config.labels, config.hidden);
+  const Embedding& e = a.embedding;
+  bind.width(e.width);
+  weights.words = bind.tensor(names.words, {e.vocabulary, e.width});
+  if (e.position_rows > 0) weights.positions = bind.tensor(names.positions, {e.position_rows, e.width});
+  if (e.segment_rows > 0) weights.segments = bind.tensor(names.segments, {e.segment_rows, e.width});
+  if (e.norm) weights.embedding_norm = bind.norm(names.embedding_norm, a.norm_bias);
+  if (e.width != a.hidden)
+    weights.embedding_projection = bind.linear(names.embedding_projection, a.hidden, e.width, true);
+  bind.width(a.hidden);
+  for (size_t i = 0; i < a.layers() && bind.status().ok(); ++i)
+    weights.layers.push_back(bind.layer(i, names.layers[i]));
+  if (a.final_norm) weights.final_norm = bind.norm(names.final_norm, a.norm_bias);
+  const Scoring& scoring = a.scoring;
+  if (scoring.dense) weights.head_dense = bind.linear(names.head_dense, a.hidden, a.hidden, scoring.dense_bias);
+  if (scoring.norm) weights.head_norm = bind.norm(names.head_norm, scoring.norm_bias);
+  weights.head_output = bind.linear(names.head_output, scoring.labels, a.hidden, scoring.output_bias);
   bind.refuse_unknown();
   if (!bind.status().ok()) return bind.status();
+  weights.used = bind.take_used();
   weights.quantized = bind.quantized();
   weights.files = std::move(files);
   return weights;

@@ -1,4 +1,4 @@
-// The tensors of an encoder by role instead of by name. Views into memory-mapped files that `Weights` keeps alive.
+// The tensors of a model by role instead of by name. Views into memory-mapped files that `Weights` keeps alive.
 #pragma once
 
 #include <memory>
@@ -12,34 +12,48 @@
 
 namespace rerank {
 
-struct Linear {       // y = x W^T + b
-  TensorView weight;  // [out, in]
-  TensorView bias;    // [out]
+struct Linear {                    // y = x W^T + b
+  TensorView weight;               // [out, in]
+  std::optional<TensorView> bias;  // [out]
   size_t out() const { return weight.shape[0]; }
   size_t in() const { return weight.shape[1]; }
+  // [out]; zeros where there is no bias.
+  std::vector<float> bias_floats() const;
 };
 
-struct Norm {        // LayerNorm
-  TensorView gamma;  // [width]
-  TensorView beta;   // [width]
+struct Norm {
+  TensorView gamma;                        // [width]
+  std::optional<TensorView> beta;          // [width]
+  std::vector<float> beta_floats() const;  // zeros where there is none
 };
 
 struct LayerWeights {
   Linear query, key, value, attention_output;
-  Norm attention_norm;
+  std::optional<Norm> attention_norm;  // none: the block's attention reads the stream as it is
+  std::optional<Linear> gate;          // of gated feed-forwards: what is activated
   Linear up, down;
-  Norm output_norm;
+  Norm output_norm;  // of the feed-forward: after it, or before it, as the block's placement says
+};
+
+// One tensor of the files that the model uses, whole.
+struct UsedTensor {
+  TensorView view;
+  size_t layer = SIZE_MAX;    // the block it belongs to; SIZE_MAX: none
+  bool block_matrix = false;  // of a linear layer of a block: what int8 quantizes
 };
 
 struct Weights {
-  TensorView words;                    // [vocabulary, embedding]
-  TensorView positions;                // [position_rows, embedding]
-  std::optional<TensorView> segments;  // [segment_rows, embedding]
-  Norm embedding_norm;
-  std::optional<Linear> embedding_projection;  // embedding -> hidden, where they differ
+  TensorView words;                     // [vocabulary, embedding width]
+  std::optional<TensorView> positions;  // [position_rows, embedding width]
+  std::optional<TensorView> segments;   // [segment_rows, embedding width]
+  std::optional<Norm> embedding_norm;
+  std::optional<Linear> embedding_projection;  // embedding width -> hidden, where they differ
   std::vector<LayerWeights> layers;
-  Linear head_dense;   // hidden -> hidden, on the first token
-  Linear head_output;  // hidden -> labels
+  std::optional<Norm> final_norm;
+  std::optional<Linear> head_dense;  // hidden -> hidden, on the rows that are scored
+  std::optional<Norm> head_norm;
+  Linear head_output;            // hidden -> labels
+  std::vector<UsedTensor> used;  // in the order of computing; each tensor once
   std::shared_ptr<const TensorFiles> files;
 
   bool quantized = false;  // some matrices are int8; the others are to be computed in higher precision
@@ -48,8 +62,8 @@ struct Weights {
 };
 
 // Takes every tensor that the architecture has, checks its shape, and refuses tensors that it does not know (a model
-// that carries more than we compute would be scored wrongly). Heads of pre-training that transformers ignores too are
-// skipped.
+// that carries more than we compute would be scored wrongly). What transformers passes over too is skipped: heads of
+// pre-training, tables of position numbers.
 Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files);
 
 // A model folder, read and checked.
@@ -60,6 +74,7 @@ struct Model {
   Status no_weights;  // why
 
   bool has_weights() const { return weights.files != nullptr; }
+  const Architecture& architecture() const { return config.architecture; }
 };
 
 // A folder without weights, or of an architecture that we do not have, is taken if an exported graph (model/graphs.h)

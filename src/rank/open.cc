@@ -77,7 +77,7 @@ Status read_truncation(const Options& options, const ModelConfig& config, Servic
 
 // The exits that --exits names, and whether --layers can be.
 Result<std::shared_ptr<const Exits>> open_exits(const Options& options, const Model& model) {
-  const size_t layers = model.config.layers;
+  const size_t layers = model.architecture().layers();
   if (options.layers > layers || layers > 255) {
     return absl::InvalidArgumentError(str_cat("--layers ", options.layers, ": this model has ", layers));
   }
@@ -104,19 +104,22 @@ Status read_target(const Options& options, const Exits* exits, ServiceParts& par
 }
 
 Status check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
-  if (tokenizer.vocab_size() <= config.vocabulary) return ok_status();
+  if (tokenizer.vocab_size() <= config.architecture.embedding.vocabulary) return ok_status();
   return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(),
-                                            " tokens, config.json's vocab_size is ", config.vocabulary,
-                                            ": they do not belong together"));
+                                            " tokens, config.json's vocab_size is ",
+                                            config.architecture.embedding.vocabulary, ": they do not belong together"));
 }
 
 double seconds_now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
-// Per token: linear layers 4 h^2 + 2 h i multiplications, attention 2 h per other token.
-double attention_weight(const ModelConfig& config) {
-  const auto hidden = static_cast<double>(config.hidden), intermediate = static_cast<double>(config.intermediate);
-  if (hidden <= 0 || intermediate <= 0) return 1e-3;  // a graph of unknown shape: about that of 384 hidden units
-  return 2 * hidden / (4 * hidden * hidden + 2 * hidden * intermediate);
+// What each other token adds to a token's cost, in parts of that of its linear layers.
+double attention_weight(const Architecture& a) {
+  double linear = 0, attention = 0;
+  for (const Block& block : a.blocks) {
+    linear += block_products(a, block);
+    attention += attention_products(block, 1);
+  }
+  return linear > 0 ? attention / linear : 1e-3;  // a graph of unknown shape: about that of 384 hidden units
 }
 
 Result<PlannerOptions> planner_options(const Options& options, const BackendInfo& engine) {
@@ -149,7 +152,7 @@ Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
   std::vector<int32_t> ids;
   parts.tokenizer->encode("A reranker scores how well a document answers a query, and puts the best first.", ids);
   if (ids.empty()) ids.push_back(0);
-  auto measured = warm_up(*parts.backend, ids, attention_weight(config), seconds_now);
+  auto measured = warm_up(*parts.backend, ids, attention_weight(config.architecture), seconds_now);
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
   parts.planner.square_weight = measured->square_weight;
   parts.measured = std::move(measured->batches);
@@ -199,18 +202,18 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
   *max_length = std::min(*max_length, engine.max_length);
-  if (!engine.depth && options.layers != 0 && options.layers < config.layers) {
+  if (!engine.depth && options.layers != 0 && options.layers < config.architecture.layers()) {
     return absl::InvalidArgumentError(
         str_cat("--layers: engine ", engine.engine, " computes all layers (see rerankd convert --keep-layers)"));
   }
   auto digest = fingerprint(**model, engine, exits->get(), *max_length);
   if (!digest.ok()) return digest.status();
-  parts.info = {located->name, config.architecture, *digest,     engine.engine,       engine.precision,
-                engine.kernel, engine.threads,      *max_length, config.max_length(), (*model)->weights.parameters(),
-                config.label};
-  parts.segments = config.family == Family::kBert || config.family == Family::kElectra ||
-                   (config.family == Family::kOther && config.segment_rows > 1);
-  parts.model_layers = config.layers;
+  parts.info = {
+      located->name, config.architecture_name, *digest,     engine.engine,       engine.precision,
+      engine.kernel, engine.threads,           *max_length, config.max_length(), (*model)->weights.parameters(),
+      config.label};
+  parts.segments = config.architecture.input.segments;
+  parts.model_layers = config.architecture.layers();
   parts.layers = options.layers;
   parts.depth = engine.depth;
   if (Status status = read_target(options, exits->get(), parts); !status.ok()) return status;
@@ -242,9 +245,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
     add_device_metrics(*metrics, **backend);
     metrics->gauge("rerankd_batch_tokens_max", "Most tokens of one batch.")
         .set(static_cast<double>(parts.planner.max_batch_tokens));
-    metrics->gauge("rerankd_model_layers", "Layers that the model has.").set(static_cast<double>(config.layers));
+    metrics->gauge("rerankd_model_layers", "Layers that the model has.")
+        .set(static_cast<double>(config.architecture.layers()));
   }
-  log_info(str_cat("model ", parts.info.id, " (", config.architecture, ", ", parts.info.parameters / 1000000,
+  log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ", parts.info.parameters / 1000000,
                    " M parameters, up to ", *max_length, " tokens) on engine ", engine.engine, ", precision ",
                    engine.precision, ", kernel ", engine.kernel, ", ", engine.threads, " thread(s)"));
   parts.tokenizer = std::move(*tokenizer);

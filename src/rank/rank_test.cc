@@ -393,9 +393,9 @@ TEST(RerankTest, AdaptiveDepthGivesExactScoresToTheBest) {
   auto model = load_model(folder);
   ASSERT_TRUE(model.ok());
   Exits exits{"golden", weights_digest(**model), {}, {{0.99, 1.0}}};
-  for (size_t layer = 0; layer + 1 < (*model)->config.layers; ++layer) {
+  for (size_t layer = 0; layer + 1 < (*model)->config.architecture.layers(); ++layer) {
     ExitHead head;
-    head.weights.assign(exit_width((*model)->config), 0.0f);
+    head.weights.assign(exit_width((*model)->architecture()), 0.0f);
     head.weights[0] = 1;
     head.error = 1e-3f;
     exits.heads.push_back(head);

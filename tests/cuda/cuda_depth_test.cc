@@ -90,7 +90,7 @@ TEST_F(CudaDepthTest, AContestThatDoesNotFitIsComputedInPieces) {
 }
 
 TEST_F(CudaDepthTest, ShowsWhatExitsRead) {
-  const size_t width = 3 * exit_width(model->config);
+  const size_t width = 3 * exit_width(model->architecture());
   auto cpu = open_cpu({.precision = "fp32", .threads = 2}), cuda = open(model, {.precision = "fp32"});
   std::vector<float> expected(batch.view().size()), logits(expected.size());
   std::vector<float> expected_states(expected.size() * width), states(expected_states.size());

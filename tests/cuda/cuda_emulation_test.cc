@@ -5,6 +5,7 @@
 
 #include "engine/reference/reference_backend.h"
 #include "support.h"
+#include "support/attention_parts.h"
 #include "support/golden.h"
 
 namespace rerank {
@@ -48,7 +49,7 @@ constexpr size_t kLongest = 130;
 TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
   for (const std::string& folder : testing::golden_models()) {
     const auto model = load(folder);
-    if (model->config.head_size() % 8 != 0) {
+    if (model->config.architecture.blocks[0].attention.head_size % 8 != 0) {
       const Status refused = make_cuda_backend(model, {.precision = precision()}).status();
       EXPECT_THAT(std::string(refused.message()), HasSubstr("multiples of 8"));
       continue;
@@ -104,20 +105,20 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceAtEdgeLengthsAndHeadSizes) {
 
 // Windows, slopes and rotations, with tensor cores and without, full rows and first rows.
 TEST_P(EmulatedCudaTest, EqualsTheReferenceUnderAttentionPatterns) {
-  const AttentionPattern window{.window = 7}, slope{.alibi = true}, turn{.rope_theta = 10000};
-  const std::vector<std::vector<AttentionPattern>> patterns = {
+  const testing::AttentionParts window{.window = 7}, slope{.alibi = true}, turn{.rope_theta = 10000};
+  const std::vector<std::vector<testing::AttentionParts>> patterns = {
       {window, window, window},
       {slope, slope, slope},
       {turn, turn, turn},
-      {{.rope_theta = 160000}, {.window = 64, .rope_theta = 10000}, {.window = 3, .alibi = true, .rope_theta = 500}}};
+      {{.rope_theta = 160000}, {.window = 64, .rope_theta = 10000}, {.window = 3, .alibi = true}}};
   for (const TinyModelSpec& spec : {TinyModelSpec{.layers = 3, .hidden = 96, .heads = 3, .positions = 200},
                                     TinyModelSpec{.layers = 3, .hidden = 48, .heads = 6, .positions = 200}}) {
     auto model = std::make_shared<Model>(*load(testing::write_tiny_model(spec, "cuda_patterns")));
     const auto batch = random_batch(model->config, {1, 5, 33, 150, 197, 40, 12});
-    model->config.attention.clear();
+    testing::set_attention(model->config.architecture, {});
     const auto plain = run(*make_reference_backend(model), batch.view());
     for (size_t p = 0; p < patterns.size(); ++p) {
-      model->config.attention = patterns[p];
+      testing::set_attention(model->config.architecture, patterns[p]);
       const auto expected = run(*make_reference_backend(model), batch.view());
       double moved = 0;
       for (size_t i = 0; i < expected.size(); ++i) moved = std::max(moved, std::abs(double{expected[i]} - plain[i]));

@@ -66,7 +66,7 @@ std::unique_ptr<Backend> open_plain(std::shared_ptr<const Model> model) {
   return make_reference_backend(model, nullptr, [](const Linear& linear, std::span<const float> x, std::span<float> y) {
     const size_t in = linear.in(), out = linear.out();
     const std::vector<float> w = quantized(linear.weight.floats(), in), a = quantized(x, in),
-                             bias = linear.bias.floats();
+                             bias = linear.bias_floats();
     for (size_t r = 0; r < x.size() / in; ++r) {
       for (size_t o = 0; o < out; ++o) {
         double sum = bias[o];
@@ -110,7 +110,7 @@ TEST_F(CudaFp8Test, IsNoFurtherFromFp32ThanPlainLoopsAre) {
   double squares = 0, plain_squares = 0;
   for (const std::string& folder : testing::golden_models()) {
     const auto model = load(folder);
-    if (model->config.head_size() % 8 != 0) continue;
+    if (model->config.architecture.blocks[0].attention.head_size % 8 != 0) continue;
     const RaggedBatch batch = recorded_pairs(folder, 130);
     const auto logits = run(*open(model, fp8()), batch.view()), plain = run(*open_plain(model), batch.view());
     const auto exact = run(*make_reference_backend(model), batch.view());

@@ -55,8 +55,11 @@ class Library {
 
   cuda::Code launch(uint32_t slot, const RaggedBatch& batch) {
     const std::vector<uint32_t> queries(batch.view().size(), 1);
-    const cuda::BatchSpec spec{batch.ids.data(), batch.segments.data(), batch.offsets.data(), queries.data(),
-                               static_cast<uint32_t>(queries.size())};
+    const cuda::BatchSpec spec{.ids = batch.ids.data(),
+                               .segments = batch.segments.data(),
+                               .offsets = batch.offsets.data(),
+                               .queries = queries.data(),
+                               .sequences = static_cast<uint32_t>(queries.size())};
     const cuda::Code code = plugin_.start(engine_, slot, spec, error_, sizeof error_);
     return code == cuda::Code::kOk ? plugin_.launch(engine_, 2, error_, sizeof error_) : code;
   }

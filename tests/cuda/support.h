@@ -33,8 +33,8 @@ inline RaggedBatch random_batch(const ModelConfig& config, std::initializer_list
   for (size_t length : lengths) {
     std::vector<int32_t> ids(length), segments(length);
     for (size_t i = 0; i < length; ++i) {
-      ids[i] = static_cast<int32_t>(random() % config.vocabulary);
-      segments[i] = config.segment_rows > 1 && i > length / 2 ? 1 : 0;
+      ids[i] = static_cast<int32_t>(random() % config.architecture.embedding.vocabulary);
+      segments[i] = config.architecture.embedding.segment_rows > 1 && i > length / 2 ? 1 : 0;
     }
     batch.add(ids, segments);
   }

@@ -44,9 +44,10 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
   std::map<std::string, size_t> found = optimized(out + "/" + kOnnxFile);
   std::string all;
   for (const auto& [name, count] : found) all += str_cat(name, " ", count, ", ");
-  const size_t layers = config.layers;
+  const size_t layers = config.architecture.layers();
   // Attention is looked for behind a LayerNorm, and projected embeddings have none between them and the first layer.
-  EXPECT_EQ(found["Attention"], layers - (config.embedding != config.hidden ? 1 : 0)) << all;
+  EXPECT_EQ(found["Attention"], layers - (config.architecture.embedding.width != config.architecture.hidden ? 1 : 0))
+      << all;
   // The last layer goes on with the first token alone, behind which the optimizer sees no shapes.
   EXPECT_EQ(found["SkipLayerNormalization"], 2 * (layers - 1)) << all;
   EXPECT_EQ(found["BiasGelu"], layers - 1) << all;

@@ -73,7 +73,8 @@ struct Calibrate : Command {
     auto read = Tokenizer::from_folder(located->folder);
     if (!read.ok()) return read.status();
     tokenizer = *read;
-    if (model->config.layers < 2) return absl::InvalidArgumentError("a model of one layer has no earlier exit");
+    if (model->config.architecture.layers() < 2)
+      return absl::InvalidArgumentError("a model of one layer has no earlier exit");
     auto opened = open_backend(model, options.engine, backend_options(options));
     if (!opened.ok()) return opened.status();
     backend = std::move(*opened);
@@ -156,14 +157,15 @@ struct Calibrate : Command {
     spec.max_length =
         std::min(spec.max_length, options.max_length != 0 ? options.max_length : model->config.served_length());
     EncodedPair joined = join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
-    if (model->config.segment_rows < 2) std::fill(joined.type_ids.begin(), joined.type_ids.end(), 0);
+    if (model->config.architecture.embedding.segment_rows < 2)
+      std::fill(joined.type_ids.begin(), joined.type_ids.end(), 0);
     return joined;
   }
 
   // All pairs to the full depth, the fitter fed; those held out also to each depth with the model's own head, timed.
   Status compute() {
-    const size_t layers = model->config.layers;
-    fitter = std::make_unique<ExitFitter>(layers, exit_width(model->config));
+    const size_t layers = model->config.architecture.layers();
+    fitter = std::make_unique<ExitFitter>(layers, exit_width(model->architecture()));
     plain.assign(layers, {});
     seconds.assign(layers, 0);
     Progress progress("computing", "pairs");
@@ -182,7 +184,8 @@ struct Calibrate : Command {
   }
 
   Status compute(const PairBatch& batch) {
-    const size_t size = batch.lists.size(), width = (model->config.layers - 1) * exit_width(model->config);
+    const size_t size = batch.lists.size(),
+                 width = (model->config.architecture.layers() - 1) * exit_width(model->architecture());
     std::vector<float> logits(size), states(size * width);
     if (Status status = backend->forward_with_states(batch.view(), logits, states); !status.ok()) return status;
     for (size_t i = 0; i < size; ++i)
@@ -215,7 +218,7 @@ struct Calibrate : Command {
   }
 
   Status fit_and_write() {
-    log_info(str_cat("fitting ", model->config.layers - 1, " exits to ", pairs.size(), " pairs"));
+    log_info(str_cat("fitting ", model->config.architecture.layers() - 1, " exits to ", pairs.size(), " pairs"));
     const std::vector<LinearFit> fits = fitter->fit(result);
     std::vector<uint32_t> distinct = held_lists;
     std::sort(distinct.begin(), distinct.end());

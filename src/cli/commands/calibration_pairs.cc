@@ -63,7 +63,8 @@ Status CalibrationPairs::read(const std::string& path, const Model& model) {
     const EncodedPair pair = join_pair((*tokenizer)->pair_template(), query, document, spec);
     if (pair.ids.empty()) continue;
     ids_.insert(ids_.end(), pair.ids.begin(), pair.ids.end());
-    for (int32_t type : pair.type_ids) segments_.push_back(model.config.segment_rows > 1 ? type : 0);
+    for (int32_t type : pair.type_ids)
+      segments_.push_back(model.config.architecture.embedding.segment_rows > 1 ? type : 0);
     offsets_.push_back(static_cast<uint32_t>(ids_.size()));
   }
   return ok_status();

@@ -120,8 +120,11 @@ struct Convert : Command {
     std::printf("|logit - exact|: all int8 %.3g at most, %.3g in the mean; with %zu of %zu kept %.3g, %.3g\n",
                 report->all.largest, report->all.mean, kept, report->matrices.size(), report->chosen.largest,
                 report->chosen.mean);
-    for (const Linear* linear : {&model->weights.head_dense, &model->weights.head_output})
-      write.ignored_modules.push_back(linear->weight.name.substr(0, linear->weight.name.rfind('.')));
+    const auto ignore = [&](const Linear& linear) {
+      write.ignored_modules.push_back(linear.weight.name.substr(0, linear.weight.name.rfind('.')));
+    };
+    if (model->weights.head_dense) ignore(*model->weights.head_dense);
+    ignore(model->weights.head_output);
     report_text = report_json(*report);
     return ok_status();
   }

@@ -44,11 +44,12 @@ struct Inspect : Command {
 
   static void print_model(const LocatedModel& located, const Model& model) {
     const ModelConfig& c = model.config;
+    const Architecture& a = c.architecture;
     std::printf("model           %s  (%s)\n", located.name.c_str(), located.folder.c_str());
-    std::printf("architecture    %s\n", c.architecture.c_str());
-    if (c.layers > 0 && c.heads > 0) print_encoder(c);
-    std::printf("head            %zu label%s\n", c.labels, c.labels == 1 ? "" : "s: logit = z1 - z0");
-    std::printf("vocabulary      %zu\n", c.vocabulary);
+    std::printf("architecture    %s\n", c.architecture_name.c_str());
+    if (a.layers() > 0 && a.blocks[0].attention.heads > 0) print_encoder(a);
+    std::printf("head            %zu label%s\n", a.scoring.labels, a.scoring.labels == 1 ? "" : "s: logit = z1 - z0");
+    std::printf("vocabulary      %zu\n", a.embedding.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
     std::printf("served with     --max-length %zu --truncation %s, where nothing else is said\n", c.served_length(),
                 std::string(kTruncationNames[static_cast<size_t>(c.serving.truncation)]).c_str());
@@ -66,9 +67,12 @@ struct Inspect : Command {
                 dtype_name(model.weights.words.dtype), model.weights.files->files().size());
   }
 
-  static void print_encoder(const ModelConfig& c) {
-    std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s)\n", c.layers, c.hidden,
-                c.heads, c.head_size(), c.intermediate, activation_name(c.activation));
+  static void print_encoder(const Architecture& a) {
+    const Attention& attention = a.blocks[0].attention;
+    const FeedForward& ff = a.blocks[0].feed_forward;
+    std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s%s)\n", a.layers(),
+                a.hidden, attention.heads, attention.head_size, ff.width, ff.gate == Gate::kNone ? "" : "gated ",
+                std::string(activation_name(ff.activation)).c_str());
   }
 
   std::string folder;

@@ -170,7 +170,8 @@ struct Lengths : Command {
     for (size_t tokens = 32;; tokens *= 2) {
       tokens = std::min(tokens, std::max<size_t>(32, longest));
       tokens = std::min(tokens, model_limit);
-      result.cost.push_back({tokens, seconds_of_pair(**backend, tokens, model->config.vocabulary)});
+      result.cost.push_back(
+          {tokens, seconds_of_pair(**backend, tokens, model->config.architecture.embedding.vocabulary)});
       if (tokens >= longest) break;
     }
     return ok_status();

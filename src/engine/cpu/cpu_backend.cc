@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
-#include <unordered_map>
 
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "engine/cpu/amx/tile_ops.h"
@@ -13,8 +11,9 @@
 #include "engine/cpu/topology.h"
 #include "engine/cpu/vector/cpu_ops.h"
 #include "engine/cpu/weights/weight_cache.h"
-#include "engine/depth/contests.h"
+#include "engine/depth/layered_backend.h"
 #include "engine/sub_batch.h"
+#include "engine/supported.h"
 
 namespace rerank {
 namespace cpu {
@@ -56,29 +55,6 @@ Result<const KernelTable*> pick(const BackendOptions& options) {
 BackendOptions with_precision_of(const Model& model, BackendOptions options) {
   if (model.weights.quantized && options.precision == "auto") options.precision = "int8";
   return options;
-}
-
-// For each sequence the first that is the same, itself where there is none before it.
-std::vector<uint32_t> find_copies(const Batch& batch) {
-  std::vector<uint32_t> copy_of(batch.size());
-  std::unordered_multimap<uint64_t, uint32_t> seen;
-  auto part = [&](std::span<const int32_t> values, uint32_t s) {
-    return std::string_view(reinterpret_cast<const char*>(values.data() + batch.offsets[s]), batch.length(s) * 4);
-  };
-  for (uint32_t s = 0; s < batch.size(); ++s) {
-    copy_of[s] = s;
-    const uint64_t hash = hash128(part(batch.segments, s), hash128(part(batch.ids, s)).low).low;
-    const auto [begin, end] = seen.equal_range(hash);
-    for (auto it = begin; it != end; ++it) {
-      const uint32_t first = it->second;
-      if (part(batch.ids, s) == part(batch.ids, first) && part(batch.segments, s) == part(batch.segments, first)) {
-        copy_of[s] = first;
-        break;
-      }
-    }
-    if (copy_of[s] == s) seen.emplace(hash, s);
-  }
-  return copy_of;
 }
 
 size_t threads_of(const BackendOptions& options) {
@@ -131,145 +107,108 @@ StoredWeights<Weights> open_weights(std::shared_ptr<const Model> model, const Ba
   return {std::move(store), std::move(weights)};
 }
 
-// `Ops` over `Weights`: the verbs on rows of fp32, or on tiles.
+// `Ops` over `Weights`: the verbs on rows of fp32, or on tiles. A batch is shared out anew for each run of blocks:
+// between runs its state lies in rows of fp32.
 template <class Weights, class Ops>
-class CpuBackend : public Backend {
+class CpuEngine : public LayeredEngine {
  public:
-  CpuBackend(std::shared_ptr<const Model> model, const BackendOptions& options, const KernelTable& kernels)
-      : exits_(options.exits),
-        team_(threads_of(options), options.pin_threads ? cpus_for(nodes(), threads_of(options)) : std::vector<int>()),
+  CpuEngine(std::shared_ptr<const Model> model, const BackendOptions& options, const KernelTable& kernels)
+      : team_(threads_of(options), options.pin_threads ? cpus_for(nodes(), threads_of(options)) : std::vector<int>()),
         weights_(open_weights<Weights>(std::move(model), options, kernels, team_)),
         together_(*weights_.weights, kernels, &team_) {
     for (size_t i = 0; i < team_.size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
-    info_ = {"cpu", kernels.precision, kernels.name, team_.size(), config().max_length()};
+    info_ = {.engine = "cpu",
+             .precision = kernels.precision,
+             .kernel = kernels.name,
+             .threads = team_.size(),
+             .max_length = architecture().max_length};
   }
 
   const BackendInfo& info() const override { return info_; }
 
-  Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(config(), batch); !status.ok()) return status;
-    // Copies are looked for among sequences of one depth only.
-    const bool full = std::all_of(batch.layers.begin(), batch.layers.end(), [](uint8_t layers) { return layers == 0; });
-    if (!full) return compute(batch, logits);
-    const std::vector<uint32_t> copy_of = find_copies(batch);
-    std::vector<uint32_t> unique;  // the sequences that are not copies of an earlier one
-    for (uint32_t s = 0; s < batch.size(); ++s) {
-      if (copy_of[s] == s) unique.push_back(s);
-    }
-    if (unique.size() == batch.size()) return compute(batch, logits);
-    unique_.assign(batch, unique);
-    std::vector<float> results(unique.size());
-    if (Status status = compute(unique_.view(), results); !status.ok()) return status;
-    for (size_t i = 0; i < unique.size(); ++i) logits[unique[i]] = results[i];
-    for (uint32_t s = 0; s < batch.size(); ++s) logits[s] = logits[copy_of[s]];
+  Status start(uint32_t, const Batch& batch) override {
+    batch_ = batch;
+    done_ = wanted_ = 0;
     return ok_status();
   }
 
-  Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
-                          std::span<uint8_t> depths) override {
-    if (exits_ == nullptr || contests.empty()) return Backend::forward_contests(batch, contests, logits, depths);
-    if (Status status = check_batch(config(), batch); !status.ok()) return status;
-    if (Status status = compute_others(batch, contests, logits, depths); !status.ok()) return status;
-    return compete(batch, contests, logits, depths);
+  // Blocks whose state nobody reads are computed with the next ones.
+  Status step(std::span<float> pooled) override {
+    ++wanted_;
+    return pooled.empty() ? ok_status() : advance(pooled);
   }
 
-  Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
-    const size_t width = (config().layers - 1) * exit_width(config());
-    return run(batch, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
-      std::vector<float> results(group.size()), behind(group.size() * width);
-      encode_with_states(config(), sub, ops, results, behind);
-      for (size_t i = 0; i < group.size(); ++i) {
-        logits[group[i]] = results[i];
-        std::copy_n(&behind[i * width], width, &states[group[i] * width]);
+  Status keep(std::span<const uint32_t> sequences) override {
+    if (wanted_ > done_) {
+      std::vector<float> unread(batch_.size() * exit_width(architecture()));
+      if (Status status = advance(unread); !status.ok()) return status;
+    }
+    const size_t hidden = architecture().hidden;
+    float* to = rows_.data();
+    for (size_t i = 0; done_ > 0 && i < sequences.size(); ++i) {
+      const uint32_t s = sequences[i];
+      to = std::copy_n(&rows_[batch_.offsets[s] * hidden], batch_.length(s) * hidden, to);
+    }
+    SubBatch kept;
+    kept.assign(batch_, sequences);
+    std::swap(kept_, kept);
+    batch_ = kept_.view();
+    return ok_status();
+  }
+
+  Status launch(size_t layers) override {
+    logits_.resize(batch_.size());
+    return run([&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+      std::vector<float> results(sub.size());
+      if (done_ == 0) {
+        encode_to(architecture(), sub, ops, {layers, nullptr}, results);
+      } else {
+        std::vector<float> rows = rows_of(group, sub);
+        encode_rest(architecture(), sub, ops, done_, layers, rows, results);
       }
+      for (size_t i = 0; i < group.size(); ++i) logits_[group[i]] = results[i];
     });
+  }
+
+  Status finish(uint32_t, std::span<float> logits) override {
+    std::copy_n(logits_.begin(), logits.size(), logits.begin());
+    return ok_status();
   }
 
  private:
-  Status compute(const Batch& batch, std::span<float> logits) {
-    return run(batch, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
-      std::vector<float> results(group.size());
-      encode_to(config(), sub, ops, depth_of(config(), batch, group[0], exits_.get()), results);
-      for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = results[i];
+  // The blocks up to wanted_, and what exits read after them.
+  Status advance(std::span<float> pooled) {
+    const size_t hidden = architecture().hidden, width = exit_width(architecture());
+    rows_.resize(std::max(rows_.size(), batch_.tokens() * hidden));
+    Status status = run([&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+      std::vector<float> rows = rows_of(group, sub), read(sub.size() * width);
+      encode_blocks(architecture(), sub, ops, done_, wanted_, rows, read);
+      for (size_t i = 0; i < group.size(); ++i) {
+        std::copy_n(&rows[sub.offsets[i] * hidden], sub.length(i) * hidden, &rows_[batch_.offsets[group[i]] * hidden]);
+        std::copy_n(&read[i * width], width, &pooled[group[i] * width]);
+      }
     });
+    done_ = wanted_;
+    return status;
   }
 
-  // The sequences that are in no contest.
-  Status compute_others(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
-                        std::span<uint8_t> depths) {
-    const std::vector<uint32_t> others = outside_contests(batch, contests, depths);
-    if (others.empty()) return ok_status();
-    unique_.assign(batch, others);
-    const Batch part = unique_.view();
-    std::vector<float> results(others.size());
-    if (Status status = compute(part, results); !status.ok()) return status;
-    for (size_t i = 0; i < others.size(); ++i) logits[others[i]] = results[i];
-    return ok_status();
+  // The state of a group's tokens, end to end; room for it where there is none yet.
+  std::vector<float> rows_of(std::span<const uint32_t> group, const Batch& sub) const {
+    const size_t hidden = architecture().hidden;
+    std::vector<float> rows(sub.tokens() * hidden);
+    for (size_t i = 0; done_ > 0 && i < group.size(); ++i)
+      std::copy_n(&rows_[batch_.offsets[group[i]] * hidden], sub.length(i) * hidden, &rows[sub.offsets[i] * hidden]);
+    return rows;
   }
 
-  // Layer by layer, all contests side by side; at each exit the batch is packed anew without those who leave.
-  Status compete(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
-                 std::span<uint8_t> depths) {
-    const size_t hidden = config().hidden, width = exit_width(config());
-    ContestRun contest(contests, *exits_);
-    std::vector<float> rows(batch.tokens() * hidden);  // the state of every token that is still there, in its place
-    size_t layer = 0;
-    for (; layer + 1 < config().layers && contest.open(); ++layer) {
-      std::vector<float> guesses(contest.alive().size());
-      Status status = run_part(batch, contest.alive(), rows, [&](const Part& part, Ops& ops, const Batch& sub) {
-        std::vector<float> pooled(sub.size() * width);
-        encode_one_layer(config(), sub, ops, layer, part.rows, pooled);
-        for (size_t i = 0; i < sub.size(); ++i) guesses[part.group[i]] = exits_->heads[layer].apply(&pooled[i * width]);
-      });
-      if (!status.ok()) return status;
-      contest.drop(layer, guesses, logits, depths);
-    }
-    const std::vector<uint32_t>& alive = contest.alive();
-    return run_part(batch, alive, rows, [&](const Part& part, Ops& ops, const Batch& sub) {
-      std::vector<float> results(sub.size());
-      encode_rest(config(), sub, ops, layer, part.rows, results);
-      for (size_t i = 0; i < sub.size(); ++i) logits[alive[part.group[i]]] = results[i];
-    });
-  }
-
-  // A group of some of the sequences, and the rows of its tokens end to end.
-  struct Part {
-    std::span<const uint32_t> group;  // positions among the sequences
-    std::span<float> rows;
-  };
-
-  // body(part, ops, the part as a batch) for groups of `sequences`; what it leaves in its rows goes back to `rows`.
+  // body(group, ops, the group as a batch) for groups of sequences.
   template <class Body>
-  Status run_part(const Batch& batch, const std::vector<uint32_t>& sequences, std::vector<float>& rows,
-                  const Body& body) {
-    if (sequences.empty()) return ok_status();
-    const size_t hidden = config().hidden;
-    unique_.assign(batch, sequences);
-    const Batch part = unique_.view();
-    return run(part, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
-      std::vector<float> own(sub.tokens() * hidden);
-      const auto each_row = [&](const auto& copy) {
-        for (size_t i = 0; i < group.size(); ++i) {
-          copy(&rows[batch.offsets[sequences[group[i]]] * hidden], &own[sub.offsets[i] * hidden],
-               sub.length(i) * hidden);
-        }
-      };
-      each_row([](const float* all, float* one, size_t n) { std::copy_n(all, n, one); });
-      body(Part{group, own}, ops, sub);
-      each_row([](float* all, const float* one, size_t n) { std::copy_n(one, n, all); });
-    });
-  }
-
-  // Groups of one depth each: body(group, ops, the group as a batch).
-  template <class Body>
-  Status run(const Batch& batch, const Body& body) {
-    if (Status status = check_batch(config(), batch); !status.ok()) return status;
-    Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
-    if (!batch.layers.empty()) split_by_depth(grouping, batch.layers);
+  Status run(const Body& body) {
+    const Grouping grouping = share_out(batch_.offsets, team_.size(), kGroupTokens);
     std::atomic<bool> out_of_memory{false};
     auto compute_one = [&](size_t g, Ops& ops, SubBatch& sub) {
       try {
-        sub.assign(batch, grouping.groups[g]);
+        sub.assign(batch_, grouping.groups[g]);
         body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view());
       } catch (const std::bad_alloc&) {
         out_of_memory = true;
@@ -293,23 +232,44 @@ class CpuBackend : public Backend {
     SubBatch batch;
   };
 
-  const ModelConfig& config() const { return weights_.weights->model->config; }
+  const Architecture& architecture() const { return weights_.weights->model->architecture(); }
 
-  std::shared_ptr<const Exits> exits_;  // may be null
   Team team_;
   StoredWeights<Weights> weights_;
   Ops together_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  SubBatch unique_;
   BackendInfo info_;
+  // The batch that is under way.
+  Batch batch_;
+  SubBatch kept_;                 // what batch_ views once sequences have left
+  size_t done_ = 0, wanted_ = 0;  // blocks
+  std::vector<float> rows_;       // [tokens, hidden] after `done_` blocks, where that is not 0
+  std::vector<float> logits_;
 };
+
+EngineFeatures features() {
+  return {.pre_norm = true,
+          .gated = true,
+          .rope = true,
+          .alibi = true,
+          .window = true,
+          .mean_rows = true,
+          .head_norm = true};
+}
+
+// What keeps the engine from this model; nothing is loaded.
+Result<const KernelTable*> choose(const Model& model, const BackendOptions& options) {
+  if (!model.has_weights()) return model.no_weights;
+  const std::string parts = uncomputed_parts(model.architecture(), features());
+  if (!parts.empty()) return absl::UnimplementedError(str_cat("cpu engine: does not compute ", parts));
+  return pick(with_precision_of(model, options));
+}
 
 }  // namespace
 }  // namespace cpu
 
 Result<std::string> describe_cpu_backend(const Model& model, const BackendOptions& options) {
-  if (!model.has_weights()) return model.no_weights;
-  auto kernels = cpu::pick(cpu::with_precision_of(model, options));
+  auto kernels = cpu::choose(model, options);
   if (!kernels.ok()) return kernels.status();
   std::string text =
       str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ", cpu::threads_of(options), " thread(s)");
@@ -323,14 +283,16 @@ Result<std::string> describe_cpu_backend(const Model& model, const BackendOption
 }
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
-  if (!model->has_weights()) return model->no_weights;
-  auto kernels = cpu::pick(cpu::with_precision_of(*model, options));
+  auto kernels = cpu::choose(*model, options);
   if (!kernels.ok()) return kernels.status();
   try {
+    std::unique_ptr<LayeredEngine> engine;
     if ((*kernels)->tiles != nullptr) {
-      return std::make_unique<cpu::CpuBackend<cpu::TileWeights, cpu::TileOps>>(std::move(model), options, **kernels);
+      engine = std::make_unique<cpu::CpuEngine<cpu::TileWeights, cpu::TileOps>>(model, options, **kernels);
+    } else {
+      engine = std::make_unique<cpu::CpuEngine<cpu::CpuWeights, cpu::CpuOps>>(model, options, **kernels);
     }
-    return std::make_unique<cpu::CpuBackend<cpu::CpuWeights, cpu::CpuOps>>(std::move(model), options, **kernels);
+    return make_layered_backend(std::move(model), options.exits, std::move(engine));
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
   }

@@ -38,16 +38,4 @@ Grouping share_out(std::span<const uint32_t> offsets, size_t threads, size_t gro
   return result;
 }
 
-void split_by_depth(Grouping& grouping, std::span<const uint8_t> layers) {
-  std::vector<std::vector<uint32_t>> split;
-  for (std::vector<uint32_t>& group : grouping.groups) {
-    std::stable_sort(group.begin(), group.end(), [&](uint32_t a, uint32_t b) { return layers[a] < layers[b]; });
-    for (size_t i = 0; i < group.size(); ++i) {
-      if (i == 0 || layers[group[i]] != layers[group[i - 1]]) split.emplace_back();
-      split.back().push_back(group[i]);
-    }
-  }
-  grouping.groups = std::move(split);
-}
-
 }  // namespace rerank::cpu

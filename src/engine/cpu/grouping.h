@@ -17,7 +17,4 @@ struct Grouping {
 // activations to stay in the cache), as even as whole sequences allow: longest first, each into the lightest group.
 Grouping share_out(std::span<const uint32_t> offsets, size_t threads, size_t group_tokens);
 
-// Splits groups, so that each has sequences of one depth only; `layers` per sequence.
-void split_by_depth(Grouping& grouping, std::span<const uint8_t> layers);
-
 }  // namespace rerank::cpu

@@ -46,6 +46,7 @@ void SharedOps::run(const LinearJob& job) {
     args.c = job.c->row(job.c_row + row);
     args.c_stride = job.c->stride();
     if (job.add_to_c) args.residual = args.c;
+    if (job.factor != nullptr) args.factor = job.factor->row(job.c_row + row);
     args.scratch = scratch_[member].data();
     if (job.activation != nullptr) args.activation = function_of(*job.activation);
     product.matmul(args);
@@ -76,27 +77,40 @@ void SharedOps::norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const
     const size_t end = std::min(rows, (task + 1) * kTaskRows);
     for (size_t r = task * kTaskRows; r < end; ++r) {
       kernels_.layer_norm(matrix.row(first + r), norm.gamma.size(), norm.gamma.data(), norm.beta.data(),
-                          config().layer_norm_epsilon);
+                          architecture().norm_epsilon);
     }
   });
 }
 
+void SharedOps::norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& norm, PaddedMatrix& to) {
+  const size_t width = norm.gamma.size();
+  to.resize(rows, width, columns());
+  each(rows, [&](size_t r, size_t) {
+    std::copy_n(from.row(r), width, to.row(r));
+    kernels_.layer_norm(to.row(r), width, norm.gamma.data(), norm.beta.data(), architecture().norm_epsilon);
+  });
+}
+
 void SharedOps::embed_row(const Batch& batch, size_t token, size_t position, float* out) const {
-  const size_t width = config().embedding;
+  const Embedding& embedding = architecture().embedding;
+  const size_t width = embedding.width;
   const TensorView& words = shared_.model->weights.words;
   if (token + kRowsAhead < batch.tokens()) prefetch_row(words, batch.ids[token + kRowsAhead]);
   words.read_floats(static_cast<size_t>(batch.ids[token]) * width, {out, width});
-  const float* place = &shared_.positions[(config().position_offset + position) * width];
-  if (shared_.segments.empty()) {
-    for (size_t c = 0; c < width; ++c) out[c] += place[c];
-    return;
+  const float* table_row = nullptr;
+  if (!shared_.positions.empty()) table_row = &shared_.positions[(embedding.position_offset + position) * width];
+  const float* segment = nullptr;
+  if (!shared_.segments.empty()) segment = &shared_.segments[static_cast<size_t>(batch.segments[token]) * width];
+  if (table_row != nullptr && segment != nullptr) {
+    for (size_t c = 0; c < width; ++c) out[c] = out[c] + table_row[c] + segment[c];
+  } else if (table_row != nullptr || segment != nullptr) {
+    const float* row = table_row != nullptr ? table_row : segment;
+    for (size_t c = 0; c < width; ++c) out[c] += row[c];
   }
-  const float* segment = &shared_.segments[static_cast<size_t>(batch.segments[token]) * width];
-  for (size_t c = 0; c < width; ++c) out[c] = out[c] + place[c] + segment[c];
 }
 
 void SharedOps::embed_rows(const Batch& batch, PaddedMatrix& out) {
-  out.resize(batch.tokens(), config().embedding, columns());
+  out.resize(batch.tokens(), architecture().embedding.width, columns());
   each(batch.size(), [&](size_t s, size_t) {
     for (size_t i = 0; i < batch.length(s); ++i) {
       embed_row(batch, batch.offsets[s] + i, i, out.row(batch.offsets[s] + i));
@@ -105,15 +119,37 @@ void SharedOps::embed_rows(const Batch& batch, PaddedMatrix& out) {
   norm_rows(out, 0, batch.tokens(), shared_.embedding_norm);
 }
 
-void SharedOps::head_of(const PaddedMatrix& hidden, size_t rows, std::span<float> logits) {
-  dense_.resize(rows, config().hidden, columns());
-  run({&kernels_.exact, &shared_.head_dense, &hidden, 0, rows, &dense_, 0, 0, shared_.head_dense.panels(), false,
-       &config().head_activation});
-  outputs_.resize(rows, config().labels, columns());
-  run({&kernels_.exact, &shared_.head_output, &dense_, 0, rows, &outputs_, 0, 0, shared_.head_output.panels()});
+void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits) {
+  const Scoring& scoring = architecture().scoring;
+  dense_.resize(rows, architecture().hidden, columns());
+  run({.product = &kernels_.exact,
+       .weights = &shared_.head_dense,
+       .a = &scored,
+       .a_row = 0,
+       .rows = rows,
+       .c = &dense_,
+       .c_row = 0,
+       .first_panel = 0,
+       .last_panel = shared_.head_dense.panels(),
+       .activation = &scoring.activation});
+  if (scoring.norm) {
+    const CpuNorm& norm = shared_.head_norm;
+    for (size_t s = 0; s < rows; ++s)
+      kernels_.layer_norm(dense_.row(s), norm.gamma.size(), norm.gamma.data(), norm.beta.data(), scoring.norm_epsilon);
+  }
+  outputs_.resize(rows, scoring.labels, columns());
+  run({.product = &kernels_.exact,
+       .weights = &shared_.head_output,
+       .a = &dense_,
+       .a_row = 0,
+       .rows = rows,
+       .c = &outputs_,
+       .c_row = 0,
+       .first_panel = 0,
+       .last_panel = shared_.head_output.panels()});
   for (size_t s = 0; s < rows; ++s) {
     const float* z = outputs_.row(s);
-    logits[s] = config().labels == 1 ? z[0] : z[1] - z[0];
+    logits[s] = scoring.labels == 1 ? z[0] : z[1] - z[0];
   }
 }
 

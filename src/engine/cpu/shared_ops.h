@@ -2,6 +2,7 @@
 // embedding tables, and the head.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <span>
 #include <vector>
@@ -12,6 +13,12 @@
 namespace rerank::cpu {
 
 class SharedOps {
+ public:
+  BlockOrder order(size_t layer) const {
+    const Block& block = architecture().blocks[layer];
+    return {block.placement == NormPlacement::kPre, block.attention_norm};
+  }
+
  protected:
   // `team` null: alone. All three must outlive this object.
   SharedOps(const SharedWeights& weights, const KernelTable& kernels, Team* team);
@@ -27,14 +34,33 @@ class SharedOps {
     size_t first_panel, last_panel;
     bool add_to_c = false;
     const Activation* activation = nullptr;
+    const PaddedMatrix* factor = nullptr;  // laid out like c: multiplies the activated result
   };
   void run(const LinearJob& job);
   void norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const CpuNorm& norm);
-  // LayerNorm of words + positions + segments, [tokens, config().embedding].
+  // The same into rows of another matrix.
+  void norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& norm, PaddedMatrix& to);
+  // norm(words + positions + segments), [tokens, width of the tables].
   void embed_rows(const Batch& batch, PaddedMatrix& out);
   void embed_row(const Batch& batch, size_t token, size_t position, float* out) const;  // before the norm
-  // Logits of rows [0, rows) of `hidden`.
-  void head_of(const PaddedMatrix& hidden, size_t rows, std::span<float> logits);
+  // to [sequences, hidden] = the mean of each sequence's rows; row(t) is token t's, contiguous.
+  template <class RowOf>
+  void mean_rows(const Batch& batch, const RowOf& row, PaddedMatrix& to) {
+    const size_t hidden = architecture().hidden;
+    to.resize(batch.size(), hidden, columns());
+    each(batch.size(), [&](size_t s, size_t) {
+      float* mean = to.row(s);
+      std::fill_n(mean, hidden, 0.0f);
+      for (size_t i = 0; i < batch.length(s); ++i) {
+        const float* from = row(s, i);
+        for (size_t c = 0; c < hidden; ++c) mean[c] += from[c];
+      }
+      const float share = 1 / static_cast<float>(batch.length(s));
+      for (size_t c = 0; c < hidden; ++c) mean[c] *= share;
+    });
+  }
+  // Logits of rows [0, rows) of `scored`.
+  void head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits);
 
   template <class Body>
   void each(size_t tasks, const Body& body) {  // body(task, member)
@@ -45,7 +71,9 @@ class SharedOps {
     }
   }
   size_t members() const { return scratch_.size(); }
-  const ModelConfig& config() const { return shared_.model->config; }
+  const Architecture& architecture() const { return shared_.model->architecture(); }
+  const Attention& attention(size_t layer) const { return architecture().blocks[layer].attention; }
+  const FeedForward& feed_forward(size_t layer) const { return architecture().blocks[layer].feed_forward; }
   size_t columns() const { return kernels_.linear.tile_columns; }
 
   const KernelTable& kernels_;

@@ -32,12 +32,13 @@ struct States {
 // What lies between two products of a layer.
 template <class T>
 struct Scratch {
-  DeviceBuffer<T> product, inner;
+  DeviceBuffer<T> product, inner, gate;
 
   template <class Visit>
   void each(const ModelSpec& m, size_t rows, const Visit& visit) {
     visit(product, rows * std::max(m.hidden, m.embedding));
     visit(inner, rows * m.intermediate);
+    if (m.gated) visit(gate, rows * m.intermediate);
   }
 };
 
@@ -46,8 +47,8 @@ struct Activations {
   States<T> states;
   Scratch<T> scratch;
   DeviceBuffer<Value<T>> context, qkv;
-  States<T> first;  // first rows, of the last layer
-  DeviceBuffer<Value<T>> first_queries;
+  States<T> scored;  // the rows that the head reads, of the last layer
+  DeviceBuffer<Value<T>> scored_queries;
   DeviceBuffer<float> dense;   // of the head
   States<T> spare;             // where rows move to when sequences leave
   DeviceBuffer<float> pooled;  // what exits read
@@ -90,14 +91,14 @@ struct Activations {
   // The one list of what a whole batch needs.
   template <class Visit>
   void each(const ModelSpec& m, uint32_t tokens, uint32_t sequences, const Visit& visit) {
-    const size_t rows = padded_rows(tokens), first_rows = padded_rows(sequences);
+    const size_t rows = padded_rows(tokens), scored_rows = padded_rows(sequences);
     states.each(m, rows, visit);
     scratch.each(m, rows, visit);
     visit(context, rows * m.hidden);
     visit(qkv, rows * 3 * m.hidden);
-    first.each(m, first_rows, visit);
-    visit(first_queries, first_rows * m.hidden);
-    visit(dense, first_rows * m.hidden);
+    scored.each(m, scored_rows, visit);
+    visit(scored_queries, scored_rows * m.hidden);
+    visit(dense, scored_rows * m.hidden);
   }
 };
 

@@ -3,10 +3,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <atomic>
-#include <bit>
 #include <filesystem>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -15,10 +12,9 @@
 #include "engine/cuda/model_spec.h"
 #include "engine/cuda/plugin.h"
 #include "engine/cuda/tuning_file.h"
-#include "engine/depth/contests.h"
+#include "engine/depth/layered_backend.h"
 #include "engine/depth/pooling.h"
-#include "engine/encoder.h"
-#include "engine/sub_batch.h"
+#include "engine/supported.h"
 
 namespace rerank {
 namespace {
@@ -49,7 +45,7 @@ Result<const cuda::Plugin*> load_library() {
       return absl::UnimplementedError(str_cat(place, ": ", why == nullptr ? "cannot be loaded" : why));
     }
     const auto get = reinterpret_cast<const cuda::Plugin* (*)()>(::dlsym(handle, "rerank_cuda_plugin"));
-    if (get == nullptr || get()->version != cuda::kPluginVersion)
+    if (get == nullptr || get()->major != cuda::kPluginMajor || get()->struct_size < sizeof(cuda::Plugin))
       return absl::UnimplementedError(str_cat(place, ": belongs to another version of rerankd"));
     return get();
   }
@@ -85,6 +81,16 @@ struct Choice {
   std::string precision, name;  // "bf16", "NVIDIA H100, sm_90, 78 GiB"
 };
 
+EngineFeatures features() {
+  return {.pre_norm = true,
+          .gated = true,
+          .rope = true,
+          .alibi = true,
+          .window = true,
+          .mean_rows = true,
+          .head_norm = true};
+}
+
 Result<Choice> choose(const Model& model, const BackendOptions& options) {
   if (!model.has_weights()) return model.no_weights;
   if (options.kernel != "auto") return absl::InvalidArgumentError("cuda engine: --kernel: there is one, auto");
@@ -97,8 +103,11 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
     return absl::InvalidArgumentError(
         str_cat("cuda engine: --precision ", options.precision, ": there are auto (bf16), fp8, fp16, bf16, fp32"));
   }
-  const ModelConfig& c = model.config;
-  if (c.hidden % 8 != 0 || c.embedding % 8 != 0 || c.intermediate % 8 != 0 || c.head_size() % 8 != 0)
+  const Architecture& a = model.architecture();
+  const std::string parts = uncomputed_parts(a, features());
+  if (!parts.empty()) return absl::UnimplementedError(str_cat("cuda engine: does not compute ", parts));
+  if (a.hidden % 8 != 0 || a.embedding.width % 8 != 0 || a.blocks[0].feed_forward.width % 8 != 0 ||
+      a.blocks[0].attention.head_size % 8 != 0)
     return absl::UnimplementedError("cuda engine: widths that are not multiples of 8");
   if (!library().ok()) return library().status();
   choice.plugin = *library();
@@ -116,32 +125,33 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
   return choice;
 }
 
-class CudaBackend : public Backend {
+class CudaEngine : public LayeredEngine {
  public:
-  CudaBackend(std::shared_ptr<const Model> model, const Choice& choice, cuda::Engine* engine,
-              std::shared_ptr<const Exits> exits)
-      : model_(std::move(model)), exits_(std::move(exits)), plugin_(choice.plugin), engine_(engine) {
+  CudaEngine(std::shared_ptr<const Model> model, const Choice& choice, cuda::Engine* engine)
+      : model_(std::move(model)), plugin_(choice.plugin), engine_(engine) {
     const size_t sm = choice.name.find("sm_");
-    info_ = {"cuda", choice.precision, choice.name.substr(sm, choice.name.find(',', sm) - sm), 1,
-             config().max_length()};
+    info_ = {.engine = "cuda",
+             .precision = choice.precision,
+             .kernel = choice.name.substr(sm, choice.name.find(',', sm) - sm),
+             .threads = 1,
+             .max_length = model_->config.max_length()};
     info_.offloads = true;
   }
+  ~CudaEngine() override { plugin_->close(engine_); }
+  CudaEngine(const CudaEngine&) = delete;
+  CudaEngine& operator=(const CudaEngine&) = delete;
 
   // Right after opening: other engines may take memory later.
   Status find_room() {
     uint64_t tokens = 0;
     if (Status status = call(plugin_->batch_tokens, &tokens); !status.ok()) return status;
-    if (tokens < config().max_length()) {
+    if (tokens < info_.max_length) {
       log_warning(str_cat("cuda engine: the device's free memory holds batches of about ", tokens,
-                          " tokens: the longest pairs (", config().max_length(), ") may not fit"));
+                          " tokens: the longest pairs (", info_.max_length, ") may not fit"));
     }
-    most_tokens_ = info_.batch_tokens = std::max<size_t>(1, tokens);
+    info_.batch_tokens = std::max<size_t>(1, tokens);
     return ok_status();
   }
-
-  ~CudaBackend() override { plugin_->close(engine_); }
-  CudaBackend(const CudaBackend&) = delete;
-  CudaBackend& operator=(const CudaBackend&) = delete;
 
   // What engines on such devices have found before, and a place for what this one finds.
   Status recall(const std::string& folder, int device) {
@@ -160,187 +170,35 @@ class CudaBackend : public Backend {
 
   const BackendInfo& info() const override { return info_; }
 
-  Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(config(), batch); !status.ok()) return status;
-    return compute(batch, logits);
-  }
-
-  // Contests are run on the device as a whole. Where they do not fit everybody is computed to the full depth, in
-  // pieces.
-  Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
-                          std::span<uint8_t> depths) override {
-    if (exits_ == nullptr || contests.empty()) return Backend::forward_contests(batch, contests, logits, depths);
-    if (Status status = check_batch(config(), batch); !status.ok()) return status;
-    const std::vector<uint32_t> others = outside_contests(batch, contests, depths);
-    if (Status status = compute_some(batch, others, logits); !status.ok()) return status;
-    if (batch.tokens() <= most_tokens_) {
-      Status status = compete(batch, contests, logits, depths);
-      if (!absl::IsResourceExhausted(status)) return status;
-    }
-    outside_contests(batch, contests, depths);
-    return compute_some(batch, ContestRun(contests, *exits_).alive(), logits);
-  }
-
-  Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
-    if (Status status = check_batch(config(), batch); !status.ok()) return status;
-    const size_t width = exit_width(config()), steps = config().layers - 1;
-    return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
-      Turn turn(*this);
-      if (Status status = start(turn, piece); !status.ok()) return status;
-      std::vector<float> pooled(piece.size() * width);
-      for (size_t layer = 0; layer < steps; ++layer) {
-        if (Status status = step(pooled.data()); !status.ok()) return status;
-        for (size_t i = 0; i < piece.size(); ++i)
-          std::copy_n(&pooled[i * width], width, &states[((first + i) * steps + layer) * width]);
-      }
-      return finish(turn, config().layers, &logits[first]);
-    });
-  }
-
- private:
-  using Alive = std::vector<uint32_t>;
-
-  // One thread's turn to start a batch, and the batch's slot, which it keeps until its results are there.
-  class Turn {
-   public:
-    explicit Turn(CudaBackend& backend)
-        : backend_(backend), lock_(backend.turn_), slot_(std::countr_one(backend.slots_taken_)) {
-      backend_.slots_taken_ |= 1u << slot_;
-    }
-    ~Turn() {
-      if (!lock_.owns_lock()) lock_.lock();
-      backend_.slots_taken_ &= ~(1u << slot_);
-    }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-
-    uint32_t slot() const { return slot_; }
-    void pass_on() { lock_.unlock(); }
-
-   private:
-    CudaBackend& backend_;
-    std::unique_lock<std::mutex> lock_;
-    const uint32_t slot_;
-  };
-
-  // Sequences of one depth go together.
-  Status compute(const Batch& batch, std::span<float> logits) {
-    std::vector<std::vector<uint32_t>> by_depth(config().layers + 1);
-    for (uint32_t s = 0; s < batch.size(); ++s)
-      by_depth[depth_of(config(), batch, s, exits_.get()).layers].push_back(s);
-    for (const auto& sequences : by_depth) {
-      if (sequences.empty()) continue;
-      const Depth depth = depth_of(config(), batch, sequences[0], exits_.get());
-      if (sequences.size() == batch.size()) return compute_to(depth, batch, logits);
-      SubBatch part;
-      part.assign(batch, sequences);
-      std::vector<float> results(sequences.size());
-      if (Status status = compute_to(depth, part.view(), results); !status.ok()) return status;
-      for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
-    }
-    return ok_status();
-  }
-
-  Status compute_to(const Depth& depth, const Batch& batch, std::span<float> logits) {
-    return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
-      Turn turn(*this);
-      if (Status status = start(turn, piece); !status.ok()) return status;
-      if (depth.exit == nullptr) return finish(turn, depth.layers, &logits[first]);
-      const size_t width = exit_width(config());
-      std::vector<float> pooled(piece.size() * width);
-      for (size_t layer = 1; layer <= depth.layers; ++layer) {
-        if (Status status = step(layer == depth.layers ? pooled.data() : nullptr); !status.ok()) return status;
-      }
-      for (size_t i = 0; i < piece.size(); ++i) logits[first + i] = depth.exit->apply(&pooled[i * width]);
-      return ok_status();
-    });
-  }
-
-  Status compute_some(const Batch& batch, const std::vector<uint32_t>& sequences, std::span<float> logits) {
-    if (sequences.empty()) return ok_status();
-    SubBatch part;
-    part.assign(batch, sequences);
-    std::vector<float> results(sequences.size());
-    if (Status status = compute(part.view(), results); !status.ok()) return status;
-    for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
-    return ok_status();
-  }
-
-  // Layer by layer; who leaves behind one leaves the device's batch too.
-  Status compete(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
-                 std::span<uint8_t> depths) {
-    const size_t width = exit_width(config());
-    ContestRun contest(contests, *exits_);
-    SubBatch part;
-    part.assign(batch, contest.alive());
-    Turn turn(*this);
-    if (Status status = start(turn, part.view()); !status.ok()) return status;
-    for (size_t layer = 0; layer + 1 < config().layers && contest.open(); ++layer) {
-      const Alive before = contest.alive();
-      std::vector<float> pooled(before.size() * width), guesses(before.size());
-      if (Status status = step(pooled.data()); !status.ok()) return status;
-      for (size_t i = 0; i < before.size(); ++i) guesses[i] = exits_->heads[layer].apply(&pooled[i * width]);
-      contest.drop(layer, guesses, logits, depths);
-      if (contest.alive().empty()) return ok_status();
-      if (Status status = keep(before, contest.alive()); !status.ok()) return status;
-    }
-    const Alive& alive = contest.alive();
-    std::vector<float> results(alive.size());
-    if (Status status = finish(turn, config().layers, results.data()); !status.ok()) return status;
-    for (size_t i = 0; i < alive.size(); ++i) logits[alive[i]] = results[i];
-    return ok_status();
-  }
-
-  // body(piece, its first sequence) for sequences [first, last), in as few pieces as the device's memory has room for.
-  // What did not fit once is not tried again in one piece.
-  template <class Body>
-  Status in_pieces(const Batch& batch, size_t first, size_t last, const Body& body) {
-    if (first == last) return ok_status();
-    const size_t begin = batch.offsets[first], tokens = batch.offsets[last] - begin;
-    if (tokens <= most_tokens_ || last - first == 1) {
-      std::vector<uint32_t> offsets(batch.offsets.begin() + first, batch.offsets.begin() + last + 1);
-      for (uint32_t& offset : offsets) offset -= static_cast<uint32_t>(begin);
-      Status status = body({batch.ids.subspan(begin, tokens), batch.segments.subspan(begin, tokens), offsets}, first);
-      if (!absl::IsResourceExhausted(status) || last - first == 1) return status;
-      most_tokens_ = tokens / 2;
-      log_warning(
-          str_cat(message_of(status), "; batches of ", tokens, " tokens do not fit: ", tokens / 2, " from now on"));
-    }
-    size_t middle = first + 1;
-    while (middle + 1 < last && batch.offsets[middle + 1] - begin <= tokens / 2) ++middle;
-    if (Status status = in_pieces(batch, first, middle, body); !status.ok()) return status;
-    return in_pieces(batch, middle, last, body);
-  }
-
-  Status start(const Turn& turn, const Batch& batch) {
+  Status start(uint32_t slot, const Batch& batch) override {
     std::vector<uint32_t> queries(batch.size());
     for (size_t i = 0; i < batch.size(); ++i) {
       const size_t begin = batch.offsets[i], length = batch.length(i);
       queries[i] =
           static_cast<uint32_t>(query_tokens(batch.ids.subspan(begin, length), batch.segments.subspan(begin, length)));
     }
-    const cuda::BatchSpec spec{batch.ids.data(), batch.segments.data(), batch.offsets.data(), queries.data(),
-                               static_cast<uint32_t>(batch.size())};
-    return call(plugin_->start, turn.slot(), spec);
+    const cuda::BatchSpec spec{.ids = batch.ids.data(),
+                               .segments = batch.segments.data(),
+                               .offsets = batch.offsets.data(),
+                               .queries = queries.data(),
+                               .sequences = static_cast<uint32_t>(batch.size())};
+    return call(plugin_->start, slot, spec);
   }
-  Status step(float* pooled) { return call(plugin_->step, pooled); }
-  Status keep(const Alive& before, const Alive& after) {
-    if (before.size() == after.size()) return ok_status();
-    std::vector<uint32_t> places;
-    for (uint32_t i = 0; i < before.size(); ++i) {
-      if (places.size() < after.size() && before[i] == after[places.size()]) places.push_back(i);
-    }
-    return call(plugin_->keep, places.data(), static_cast<uint32_t>(places.size()));
+  Status step(std::span<float> pooled) override {
+    return call(plugin_->step, pooled.empty() ? nullptr : pooled.data());
   }
-  // The next batch is started while this one is waited for.
-  Status finish(Turn& turn, size_t layers, float* logits) {
+  Status keep(std::span<const uint32_t> sequences) override {
+    return call(plugin_->keep, sequences.data(), static_cast<uint32_t>(sequences.size()));
+  }
+  Status launch(size_t layers) override {
     if (Status status = call(plugin_->launch, static_cast<uint32_t>(layers)); !status.ok()) return status;
     keep_tuning();
-    turn.pass_on();
-    return call(plugin_->finish, turn.slot(), logits);
+    return ok_status();
   }
+  Status finish(uint32_t slot, std::span<float> logits) override { return call(plugin_->finish, slot, logits.data()); }
 
-  // Products whose shapes were met for the first time. That they cannot be kept fails nobody.
+ private:
+  // Products whose shapes were met for the first time. That they cannot be kept fails no batch.
   void keep_tuning() {
     if (!tuning_) return;
     const cuda::TunedProduct* products = nullptr;
@@ -358,16 +216,10 @@ class CudaBackend : public Backend {
     return status_of(function(engine_, arguments..., error, sizeof error), error);
   }
 
-  const ModelConfig& config() const { return model_->config; }
-
   std::shared_ptr<const Model> model_;
-  std::shared_ptr<const Exits> exits_;  // may be null
   const cuda::Plugin* plugin_;
   cuda::Engine* engine_;
-  std::atomic<size_t> most_tokens_ = SIZE_MAX;  // of one piece
-  std::mutex turn_;                             // whose it is to call the engine; finish() needs none
-  uint32_t slots_taken_ = 0;                    // bits; guarded by turn_
-  std::optional<TuningFile> tuning_;            // guarded by turn_
+  std::optional<TuningFile> tuning_;
   BackendInfo info_;
 };
 
@@ -387,12 +239,12 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
   char error[512] = "";
   const cuda::Code code = choice->plugin->open(spec.get(), choice->type, choice->device, &engine, error, sizeof error);
   if (Status status = status_of(code, error); !status.ok()) return status;
-  auto backend = std::make_unique<CudaBackend>(std::move(model), *choice, engine, options.exits);
+  auto backend = std::make_unique<CudaEngine>(model, *choice, engine);
   backend->overlap(options.cuda_overlap);
   if (Status status = backend->find_room(); !status.ok()) return status;
   if (Status status = backend->recall(options.tuning_cache, choice->device); !status.ok()) return status;
   if (Status status = backend->use_graphs(options.cuda_graphs); !status.ok()) return status;
-  return backend;
+  return make_layered_backend(std::move(model), options.exits, std::move(backend));
 }
 
 }  // namespace rerank

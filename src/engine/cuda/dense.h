@@ -31,30 +31,46 @@ class Dense {
               outs, w.in, Epilogue::kBias, stream_);
   }
 
-  void attention_output(const DeviceLayer<T>& w, Activations<T>& a, uint32_t rows) {
+  // stream += context W^T + b, and the norm of a post-norm block.
+  void add_attention(const DeviceLayer<T>& w, Activations<T>& a, uint32_t rows) {
     multiply(w.attention_output, a.context.data(), a.scratch.product.data(), rows);
-    norm(w.attention_norm, a, rows);
+    add(w.attention_norm, w.pre_norm, a, rows);
   }
 
-  void feed_forward(const DeviceLayer<T>& w, Activations<T>& a, uint32_t rows) {
+  // What products read next, of a pre-norm block.
+  void norm_input(const DeviceNorm& w, States<T>& states, uint32_t rows) {
+    const ModelSpec& m = model_.shape;
+    norm_to(states.exact.data(), states.rounded.data(), w.gamma.data(), w.beta.data(), m.epsilon, rows, m.hidden,
+            stream_);
+  }
+
+  void add_feed_forward(const DeviceLayer<T>& w, Activations<T>& a, uint32_t rows) {
     const Act act = model_.shape.activation;
     T* inner = a.scratch.inner.data();
-    // The tanh form is within 5e-4 of erf's (docs/decisions/0003): 16 bits take it, for it costs nothing there; in fp32
-    // GELU is what the model says.
-    const bool fused = act == Act::kGeluTanh || (act == Act::kGelu && sizeof(T) == 2);
-    gemm_.run(a.states.rounded.data(), w.up.weight.data(), w.up.bias.data(), inner, padded_rows(rows), w.up.out,
-              w.up.in, fused ? Epilogue::kBiasGeluTanh : Epilogue::kBias, stream_);
-    if (!fused) activate(act, inner, size_t{rows} * w.up.out, stream_);
+    if (w.gate.out > 0) {
+      multiply(w.gate, a.states.rounded.data(), a.scratch.gate.data(), rows);
+      multiply(w.up, a.states.rounded.data(), inner, rows);
+      apply_gate(act, a.scratch.gate.data(), inner, size_t{rows} * w.up.out, stream_);
+    } else {
+      // The tanh form is within 5e-4 of erf's (docs/decisions/0003): 16 bits take it, for it costs nothing there; in
+      // fp32 GELU is what the model says.
+      const bool fused = act == Act::kGeluTanh || (act == Act::kGelu && sizeof(T) == 2);
+      gemm_.run(a.states.rounded.data(), w.up.weight.data(), w.up.bias.data(), inner, padded_rows(rows), w.up.out,
+                w.up.in, fused ? Epilogue::kBiasGeluTanh : Epilogue::kBias, stream_);
+      if (!fused) activate(act, inner, size_t{rows} * w.up.out, stream_);
+    }
     multiply(w.down, inner, a.scratch.product.data(), rows);
-    norm(w.output_norm, a, rows);
+    add(w.output_norm, w.pre_norm, a, rows);
   }
 
  private:
   void multiply(const DeviceLinear<T>& w, const T* x, T* y, uint32_t rows) {
     gemm_.run(x, w.weight.data(), w.bias.data(), y, padded_rows(rows), w.out, w.in, Epilogue::kBias, stream_);
   }
-  void norm(const DeviceNorm& w, Activations<T>& a, uint32_t rows) {
+  // The product onto the stream.
+  void add(const DeviceNorm& w, bool pre_norm, Activations<T>& a, uint32_t rows) {
     const ModelSpec& m = model_.shape;
+    if (pre_norm) return add_rows(a.scratch.product.data(), a.states.exact.data(), size_t{rows} * m.hidden, stream_);
     add_norm(a.scratch.product.data(), a.states.exact.data(), a.states.rounded.data(), w.gamma.data(), w.beta.data(),
              m.epsilon, rows, m.hidden, stream_);
   }

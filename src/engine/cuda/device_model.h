@@ -1,6 +1,8 @@
 // A model's weights on one device, in the engine's type T; the head's stay fp32.
 #pragma once
 
+#include <algorithm>
+#include <cstring>
 #include <initializer_list>
 #include <map>
 #include <vector>
@@ -20,8 +22,18 @@ using Value = typename ValueOf<T>::type;
 
 inline size_t bytes_of(Type type) { return type == Type::kF32 ? 4 : 2; }
 
+// The first fields of a struct that another version of the program may have made, as many as both know.
+template <class Struct>
+Struct known_part(const Struct& from, size_t size) {
+  Struct part;
+  std::memcpy(static_cast<void*>(&part), &from, std::min(size, sizeof(Struct)));
+  return part;
+}
+
+// Nothing where the tensor is absent.
 template <class To>
 void upload(const Tensor& tensor, To* to, cudaStream_t stream) {
+  if (tensor.count == 0) return;
   DeviceBuffer<unsigned char> raw(tensor.count * bytes_of(tensor.type));
   check(cudaMemcpyAsync(raw.data(), tensor.data, tensor.count * bytes_of(tensor.type), cudaMemcpyHostToDevice, stream),
         "copying weights");
@@ -73,42 +85,55 @@ struct DeviceNorm {
 
   DeviceNorm() = default;
   DeviceNorm(const NormSpec& norm, cudaStream_t stream)
-      : gamma(uploaded<float>(norm.gamma, stream)), beta(uploaded<float>(norm.beta, stream)) {}
+      : gamma(uploaded<float>(norm.gamma, stream)), beta(norm.gamma.count) {
+    upload(norm.beta, beta.data(), stream);
+  }
 };
 
 template <class T>
 struct DeviceLayer {
-  DeviceLinear<T> query_key_value, attention_output, up, down;
+  DeviceLinear<T> query_key_value, attention_output, gate, up, down;  // gate.out 0: not gated
   DeviceNorm attention_norm, output_norm;
   uint32_t window;
   DeviceBuffer<float> slopes;
-  const float* turns;  // of DeviceModel; null: none
+  const float* angles;  // of DeviceModel; null: none
+  bool pre_norm;
 };
 
 template <class T>
 struct DeviceModel {
   ModelSpec shape;  // its tensors are not looked at again
   DeviceBuffer<Value<T>> words, positions, segments;
-  DeviceNorm embedding_norm;
+  DeviceNorm embedding_norm, final_norm, head_norm;
   DeviceLinear<Value<T>> projection;
-  std::map<const void*, DeviceBuffer<float>> turns;  // by their place in host memory: layers share them
+  std::map<const void*, DeviceBuffer<float>> angles;  // by their place in host memory: layers share them
   std::vector<DeviceLayer<T>> layers;
   DeviceLinear<float> head_dense, head_output;
 
-  DeviceModel(const ModelSpec& spec, cudaStream_t stream) : shape(spec) {
+  DeviceModel(const ModelSpec& given, cudaStream_t stream) : shape(known_part(given, given.struct_size)) {
+    const ModelSpec& spec = shape;
     words = uploaded<Value<T>>(spec.words, stream);
-    positions = uploaded<Value<T>>(spec.positions, stream);
+    if (spec.positions.count > 0) positions = uploaded<Value<T>>(spec.positions, stream);
     if (spec.segments.count > 0) segments = uploaded<Value<T>>(spec.segments, stream);
     embedding_norm = DeviceNorm(spec.embedding_norm, stream);
+    final_norm = DeviceNorm(spec.final_norm, stream);
+    head_norm = DeviceNorm(spec.head_norm, stream);
     if (spec.projection.out > 0) projection = DeviceLinear<Value<T>>({&spec.projection}, stream);
     for (uint32_t i = 0; i < spec.layers; ++i) {
-      const LayerSpec& l = spec.layer[i];
-      layers.push_back({DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
-                        DeviceLinear<T>({&l.attention_output}, stream), DeviceLinear<T>({&l.up}, stream),
-                        DeviceLinear<T>({&l.down}, stream), DeviceNorm(l.attention_norm, stream),
-                        DeviceNorm(l.output_norm, stream), l.pattern.window,
-                        l.pattern.slopes.count > 0 ? uploaded<float>(l.pattern.slopes, stream) : DeviceBuffer<float>(),
-                        shared_turns(l.pattern.turns, stream)});
+      const auto* at = reinterpret_cast<const unsigned char*>(spec.layer) + i * spec.layer_size;
+      const LayerSpec l = known_part(*reinterpret_cast<const LayerSpec*>(at), spec.layer_size);
+      layers.push_back(
+          {.query_key_value = DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
+           .attention_output = DeviceLinear<T>({&l.attention_output}, stream),
+           .gate = l.gate.out > 0 ? DeviceLinear<T>({&l.gate}, stream) : DeviceLinear<T>(),
+           .up = DeviceLinear<T>({&l.up}, stream),
+           .down = DeviceLinear<T>({&l.down}, stream),
+           .attention_norm = DeviceNorm(l.attention_norm, stream),
+           .output_norm = DeviceNorm(l.output_norm, stream),
+           .window = l.pattern.window,
+           .slopes = l.pattern.slopes.count > 0 ? uploaded<float>(l.pattern.slopes, stream) : DeviceBuffer<float>(),
+           .angles = shared_angles(l.pattern.angles, stream),
+           .pre_norm = l.pre_norm != 0});
     }
     head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
     head_output = DeviceLinear<float>({&spec.head_output}, stream);
@@ -129,9 +154,9 @@ struct DeviceModel {
             rounded};
   }
 
-  const float* shared_turns(const Tensor& host, cudaStream_t stream) {
+  const float* shared_angles(const Tensor& host, cudaStream_t stream) {
     if (host.count == 0) return nullptr;
-    DeviceBuffer<float>& there = turns[host.data];
+    DeviceBuffer<float>& there = angles[host.data];
     if (there.data() == nullptr) there = uploaded<float>(host, stream);
     return there.data();
   }

@@ -29,7 +29,11 @@ template <class T>
 class TypedEngine : public Engine {
  public:
   TypedEngine(const ModelSpec& spec, int device)
-      : device_(device), layers_(spec.layers), hidden_(spec.hidden), ops_(spec, stream_.get()) {}
+      : device_(device),
+        layers_(spec.layers),
+        hidden_(spec.hidden),
+        all_rows_scored_(spec.scored == Scored::kMean),
+        ops_(spec, stream_.get()) {}
 
   ~TypedEngine() override {
     (void)cudaSetDevice(device_);
@@ -48,7 +52,7 @@ class TypedEngine : public Engine {
 
   void step(float* pooled) override {
     guard([&] {
-      compute_layer(ops_.batch(), ops_, next_layer(layers_), Rows::kAll);
+      compute_block(ops_.batch(), ops_, next_layer(layers_), Rows::kAll);
       if (pooled != nullptr) ops_.pool_states(pooled);
     });
   }
@@ -132,9 +136,9 @@ class TypedEngine : public Engine {
     for (bool last = false; !last;) {
       const size_t layer = next_layer(layers);
       last = layer_ == layers;
-      compute_layer(ops_.batch(), ops_, layer, last ? Rows::kFirst : Rows::kAll);
+      compute_block(ops_.batch(), ops_, layer, last && !all_rows_scored_ ? Rows::kScored : Rows::kAll);
     }
-    ops_.head();
+    ops_.score();
   }
 
   // False where the batch has no graph, and nothing has been launched.
@@ -155,6 +159,7 @@ class TypedEngine : public Engine {
 
   int device_;
   size_t layers_, hidden_;
+  bool all_rows_scored_;    // by their mean: the last block computes all of them
   size_t layer_ = layers_;  // of the batch that is under way: the next one
   bool embedded_ = false;   // that batch
   uint32_t slot_ = 0;       // its

@@ -13,11 +13,18 @@ cuda::Tensor tensor_of(const TensorView& view) {
                                                        : cuda::Type::kF32;
   return {view.bytes.data(), type, view.elements()};
 }
+cuda::Tensor tensor_of(const std::optional<TensorView>& view) { return view ? tensor_of(*view) : cuda::Tensor(); }
 cuda::LinearSpec linear_of(const Linear& linear) {
   return {tensor_of(linear.weight), tensor_of(linear.bias), static_cast<uint32_t>(linear.out()),
           static_cast<uint32_t>(linear.in())};
 }
+cuda::LinearSpec linear_of(const std::optional<Linear>& linear) {
+  return linear ? linear_of(*linear) : cuda::LinearSpec();
+}
 cuda::NormSpec norm_of(const Norm& norm) { return {tensor_of(norm.gamma), tensor_of(norm.beta)}; }
+cuda::NormSpec norm_of(const std::optional<Norm>& norm) { return norm ? norm_of(*norm) : cuda::NormSpec(); }
+
+uint32_t narrow(size_t n) { return static_cast<uint32_t>(n); }
 
 static_assert(static_cast<int>(cuda::Act::kTanh) == static_cast<int>(Activation::kTanh) &&
               static_cast<int>(cuda::Act::kGelu) == static_cast<int>(Activation::kGelu));
@@ -25,47 +32,60 @@ static_assert(static_cast<int>(cuda::Act::kTanh) == static_cast<int>(Activation:
 }  // namespace
 
 CudaModelSpec::CudaModelSpec(const Model& model) {
-  const ModelConfig& c = model.config;
+  const Architecture& a = model.architecture();
   const Weights& w = model.weights;
-  for (const LayerWeights& l : w.layers) {
-    layers_.push_back({linear_of(l.query), linear_of(l.key), linear_of(l.value), linear_of(l.attention_output),
-                       linear_of(l.up), linear_of(l.down), norm_of(l.attention_norm), norm_of(l.output_norm),
-                       pattern_of(c, layers_.size())});
+  for (size_t i = 0; i < a.layers(); ++i) {
+    const LayerWeights& l = w.layers[i];
+    layers_.push_back({.query = linear_of(l.query),
+                       .key = linear_of(l.key),
+                       .value = linear_of(l.value),
+                       .attention_output = linear_of(l.attention_output),
+                       .gate = linear_of(l.gate),
+                       .up = linear_of(l.up),
+                       .down = linear_of(l.down),
+                       .attention_norm = norm_of(l.attention_norm),
+                       .output_norm = norm_of(l.output_norm),
+                       .pattern = pattern_of(a, a.blocks[i].attention),
+                       .pre_norm = a.blocks[i].placement == NormPlacement::kPre});
   }
-  const auto narrow = [](size_t n) { return static_cast<uint32_t>(n); };
-  spec_.layers = narrow(c.layers);
-  spec_.hidden = narrow(c.hidden);
-  spec_.heads = narrow(c.heads);
-  spec_.intermediate = narrow(c.intermediate);
-  spec_.embedding = narrow(c.embedding);
-  spec_.labels = narrow(c.labels);
-  spec_.position_offset = narrow(c.position_offset);
-  spec_.epsilon = c.layer_norm_epsilon;
-  spec_.activation = static_cast<cuda::Act>(c.activation);
-  spec_.head_activation = static_cast<cuda::Act>(c.head_activation);
+  const FeedForward& feed_forward = a.blocks[0].feed_forward;
+  spec_.layers = narrow(a.layers());
+  spec_.hidden = narrow(a.hidden);
+  spec_.heads = narrow(a.blocks[0].attention.heads);
+  spec_.intermediate = narrow(feed_forward.width);
+  spec_.gated = feed_forward.gate != Gate::kNone;
+  spec_.embedding = narrow(a.embedding.width);
+  spec_.labels = narrow(a.scoring.labels);
+  spec_.position_offset = narrow(a.embedding.position_offset);
+  spec_.epsilon = a.norm_epsilon;
+  spec_.activation = static_cast<cuda::Act>(feed_forward.activation);
+  spec_.head_activation = static_cast<cuda::Act>(a.scoring.activation);
+  spec_.scored = a.scoring.rows == ScoredRows::kMean ? cuda::Scored::kMean : cuda::Scored::kFirst;
   spec_.words = tensor_of(w.words);
   spec_.positions = tensor_of(w.positions);
-  if (w.segments) spec_.segments = tensor_of(*w.segments);
+  spec_.segments = tensor_of(w.segments);
   spec_.embedding_norm = norm_of(w.embedding_norm);
-  if (w.embedding_projection) spec_.projection = linear_of(*w.embedding_projection);
+  spec_.final_norm = norm_of(w.final_norm);
+  spec_.head_norm = norm_of(w.head_norm);
+  spec_.head_epsilon = a.scoring.norm_epsilon;
+  spec_.projection = linear_of(w.embedding_projection);
   spec_.head_dense = linear_of(w.head_dense);
   spec_.head_output = linear_of(w.head_output);
   spec_.layer = layers_.data();
 }
 
-cuda::PatternSpec CudaModelSpec::pattern_of(const ModelConfig& c, size_t layer) {
-  const AttentionPattern pattern = c.pattern(layer);
+cuda::PatternSpec CudaModelSpec::pattern_of(const Architecture& a, const Attention& attention) {
   cuda::PatternSpec spec;
-  spec.window = static_cast<uint32_t>(std::min<size_t>(pattern.window, c.max_length()));
-  if (pattern.alibi) {
+  if (attention.mask == MaskKind::kWindow) spec.window = narrow(std::min(attention.window, a.max_length));
+  if (attention.position == PositionKind::kAlibi) {
     if (slopes_.empty())
-      for (size_t head = 0; head < c.heads; ++head) slopes_.push_back(alibi_slope(c.heads, head));
+      for (size_t head = 0; head < attention.heads; ++head) slopes_.push_back(alibi_slope(attention.heads, head));
     spec.slopes = {slopes_.data(), cuda::Type::kF32, slopes_.size()};
   }
-  if (pattern.rope_theta != 0) {
-    std::vector<float>& turns = turns_[pattern.rope_theta];
-    if (turns.empty()) turns = rope_turns(pattern.rope_theta, c.head_size(), c.max_length());
-    spec.turns = {turns.data(), cuda::Type::kF32, turns.size()};
+  if (attention.position == PositionKind::kRope) {
+    std::vector<float>& angles = angles_[attention.rope];
+    if (angles.empty()) angles = rope_table(attention.rope, attention.head_size, a.max_length);
+    spec.angles = {angles.data(), cuda::Type::kF32, angles.size()};
   }
   return spec;
 }

@@ -19,12 +19,12 @@ class CudaModelSpec {
 
  private:
   // Attention's pattern, in tables that layers share. Pointers into the maps stay valid.
-  cuda::PatternSpec pattern_of(const ModelConfig& config, size_t layer);
+  cuda::PatternSpec pattern_of(const Architecture& architecture, const Attention& attention);
 
   cuda::ModelSpec spec_;
   std::vector<cuda::LayerSpec> layers_;
   std::vector<float> slopes_;
-  std::map<float, std::vector<float>> turns_;  // by theta
+  std::map<Rope, std::vector<float>> angles_;
 };
 
 }  // namespace rerank

@@ -126,7 +126,19 @@ void close(Engine* engine) { delete engine; }
 
 extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
   using namespace rerank::cuda;
-  static const Plugin plugin{kPluginVersion, devices,      describe, open,   start,   step,       keep, launch_rest,
-                             finish,         batch_tokens, identity, recall, learned, use_graphs, close};
+  static const Plugin plugin{.devices = devices,
+                             .describe = describe,
+                             .open = open,
+                             .start = start,
+                             .step = step,
+                             .keep = keep,
+                             .launch = launch_rest,
+                             .finish = finish,
+                             .batch_tokens = batch_tokens,
+                             .identity = identity,
+                             .recall = recall,
+                             .learned = learned,
+                             .use_graphs = use_graphs,
+                             .close = close};
   return &plugin;
 }

@@ -11,7 +11,9 @@
 
 namespace rerank::cuda {
 
-inline constexpr int kPluginVersion = 8;  // changes with anything below
+// A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
+// of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
+inline constexpr uint32_t kPluginMajor = 9, kPluginMinor = 0;
 
 // Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
 inline constexpr uint32_t kSlots = 2;
@@ -26,38 +28,47 @@ struct Tensor {
   uint64_t count = 0;
 };
 
-struct LinearSpec {  // weight [out, in], bias [out]; out 0: there is none
+struct LinearSpec {  // weight [out, in], bias [out] (count 0: zeros); out 0: there is none
   Tensor weight, bias;
   uint32_t out = 0, in = 0;
 };
 
-struct NormSpec {
+struct NormSpec {  // gamma.count 0: there is none; beta.count 0: zeros
   Tensor gamma, beta;
 };
 
-struct PatternSpec {     // as rerank::AttentionPattern; tensors are fp32, count 0: there is none
-  uint32_t window = 0;   // keys at most so many positions away; 0: all
-  Tensor slopes, turns;  // ALiBi's [heads]; RoPE's [positions][2][head size / 2] (engine/attention_pattern.h)
+struct PatternSpec {      // as rerank::Attention; tensors are fp32, count 0: there is none
+  uint32_t window = 0;    // keys at most so many positions away; 0: all
+  Tensor slopes, angles;  // ALiBi's [heads]; RoPE's [positions][2][head size / 2] (engine/attention_pattern.h)
 };
 
 struct LayerSpec {
-  LinearSpec query, key, value, attention_output, up, down;
+  LinearSpec query, key, value, attention_output, gate, up, down;  // gate: of gated feed-forwards, what is activated
   NormSpec attention_norm, output_norm;
   PatternSpec pattern;
+  uint32_t pre_norm = 0;  // as rerank::NormPlacement::kPre
 };
 
+enum class Scored : uint32_t { kFirst, kMean };  // as rerank::ScoredRows
+
 struct ModelSpec {
+  size_t struct_size = sizeof(ModelSpec);
+  size_t layer_size = sizeof(LayerSpec);  // bytes from one of `layer` to the next
   uint32_t layers = 0, hidden = 0, heads = 0, intermediate = 0, embedding = 0, labels = 1;
   uint32_t position_offset = 0;
   float epsilon = 0;
   Act activation = Act::kGelu, head_activation = Act::kTanh;
-  Tensor words, positions, segments;  // segments.count 0: there is no table
-  NormSpec embedding_norm;
+  uint32_t gated = 0;                 // the layers' feed-forwards
+  Tensor words, positions, segments;  // count 0: there is no table
+  NormSpec embedding_norm, final_norm, head_norm;
+  float head_epsilon = 0;  // of head_norm
+  Scored scored = Scored::kFirst;
   LinearSpec projection, head_dense, head_output;
   const LayerSpec* layer = nullptr;  // [layers]
 };
 
 struct BatchSpec {  // as rerank::Batch
+  size_t struct_size = sizeof(BatchSpec);
   const int32_t* ids = nullptr;
   const int32_t* segments = nullptr;
   const uint32_t* offsets = nullptr;
@@ -78,7 +89,8 @@ struct TunedProduct {
 struct Engine;
 
 struct Plugin {
-  int version = kPluginVersion;
+  size_t struct_size = sizeof(Plugin);
+  uint32_t major = kPluginMajor, minor = kPluginMinor;
   // How many devices there are; kUnavailable without a driver or a device.
   Code (*devices)(int* count, char* error, size_t error_size);
   // "NVIDIA H100, sm_90, 78 GiB"; kUnavailable where it has not this precision.

@@ -56,21 +56,28 @@ class CudaOps {
 
   void embed(const Batch&) { dense_.embed({input().ids(), input().kinds(), input().places(), rows_}, a_); }
 
+  BlockOrder order(size_t layer) const {
+    const DeviceLayer<T>& w = model_.layers[layer];
+    return {w.pre_norm, w.attention_norm.gamma.data() != nullptr};
+  }
+
+  void norm_attention(size_t layer) { dense_.norm_input(model_.layers[layer].attention_norm, a_.states, rows_); }
+
   void project(size_t layer, const Batch&, Rows rows) {
     const DeviceLinear<T>& w = model_.layers[layer].query_key_value;
-    const float* turns = model_.layers[layer].turns;
+    const float* angles = model_.layers[layer].angles;
     const uint32_t h = model_.shape.hidden, sequences = input().counts().sequences;
     layer_ = layer;
     if (rows == Rows::kAll) {
       dense_.linear(w, 0, 3 * h, a_.states, rows_, a_.qkv.data(), a_.scratch);
-      if (turns != nullptr) turn_heads(3, 2, turns);
+      if (angles != nullptr) apply_rope(3, 2, angles);
       return;
     }
-    // Keys and values of every row; queries of the first rows only.
+    // Keys and values of every row; queries of the scored rows only.
     dense_.linear(w, h, 2 * h, a_.states, rows_, a_.qkv.data(), a_.scratch);
-    if (turns != nullptr) turn_heads(2, 1, turns);  // first rows stand at position 0, which turns nothing
-    a_.states.gather(model_.shape, input().firsts(), sequences, a_.first, stream_);
-    dense_.linear(w, 0, h, a_.first, sequences, a_.first_queries.data(), a_.scratch);
+    if (angles != nullptr) apply_rope(2, 1, angles);  // scored rows are at position 0, where the angle is 0
+    a_.states.gather(model_.shape, input().firsts(), sequences, a_.scored, stream_);
+    dense_.linear(w, 0, h, a_.scored, sequences, a_.scored_queries.data(), a_.scratch);
   }
 
   void attend(const Batch&, Rows rows) {
@@ -79,32 +86,56 @@ class CudaOps {
                                model_.layers[layer_].slopes.data()};
     if (rows == Rows::kAll)
       return attend_all(a_.qkv.data(), a_.context.data(), input().tiles(), input().counts().tiles, shape, stream_);
-    attend_first(a_.first_queries.data(), a_.qkv.data(), a_.context.data(), places(), input().counts().sequences, shape,
-                 stream_);
+    attend_first(a_.scored_queries.data(), a_.qkv.data(), a_.context.data(), places(), input().counts().sequences,
+                 shape, stream_);
   }
 
-  void keep(const Batch&, Rows rows) {
+  void select_rows(const Batch&, Rows rows) {
     if (rows == Rows::kAll) return;
-    std::swap(a_.states, a_.first);  // project() has gathered the first rows there
+    std::swap(a_.states, a_.scored);  // project() has gathered them
     rows_ = input().counts().sequences;
     swapped_ = true;
   }
 
-  void attention_output(size_t layer) { dense_.attention_output(model_.layers[layer], a_, rows_); }
+  void add_attention(size_t layer) { dense_.add_attention(model_.layers[layer], a_, rows_); }
 
-  void feed_forward(size_t layer) { dense_.feed_forward(model_.layers[layer], a_, rows_); }
+  void norm_feed_forward(size_t layer) { dense_.norm_input(model_.layers[layer].output_norm, a_.states, rows_); }
 
-  void head() {
+  void add_feed_forward(size_t layer) { dense_.add_feed_forward(model_.layers[layer], a_, rows_); }
+
+  // The final norm, where there is one, and the head, which reads the stream in fp32.
+  void score() {
     const ModelSpec& m = model_.shape;
+    const DeviceNorm& final = model_.final_norm;
+    if (final.gamma.data() != nullptr) {
+      float* exact = a_.states.exact.data();
+      norm_to(exact, exact, final.gamma.data(), final.beta.data(), m.epsilon, rows_, m.hidden, stream_);
+    }
+    const uint32_t sequences = input().counts().sequences;
+    const float* rows = a_.states.exact.data();
+    if (m.scored == Scored::kMean) {
+      mean_rows(rows, places(), a_.scored.exact.data(), sequences, m.hidden, stream_);
+      rows = a_.scored.exact.data();
+    }
     const DeviceLinear<float>& w = model_.head_dense;
-    gemm_.run(a_.states.exact.data(), w.weight.data(), w.bias.data(), a_.dense.data(), padded_rows(rows_), w.out, w.in,
+    gemm_.run(rows, w.weight.data(), w.bias.data(), a_.dense.data(), padded_rows(sequences), w.out, w.in,
               Epilogue::kBias, stream_);
-    head_logits(a_.dense.data(), m.head_activation, model_.head_output.weight.data(), model_.head_output.bias.data(),
-                slot_->logits(), rows_, m.hidden, m.labels, stream_);
+    const DeviceNorm& norm = model_.head_norm;
+    head_logits({.dense = a_.dense.data(),
+                 .act = m.head_activation,
+                 .gamma = norm.gamma.data(),
+                 .beta = norm.beta.data(),
+                 .epsilon = m.head_epsilon,
+                 .weight = model_.head_output.weight.data(),
+                 .bias = model_.head_output.bias.data(),
+                 .logits = slot_->logits(),
+                 .width = m.hidden,
+                 .labels = m.labels},
+                sequences, stream_);
     restore();
   }
 
-  // Behind head(). What of the batch is left to do is receive_logits(), which may be called beside everything that is
+  // After score(). What of the batch is left to do is receive_logits(), which may be called beside everything that is
   // done for another one.
   void send_logits() { slot_->send_back(stream_); }
   void receive_logits(uint32_t slot, float* logits) { slots_[slot].receive(logits); }
@@ -136,17 +167,17 @@ class CudaOps {
  private:
   // Back to the buffers of whole batches, also after a batch that failed half-way.
   void restore() {
-    if (std::exchange(swapped_, false)) std::swap(a_.states, a_.first);
+    if (std::exchange(swapped_, false)) std::swap(a_.states, a_.scored);
     if (std::exchange(packed_, false)) std::swap(a_.states, a_.spare);
   }
 
   SequenceRows places() const { return {input().firsts(), input().lengths()}; }
 
-  // RoPE of the first `turned` of `parts` that lie side by side in qkv.
-  void turn_heads(uint32_t parts, uint32_t turned, const float* turns) {
+  // RoPE of the first `rotated` of `parts` that lie side by side in qkv.
+  void apply_rope(uint32_t parts, uint32_t rotated, const float* angles) {
     const ModelSpec& m = model_.shape;
-    turn(a_.qkv.data(), size_t{parts} * m.hidden, turned * m.heads, m.hidden / m.heads, turns, input().tiles(),
-         input().counts().tiles, stream_);
+    rotate(a_.qkv.data(), size_t{parts} * m.hidden, rotated * m.heads, m.hidden / m.heads, angles, input().tiles(),
+           input().counts().tiles, stream_);
   }
 
   BatchInput& input() { return slot_->input; }
@@ -161,7 +192,7 @@ class CudaOps {
   Activations<T> a_;
   uint32_t rows_ = 0;                      // of states and context that are in use
   size_t layer_ = 0;                       // that project() began
-  bool swapped_ = false, packed_ = false;  // states and their first rows; states and those of fewer sequences
+  bool swapped_ = false, packed_ = false;  // states and their scored rows; states and those of fewer sequences
 };
 
 }  // namespace rerank::cuda

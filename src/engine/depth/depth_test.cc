@@ -27,7 +27,8 @@ struct DepthTest : public ::testing::Test {
     model = *loaded;
     std::mt19937 random(2);
     for (size_t length : {5, 40, 17, 1, 60, 33, 8}) {
-      for (size_t i = 0; i < length; ++i) ids.push_back(static_cast<int32_t>(random() % model->config.vocabulary));
+      for (size_t i = 0; i < length; ++i)
+        ids.push_back(static_cast<int32_t>(random() % model->config.architecture.embedding.vocabulary));
       offsets.push_back(static_cast<uint32_t>(ids.size()));
     }
     segments.resize(ids.size());

@@ -83,7 +83,7 @@ Result<Plan> plan(const Model& model, const BackendOptions& options) {
   plan.session.file = std::move(*file);
   plan.session.providers = std::move(*providers);
   plan.session.threads = plan.threads;
-  plan.session.pad = {model.config.pad_id, static_cast<int32_t>(model.config.position_offset)};
+  plan.session.pad = {model.config.pad_id, static_cast<int32_t>(model.architecture().embedding.position_offset)};
   plan.kernel = str_cat("ort-", plan.runtime->version);
   for (const ProviderChoice& choice : plan.session.providers) plan.kernel += str_cat("-", choice.name);
   return plan;
@@ -135,8 +135,8 @@ class OnnxBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(model_->config, batch); !status.ok()) return status;
-    if (Status status = check_full_depth(model_->config, batch, "onnx"); !status.ok()) return status;
+    if (Status status = check_batch(model_->architecture(), batch); !status.ok()) return status;
+    if (Status status = check_full_depth(model_->architecture(), batch, "onnx"); !status.ok()) return status;
     if (split_) {
       const auto blocks = share_out_padded(batch, split_rule_, team_.size());
       if (blocks.size() >= team_.size()) return run_split(batch, blocks, logits);

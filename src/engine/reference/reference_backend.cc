@@ -26,7 +26,7 @@ struct DenseLinear {
 
   DenseLinear() = default;
   explicit DenseLinear(const Linear& w)
-      : out(w.out()), in(w.in()), weight(w.weight.floats()), bias(w.bias.floats()), source(&w) {}
+      : out(w.out()), in(w.in()), weight(w.weight.floats()), bias(w.bias_floats()), source(&w) {}
 
   void apply(const float* x, float* y) const {
     for (size_t o = 0; o < out; ++o) {
@@ -47,7 +47,7 @@ struct DenseNorm {
   std::vector<float> gamma, beta;
 
   DenseNorm() = default;
-  explicit DenseNorm(const Norm& w) : gamma(w.gamma.floats()), beta(w.beta.floats()) {}
+  explicit DenseNorm(const Norm& w) : gamma(w.gamma.floats()), beta(w.beta_floats()) {}
 
   void apply(float* x, float epsilon) const {
     const size_t n = gamma.size();
@@ -57,6 +57,10 @@ struct DenseNorm {
     for (size_t i = 0; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
     const double scale = 1 / std::sqrt(variance / static_cast<double>(n) + epsilon);
     for (size_t i = 0; i < n; ++i) x[i] = static_cast<float>((x[i] - mean) * scale * gamma[i] + beta[i]);
+  }
+  DenseMatrix of(DenseMatrix x, float epsilon) const {
+    for (size_t r = 0; r < x.rows; ++r) apply(x.row(r), epsilon);
+    return x;
   }
 };
 
@@ -78,7 +82,7 @@ float activate(Activation activation, float value) {
 }
 
 struct DenseLayer {
-  DenseLinear query, key, value, attention_output, up, down;
+  DenseLinear query, key, value, attention_output, gate, up, down;  // gate.out 0: not gated
   DenseNorm attention_norm, output_norm;
 };
 
@@ -87,99 +91,126 @@ class ReferenceOps {
   ReferenceOps(std::shared_ptr<const Model> model, LinearHook hook) : model_(std::move(model)), hook_(std::move(hook)) {
     const Weights& w = model_->weights;
     words_ = w.words.floats();
-    positions_ = w.positions.floats();
+    if (w.positions) positions_ = w.positions->floats();
     if (w.segments) segments_ = w.segments->floats();
-    embedding_norm_ = DenseNorm(w.embedding_norm);
+    if (w.embedding_norm) embedding_norm_ = DenseNorm(*w.embedding_norm);
     if (w.embedding_projection) projection_ = DenseLinear(*w.embedding_projection);
     for (const LayerWeights& l : w.layers) {
-      layers_.push_back({DenseLinear(l.query), DenseLinear(l.key), DenseLinear(l.value),
-                         DenseLinear(l.attention_output), DenseLinear(l.up), DenseLinear(l.down),
-                         DenseNorm(l.attention_norm), DenseNorm(l.output_norm)});
+      layers_.push_back({.query = DenseLinear(l.query),
+                         .key = DenseLinear(l.key),
+                         .value = DenseLinear(l.value),
+                         .attention_output = DenseLinear(l.attention_output),
+                         .gate = l.gate ? DenseLinear(*l.gate) : DenseLinear(),
+                         .up = DenseLinear(l.up),
+                         .down = DenseLinear(l.down),
+                         .attention_norm = l.attention_norm ? DenseNorm(*l.attention_norm) : DenseNorm(),
+                         .output_norm = DenseNorm(l.output_norm)});
     }
-    head_dense_ = DenseLinear(w.head_dense);
+    if (w.final_norm) final_norm_ = DenseNorm(*w.final_norm);
+    if (w.head_dense) head_dense_ = DenseLinear(*w.head_dense);
+    if (w.head_norm) head_norm_ = DenseNorm(*w.head_norm);
     head_output_ = DenseLinear(w.head_output);
   }
 
+  const Architecture& architecture() const { return model_->config.architecture; }
+
+  BlockOrder order(size_t layer) const {
+    const Block& block = architecture().blocks[layer];
+    return {block.placement == NormPlacement::kPre, block.attention_norm};
+  }
+
   void embed(const Batch& batch) {
-    const size_t width = config().embedding;
-    hidden_ = DenseMatrix(batch.tokens(), width);
+    const size_t width = architecture().embedding.width;
+    stream_ = DenseMatrix(batch.tokens(), width);
     for (size_t s = 0; s < batch.size(); ++s) {
       for (size_t i = 0; i < batch.length(s); ++i) {
         const size_t t = batch.offsets[s] + i;
-        float* row = hidden_.row(t);
-        const float* word = &words_[static_cast<size_t>(batch.ids[t]) * width];
-        const float* position = &positions_[(config().position_offset + i) * width];
-        for (size_t c = 0; c < width; ++c) row[c] = word[c] + position[c];
-        if (segments_.empty()) continue;
-        const float* segment = &segments_[static_cast<size_t>(batch.segments[t]) * width];
-        for (size_t c = 0; c < width; ++c) row[c] += segment[c];
+        float* row = stream_.row(t);
+        std::copy_n(&words_[static_cast<size_t>(batch.ids[t]) * width], width, row);
+        if (!positions_.empty()) add(&positions_[(architecture().embedding.position_offset + i) * width], width, row);
+        if (!segments_.empty()) add(&segments_[static_cast<size_t>(batch.segments[t]) * width], width, row);
       }
     }
-    norm_rows(embedding_norm_);
-    if (projection_.out != 0) hidden_ = projection_.apply(hidden_);
+    stream_ = norm(embedding_norm_, std::move(stream_));
+    if (projection_.out != 0) stream_ = projection_.apply(stream_);
+    input_ = stream_;
   }
 
+  void norm_attention(size_t layer) { input_ = norm(layers_[layer].attention_norm, stream_); }
+
   void project(size_t layer, const Batch& batch, Rows) {  // computes all rows always: plain before fast
-    pattern_ = config().pattern(layer);
-    query_ = layers_[layer].query.apply(hidden_, &hook_);
-    key_ = layers_[layer].key.apply(hidden_, &hook_);
-    value_ = layers_[layer].value.apply(hidden_, &hook_);
-    if (pattern_.rope_theta == 0) return;
-    const std::vector<float> turns = rope_turns(pattern_.rope_theta, config().head_size(), config().max_length());
-    turn(batch, turns, query_);
-    turn(batch, turns, key_);
+    attention_ = &architecture().blocks[layer].attention;
+    query_ = layers_[layer].query.apply(input_, &hook_);
+    key_ = layers_[layer].key.apply(input_, &hook_);
+    value_ = layers_[layer].value.apply(input_, &hook_);
+    if (attention_->position != PositionKind::kRope) return;
+    const std::vector<float> table = rope_table(attention_->rope, attention_->head_size, architecture().max_length);
+    apply_rope(batch, table, query_);
+    apply_rope(batch, table, key_);
   }
 
   void attend(const Batch& batch, Rows) {
-    const size_t heads = config().heads;
-    context_ = DenseMatrix(batch.tokens(), config().hidden);
+    context_ = DenseMatrix(batch.tokens(), attention_->heads * attention_->head_size);
     for (size_t s = 0; s < batch.size(); ++s) {
-      for (size_t h = 0; h < heads; ++h) {
+      for (size_t h = 0; h < attention_->heads; ++h) {
         for (size_t i = 0; i < batch.length(s); ++i) attend_row(batch.offsets[s], batch.length(s), i, h);
       }
     }
   }
 
-  void keep(const Batch& batch, Rows rows) {
+  void select_rows(const Batch& batch, Rows rows) {
     if (rows == Rows::kAll) return;
-    hidden_ = first_rows(batch, hidden_);
-    context_ = first_rows(batch, context_);
+    for (DenseMatrix* matrix : {&stream_, &input_, &context_}) *matrix = scored_rows(batch, *matrix);
   }
 
-  void attention_output(size_t layer) {
+  void add_attention(size_t layer) {
     add(layers_[layer].attention_output.apply(context_, &hook_));
-    norm_rows(layers_[layer].attention_norm);
+    if (!order(layer).pre_norm) stream_ = norm(layers_[layer].attention_norm, std::move(stream_));
+    input_ = stream_;
   }
 
-  void feed_forward(size_t layer) {
-    DenseMatrix inner = layers_[layer].up.apply(hidden_, &hook_);
-    for (float& v : inner.values) v = activate(config().activation, v);
-    add(layers_[layer].down.apply(inner, &hook_));
-    norm_rows(layers_[layer].output_norm);
+  void norm_feed_forward(size_t layer) { input_ = norm(layers_[layer].output_norm, stream_); }
+
+  void add_feed_forward(size_t layer) {
+    const DenseLayer& w = layers_[layer];
+    const FeedForward& ff = architecture().blocks[layer].feed_forward;
+    DenseMatrix inner = w.up.apply(input_, &hook_);
+    if (ff.gate == Gate::kNone) {
+      for (float& v : inner.values) v = activate(ff.activation, v);
+    } else {
+      const DenseMatrix gate = w.gate.apply(input_, &hook_);
+      for (size_t i = 0; i < inner.values.size(); ++i) inner.values[i] *= activate(ff.activation, gate.values[i]);
+    }
+    add(w.down.apply(inner, &hook_));
+    if (!order(layer).pre_norm) stream_ = norm(w.output_norm, std::move(stream_));
+    input_ = stream_;
   }
 
-  void head(std::span<float> logits) {
-    DenseMatrix dense = head_dense_.apply(hidden_);
-    for (float& v : dense.values) v = activate(config().head_activation, v);
+  void norm_final() { stream_ = norm(final_norm_, std::move(stream_)); }
+
+  void score(const Batch& batch, std::span<float> logits) {
+    const Scoring& scoring = architecture().scoring;
+    if (scoring.rows == ScoredRows::kMean) stream_ = mean_rows(batch, stream_);
+    DenseMatrix dense = head_dense_.apply(stream_);
+    for (float& v : dense.values) v = activate(scoring.activation, v);
+    if (scoring.norm) dense = head_norm_.of(std::move(dense), scoring.norm_epsilon);
     const DenseMatrix z = head_output_.apply(dense);
     for (size_t s = 0; s < z.rows; ++s) logits[s] = z.columns == 1 ? z.row(s)[0] : z.row(s)[1] - z.row(s)[0];
   }
 
-  void suspend(const Batch&, std::span<float> out) {
-    std::copy(hidden_.values.begin(), hidden_.values.end(), out.begin());
+  void save_state(const Batch&, std::span<float> out) {
+    std::copy(stream_.values.begin(), stream_.values.end(), out.begin());
   }
 
-  const ModelConfig& config() const { return model_->config; }
-
  private:
-  void turn(const Batch& batch, const std::vector<float>& turns, DenseMatrix& rows) const {
-    const size_t d = config().head_size(), half = d / 2;
+  void apply_rope(const Batch& batch, const std::vector<float>& table, DenseMatrix& rows) const {
+    const size_t d = attention_->head_size, half = d / 2;
     for (size_t s = 0; s < batch.size(); ++s) {
       for (size_t i = 0; i < batch.length(s); ++i) {
-        for (size_t h = 0; h < config().heads; ++h) {
+        for (size_t h = 0; h < rows.columns / d; ++h) {
           float* x = rows.row(batch.offsets[s] + i) + h * d;
           for (size_t c = 0; c < half; ++c) {
-            const double a = x[c], b = x[c + half], cosine = turns[i * d + c], sine = turns[i * d + half + c];
+            const double a = x[c], b = x[c + half], cosine = table[i * d + c], sine = table[i * d + half + c];
             x[c] = static_cast<float>(a * cosine - b * sine);
             x[c + half] = static_cast<float>(b * cosine + a * sine);
           }
@@ -189,8 +220,9 @@ class ReferenceOps {
   }
 
   void attend_row(size_t first, size_t length, size_t i, size_t head) {
-    const size_t d = config().head_size(), column = head * d;
-    const double slope = pattern_.alibi ? alibi_slope(config().heads, head) : 0;
+    const size_t d = attention_->head_size, column = head * d;
+    const bool alibi = attention_->position == PositionKind::kAlibi;
+    const double slope = alibi ? alibi_slope(attention_->heads, head) : 0;
     std::vector<double> weights(length);
     double largest = -INFINITY, sum = 0;
     const float* q = query_.row(first + i) + column;
@@ -200,7 +232,7 @@ class ReferenceOps {
       weights[j] /= std::sqrt(static_cast<double>(d));
       const size_t distance = i > j ? i - j : j - i;
       weights[j] -= slope * static_cast<double>(distance);
-      if (pattern_.window != 0 && distance > pattern_.window) weights[j] = -INFINITY;
+      if (attention_->mask == MaskKind::kWindow && distance > attention_->window) weights[j] = -INFINITY;
       largest = std::max(largest, weights[j]);
     }
     for (double& w : weights) sum += w = std::exp(w - largest);
@@ -212,49 +244,60 @@ class ReferenceOps {
     }
   }
 
-  static DenseMatrix first_rows(const Batch& batch, const DenseMatrix& all) {
-    DenseMatrix first(batch.size(), all.columns);
+  DenseMatrix scored_rows(const Batch& batch, const DenseMatrix& all) const {
+    DenseMatrix rows(batch.size(), all.columns);
+    for (size_t s = 0; s < batch.size(); ++s)
+      std::copy_n(all.row(scored_row(architecture(), batch, s)), all.columns, rows.row(s));
+    return rows;
+  }
+  static DenseMatrix mean_rows(const Batch& batch, const DenseMatrix& all) {
+    DenseMatrix rows(batch.size(), all.columns);
     for (size_t s = 0; s < batch.size(); ++s) {
-      std::copy_n(all.row(batch.offsets[s]), all.columns, first.row(s));
+      for (size_t c = 0; c < all.columns; ++c) {
+        double sum = 0;
+        for (size_t i = 0; i < batch.length(s); ++i) sum += all.row(batch.offsets[s] + i)[c];
+        rows.row(s)[c] = static_cast<float>(sum / static_cast<double>(batch.length(s)));
+      }
     }
-    return first;
+    return rows;
   }
-  void add(const DenseMatrix& other) {
-    for (size_t i = 0; i < hidden_.values.size(); ++i) hidden_.values[i] += other.values[i];
+  static void add(const float* values, size_t count, float* to) {
+    for (size_t c = 0; c < count; ++c) to[c] += values[c];
   }
-  void norm_rows(const DenseNorm& norm) {
-    for (size_t r = 0; r < hidden_.rows; ++r) norm.apply(hidden_.row(r), config().layer_norm_epsilon);
+  void add(const DenseMatrix& other) { add(other.values.data(), other.values.size(), stream_.values.data()); }
+  DenseMatrix norm(const DenseNorm& weights, DenseMatrix x) const {
+    return weights.of(std::move(x), architecture().norm_epsilon);
   }
 
   std::shared_ptr<const Model> model_;
   LinearHook hook_;
-  std::vector<float> words_, positions_, segments_;
-  DenseNorm embedding_norm_;
+  std::vector<float> words_, positions_, segments_;  // empty: no such table
+  DenseNorm embedding_norm_, final_norm_, head_norm_;
   DenseLinear projection_, head_dense_, head_output_;
   std::vector<DenseLayer> layers_;
-  DenseMatrix hidden_, query_, key_, value_, context_;
-  AttentionPattern pattern_;  // of the layer that is being computed
+  DenseMatrix stream_, input_, query_, key_, value_, context_;
+  const Attention* attention_ = nullptr;  // of the block that is being computed
 };
 
 class ReferenceBackend : public Backend {
  public:
   ReferenceBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits, LinearHook hook)
       : ops_(std::move(model), std::move(hook)), exits_(std::move(exits)) {
-    info_ = {"reference", "fp32", "plain", 1, ops_.config().max_length()};
+    info_ = {"reference", "fp32", "plain", 1, ops_.architecture().max_length};
   }
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(ops_.config(), batch); !status.ok()) return status;
+    if (Status status = check_batch(ops_.architecture(), batch); !status.ok()) return status;
     for (size_t s = 0; s < batch.size(); ++s) {  // one by one: each may have its own depth
-      const Depth depth = depth_of(ops_.config(), batch, s, exits_.get());
+      const Depth depth = depth_of(ops_.architecture(), batch, s, exits_.get());
       const uint32_t offsets[] = {0, static_cast<uint32_t>(batch.length(s))};
-      encode_to(ops_.config(), alone(batch, s, offsets), ops_, depth, logits.subspan(s, 1));
+      encode_to(ops_.architecture(), alone(batch, s, offsets), ops_, depth, logits.subspan(s, 1));
     }
     return ok_status();
   }
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
-    if (Status status = check_batch(ops_.config(), batch); !status.ok()) return status;
-    encode_with_states(ops_.config(), batch, ops_, logits, states);
+    if (Status status = check_batch(ops_.architecture(), batch); !status.ok()) return status;
+    encode_with_states(ops_.architecture(), batch, ops_, logits, states);
     return ok_status();
   }
 

@@ -111,15 +111,15 @@ class TorchscriptBackend : public Backend {
     info_.depth = false;
     info_.files = {path};
     rule_.max_length = info_.max_length;
-    pad_ = {model_->config.pad_id, static_cast<int32_t>(model_->config.position_offset)};
+    pad_ = {model_->config.pad_id, static_cast<int32_t>(model_->architecture().embedding.position_offset)};
   }
   ~TorchscriptBackend() override { api_.close(module_); }
 
   const BackendInfo& info() const override { return info_; }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(model_->config, batch); !status.ok()) return status;
-    if (Status status = check_full_depth(model_->config, batch, "torchscript"); !status.ok()) return status;
+    if (Status status = check_batch(model_->architecture(), batch); !status.ok()) return status;
+    if (Status status = check_full_depth(model_->architecture(), batch, "torchscript"); !status.ok()) return status;
     for (const PaddedBlock& block : share_out_padded(batch, rule_)) {
       if (Status status = run(batch, block, logits); !status.ok()) return status;
     }

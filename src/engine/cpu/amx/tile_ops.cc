@@ -20,7 +20,7 @@ size_t even(size_t n) { return round_up(n, 2); }
 
 // RoPE of one head's bf16 values; place(c) is where value c lies.
 template <class Place>
-void turn_values(size_t head_size, const float* turns, const Place& place) {
+void rotate_values(size_t head_size, const float* angles, const Place& place) {
   const size_t half = head_size / 2;
   const auto read = [](const std::byte* at) {
     uint16_t bits;
@@ -33,7 +33,7 @@ void turn_values(size_t head_size, const float* turns, const Place& place) {
   };
   for (size_t c = 0; c < half; ++c) {
     std::byte *const low = place(c), *const high = place(c + half);
-    const float a = read(low), b = read(high), cosine = turns[c], sine = turns[half + c];
+    const float a = read(low), b = read(high), cosine = angles[c], sine = angles[half + c];
     write(low, a * cosine - b * sine);
     write(high, b * cosine + a * sine);
   }
@@ -88,29 +88,29 @@ float* TileOps::c_row(State& state, size_t row) const {  // its first sixteen co
 
 void TileOps::load_row(const float* from, State& state, size_t row) {
   float* to = c_row(state, row);
-  for (size_t c = 0; c < config().hidden; c += 16, to += 256)
-    std::copy_n(from + c, std::min<size_t>(16, config().hidden - c), to);
+  for (size_t c = 0; c < architecture().hidden; c += 16, to += 256)
+    std::copy_n(from + c, std::min<size_t>(16, architecture().hidden - c), to);
 }
 
 void TileOps::store_row(State& state, size_t row, float* to) {
   const float* from = c_row(state, row);
-  for (size_t c = 0; c < config().hidden; c += 16, from += 256)
-    std::copy_n(from, std::min<size_t>(16, config().hidden - c), to + c);
+  for (size_t c = 0; c < architecture().hidden; c += 16, from += 256)
+    std::copy_n(from, std::min<size_t>(16, architecture().hidden - c), to + c);
 }
 
-void TileOps::suspend(const Batch& batch, std::span<float> out) {
+void TileOps::save_state(const Batch& batch, std::span<float> out) {
   each(batch.size(), [&](size_t s, size_t) {
     for (size_t i = 0; i < batch.length(s); ++i)
-      store_row(state_, starts_[s] * kRowTile + i, &out[(batch.offsets[s] + i) * config().hidden]);
+      store_row(state_, starts_[s] * kRowTile + i, &out[(batch.offsets[s] + i) * architecture().hidden]);
   });
 }
 
-void TileOps::resume(const Batch& batch, std::span<const float> in) {
+void TileOps::load_state(const Batch& batch, std::span<const float> in) {
   place_rows(batch);
   std::memset(state_.c.data(), 0, state_.c.size() * sizeof(float));
   each(batch.size(), [&](size_t s, size_t) {
     for (size_t i = 0; i < batch.length(s); ++i)
-      load_row(&in[(batch.offsets[s] + i) * config().hidden], state_, starts_[s] * kRowTile + i);
+      load_row(&in[(batch.offsets[s] + i) * architecture().hidden], state_, starts_[s] * kRowTile + i);
   });
   norm(0, state_.row_tiles, nullptr, nullptr);  // only to what products read
 }
@@ -122,7 +122,7 @@ void TileOps::embed(const Batch& batch) {
   PaddedMatrix table_rows;
   if (projected) {
     embed_rows(batch, table_rows);
-    rows_.resize(batch.tokens(), config().hidden, columns());
+    rows_.resize(batch.tokens(), architecture().hidden, columns());
     run({&kernels_.exact, &weights_.projection, &table_rows, 0, batch.tokens(), &rows_, 0, 0,
          weights_.projection.panels()});
   }
@@ -132,7 +132,7 @@ void TileOps::embed(const Batch& batch) {
     for (size_t i = 0; i < batch.length(s); ++i) {
       const size_t token = batch.offsets[s] + i;
       if (projected) {
-        std::copy_n(rows_.row(token), config().hidden, row.begin());
+        std::copy_n(rows_.row(token), architecture().hidden, row.begin());
       } else {
         embed_row(batch, token, i, row.data());
       }
@@ -143,20 +143,22 @@ void TileOps::embed(const Batch& batch) {
   norm(0, state_.row_tiles, nullptr, projected ? nullptr : &weights_.tile_embedding_norm);
 }
 
-void TileOps::norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights) {
+void TileOps::norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights,
+                   bool keep) {
   each(row_tiles, [&](size_t task, size_t) {
     const size_t t = first_row_tile + task;
     TileNorm job;
     job.c = state_.c.data() + t * column_tiles() * 256;
     job.a = state_.inputs.bf16.data() + t * state_.inputs.tiles * kTileBytes;
-    job.columns = config().hidden;
+    job.columns = architecture().hidden;
     job.column_tiles = column_tiles();
     job.bias = bias;
+    job.keep = keep;
     if (weights != nullptr) {
       job.gamma = weights->gamma.data();
       job.beta = weights->beta.data();
     }
-    job.epsilon = config().layer_norm_epsilon;
+    job.epsilon = architecture().norm_epsilon;
     tiles_.norm(job);
     quantize_one(state_.inputs, t);
   });
@@ -183,7 +185,7 @@ void TileOps::product(const Step& step) {
     job.first_step = step.first_step;
     job.steps = step.steps;
     job.result = step.result;
-    job.activation = config().activation;
+    job.activation = step.activation;
     job.factor = step.factor;
     // Pairs of rows side by side: a row tile of values takes half a tile of each half panel.
     job.out = step.out + row_tile * step.out_row_stride;
@@ -197,7 +199,7 @@ void TileOps::product(const Step& step) {
 void TileOps::project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out) {
   const size_t stride = from.row_tiles * kTileBytes;
   out.resize(head_panels() * stride);
-  const float factor = kScoreUnits * 1.44269504f / std::sqrt(static_cast<float>(config().head_size()));
+  const float factor = kScoreUnits * 1.44269504f / std::sqrt(static_cast<float>(attention_->head_size));
   product({&from.inputs, 0, from.row_tiles, &weights, 0, weights.steps, result, out.data(), stride,
            result == TileResult::kValues ? kTileBytes / 2 : kTileBytes, 0, SIZE_MAX,
            result == TileResult::kQueries ? factor : 1});
@@ -205,58 +207,58 @@ void TileOps::project_to(const TilePanels& weights, State& from, TileResult resu
 
 void TileOps::project(size_t layer, const Batch& batch, Rows rows) {
   const TileLayer& w = weights_.layers[layer];
+  attention_ = &attention(layer);
   project_to(w.key.panels(), state_, TileResult::kKeys, keys_);
   project_to(w.value.panels(), state_, TileResult::kValues, values_);
-  if (rows == Rows::kFirst) gather_first_rows(batch);
-  State& from = rows == Rows::kFirst ? first_ : state_;
+  if (rows == Rows::kScored) gather_scored_rows(batch);
+  State& from = rows == Rows::kScored ? scored_ : state_;
   project_to(w.query.panels(), from, TileResult::kQueries, queries_);
   query_row_tiles_ = from.row_tiles;
-  pattern_ = config().pattern(layer);
-  if (pattern_.rope_theta != 0) turn(batch, rows, weights_.turns.at(pattern_.rope_theta));
+  if (attention_->position == PositionKind::kRope) apply_rope(batch, rows, weights_.angles.at(attention_->rope));
 }
 
-// Value by value: no family needs it yet. The first queries are at position 0, which is not turned.
-void TileOps::turn(const Batch& batch, Rows rows, const std::vector<float>& turns) {
-  const size_t d = config().head_size(), stride = state_.row_tiles * kTileBytes;
-  each(batch.size() * config().heads, [&](size_t task, size_t) {
-    const size_t s = task / config().heads, panel = task % config().heads * head_tiles();
+// Scored queries are at position 0, where the angle is 0.
+void TileOps::apply_rope(const Batch& batch, Rows rows, const std::vector<float>& angles) {
+  const size_t d = attention_->head_size, stride = state_.row_tiles * kTileBytes;
+  each(batch.size() * heads(), [&](size_t task, size_t) {
+    const size_t s = task / heads(), panel = task % heads() * head_tiles();
     for (size_t i = 0; i < batch.length(s); ++i) {
       const size_t row = starts_[s] * kRowTile + i, tile = row / kRowTile * kTileBytes, inside = row % kRowTile;
-      turn_values(d, &turns[i * d], [&](size_t c) {
+      rotate_values(d, &angles[i * d], [&](size_t c) {
         return keys_.data() + (panel + c / 32) * stride + tile + c % 32 / 2 * kTileRow + inside * 4 + c % 2 * 2;
       });
-      if (rows == Rows::kFirst) continue;
-      turn_values(d, &turns[i * d], [&](size_t c) {
+      if (rows == Rows::kScored) continue;
+      rotate_values(d, &angles[i * d], [&](size_t c) {
         return queries_.data() + (panel + c / 32) * stride + tile + inside * kTileRow + c % 32 * 2;
       });
     }
   });
 }
 
-void TileOps::gather_first_rows(const Batch& batch) {
-  resize(first_, even((batch.size() + kRowTile - 1) / kRowTile));
+void TileOps::gather_scored_rows(const Batch& batch) {
+  resize(scored_, even((batch.size() + kRowTile - 1) / kRowTile));
   const size_t tiles = state_.inputs.tiles;
   for (size_t s = 0; s < batch.size(); ++s) {
     const float* from = c_row(state_, starts_[s] * kRowTile);
-    float* to = c_row(first_, s);
+    float* to = c_row(scored_, s);
     for (size_t c = 0; c < column_tiles(); ++c) std::copy_n(from + c * 256, 16, to + c * 256);
     const std::byte* a_from = state_.inputs.bf16.data() + starts_[s] * tiles * kTileBytes;
-    std::byte* a_to = first_.inputs.bf16.data() + s / kRowTile * tiles * kTileBytes + s % kRowTile * kTileRow;
+    std::byte* a_to = scored_.inputs.bf16.data() + s / kRowTile * tiles * kTileBytes + s % kRowTile * kTileRow;
     for (size_t k = 0; k < tiles; ++k) std::memcpy(a_to + k * kTileBytes, a_from + k * kTileBytes, kTileRow);
   }
-  quantize(first_.inputs, first_.row_tiles);
+  quantize(scored_.inputs, scored_.row_tiles);
 }
 
 void TileOps::attend(const Batch& batch, Rows rows) {
   prepare(context_, query_row_tiles_, head_panels());
   // As many heads together as leave each member of a team some jobs; with ALiBi each has its own slope.
   const size_t wanted = members() == 1 ? 1 : (kPiecesPerMember * members() + batch.size() - 1) / batch.size();
-  const size_t pieces = pattern_.alibi ? config().heads : std::min(config().heads, wanted);
+  const size_t pieces = attention_->position == PositionKind::kAlibi ? heads() : std::min(heads(), wanted);
   each(batch.size() * pieces, [&](size_t task, size_t member) {
-    const size_t piece = task % pieces, head = config().heads * piece / pieces;
+    const size_t piece = task % pieces, head = heads() * piece / pieces;
     TileAttention job;
-    job.heads = config().heads * (piece + 1) / pieces - head;
-    if (pattern_.alibi) job.slope = alibi_slope(config().heads, head);
+    job.heads = heads() * (piece + 1) / pieces - head;
+    if (attention_->position == PositionKind::kAlibi) job.slope = alibi_slope(heads(), head);
     job.scratch = scratch_[member].data();
     attend(batch, rows, task / pieces, head, job);
   });
@@ -272,7 +274,7 @@ void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileA
   job.values = values_.data() + panel * key_stride + starts_[s] * (kTileBytes / 2);
   job.key_stride = key_stride;
   job.length = batch.length(s);
-  job.window = pattern_.window;
+  job.window = attention_->mask == MaskKind::kWindow ? attention_->window : 0;
   job.queries = queries_.data() + panel * query_stride;
   job.query_stride = query_stride;
   job.context = context_.bf16.data() + panel * kTileBytes;
@@ -298,46 +300,84 @@ void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileA
   tiles_.attention(job);
 }
 
-void TileOps::keep(const Batch& batch, Rows rows) {
-  logit_rows_ = batch.size();
-  if (rows == Rows::kFirst) std::swap(state_, first_);  // project() has gathered the first rows there
+void TileOps::select_rows(const Batch&, Rows rows) {
+  if (rows == Rows::kScored) std::swap(state_, scored_);  // project() has gathered them
 }
 
-void TileOps::attention_output(size_t layer) {
+void TileOps::add_attention(size_t layer) {
   const TileLayer& w = weights_.layers[layer];
   const TilePanels& panels = w.attention_output.panels();
   product({&context_, 0, state_.row_tiles, &panels, 0, panels.steps, TileResult::kAdd,
            reinterpret_cast<std::byte*>(state_.c.data()), 2 * kTileBytes, column_tiles() * kTileBytes});
-  norm(0, state_.row_tiles, panels.bias, &w.attention_norm);
+  order(layer).pre_norm ? add_bias(0, state_.row_tiles, panels.bias)
+                        : norm(0, state_.row_tiles, panels.bias, &w.attention_norm);
 }
 
-void TileOps::feed_forward(size_t layer) {
+void TileOps::add_bias(size_t first_row_tile, size_t row_tiles, const float* bias) {
+  if (bias == nullptr) return;
+  each(row_tiles, [&](size_t task, size_t) {
+    float* c = state_.c.data() + (first_row_tile + task) * column_tiles() * 256;
+    for (size_t tile = 0; tile < column_tiles(); ++tile) {
+      for (size_t i = 0; i < 256; ++i) c[tile * 256 + i] += bias[tile * 16 + i % 16];
+    }
+  });
+}
+
+void TileOps::norm_attention(size_t layer) {
+  norm(0, state_.row_tiles, nullptr, &weights_.layers[layer].attention_norm, true);
+}
+
+void TileOps::norm_feed_forward(size_t layer) {
+  norm(0, state_.row_tiles, nullptr, &weights_.layers[layer].output_norm, true);
+}
+
+void TileOps::norm_final() { norm(0, state_.row_tiles, nullptr, &weights_.tile_final_norm); }
+
+void TileOps::add_feed_forward(size_t layer) {
+  for (size_t row = 0; row < state_.row_tiles; row += kBlockRowTiles)
+    feed_forward_rows(layer, row, std::min(kBlockRowTiles, state_.row_tiles - row));
+}
+
+// Slab by slab of the inner columns, each used up before the next.
+void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
   const TileLayer& w = weights_.layers[layer];
-  const TilePanels &up = w.up.panels(), &down = w.down.panels();
+  const FeedForward& ff = feed_forward(layer);
+  const TilePanels &up = w.up.panels(), &down = w.down.panels(), &gate = w.gate.panels();
   const size_t slab_panels = kSlabBytes / (tiles_.int8 ? 1 : 2) / kPanelColumns,
                column_stride = column_tiles() * kTileBytes;
-  for (size_t row = 0; row < state_.row_tiles; row += kBlockRowTiles) {
-    const size_t row_tiles = std::min(kBlockRowTiles, state_.row_tiles - row);
-    for (size_t panel = 0; panel < up.panels; panel += slab_panels) {
-      const size_t panels = std::min(slab_panels, up.panels - panel);
-      prepare(inner_, row_tiles, panels);
-      product({&state_.inputs, row, row_tiles, &up, 0, up.steps, TileResult::kInner,
-               inner_.bf16.data() - panel * kTileBytes, kTileBytes, panels * kTileBytes, panel, panel + panels});
-      if (down.kernels->int8) quantize(inner_, row_tiles);
-      const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
-      product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
-               reinterpret_cast<std::byte*>(state_.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});
-    }
-    norm(row, row_tiles, down.bias, &w.output_norm);
+  for (size_t panel = 0; panel < up.panels; panel += slab_panels) {
+    const size_t panels = std::min(slab_panels, up.panels - panel);
+    prepare(inner_, row_tiles, panels);
+    const auto inner = [&](const TilePanels& weights, TileResult result) {
+      product({&state_.inputs, row, row_tiles, &weights, 0, weights.steps, result,
+               inner_.bf16.data() - panel * kTileBytes, kTileBytes, panels * kTileBytes, panel, panel + panels, 1,
+               ff.activation});
+    };
+    if (ff.gate != Gate::kNone) inner(gate, TileResult::kInner);
+    inner(up, ff.gate == Gate::kNone ? TileResult::kInner : TileResult::kGated);
+    if (down.kernels->int8) quantize(inner_, row_tiles);
+    const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
+    product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
+             reinterpret_cast<std::byte*>(state_.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});
   }
+  order(layer).pre_norm ? add_bias(row, row_tiles, down.bias) : norm(row, row_tiles, down.bias, &w.output_norm);
 }
 
-void TileOps::head(std::span<float> logits) {
-  rows_.resize(logit_rows_, config().hidden, columns());
-  for (size_t s = 0; s < logit_rows_; ++s) {
-    store_row(state_, s, rows_.row(s));
+void TileOps::score(const Batch& batch, std::span<float> logits) {
+  const size_t hidden = architecture().hidden;
+  if (architecture().scoring.rows != ScoredRows::kMean) {
+    rows_.resize(batch.size(), hidden, columns());
+    for (size_t s = 0; s < batch.size(); ++s) store_row(state_, s, rows_.row(s));
+    return head_of(rows_, batch.size(), logits);
   }
-  head_of(rows_, logit_rows_, logits);
+  rows_.resize(batch.tokens(), hidden, columns());
+  for (size_t s = 0; s < batch.size(); ++s) {
+    for (size_t i = 0; i < batch.length(s); ++i)
+      store_row(state_, starts_[s] * kRowTile + i, rows_.row(batch.offsets[s] + i));
+  }
+  mean_rows(
+      batch, [&](size_t s, size_t i) { return rows_.row(batch.offsets[s] + i); }, means_);
+  head_of(means_, batch.size(), logits);
 }
 
 }  // namespace rerank::cpu

@@ -17,12 +17,15 @@ class TileOps : public SharedOps {
   void embed(const Batch& batch);
   void project(size_t layer, const Batch& batch, Rows rows);
   void attend(const Batch& batch, Rows rows);
-  void keep(const Batch& batch, Rows rows);
-  void attention_output(size_t layer);
-  void feed_forward(size_t layer);
-  void head(std::span<float> logits);
-  void suspend(const Batch& batch, std::span<float> out);
-  void resume(const Batch& batch, std::span<const float> in);
+  void select_rows(const Batch& batch, Rows rows);
+  void add_attention(size_t layer);
+  void norm_attention(size_t layer);
+  void norm_feed_forward(size_t layer);
+  void add_feed_forward(size_t layer);
+  void norm_final();
+  void score(const Batch& batch, std::span<float> logits);
+  void save_state(const Batch& batch, std::span<float> out);
+  void load_state(const Batch& batch, std::span<const float> in);
 
  private:
   // Activations that a product reads: bf16 tiles; for int8 products quantized, each row between its ends (and 0).
@@ -47,6 +50,7 @@ class TileOps : public SharedOps {
     size_t out_panel_stride, out_row_stride;
     size_t first_panel = 0, last_panel = SIZE_MAX;
     float factor = 1;
+    Activation activation = Activation::kGelu;  // of kInner
   };
   void place_rows(const Batch& batch);
   void resize(State& state, size_t row_tiles);
@@ -55,27 +59,30 @@ class TileOps : public SharedOps {
   void quantize(Inputs& inputs, size_t row_tiles);
   void product(const Step& step);
   void project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out);
-  void turn(const Batch& batch, Rows rows, const std::vector<float>& turns);
+  void apply_rope(const Batch& batch, Rows rows, const std::vector<float>& angles);
   void attend(const Batch& batch, Rows rows, size_t s, size_t head, TileAttention& job);
-  void norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights);
-  void gather_first_rows(const Batch& batch);
+  void norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights,
+            bool keep = false);
+  void add_bias(size_t first_row_tile, size_t row_tiles, const float* bias);
+  void feed_forward_rows(size_t layer, size_t row, size_t row_tiles);
+  void gather_scored_rows(const Batch& batch);
   float* c_row(State& state, size_t row) const;
   void load_row(const float* from, State& state, size_t row);
   void store_row(State& state, size_t row, float* to);
+  size_t heads() const { return attention(0).heads; }
   size_t column_tiles() const { return weights_.hidden_columns / 16; }
   size_t head_tiles() const { return weights_.head_columns / kPanelColumns; }
-  size_t head_panels() const { return head_tiles() * config().heads; }
+  size_t head_panels() const { return head_tiles() * heads(); }
 
   const TileWeights& weights_;
   const TileKernels& tiles_;
   std::vector<size_t> starts_;  // first row tile of each sequence; one more: their end
-  State state_, first_;         // first_: the first rows of each sequence, behind the last layer's project()
+  State state_, scored_;        // scored_: the rows that the head reads, after the last layer's project()
   Inputs context_, inner_;
   Buffer<std::byte> queries_, keys_, values_;
-  size_t query_row_tiles_ = 0;  // of queries_ and context_
-  PaddedMatrix rows_;           // of embeddings, and of the head's input
-  size_t logit_rows_ = 0;
-  AttentionPattern pattern_;  // of the layer that is being computed
+  size_t query_row_tiles_ = 0;            // of queries_ and context_
+  PaddedMatrix rows_, means_;             // of embeddings, and of the head's input
+  const Attention* attention_ = nullptr;  // of the block that is being computed
 };
 
 }  // namespace rerank::cpu

@@ -85,6 +85,17 @@ struct InnerOut {
   }
 };
 
+struct GatedOut {
+  template <class Inputs>
+  HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte*) {
+    for (size_t r = 2 * u; r < 2 * u + 2; ++r) {
+      std::byte* to = p.out + (2 * block + r / 16) * p.job->out_row_stride + r % 16 * kTileRow;
+      store_bf16(value<Inputs>(p, sums, block, r, 0) * load_bf16(to),
+                 value<Inputs>(p, sums, block, r, 1) * load_bf16(to + kTileRow / 2), to);
+    }
+  }
+};
+
 struct KeysOut {
   template <class Inputs>
   HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte* staging) {
@@ -366,6 +377,9 @@ void tile_product(const TileProduct& job) {
       break;
     case TileResult::kInner:
       inner_panels<Inputs>(job);
+      break;
+    case TileResult::kGated:
+      all_panels<Inputs, GatedOut>(job);
       break;
     case TileResult::kAdd:
       all_panels<Inputs, std::conditional_t<Inputs::kInt8, AddOut, InPlace>>(job);

@@ -13,6 +13,7 @@ HWY_INLINE void store_both(const TileNorm& job, size_t tile, size_t r, const Row
 
 // Mean and variance in one pass: sums of x - shift and of its square, where the shift is the mean of the row's first
 // sixteen columns, near enough to the mean that nothing is lost in the difference of the two.
+template <bool kKeep>
 void norm_rows(const TileNorm& job, size_t first) {
   auto at = [&](size_t tile, size_t r) { return job.c + (tile * 16 + first + r) * 16; };
   auto bias = [&](size_t tile) HWY_ATTR { return job.bias ? load(job.bias + tile * 16) : set(0); };
@@ -50,8 +51,10 @@ void norm_rows(const TileNorm& job, size_t first) {
     for (size_t r = 0; r < kNormRows; ++r) {
       const Row low = multiply_add((load(at(tile, r)) + b[0] - mean[r]) * scale[r], gamma[0], beta[0]);
       const Row high = multiply_add((load(at(tile + 1, r)) + b[1] - mean[r]) * scale[r], gamma[1], beta[1]);
-      store(low, at(tile, r));
-      store(high, at(tile + 1, r));
+      if constexpr (!kKeep) {
+        store(low, at(tile, r));
+        store(high, at(tile + 1, r));
+      }
       store_both(job, tile, first + r, low, high);
     }
   }
@@ -59,7 +62,8 @@ void norm_rows(const TileNorm& job, size_t first) {
 
 void tile_norm(const TileNorm& job) {
   if (job.gamma != nullptr) {
-    for (size_t first = 0; first < 16; first += kNormRows) norm_rows(job, first);
+    for (size_t first = 0; first < 16; first += kNormRows)
+      job.keep ? norm_rows<true>(job, first) : norm_rows<false>(job, first);
     return;
   }
   for (size_t tile = 0; tile < job.column_tiles; tile += 2) {

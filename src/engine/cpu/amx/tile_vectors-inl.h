@@ -96,6 +96,14 @@ HWY_INLINE bool all_between(const Row& row, size_t n, float low, float high) {
   return found == n;
 }
 
+// Sixteen bf16 as a row.
+HWY_INLINE Row load_bf16(const void* from) {
+  const hn::Rebind<uint16_t, D> d16;
+  const auto* bits = static_cast<const uint16_t*>(from);
+  return make_row([&](size_t i) HWY_ATTR {
+    return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), hn::Load(d16, bits + i * kLanes))));
+  });
+}
 // Two rows as 32 bf16: a row of an A tile.
 HWY_INLINE void store_bf16(const Row& low, const Row& high, void* to) {
 #if HWY_TARGET <= HWY_AVX3

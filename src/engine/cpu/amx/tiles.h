@@ -14,7 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "model/config.h"
+#include "model/architecture.h"
 
 namespace rerank::cpu {
 
@@ -51,7 +51,8 @@ enum class TileResult {
   kQueries,  // bf16, times `factor`
   kKeys,     // bf16, transposed
   kValues,   // bf16, pairs of rows side by side
-  kInner,    // bf16, behind `activation`
+  kInner,    // bf16, after `activation`
+  kGated,    // bf16, times what is there: the activated gate
   kAdd,      // onto fp32 C, without bias: the norm behind it adds that
 };
 
@@ -97,6 +98,7 @@ struct TileNorm {
   size_t column_tiles = 0;
   const float* bias = nullptr;                    // added first, [column_tiles * 16]; null: none
   const float *gamma = nullptr, *beta = nullptr;  // [column_tiles * 16]; gamma null: conversion to bf16 only
+  bool keep = false;                              // pre-norm: c stays as it is, and `a` alone is normed; without a bias
   float epsilon = 0;
 };
 

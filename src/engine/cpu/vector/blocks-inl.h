@@ -44,10 +44,19 @@ size_t matmul_scratch(size_t in) {
 // Panels whose results go through the activation function together, while they are in the L1 cache.
 constexpr size_t kActivatedPanels = 2;
 
+// Activation and factor of `rows` rows of n columns, whole panels, from `offset` on in C.
+HWY_INLINE void finish_rows(const MatMulArgs& args, size_t offset, size_t rows, size_t n) {
+  for (size_t r = 0; r < rows; ++r, offset += args.c_stride) {
+    if (args.activation != nullptr) args.activation(args.c + offset, n);
+    if (args.factor != nullptr) multiply_by(args.c + offset, args.factor + offset, n);
+  }
+}
+
 template <class P>
 void matmul(const MatMulArgs& args) {
   using Element = typename P::Element;
   const PackedMatrix& w = *args.weights;
+  const bool finish = args.activation != nullptr || args.factor != nullptr;
   P::begin();
   // A block of rows is taken through all panels before the next, so that it stays in the L2 cache while a panel is read
   // once per block.
@@ -60,9 +69,9 @@ void matmul(const MatMulArgs& args) {
                              args.residual ? args.residual + offset : nullptr, args.c + offset, args.c_stride};
       P::multiply(a, rows, w.in, reinterpret_cast<const Element*>(w.panels + p * panel_bytes<P>(w.in)), target);
       const size_t done = (p - args.first_panel) % kActivatedPanels + 1;
-      if (args.activation == nullptr || (done < kActivatedPanels && p + 1 < args.last_panel)) continue;
-      float* c = target.c - (done - 1) * P::kColumns;
-      for (size_t r = 0; r < rows; ++r, c += args.c_stride) args.activation(c, done * P::kColumns);
+      if (!finish || (done < kActivatedPanels && p + 1 < args.last_panel)) continue;
+      const size_t back = (done - 1) * P::kColumns;
+      finish_rows(args, offset - back, rows, done * P::kColumns);
     }
   }
   P::end();

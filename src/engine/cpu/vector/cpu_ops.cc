@@ -17,116 +17,174 @@ constexpr size_t kFeedForwardRows = 192;
 CpuOps::CpuOps(const CpuWeights& weights, const KernelTable& kernels, Team* team)
     : SharedOps(weights, kernels, team), weights_(weights) {}
 
+CpuOps::LinearJob CpuOps::whole(const PackedLinear& weights, const PaddedMatrix& a, size_t a_row, size_t rows,
+                                PaddedMatrix& c, size_t c_row) const {
+  return {.product = &weights.product(),
+          .weights = &weights,
+          .a = &a,
+          .a_row = a_row,
+          .rows = rows,
+          .c = &c,
+          .c_row = c_row,
+          .first_panel = 0,
+          .last_panel = weights.panels()};
+}
+
 void CpuOps::embed(const Batch& batch) {
   rows_ = batch.tokens();
+  input_ = &stream_;
   const bool projected = weights_.projection.panels() != 0;
-  PaddedMatrix& table_rows = projected ? other_hidden_ : hidden_;
+  PaddedMatrix& table_rows = projected ? normed_ : stream_;
   embed_rows(batch, table_rows);
   if (!projected) return;
-  hidden_.resize(rows_, config().hidden, columns());
-  run({&kernels_.exact, &weights_.projection, &table_rows, 0, rows_, &hidden_, 0, 0, weights_.projection.panels()});
+  stream_.resize(rows_, architecture().hidden, columns());
+  LinearJob job = whole(weights_.projection, table_rows, 0, rows_, stream_, 0);
+  job.product = &kernels_.exact;
+  run(job);
+}
+
+void CpuOps::norm_attention(size_t layer) {
+  norm_rows(stream_, rows_, weights_.layers[layer].attention_norm, normed_);
+  input_ = &normed_;
 }
 
 void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
   const PackedLinear& w = weights_.layers[layer].query_key_value;
-  pattern_ = config().pattern(layer);
-  projected_.resize(rows_, 3 * config().hidden, columns());
-  if (rows == Rows::kAll) {
-    run({&w.product(), &w, &hidden_, 0, rows_, &projected_, 0, 0, w.panels()});
-    if (pattern_.rope_theta != 0) turn(batch, rows, weights_.turns.at(pattern_.rope_theta));
-    return;
+  attention_ = &attention(layer);
+  const size_t panel = columns(), hidden = architecture().hidden;
+  projected_.resize(rows_, 3 * hidden, panel);
+  LinearJob job = whole(w, *input_, 0, rows_, projected_, 0);
+  if (rows == Rows::kScored) job.first_panel = hidden / panel;
+  run(job);
+  if (rows == Rows::kScored) {
+    // Keys and values of every row; queries of the scored rows only. A panel that straddles the border belongs to both.
+    gather(batch, stream_, scored_stream_);
+    if (input_ != &stream_) gather(batch, *input_, scored_input_);
+    scored_queries_.resize(batch.size(), hidden, panel);
+    const PackedLinear& own = weights_.layers[layer].scored_query;
+    const PaddedMatrix& from = input_ != &stream_ ? scored_input_ : scored_stream_;
+    LinearJob queries = whole(own.panels() != 0 ? own : w, from, 0, batch.size(), scored_queries_, 0);
+    queries.last_panel = (hidden + panel - 1) / panel;
+    run(queries);
   }
-  // Keys and values of every row; queries of the first rows only. A panel that straddles the border belongs to both.
-  const size_t panel = columns(), hidden = config().hidden;
-  run({&w.product(), &w, &hidden_, 0, rows_, &projected_, 0, hidden / panel, w.panels()});
-  other_hidden_.resize(batch.size(), hidden, panel);
-  for (size_t s = 0; s < batch.size(); ++s) {
-    std::copy_n(hidden_.row(batch.offsets[s]), hidden, other_hidden_.row(s));
-  }
-  first_queries_.resize(batch.size(), hidden, panel);
-  const PackedLinear& own = weights_.layers[layer].first_query;
-  const PackedLinear& query = own.panels() != 0 ? own : w;
-  const size_t panels = (hidden + panel - 1) / panel;
-  run({&query.product(), &query, &other_hidden_, 0, batch.size(), &first_queries_, 0, 0, panels});
-  if (pattern_.rope_theta != 0) turn(batch, rows, weights_.turns.at(pattern_.rope_theta));
+  if (attention_->position == PositionKind::kRope) apply_rope(batch, rows, weights_.angles.at(attention_->rope));
 }
 
-// The first queries are at position 0, which is not turned.
-void CpuOps::turn(const Batch& batch, Rows rows, const std::vector<float>& turns) {
-  const size_t heads = config().heads, d = config().head_size();
+void CpuOps::gather(const Batch& batch, const PaddedMatrix& from, PaddedMatrix& to) const {
+  const size_t hidden = architecture().hidden;
+  to.resize(batch.size(), hidden, columns());
+  for (size_t s = 0; s < batch.size(); ++s)
+    std::copy_n(from.row(scored_row(architecture(), batch, s)), hidden, to.row(s));
+}
+
+// Scored queries are at position 0, where the angle is 0.
+void CpuOps::apply_rope(const Batch& batch, Rows rows, const std::vector<float>& angles) {
+  const size_t heads = attention_->heads, d = attention_->head_size;
   each(batch.size(), [&](size_t s, size_t) {
     for (size_t i = 0; i < batch.length(s); ++i) {
       float* row = projected_.row(batch.offsets[s] + i);
-      if (rows == Rows::kAll) kernels_.rotate(row, heads, d, &turns[i * d]);
-      kernels_.rotate(row + config().hidden, heads, d, &turns[i * d]);
+      if (rows == Rows::kAll) kernels_.rotate(row, heads, d, &angles[i * d]);
+      kernels_.rotate(row + heads * d, heads, d, &angles[i * d]);
     }
   });
 }
 
 void CpuOps::attend(const Batch& batch, Rows rows) {
-  const size_t heads = config().heads, d = config().head_size(), hidden = config().hidden;
+  const size_t heads = attention_->heads, d = attention_->head_size, hidden = architecture().hidden;
   size_t longest = 0;
   for (size_t s = 0; s < batch.size(); ++s) longest = std::max(longest, batch.length(s));
   for (auto& scratch : scratch_) scratch.resize(kernels_.attention_scratch(longest, d));
-  const bool first = rows == Rows::kFirst;
-  context_.resize(first ? batch.size() : rows_, hidden, columns());
+  const bool scored = rows == Rows::kScored;
+  context_.resize(scored ? batch.size() : rows_, hidden, columns());
   each(batch.size() * heads, [&](size_t task, size_t member) {
     const size_t s = task / heads, column = task % heads * d, row = batch.offsets[s];
     AttentionArgs args;
-    args.queries = first ? first_queries_.row(s) + column : projected_.row(row) + column;
-    args.query_stride = first ? first_queries_.stride() : projected_.stride();
-    args.query_rows = first ? 1 : batch.length(s);
+    args.queries = scored ? scored_queries_.row(s) + column : projected_.row(row) + column;
+    args.query_stride = scored ? scored_queries_.stride() : projected_.stride();
+    args.query_rows = scored ? 1 : batch.length(s);
     args.keys = projected_.row(row) + hidden + column;
     args.values = projected_.row(row) + 2 * hidden + column;
     args.key_stride = projected_.stride();
     args.length = batch.length(s);
     args.head_size = d;
     args.scale = 1 / std::sqrt(static_cast<float>(d));
-    args.window = pattern_.window;
-    if (pattern_.alibi) args.slope = alibi_slope(heads, task % heads);
-    args.context = context_.row(first ? s : row) + column;
+    args.window = attention_->mask == MaskKind::kWindow ? attention_->window : 0;
+    if (attention_->position == PositionKind::kAlibi) args.slope = alibi_slope(heads, task % heads);
+    args.context = context_.row(scored ? s : row) + column;
     args.context_stride = context_.stride();
     args.scratch = scratch_[member].data();
     kernels_.attention(args);
   });
 }
 
-void CpuOps::keep(const Batch& batch, Rows rows) {
+void CpuOps::select_rows(const Batch& batch, Rows rows) {
   if (rows == Rows::kAll) return;
-  std::swap(hidden_, other_hidden_);  // project() has gathered the first rows there
+  std::swap(stream_, scored_stream_);  // project() has gathered them
   rows_ = batch.size();
 }
 
-void CpuOps::attention_output(size_t layer) {
+void CpuOps::add_attention(size_t layer) {
   const CpuLayer& w = weights_.layers[layer];
-  run({&w.attention_output.product(), &w.attention_output, &context_, 0, rows_, &hidden_, 0, 0,
-       w.attention_output.panels(), true});
-  norm_rows(hidden_, 0, rows_, w.attention_norm);
+  LinearJob job = whole(w.attention_output, context_, 0, rows_, stream_, 0);
+  job.add_to_c = true;
+  run(job);
+  if (!order(layer).pre_norm) norm_rows(stream_, 0, rows_, w.attention_norm);
+  input_ = &stream_;
 }
 
-void CpuOps::feed_forward(size_t layer) {
+void CpuOps::norm_feed_forward(size_t layer) {
+  norm_rows(stream_, rows_, weights_.layers[layer].output_norm, normed_);
+  input_ = &normed_;
+}
+
+void CpuOps::add_feed_forward(size_t layer) {
+  const PaddedMatrix& input = *input_;
+  for (size_t row = 0; row < rows_; row += kFeedForwardRows)
+    feed_forward_rows(layer, input, row, std::min(kFeedForwardRows, rows_ - row));
+  input_ = &stream_;
+}
+
+void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t rows) {
   const CpuLayer& w = weights_.layers[layer];
-  for (size_t row = 0; row < rows_; row += kFeedForwardRows) {
-    const size_t rows = std::min(kFeedForwardRows, rows_ - row);
-    inner_.resize(rows, config().intermediate, columns());
-    run({&w.up.product(), &w.up, &hidden_, row, rows, &inner_, 0, 0, w.up.panels(), false, &config().activation});
-    run({&w.down.product(), &w.down, &inner_, 0, rows, &hidden_, row, 0, w.down.panels(), true});
-    norm_rows(hidden_, row, rows, w.output_norm);
+  const FeedForward& ff = feed_forward(layer);
+  inner_.resize(rows, ff.width, columns());
+  LinearJob up = whole(w.up, input, row, rows, inner_, 0);
+  if (ff.gate == Gate::kNone) {
+    up.activation = &ff.activation;
+  } else {
+    gate_.resize(rows, ff.width, columns());
+    LinearJob gate = whole(w.gate, input, row, rows, gate_, 0);
+    gate.activation = &ff.activation;
+    run(gate);
+    up.factor = &gate_;
   }
+  run(up);
+  LinearJob down = whole(w.down, inner_, 0, rows, stream_, row);
+  down.add_to_c = true;
+  run(down);
+  if (!order(layer).pre_norm) norm_rows(stream_, row, rows, w.output_norm);
 }
 
-void CpuOps::suspend(const Batch& batch, std::span<float> out) {
-  const size_t hidden = config().hidden;
-  for (size_t row = 0; row < batch.tokens(); ++row) std::copy_n(hidden_.row(row), hidden, &out[row * hidden]);
+void CpuOps::norm_final() { norm_rows(stream_, 0, rows_, weights_.final_norm); }
+
+void CpuOps::save_state(const Batch& batch, std::span<float> out) {
+  const size_t hidden = architecture().hidden;
+  for (size_t row = 0; row < batch.tokens(); ++row) std::copy_n(stream_.row(row), hidden, &out[row * hidden]);
 }
 
-void CpuOps::resume(const Batch& batch, std::span<const float> in) {
-  const size_t hidden = config().hidden;
+void CpuOps::load_state(const Batch& batch, std::span<const float> in) {
+  const size_t hidden = architecture().hidden;
   rows_ = batch.tokens();
-  hidden_.resize(rows_, hidden, columns());
-  for (size_t row = 0; row < rows_; ++row) std::copy_n(&in[row * hidden], hidden, hidden_.row(row));
+  input_ = &stream_;
+  stream_.resize(rows_, hidden, columns());
+  for (size_t row = 0; row < batch.tokens(); ++row) std::copy_n(&in[row * hidden], hidden, stream_.row(row));
 }
 
-void CpuOps::head(std::span<float> logits) { head_of(hidden_, rows_, logits); }
+void CpuOps::score(const Batch& batch, std::span<float> logits) {
+  if (architecture().scoring.rows != ScoredRows::kMean) return head_of(stream_, rows_, logits);
+  mean_rows(
+      batch, [&](size_t s, size_t i) { return stream_.row(batch.offsets[s] + i); }, scored_stream_);
+  head_of(scored_stream_, batch.size(), logits);
+}
 
 }  // namespace rerank::cpu

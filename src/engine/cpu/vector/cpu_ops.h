@@ -13,22 +13,33 @@ class CpuOps : public SharedOps {
   CpuOps(const CpuWeights& weights, const KernelTable& kernels, Team* team);
 
   void embed(const Batch& batch);
+  void norm_attention(size_t layer);
   void project(size_t layer, const Batch& batch, Rows rows);
   void attend(const Batch& batch, Rows rows);
-  void keep(const Batch& batch, Rows rows);
-  void attention_output(size_t layer);
-  void feed_forward(size_t layer);
-  void head(std::span<float> logits);
-  void suspend(const Batch& batch, std::span<float> out);
-  void resume(const Batch& batch, std::span<const float> in);
+  void select_rows(const Batch& batch, Rows rows);
+  void add_attention(size_t layer);
+  void norm_feed_forward(size_t layer);
+  void add_feed_forward(size_t layer);
+  void norm_final();
+  void score(const Batch& batch, std::span<float> logits);
+  void save_state(const Batch& batch, std::span<float> out);
+  void load_state(const Batch& batch, std::span<const float> in);
 
  private:
-  void turn(const Batch& batch, Rows rows, const std::vector<float>& turns);
+  void gather(const Batch& batch, const PaddedMatrix& from, PaddedMatrix& to) const;
+  void apply_rope(const Batch& batch, Rows rows, const std::vector<float>& angles);
+  // All outputs of a layer over rows of `a`.
+  LinearJob whole(const PackedLinear& weights, const PaddedMatrix& a, size_t a_row, size_t rows, PaddedMatrix& c,
+                  size_t c_row) const;
+  void feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t rows);
 
   const CpuWeights& weights_;
-  size_t rows_ = 0;  // of hidden_ and context_
-  PaddedMatrix hidden_, other_hidden_, projected_, first_queries_, context_, inner_;
-  AttentionPattern pattern_;  // of the layer that is being computed
+  size_t rows_ = 0;  // of stream_, context_ and what products read
+  PaddedMatrix stream_, normed_;
+  const PaddedMatrix* input_ = &stream_;       // what products read: stream_, or normed_ in pre-norm blocks
+  PaddedMatrix scored_stream_, scored_input_;  // the scored rows of them; scored_input_ of pre-norm blocks only
+  PaddedMatrix projected_, scored_queries_, context_, gate_, inner_;
+  const Attention* attention_ = nullptr;  // of the block that is being computed
 };
 
 }  // namespace rerank::cpu

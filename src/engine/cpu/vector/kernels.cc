@@ -24,9 +24,9 @@
 #include "engine/cpu/vector/transpose-inl.h"
 #include "engine/cpu/vector/products-inl.h"
 #include "engine/cpu/vector/int8_product-inl.h"
+#include "engine/cpu/vector/vectors-inl.h"
 #include "engine/cpu/vector/blocks-inl.h"
 #include "engine/cpu/vector/attention-inl.h"
-#include "engine/cpu/vector/vectors-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();

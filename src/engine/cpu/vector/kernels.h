@@ -26,7 +26,8 @@ struct PackedMatrix {
 
 using ActivationFunction = void(float* x, size_t n);  // of n values side by side
 
-// C[rows, panels * tile_columns] = A[rows, in] W^T + bias (+ residual). A residual may be C itself.
+// C[rows, panels * tile_columns] = activation(A[rows, in] W^T + bias (+ residual)) (x factor). A residual may be C
+// itself.
 struct MatMulArgs {
   const float* a = nullptr;
   size_t a_stride = 0;
@@ -37,6 +38,7 @@ struct MatMulArgs {
   float* c = nullptr;                      // column 0 of panel 0
   size_t c_stride = 0;
   ActivationFunction* activation = nullptr;  // of C; null: none
+  const float* factor = nullptr;             // read at C's position, with C's stride; null: none
   std::byte* scratch = nullptr;              // matmul_scratch(in) bytes, 64-byte aligned
 };
 
@@ -84,9 +86,9 @@ struct KernelTable {
   void (*gelu_tanh)(float* x, size_t n);
   void (*silu)(float* x, size_t n);
   void (*relu)(float* x, size_t n);
-  // RoPE: turns each of `heads` heads of `head_size` values, from x on, pair (c, c + head_size / 2) by its angle;
-  // `turns`: head_size / 2 cosines, then as many sines.
-  void (*rotate)(float* x, size_t heads, size_t head_size, const float* turns);
+  // RoPE: rotates each of `heads` heads of `head_size` values, from x on, pair (c, c + head_size / 2) by its angle;
+  // `angles`: head_size / 2 cosines, then as many sines.
+  void (*rotate)(float* x, size_t heads, size_t head_size, const float* angles);
   // x = (x - mean) / sqrt(variance + epsilon) * gamma + beta, in two passes.
   void (*layer_norm)(float* x, size_t n, const float* gamma, const float* beta, float epsilon);
 

@@ -37,11 +37,17 @@ void relu(float* x, size_t n) {
   map(x, n, [](D d, V v) HWY_ATTR { return hn::Max(v, hn::Zero(d)); });
 }
 
-void rotate(float* x, size_t heads, size_t head_size, const float* turns) {
+// x *= y
+HWY_INLINE void multiply_by(float* x, const float* y, size_t n) {
+  const D d;
+  for (size_t i = 0; i < n; i += kLanes) hn::StoreU(hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, x + i);
+}
+
+void rotate(float* x, size_t heads, size_t head_size, const float* angles) {
   const size_t half = head_size / 2;
   for (size_t head = 0; head < heads; ++head, x += head_size) {
     for (size_t c = 0; c < half; ++c) {
-      const float a = x[c], b = x[c + half], cosine = turns[c], sine = turns[half + c];
+      const float a = x[c], b = x[c + half], cosine = angles[c], sine = angles[half + c];
       x[c] = a * cosine - b * sine;
       x[c + half] = b * cosine + a * sine;
     }

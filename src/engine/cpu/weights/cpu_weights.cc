@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "engine/attention_pattern.h"
+#include "engine/encoder.h"
 
 namespace rerank::cpu {
 
@@ -30,7 +31,7 @@ PackedLinear::PackedLinear(const ProductKernels& kernels, const Packing& packing
   std::vector<std::pair<const Linear*, size_t>> sources;
   for (const Linear* part : parts) {
     for (size_t row = 0; row < part->out(); ++row) sources.emplace_back(part, row);
-    part->bias.read_floats(0, {bias_.data() + sources.size() - part->out(), part->out()});
+    if (part->bias) part->bias->read_floats(0, {bias_.data() + sources.size() - part->out(), part->out()});
   }
   matrix_.panels = packing.store.place(panel_count_ * bytes, [&](std::byte* panels) {
     packing.team.run(panel_count_, [&](size_t panel, size_t) {
@@ -51,21 +52,24 @@ PackedLinear::PackedLinear(const ProductKernels& kernels, const Packing& packing
 SharedWeights::SharedWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, const Packing& packing)
     : model(std::move(m)) {
   const Weights& w = model->weights;
-  positions = w.positions.floats();
+  if (w.positions) positions = w.positions->floats();
   if (w.segments) segments = w.segments->floats();
-  embedding_norm = {w.embedding_norm.gamma.floats(), w.embedding_norm.beta.floats()};
+  embedding_norm = CpuNorm(w.embedding_norm);
+  final_norm = CpuNorm(w.final_norm);
+  head_norm = CpuNorm(w.head_norm);
   if (w.embedding_projection) projection = PackedLinear(kernels.exact, packing, {&*w.embedding_projection});
-  head_dense = PackedLinear(kernels.exact, packing, {&w.head_dense});
+  head_dense = PackedLinear(kernels.exact, packing, {&*w.head_dense});
   head_output = PackedLinear(kernels.exact, packing, {&w.head_output});
-  for (const AttentionPattern& pattern : model->config.attention) {
-    if (pattern.rope_theta == 0 || turns.contains(pattern.rope_theta)) continue;
-    turns[pattern.rope_theta] = rope_turns(pattern.rope_theta, model->config.head_size(), model->config.max_length());
+  const Architecture& a = model->architecture();
+  for (const Block& block : a.blocks) {
+    const Attention& attention = block.attention;
+    if (attention.position != PositionKind::kRope || angles.contains(attention.rope)) continue;
+    angles[attention.rope] = rope_table(attention.rope, attention.head_size, a.max_length);
   }
 }
 
 CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, const Packing& packing)
     : SharedWeights(std::move(m), kernels, packing) {
-  auto norm = [](const Norm& n) { return CpuNorm{n.gamma.floats(), n.beta.floats()}; };
   // Of a quantized model, what was kept from it stays exact.
   const bool int8 = std::string_view(kernels.precision) == "int8", mixed = model->weights.quantized && int8;
   const auto pack = [&](std::initializer_list<const Linear*> parts) {
@@ -74,14 +78,20 @@ CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernel
     return PackedLinear(exact ? kernels.exact : kernels.linear, packing, parts);
   };
   for (const LayerWeights& l : model->weights.layers) {
-    // The last layer is computed for one row of each sequence, but for keys and values: fp32 costs little there.
-    const bool last = int8 && &l == &model->weights.layers.back();
+    // Where the head reads one row of each sequence, the last layer is computed for it alone, but for keys and values:
+    // fp32 costs little there.
+    const bool last = int8 && &l == &model->weights.layers.back() && last_rows(model->architecture()) == Rows::kScored;
     const auto pack_rest = [&](const Linear& part) {
       return last ? PackedLinear(kernels.exact, packing, {&part}) : pack({&part});
     };
-    layers.push_back({pack({&l.query, &l.key, &l.value}), pack_rest(l.attention_output), pack_rest(l.up),
-                      pack_rest(l.down), last ? pack_rest(l.query) : PackedLinear(), norm(l.attention_norm),
-                      norm(l.output_norm)});
+    layers.push_back({.query_key_value = pack({&l.query, &l.key, &l.value}),
+                      .attention_output = pack_rest(l.attention_output),
+                      .gate = l.gate ? pack_rest(*l.gate) : PackedLinear(),
+                      .up = pack_rest(l.up),
+                      .down = pack_rest(l.down),
+                      .scored_query = last ? pack_rest(l.query) : PackedLinear(),
+                      .attention_norm = CpuNorm(l.attention_norm),
+                      .output_norm = CpuNorm(l.output_norm)});
   }
 }
 

@@ -42,12 +42,17 @@ class PackedLinear {
 void release_pages(const TensorView& tensor);
 
 struct CpuNorm {
-  std::vector<float> gamma, beta;
+  CpuNorm() = default;
+  explicit CpuNorm(const Norm& norm) : gamma(norm.gamma.floats()), beta(norm.beta_floats()) {}
+  explicit CpuNorm(const std::optional<Norm>& norm) {
+    if (norm) *this = CpuNorm(*norm);
+  }
+  std::vector<float> gamma, beta;  // empty: there is no such norm
 };
 
 struct CpuLayer {
-  PackedLinear query_key_value, attention_output, up, down;
-  PackedLinear first_query;  // no panels where the first rows' queries need no other precision
+  PackedLinear query_key_value, attention_output, gate, up, down;  // gate: no panels where there is none
+  PackedLinear scored_query;  // no panels where the queries of the scored rows need no other precision
   CpuNorm attention_norm, output_norm;
 };
 
@@ -55,10 +60,10 @@ struct CpuLayer {
 struct SharedWeights {
   SharedWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
 
-  std::shared_ptr<const Model> model;  // keeps the mapped word table alive
-  std::vector<float> positions, segments;
-  std::map<float, std::vector<float>> turns;  // by RoPE's theta: rope_turns() of every position
-  CpuNorm embedding_norm;
+  std::shared_ptr<const Model> model;         // keeps the mapped word table alive
+  std::vector<float> positions, segments;     // empty: there is no such table
+  std::map<Rope, std::vector<float>> angles;  // rope_table() of every position
+  CpuNorm embedding_norm, final_norm, head_norm;
   PackedLinear projection;  // no panels where the tables are as wide as the encoder
   PackedLinear head_dense, head_output;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/encoder.h"
+
 namespace rerank::cpu {
 namespace {
 
@@ -22,9 +24,8 @@ TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const
   panels_.panels = out.total() / kPanelColumns;
   const size_t panel_bytes = panels_.steps * kStepBytes;
   bias_.resize(out.total());
-  for (size_t g = 0; g < out.groups; ++g) {
-    from.bias.read_floats(g * out.width, {bias_.data() + g * out.padded, out.width});
-  }
+  for (size_t g = 0; from.bias && g < out.groups; ++g)
+    from.bias->read_floats(g * out.width, {bias_.data() + g * out.padded, out.width});
   // Behind the panels, of int8: the columns' scales, and the sums of their weights.
   const size_t all_panels = panels_.panels * panel_bytes, chunks = (panels_.steps + kChunkSteps - 1) / kChunkSteps;
   const size_t behind = kernels.int8 ? (1 + chunks) * out.total() * sizeof(float) : 0;
@@ -42,7 +43,7 @@ TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const
     });
     release_pages(from.weight);
   });
-  panels_.bias = bias_.data();
+  if (from.bias) panels_.bias = bias_.data();
   if (!kernels.int8) return;
   panels_.scales = reinterpret_cast<const float*>(panels_.data + all_panels);
   panels_.sums = panels_.scales + out.total();
@@ -50,36 +51,48 @@ TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const
 
 TileNormWeights::TileNormWeights(const Norm& norm, size_t padded) : gamma(padded), beta(padded) {
   norm.gamma.read_floats(0, {gamma.data(), norm.gamma.elements()});
-  norm.beta.read_floats(0, {beta.data(), norm.beta.elements()});
+  if (norm.beta) norm.beta->read_floats(0, {beta.data(), norm.beta->elements()});
+}
+
+TileNormWeights::TileNormWeights(const std::optional<Norm>& norm, size_t padded) {
+  if (norm) *this = TileNormWeights(*norm, padded);
 }
 
 TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& table, const Packing& packing)
     : SharedWeights(std::move(m), table, packing) {
-  const ModelConfig& config = model->config;
+  const Architecture& a = model->architecture();
+  const Attention& attention = a.blocks[0].attention;
   const TileKernels& kernels = *table.tiles;
   auto pad = [](size_t width) { return round_up(width, kPanelColumns); };
-  const Widths hidden = {1, config.hidden, pad(config.hidden)};
-  const Widths heads = {config.heads, config.head_size(), pad(config.head_size())};
-  const Widths inner = {1, config.intermediate, pad(config.intermediate)};
+  const Widths hidden = {1, a.hidden, pad(a.hidden)};
+  const Widths heads = {attention.heads, attention.head_size, pad(attention.head_size)};
+  const Widths inner = {1, a.blocks[0].feed_forward.width, pad(a.blocks[0].feed_forward.width)};
   hidden_columns = hidden.total();
   head_columns = heads.padded;
   inner_columns = inner.total();
   if (projection.panels() == 0) tile_embedding_norm = TileNormWeights(model->weights.embedding_norm, hidden_columns);
+  tile_final_norm = TileNormWeights(model->weights.final_norm, hidden_columns);
   // Of a quantized model, what was kept from it stays bf16.
   const bool mixed = model->weights.quantized && kernels.int8;
   const auto pack = [&](const Linear& from, const Widths& out, const Widths& in) {
     return TileLinear(mixed && from.weight.dtype != DType::kI8 ? *kernels.exact : kernels, packing, from, out, in);
   };
   for (const LayerWeights& l : model->weights.layers) {
-    // The last layer is computed for one row of each sequence, but for keys and values: bf16 costs nothing there.
-    const bool last = &l == &model->weights.layers.back();
+    // Where the head reads one row of each sequence, the last layer is computed for it alone, but for keys and values:
+    // bf16 costs nothing there.
+    const bool last = &l == &model->weights.layers.back() && last_rows(a) == Rows::kScored;
     const auto pack_rest = [&](const Linear& from, const Widths& out, const Widths& in) {
       return last && kernels.int8 ? TileLinear(*kernels.exact, packing, from, out, in) : pack(from, out, in);
     };
-    layers.push_back({pack_rest(l.query, heads, hidden), pack(l.key, heads, hidden), pack(l.value, heads, hidden),
-                      pack_rest(l.attention_output, hidden, heads), pack_rest(l.up, inner, hidden),
-                      pack_rest(l.down, hidden, inner), TileNormWeights(l.attention_norm, hidden_columns),
-                      TileNormWeights(l.output_norm, hidden_columns)});
+    layers.push_back({.query = pack_rest(l.query, heads, hidden),
+                      .key = pack(l.key, heads, hidden),
+                      .value = pack(l.value, heads, hidden),
+                      .attention_output = pack_rest(l.attention_output, hidden, heads),
+                      .gate = l.gate ? pack_rest(*l.gate, inner, hidden) : TileLinear(),
+                      .up = pack_rest(l.up, inner, hidden),
+                      .down = pack_rest(l.down, hidden, inner),
+                      .attention_norm = TileNormWeights(l.attention_norm, hidden_columns),
+                      .output_norm = TileNormWeights(l.output_norm, hidden_columns)});
   }
 }
 

@@ -31,11 +31,13 @@ class TileLinear {
 struct TileNormWeights {
   TileNormWeights() = default;
   TileNormWeights(const Norm& norm, size_t padded);
+  // Empty where there is no norm.
+  TileNormWeights(const std::optional<Norm>& norm, size_t padded);
   Buffer<float> gamma, beta;
 };
 
 struct TileLayer {
-  TileLinear query, key, value, attention_output, up, down;
+  TileLinear query, key, value, attention_output, gate, up, down;  // gate: no panels where there is none
   TileNormWeights attention_norm, output_norm;
 };
 
@@ -44,6 +46,7 @@ struct TileWeights : SharedWeights {
 
   size_t hidden_columns = 0, head_columns = 0, inner_columns = 0;  // padded
   TileNormWeights tile_embedding_norm;  // null pointers where the tables are narrower than the encoder
+  TileNormWeights tile_final_norm;
   std::vector<TileLayer> layers;
 };
 

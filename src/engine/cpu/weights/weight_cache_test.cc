@@ -26,7 +26,8 @@ class WeightCacheTest : public ::testing::Test {
     model_ = *loaded;
     std::mt19937 random(1);
     for (size_t length : {3, 30, 61}) {
-      for (size_t i = 0; i < length; ++i) ids_.push_back(static_cast<int32_t>(random() % model_->config.vocabulary));
+      for (size_t i = 0; i < length; ++i)
+        ids_.push_back(static_cast<int32_t>(random() % model_->config.architecture.embedding.vocabulary));
       offsets_.push_back(static_cast<uint32_t>(ids_.size()));
     }
     segments_.resize(ids_.size());

@@ -332,14 +332,14 @@ __global__ void attend_first_kernel(const T* queries, const T* kv, T* context, S
 
 // One block: a tile of rows (blockIdx.x) of one head (blockIdx.y).
 template <class T>
-__global__ void turn_kernel(T* x, size_t stride, uint32_t head_size, const float* turns, const QueryTile* tiles) {
+__global__ void rotate_kernel(T* x, size_t stride, uint32_t head_size, const float* angles, const QueryTile* tiles) {
   const QueryTile tile = tiles[blockIdx.x];
   const uint32_t half = head_size / 2, rows = min(tile.length - tile.first_query, kTileQueries);
   for (uint32_t i = threadIdx.x; i < rows * half; i += kWarps * 32) {
     const uint32_t position = tile.first_query + i / half, c = i % half;
     T* head = x + (tile.begin + position) * stride + blockIdx.y * head_size;
-    const float* turn = turns + static_cast<size_t>(position) * head_size;
-    const float a = to_float(head[c]), b = to_float(head[c + half]), cosine = turn[c], sine = turn[c + half];
+    const float* angle = angles + static_cast<size_t>(position) * head_size;
+    const float a = to_float(head[c]), b = to_float(head[c + half]), cosine = angle[c], sine = angle[c + half];
     head[c] = from_float<T>(a * cosine - b * sine);
     head[c + half] = from_float<T>(b * cosine + a * sine);
   }
@@ -406,16 +406,16 @@ void attend_first(const T* queries, const T* kv, T* context, const SequenceRows&
 }
 
 template <class T>
-void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* turns, const QueryTile* tiles,
-          uint32_t tile_count, cudaStream_t stream) {
-  launch("turning by position", turn_kernel<T>, {dim3(tile_count, heads), kWarps * 32, 0, stream}, x, stride, head_size,
-         turns, tiles);
+void rotate(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* angles, const QueryTile* tiles,
+            uint32_t tile_count, cudaStream_t stream) {
+  launch("turning by position", rotate_kernel<T>, {dim3(tile_count, heads), kWarps * 32, 0, stream}, x, stride,
+         head_size, angles, tiles);
 }
 
-#define RERANK_CUDA_ATTENTION(T)                                                                                 \
-  template void turn<T>(T*, size_t, uint32_t, uint32_t, const float*, const QueryTile*, uint32_t, cudaStream_t); \
-  template void attend_all<T>(const T*, T*, const QueryTile*, uint32_t, const AttentionShape&, cudaStream_t);    \
-  template void attend_first<T>(const T*, const T*, T*, const SequenceRows&, uint32_t, const AttentionShape&,    \
+#define RERANK_CUDA_ATTENTION(T)                                                                                   \
+  template void rotate<T>(T*, size_t, uint32_t, uint32_t, const float*, const QueryTile*, uint32_t, cudaStream_t); \
+  template void attend_all<T>(const T*, T*, const QueryTile*, uint32_t, const AttentionShape&, cudaStream_t);      \
+  template void attend_first<T>(const T*, const T*, T*, const SequenceRows&, uint32_t, const AttentionShape&,      \
                                 cudaStream_t)
 RERANK_CUDA_ATTENTION(float);
 RERANK_CUDA_ATTENTION(__half);

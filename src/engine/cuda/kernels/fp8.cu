@@ -100,16 +100,34 @@ __global__ void __launch_bounds__(kMostThreads) activate_kernel(Fp8Sums s, size_
 }
 
 __global__ void __launch_bounds__(kMostThreads)
-    add_norm_kernel(Fp8Sums s, size_t stride, Fp8Norm norm, float* exact, Strided to) {
-  __shared__ float shared[33];
-  const uint32_t width = s.out;
-  float* begin = exact + blockIdx.x * static_cast<size_t>(width);
+    gate_kernel(Fp8Sums s, size_t stride, Act act, const __nv_bfloat16* gate, Strided to) {
   Four<float> row[kQuads];
-  float sum = 0, squares = 0;
-  each_quad(width, [&](int i, uint32_t c) {
-    const Four<float> before = load(begin + c), added = outputs(s, blockIdx.x, stride, c);
+  each_quad(s.out, [&](int i, uint32_t c) {
+    row[i] = outputs(s, blockIdx.x, stride, c);
+    const Four<float> g = load_floats(gate + blockIdx.x * static_cast<size_t>(s.out) + c);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) sum += row[i].v[j] = before.v[j] + added.v[j];
+    for (int j = 0; j < 4; ++j) row[i].v[j] *= apply(act, g.v[j]);
+  });
+  store_quantized(row, to, s.out);
+}
+
+__global__ void add_sums_kernel(Fp8Sums s, size_t stride, float* exact) {
+  for (uint32_t c = 4 * threadIdx.x; c < s.out; c += 4 * blockDim.x) {
+    float* at = exact + blockIdx.x * static_cast<size_t>(s.out) + c;
+    Four<float> sum = load(at);
+    const Four<float> added = outputs(s, blockIdx.x, stride, c);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) sum.v[j] += added.v[j];
+    store(at, sum);
+  }
+}
+
+// A row in registers -> its LayerNorm. The mean first, then the deviations: no cancellation.
+__device__ inline void norm_quads(Four<float> (&row)[kQuads], const Fp8Norm& norm, uint32_t width) {
+  __shared__ float shared[33];
+  float sum = 0, squares = 0;
+  each_quad(width, [&](int i, uint32_t) {
+    for (float x : row[i].v) sum += x;
   });
   const float mean = over_block(sum, shared, Sum()) / static_cast<float>(width);
   each_quad(width, [&](int i, uint32_t) {
@@ -120,8 +138,29 @@ __global__ void __launch_bounds__(kMostThreads)
     const Four<float> gamma = load(norm.gamma + c), beta = load(norm.beta + c);
 #pragma unroll
     for (int j = 0; j < 4; ++j) row[i].v[j] = (row[i].v[j] - mean) * scale * gamma.v[j] + beta.v[j];
-    store(begin + c, row[i]);
   });
+}
+
+__global__ void __launch_bounds__(kMostThreads)
+    norm_kernel(const float* exact, Fp8Norm norm, Strided to, uint32_t width) {
+  Four<float> row[kQuads];
+  each_quad(width, [&](int i, uint32_t c) { row[i] = load(exact + blockIdx.x * static_cast<size_t>(width) + c); });
+  norm_quads(row, norm, width);
+  store_quantized(row, to, width);
+}
+
+__global__ void __launch_bounds__(kMostThreads)
+    add_norm_kernel(Fp8Sums s, size_t stride, Fp8Norm norm, float* exact, Strided to) {
+  const uint32_t width = s.out;
+  float* begin = exact + blockIdx.x * static_cast<size_t>(width);
+  Four<float> row[kQuads];
+  each_quad(width, [&](int i, uint32_t c) {
+    const Four<float> before = load(begin + c), added = outputs(s, blockIdx.x, stride, c);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) row[i].v[j] = before.v[j] + added.v[j];
+  });
+  norm_quads(row, norm, width);
+  each_quad(width, [&](int i, uint32_t c) { store(begin + c, row[i]); });
   store_quantized(row, to, width);
 }
 
@@ -149,6 +188,22 @@ void scale_sums(const Fp8Sums& sums, __nv_bfloat16* y, uint32_t rows, cudaStream
 void activate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t rows, cudaStream_t stream) {
   launch("activate", activate_kernel, rows_of(rows, sums.out, stream), sums, fp8_side(sums.out), act,
          strided(to, sums.out));
+}
+
+void gate_sums(const Fp8Sums& sums, Act act, const __nv_bfloat16* gate, const Fp8Rows& to, uint32_t rows,
+               cudaStream_t stream) {
+  launch("gate", gate_kernel, rows_of(rows, sums.out, stream), sums, fp8_side(sums.out), act, gate,
+         strided(to, sums.out));
+}
+
+void add_sums(const Fp8Sums& sums, float* exact, uint32_t rows, cudaStream_t stream) {
+  const unsigned threads = std::min(div_up(sums.out, 128) * 32, 256u);
+  launch("adding sums", add_sums_kernel, {rows, threads, 0, stream}, sums, fp8_side(sums.out), exact);
+}
+
+void norm_quantized(const float* exact, const Fp8Norm& norm, const Fp8Rows& to, uint32_t rows, uint32_t width,
+                    cudaStream_t stream) {
+  launch("norm", norm_kernel, rows_of(rows, width, stream), exact, norm, strided(to, width), width);
 }
 
 void add_norm_sums(const Fp8Sums& sums, const Fp8Norm& norm, float* exact, const Fp8Rows& to, uint32_t rows,

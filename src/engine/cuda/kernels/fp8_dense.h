@@ -30,6 +30,7 @@ struct DeviceLinear<Fp8> {
   DeviceBuffer<float> scales, bias;
   uint32_t out = 0, in = 0;
 
+  DeviceLinear() = default;
   DeviceLinear(std::initializer_list<const LinearSpec*> parts, cudaStream_t stream) {
     for (const LinearSpec* part : parts) out += part->out;
     in = (*parts.begin())->in;
@@ -68,7 +69,8 @@ struct States<Fp8> {
 
 template <>
 struct Scratch<Fp8> {
-  DeviceBuffer<__nv_bfloat16> sums, projected;  // of a product; the embedding behind its projection
+  DeviceBuffer<__nv_bfloat16> sums, projected;  // of a product; the embedding after its projection
+  DeviceBuffer<__nv_bfloat16> gate;
   Fp8Buffer context, inner;
 
   template <class Visit>
@@ -77,6 +79,7 @@ struct Scratch<Fp8> {
     if (m.projection.out > 0) visit(projected, rows * m.hidden);
     context.each(rows, m.hidden, visit);
     inner.each(rows, m.intermediate, visit);
+    if (m.gated) visit(gate, rows * m.intermediate);
   }
 };
 
@@ -87,7 +90,7 @@ class Dense<Fp8> {
 
   void embed(const Tokens& tokens, Activations<Fp8>& a) {
     const ModelSpec& m = model_.shape;
-    const auto& [sums, projected, context, inner] = a.scratch;
+    const auto& [sums, projected, gate, context, inner] = a.scratch;
     float* exact = a.states.exact.data();
     cuda::embed(model_.embed_args(tokens, exact, sums.data()), stream_);
     if (m.projection.out > 0) {
@@ -104,17 +107,29 @@ class Dense<Fp8> {
     scale_sums(multiply(w, first, outs, x.rounded.rows(), rows, scratch), y, rows, stream_);
   }
 
-  void attention_output(const DeviceLayer<Fp8>& w, Activations<Fp8>& a, uint32_t rows) {
+  void add_attention(const DeviceLayer<Fp8>& w, Activations<Fp8>& a, uint32_t rows) {
     const Fp8Rows context = a.scratch.context.rows();
     quantize_rows(a.context.data(), context, rows, model_.shape.hidden, stream_);
-    output(w.attention_output, w.attention_norm, context, a, rows);
+    output(w.attention_output, w.attention_norm, w.pre_norm, context, a, rows);
   }
 
-  void feed_forward(const DeviceLayer<Fp8>& w, Activations<Fp8>& a, uint32_t rows) {
-    const Fp8Rows inner = a.scratch.inner.rows();
-    const Fp8Sums sums = multiply(w.up, 0, w.up.out, a.states.rounded.rows(), rows, a.scratch);
-    activate_sums(sums, model_.shape.activation, inner, rows, stream_);
-    output(w.down, w.output_norm, inner, a, rows);
+  void norm_input(const DeviceNorm& w, States<Fp8>& states, uint32_t rows) {
+    norm_quantized(states.exact.data(), {w.gamma.data(), w.beta.data(), model_.shape.epsilon}, states.rounded.rows(),
+                   rows, model_.shape.hidden, stream_);
+  }
+
+  void add_feed_forward(const DeviceLayer<Fp8>& w, Activations<Fp8>& a, uint32_t rows) {
+    const Fp8Rows inner = a.scratch.inner.rows(), x = a.states.rounded.rows();
+    const Act act = model_.shape.activation;
+    if (w.gate.out > 0)
+      scale_sums(multiply(w.gate, 0, w.gate.out, x, rows, a.scratch), a.scratch.gate.data(), rows, stream_);
+    const Fp8Sums sums = multiply(w.up, 0, w.up.out, x, rows, a.scratch);
+    if (w.gate.out > 0) {
+      gate_sums(sums, act, a.scratch.gate.data(), inner, rows, stream_);
+    } else {
+      activate_sums(sums, act, inner, rows, stream_);
+    }
+    output(w.down, w.output_norm, w.pre_norm, inner, a, rows);
   }
 
  private:
@@ -127,10 +142,12 @@ class Dense<Fp8> {
     return {scratch.sums.data(), x.scales, w.scales.data() + first, w.bias.data() + first, outs};
   }
 
-  void output(const DeviceLinear<Fp8>& w, const DeviceNorm& norm, const Fp8Rows& x, Activations<Fp8>& a,
+  // The product onto the stream, and the norm of a post-norm block.
+  void output(const DeviceLinear<Fp8>& w, const DeviceNorm& norm, bool pre_norm, const Fp8Rows& x, Activations<Fp8>& a,
               uint32_t rows) {
-    add_norm_sums(multiply(w, 0, w.out, x, rows, a.scratch),
-                  {norm.gamma.data(), norm.beta.data(), model_.shape.epsilon}, a.states.exact.data(),
+    const Fp8Sums sums = multiply(w, 0, w.out, x, rows, a.scratch);
+    if (pre_norm) return add_sums(sums, a.states.exact.data(), rows, stream_);
+    add_norm_sums(sums, {norm.gamma.data(), norm.beta.data(), model_.shape.epsilon}, a.states.exact.data(),
                   a.states.rounded.rows(), rows, stream_);
   }
 

@@ -6,9 +6,10 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// row [width] in place -> its LayerNorm, and the same as T. The mean first, then the deviations: no cancellation.
-template <class T>
-__device__ void norm_row(float* row, T* rounded, const float* gamma, const float* beta, float epsilon, uint32_t width) {
+// The LayerNorm of row [width]: y(column, value). The mean first, then the deviations: no cancellation.
+template <class Store>
+__device__ void norm_row(const float* row, const float* gamma, const float* beta, float epsilon, uint32_t width,
+                         const Store& store) {
   __shared__ float shared[33];
   float sum = 0;
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) sum += row[c];
@@ -17,9 +18,51 @@ __device__ void norm_row(float* row, T* rounded, const float* gamma, const float
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) squares += (row[c] - mean) * (row[c] - mean);
   const float scale = rsqrtf(over_block(squares, shared, Sum()) / static_cast<float>(width) + epsilon);
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
-    const float y = (row[c] - mean) * scale * gamma[c] + beta[c];
+    store(c, (row[c] - mean) * scale * gamma[c] + beta[c]);
+  }
+}
+
+// In place, and the same as T.
+template <class T>
+__device__ void norm_row(float* row, T* rounded, const float* gamma, const float* beta, float epsilon, uint32_t width) {
+  norm_row(row, gamma, beta, epsilon, width, [&](uint32_t c, float y) {
     row[c] = y;
     rounded[c] = from_float<T>(y);
+  });
+}
+
+template <class T>
+__global__ void norm_to_kernel(const float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
+                               uint32_t width) {
+  const size_t begin = static_cast<size_t>(blockIdx.x) * width;
+  norm_row(exact + begin, gamma, beta, epsilon, width,
+           [&](uint32_t c, float y) { rounded[begin + c] = from_float<T>(y); });
+}
+
+template <class T>
+__global__ void add_rows_kernel(const T* added, float* exact, size_t count) {
+  for (size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; i < count;
+       i += static_cast<size_t>(gridDim.x) * blockDim.x) {
+    exact[i] += to_float(added[i]);
+  }
+}
+
+template <class T>
+__global__ void gate_kernel(Act act, const T* gate, T* x, size_t count) {
+  for (size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; i < count;
+       i += static_cast<size_t>(gridDim.x) * blockDim.x) {
+    x[i] = from_float<T>(apply(act, to_float(gate[i])) * to_float(x[i]));
+  }
+}
+
+// One block: a sequence.
+__global__ void mean_kernel(const float* from, SequenceRows of, float* to, uint32_t width) {
+  const uint32_t first = of.firsts[blockIdx.x], length = of.lengths[blockIdx.x];
+  const float share = 1.0f / static_cast<float>(length);
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
+    float sum = 0;
+    for (uint32_t row = first; row < first + length; ++row) sum += from[static_cast<size_t>(row) * width + c];
+    to[static_cast<size_t>(blockIdx.x) * width + c] = sum * share;
   }
 }
 
@@ -36,12 +79,15 @@ __global__ void embed_kernel(EmbedArgs<T> args) {
   const size_t token = blockIdx.x;
   const Tokens& t = args.tokens;
   const T* word = args.words + static_cast<size_t>(t.ids[token]) * args.width;
-  const T* position = args.positions + static_cast<size_t>(args.position_offset + t.places[token]) * args.width;
+  const T* position = args.positions == nullptr
+                          ? nullptr
+                          : args.positions + static_cast<size_t>(args.position_offset + t.places[token]) * args.width;
   const T* segment =
       args.segments == nullptr ? nullptr : args.segments + static_cast<size_t>(t.kinds[token]) * args.width;
   float* row = args.exact + token * args.width;
   for (uint32_t c = threadIdx.x; c < args.width; c += blockDim.x) {
-    float sum = to_float(word[c]) + to_float(position[c]);
+    float sum = to_float(word[c]);
+    if (position != nullptr) sum += to_float(position[c]);
     if (segment != nullptr) sum += to_float(segment[c]);
     row[c] = sum;
   }
@@ -85,17 +131,23 @@ __global__ void pool_kernel(const float* states, SequenceRows of, const uint32_t
   }
 }
 
-__global__ void head_kernel(const float* dense, Act act, const float* weight, const float* bias, float* logits,
-                            uint32_t width, uint32_t labels) {
+__global__ void head_kernel(HeadArgs args) {
   __shared__ float shared[33];
-  const float* row = dense + static_cast<size_t>(blockIdx.x) * width;
-  float z = 0, sign = 1;
-  for (uint32_t label = labels; label-- > 0; sign = -sign) {  // z1 - z0 of two labels, z0 of one
-    float sum = 0;
-    for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) sum += apply(act, row[c]) * weight[label * width + c];
-    z += sign * (over_block(sum, shared, Sum()) + bias[label]);
+  const uint32_t width = args.width;
+  float* row = args.dense + static_cast<size_t>(blockIdx.x) * width;
+  const bool norm = args.gamma != nullptr;
+  if (norm) {
+    for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) row[c] = apply(args.act, row[c]);
+    norm_row(row, args.gamma, args.beta, args.epsilon, width, [&](uint32_t c, float y) { row[c] = y; });
   }
-  if (threadIdx.x == 0) logits[blockIdx.x] = z;
+  float z = 0, sign = 1;
+  for (uint32_t label = args.labels; label-- > 0; sign = -sign) {  // z1 - z0 of two labels, z0 of one
+    float sum = 0;
+    for (uint32_t c = threadIdx.x; c < width; c += blockDim.x)
+      sum += (norm ? row[c] : apply(args.act, row[c])) * args.weight[label * width + c];
+    z += sign * (over_block(sum, shared, Sum()) + args.bias[label]);
+  }
+  if (threadIdx.x == 0) args.logits[blockIdx.x] = z;
 }
 
 // A thread for every four numbers of a row.
@@ -138,10 +190,29 @@ void pool(const float* states, const SequenceRows& of, const uint32_t* queries, 
   launch("pool", pool_kernel, {dim3(sequences, 3), threads_for(width), 0, stream}, states, of, queries, pooled, width);
 }
 
-void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,
-                 uint32_t width, uint32_t labels, cudaStream_t stream) {
-  launch("head", head_kernel, {sequences, threads_for(width), 0, stream}, dense, act, weight, bias, logits, width,
-         labels);
+template <class T>
+void add_rows(const T* added, float* exact, size_t count, cudaStream_t stream) {
+  launch("add_rows", add_rows_kernel<T>, {blocks_for(count), kThreads, 0, stream}, added, exact, count);
+}
+
+template <class T>
+void norm_to(const float* exact, T* rounded, const float* gamma, const float* beta, float epsilon, uint32_t rows,
+             uint32_t width, cudaStream_t stream) {
+  launch("norm", norm_to_kernel<T>, {rows, threads_for(width), 0, stream}, exact, rounded, gamma, beta, epsilon, width);
+}
+
+template <class T>
+void apply_gate(Act act, const T* gate, T* x, size_t count, cudaStream_t stream) {
+  launch("gate", gate_kernel<T>, {blocks_for(count), kThreads, 0, stream}, act, gate, x, count);
+}
+
+void mean_rows(const float* from, const SequenceRows& of, float* to, uint32_t sequences, uint32_t width,
+               cudaStream_t stream) {
+  launch("mean", mean_kernel, {sequences, threads_for(width), 0, stream}, from, of, to, width);
+}
+
+void head_logits(const HeadArgs& args, uint32_t sequences, cudaStream_t stream) {
+  launch("head", head_kernel, {sequences, threads_for(args.width), 0, stream}, args);
 }
 
 #define RERANK_CUDA_CONVERT(From)                                                  \
@@ -152,11 +223,14 @@ RERANK_CUDA_CONVERT(float);
 RERANK_CUDA_CONVERT(__half);
 RERANK_CUDA_CONVERT(__nv_bfloat16);
 
-#define RERANK_CUDA_KERNELS(T)                                                                           \
-  template void embed<T>(const EmbedArgs<T>&, cudaStream_t);                                             \
-  template void add_norm<T>(const T*, float*, T*, const float*, const float*, float, uint32_t, uint32_t, \
-                            cudaStream_t);                                                               \
-  template void activate<T>(Act, T*, size_t, cudaStream_t);                                              \
+#define RERANK_CUDA_KERNELS(T)                                                                                     \
+  template void embed<T>(const EmbedArgs<T>&, cudaStream_t);                                                       \
+  template void add_norm<T>(const T*, float*, T*, const float*, const float*, float, uint32_t, uint32_t,           \
+                            cudaStream_t);                                                                         \
+  template void activate<T>(Act, T*, size_t, cudaStream_t);                                                        \
+  template void add_rows<T>(const T*, float*, size_t, cudaStream_t);                                               \
+  template void norm_to<T>(const float*, T*, const float*, const float*, float, uint32_t, uint32_t, cudaStream_t); \
+  template void apply_gate<T>(Act, const T*, T*, size_t, cudaStream_t);                                            \
   template void gather_rows<T>(const T*, const uint32_t*, T*, uint32_t, uint32_t, cudaStream_t)
 RERANK_CUDA_KERNELS(float);
 RERANK_CUDA_KERNELS(__half);

@@ -19,7 +19,7 @@ struct Tokens {
 
 template <class T>
 struct EmbedArgs {
-  const T *words, *positions, *segments;  // tables [rows, width]; segments may be null
+  const T *words, *positions, *segments;  // tables [rows, width]; positions and segments may be null
   Tokens tokens;
   uint32_t position_offset, width;
   const float *gamma, *beta;
@@ -34,6 +34,22 @@ void embed(const EmbedArgs<T>& args, cudaStream_t stream);
 template <class T>
 void add_norm(const T* added, float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
               uint32_t rows, uint32_t width, cudaStream_t stream);
+
+// Of a pre-norm block: exact += added, and rounded = LayerNorm(exact), which exact does not become. [rows, width]
+template <class T>
+void add_rows(const T* added, float* exact, size_t count, cudaStream_t stream);
+template <class T>
+void norm_to(const float* exact, T* rounded, const float* gamma, const float* beta, float epsilon, uint32_t rows,
+             uint32_t width, cudaStream_t stream);
+
+// x = act(gate) * x
+template <class T>
+void apply_gate(Act act, const T* gate, T* x, size_t count, cudaStream_t stream);
+
+// to [sequences, width] = the mean of each sequence's rows of from [tokens, width].
+struct SequenceRows;
+void mean_rows(const float* from, const SequenceRows& of, float* to, uint32_t sequences, uint32_t width,
+               cudaStream_t stream);
 
 // x = act(x), exact (erf) GELU. For products whose epilogue cannot.
 template <class T>
@@ -60,10 +76,10 @@ struct AttentionShape {
 };
 
 // RoPE in place: each of `heads` heads from the start of every row, rows `stride` apart, pair (c, c + head_size / 2) by
-// its position's angle; turns [positions][2][head_size / 2].
+// its position's angle; angles [positions][2][head_size / 2].
 template <class T>
-void turn(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* turns, const QueryTile* tiles,
-          uint32_t tile_count, cudaStream_t stream);
+void rotate(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* angles, const QueryTile* tiles,
+            uint32_t tile_count, cudaStream_t stream);
 
 // context [tokens, hidden] of qkv [tokens, 3 hidden] (queries, keys, values side by side). Tensor cores where the type
 // and the head size (32, 64, 96, 128) allow; else plain. Tiles may be without rows.
@@ -76,8 +92,17 @@ template <class T>
 void attend_first(const T* queries, const T* kv, T* context, const SequenceRows& of, uint32_t sequences,
                   const AttentionShape& shape, cudaStream_t stream);
 
-// logits[s] of the dense layer's outputs [sequences, width], before its activation.
-void head_logits(const float* dense, Act act, const float* weight, const float* bias, float* logits, uint32_t sequences,
-                 uint32_t width, uint32_t labels, cudaStream_t stream);
+// logits[s] of the dense layer's outputs [sequences, width], before its activation; a norm between, where gamma is not
+// null: then `dense` is overwritten.
+struct HeadArgs {
+  float* dense;
+  Act act;
+  const float *gamma, *beta;
+  float epsilon;
+  const float *weight, *bias;
+  float* logits;
+  uint32_t width, labels;
+};
+void head_logits(const HeadArgs& args, uint32_t sequences, cudaStream_t stream);
 
 }  // namespace rerank::cuda

@@ -1,0 +1,214 @@
+#include "engine/depth/layered_backend.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "engine/depth/contests.h"
+#include "engine/encoder.h"
+#include "engine/sub_batch.h"
+
+namespace rerank {
+namespace {
+
+class LayeredBackend : public Backend {
+ public:
+  LayeredBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits,
+                 std::unique_ptr<LayeredEngine> engine)
+      : model_(std::move(model)), exits_(std::move(exits)), engine_(std::move(engine)) {
+    if (info().batch_tokens != 0) most_tokens_ = info().batch_tokens;
+  }
+
+  const BackendInfo& info() const override { return engine_->info(); }
+
+  Status forward(const Batch& batch, std::span<float> logits) override {
+    if (Status status = check_batch(architecture(), batch); !status.ok()) return status;
+    return compute(batch, logits);
+  }
+
+  // Contests are run as a whole. Where they do not fit, all are computed to the full depth, in pieces.
+  Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                          std::span<uint8_t> depths) override {
+    if (exits_ == nullptr || contests.empty()) return Backend::forward_contests(batch, contests, logits, depths);
+    if (Status status = check_batch(architecture(), batch); !status.ok()) return status;
+    const std::vector<uint32_t> others = outside_contests(batch, contests, depths);
+    if (Status status = compute_some(batch, others, logits); !status.ok()) return status;
+    if (batch.tokens() <= most_tokens_) {
+      Status status = compete(batch, contests, logits, depths);
+      if (!absl::IsResourceExhausted(status)) return status;
+    }
+    outside_contests(batch, contests, depths);
+    return compute_some(batch, ContestRun(contests, *exits_).alive(), logits);
+  }
+
+  Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
+    if (Status status = check_batch(architecture(), batch); !status.ok()) return status;
+    const size_t width = exit_width(architecture()), steps = architecture().layers() - 1;
+    return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
+      Turn turn(*this);
+      if (Status status = engine_->start(turn.slot(), piece); !status.ok()) return status;
+      std::vector<float> pooled(piece.size() * width);
+      for (size_t layer = 0; layer < steps; ++layer) {
+        if (Status status = engine_->step(pooled); !status.ok()) return status;
+        for (size_t i = 0; i < piece.size(); ++i)
+          std::copy_n(&pooled[i * width], width, &states[((first + i) * steps + layer) * width]);
+      }
+      return finish(turn, architecture().layers(), logits.subspan(first, piece.size()));
+    });
+  }
+
+ private:
+  using Alive = std::vector<uint32_t>;
+
+  // One thread's turn to start a batch, and the batch's slot, which it keeps until its results are there.
+  class Turn {
+   public:
+    explicit Turn(LayeredBackend& backend)
+        : backend_(backend), lock_(backend.turn_), slot_(std::countr_one(backend.slots_taken_)) {
+      backend_.slots_taken_ |= 1u << slot_;
+    }
+    ~Turn() {
+      if (!lock_.owns_lock()) lock_.lock();
+      backend_.slots_taken_ &= ~(1u << slot_);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    uint32_t slot() const { return slot_; }
+    void pass_on() { lock_.unlock(); }
+
+   private:
+    LayeredBackend& backend_;
+    std::unique_lock<std::mutex> lock_;
+    const uint32_t slot_;
+  };
+
+  // Sequences of one depth go together.
+  Status compute(const Batch& batch, std::span<float> logits) {
+    std::vector<std::vector<uint32_t>> by_depth(architecture().layers() + 1);
+    for (uint32_t s = 0; s < batch.size(); ++s)
+      by_depth[depth_of(architecture(), batch, s, exits_.get()).layers].push_back(s);
+    for (const auto& sequences : by_depth) {
+      if (sequences.empty()) continue;
+      const Depth depth = depth_of(architecture(), batch, sequences[0], exits_.get());
+      if (sequences.size() == batch.size()) return compute_to(depth, batch, logits);
+      SubBatch part;
+      part.assign(batch, sequences);
+      std::vector<float> results(sequences.size());
+      if (Status status = compute_to(depth, part.view(), results); !status.ok()) return status;
+      for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
+    }
+    return ok_status();
+  }
+
+  Status compute_to(const Depth& depth, const Batch& batch, std::span<float> logits) {
+    return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
+      Turn turn(*this);
+      if (Status status = engine_->start(turn.slot(), piece); !status.ok()) return status;
+      if (depth.exit == nullptr) return finish(turn, depth.layers, logits.subspan(first, piece.size()));
+      const size_t width = exit_width(architecture());
+      std::vector<float> pooled(piece.size() * width);
+      for (size_t layer = 1; layer <= depth.layers; ++layer) {
+        const bool last = layer == depth.layers;
+        if (Status status = engine_->step(last ? std::span(pooled) : std::span<float>()); !status.ok()) return status;
+      }
+      for (size_t i = 0; i < piece.size(); ++i) logits[first + i] = depth.exit->apply(&pooled[i * width]);
+      return ok_status();
+    });
+  }
+
+  Status compute_some(const Batch& batch, const std::vector<uint32_t>& sequences, std::span<float> logits) {
+    if (sequences.empty()) return ok_status();
+    SubBatch part;
+    part.assign(batch, sequences);
+    std::vector<float> results(sequences.size());
+    if (Status status = compute(part.view(), results); !status.ok()) return status;
+    for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
+    return ok_status();
+  }
+
+  // Block by block, all contests side by side; a competitor that leaves after one leaves the engine's batch too.
+  Status compete(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
+                 std::span<uint8_t> depths) {
+    const size_t width = exit_width(architecture());
+    ContestRun contest(contests, *exits_);
+    SubBatch part;
+    part.assign(batch, contest.alive());
+    Turn turn(*this);
+    if (Status status = engine_->start(turn.slot(), part.view()); !status.ok()) return status;
+    for (size_t layer = 0; layer + 1 < architecture().layers() && contest.open(); ++layer) {
+      const Alive before = contest.alive();
+      std::vector<float> pooled(before.size() * width), guesses(before.size());
+      if (Status status = engine_->step(pooled); !status.ok()) return status;
+      for (size_t i = 0; i < before.size(); ++i) guesses[i] = exits_->heads[layer].apply(&pooled[i * width]);
+      contest.drop(layer, guesses, logits, depths);
+      if (contest.alive().empty()) return ok_status();
+      if (Status status = keep(before, contest.alive()); !status.ok()) return status;
+    }
+    const Alive& alive = contest.alive();
+    std::vector<float> results(alive.size());
+    if (Status status = finish(turn, architecture().layers(), results); !status.ok()) return status;
+    for (size_t i = 0; i < alive.size(); ++i) logits[alive[i]] = results[i];
+    return ok_status();
+  }
+
+  // body(piece, its first sequence) for sequences [first, last), in as few pieces as the engine's memory has room for.
+  // What did not fit once is not tried again in one piece.
+  template <class Body>
+  Status in_pieces(const Batch& batch, size_t first, size_t last, const Body& body) {
+    if (first == last) return ok_status();
+    const size_t begin = batch.offsets[first], tokens = batch.offsets[last] - begin;
+    if (tokens <= most_tokens_ || last - first == 1) {
+      std::vector<uint32_t> offsets(batch.offsets.begin() + first, batch.offsets.begin() + last + 1);
+      for (uint32_t& offset : offsets) offset -= static_cast<uint32_t>(begin);
+      Status status = body({batch.ids.subspan(begin, tokens), batch.segments.subspan(begin, tokens), offsets}, first);
+      if (!absl::IsResourceExhausted(status) || last - first == 1) return status;
+      most_tokens_ = tokens / 2;
+      log_warning(
+          str_cat(message_of(status), "; batches of ", tokens, " tokens do not fit: ", tokens / 2, " from now on"));
+    }
+    size_t middle = first + 1;
+    while (middle + 1 < last && batch.offsets[middle + 1] - begin <= tokens / 2) ++middle;
+    if (Status status = in_pieces(batch, first, middle, body); !status.ok()) return status;
+    return in_pieces(batch, middle, last, body);
+  }
+
+  Status keep(const Alive& before, const Alive& after) {
+    if (before.size() == after.size()) return ok_status();
+    std::vector<uint32_t> numbers;
+    for (uint32_t i = 0; i < before.size(); ++i) {
+      if (numbers.size() < after.size() && before[i] == after[numbers.size()]) numbers.push_back(i);
+    }
+    return engine_->keep(numbers);
+  }
+
+  // The next batch is started while this one is waited for.
+  Status finish(Turn& turn, size_t layers, std::span<float> logits) {
+    if (Status status = engine_->launch(layers); !status.ok()) return status;
+    turn.pass_on();
+    return engine_->finish(turn.slot(), logits);
+  }
+
+  const Architecture& architecture() const { return model_->architecture(); }
+
+  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Exits> exits_;  // may be null
+  std::unique_ptr<LayeredEngine> engine_;
+  std::atomic<size_t> most_tokens_ = SIZE_MAX;  // of one piece
+  std::mutex turn_;                             // who may call the engine; finish() needs none
+  uint32_t slots_taken_ = 0;                    // bits; guarded by turn_
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_layered_backend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits,
+                                              std::unique_ptr<LayeredEngine> engine) {
+  return std::make_unique<LayeredBackend>(std::move(model), std::move(exits), std::move(engine));
+}
+
+}  // namespace rerank

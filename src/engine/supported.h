@@ -1,0 +1,27 @@
+// What of model/architecture.h an engine computes. The rest is refused by name when a model is opened.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "model/architecture.h"
+
+namespace rerank {
+
+// Parts beside those that every engine has: post-norm blocks with LayerNorm, biases, absolute positions, full attention
+// of equal heads, ungated feed-forwards, a head on the first token.
+struct EngineFeatures {
+  bool pre_norm = false;  // also a final norm and norms without beta
+  bool gated = false;     // gated feed-forwards
+  bool rope = false;
+  bool alibi = false;
+  bool window = false;
+  bool mean_rows = false;  // a head that reads the mean of all rows
+  bool last_row = false;   // ... or the last
+  bool head_norm = false;  // a norm in the head
+};
+
+// Every part of the architecture that `features` lacks, by name, e.g. "grouped heads (2 of 8), a softcap"; empty: none.
+std::string uncomputed_parts(const Architecture& architecture, const EngineFeatures& features);
+
+}  // namespace rerank

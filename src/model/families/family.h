@@ -1,0 +1,77 @@
+// A family of models: how its config.json reads as an architecture, and under which names its tensors lie. One file
+// each in this folder; families.cc lists them. Adding one is a file and a line there.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/architecture.h"
+#include "model/families/config_reader.h"
+
+namespace rerank {
+
+// Where a linear layer's weight and bias are: `name`.weight and `name`.bias, or the rows from first_row on of a tensor
+// that holds several layers' rows, `rows` in all.
+struct TensorSource {
+  std::string name;
+  size_t first_row = 0;
+  size_t rows = 0;  // of the whole tensor; 0: it is this layer's alone
+};
+
+struct LayerNames {
+  TensorSource query, key, value, attention_output;
+  std::string attention_norm;
+  TensorSource gate, up, down;  // gate: of gated feed-forwards
+  std::string output_norm;
+};
+
+// Tensors that the architecture does not have are not looked up: their names may be empty.
+struct TensorNames {
+  std::string words, positions, segments;  // whole names of tables
+  std::string embedding_norm;              // of norms: `name`.weight and `name`.bias
+  TensorSource embedding_projection;
+  std::vector<LayerNames> layers;
+  std::string final_norm;
+  TensorSource head_dense;
+  std::string head_norm;
+  TensorSource head_output;
+};
+
+struct Family {
+  const char* name;
+  std::span<const std::string_view> architectures;  // config.json's `architectures`
+  std::span<const std::string_view> model_types;    // and `model_type`
+  const char* layers_field;                         // of config.json: the number of layers
+  // The first thing that is wrong stays in the reader's status.
+  void (*read)(ConfigReader& config, Architecture& architecture);
+  TensorNames (*names)(const Architecture& architecture);
+};
+
+// All that there are.
+std::span<const Family* const> families();
+
+// The family of an architecture's or a model type's name; null: none.
+const Family* family_of_architecture(std::string_view architecture);
+const Family* family_of_model_type(std::string_view model_type);
+
+// What BERT's descendants share: sizes, tables, post-norm blocks of one kind, a head of two linear layers on the first
+// token.
+struct EncoderFields {
+  const char* hidden = "hidden_size";
+  const char* layers = "num_hidden_layers";
+  const char* heads = "num_attention_heads";
+  const char* intermediate = "intermediate_size";
+  const char* activation = "hidden_act";
+};
+void read_encoder(ConfigReader& config, const EncoderFields& fields, Architecture& architecture);
+// The table of positions; `after_padding`: the first token's row is pad_token_id + 1.
+void read_position_table(ConfigReader& config, bool after_padding, Architecture& architecture);
+void read_segment_table(ConfigReader& config, Architecture& architecture);
+// Names of the encoder as BertModel has them.
+TensorNames bert_encoder_names(const Architecture& architecture, std::string_view prefix);
+
+extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily;
+
+}  // namespace rerank
