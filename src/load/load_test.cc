@@ -235,7 +235,7 @@ TEST(HttpTargetTest, AServerThatIsNotThereIsAFailureOfTheRequest) {
   ASSERT_TRUE(target.ok());
   const LoadRun run = drive_closed(**target, make({}), {2, 0.05, 0}, nullptr);
   ASSERT_FALSE(run.samples.empty());
-  for (const Sample& sample : run.samples) EXPECT_EQ(sample.outcome, Outcome::kFailed);
+  for (const Sample& sample : run.samples) EXPECT_EQ(sample.outcome, RequestOutcome::kFailed);
   EXPECT_FALSE(run.first_error.ok());
 }
 

@@ -105,7 +105,8 @@ void AddedTokenMatcher::split(std::string_view text, const std::function<void(si
   if (open != text.size() || text.empty()) visit(open, text.size(), -1);
 }
 
-Result<AddedTokens> AddedTokens::parse(const JsonField& json, const Model& model, const Normalizer* normalizer) {
+Result<AddedTokens> AddedTokens::parse(const JsonField& json, const TokenizerModel& model,
+                                       const Normalizer* normalizer) {
   AddedTokens added;
   if (json.is_null()) return added;
   RERANK_ASSIGN_OR_RETURN(const auto items, json.as_array());
