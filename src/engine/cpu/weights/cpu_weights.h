@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "base/team.h"
 #include "engine/cpu/buffers.h"
-#include "engine/cpu/team.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/cpu/weights/weight_store.h"
 #include "model/weights.h"
