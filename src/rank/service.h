@@ -54,7 +54,7 @@ class Service : public Reranker {
   std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const override;
   Result<std::string> decode(std::span<const int32_t> ids, bool skip_special_tokens) const override;
   const ModelInfo& info() const override { return parts_.info; }
-  bool ready() const override { return true; }
+  bool ready() const override { return !scheduler_->engine_fails(); }
 
  private:
   struct Work;

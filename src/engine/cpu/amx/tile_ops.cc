@@ -186,7 +186,7 @@ void TileOps::product(const Step& step) {
     job.activation = config().activation;
     job.factor = step.factor;
     // Pairs of rows side by side: a row tile of values takes half a tile of each half panel.
-    job.out = step.out + row_tile * step.out_row_stride;
+    job.out = step.out + row_tile * step.out_row_stride + panels * piece / pieces * step.out_panel_stride;
     job.out_panel_stride = step.out_panel_stride;
     job.out_row_stride = step.out_row_stride;
     job.scratch = scratch_[member].data();
@@ -321,8 +321,8 @@ void TileOps::feed_forward(size_t layer) {
     for (size_t panel = 0; panel < up.panels; panel += slab_panels) {
       const size_t panels = std::min(slab_panels, up.panels - panel);
       prepare(inner_, row_tiles, panels);
-      product({&state_.inputs, row, row_tiles, &up, 0, up.steps, TileResult::kInner,
-               inner_.bf16.data() - panel * kTileBytes, kTileBytes, panels * kTileBytes, panel, panel + panels});
+      product({&state_.inputs, row, row_tiles, &up, 0, up.steps, TileResult::kInner, inner_.bf16.data(), kTileBytes,
+               panels * kTileBytes, panel, panel + panels});
       if (down.kernels->int8) quantize(inner_, row_tiles);
       const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
       product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,

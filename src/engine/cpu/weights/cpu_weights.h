@@ -64,6 +64,10 @@ struct SharedWeights {
 };
 
 struct CpuWeights : SharedWeights {
+  // What a file of --weight-cache must have been written for: raised where other matrices, or in another order, go into
+  // the store. Then the layout of one.
+  static constexpr int kOrder = 1, kLayout = kPanelLayout;
+
   CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
 
   std::vector<CpuLayer> layers;
