@@ -196,14 +196,14 @@ struct Bench : Command {
   Result<std::vector<std::string>> read_lines() {
     std::vector<std::string> lines;
     if (std::filesystem::is_directory(texts)) {
-      auto collection = read_collection(texts, {.need_judgments = false});
+      auto collection = eval::read_collection(texts, {.need_judgments = false});
       if (!collection.ok()) return with_context(collection.status(), "--texts");
       for (auto& document : collection->documents) lines.push_back(std::move(document.text));
       return lines;
     }
-    auto read = read_texts(texts, 0);
+    auto read = eval::read_texts(texts, 0);
     if (!read.ok()) return with_context(read.status(), "--texts");
-    for (LooseText& line : *read) lines.push_back(std::move(line.text));
+    for (eval::LooseText& line : *read) lines.push_back(std::move(line.text));
     return lines;
   }
 
@@ -232,10 +232,10 @@ struct Bench : Command {
   Status fit_lengths(Workload::TokenCount count) {
     constexpr std::string_view kFit = "fit:";
     if (!workload.document_tokens.starts_with(kFit)) return ok_status();
-    auto read = read_texts(workload.document_tokens.substr(kFit.size()), kFittedTexts);
+    auto read = eval::read_texts(workload.document_tokens.substr(kFit.size()), kFittedTexts);
     if (!read.ok()) return with_context(read.status(), "--document-tokens fit");
     std::vector<size_t> lengths;
-    for (const LooseText& line : *read) lengths.push_back(count(line.text));
+    for (const eval::LooseText& line : *read) lengths.push_back(count(line.text));
     if (lengths.empty()) return absl::InvalidArgumentError("--document-tokens fit: there are no texts");
     workload.document_tokens = fit_log_normal(lengths);
     return ok_status();

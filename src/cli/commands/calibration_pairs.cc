@@ -13,8 +13,8 @@ namespace {
 constexpr size_t kMaxPairs = 64, kMaxTokens = 256;
 
 // Questions with a text that answers and one that does not.
-const std::vector<LooseText>& own_texts() {
-  static const std::vector<LooseText> texts = {
+const std::vector<eval::LooseText>& own_texts() {
+  static const std::vector<eval::LooseText> texts = {
       {"what do pandas eat?", "The giant panda lives on bamboo, of which it eats up to forty kilograms a day."},
       {"what do pandas eat?", "The city was founded in the twelfth century and has two million inhabitants today."},
       {"how do I reset my password",
@@ -44,9 +44,9 @@ const std::vector<LooseText>& own_texts() {
 Status CalibrationPairs::read(const std::string& path, const Model& model) {
   auto tokenizer = Tokenizer::from_folder(model.folder);
   if (!tokenizer.ok()) return tokenizer.status();
-  std::vector<LooseText> texts = own_texts();
+  std::vector<eval::LooseText> texts = own_texts();
   if (!path.empty()) {
-    auto read = read_texts(path, kMaxPairs);
+    auto read = eval::read_texts(path, kMaxPairs);
     if (!read.ok()) return read.status();
     texts = std::move(*read);
     if (texts.empty() || texts.front().query.empty())
@@ -55,7 +55,7 @@ Status CalibrationPairs::read(const std::string& path, const Model& model) {
   TruncationSpec spec;
   spec.max_length = std::min(model.config.max_length(), kMaxTokens);
   std::vector<int32_t> query, document;
-  for (const LooseText& text : texts) {
+  for (const eval::LooseText& text : texts) {
     query.clear();
     document.clear();
     (*tokenizer)->encode(text.query, query);

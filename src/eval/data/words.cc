@@ -9,7 +9,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 const std::unordered_set<std::string_view>& english_stop_words() {
@@ -122,4 +122,4 @@ bool looks_english(const std::vector<std::string_view>& texts) {
   return !words.empty() && stops * 10 >= static_cast<long>(words.size());
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

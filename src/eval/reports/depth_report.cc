@@ -10,7 +10,7 @@
 #include "report/chart.h"
 #include "report/html_page.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
@@ -167,4 +167,4 @@ std::string depth_html(const DepthReport& report) {
   return page.take();
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

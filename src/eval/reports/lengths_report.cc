@@ -10,7 +10,7 @@
 #include "report/chart.h"
 #include "report/html_page.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 using Json = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
@@ -194,4 +194,4 @@ std::string lengths_svg(const LengthsReport& report) {
   return all + "</svg>\n";
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

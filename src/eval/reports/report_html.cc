@@ -8,7 +8,7 @@
 #include "report/chart.h"
 #include "report/html_page.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 std::string format(const char* form, double a, double b = 0, double c = 0) {
@@ -181,4 +181,4 @@ std::string report_html(const EvalReport& report) {
   return page.take();
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval
