@@ -5,7 +5,7 @@
 #include <mutex>
 #include <thread>
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchEvery(100);
@@ -149,4 +149,4 @@ LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop&
   return run;
 }
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -9,7 +9,7 @@
 #include "load/target.h"
 #include "load/workload.h"
 
-namespace rerank {
+namespace rerank::load {
 
 enum class RequestOutcome : uint8_t {
   kAnswered,
@@ -53,4 +53,4 @@ struct ClosedLoop {
 };
 LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop& loop, const Watch& watch);
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -9,7 +9,7 @@
 #include "load/summary.h"
 #include "support/fake_reranker.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 size_t words(const std::string& text) { return 1 + static_cast<size_t>(std::count(text.begin(), text.end(), ' ')); }
@@ -240,4 +240,4 @@ TEST(HttpTargetTest, AServerThatIsNotThereIsAFailureOfTheRequest) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::load

@@ -9,7 +9,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
@@ -122,4 +122,4 @@ std::string to_json(const BenchReport& report) {
   return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
 }
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -5,7 +5,7 @@
 #include "report/chart.h"
 #include "report/html_page.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 std::string load_of(const Summary& run) {
@@ -129,4 +129,4 @@ std::string to_html(const BenchReport& report) {
   return page.take();
 }
 
-}  // namespace rerank
+}  // namespace rerank::load
