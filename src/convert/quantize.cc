@@ -9,7 +9,7 @@
 
 #include "engine/reference/reference_backend.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 float largest_magnitude(const float* x, size_t n) {
@@ -226,4 +226,4 @@ std::string report_json(const Int8Report& report) {
   return std::string(buffer.GetString()) + "\n";
 }
 
-}  // namespace rerank
+}  // namespace rerank::convert

@@ -15,7 +15,7 @@
 #include "convert/graph_builder.h"
 #include "convert/writers.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 using onnx::TensorProto;
@@ -364,4 +364,4 @@ Status write_onnx(const Model& model, const std::string& out, const ConvertOptio
   return ok_status();
 }
 
-}  // namespace rerank
+}  // namespace rerank::convert
