@@ -105,7 +105,7 @@ void request_and_answer(const std::string&) {
 }
 
 void cache(const std::string&) {
-  PairCache pairs(1 << 20, std::chrono::seconds(60));
+  cache::PairCache pairs(1 << 20, std::chrono::seconds(60));
   const TimePoint now = Clock::now();
   const auto key = [](uint64_t i) { return Hash128{i * 0x9e3779b97f4a7c15u, i * 0xbf58476d1ce4e5b9u}; };
   for (uint64_t i = 0; i < 20000; ++i) pairs.insert(key(i), {1, 100, false}, now);

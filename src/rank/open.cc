@@ -223,11 +223,11 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!planner.ok()) return planner.status();
   parts.planner = *planner;
   if (!options.cache_url.empty()) {
-    SharedCacheOptions shared;
+    cache::SharedCacheOptions shared;
     shared.url = options.cache_url;
     shared.timeout = std::chrono::milliseconds(std::max<size_t>(1, options.cache_timeout_ms));
     shared.ttl = std::chrono::seconds(std::max<size_t>(1, options.cache_ttl_seconds));
-    auto cache = SharedCache::open(shared, metrics.get());
+    auto cache = cache::SharedCache::open(shared, metrics.get());
     if (!cache.ok()) return cache.status();
     parts.shared_cache = std::move(*cache);
   }

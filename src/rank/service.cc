@@ -152,7 +152,8 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
   go_on(work);
 }
 
-void Service::take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<CachedScore>>& scores) {
+void Service::take_shared(const std::shared_ptr<Work>& work,
+                          const std::vector<std::optional<cache::CachedScore>>& scores) {
   const std::vector<size_t> asked = std::exchange(work->missing, {});
   for (size_t m = 0; m < asked.size(); ++m) {
     if (!scores[m]) {
@@ -334,7 +335,7 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
   if (!status.ok()) return fail(work, std::move(status));
   size_t evicted = 0;
   const TimePoint now = Clock::now();
-  std::vector<std::pair<Hash128, CachedScore>> found;
+  std::vector<std::pair<Hash128, cache::CachedScore>> found;
   const size_t best = fit_spec(*work->request).chunking.best;
   for (size_t m = 0, begin = 0; m < work->missing.size(); begin += work->sequences[m++]) {
     const size_t i = work->missing[m];
@@ -344,7 +345,7 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
     d.best_chunk = static_cast<uint32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
     d.dropped = job.keep > 0 && job.depths[begin] != 0;
     if (!work->keys.empty() && std::isfinite(d.logit) && !d.dropped) {
-      found.emplace_back(work->keys[i], CachedScore{d.logit, d.tokens, d.truncated});
+      found.emplace_back(work->keys[i], cache::CachedScore{d.logit, d.tokens, d.truncated});
       evicted += cache_.insert(found.back().first, found.back().second, now);
     }
     if (metrics_) {

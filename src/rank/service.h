@@ -40,7 +40,7 @@ struct ServiceParts {
   size_t cache_bytes = 0;
   std::chrono::seconds cache_ttl{86400};
   size_t token_cache_bytes = 0;
-  std::unique_ptr<SharedCache> shared_cache;  // may be null
+  std::unique_ptr<cache::SharedCache> shared_cache;  // may be null
   PlannerOptions planner;
   std::vector<MeasuredBatch> measured;  // what warm-up has found
 };
@@ -61,7 +61,7 @@ class Service : public Reranker {
   struct ServiceMetrics;
   Status check(const RerankRequest& request) const;
   void go_on(const std::shared_ptr<Work>& work);
-  void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<CachedScore>>& scores);
+  void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<cache::CachedScore>>& scores);
   void tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids);
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
@@ -74,8 +74,8 @@ class Service : public Reranker {
   void fail(const std::shared_ptr<Work>& work, Status status);
 
   ServiceParts parts_;
-  PairCache cache_;
-  TokenCache tokens_;
+  cache::PairCache cache_;
+  cache::TokenCache tokens_;
   std::unique_ptr<ServiceMetrics> metrics_;
   // Stopped in this order: the shared cache, whose answers feed the pool, the pool, which feeds the scheduler, and the
   // scheduler, which uses the backend.
