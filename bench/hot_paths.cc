@@ -57,7 +57,7 @@ T expect(Result<T> result) {
 }
 
 void tokenize(const std::string& folder) {
-  const auto tokenizer = expect(Tokenizer::from_folder(folder));
+  const auto tokenizer = expect(text::Tokenizer::from_folder(folder));
   const auto texts = documents(120);
   std::vector<int32_t> ids;
   tokenizer->encode(texts[0], ids);
@@ -67,13 +67,13 @@ void tokenize(const std::string& folder) {
 }
 
 void join_pairs(const std::string& folder) {
-  const auto tokenizer = expect(Tokenizer::from_folder(folder));
+  const auto tokenizer = expect(text::Tokenizer::from_folder(folder));
   std::vector<int32_t> query, document;
   tokenizer->encode(prose(3, 12), query);
   tokenizer->encode(prose(5, 300), document);
   rerankd_measure([&] {
     for (size_t i = 0; i < kDocuments; ++i) {
-      join_pair(tokenizer->pair_template(), query, document, {.max_length = 256});
+      text::join_pair(tokenizer->pair_template(), query, document, {.max_length = 256});
     }
   });
 }

@@ -42,7 +42,7 @@ Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, 
   return hasher.finish().hex();
 }
 
-Result<size_t> pick_max_length(const Options& options, const ModelConfig& config, const Tokenizer& tokenizer) {
+Result<size_t> pick_max_length(const Options& options, const ModelConfig& config, const text::Tokenizer& tokenizer) {
   size_t limit = config.max_length();
   if (tokenizer.model_max_length()) limit = std::min(limit, *tokenizer.model_max_length());
   if (options.max_length == 0) return std::min(limit, config.served_length());
@@ -103,7 +103,7 @@ Status read_target(const Options& options, const Exits* exits, ServiceParts& par
   return ok_status();
 }
 
-Status check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
+Status check_tokenizer(const text::Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
   if (tokenizer.vocab_size() <= config.vocabulary) return ok_status();
   return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(),
                                             " tokens, config.json's vocab_size is ", config.vocabulary,
@@ -184,7 +184,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!located.ok()) return located.status();
   auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
   if (!model.ok()) return model.status();
-  auto tokenizer = Tokenizer::from_folder(located->folder);
+  auto tokenizer = text::Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
   if (Status status = check_tokenizer(**tokenizer, (*model)->config, located->folder); !status.ok()) return status;
   auto max_length = pick_max_length(options, (*model)->config, **tokenizer);

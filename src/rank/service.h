@@ -24,7 +24,7 @@ namespace rerank {
 
 // What a service is made of. `segments`: the model reads token types (false: they are all zero, as for RoBERTa).
 struct ServiceParts {
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
   std::unique_ptr<Backend> backend;
   std::shared_ptr<Metrics> metrics;  // may be null
   ModelInfo info;
@@ -70,7 +70,7 @@ class Service : public Reranker {
   void finish(const std::shared_ptr<Work>& work, Job& job, Status status);
   void answer(const std::shared_ptr<Work>& work);
   uint8_t layers_of(const RerankRequest& request) const;  // 0: all
-  FitSpec fit_spec(const RerankRequest& request) const;
+  text::FitSpec fit_spec(const RerankRequest& request) const;
   void fail(const std::shared_ptr<Work>& work, Status status);
 
   ServiceParts parts_;

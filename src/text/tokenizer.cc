@@ -18,7 +18,7 @@
 #include "text/stages/pre_tokenizer.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr size_t kMaxFileBytes = 256u << 20;
@@ -388,4 +388,4 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::strin
   return tokenizer;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

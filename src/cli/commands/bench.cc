@@ -210,7 +210,7 @@ struct Bench : Command {
   Result<load::Workload> make_workload() {
     auto located = locate_model(options);
     if (!located.ok()) return located.status();
-    auto tokenizer = Tokenizer::from_folder(located->folder);
+    auto tokenizer = text::Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return tokenizer.status();
     const auto count = [tokenizer = *tokenizer, ids = std::vector<int32_t>()](std::string_view text) mutable {
       ids.clear();

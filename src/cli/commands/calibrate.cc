@@ -33,7 +33,7 @@ struct PairBatch {
   std::vector<uint32_t> lists;
 
   Batch view(std::span<const uint8_t> layers = {}) const { return {ids, segments, offsets, layers}; }
-  void add(const EncodedPair& pair, uint32_t list) {
+  void add(const text::EncodedPair& pair, uint32_t list) {
     ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
     segments.insert(segments.end(), pair.type_ids.begin(), pair.type_ids.end());
     offsets.push_back(static_cast<uint32_t>(ids.size()));
@@ -70,7 +70,7 @@ struct Calibrate : Command {
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
     model = *loaded;
-    auto read = Tokenizer::from_folder(located->folder);
+    auto read = text::Tokenizer::from_folder(located->folder);
     if (!read.ok()) return read.status();
     tokenizer = *read;
     if (model->config.layers < 2) return absl::InvalidArgumentError("a model of one layer has no earlier exit");
@@ -147,16 +147,16 @@ struct Calibrate : Command {
                                               " documents are too few to fit and to judge; 10 and 100 are the least"));
   }
 
-  EncodedPair encoded(const CalibrationPair& pair) {
+  text::EncodedPair encoded(const CalibrationPair& pair) {
     query_ids.clear();
     document_ids.clear();
     tokenizer->encode(pair.query, query_ids);
     tokenizer->encode(pair.document, document_ids);
-    TruncationSpec spec;
+    text::TruncationSpec spec;
     spec.max_length = std::min(model->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
     spec.max_length =
         std::min(spec.max_length, options.max_length != 0 ? options.max_length : model->config.served_length());
-    EncodedPair joined = join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
+    text::EncodedPair joined = text::join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
     if (model->config.segment_rows < 2) std::fill(joined.type_ids.begin(), joined.type_ids.end(), 0);
     return joined;
   }
@@ -251,7 +251,7 @@ struct Calibrate : Command {
   std::string source, out;
   size_t wanted = 4000, top_k = 30;
   std::shared_ptr<const Model> model;
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
   std::unique_ptr<Backend> backend;
   std::vector<CalibrationPair> pairs;
   std::vector<int32_t> query_ids, document_ids;

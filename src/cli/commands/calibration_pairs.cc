@@ -42,7 +42,7 @@ const std::vector<eval::LooseText>& own_texts() {
 }  // namespace
 
 Status CalibrationPairs::read(const std::string& path, const Model& model) {
-  auto tokenizer = Tokenizer::from_folder(model.folder);
+  auto tokenizer = text::Tokenizer::from_folder(model.folder);
   if (!tokenizer.ok()) return tokenizer.status();
   std::vector<eval::LooseText> texts = own_texts();
   if (!path.empty()) {
@@ -52,7 +52,7 @@ Status CalibrationPairs::read(const std::string& path, const Model& model) {
     if (texts.empty() || texts.front().query.empty())
       return absl::InvalidArgumentError(str_cat("--texts ", path, ": holds no {\"query\", \"document\"} lines"));
   }
-  TruncationSpec spec;
+  text::TruncationSpec spec;
   spec.max_length = std::min(model.config.max_length(), kMaxTokens);
   std::vector<int32_t> query, document;
   for (const eval::LooseText& text : texts) {
@@ -60,7 +60,7 @@ Status CalibrationPairs::read(const std::string& path, const Model& model) {
     document.clear();
     (*tokenizer)->encode(text.query, query);
     (*tokenizer)->encode(text.text, document);
-    const EncodedPair pair = join_pair((*tokenizer)->pair_template(), query, document, spec);
+    const text::EncodedPair pair = text::join_pair((*tokenizer)->pair_template(), query, document, spec);
     if (pair.ids.empty()) continue;
     ids_.insert(ids_.end(), pair.ids.begin(), pair.ids.end());
     for (int32_t type : pair.type_ids) segments_.push_back(model.config.segment_rows > 1 ? type : 0);

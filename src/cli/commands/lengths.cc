@@ -82,7 +82,7 @@ struct Lengths : Command {
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
-    auto read = Tokenizer::from_folder(located->folder);
+    auto read = text::Tokenizer::from_folder(located->folder);
     if (!read.ok()) return read.status();
     tokenizer = *read;
     result.model = located->name;
@@ -247,7 +247,7 @@ struct Lengths : Command {
   std::string source, metrics_file, json, html, svg;
   std::vector<size_t> limits;
   size_t query_tokens = 16, judged_limit = 50, top_k = 50, model_limit = 0;
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
   std::vector<int32_t> scratch;
   eval::Collection collection;
   std::unordered_map<std::string, size_t> query_sizes, document_sizes;

@@ -11,7 +11,7 @@
 #include "text/stages/byte_level.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 class Bpe : public TokenizerModel {
@@ -278,4 +278,4 @@ Result<std::unique_ptr<TokenizerModel>> Bpe::parse(const JsonField& json) {
 
 Result<std::unique_ptr<TokenizerModel>> parse_bpe(const JsonField& json) { return Bpe::parse(json); }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -2,7 +2,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 // The words that are in the vocabulary, and one id for all others.
@@ -62,4 +62,4 @@ Result<std::unique_ptr<TokenizerModel>> parse_model(const JsonField& json) {
   return json.at("type").unsupported(str_cat("model \"", type, "\" is not supported"));
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -10,7 +10,7 @@
 #include "text/json.h"
 #include "text/models/vocabulary.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // Immutable and thread-safe. `append_ids` cannot fail: what a file could get wrong is found when it is read.
 class TokenizerModel {
@@ -43,4 +43,4 @@ Result<std::unique_ptr<TokenizerModel>> parse_bpe(const JsonField& json);
 // Reads a vocabulary that is an object of token -> id.
 Status read_vocabulary(const JsonField& json, Vocabulary& vocabulary);
 
-}  // namespace rerank
+}  // namespace rerank::text

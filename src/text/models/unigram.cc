@@ -9,7 +9,7 @@
 #include "text/models/word_cache.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr double kUnknownPenalty = 10.0;  // an unknown character scores this much below the worst token
@@ -163,4 +163,4 @@ Result<std::unique_ptr<TokenizerModel>> Unigram::parse(const JsonField& json) {
 
 Result<std::unique_ptr<TokenizerModel>> parse_unigram(const JsonField& json) { return Unigram::parse(json); }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -6,7 +6,7 @@
 #include "text/models/word_cache.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 class WordPiece : public TokenizerModel {
@@ -80,4 +80,4 @@ Result<std::unique_ptr<TokenizerModel>> WordPiece::parse(const JsonField& json) 
 
 Result<std::unique_ptr<TokenizerModel>> parse_wordpiece(const JsonField& json) { return WordPiece::parse(json); }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -7,7 +7,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 // Start of the last character of `text`, which is not empty.
@@ -141,4 +141,4 @@ Result<AddedTokens> AddedTokens::parse(const JsonField& json, const TokenizerMod
   return added;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

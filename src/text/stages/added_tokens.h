@@ -13,7 +13,7 @@
 #include "text/models/trie.h"
 #include "text/stages/normalizer.h"
 
-namespace rerank {
+namespace rerank::text {
 
 struct AddedToken {
   std::string content;
@@ -64,4 +64,4 @@ class AddedTokens {
   AddedTokenMatcher raw_, normalized_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::text
