@@ -119,9 +119,9 @@ void cache(const std::string&) {
 
 // Requests of all sizes come faster than they are done.
 void plan(const std::string&) {
-  PlannerOptions options;
+  schedule::PlannerOptions options;
   options.max_queue_seconds = 0;
-  Planner planner(options);
+  schedule::Planner planner(options);
   planner.observe(1000, 0.01);
   std::vector<uint32_t> lengths;
   rerankd_measure([&] {

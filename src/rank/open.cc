@@ -119,8 +119,8 @@ double attention_weight(const ModelConfig& config) {
   return 2 * hidden / (4 * hidden * hidden + 2 * hidden * intermediate);
 }
 
-Result<PlannerOptions> planner_options(const Options& options, const BackendInfo& engine) {
-  PlannerOptions planner;
+Result<schedule::PlannerOptions> planner_options(const Options& options, const BackendInfo& engine) {
+  schedule::PlannerOptions planner;
   planner.max_batch_tokens = std::max<size_t>(1, options.max_batch_tokens);
   if (engine.batch_tokens != 0 && engine.batch_tokens < planner.max_batch_tokens) {
     log_warning(str_cat("batches have at most ", engine.batch_tokens,
@@ -153,7 +153,7 @@ Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
   parts.planner.square_weight = measured->square_weight;
   parts.measured = std::move(measured->batches);
-  const MeasuredBatch& last = parts.measured.back();
+  const schedule::MeasuredBatch& last = parts.measured.back();
   log_info(str_cat("warm: ", last.lengths.size(), " pairs of ", last.lengths.front(), " tokens take ",
                    static_cast<int64_t>(last.seconds * 1e6), " us"));
   return ok_status();

@@ -103,8 +103,8 @@ struct Service::ServiceMetrics {
 Service::Service(ServiceParts parts)
     : parts_(std::move(parts)), cache_(parts_.cache_bytes, parts_.cache_ttl), tokens_(parts_.token_cache_bytes) {
   if (parts_.metrics) metrics_ = std::make_unique<ServiceMetrics>(*parts_.metrics);
-  scheduler_ = std::make_unique<Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get(), parts_.measured,
-                                           parts_.model_layers);
+  scheduler_ = std::make_unique<schedule::Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get(),
+                                                     parts_.measured, parts_.model_layers);
   pool_ = std::make_unique<WorkerPool>(std::max<size_t>(1, parts_.tokenizer_threads));
 }
 
@@ -276,7 +276,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
     return fail(work, absl::CancelledError("the client has gone"));
   }
   const text::FitSpec spec = fit_spec(request);
-  auto job = std::make_unique<Job>();
+  auto job = std::make_unique<schedule::Job>();
   const bool query_cut = text::cut_to(work->query_ids, request.max_query_tokens, spec.truncation);
   const text::PairTemplate& pieces = parts_.tokenizer->pair_template();
   const text::QueryTerms terms(work->query_ids);
@@ -308,13 +308,13 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
   job->share = request.use_cache;  // who wants scores computed anew gets his own
-  job->done = [this, work](Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
+  job->done = [this, work](schedule::Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
   scheduler_->submit(std::move(job));
 }
 
 // Adaptive depth: where only some of the documents are wanted, those that are surely not among them need not be
 // computed to the end. Documents in several chunks are: their best chunk is not known before.
-void Service::compete(const Work& work, Job& job) const {
+void Service::compete(const Work& work, schedule::Job& job) const {
   const RerankRequest& request = *work.request;
   if (parts_.exit_margin <= 0 || job.layers != 0) return;
   if (request.top_n == 0 || request.top_n >= request.documents.size()) return;
@@ -331,7 +331,7 @@ void Service::compete(const Work& work, Job& job) const {
   }
 }
 
-void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status) {
+void Service::finish(const std::shared_ptr<Work>& work, schedule::Job& job, Status status) {
   if (!status.ok()) return fail(work, std::move(status));
   size_t evicted = 0;
   const TimePoint now = Clock::now();

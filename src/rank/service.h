@@ -41,8 +41,8 @@ struct ServiceParts {
   std::chrono::seconds cache_ttl{86400};
   size_t token_cache_bytes = 0;
   std::unique_ptr<cache::SharedCache> shared_cache;  // may be null
-  PlannerOptions planner;
-  std::vector<MeasuredBatch> measured;  // what warm-up has found
+  schedule::PlannerOptions planner;
+  std::vector<schedule::MeasuredBatch> measured;  // what warm-up has found
 };
 
 class Service : public Reranker {
@@ -66,8 +66,8 @@ class Service : public Reranker {
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
   void look_up(Work& work);
-  void compete(const Work& work, Job& job) const;
-  void finish(const std::shared_ptr<Work>& work, Job& job, Status status);
+  void compete(const Work& work, schedule::Job& job) const;
+  void finish(const std::shared_ptr<Work>& work, schedule::Job& job, Status status);
   void answer(const std::shared_ptr<Work>& work);
   uint8_t layers_of(const RerankRequest& request) const;  // 0: all
   text::FitSpec fit_spec(const RerankRequest& request) const;
@@ -79,7 +79,7 @@ class Service : public Reranker {
   std::unique_ptr<ServiceMetrics> metrics_;
   // Stopped in this order: the shared cache, whose answers feed the pool, the pool, which feeds the scheduler, and the
   // scheduler, which uses the backend.
-  std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<schedule::Scheduler> scheduler_;
   std::unique_ptr<WorkerPool> pool_;
 };
 

@@ -15,7 +15,7 @@
 #include "schedule/gathered.h"
 #include "schedule/schedule_metrics.h"
 
-namespace rerank {
+namespace rerank::schedule {
 namespace {
 
 // Batches whose answers may wait to be told while the engine goes on: some, so that a slow one holds nobody up, and
@@ -410,4 +410,4 @@ double Scheduler::predicted_seconds(std::span<const uint32_t> lengths) const {
   return state_->planner.cost().seconds(work);
 }
 
-}  // namespace rerank
+}  // namespace rerank::schedule

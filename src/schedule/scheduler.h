@@ -16,8 +16,10 @@
 #include "schedule/planner.h"
 
 namespace rerank {
-
 class Metrics;
+}
+
+namespace rerank::schedule {
 
 // The pairs of one request that have to be computed.
 struct Job {
@@ -81,4 +83,4 @@ class Scheduler {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::schedule

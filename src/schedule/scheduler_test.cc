@@ -14,7 +14,7 @@
 
 #include "base/metrics.h"
 
-namespace rerank {
+namespace rerank::schedule {
 namespace {
 
 // Logit of a sequence: the sum of its ids. Can be held back, and can fail: the next batch, or that of an id.
@@ -389,4 +389,4 @@ TEST(SchedulerTest, ALaterBatchOfAContestKnowsWhatTheFirstHasReached) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::schedule
