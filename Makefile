@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build reference report conformance clients clean
+.PHONY: help demo test setup build format reference report conformance clients clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -19,6 +19,9 @@ setup:  ## install the Debian packages that are missing (sudo when not root)
 build: setup  ## build release: build/release/rerankd and librerank.so
 	@cmake --preset release
 	@cmake --build --preset release --target rerankd rerank_c
+
+format:  ## write the whole tree as clang-format 14 does; a test compares
+	@tests/architecture/format_test.py --write
 
 reference:  ## record the reference logits anew, with PyTorch and transformers (.venv-train)
 	@test -d .venv-train || python3 -m venv .venv-train

@@ -57,7 +57,7 @@ T expect(Result<T> result) {
 }
 
 void tokenize(const std::string& folder) {
-  const auto tokenizer = expect(Tokenizer::from_folder(folder));
+  const auto tokenizer = expect(text::Tokenizer::from_folder(folder));
   const auto texts = documents(120);
   std::vector<int32_t> ids;
   tokenizer->encode(texts[0], ids);
@@ -67,13 +67,13 @@ void tokenize(const std::string& folder) {
 }
 
 void join_pairs(const std::string& folder) {
-  const auto tokenizer = expect(Tokenizer::from_folder(folder));
+  const auto tokenizer = expect(text::Tokenizer::from_folder(folder));
   std::vector<int32_t> query, document;
   tokenizer->encode(prose(3, 12), query);
   tokenizer->encode(prose(5, 300), document);
   rerankd_measure([&] {
     for (size_t i = 0; i < kDocuments; ++i) {
-      join_pair(tokenizer->pair_template(), query, document, {.max_length = 256});
+      text::join_pair(tokenizer->pair_template(), query, document, {.max_length = 256});
     }
   });
 }
@@ -105,7 +105,7 @@ void request_and_answer(const std::string&) {
 }
 
 void cache(const std::string&) {
-  PairCache pairs(1 << 20, std::chrono::seconds(60));
+  cache::PairCache pairs(1 << 20, std::chrono::seconds(60));
   const TimePoint now = Clock::now();
   const auto key = [](uint64_t i) { return Hash128{i * 0x9e3779b97f4a7c15u, i * 0xbf58476d1ce4e5b9u}; };
   for (uint64_t i = 0; i < 20000; ++i) pairs.insert(key(i), {1, 100, false}, now);
@@ -119,9 +119,9 @@ void cache(const std::string&) {
 
 // Requests of all sizes come faster than they are done.
 void plan(const std::string&) {
-  PlannerOptions options;
+  schedule::PlannerOptions options;
   options.max_queue_seconds = 0;
-  Planner planner(options);
+  schedule::Planner planner(options);
   planner.observe(1000, 0.01);
   std::vector<uint32_t> lengths;
   rerankd_measure([&] {

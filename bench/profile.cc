@@ -89,7 +89,7 @@ template <class Weights, class Ops>
 void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, const Batch& batch) {
   constexpr int kRounds = 5;
   const Architecture& architecture = model->architecture();
-  cpu::Team team(1);
+  Team team(1);
   cpu::OwnWeights store;
   Weights weights(model, table, {team, store});
   Ops ops(weights, table, nullptr);

@@ -76,7 +76,8 @@ class Reranker {
 
   virtual const ModelInfo& info() const = 0;
 
-  // Whether requests are answered now. A service that open() returned is warm and stays ready until it is destroyed.
+  // Whether requests are answered now. A service that open() returned is warm and ready; it is not for ten seconds
+  // after the third batch in a row that its engine could not compute, and each that follows. Any thread.
   virtual bool ready() const = 0;
 };
 

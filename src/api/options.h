@@ -26,10 +26,8 @@ struct ApiOptions {
   std::chrono::milliseconds request_timeout{0};             // of requests that do not say; 0: none
   std::vector<std::shared_ptr<RequestObserver>> observers;  // told of every request when it is answered
 
-  // The keys to ask for. Those of the option alone are always well formed.
-  std::shared_ptr<KeyRing> key_ring() const {
-    return keys ? keys : std::shared_ptr<KeyRing>(*KeyRing::open(api_keys, ""));
-  }
+  // The keys to ask for.
+  std::shared_ptr<KeyRing> key_ring() const { return keys ? keys : std::make_shared<KeyRing>(api_keys); }
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
     return {.max_documents = library.max_documents,

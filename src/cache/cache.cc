@@ -4,7 +4,7 @@
 
 #include "cache/sieve.h"
 
-namespace rerank {
+namespace rerank::cache {
 namespace {
 
 struct Dated {
@@ -58,4 +58,4 @@ size_t PairCache::entries() const {
   return total;
 }
 
-}  // namespace rerank
+}  // namespace rerank::cache

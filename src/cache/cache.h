@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::cache {
 
 struct CachedScore {
   float logit = 0;
@@ -46,4 +46,4 @@ class PairCache {
   std::vector<std::unique_ptr<Shard>> shards_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::cache

@@ -8,7 +8,7 @@
 #include <thread>
 #include <unordered_map>
 
-namespace rerank {
+namespace rerank::cache {
 namespace {
 
 using std::chrono::seconds;
@@ -111,4 +111,4 @@ TEST(PairCacheTest, ManyThreads) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::cache

@@ -8,7 +8,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::cache {
 namespace {
 
 // What a cache of scores never sends, and what somebody else's server might.
@@ -140,4 +140,4 @@ Result<RedisReply> RedisLink::read(Deadline deadline) {
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::cache

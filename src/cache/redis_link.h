@@ -10,7 +10,7 @@
 #include "cache/redis_url.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::cache {
 
 // One answer; only what a cache needs of it.
 struct RedisReply {
@@ -40,4 +40,4 @@ class RedisLink {
   std::unique_ptr<Context> context_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::cache

@@ -4,7 +4,7 @@
 #include "absl/strings/numbers.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::cache {
 namespace {
 
 Status wrong(std::string_view what) {
@@ -87,4 +87,4 @@ Result<RedisUrl> parse_redis_url(std::string_view url) {
   return parsed;
 }
 
-}  // namespace rerank
+}  // namespace rerank::cache

@@ -7,7 +7,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::cache {
 
 struct RedisUrl {
   std::string host;
@@ -21,4 +21,4 @@ struct RedisUrl {
 // InvalidArgument, without the password, for what is no such URL; Unimplemented for rediss:// and unix sockets.
 Result<RedisUrl> parse_redis_url(std::string_view url);
 
-}  // namespace rerank
+}  // namespace rerank::cache

@@ -13,7 +13,7 @@
 #include "base/strings.h"
 #include "cache/redis_link.h"
 
-namespace rerank {
+namespace rerank::cache {
 namespace {
 
 using std::chrono::milliseconds;
@@ -271,4 +271,4 @@ Result<std::unique_ptr<SharedCache>> SharedCache::open(const SharedCacheOptions&
   return std::make_unique<RedisCache>(options, std::move(*url), metrics);
 }
 
-}  // namespace rerank
+}  // namespace rerank::cache

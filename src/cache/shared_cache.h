@@ -20,8 +20,10 @@
 #include "rerank/status.h"
 
 namespace rerank {
-
 class Metrics;
+}
+
+namespace rerank::cache {
 
 struct SharedCacheOptions {
   std::string url;  // redis://[[user]:password@]host[:port][/database], or valkey://
@@ -49,4 +51,4 @@ class SharedCache {
   virtual void stop() = 0;
 };
 
-}  // namespace rerank
+}  // namespace rerank::cache

@@ -21,7 +21,7 @@
 #include "support/golden.h"
 #include "support/redis_process.h"
 
-namespace rerank {
+namespace rerank::cache {
 namespace {
 
 using Scores = std::vector<std::optional<CachedScore>>;
@@ -285,4 +285,4 @@ TEST(SharedCacheTest, ReplicasShareScoresAndNoRequestFails) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::cache

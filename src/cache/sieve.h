@@ -11,7 +11,7 @@
 
 #include "base/hash.h"
 
-namespace rerank {
+namespace rerank::cache {
 
 template <class Value>
 class Sieve {
@@ -84,4 +84,4 @@ class Sieve {
   Position hand_ = queue_.end();  // end(): starts at the oldest
 };
 
-}  // namespace rerank
+}  // namespace rerank::cache

@@ -4,7 +4,7 @@
 
 #include "cache/sieve.h"
 
-namespace rerank {
+namespace rerank::cache {
 namespace {
 
 constexpr size_t kEntryBytes = 128;   // of an entry besides its ids
@@ -55,4 +55,4 @@ size_t TokenCache::bytes() const {
   return total;
 }
 
-}  // namespace rerank
+}  // namespace rerank::cache

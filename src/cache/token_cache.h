@@ -9,7 +9,7 @@
 
 #include "base/hash.h"
 
-namespace rerank {
+namespace rerank::cache {
 
 class TokenCache {
  public:
@@ -30,4 +30,4 @@ class TokenCache {
   std::vector<std::unique_ptr<Shard>> shards_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::cache

@@ -10,7 +10,7 @@
 #include "convert/writers.h"
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -89,4 +89,4 @@ Status copy_companions(const Model& model, const std::string& out, const Convert
   return write_config(model, out, options);
 }
 
-}  // namespace rerank
+}  // namespace rerank::convert

@@ -15,7 +15,7 @@
 #include "engine/registry.h"
 #include "support/tiny_model.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 namespace fs = std::filesystem;
@@ -277,4 +277,4 @@ TEST_F(ConvertTest, WhatCannotBeIsRefused) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::convert

@@ -2,7 +2,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 // ONNX Runtime maps weights into memory where they begin at a page.
@@ -148,4 +148,4 @@ Status GraphBuilder::write(const std::string& path, int64_t opset) {
   return written && out ? ok_status() : absl::UnavailableError(str_cat(path, ": cannot write (disk full?)"));
 }
 
-}  // namespace rerank
+}  // namespace rerank::convert

@@ -15,7 +15,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::convert {
 
 struct GraphAttribute {
   const char* name;
@@ -64,4 +64,4 @@ class GraphBuilder {
   uint64_t offset_ = 0;
 };
 
-}  // namespace rerank
+}  // namespace rerank::convert

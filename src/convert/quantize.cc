@@ -10,7 +10,7 @@
 #include "engine/encoder.h"
 #include "engine/reference/reference_backend.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 float largest_magnitude(const float* x, size_t n) {
@@ -228,4 +228,4 @@ std::string report_json(const Int8Report& report) {
   return std::string(buffer.GetString()) + "\n";
 }
 
-}  // namespace rerank
+}  // namespace rerank::convert

@@ -11,7 +11,7 @@
 #include "model/weights.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::convert {
 
 // W [out, in] in whole numbers of -127..127, each row in units of its scale.
 struct Int8Matrix {
@@ -55,4 +55,4 @@ Result<Int8Report> calibrate_int8(std::shared_ptr<const Model> model, const Batc
 // The report as JSON.
 std::string report_json(const Int8Report& report);
 
-}  // namespace rerank
+}  // namespace rerank::convert

@@ -6,7 +6,7 @@
 
 #include "engine/reference/reference_backend.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 // Multiplications that the reference may spend: some ten seconds.
@@ -65,4 +65,4 @@ Result<Verification> verify_converted(std::shared_ptr<const Model> original, siz
   return result;
 }
 
-}  // namespace rerank
+}  // namespace rerank::convert

@@ -6,7 +6,7 @@
 
 #include "engine/backend.h"
 
-namespace rerank {
+namespace rerank::convert {
 
 struct Verification {
   size_t pairs = 0, tokens = 0;
@@ -19,4 +19,4 @@ struct Verification {
 Result<Verification> verify_converted(std::shared_ptr<const Model> original, size_t layers, Backend& converted,
                                       const std::function<void(uint64_t, uint64_t)>& progress);
 
-}  // namespace rerank
+}  // namespace rerank::convert

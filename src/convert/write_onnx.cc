@@ -19,7 +19,7 @@
 #include "engine/attention_pattern.h"
 #include "engine/supported.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 using onnx::TensorProto;
@@ -528,4 +528,4 @@ Status write_onnx(const Model& model, const std::string& out, const ConvertOptio
   return ok_status();
 }
 
-}  // namespace rerank
+}  // namespace rerank::convert

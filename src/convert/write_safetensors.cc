@@ -11,7 +11,7 @@
 #include "convert/quantize.h"
 #include "convert/writers.h"
 
-namespace rerank {
+namespace rerank::convert {
 namespace {
 
 // A tensor to be written.
@@ -150,4 +150,4 @@ Status write_safetensors(const Model& model, const std::string& out, const Conve
   return status;
 }
 
-}  // namespace rerank
+}  // namespace rerank::convert

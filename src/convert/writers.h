@@ -9,7 +9,7 @@
 #include "model/weights.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::convert {
 
 // Told of bytes written, some ten times a second; may be empty.
 using ConvertProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
@@ -48,4 +48,4 @@ Status write_safetensors(const Model& model, const std::string& out, const Conve
 // tokenizer's files.
 Status copy_companions(const Model& model, const std::string& out, const ConvertOptions& options);
 
-}  // namespace rerank
+}  // namespace rerank::convert

@@ -10,12 +10,12 @@
 #include <fstream>
 #include <random>
 
+#include "base/team.h"
 #include "engine/cpu/amx/tile_unit.h"
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/buffers.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/grouping.h"
-#include "engine/cpu/team.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"
 #include "support/tiny_model.h"
@@ -331,16 +331,16 @@ TEST(TeamTest, QuotasOfCgroupsBoundTheThreads) {
     std::filesystem::create_directories(root + folder);
     std::ofstream(root + folder + "/" + file) << text;
   };
-  EXPECT_EQ(cpu::cgroup_threads(root + "/none", "0::/a\n"), 0u);
+  EXPECT_EQ(cgroup_threads(root + "/none", "0::/a\n"), 0u);
   write("/v2/a/b", "cpu.max", "max 100000\n");
   write("/v2/a", "cpu.max", "250000 100000\n");
-  EXPECT_EQ(cpu::cgroup_threads(root + "/v2", "0::/a/b\n"), 3u);
-  EXPECT_EQ(cpu::cgroup_threads(root + "/v2", "0::/elsewhere\n"), 0u);
+  EXPECT_EQ(cgroup_threads(root + "/v2", "0::/a/b\n"), 3u);
+  EXPECT_EQ(cgroup_threads(root + "/v2", "0::/elsewhere\n"), 0u);
   write("/v1/cpu/c", "cpu.cfs_quota_us", "100000\n");
   write("/v1/cpu/c", "cpu.cfs_period_us", "100000\n");
-  EXPECT_EQ(cpu::cgroup_threads(root + "/v1", "5:memory:/m\n4:cpu,cpuacct:/c\n"), 1u);
+  EXPECT_EQ(cgroup_threads(root + "/v1", "5:memory:/m\n4:cpu,cpuacct:/c\n"), 1u);
   write("/v1/cpu/c", "cpu.cfs_quota_us", "-1\n");
-  EXPECT_EQ(cpu::cgroup_threads(root + "/v1", "4:cpu,cpuacct:/c\n"), 0u);
+  EXPECT_EQ(cgroup_threads(root + "/v1", "4:cpu,cpuacct:/c\n"), 0u);
 }
 
 TEST(GroupingTest, EverySequenceOnceAndEven) {

@@ -7,7 +7,7 @@
 
 #include "eval/measures/statistics.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 constexpr size_t kFirst = 5;  // places whose agreement margins are chosen for
@@ -167,4 +167,4 @@ ListAgreement list_agreement(std::span<const uint32_t> lists, std::span<const do
   return {sum.tau / n, sum.top1 / n, sum.top5 / n};
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -11,7 +11,7 @@
 
 #include "eval/measures/ridge.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 // A query's pair, computed to the full depth.
 struct DepthPair {
@@ -92,4 +92,4 @@ std::string depth_json(const DepthReport& report);
 std::string depth_svg(const DepthReport& report);
 std::string depth_html(const DepthReport& report);
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -13,7 +13,7 @@
 #include "eval/reports/report.h"
 #include "report/chart.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 namespace fs = std::filesystem;
@@ -324,4 +324,4 @@ TEST_F(EvalTest, LooseTextsAreReadFromJsonLinesAndPlainLines) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -8,7 +8,7 @@
 #include "base/strings.h"
 #include "eval/measures/statistics.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 // Requests under way at once: the engine never waits for the tokenizer.
@@ -251,4 +251,4 @@ Agreement agreement(const TrecRun& a, const TrecRun& b) {
   return sum;
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

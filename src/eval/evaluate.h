@@ -11,7 +11,7 @@
 #include "eval/data/score_store.h"
 #include "rerank/reranker.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 // What scoring took. Scores found in the store count with the time they took then.
 struct ScoringCost {
@@ -57,4 +57,4 @@ struct Agreement {
 
 Agreement agreement(const TrecRun& a, const TrecRun& b);
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -8,7 +8,7 @@
 #include "base/strings.h"
 #include "eval/data/line_reader.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 double seconds_for(std::span<const CostPoint> cost, double tokens) {
   if (cost.empty()) return 0;
@@ -98,4 +98,4 @@ Result<std::vector<uint32_t>> read_length_histogram(const std::string& path) {
   return tokens;
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -10,7 +10,7 @@
 #include "eval/measures/statistics.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 // What the engine takes for one pair of a length, measured.
 struct CostPoint {
@@ -64,4 +64,4 @@ std::string lengths_json(const LengthsReport& report);
 std::string lengths_html(const LengthsReport& report);
 std::string lengths_svg(const LengthsReport& report);
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -5,18 +5,18 @@
 #include <mutex>
 #include <thread>
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchEvery(100);
 
-Outcome outcome_of(const Answer& answer) {
-  if (answer.status.ok()) return Outcome::kAnswered;
+RequestOutcome outcome_of(const Answer& answer) {
+  if (answer.status.ok()) return RequestOutcome::kAnswered;
   const int http = answer.http_status;
-  if (http == 429 || http == 503 || http == 504) return Outcome::kRefused;
-  if (http != 0) return Outcome::kFailed;
+  if (http == 429 || http == 503 || http == 504) return RequestOutcome::kRefused;
+  if (http != 0) return RequestOutcome::kFailed;
   const bool refused = absl::IsResourceExhausted(answer.status) || absl::IsDeadlineExceeded(answer.status);
-  return refused ? Outcome::kRefused : Outcome::kFailed;
+  return refused ? RequestOutcome::kRefused : RequestOutcome::kFailed;
 }
 
 // What a run has found so far. Shared with the callbacks, which may come after the run has ended.
@@ -44,10 +44,10 @@ class Record {
     sample.outcome = outcome_of(answer);
     sample.http_status = answer.http_status;
     sample.tokens = answer.tokens;
-    if (sample.outcome == Outcome::kAnswered) {
+    if (sample.outcome == RequestOutcome::kAnswered) {
       for (const auto& [name, ms] : answer.stages) run_.stage_ms[name] += ms;
     }
-    if (sample.outcome == Outcome::kFailed && run_.first_error.ok()) run_.first_error = answer.status;
+    if (sample.outcome == RequestOutcome::kFailed && run_.first_error.ok()) run_.first_error = answer.status;
     ++done_;
     changed_.notify_all();
   }
@@ -149,4 +149,4 @@ LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop&
   return run;
 }
 
-}  // namespace rerank
+}  // namespace rerank::load

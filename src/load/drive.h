@@ -9,16 +9,21 @@
 #include "load/target.h"
 #include "load/workload.h"
 
-namespace rerank {
+namespace rerank::load {
 
-enum class Outcome : uint8_t { kAnswered, kRefused, kFailed, kUnanswered };  // refused: 429, 503, 504 or their Status
+enum class RequestOutcome : uint8_t {
+  kAnswered,
+  kRefused,
+  kFailed,
+  kUnanswered
+};  // refused: 429, 503, 504 or their Status
 
 // One request of the schedule. Seconds count from the start of the run.
 struct Sample {
   double due = 0;    // when it should have been sent: latency counts from here, so that a target that stalls the
                      // sender is not spared the requests it delayed (coordinated omission)
   double done = -1;  // when its answer was complete; below 0: not by the end
-  Outcome outcome = Outcome::kUnanswered;
+  RequestOutcome outcome = RequestOutcome::kUnanswered;
   int http_status = 0;
   uint32_t documents = 0;
   uint64_t tokens = 0;
@@ -48,4 +53,4 @@ struct ClosedLoop {
 };
 LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop& loop, const Watch& watch);
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -1,6 +1,6 @@
 #include "load/target.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 class EngineTarget : public Target {
@@ -33,4 +33,4 @@ class EngineTarget : public Target {
 
 std::unique_ptr<Target> engine_target(Reranker& reranker) { return std::make_unique<EngineTarget>(reranker); }
 
-}  // namespace rerank
+}  // namespace rerank::load

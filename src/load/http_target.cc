@@ -19,7 +19,7 @@
 #include "base/strings.h"
 #include "load/target.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 namespace asio = boost::asio;
@@ -224,4 +224,4 @@ Result<std::unique_ptr<Target>> http_target(const HttpTargetOptions& options) {
   return std::unique_ptr<Target>(std::make_unique<HttpTarget>(std::move(*address), options));
 }
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -9,7 +9,7 @@
 #include "load/summary.h"
 #include "support/fake_reranker.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 size_t words(const std::string& text) { return 1 + static_cast<size_t>(std::count(text.begin(), text.end(), ' ')); }
@@ -235,9 +235,9 @@ TEST(HttpTargetTest, AServerThatIsNotThereIsAFailureOfTheRequest) {
   ASSERT_TRUE(target.ok());
   const LoadRun run = drive_closed(**target, make({}), {2, 0.05, 0}, nullptr);
   ASSERT_FALSE(run.samples.empty());
-  for (const Sample& sample : run.samples) EXPECT_EQ(sample.outcome, Outcome::kFailed);
+  for (const Sample& sample : run.samples) EXPECT_EQ(sample.outcome, RequestOutcome::kFailed);
   EXPECT_FALSE(run.first_error.ok());
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::load

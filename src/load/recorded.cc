@@ -12,7 +12,7 @@
 #include "base/strings.h"
 #include "load/workload.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 std::optional<double> number(std::string_view text) {
@@ -111,4 +111,4 @@ std::vector<double> replay(std::vector<double> trace, double rate, double second
   return trace;
 }
 
-}  // namespace rerank
+}  // namespace rerank::load

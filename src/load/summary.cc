@@ -9,7 +9,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
@@ -69,10 +69,10 @@ Summary summarize(const LoadRun& run) {
   uint64_t documents = 0, tokens = 0;
   for (const Sample& sample : run.samples) {
     if (sample.http_status != 0) ++made.http_statuses[sample.http_status];
-    if (sample.outcome == Outcome::kRefused) ++made.refused;
-    if (sample.outcome == Outcome::kFailed) ++made.failed;
-    if (sample.outcome == Outcome::kUnanswered) ++made.unanswered;
-    if (sample.outcome != Outcome::kAnswered) continue;
+    if (sample.outcome == RequestOutcome::kRefused) ++made.refused;
+    if (sample.outcome == RequestOutcome::kFailed) ++made.failed;
+    if (sample.outcome == RequestOutcome::kUnanswered) ++made.unanswered;
+    if (sample.outcome != RequestOutcome::kAnswered) continue;
     ++made.answered;
     documents += sample.documents, tokens += sample.tokens;
     made.latencies.push_back(1e3 * (sample.done - sample.due));
@@ -122,4 +122,4 @@ std::string to_json(const BenchReport& report) {
   return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
 }
 
-}  // namespace rerank
+}  // namespace rerank::load

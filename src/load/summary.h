@@ -7,7 +7,7 @@
 
 #include "load/drive.h"
 
-namespace rerank {
+namespace rerank::load {
 
 struct LatencySummary {  // milliseconds, of answered requests; all 0 when there are none
   double mean = 0, p50 = 0, p90 = 0, p95 = 0, p99 = 0, p999 = 0, max = 0;
@@ -45,4 +45,4 @@ std::string to_json(const BenchReport& report);
 // One self-contained page: latency against throughput, percentiles, and the runs as a table.
 std::string to_html(const BenchReport& report);
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -11,7 +11,7 @@
 #include "rerank/status.h"
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::load {
 
 struct Answer {
   Status status;
@@ -49,4 +49,4 @@ struct HttpTargetOptions {
 // InvalidArgument for an address or dialect that cannot be; nothing is connected before the first request.
 Result<std::unique_ptr<Target>> http_target(const HttpTargetOptions& options);
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -9,7 +9,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::load {
 namespace {
 
 constexpr size_t kMaxWords = 4u << 20;
@@ -186,4 +186,4 @@ Result<std::vector<double>> arrivals(std::string_view kind, double rate, double 
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -10,7 +10,7 @@
 #include "rerank/status.h"
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::load {
 
 // Document lengths in tokens: "128" (all alike), "32-512" (uniform), "lognormal:200,0.6" (median and sigma of the
 // logarithm; chunks of real corpora look like this). Always between 1 and 100,000.
@@ -86,4 +86,4 @@ std::vector<double> replay(std::vector<double> trace, double rate, double second
 // kind: "poisson", "constant", or "bursts:N" (N at a time, the bursts Poisson).
 Result<std::vector<double>> arrivals(std::string_view kind, double rate, double seconds, uint64_t seed);
 
-}  // namespace rerank
+}  // namespace rerank::load

@@ -6,8 +6,8 @@
 namespace rerank {
 
 // Kendall's tau, with ties counted as half a pair (Kendall 1938; gamma differs only where there are ties).
-Agreement compare_logits(std::span<const float> served, std::span<const float> reference) {
-  Agreement found;
+LogitAgreement compare_logits(std::span<const float> served, std::span<const float> reference) {
+  LogitAgreement found;
   const auto first = [](std::span<const float> logits) {
     return std::max_element(logits.begin(), logits.end()) - logits.begin();
   };

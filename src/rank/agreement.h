@@ -6,7 +6,7 @@
 
 namespace rerank {
 
-struct Agreement {
+struct LogitAgreement {
   bool same_first = true;         // the best document is the same one (of equal ones the earliest counts)
   double kendall_tau = 1;         // 1: the same order, -1: the opposite; ties of both count as agreed
   double largest_difference = 0;  // of a logit
@@ -17,6 +17,6 @@ inline constexpr float kNotReturned = -std::numeric_limits<float>::infinity();
 
 // One logit per document in each, in the same order; as long as each other, at least one. Two documents that were both
 // not returned say nothing.
-Agreement compare_logits(std::span<const float> served, std::span<const float> reference);
+LogitAgreement compare_logits(std::span<const float> served, std::span<const float> reference);
 
 }  // namespace rerank

@@ -42,7 +42,7 @@ Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, 
   return hasher.finish().hex();
 }
 
-Result<size_t> pick_max_length(const Options& options, const ModelConfig& config, const Tokenizer& tokenizer) {
+Result<size_t> pick_max_length(const Options& options, const ModelConfig& config, const text::Tokenizer& tokenizer) {
   size_t limit = config.max_length();
   if (tokenizer.model_max_length()) limit = std::min(limit, *tokenizer.model_max_length());
   if (options.max_length == 0) return std::min(limit, config.served_length());
@@ -103,7 +103,7 @@ Status read_target(const Options& options, const Exits* exits, ServiceParts& par
   return ok_status();
 }
 
-Status check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
+Status check_tokenizer(const text::Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
   if (tokenizer.vocab_size() <= config.architecture.embedding.vocabulary) return ok_status();
   return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(),
                                             " tokens, config.json's vocab_size is ",
@@ -122,8 +122,8 @@ double attention_weight(const Architecture& a) {
   return linear > 0 ? attention / linear : 1e-3;  // a graph of unknown shape: about that of 384 hidden units
 }
 
-Result<PlannerOptions> planner_options(const Options& options, const BackendInfo& engine) {
-  PlannerOptions planner;
+Result<schedule::PlannerOptions> planner_options(const Options& options, const BackendInfo& engine) {
+  schedule::PlannerOptions planner;
   planner.max_batch_tokens = std::max<size_t>(1, options.max_batch_tokens);
   if (engine.batch_tokens != 0 && engine.batch_tokens < planner.max_batch_tokens) {
     log_warning(str_cat("batches have at most ", engine.batch_tokens,
@@ -156,7 +156,7 @@ Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
   parts.planner.square_weight = measured->square_weight;
   parts.measured = std::move(measured->batches);
-  const MeasuredBatch& last = parts.measured.back();
+  const schedule::MeasuredBatch& last = parts.measured.back();
   log_info(str_cat("warm: ", last.lengths.size(), " pairs of ", last.lengths.front(), " tokens take ",
                    static_cast<int64_t>(last.seconds * 1e6), " us"));
   return ok_status();
@@ -187,7 +187,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!located.ok()) return located.status();
   auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
   if (!model.ok()) return model.status();
-  auto tokenizer = Tokenizer::from_folder(located->folder);
+  auto tokenizer = text::Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
   if (Status status = check_tokenizer(**tokenizer, (*model)->config, located->folder); !status.ok()) return status;
   auto max_length = pick_max_length(options, (*model)->config, **tokenizer);
@@ -226,11 +226,11 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!planner.ok()) return planner.status();
   parts.planner = *planner;
   if (!options.cache_url.empty()) {
-    SharedCacheOptions shared;
+    cache::SharedCacheOptions shared;
     shared.url = options.cache_url;
     shared.timeout = std::chrono::milliseconds(std::max<size_t>(1, options.cache_timeout_ms));
     shared.ttl = std::chrono::seconds(std::max<size_t>(1, options.cache_ttl_seconds));
-    auto cache = SharedCache::open(shared, metrics.get());
+    auto cache = cache::SharedCache::open(shared, metrics.get());
     if (!cache.ok()) return cache.status();
     parts.shared_cache = std::move(*cache);
   }

@@ -103,8 +103,8 @@ struct Service::ServiceMetrics {
 Service::Service(ServiceParts parts)
     : parts_(std::move(parts)), cache_(parts_.cache_bytes, parts_.cache_ttl), tokens_(parts_.token_cache_bytes) {
   if (parts_.metrics) metrics_ = std::make_unique<ServiceMetrics>(*parts_.metrics);
-  scheduler_ = std::make_unique<Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get(), parts_.measured,
-                                           parts_.model_layers);
+  scheduler_ = std::make_unique<schedule::Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get(),
+                                                     parts_.measured, parts_.model_layers);
   pool_ = std::make_unique<WorkerPool>(std::max<size_t>(1, parts_.tokenizer_threads));
 }
 
@@ -152,7 +152,8 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
   go_on(work);
 }
 
-void Service::take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<CachedScore>>& scores) {
+void Service::take_shared(const std::shared_ptr<Work>& work,
+                          const std::vector<std::optional<cache::CachedScore>>& scores) {
   const std::vector<size_t> asked = std::exchange(work->missing, {});
   for (size_t m = 0; m < asked.size(); ++m) {
     if (!scores[m]) {
@@ -198,7 +199,7 @@ void Service::look_up(Work& work) {
   const bool use =
       (cache_.enabled() || parts_.shared_cache) && request.use_cache && request.truncate && !request.explain_cuts;
   if (use) {
-    const FitSpec spec = fit_spec(request);
+    const text::FitSpec spec = fit_spec(request);
     const Hash128 common = FieldHasher()
                                .add(parts_.info.fingerprint)
                                .add(static_cast<uint64_t>(layers_of(request)))
@@ -232,8 +233,8 @@ uint8_t Service::layers_of(const RerankRequest& request) const {
   return static_cast<uint8_t>(request.layers != 0 ? request.layers : parts_.layers);
 }
 
-FitSpec Service::fit_spec(const RerankRequest& request) const {
-  FitSpec spec;
+text::FitSpec Service::fit_spec(const RerankRequest& request) const {
+  text::FitSpec spec;
   spec.max_length = parts_.info.max_length;
   if (request.max_length > 0) spec.max_length = std::min(spec.max_length, request.max_length);
   spec.max_document_tokens = request.max_document_tokens;
@@ -274,20 +275,20 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   if (request.cancellation && request.cancellation->cancelled()) {
     return fail(work, absl::CancelledError("the client has gone"));
   }
-  const FitSpec spec = fit_spec(request);
-  auto job = std::make_unique<Job>();
-  const bool query_cut = cut_to(work->query_ids, request.max_query_tokens, spec.truncation);
-  const PairTemplate& pieces = parts_.tokenizer->pair_template();
-  const QueryTerms terms(work->query_ids);
+  const text::FitSpec spec = fit_spec(request);
+  auto job = std::make_unique<schedule::Job>();
+  const bool query_cut = text::cut_to(work->query_ids, request.max_query_tokens, spec.truncation);
+  const text::PairTemplate& pieces = parts_.tokenizer->pair_template();
+  const text::QueryTerms terms(work->query_ids);
   for (size_t i : work->missing) {
-    FittedDocument fitted = fit_document(pieces, terms, work->document_ids[i], spec);
+    text::FittedDocument fitted = text::fit_document(pieces, terms, work->document_ids[i], spec);
     if (fitted.too_long && !request.truncate) {
       const size_t given = work->query_ids.size() + work->document_ids[i].size() + pieces.added_to_pair();
       return fail(work, absl::OutOfRangeError(str_cat("`inputs` must have less than ", spec.max_length + 1,
                                                       " tokens. Given: ", given, " (document ", i, ")")));
     }
     ScoredDocument& d = work->documents[i];
-    for (const EncodedPair& pair : fitted.pairs) {
+    for (const text::EncodedPair& pair : fitted.pairs) {
       job->ids.insert(job->ids.end(), pair.ids.begin(), pair.ids.end());
       job->segments.insert(job->segments.end(), pair.type_ids.begin(), pair.type_ids.end());
       job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
@@ -307,13 +308,13 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
   job->share = request.use_cache;  // who wants scores computed anew gets his own
-  job->done = [this, work](Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
+  job->done = [this, work](schedule::Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
   scheduler_->submit(std::move(job));
 }
 
 // Adaptive depth: where only some of the documents are wanted, those that are surely not among them need not be
 // computed to the end. Documents in several chunks are: their best chunk is not known before.
-void Service::compete(const Work& work, Job& job) const {
+void Service::compete(const Work& work, schedule::Job& job) const {
   const RerankRequest& request = *work.request;
   if (parts_.exit_margin <= 0 || job.layers != 0) return;
   if (request.top_n == 0 || request.top_n >= request.documents.size()) return;
@@ -330,11 +331,11 @@ void Service::compete(const Work& work, Job& job) const {
   }
 }
 
-void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status) {
+void Service::finish(const std::shared_ptr<Work>& work, schedule::Job& job, Status status) {
   if (!status.ok()) return fail(work, std::move(status));
   size_t evicted = 0;
   const TimePoint now = Clock::now();
-  std::vector<std::pair<Hash128, CachedScore>> found;
+  std::vector<std::pair<Hash128, cache::CachedScore>> found;
   const size_t best = fit_spec(*work->request).chunking.best;
   for (size_t m = 0, begin = 0; m < work->missing.size(); begin += work->sequences[m++]) {
     const size_t i = work->missing[m];
@@ -344,7 +345,7 @@ void Service::finish(const std::shared_ptr<Work>& work, Job& job, Status status)
     d.best_chunk = static_cast<uint32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
     d.dropped = job.keep > 0 && job.depths[begin] != 0;
     if (!work->keys.empty() && std::isfinite(d.logit) && !d.dropped) {
-      found.emplace_back(work->keys[i], CachedScore{d.logit, d.tokens, d.truncated});
+      found.emplace_back(work->keys[i], cache::CachedScore{d.logit, d.tokens, d.truncated});
       evicted += cache_.insert(found.back().first, found.back().second, now);
     }
     if (metrics_) {
@@ -385,16 +386,16 @@ void Service::answer(const std::shared_ptr<Work>& work) {
 void Service::fail(const std::shared_ptr<Work>& work, Status status) { work->done(std::move(status)); }
 
 std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tokens) const {
-  const Tokenizer& tokenizer = *parts_.tokenizer;
+  const text::Tokenizer& tokenizer = *parts_.tokenizer;
   std::vector<int32_t> ids;
-  const std::vector<TextSpan> spans = tokenizer.encode_spans(text, ids);
+  const std::vector<text::TextSpan> spans = tokenizer.encode_spans(text, ids);
   std::vector<Token> tokens;
   const auto add = [&](int32_t id, std::optional<ByteRange> place) {
     tokens.push_back({id, std::string(tokenizer.token_text(id)), tokenizer.is_special(id), place});
   };
-  const std::vector<TemplatePiece> bare = {{TemplatePiece::Kind::kFirst}};
-  for (const TemplatePiece& piece : add_special_tokens ? tokenizer.pair_template().single : bare) {
-    if (piece.kind == TemplatePiece::Kind::kSpecial) {
+  const std::vector<text::TemplatePiece> bare = {{text::TemplatePiece::Kind::kFirst}};
+  for (const text::TemplatePiece& piece : add_special_tokens ? tokenizer.pair_template().single : bare) {
+    if (piece.kind == text::TemplatePiece::Kind::kSpecial) {
       add(piece.id, std::nullopt);
       continue;
     }

@@ -24,7 +24,7 @@ namespace rerank {
 
 // What a service is made of. `segments`: the model reads token types (false: they are all zero, as for RoBERTa).
 struct ServiceParts {
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
   std::unique_ptr<Backend> backend;
   std::shared_ptr<Metrics> metrics;  // may be null
   ModelInfo info;
@@ -40,9 +40,9 @@ struct ServiceParts {
   size_t cache_bytes = 0;
   std::chrono::seconds cache_ttl{86400};
   size_t token_cache_bytes = 0;
-  std::unique_ptr<SharedCache> shared_cache;  // may be null
-  PlannerOptions planner;
-  std::vector<MeasuredBatch> measured;  // what warm-up has found
+  std::unique_ptr<cache::SharedCache> shared_cache;  // may be null
+  schedule::PlannerOptions planner;
+  std::vector<schedule::MeasuredBatch> measured;  // what warm-up has found
 };
 
 class Service : public Reranker {
@@ -54,32 +54,32 @@ class Service : public Reranker {
   std::vector<Token> tokenize(std::string_view text, bool add_special_tokens) const override;
   Result<std::string> decode(std::span<const int32_t> ids, bool skip_special_tokens) const override;
   const ModelInfo& info() const override { return parts_.info; }
-  bool ready() const override { return true; }
+  bool ready() const override { return !scheduler_->engine_fails(); }
 
  private:
   struct Work;
   struct ServiceMetrics;
   Status check(const RerankRequest& request) const;
   void go_on(const std::shared_ptr<Work>& work);
-  void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<CachedScore>>& scores);
+  void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<cache::CachedScore>>& scores);
   void tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids);
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
   void look_up(Work& work);
-  void compete(const Work& work, Job& job) const;
-  void finish(const std::shared_ptr<Work>& work, Job& job, Status status);
+  void compete(const Work& work, schedule::Job& job) const;
+  void finish(const std::shared_ptr<Work>& work, schedule::Job& job, Status status);
   void answer(const std::shared_ptr<Work>& work);
   uint8_t layers_of(const RerankRequest& request) const;  // 0: all
-  FitSpec fit_spec(const RerankRequest& request) const;
+  text::FitSpec fit_spec(const RerankRequest& request) const;
   void fail(const std::shared_ptr<Work>& work, Status status);
 
   ServiceParts parts_;
-  PairCache cache_;
-  TokenCache tokens_;
+  cache::PairCache cache_;
+  cache::TokenCache tokens_;
   std::unique_ptr<ServiceMetrics> metrics_;
   // Stopped in this order: the shared cache, whose answers feed the pool, the pool, which feeds the scheduler, and the
   // scheduler, which uses the backend.
-  std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<schedule::Scheduler> scheduler_;
   std::unique_ptr<WorkerPool> pool_;
 };
 

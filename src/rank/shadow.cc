@@ -193,7 +193,7 @@ class ShadowedReranker : public Reranker {
     }
     std::vector<float> reference(sample.logits.size());
     for (const RankedDocument& document : result->results) reference[document.index] = document.logit;
-    const Agreement found = compare_logits(sample.logits, reference);
+    const LogitAgreement found = compare_logits(sample.logits, reference);
     told_.scored.add();
     if (found.same_first) told_.same_first.add();
     told_.tau.observe(found.kendall_tau);

@@ -13,11 +13,11 @@ namespace rerank {
 namespace {
 
 TEST(AgreementTest, OfTheSameOrderAndOfTheOpposite) {
-  const Agreement same = compare_logits(std::vector<float>{1, 3, 2}, std::vector<float>{1.5, 3, 2});
+  const LogitAgreement same = compare_logits(std::vector<float>{1, 3, 2}, std::vector<float>{1.5, 3, 2});
   EXPECT_TRUE(same.same_first);
   EXPECT_DOUBLE_EQ(same.kendall_tau, 1);
   EXPECT_DOUBLE_EQ(same.largest_difference, 0.5);
-  const Agreement opposite = compare_logits(std::vector<float>{1, 2, 3}, std::vector<float>{3, 2, 1});
+  const LogitAgreement opposite = compare_logits(std::vector<float>{1, 2, 3}, std::vector<float>{3, 2, 1});
   EXPECT_FALSE(opposite.same_first);
   EXPECT_DOUBLE_EQ(opposite.kendall_tau, -1);
 }
@@ -30,12 +30,12 @@ TEST(AgreementTest, TiesAreAgreedWhenBothHaveThem) {
 }
 
 TEST(AgreementTest, WhatWasNotReturnedStandsBehindWhatWas) {
-  const Agreement right =
+  const LogitAgreement right =
       compare_logits(std::vector<float>{kNotReturned, 3, kNotReturned}, std::vector<float>{1, 3, 2});
   EXPECT_TRUE(right.same_first);
   EXPECT_DOUBLE_EQ(right.kendall_tau, 1);
   EXPECT_DOUBLE_EQ(right.largest_difference, 0);
-  const Agreement wrong =
+  const LogitAgreement wrong =
       compare_logits(std::vector<float>{1, kNotReturned, kNotReturned}, std::vector<float>{1, 3, 2});
   EXPECT_FALSE(wrong.same_first);
   EXPECT_DOUBLE_EQ(wrong.kendall_tau, -1);

@@ -23,8 +23,8 @@ Result<WarmUp> warm_up(Backend& backend, std::span<const int32_t> ids, double sq
                        const std::function<double()>& clock) {
   WarmUp result{{}, square_weight};
   const auto limit = static_cast<uint32_t>(std::max<size_t>(1, backend.info().max_length));
-  const auto run = [&](Shape shape) -> Result<MeasuredBatch> {
-    MeasuredBatch batch{std::vector<uint32_t>(shape.sequences, std::min(shape.length, limit)), 0};
+  const auto run = [&](Shape shape) -> Result<schedule::MeasuredBatch> {
+    schedule::MeasuredBatch batch{std::vector<uint32_t>(shape.sequences, std::min(shape.length, limit)), 0};
     std::vector<int32_t> tokens;
     std::vector<uint32_t> offsets{0};
     for (uint32_t length : batch.lengths) {

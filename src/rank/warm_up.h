@@ -12,7 +12,7 @@
 namespace rerank {
 
 struct WarmUp {
-  std::vector<MeasuredBatch> batches;
+  std::vector<schedule::MeasuredBatch> batches;
   double square_weight = 0;  // attention's cost of one squared token, relative to one token of the linear layers
 };
 

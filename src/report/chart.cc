@@ -6,7 +6,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::report {
 namespace {
 
 constexpr double kLeft = 62, kRight = 16, kTop = 40, kBottom = 52;
@@ -250,4 +250,4 @@ std::string format_number(double value) {
   return text;
 }
 
-}  // namespace rerank
+}  // namespace rerank::report

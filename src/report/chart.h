@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rerank {
+namespace rerank::report {
 
 struct ChartPoint {
   double x = 0, y = 0;
@@ -41,4 +41,4 @@ std::string svg_bars(const Chart& chart);    // series[s].points[c] is category 
 std::string escape_markup(std::string_view text);  // for HTML and SVG text and attributes
 std::string format_number(double value);           // short: 0.734, 12.5, 1500
 
-}  // namespace rerank
+}  // namespace rerank::report

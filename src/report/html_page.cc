@@ -3,7 +3,7 @@
 #include "base/strings.h"
 #include "report/chart.h"
 
-namespace rerank {
+namespace rerank::report {
 
 HtmlPage::HtmlPage(std::string_view title) {
   text_ = str_cat(
@@ -50,4 +50,4 @@ HtmlPage& HtmlPage::figure(std::string_view svg) {
 
 std::string HtmlPage::take() { return std::move(text_) + "</body></html>\n"; }
 
-}  // namespace rerank
+}  // namespace rerank::report

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rerank {
+namespace rerank::report {
 
 class HtmlPage {
  public:
@@ -23,4 +23,4 @@ class HtmlPage {
   std::string text_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::report

@@ -16,7 +16,7 @@ RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char
     : core_(core), context_(context), method_(method), route_(route_of_method(method)) {
   record_.transport = "grpc";
   record_.label = method;
-  record_.ranks = route_.ranks();
+  record_.ranks = route_ != nullptr && route_->ranks();
   record_.started = std::chrono::system_clock::now();
   if (const auto trace = parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
 }
@@ -40,7 +40,7 @@ std::string_view RpcCall::metadata(const char* name) const {
 }
 
 Status RpcCall::admit() {
-  if (route_.key == Key::kNotNeeded) return ok_status();
+  if (route_ != nullptr && route_->key == Key::kNotNeeded) return ok_status();
   const Result<KeyRule> caller = core_.access.admit(metadata("authorization"));
   if (!caller.ok()) return caller.status();
   priority_ = caller->priority;

@@ -69,7 +69,7 @@ class RpcCall {
   RpcCore& core_;
   grpc::CallbackServerContext& context_;
   const char* method_;
-  const Route& route_;
+  const Route* route_;  // null: asked for a key, and counted as one that ranks nothing
   std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   TimePoint begin_ = Clock::now();
   int priority_ = 0;  // of the caller's key

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace rerank {
+namespace rerank::schedule {
 namespace {
 
 constexpr double kFade = 0.95;
@@ -33,4 +33,4 @@ void CostModel::observe(double work, double seconds) {
   rate_ = mean_y - fixed_ * mean_x;
 }
 
-}  // namespace rerank
+}  // namespace rerank::schedule

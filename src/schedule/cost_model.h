@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace rerank {
+namespace rerank::schedule {
 
 class CostModel {
  public:
@@ -39,4 +39,4 @@ class CostModel {
   double count_ = 0, x_ = 0, y_ = 0, xx_ = 0, xy_ = 0;
 };
 
-}  // namespace rerank
+}  // namespace rerank::schedule

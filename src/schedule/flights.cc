@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace rerank {
+namespace rerank::schedule {
 
 Place between(const Place* before, Place natural, const Place* after) {
   if ((before == nullptr || *before < natural) && (after == nullptr || natural < *after)) return natural;
@@ -57,4 +57,4 @@ const FlightMember* Flights::owner(const Hash128& key) const {
   return found == flights_.end() ? nullptr : &found->second.front();
 }
 
-}  // namespace rerank
+}  // namespace rerank::schedule

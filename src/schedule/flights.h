@@ -9,7 +9,7 @@
 
 #include "base/hash.h"
 
-namespace rerank {
+namespace rerank::schedule {
 
 // Position of a request in the queue: higher priority first, then earlier time, then who came first.
 struct Place {
@@ -62,4 +62,4 @@ class Flights {
   FlightMember before_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::schedule

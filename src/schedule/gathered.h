@@ -9,7 +9,7 @@
 #include "engine/batch.h"
 #include "schedule/scheduler.h"
 
-namespace rerank {
+namespace rerank::schedule {
 
 struct Gathered {
   std::vector<int32_t> ids, segments;
@@ -57,4 +57,4 @@ struct Gathered {
   }
 };
 
-}  // namespace rerank
+}  // namespace rerank::schedule

@@ -8,7 +8,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::schedule {
 namespace {
 
 Status overloaded(std::string_view why, double retry_seconds) {
@@ -270,4 +270,4 @@ std::optional<double> Planner::next_deadline() const {
   return deadlines_.begin()->first;
 }
 
-}  // namespace rerank
+}  // namespace rerank::schedule

@@ -38,7 +38,7 @@
 #include "schedule/cost_model.h"
 #include "schedule/flights.h"
 
-namespace rerank {
+namespace rerank::schedule {
 
 // Times are seconds on any steady clock. What operators may set is explained in rerank/options.h.
 struct PlannerOptions {
@@ -219,4 +219,4 @@ class Planner {
   double lane_end_ = 0;  // the last place of large requests so far
 };
 
-}  // namespace rerank
+}  // namespace rerank::schedule

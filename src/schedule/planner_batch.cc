@@ -5,7 +5,7 @@
 
 #include "schedule/planner.h"
 
-namespace rerank {
+namespace rerank::schedule {
 namespace {
 
 // Requests that are looked through for pairs of a fitting length.
@@ -188,4 +188,4 @@ Outcome Planner::finished(const Plan& ended, double now, double seconds, bool ok
   return outcome;
 }
 
-}  // namespace rerank
+}  // namespace rerank::schedule

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-namespace rerank {
+namespace rerank::schedule {
 namespace {
 
 std::vector<uint64_t> requests_of(const Plan& plan) {
@@ -329,4 +329,4 @@ TEST(CostModelTest, FindsTheFixedPartAndTheRateAndFollowsAChange) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::schedule

@@ -3,7 +3,7 @@
 
 #include "base/metrics.h"
 
-namespace rerank {
+namespace rerank::schedule {
 
 struct ScheduleMetrics {
   explicit ScheduleMetrics(Metrics& m)
@@ -49,4 +49,4 @@ struct ScheduleMetrics {
   Histogram &size, &surprise;
 };
 
-}  // namespace rerank
+}  // namespace rerank::schedule

@@ -15,12 +15,15 @@
 #include "schedule/gathered.h"
 #include "schedule/schedule_metrics.h"
 
-namespace rerank {
+namespace rerank::schedule {
 namespace {
 
 // Batches whose answers may wait to be told while the engine goes on: some, so that a slow one holds nobody up, and
 // few, for nothing else bounds them.
 constexpr std::ptrdiff_t kMostUntold = 4;
+// Fewer batches that fail may be the fault of what is in them; later than that one may have recovered.
+constexpr size_t kFailuresOfAnEngine = 3;
+constexpr std::chrono::seconds kFailureLasts(10);
 
 double seconds_of(TimePoint t) { return std::chrono::duration<double>(t.time_since_epoch()).count(); }
 TimePoint time_of(double seconds) {
@@ -92,8 +95,10 @@ struct Scheduler::State {
   std::unordered_map<uint64_t, Running> running;  // guarded by mutex
   TimePoint alarm_at = TimePoint::max();          // when the watching thread wakes; guarded by mutex
   uint64_t next_id = 0;
-  size_t telling = 0;                     // threads that cancel, on their way through done(); guarded by mutex
-  size_t in_flight = 0;                   // batches; guarded by mutex, as the next two
+  size_t telling = 0;   // threads that cancel, on their way through done(); guarded by mutex
+  size_t failures = 0;  // batches that failed since one did not; guarded by mutex, as what follows
+  TimePoint last_failure;
+  size_t in_flight = 0;                   // batches
   TimePoint last_end;                     // of a batch
   std::optional<TimePoint> stands_still;  // since the last batch ended, while work waits
   std::vector<std::thread> engines;
@@ -196,6 +201,8 @@ struct Scheduler::State {
     if (!run.empty()) {
       run.began = std::max(run.handed_over, last_end);
       last_end = std::max(last_end, run.ended);
+      failures = run.status.ok() ? 0 : failures + 1;
+      if (failures != 0) last_failure = run.ended;
       deliver(run);
     }
     const Outcome outcome = planner.finished(*run.plan, seconds_of(last_end), run.seconds(), run.status.ok(),
@@ -391,6 +398,11 @@ double Scheduler::backlog_seconds() const {
   return state_->planner.backlog_seconds(seconds_of(Clock::now()));
 }
 
+bool Scheduler::engine_fails(TimePoint now) const {
+  std::lock_guard lock(state_->mutex);
+  return state_->failures >= kFailuresOfAnEngine && now - state_->last_failure < kFailureLasts;
+}
+
 double Scheduler::predicted_seconds(std::span<const uint32_t> lengths) const {
   std::lock_guard lock(state_->mutex);
   double work = 0;
@@ -398,4 +410,4 @@ double Scheduler::predicted_seconds(std::span<const uint32_t> lengths) const {
   return state_->planner.cost().seconds(work);
 }
 
-}  // namespace rerank
+}  // namespace rerank::schedule

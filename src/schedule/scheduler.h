@@ -16,8 +16,10 @@
 #include "schedule/planner.h"
 
 namespace rerank {
-
 class Metrics;
+}
+
+namespace rerank::schedule {
 
 // The pairs of one request that have to be computed.
 struct Job {
@@ -69,6 +71,10 @@ class Scheduler {
 
   // Seconds until what is queued is done, as predicted: for Retry-After.
   double backlog_seconds() const;
+  // Whether the engine fails: its last three batches or more, the last of them within ten seconds. After that the next
+  // batch decides: a request may find out whether it computes again.
+  bool engine_fails(TimePoint now = Clock::now()) const;
+
   // Predicted seconds of one batch of these lengths.
   double predicted_seconds(std::span<const uint32_t> lengths) const;
 
@@ -77,4 +83,4 @@ class Scheduler {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::schedule

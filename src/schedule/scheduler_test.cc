@@ -14,7 +14,7 @@
 
 #include "base/metrics.h"
 
-namespace rerank {
+namespace rerank::schedule {
 namespace {
 
 // Logit of a sequence: the sum of its ids. Can be held back, and can fail: the next batch, or that of an id.
@@ -95,6 +95,26 @@ TEST(SchedulerTest, AFailedBatchFailsItsRequestsOnly) {
   EXPECT_TRUE(second->future.get().first.ok());
   scheduler.submit(make_job({}, empty));
   EXPECT_TRUE(empty->future.get().first.ok());
+}
+
+TEST(SchedulerTest, AnEngineThatFailsAgainAndAgainIsNotReady) {
+  FakeBackend backend;
+  Scheduler scheduler(backend, {}, nullptr);
+  const auto compute = [&](bool fails) {
+    backend.fail_next = fails;
+    auto outcome = std::make_shared<Outcome>();
+    scheduler.submit(make_job({{1}}, outcome));
+    EXPECT_EQ(outcome->future.get().first.ok(), !fails);
+  };
+  for (int i = 0; i < 2; ++i) compute(true);
+  EXPECT_FALSE(scheduler.engine_fails());  // it may have been what was in them
+  compute(true);
+  EXPECT_TRUE(scheduler.engine_fails());
+  EXPECT_FALSE(scheduler.engine_fails(Clock::now() + std::chrono::seconds(11)));  // a request may try
+  compute(true);
+  EXPECT_TRUE(scheduler.engine_fails());
+  compute(false);
+  EXPECT_FALSE(scheduler.engine_fails());
 }
 
 TEST(SchedulerTest, ACancelledJobIsNotComputed) {
@@ -369,4 +389,4 @@ TEST(SchedulerTest, ALaterBatchOfAContestKnowsWhatTheFirstHasReached) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::schedule

@@ -9,7 +9,7 @@
 #include "simdjson.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 namespace fs = std::filesystem;
@@ -111,4 +111,4 @@ TEST_F(Data, ModernBert) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::text

@@ -8,7 +8,7 @@
 #include "simdjson.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 const std::string kFolder = std::string(RERANKD_SOURCE_DIR) + "/tests/data/tokenizers/";
@@ -158,4 +158,4 @@ INSTANTIATE_TEST_SUITE_P(Goldens, Family,
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::text

@@ -2,7 +2,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 std::string_view kind_name(simdjson::dom::element_type type) {
@@ -77,4 +77,4 @@ Status JsonField::unsupported(std::string_view message) const {
   return absl::UnimplementedError(str_cat(where_, where_.ends_with(": ") ? "" : ": ", message));
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

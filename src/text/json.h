@@ -27,7 +27,7 @@
   if (!result.ok()) return result.status();                       \
   target = *std::move(result)
 
-namespace rerank {
+namespace rerank::text {
 
 // A view of one value of a parsed document, or of a field that is not there. Cheap to copy but for `where`.
 class JsonField {
@@ -67,4 +67,4 @@ class JsonField {
   std::string where_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <unordered_map>
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr size_t kWindow = 32;  // tokens: a sentence or two
@@ -161,4 +161,4 @@ bool cut_to(std::vector<int32_t>& ids, size_t limit, Truncation truncation) {
   return true;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

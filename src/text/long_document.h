@@ -11,7 +11,7 @@
 #include "rerank/truncation.h"
 #include "text/pair.h"
 
-namespace rerank {
+namespace rerank::text {
 
 struct FitSpec {
   size_t max_length = 512;         // tokens of a pair, special tokens included
@@ -53,4 +53,4 @@ std::vector<TokenRange> chunk_ranges(size_t length, size_t room, const Chunking&
 std::vector<TokenRange> query_aware_ranges(std::span<const int32_t> document, size_t room,
                                            const std::unordered_set<int32_t>& query);
 
-}  // namespace rerank
+}  // namespace rerank::text

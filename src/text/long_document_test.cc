@@ -5,7 +5,7 @@
 
 #include <numeric>
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 using ::testing::ElementsAre;
@@ -129,4 +129,4 @@ TEST(LongDocumentTest, NamesAreRead) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::text

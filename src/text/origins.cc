@@ -7,7 +7,7 @@
 #include "text/unicode/grapheme.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 using Transform = std::function<void(std::string_view, std::string&)>;
@@ -125,4 +125,4 @@ std::vector<TextSpan> token_spans(std::string_view piece, std::span<const int32_
   return spans;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rerank {
+namespace rerank::text {
 
 // Part of a text, in bytes: [begin, end).
 struct TextSpan {
@@ -38,4 +38,4 @@ using TokenStands = std::function<size_t(int32_t id, std::string_view rest, bool
 // ended (an unknown word) takes what lies before the next that can; of several such in a row each takes a character.
 std::vector<TextSpan> token_spans(std::string_view piece, std::span<const int32_t> ids, const TokenStands& stands);
 
-}  // namespace rerank
+}  // namespace rerank::text

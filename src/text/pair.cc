@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 size_t count_kind(const std::vector<TemplatePiece>& pieces, TemplatePiece::Kind kind) {
@@ -91,4 +91,4 @@ EncodedPair join_single(const PairTemplate& pieces, std::span<const int32_t> tok
   return out;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -11,7 +11,7 @@
 
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // One piece of a template: a special token, or one of the two sequences.
 struct TemplatePiece {
@@ -72,4 +72,4 @@ EncodedPair join_pair(const PairTemplate& pieces, std::span<const int32_t> first
 // Joins one sequence with its special tokens.
 EncodedPair join_single(const PairTemplate& pieces, std::span<const int32_t> tokens, const TruncationSpec& spec);
 
-}  // namespace rerank
+}  // namespace rerank::text

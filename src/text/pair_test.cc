@@ -3,7 +3,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 using Kind = TemplatePiece::Kind;
@@ -89,4 +89,4 @@ TEST(Pair, NeverOverTheLimitNeverWasteful) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::text

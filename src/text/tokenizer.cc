@@ -18,7 +18,7 @@
 #include "text/stages/pre_tokenizer.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr size_t kMaxFileBytes = 256u << 20;
@@ -83,7 +83,7 @@ class JsonTokenizer : public Tokenizer {
 
   std::unique_ptr<const Normalizer> normalizer_;       // may be null
   std::unique_ptr<const PreTokenizer> pre_tokenizer_;  // may be null
-  std::unique_ptr<const Model> model_;
+  std::unique_ptr<const TokenizerModel> model_;
   AddedTokens added_;
   PairTemplate template_;
   std::vector<std::string> added_texts_;  // by id; empty: not an added token
@@ -290,7 +290,7 @@ void JsonTokenizer::read_surfaces(const JsonField& root, bool plain_bytes) {
 
 Status JsonTokenizer::parse_parts(const JsonField& root) {
   if (!root.is_object()) return root.expected("an object");
-  RERANK_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, parse_model(root.at("model")));
+  RERANK_ASSIGN_OR_RETURN(std::unique_ptr<TokenizerModel> model, parse_model(root.at("model")));
   RERANK_ASSIGN_OR_RETURN(normalizer_, parse_normalizer(root.at("normalizer")));
   RERANK_ASSIGN_OR_RETURN(std::unique_ptr<PreTokenizer> pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
   RERANK_ASSIGN_OR_RETURN(template_, parse_post_processor(root.at("post_processor")));
@@ -388,4 +388,4 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::strin
   return tokenizer;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

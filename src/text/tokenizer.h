@@ -23,7 +23,7 @@
 #include "text/origins.h"
 #include "text/pair.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // Immutable and thread-safe. Each thread that encodes keeps scratch memory and a cache of words (about 1 MB per model).
 class Tokenizer {
@@ -70,4 +70,4 @@ class Tokenizer {
   virtual std::optional<size_t> model_max_length() const = 0;
 };
 
-}  // namespace rerank
+}  // namespace rerank::text

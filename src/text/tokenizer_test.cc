@@ -8,7 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 using testing::ElementsAre;
@@ -186,4 +186,4 @@ TEST_F(Folder, ReadsTheModelsLengthWhenItSaysAny) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::text

@@ -64,13 +64,17 @@ Result<std::vector<KeyRule>> parse_key_file(std::string_view text, std::string_v
   return rules;
 }
 
-Result<std::unique_ptr<KeyRing>> KeyRing::open(std::string_view keys, const std::string& path) {
-  auto ring = std::make_unique<KeyRing>();
-  ring->path_ = path;
+KeyRing::KeyRing(std::string_view keys) {
   for (const std::string& key : std::vector<std::string>(
            absl::StrSplit(absl::string_view(keys.data(), keys.size()), absl::ByAnyChar(", \t"), absl::SkipEmpty()))) {
-    ring->fixed_.push_back({"key", key});
+    fixed_.push_back({"key", key});
+    rules_.push_back({fixed_.back()});
   }
+}
+
+Result<std::unique_ptr<KeyRing>> KeyRing::open(std::string_view keys, const std::string& path) {
+  auto ring = std::make_unique<KeyRing>(keys);
+  ring->path_ = path;
   if (Status read = ring->read(); !read.ok()) return read;
   return ring;
 }

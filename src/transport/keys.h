@@ -28,7 +28,9 @@ Result<std::vector<KeyRule>> parse_key_file(std::string_view text, std::string_v
 
 class KeyRing {
  public:
-  // `keys`: separated by commas, all named "key". `path`: the file, or empty. Errors: the file cannot be read or is
+  // `keys`: separated by commas, all named "key".
+  explicit KeyRing(std::string_view keys);
+  // And those of the file at `path`, which may be empty. Errors: the file cannot be read or is
   // wrong. Later, a file that cannot be read or is wrong is told to the log, and the keys that were read last stay.
   static Result<std::unique_ptr<KeyRing>> open(std::string_view keys, const std::string& path);
 

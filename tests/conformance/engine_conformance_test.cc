@@ -71,10 +71,10 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
     BackendOptions options = row.options;
     if (row.engine == "onnx") {
       const std::string out = ::testing::TempDir() + "/conformance_" + row.options.precision;
-      ConvertOptions convert;
+      convert::ConvertOptions convert;
       convert.precision = row.options.precision;
-      ASSERT_TRUE(write_onnx(**model, out, convert).ok());
-      options.onnx_file = out + "/" + kOnnxFile;
+      ASSERT_TRUE(convert::write_onnx(**model, out, convert).ok());
+      options.onnx_file = out + "/" + convert::kOnnxFile;
     }
     auto backend = open_backend(*model, row.engine, options);
     if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();

@@ -217,15 +217,15 @@ TEST_P(CudaInFlightTest, TheSchedulerHasEveryAnswerRight) {
     std::atomic<int> right = 0, ended = 0;
     constexpr int kJobs = 14;
     {
-      Scheduler scheduler(**backend, {.max_batch_tokens = 200}, &metrics);
+      schedule::Scheduler scheduler(**backend, {.max_batch_tokens = 200}, &metrics);
       for (int i = 0; i < kJobs; ++i) {
         const RaggedBatch& batch = i % 3 == 0 ? large : small;
-        auto job = std::make_unique<Job>();
+        auto job = std::make_unique<schedule::Job>();
         job->ids = batch.ids;
         job->segments = batch.segments;
         job->offsets = batch.offsets;
         job->share = false;
-        job->done = [&, logits = expected[&batch]](Job& done, const Status& status) {
+        job->done = [&, logits = expected[&batch]](schedule::Job& done, const Status& status) {
           EXPECT_TRUE(status.ok()) << status;
           right += done.logits == logits;
           ++ended;

@@ -24,19 +24,19 @@ void append_array(const std::vector<int32_t>& values, std::string& out) {
   out += ']';
 }
 
-rerank::TruncationSpec read_spec(const simdjson::dom::array& line) {
-  rerank::TruncationSpec spec;
+rerank::text::TruncationSpec read_spec(const simdjson::dom::array& line) {
+  rerank::text::TruncationSpec spec;
   spec.max_length = size_t(int64_t(line.at(2)));
   const std::string_view strategy = line.at(3), side = line.at(4);
-  spec.strategy = strategy == "only_first"    ? rerank::TruncationStrategy::kOnlyFirst
-                  : strategy == "only_second" ? rerank::TruncationStrategy::kOnlySecond
-                                              : rerank::TruncationStrategy::kLongestFirst;
+  spec.strategy = strategy == "only_first"    ? rerank::text::TruncationStrategy::kOnlyFirst
+                  : strategy == "only_second" ? rerank::text::TruncationStrategy::kOnlySecond
+                                              : rerank::text::TruncationStrategy::kLongestFirst;
   spec.side = side == "left" ? rerank::TruncationSide::kLeft : rerank::TruncationSide::kRight;
   return spec;
 }
 
 // Reads all texts, then encodes them until the time is over.
-void time_encoding(const rerank::Tokenizer& tokenizer, double seconds) {
+void time_encoding(const rerank::text::Tokenizer& tokenizer, double seconds) {
   simdjson::dom::parser parser;
   std::vector<std::string> texts;
   size_t bytes = 0, tokens = 0, rounds = 0;
@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   const bool pairs = argc > 2 && std::string_view(argv[2]) == "--pairs";
-  const auto tokenizer = rerank::Tokenizer::from_folder(argv[1]);
+  const auto tokenizer = rerank::text::Tokenizer::from_folder(argv[1]);
   if (!tokenizer.ok()) {
     std::fprintf(stderr, "%s\n", tokenizer.status().ToString().c_str());
     return 1;
@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
       const simdjson::dom::array fields = json;
       (*tokenizer)->encode(std::string_view(fields.at(0)), first);
       (*tokenizer)->encode(std::string_view(fields.at(1)), second);
-      const rerank::EncodedPair pair = join_pair((*tokenizer)->pair_template(), first, second, read_spec(fields));
+      const rerank::text::EncodedPair pair = join_pair((*tokenizer)->pair_template(), first, second, read_spec(fields));
       out += '[';
       append_array(pair.ids, out);
       out += ',';

@@ -40,8 +40,8 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
   ASSERT_TRUE(model.ok()) << model.status();
   const ModelConfig& config = (*model)->config;
   const std::string out = ::testing::TempDir() + "/fusion_test";
-  ASSERT_TRUE(write_onnx(**model, out, {}).ok());
-  std::map<std::string, size_t> found = optimized(out + "/" + kOnnxFile);
+  ASSERT_TRUE(convert::write_onnx(**model, out, {}).ok());
+  std::map<std::string, size_t> found = optimized(out + "/" + convert::kOnnxFile);
   std::string all;
   for (const auto& [name, count] : found) all += str_cat(name, " ", count, ", ");
   const size_t layers = config.architecture.layers();

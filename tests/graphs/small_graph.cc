@@ -12,7 +12,7 @@ using onnx::TensorProto;
 constexpr int64_t kFloat = TensorProto::FLOAT;
 
 // 0 for most batches, and more than can be computed for those with that id.
-std::string add_greed(GraphBuilder& graph, int64_t id) {
+std::string add_greed(convert::GraphBuilder& graph, int64_t id) {
   const std::string ids = graph.node("Cast", {"input_ids"}, "ids", {{"to", int64_t{TensorProto::INT64}}});
   const std::string equal = graph.node("Equal", {ids, graph.integer("greedy_id", id)}, "equal");
   const std::string hits = graph.node("Cast", {equal}, "hits", {{"to", int64_t{TensorProto::INT64}}});
@@ -26,7 +26,7 @@ std::string add_greed(GraphBuilder& graph, int64_t id) {
 }  // namespace
 
 std::string write_small_graph(const SmallGraph& spec, const std::string& name) {
-  GraphBuilder graph("small");
+  convert::GraphBuilder graph("small");
   std::vector<std::string> inputs = {"input_ids", "attention_mask"};
   if (spec.positions) inputs.emplace_back("position_ids");
   for (const std::string& input : inputs)

@@ -241,10 +241,10 @@ class GraphHubTest : public HubTest {
       hub_.add(name, *read_file(str_cat(kModel, "/", name), 1u << 20));
     for (const auto& [precision, name, beside] :
          {std::tuple("fp32", "onnx/model.onnx", true), std::tuple("int8", "onnx/model_quantized.onnx", false)}) {
-      ConvertOptions convert;
+      convert::ConvertOptions convert;
       convert.precision = precision;
       if (beside) convert.inline_bytes = 0;
-      ASSERT_TRUE(write_onnx(*model_, out, convert).ok());
+      ASSERT_TRUE(convert::write_onnx(*model_, out, convert).ok());
       hub_.add(name, *read_file(out + "/model.onnx", 1u << 30));
       if (beside) hub_.add("onnx/model.onnx_data", *read_file(out + "/model.onnx_data", 1u << 30));
     }
@@ -281,7 +281,7 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
     GTEST_SKIP() << refusal;
   ASSERT_TRUE(backend.ok()) << backend.status();
   EXPECT_EQ((*backend)->info().engine, "onnx");
-  const auto found = verify_converted(model_, 0, **backend, {});
+  const auto found = convert::verify_converted(model_, 0, **backend, {});
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_LT(found->largest, 1e-4);
 }

@@ -31,7 +31,7 @@ struct Event {
 };
 
 struct Batch {
-  const Plan* plan = nullptr;
+  const schedule::Plan* plan = nullptr;
   double seconds = 0, end = 0;  // of the engine; once it is done with those before it
   bool fails = false;
   size_t noted_shared = 0;
@@ -114,7 +114,7 @@ class Simulator {
     client.scores.resize(q.lengths.size());
     std::vector<Hash128> keys;
     for (uint64_t name : q.names) keys.push_back({name, 7});
-    Arrival arrival{id, q.lengths, keys, q.priority, std::nullopt};
+    schedule::Arrival arrival{id, q.lengths, keys, q.priority, std::nullopt};
     if (q.timeout > 0) arrival.deadline = now_ + q.timeout;
     const Status status = planner_.admit(arrival, now_);
     report_.most_queued_tokens = std::max(report_.most_queued_tokens, planner_.queued_tokens());
@@ -155,7 +155,7 @@ class Simulator {
   }
 
   void begin_batch() {
-    const Plan& plan = planner_.next(now_);
+    const schedule::Plan& plan = planner_.next(now_);
     const std::vector<uint64_t> expired = plan.expired;
     if (!plan.pairs.empty()) {
       check_budget(plan);
@@ -180,16 +180,16 @@ class Simulator {
     drop(expired, report_.expired);
   }
 
-  void check_budget(const Plan& plan) {
+  void check_budget(const schedule::Plan& plan) {
     if (plan.pairs.size() == 1) return;  // a pair longer than the budget goes alone
     if (plan.tokens > s_.planner.max_batch_tokens) violate(str_cat("a batch of ", plan.tokens, " tokens"));
     if (planner_.cost().seconds(plan.work) > s_.planner.max_batch_seconds * (1 + 1e-9)) violate("a batch is too long");
   }
 
-  void check_pairs(const Plan& plan) {
+  void check_pairs(const schedule::Plan& plan) {
     std::unordered_set<uint64_t> names;
     size_t tokens = 0;
-    for (const PlannedPair& pair : plan.pairs) {
+    for (const schedule::PlannedPair& pair : plan.pairs) {
       const auto found = clients_.find(pair.request);
       if (found == clients_.end()) {
         violate(str_cat("a pair of request ", pair.request, " is computed for nobody",
@@ -217,9 +217,9 @@ class Simulator {
   }
 
   void note_shared(Batch& batch) {
-    const Plan& plan = *batch.plan;
+    const schedule::Plan& plan = *batch.plan;
     for (; batch.noted_shared < plan.shared.size(); ++batch.noted_shared) {
-      const SharedPair& shared = plan.shared[batch.noted_shared];
+      const schedule::SharedPair& shared = plan.shared[batch.noted_shared];
       const auto sharer = clients_.find(shared.pair.request), computed = clients_.find(plan.pairs[shared.slot].request);
       ++report_.pairs_shared;
       if (sharer == clients_.end()) violate("a pair is shared with nobody");
@@ -234,17 +234,17 @@ class Simulator {
   void end_batch() {
     const Batch batch = running_.front();
     running_.pop_front();
-    const Plan plan = *batch.plan;  // a copy: it ends
-    const Outcome outcome = planner_.finished(*batch.plan, now_, batch.seconds, !batch.fails);
+    const schedule::Plan plan = *batch.plan;  // a copy: it ends
+    const schedule::Outcome outcome = planner_.finished(*batch.plan, now_, batch.seconds, !batch.fails);
     if (!batch.fails) {
-      const auto score = [&](const PlannedPair& pair) {
+      const auto score = [&](const schedule::PlannedPair& pair) {
         const auto found = clients_.find(pair.request);
         if (found == clients_.end()) return;
         if (++found->second.scores[pair.pair] > 1)
           violate(str_cat("a pair of request ", pair.request, " scored twice"));
       };
-      for (const PlannedPair& pair : plan.pairs) score(pair);
-      for (const SharedPair& shared : plan.shared) score(shared.pair);
+      for (const schedule::PlannedPair& pair : plan.pairs) score(pair);
+      for (const schedule::SharedPair& shared : plan.shared) score(shared.pair);
     }
     for (uint64_t id : outcome.completed) complete(id);
     if (!batch.fails && !outcome.failed.empty()) violate("requests failed without a failure");
@@ -271,7 +271,7 @@ class Simulator {
   }
 
   const Scenario& s_;
-  Planner planner_;
+  schedule::Planner planner_;
   Random random_;
   Report report_;
   double now_ = 0, last_arrival_ = 0;

@@ -74,7 +74,7 @@ struct Report {
 struct Scenario {
   Traffic traffic;
   Engine engine;
-  PlannerOptions planner;
+  schedule::PlannerOptions planner;
   uint64_t seed = 1;
   bool fair = false;  // also checks that nobody is passed by who came after his place
 };

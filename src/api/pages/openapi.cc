@@ -8,8 +8,8 @@
 #include <set>
 #include <string>
 
-#include "api/routes.h"
 #include "api/pages/web/embedded.h"
+#include "api/routes.h"
 #include "transport/errors.h"
 
 namespace rerank {

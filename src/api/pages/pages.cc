@@ -47,7 +47,8 @@ std::string dtype_of(const ModelInfo& model) {
 
 HttpResponse health_page(bool ready) {
   if (!ready) {
-    return error_response(make_error(ErrorKind::kUnavailable, "unhealthy: starting or stopping"), ErrorShape::kTei);
+    return error_response(make_error(ErrorKind::kUnavailable, "unhealthy: starting, stopping, or the engine fails"),
+                          ErrorShape::kTei);
   }
   JsonWriter json;
   json.begin_object().field("status", "ok").end_object();

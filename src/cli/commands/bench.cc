@@ -34,17 +34,17 @@ Result<double> parse_seconds(const std::string& text) {
   return value * scale;
 }
 
-Result<Answer> ask(Target& target, std::shared_ptr<const RerankRequest> request) {
-  std::promise<Answer> promise;
+Result<load::Answer> ask(load::Target& target, std::shared_ptr<const RerankRequest> request) {
+  std::promise<load::Answer> promise;
   auto future = promise.get_future();
-  target.submit(std::move(request), [&](Answer answer) { promise.set_value(std::move(answer)); });
-  Answer answer = future.get();
+  target.submit(std::move(request), [&](load::Answer answer) { promise.set_value(std::move(answer)); });
+  load::Answer answer = future.get();
   if (!answer.status.ok()) return answer.status;
   return answer;
 }
 
 // Every document once, best first, finite.
-Status check_shape(const Answer& answer, const RerankRequest& request) {
+Status check_shape(const load::Answer& answer, const RerankRequest& request) {
   std::vector<bool> seen(request.documents.size());
   const size_t wanted = request.top_n == 0 ? seen.size() : std::min(request.top_n, seen.size());
   if (answer.results.size() != wanted) {
@@ -59,7 +59,7 @@ Status check_shape(const Answer& answer, const RerankRequest& request) {
   return ok_status();
 }
 
-Status check_scores(const Answer& answer, const RerankResponse& reference) {
+Status check_scores(const load::Answer& answer, const RerankResponse& reference) {
   std::map<size_t, double> wanted;
   for (const RankedDocument& r : reference.results) wanted[r.index] = r.score;
   for (const auto& result : answer.results) {
@@ -133,12 +133,12 @@ struct Bench : Command {
     }
     for (double rate : rates) {
       if (!trace.empty()) break;
-      if (auto checked = arrivals(arrival_kind, rate, 0, 1); !checked.ok()) return checked.status();
+      if (auto checked = load::arrivals(arrival_kind, rate, 0, 1); !checked.ok()) return checked.status();
     }
     if (Status opened = open_target(); !opened.ok()) return opened;
     if (Status right = check(*made); !right.ok()) return with_context(right, "answers are checked before the load");
 
-    BenchReport found{name, workload, {}, made->document_lengths(kMeasuredRequests)};
+    load::BenchReport found{name, workload, {}, made->document_lengths(kMeasuredRequests)};
     if (requests.empty()) {
       std::printf("%s\n%zu documents of %s tokens per request\n\n", name.c_str(), workload.documents_per_request,
                   workload.document_tokens.c_str());
@@ -148,14 +148,14 @@ struct Bench : Command {
     std::printf("%12s %9s %9s %10s %9s %9s %9s %9s %8s %7s\n", "load", "answered", "req/s", "docs/s", "mean ms",
                 "p50 ms", "p95 ms", "p99 ms", "refused", "failed");
     for (size_t count : clients)
-      add(found, str_cat(count, " clients"), [&](const Watch& watch) {
-        return drive_closed(*target, *made, {count, *seconds, kCheckedRequests}, watch);
+      add(found, str_cat(count, " clients"), [&](const load::Watch& watch) {
+        return load::drive_closed(*target, *made, {count, *seconds, kCheckedRequests}, watch);
       });
     for (double rate : rates)
-      add(found, rate > 0 ? str_cat(rate, "/s") : "as recorded", [&](const Watch& watch) {
-        const auto due =
-            trace.empty() ? *arrivals(arrival_kind, rate, *seconds, workload.seed) : replay(trace, rate, *seconds);
-        LoadRun run = drive_open(*target, *made, due, http.timeout_seconds, watch);
+      add(found, rate > 0 ? str_cat(rate, "/s") : "as recorded", [&](const load::Watch& watch) {
+        const auto due = trace.empty() ? *load::arrivals(arrival_kind, rate, *seconds, workload.seed)
+                                       : load::replay(trace, rate, *seconds);
+        load::LoadRun run = load::drive_open(*target, *made, due, http.timeout_seconds, watch);
         run.offered = rate;
         return run;
       });
@@ -163,13 +163,13 @@ struct Bench : Command {
   }
 
   template <class Drive>
-  void add(BenchReport& found, const std::string& load, const Drive& drive) {
-    Summary run;
+  void add(load::BenchReport& found, const std::string& load, const Drive& drive) {
+    load::Summary run;
     {
       Progress progress(load, "requests");
-      run = summarize(drive([&](size_t, size_t done) { progress.update(done, 0); }));
+      run = load::summarize(drive([&](size_t, size_t done) { progress.update(done, 0); }));
     }
-    const LatencySummary& ms = run.latency;
+    const load::LatencySummary& ms = run.latency;
     std::printf("%12s %9zu %9.1f %10.1f %9.2f %9.2f %9.2f %9.2f %8zu %7zu\n", load.c_str(), run.answered,
                 run.requests_per_second, run.documents_per_second, ms.mean, ms.p50, ms.p95, ms.p99, run.refused,
                 run.failed + run.unanswered);
@@ -186,7 +186,7 @@ struct Bench : Command {
     std::vector<std::string> lines;
     if (Status opened = in.open("--arrivals", arrival_kind.substr(kTrace.size())); !opened.ok()) return opened;
     for (std::string line; in.next(line);) lines.push_back(line);
-    auto read = read_trace(lines);
+    auto read = load::read_trace(lines);
     if (!read.ok()) return with_context(read.status(), str_cat("--arrivals ", arrival_kind));
     trace = std::move(*read);
     if (rates.empty()) rates = {0};
@@ -196,21 +196,21 @@ struct Bench : Command {
   Result<std::vector<std::string>> read_lines() {
     std::vector<std::string> lines;
     if (std::filesystem::is_directory(texts)) {
-      auto collection = read_collection(texts, {.need_judgments = false});
+      auto collection = eval::read_collection(texts, {.need_judgments = false});
       if (!collection.ok()) return with_context(collection.status(), "--texts");
       for (auto& document : collection->documents) lines.push_back(std::move(document.text));
       return lines;
     }
-    auto read = read_texts(texts, 0);
+    auto read = eval::read_texts(texts, 0);
     if (!read.ok()) return with_context(read.status(), "--texts");
-    for (LooseText& line : *read) lines.push_back(std::move(line.text));
+    for (eval::LooseText& line : *read) lines.push_back(std::move(line.text));
     return lines;
   }
 
-  Result<Workload> make_workload() {
+  Result<load::Workload> make_workload() {
     auto located = locate_model(options);
     if (!located.ok()) return located.status();
-    auto tokenizer = Tokenizer::from_folder(located->folder);
+    auto tokenizer = text::Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return tokenizer.status();
     const auto count = [tokenizer = *tokenizer, ids = std::vector<int32_t>()](std::string_view text) mutable {
       ids.clear();
@@ -219,31 +219,31 @@ struct Bench : Command {
     };
     if (Status fitted = fit_lengths(count); !fitted.ok()) return fitted;
     if (!requests.empty()) {
-      auto read = read_requests(requests);
+      auto read = load::read_requests(requests);
       if (!read.ok()) return with_context(read.status(), "--requests");
-      return Workload::of_requests(workload, std::move(*read), count);
+      return load::Workload::of_requests(workload, std::move(*read), count);
     }
     Result<std::vector<std::string>> lines = texts.empty() ? std::vector<std::string>() : read_lines();
     if (!lines.ok()) return lines.status();
-    return Workload::make(workload, *lines, count);
+    return load::Workload::make(workload, *lines, count);
   }
 
   // "fit:FILE" becomes the distribution of FILE's texts.
-  Status fit_lengths(Workload::TokenCount count) {
+  Status fit_lengths(load::Workload::TokenCount count) {
     constexpr std::string_view kFit = "fit:";
     if (!workload.document_tokens.starts_with(kFit)) return ok_status();
-    auto read = read_texts(workload.document_tokens.substr(kFit.size()), kFittedTexts);
+    auto read = eval::read_texts(workload.document_tokens.substr(kFit.size()), kFittedTexts);
     if (!read.ok()) return with_context(read.status(), "--document-tokens fit");
     std::vector<size_t> lengths;
-    for (const LooseText& line : *read) lengths.push_back(count(line.text));
+    for (const eval::LooseText& line : *read) lengths.push_back(count(line.text));
     if (lengths.empty()) return absl::InvalidArgumentError("--document-tokens fit: there are no texts");
-    workload.document_tokens = fit_log_normal(lengths);
+    workload.document_tokens = load::fit_log_normal(lengths);
     return ok_status();
   }
 
   Status open_target() {
     if (!http.url.empty()) {
-      auto made = http_target(http);
+      auto made = load::http_target(http);
       if (!made.ok()) return made.status();
       target = std::move(*made);
       name = http.url;
@@ -252,7 +252,7 @@ struct Bench : Command {
     auto opened = open();
     if (!opened.ok()) return opened.status();
     engine = std::move(*opened);
-    target = engine_target(*engine);
+    target = load::engine_target(*engine);
     const ModelInfo& info = engine->info();
     name = str_cat(info.id, " in process: engine ", info.engine, ", ", info.precision, ", kernel ", info.kernel, ", ",
                    info.threads, " thread(s)");
@@ -260,7 +260,7 @@ struct Bench : Command {
   }
 
   // The first requests of the workload, before the load and outside its figures.
-  Status check(const Workload& made) {
+  Status check(const load::Workload& made) {
     std::unique_ptr<Reranker> reference;
     if (!no_check) {
       Options plain = options;
@@ -283,9 +283,9 @@ struct Bench : Command {
     return ok_status();
   }
 
-  Status write(const BenchReport& found) {
-    for (const auto& [file, text] :
-         {std::pair(json, json.empty() ? "" : to_json(found)), std::pair(html, html.empty() ? "" : to_html(found))}) {
+  Status write(const load::BenchReport& found) {
+    for (const auto& [file, text] : {std::pair(json, json.empty() ? "" : load::to_json(found)),
+                                     std::pair(html, html.empty() ? "" : load::to_html(found))}) {
       if (file.empty()) continue;
       std::ofstream out(file);
       if (!(out << text) || !out.flush()) return absl::UnavailableError(str_cat(file, ": cannot write"));
@@ -293,15 +293,15 @@ struct Bench : Command {
     return ok_status();
   }
 
-  HttpTargetOptions http;
-  WorkloadOptions workload;
+  load::HttpTargetOptions http;
+  load::WorkloadOptions workload;
   std::vector<double> rates;
   std::vector<size_t> clients;
   std::string arrival_kind = "poisson", duration = "8s", texts, requests, json, html, name;
   std::vector<double> trace;  // of arrivals; empty: they are made
   bool no_check = false;
   std::unique_ptr<Reranker> engine;
-  std::unique_ptr<Target> target;
+  std::unique_ptr<load::Target> target;
 };
 
 }  // namespace

@@ -33,7 +33,7 @@ struct PairBatch {
   std::vector<uint32_t> lists;
 
   Batch view(std::span<const uint8_t> layers = {}) const { return {ids, segments, offsets, layers}; }
-  void add(const EncodedPair& pair, uint32_t list) {
+  void add(const text::EncodedPair& pair, uint32_t list) {
     ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
     segments.insert(segments.end(), pair.type_ids.begin(), pair.type_ids.end());
     offsets.push_back(static_cast<uint32_t>(ids.size()));
@@ -70,7 +70,7 @@ struct Calibrate : Command {
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
     model = *loaded;
-    auto read = Tokenizer::from_folder(located->folder);
+    auto read = text::Tokenizer::from_folder(located->folder);
     if (!read.ok()) return read.status();
     tokenizer = *read;
     if (model->config.architecture.layers() < 2)
@@ -90,18 +90,18 @@ struct Calibrate : Command {
   Status gather() {
     std::error_code error;
     if (fs::is_directory(source, error)) return gather_collection();
-    auto texts = read_texts(source, 0);
+    auto texts = eval::read_texts(source, 0);
     if (!texts.ok()) return texts.status();
     if (!texts->empty() && !texts->front().query.empty()) return gather_pairs(*texts);
-    Collection collection;
+    eval::Collection collection;
     for (size_t i = 0; i < texts->size(); ++i) collection.documents.push_back({std::to_string(i), (*texts)[i].text});
     return search(collection);
   }
 
   // Pairs as they are; a query's are its list.
-  Status gather_pairs(const std::vector<LooseText>& texts) {
+  Status gather_pairs(const std::vector<eval::LooseText>& texts) {
     std::unordered_map<std::string, uint32_t> lists;
-    for (const LooseText& t : texts) {
+    for (const eval::LooseText& t : texts) {
       if (pairs.size() >= wanted) break;
       const auto list = lists.try_emplace(t.query, static_cast<uint32_t>(lists.size())).first->second;
       pairs.push_back({list, t.query, t.text});
@@ -110,24 +110,24 @@ struct Calibrate : Command {
   }
 
   Status gather_collection() {
-    auto read = read_collection(source, {.need_judgments = false});
+    auto read = eval::read_collection(source, {.need_judgments = false});
     if (!read.ok()) return read.status();
     return search(*read);
   }
 
   // Where there are no queries, the first sentences of texts (at most twenty words) are asked for.
-  static void make_queries(Collection& collection) {
-    for (const CollectionText& d : collection.documents) {
+  static void make_queries(eval::Collection& collection) {
+    for (const eval::CollectionText& d : collection.documents) {
       size_t end = 0, words = 0;
       while (end < d.text.size() && words < 20 && !(words > 3 && d.text[end] == '.')) words += d.text[end++] == ' ';
       if (end > 0) collection.queries.push_back({d.id, d.text.substr(0, end)});
     }
   }
 
-  Status search(Collection& collection) {
+  Status search(eval::Collection& collection) {
     if (collection.queries.empty()) make_queries(collection);
     collection.index();
-    auto index = Bm25::build(collection.documents, {});
+    auto index = eval::Bm25::build(collection.documents, {});
     if (!index.ok()) return index.status();
     // Queries spread over all there are.
     const size_t queries = std::max<size_t>(10, (wanted + top_k - 1) / std::max<size_t>(1, top_k));
@@ -136,7 +136,8 @@ struct Calibrate : Command {
     for (double at = 0; at < static_cast<double>(collection.queries.size()) && pairs.size() < wanted;
          at += step, ++list) {
       const std::string& query = collection.queries[static_cast<size_t>(at)].text;
-      for (const ScoredId& d : index->top(query, top_k)) pairs.push_back({list, query, *collection.document(d.id)});
+      for (const eval::ScoredId& d : index->top(query, top_k))
+        pairs.push_back({list, query, *collection.document(d.id)});
     }
     return enough(list);
   }
@@ -147,16 +148,16 @@ struct Calibrate : Command {
                                               " documents are too few to fit and to judge; 10 and 100 are the least"));
   }
 
-  EncodedPair encoded(const CalibrationPair& pair) {
+  text::EncodedPair encoded(const CalibrationPair& pair) {
     query_ids.clear();
     document_ids.clear();
     tokenizer->encode(pair.query, query_ids);
     tokenizer->encode(pair.document, document_ids);
-    TruncationSpec spec;
+    text::TruncationSpec spec;
     spec.max_length = std::min(model->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
     spec.max_length =
         std::min(spec.max_length, options.max_length != 0 ? options.max_length : model->config.served_length());
-    EncodedPair joined = join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
+    text::EncodedPair joined = text::join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
     if (model->config.architecture.embedding.segment_rows < 2)
       std::fill(joined.type_ids.begin(), joined.type_ids.end(), 0);
     return joined;
@@ -165,7 +166,7 @@ struct Calibrate : Command {
   // All pairs to the full depth, the fitter fed; those held out also to each depth with the model's own head, timed.
   Status compute() {
     const size_t layers = model->config.architecture.layers();
-    fitter = std::make_unique<ExitFitter>(layers, exit_width(model->architecture()));
+    fitter = std::make_unique<eval::ExitFitter>(layers, exit_width(model->architecture()));
     plain.assign(layers, {});
     seconds.assign(layers, 0);
     Progress progress("computing", "pairs");
@@ -196,7 +197,7 @@ struct Calibrate : Command {
   Status compute_held_out(const PairBatch& batch, std::span<const float> logits) {
     PairBatch held;
     for (size_t i = 0; i < batch.lists.size(); ++i) {
-      if (!ExitFitter::held_out(batch.lists[i])) continue;
+      if (!eval::ExitFitter::held_out(batch.lists[i])) continue;
       const auto begin = batch.offsets[i], end = batch.offsets[i + 1];
       held.ids.insert(held.ids.end(), batch.ids.begin() + begin, batch.ids.begin() + end);
       held.segments.insert(held.segments.end(), batch.segments.begin() + begin, batch.segments.begin() + end);
@@ -219,13 +220,13 @@ struct Calibrate : Command {
 
   Status fit_and_write() {
     log_info(str_cat("fitting ", model->config.architecture.layers() - 1, " exits to ", pairs.size(), " pairs"));
-    const std::vector<LinearFit> fits = fitter->fit(result);
+    const std::vector<eval::LinearFit> fits = fitter->fit(result);
     std::vector<uint32_t> distinct = held_lists;
     std::sort(distinct.begin(), distinct.end());
     result.held_lists = static_cast<size_t>(std::unique(distinct.begin(), distinct.end()) - distinct.begin());
     for (size_t depth = 0; depth < plain.size(); ++depth) {
-      DepthRow& row = result.rows[depth];
-      const ListAgreement agreement = list_agreement(held_lists, final, plain[depth]);
+      eval::DepthRow& row = result.rows[depth];
+      const eval::ListAgreement agreement = eval::list_agreement(held_lists, final, plain[depth]);
       row.plain_tau = agreement.tau;
       row.plain_top1 = agreement.top1;
       row.plain_top5 = agreement.top5;
@@ -237,15 +238,15 @@ struct Calibrate : Command {
                              static_cast<float>(fits[i].bias),
                              static_cast<float>(result.rows[i].spread)});
     }
-    for (const AdaptiveRow& row : result.adaptive) {
+    for (const eval::AdaptiveRow& row : result.adaptive) {
       if (row.reached) exits.targets.push_back({row.target, row.margin});
     }
     if (Status status = write_exits(out, exits); !status.ok()) return status;
-    std::fputs(depth_table(result).c_str(), stdout);
+    std::fputs(eval::depth_table(result).c_str(), stdout);
     for (const auto& [name, text] :
-         {std::pair("/depth.json", depth_json(result)), std::pair("/depth.svg", depth_svg(result)),
-          std::pair("/depth.html", depth_html(result))}) {
-      if (Status status = write_file(out + name, text); !status.ok()) return status;
+         {std::pair("/depth.json", eval::depth_json(result)), std::pair("/depth.svg", eval::depth_svg(result)),
+          std::pair("/depth.html", eval::depth_html(result))}) {
+      if (Status status = eval::write_file(out + name, text); !status.ok()) return status;
     }
     return ok_status();
   }
@@ -253,16 +254,16 @@ struct Calibrate : Command {
   std::string source, out;
   size_t wanted = 4000, top_k = 30;
   std::shared_ptr<const Model> model;
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
   std::unique_ptr<Backend> backend;
   std::vector<CalibrationPair> pairs;
   std::vector<int32_t> query_ids, document_ids;
-  std::unique_ptr<ExitFitter> fitter;
+  std::unique_ptr<eval::ExitFitter> fitter;
   // Of the pairs held out: their lists, full logits, logits and times of each depth with the model's own head.
   std::vector<uint32_t> held_lists;
   std::vector<double> final, seconds;
   std::vector<std::vector<double>> plain;
-  DepthReport result;
+  eval::DepthReport result;
 };
 
 }  // namespace

@@ -13,8 +13,8 @@ namespace {
 constexpr size_t kMaxPairs = 64, kMaxTokens = 256;
 
 // Questions with a text that answers and one that does not.
-const std::vector<LooseText>& own_texts() {
-  static const std::vector<LooseText> texts = {
+const std::vector<eval::LooseText>& own_texts() {
+  static const std::vector<eval::LooseText> texts = {
       {"what do pandas eat?", "The giant panda lives on bamboo, of which it eats up to forty kilograms a day."},
       {"what do pandas eat?", "The city was founded in the twelfth century and has two million inhabitants today."},
       {"how do I reset my password",
@@ -42,25 +42,25 @@ const std::vector<LooseText>& own_texts() {
 }  // namespace
 
 Status CalibrationPairs::read(const std::string& path, const Model& model) {
-  auto tokenizer = Tokenizer::from_folder(model.folder);
+  auto tokenizer = text::Tokenizer::from_folder(model.folder);
   if (!tokenizer.ok()) return tokenizer.status();
-  std::vector<LooseText> texts = own_texts();
+  std::vector<eval::LooseText> texts = own_texts();
   if (!path.empty()) {
-    auto read = read_texts(path, kMaxPairs);
+    auto read = eval::read_texts(path, kMaxPairs);
     if (!read.ok()) return read.status();
     texts = std::move(*read);
     if (texts.empty() || texts.front().query.empty())
       return absl::InvalidArgumentError(str_cat("--texts ", path, ": holds no {\"query\", \"document\"} lines"));
   }
-  TruncationSpec spec;
+  text::TruncationSpec spec;
   spec.max_length = std::min(model.config.max_length(), kMaxTokens);
   std::vector<int32_t> query, document;
-  for (const LooseText& text : texts) {
+  for (const eval::LooseText& text : texts) {
     query.clear();
     document.clear();
     (*tokenizer)->encode(text.query, query);
     (*tokenizer)->encode(text.text, document);
-    const EncodedPair pair = join_pair((*tokenizer)->pair_template(), query, document, spec);
+    const text::EncodedPair pair = text::join_pair((*tokenizer)->pair_template(), query, document, spec);
     if (pair.ids.empty()) continue;
     ids_.insert(ids_.end(), pair.ids.begin(), pair.ids.end());
     for (int32_t type : pair.type_ids)

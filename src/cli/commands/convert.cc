@@ -86,10 +86,11 @@ struct Convert : Command {
     {
       Progress bar("writing", "bytes");
       write.progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
-      Status status = to == "onnx" ? write_onnx(*model, out, write) : write_safetensors(*model, out, write);
+      Status status =
+          to == "onnx" ? convert::write_onnx(*model, out, write) : convert::write_safetensors(*model, out, write);
       if (!status.ok()) return status;
     }
-    if (Status status = copy_companions(*model, out, write); !status.ok()) return status;
+    if (Status status = convert::copy_companions(*model, out, write); !status.ok()) return status;
     if (!report_text.empty()) std::ofstream(out + "/int8-report.json") << report_text;
     std::printf("written to %s: %s, %s\n", out.c_str(), to.c_str(), precision.c_str());
     return no_verify ? ok_status() : verify();
@@ -100,17 +101,17 @@ struct Convert : Command {
     CalibrationPairs pairs;
     if (Status status = pairs.read(texts, *model); !status.ok()) return status;
     Progress bar("calibrating", "pairs");
-    CalibrationOptions settings_of_it;
+    convert::CalibrationOptions settings_of_it;
     settings_of_it.sensitivity = sensitivity;
-    settings_of_it.excluded = [&](const std::string& name) { return is_excluded(write, name); };
+    settings_of_it.excluded = [&](const std::string& name) { return convert::is_excluded(write, name); };
     settings_of_it.progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
-    auto report = calibrate_int8(model, pairs.batch(), settings_of_it);
+    auto report = convert::calibrate_int8(model, pairs.batch(), settings_of_it);
     if (!report.ok()) return report.status();
     std::printf("calibrated on %zu pairs of %zu tokens (logits span %.3g)\n", report->pairs, report->tokens,
                 report->spread);
     std::printf("  %-60s %s\n", "matrix", "error of its outputs, relative");
     size_t kept = 0;
-    for (const MatrixError& matrix : report->matrices) {
+    for (const convert::MatrixError& matrix : report->matrices) {
       std::printf("  %-60s %.4f%s\n", matrix.name.c_str(), matrix.error, matrix.kept ? "  kept" : "");
       if (!matrix.kept) continue;
       ++kept;
@@ -125,7 +126,7 @@ struct Convert : Command {
     };
     if (model->weights.head_dense) ignore(*model->weights.head_dense);
     ignore(model->weights.head_output);
-    report_text = report_json(*report);
+    report_text = convert::report_json(*report);
     return ok_status();
   }
 
@@ -133,7 +134,7 @@ struct Convert : Command {
     auto converted = load_model(out, to == "onnx");
     if (!converted.ok()) return converted.status();
     BackendOptions engine = backend_options(options);
-    engine.onnx_file = to == "onnx" ? kOnnxFile : "";
+    engine.onnx_file = to == "onnx" ? convert::kOnnxFile : "";
     // int8 weights are meant for an engine that multiplies int8.
     const char* name = to == "onnx" ? "onnx" : precision == "int8" ? "cpu" : "reference";
     auto backend = open_backend(*converted, name, engine);
@@ -144,8 +145,8 @@ struct Convert : Command {
     }
     if (!backend.ok()) return with_context(backend.status(), "the written model");
     Progress bar("verifying", "pairs");
-    auto found = verify_converted(model, write.keep_layers, **backend,
-                                  [&](uint64_t done, uint64_t total) { bar.update(done, total); });
+    auto found = convert::verify_converted(model, write.keep_layers, **backend,
+                                           [&](uint64_t done, uint64_t total) { bar.update(done, total); });
     if (!found.ok()) return found.status();
     std::printf("verified on %zu pairs of %zu tokens: largest |logit - reference| %.3g, mean %.3g (logits span %.3g)\n",
                 found->pairs, found->tokens, found->largest, found->mean, found->spread);
@@ -155,8 +156,8 @@ struct Convert : Command {
   }
 
   std::string folder, out, to, precision = "fp32", activations = "token", exclude, texts, report_text;
-  double sensitivity = CalibrationOptions().sensitivity;
-  ConvertOptions write;
+  double sensitivity = convert::CalibrationOptions().sensitivity;
+  convert::ConvertOptions write;
   bool no_verify = false;
   std::shared_ptr<const Model> model;
 };

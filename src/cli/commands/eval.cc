@@ -65,14 +65,14 @@ struct Eval : Command {
   }
 
   Status evaluate() {
-    auto read = read_collection(path, collection_options);
+    auto read = eval::read_collection(path, collection_options);
     if (!read.ok()) return read.status();
     collection = std::move(*read);
-    queries = judged_queries(collection, limit);
+    queries = eval::judged_queries(collection, limit);
     if (queries.empty()) return absl::InvalidArgumentError(str_cat(path, ": no query has both a text and judgments"));
     if (Status status = describe(); !status.ok()) return status;
     if (Status status = choose_candidates(); !status.ok()) return status;
-    auto opened = ScoreStore::open(scores_path());
+    auto opened = eval::ScoreStore::open(scores_path());
     if (!opened.ok()) return opened.status();
     store = std::move(*opened);
     if (Status status = complete(); !status.ok()) return status;
@@ -82,7 +82,7 @@ struct Eval : Command {
       if (Status status = change(setting, changed); !status.ok()) return status;
       if (Status status = measure(setting, changed); !status.ok()) return status;
     }
-    complete_report(result);
+    eval::complete_report(result);
     return write();
   }
 
@@ -92,7 +92,7 @@ struct Eval : Command {
     result.documents = collection.documents.size();
     result.queries = queries.size();
     for (const std::string& query : queries) {
-      const Grades& grades = collection.qrels.at(query);
+      const eval::Grades& grades = collection.qrels.at(query);
       result.without_relevant += std::none_of(grades.begin(), grades.end(), [](const auto& g) { return g.second > 0; });
     }
     result.top_k = top_k;
@@ -109,7 +109,7 @@ struct Eval : Command {
       return ok_status();
     }
     if (candidates == "all") {
-      run_in = all_candidates(collection, queries);
+      run_in = eval::all_candidates(collection, queries);
       result.candidates = "all documents";
       result.top_k = 0;
       return ok_status();
@@ -117,20 +117,20 @@ struct Eval : Command {
     if (candidates == "bm25") {
       if (Status status = search(); !status.ok()) return status;
     } else {
-      auto read = read_run(candidates);
+      auto read = eval::read_run(candidates);
       if (!read.ok()) return read.status();
-      run_in = cut_run(*read, queries, top_k);
+      run_in = eval::cut_run(*read, queries, top_k);
       result.candidates = candidates;
       const size_t missing = queries.size() - run_in.size();
       if (run_in.empty()) return absl::InvalidArgumentError(str_cat(candidates, ": has none of the judged queries"));
       if (missing > 0) log_warning(str_cat(candidates, ": lacks ", missing, " of the judged queries; they count as 0"));
     }
-    result.baseline = measure_run(collection.qrels, run_in, queries);
+    result.baseline = eval::measure_run(collection.qrels, run_in, queries);
     return ok_status();
   }
 
   Status search() {
-    auto index = Bm25::build(collection.documents, bm25);
+    auto index = eval::Bm25::build(collection.documents, bm25);
     if (!index.ok()) return index.status();
     Progress progress("bm25", "queries");
     for (size_t i = 0; i < queries.size(); ++i) {
@@ -162,35 +162,35 @@ struct Eval : Command {
     auto reranker = Reranker::open(wanted);
     if (!reranker.ok()) return name.empty() ? reranker.status() : with_context(reranker.status(), name);
     Progress progress(name.empty() ? "scoring" : name, "pairs");
-    ScoringOptions scoring;
+    eval::ScoringOptions scoring;
     scoring.settings = scoring_settings(wanted);
     scoring.request.top_n = top_n;
     scoring.listwise = top_n != 0;
     scoring.progress = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
-    auto scored = score_candidates(**reranker, collection, queries, run_in, scoring, *store);
+    auto scored = eval::score_candidates(**reranker, collection, queries, run_in, scoring, *store);
     if (!scored.ok()) return scored.status();
     if (scored->cost.pairs == 0) return absl::InvalidArgumentError("none of the candidates is in the collection");
     if (scored->cost.unknown > 0)
       log_warning(str_cat(scored->cost.unknown, " candidates are not in the collection; they are left out"));
-    SettingResult setting;
+    eval::SettingResult setting;
     setting.name = name;
     setting.info = (*reranker)->info();
-    setting.measured = measure_run(collection.qrels, scored->run, queries);
+    setting.measured = eval::measure_run(collection.qrels, scored->run, queries);
     setting.scored = std::move(*scored);
     result.settings.push_back(std::move(setting));
     return ok_status();
   }
 
   Status write() const {
-    std::fputs(report_table(result).c_str(), stdout);
-    const SettingResult& first = result.settings.front();
+    std::fputs(eval::report_table(result).c_str(), stdout);
+    const eval::SettingResult& first = result.settings.front();
     if (!run_out.empty()) {
-      if (Status status = write_run(run_out, first.scored.run, first.info.id); !status.ok()) return status;
+      if (Status status = eval::write_run(run_out, first.scored.run, first.info.id); !status.ok()) return status;
     }
     if (!json.empty()) {
-      if (Status status = write_file(json, report_json(result)); !status.ok()) return status;
+      if (Status status = eval::write_file(json, eval::report_json(result)); !status.ok()) return status;
     }
-    return html.empty() ? ok_status() : write_file(html, report_html(result));
+    return html.empty() ? ok_status() : eval::write_file(html, eval::report_html(result));
   }
 
   std::string scores_path() const {
@@ -204,13 +204,13 @@ struct Eval : Command {
   std::string path, candidates, json, html, run_out, scores;
   size_t top_k = 100, limit = 0, top_n = 0;
   std::vector<std::string> compare;
-  CollectionOptions collection_options;
-  Bm25Options bm25;
-  Collection collection;
+  eval::CollectionOptions collection_options;
+  eval::Bm25Options bm25;
+  eval::Collection collection;
   std::vector<std::string> queries;
-  TrecRun run_in;
-  std::unique_ptr<ScoreStore> store;
-  EvalReport result;
+  eval::TrecRun run_in;
+  std::unique_ptr<eval::ScoreStore> store;
+  eval::EvalReport result;
 };
 
 }  // namespace

@@ -26,7 +26,7 @@ struct Inspect : Command {
     if (!located.ok()) return report(located.status());
     auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
     if (!model.ok()) return report(model.status());
-    auto tokenizer = Tokenizer::from_folder(located->folder);
+    auto tokenizer = text::Tokenizer::from_folder(located->folder);
     print_model(*located, **model);
     if (!tokenizer.ok()) return report(tokenizer.status());
     std::printf("tokenizer       %zu tokens, %zu special tokens per pair%s\n", (*tokenizer)->vocab_size(),

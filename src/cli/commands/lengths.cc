@@ -82,7 +82,7 @@ struct Lengths : Command {
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
-    auto read = Tokenizer::from_folder(located->folder);
+    auto read = text::Tokenizer::from_folder(located->folder);
     if (!read.ok()) return read.status();
     tokenizer = *read;
     result.model = located->name;
@@ -95,9 +95,9 @@ struct Lengths : Command {
     choose_limits();
     if (Status status = measure_cost(*loaded); !status.ok()) return status;
     loaded->reset();
-    fill_rows(result, limits);
+    eval::fill_rows(result, limits);
     if (Status status = measure_quality(); !status.ok()) return status;
-    recommend(result);
+    eval::recommend(result);
     return write();
   }
 
@@ -108,7 +108,7 @@ struct Lengths : Command {
   }
 
   Status read_histogram() {
-    auto read = read_length_histogram(metrics_file);
+    auto read = eval::read_length_histogram(metrics_file);
     if (!read.ok()) return read.status();
     result.pairs = std::move(*read);
     result.texts = result.pairs.size();
@@ -118,11 +118,11 @@ struct Lengths : Command {
   Status read_lengths() {
     std::error_code error;
     if (fs::is_directory(source, error)) return read_folder();
-    auto texts = read_texts(source, 0);
+    auto texts = eval::read_texts(source, 0);
     if (!texts.ok()) return texts.status();
     const size_t added = tokenizer->pair_template().added_to_pair();
     Progress progress("tokenizing", "texts");
-    for (const LooseText& t : *texts) {
+    for (const eval::LooseText& t : *texts) {
       const size_t document = tokens_of(t.text);
       const size_t query = t.query.empty() ? query_tokens : tokens_of(t.query);
       result.documents.push_back(static_cast<uint32_t>(document));
@@ -133,16 +133,16 @@ struct Lengths : Command {
   }
 
   Status read_folder() {
-    auto read = read_collection(source, {.need_judgments = false});
+    auto read = eval::read_collection(source, {.need_judgments = false});
     if (!read.ok()) return read.status();
     collection = std::move(*read);
     size_t total = 0;
-    for (const CollectionText& q : collection.queries) total += query_sizes[q.id] = tokens_of(q.text);
+    for (const eval::CollectionText& q : collection.queries) total += query_sizes[q.id] = tokens_of(q.text);
     if (!collection.queries.empty()) query_tokens = (total + collection.queries.size() / 2) / collection.queries.size();
     result.query_tokens = static_cast<double>(query_tokens);
     const size_t added = tokenizer->pair_template().added_to_pair();
     Progress progress("tokenizing", "texts");
-    for (const CollectionText& d : collection.documents) {
+    for (const eval::CollectionText& d : collection.documents) {
       const size_t size = document_sizes[d.id] = tokens_of(d.text);
       result.documents.push_back(static_cast<uint32_t>(size));
       result.pairs.push_back(static_cast<uint32_t>(size + query_tokens + added));
@@ -179,55 +179,55 @@ struct Lengths : Command {
 
   // Scores at the longest limit, then at each shorter one the pairs that it cuts.
   Status measure_quality() {
-    const auto queries = judged_queries(collection, judged_limit);
+    const auto queries = eval::judged_queries(collection, judged_limit);
     if (judged_limit == 0 || queries.empty()) return ok_status();
     result.queries = queries.size();
-    auto index = Bm25::build(collection.documents, {});
+    auto index = eval::Bm25::build(collection.documents, {});
     if (!index.ok()) return index.status();
-    TrecRun candidates;
+    eval::TrecRun candidates;
     for (const std::string& q : queries) candidates[q] = index->top(*collection.query(q), top_k);
     options.max_length = model_limit;
     auto reranker = Reranker::open(options);
     if (!reranker.ok()) return reranker.status();
-    auto store = ScoreStore::open("");
+    auto store = eval::ScoreStore::open("");
     std::vector<double> longest;
-    TrecRun full;
+    eval::TrecRun full;
     for (size_t i = result.rows.size(); i-- > 0;) {
-      LimitRow& row = result.rows[i];
+      eval::LimitRow& row = result.rows[i];
       Progress progress(str_cat("limit ", row.limit), "pairs");
-      ScoringOptions scoring;
+      eval::ScoringOptions scoring;
       scoring.request.max_length = row.limit;
       scoring.progress = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
       const bool first = full.empty();
-      auto scored = score_candidates(**reranker, collection, queries,
-                                     first ? candidates : cut_at(candidates, row.limit), scoring, **store);
+      auto scored = eval::score_candidates(**reranker, collection, queries,
+                                           first ? candidates : cut_at(candidates, row.limit), scoring, **store);
       if (!scored.ok()) return scored.status();
       if (first) full = scored->run;
-      const Measured measured =
-          measure_run(collection.qrels, overlaid(full, scored->run), queries, {{Measure::Kind::kNdcg, 10}});
-      row.ndcg = bootstrap_interval(measured.values[0]);
+      const eval::Measured measured =
+          eval::measure_run(collection.qrels, overlaid(full, scored->run), queries, {{eval::Measure::Kind::kNdcg, 10}});
+      row.ndcg = eval::bootstrap_interval(measured.values[0]);
       if (first) longest = measured.values[0];
-      if (!first) row.difference = paired_test(longest, measured.values[0]);
+      if (!first) row.difference = eval::paired_test(longest, measured.values[0]);
     }
     return ok_status();
   }
 
-  TrecRun cut_at(const TrecRun& run, size_t limit) {
+  eval::TrecRun cut_at(const eval::TrecRun& run, size_t limit) {
     const size_t added = tokenizer->pair_template().added_to_pair();
-    TrecRun cut;
+    eval::TrecRun cut;
     for (const auto& [query, documents] : run) {
-      for (const ScoredId& d : documents) {
+      for (const eval::ScoredId& d : documents) {
         if (query_sizes[query] + document_sizes[d.id] + added > limit) cut[query].push_back(d);
       }
     }
     return cut;
   }
 
-  static TrecRun overlaid(TrecRun run, const TrecRun& changes) {
+  static eval::TrecRun overlaid(eval::TrecRun run, const eval::TrecRun& changes) {
     for (const auto& [query, documents] : changes) {
       std::map<std::string, double> changed;
-      for (const ScoredId& d : documents) changed[d.id] = d.score;
-      for (ScoredId& d : run[query]) {
+      for (const eval::ScoredId& d : documents) changed[d.id] = d.score;
+      for (eval::ScoredId& d : run[query]) {
         if (auto found = changed.find(d.id); found != changed.end()) d.score = found->second;
       }
     }
@@ -235,11 +235,12 @@ struct Lengths : Command {
   }
 
   Status write() const {
-    std::fputs(lengths_table(result).c_str(), stdout);
-    for (const auto& [path, text] : {std::pair(json, lengths_json(result)), std::pair(html, lengths_html(result)),
-                                     std::pair(svg, lengths_svg(result))}) {
+    std::fputs(eval::lengths_table(result).c_str(), stdout);
+    for (const auto& [path, text] :
+         {std::pair(json, eval::lengths_json(result)), std::pair(html, eval::lengths_html(result)),
+          std::pair(svg, eval::lengths_svg(result))}) {
       if (path.empty()) continue;
-      if (Status status = write_file(path, text); !status.ok()) return status;
+      if (Status status = eval::write_file(path, text); !status.ok()) return status;
     }
     return ok_status();
   }
@@ -247,11 +248,11 @@ struct Lengths : Command {
   std::string source, metrics_file, json, html, svg;
   std::vector<size_t> limits;
   size_t query_tokens = 16, judged_limit = 50, top_k = 50, model_limit = 0;
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
   std::vector<int32_t> scratch;
-  Collection collection;
+  eval::Collection collection;
   std::unordered_map<std::string, size_t> query_sizes, document_sizes;
-  LengthsReport result;
+  eval::LengthsReport result;
 };
 
 }  // namespace

@@ -21,9 +21,9 @@ struct Tokenize : Command {
     if (Status status = complete(); !status.ok()) return report(status);
     auto located = locate_model(options);
     if (!located.ok()) return report(located.status());
-    auto tokenizer = Tokenizer::from_folder(located->folder);
+    auto tokenizer = text::Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return report(tokenizer.status());
-    TruncationSpec spec;
+    text::TruncationSpec spec;
     spec.max_length =
         options.max_length != 0 ? options.max_length : (*tokenizer)->model_max_length().value_or(SIZE_MAX);
     std::ios::sync_with_stdio(false);
@@ -31,13 +31,13 @@ struct Tokenize : Command {
     return 0;
   }
 
-  void print(const Tokenizer& tokenizer, const std::string& line, const TruncationSpec& spec) const {
+  void print(const text::Tokenizer& tokenizer, const std::string& line, const text::TruncationSpec& spec) const {
     const size_t tab = pair ? line.find('\t') : std::string::npos;
     std::vector<int32_t> first, second;
     tokenizer.encode(std::string_view(line).substr(0, tab), first);
     if (tab != std::string::npos) tokenizer.encode(std::string_view(line).substr(tab + 1), second);
-    const EncodedPair encoded = pair ? join_pair(tokenizer.pair_template(), first, second, spec)
-                                     : join_single(tokenizer.pair_template(), first, spec);
+    const text::EncodedPair encoded = pair ? text::join_pair(tokenizer.pair_template(), first, second, spec)
+                                           : text::join_single(tokenizer.pair_template(), first, spec);
     std::string out = "[";
     for (int32_t id : encoded.ids) out += str_cat(out.size() > 1 ? "," : "", id);
     out += "]\n";

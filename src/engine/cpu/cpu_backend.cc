@@ -77,7 +77,8 @@ StoredWeights<Weights> open_weights(std::shared_ptr<const Model> model, const Ba
   if (!options.weight_cache.empty()) {
     const WeightCacheOptions cache = {
         options.weight_cache, options.weight_cache_bytes,
-        str_cat(model->weights.files->digest().hex(), " ", kernels.precision, " ", kernels.name, " ", RERANKD_VERSION)};
+        str_cat(model->weights.files->digest().hex(), " ", kernels.precision, " ", kernels.name, " ", RERANKD_VERSION,
+                " layout ", Weights::kOrder, ".", Weights::kLayout, ".", kPanelLayout)};
     // The second time behind a writing.
     for (int attempt = 0; attempt < 2; ++attempt) {
       auto mapped = MappedWeights::open(cache);

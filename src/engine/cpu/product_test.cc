@@ -122,7 +122,7 @@ class TileCheck {
     job.out_row_stride = by_rows ? shape_.panels * bytes : bytes;
     cpu::Buffer<std::byte> out(shape_.row_tiles * shape_.panels * bytes), scratch(cpu::kProductScratch);
     std::memset(out.data(), 0, out.size());
-    job.out = out.data(), job.scratch = scratch.data();
+    job.out = out.data() + job.first_panel * job.out_panel_stride, job.scratch = scratch.data();
     kernels_.product(job);
     for (size_t r = 0; r < rows(); ++r) {
       for (size_t c = job.first_panel * cpu::kPanelColumns; c < shape_.panels * cpu::kPanelColumns; ++c) {
@@ -172,7 +172,7 @@ class TileCheck {
   }
 
   static float read(cpu::TileResult result, const cpu::TileProduct& job, size_t r, size_t c) {
-    const std::byte* panel = job.out + c / 32 * job.out_panel_stride;
+    const std::byte* panel = job.out + (c / 32 - job.first_panel) * job.out_panel_stride;
     const std::byte* tile = panel + r / 16 * job.out_row_stride;
     switch (result) {
       case cpu::TileResult::kAdd: {

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <thread>
 
-#include "engine/cpu/team.h"
+#include "base/team.h"
 #include "engine/cpu/topology.h"
 #include "engine/cpu/weights/weight_store.h"
 

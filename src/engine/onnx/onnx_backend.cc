@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "base/strings.h"
-#include "engine/cpu/team.h"
+#include "base/team.h"
 #include "engine/onnx/graph_session.h"
 #include "model/graphs.h"
 
@@ -79,7 +79,7 @@ Result<Plan> plan(const Model& model, const BackendOptions& options) {
   if (!providers.ok()) return providers.status();
   Plan plan;
   plan.runtime = *runtime;
-  plan.threads = options.threads != 0 ? options.threads : cpu::available_threads();
+  plan.threads = options.threads != 0 ? options.threads : available_threads();
   plan.session.file = std::move(*file);
   plan.session.providers = std::move(*providers);
   plan.session.threads = plan.threads;
@@ -164,7 +164,7 @@ class OnnxBackend : public Backend {
   std::unique_ptr<GraphSession> session_, split_;
   GraphSession::Worker worker_;
   std::vector<std::unique_ptr<GraphSession::Worker>> split_workers_;
-  cpu::Team team_;
+  Team team_;
   PaddingRule rule_, split_rule_;
   BackendInfo info_;
 };

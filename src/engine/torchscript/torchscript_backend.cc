@@ -8,7 +8,7 @@
 
 #include "base/mapped_file.h"
 #include "base/strings.h"
-#include "engine/cpu/team.h"
+#include "base/team.h"
 #include "engine/padded/padding.h"
 #include "engine/torchscript/plugin.h"
 #include "model/graphs.h"
@@ -183,7 +183,7 @@ Result<std::unique_ptr<Backend>> make_torchscript_backend(std::shared_ptr<const 
         str_cat("torchscript engine: --precision ", options.precision, ": there is fp32"));
   auto api = torchscript_engine::load_plugin();
   if (!api.ok()) return api.status();
-  const size_t threads = options.threads != 0 ? options.threads : cpu::available_threads();
+  const size_t threads = options.threads != 0 ? options.threads : available_threads();
   RerankdTorchInfo info{};
   char error[512] = "";
   RerankdTorchModule* module = (*api)->open(path->c_str(), static_cast<int>(threads), &info, error, sizeof error);

@@ -5,7 +5,7 @@
 #include <map>
 #include <numeric>
 
-namespace rerank {
+namespace rerank::eval {
 
 Bm25::Bm25(const std::vector<CollectionText>& documents, const Bm25Options& options, WordSplitter splitter)
     : documents_(documents), options_(options), splitter_(std::move(splitter)), scores_(documents.size()) {}
@@ -69,4 +69,4 @@ std::vector<ScoredId> Bm25::top(const std::string& query, size_t k) {
   return best;
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -10,7 +10,7 @@
 #include "eval/data/collection.h"
 #include "eval/data/words.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 struct Bm25Options {
   double k1 = 0.9, b = 0.4;
@@ -44,4 +44,4 @@ class Bm25 {
   std::vector<uint32_t> touched_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::eval

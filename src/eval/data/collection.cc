@@ -9,7 +9,7 @@
 #include "base/strings.h"
 #include "eval/data/line_reader.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 namespace fs = std::filesystem;
@@ -255,4 +255,4 @@ Result<std::vector<LooseText>> read_texts(const std::string& path, size_t limit)
   return texts;
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -17,7 +17,7 @@
 #include "eval/data/judgments.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 struct CollectionText {
   std::string id, text;
@@ -59,4 +59,4 @@ struct LooseText {
 };
 Result<std::vector<LooseText>> read_texts(const std::string& path, size_t limit);
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -9,7 +9,7 @@
 #include "base/strings.h"
 #include "eval/data/line_reader.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 using Fields = std::vector<std::string_view>;
@@ -98,4 +98,4 @@ std::vector<ScoredId> in_trec_order(std::vector<ScoredId> documents) {
   return documents;
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

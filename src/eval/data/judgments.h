@@ -7,7 +7,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 using Grades = std::map<std::string, int>;    // document id -> grade; above 0: relevant
 using Qrels = std::map<std::string, Grades>;  // query id -> its judged documents
@@ -35,4 +35,4 @@ std::vector<ScoredId> in_trec_order(std::vector<ScoredId> documents);
 // The whole text to a file; Unavailable naming the path.
 Status write_file(const std::string& path, const std::string& text);
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -7,7 +7,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 struct LineReader::State {
   ~State() {
@@ -93,4 +93,4 @@ bool parse_integer(std::string_view text, long& value) {
   return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

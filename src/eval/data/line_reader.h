@@ -9,7 +9,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 class LineReader {
  public:
@@ -44,4 +44,4 @@ std::vector<std::string_view> split_words(std::string_view line);
 bool parse_number(std::string_view text, double& value);
 bool parse_integer(std::string_view text, long& value);
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -5,7 +5,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 namespace fs = std::filesystem;
@@ -71,4 +71,4 @@ Status ScoreStore::flush() {
                                                      : absl::UnavailableError(str_cat(path_, ": cannot write"));
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 struct KeptScore {
   float logit = 0;
@@ -44,4 +44,4 @@ class ScoreStore {
   std::unordered_map<Hash128, KeptScore, KeyHash> scores_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -9,7 +9,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 const std::unordered_set<std::string_view>& english_stop_words() {
@@ -23,7 +23,7 @@ const std::unordered_set<std::string_view>& english_stop_words() {
 
 // Written without blanks between words: Han, kana, Hangul.
 bool is_unspaced(char32_t c) {
-  return is_bert_ideograph(c) || (c >= 0x3040 && c <= 0x30FF) || (c >= 0xAC00 && c <= 0xD7AF) ||
+  return text::is_bert_ideograph(c) || (c >= 0x3040 && c <= 0x30FF) || (c >= 0xAC00 && c <= 0xD7AF) ||
          (c >= 0x31F0 && c <= 0x31FF) || c == 0x3005;
 }
 
@@ -74,10 +74,10 @@ Result<WordSplitter> WordSplitter::make(const std::string& stemmer) {
 
 void WordSplitter::split(std::string_view text, std::vector<std::string>& words) const {
   std::string clean;
-  if (ascii_prefix(text) < text.size()) {
-    clean = is_valid_utf8(text) ? std::string(text) : repaired_utf8(text);
+  if (text::ascii_prefix(text) < text.size()) {
+    clean = text::is_valid_utf8(text) ? std::string(text) : text::repaired_utf8(text);
     std::string folded;
-    append_normalized(NormalForm::kNfkc, clean, folded);
+    text::append_normalized(text::NormalForm::kNfkc, clean, folded);
     clean = std::move(folded);
     text = clean;
   }
@@ -90,7 +90,7 @@ void WordSplitter::split(std::string_view text, std::vector<std::string>& words)
   };
   for (const char *p = text.data(), *end = p + text.size(); p < end;) {
     const char* begin = p;
-    const char32_t c = next_char(p);
+    const char32_t c = text::next_char(p);
     const std::string_view bytes(begin, static_cast<size_t>(p - begin));
     if (is_unspaced(c)) {
       state_->add(word, words);
@@ -100,8 +100,8 @@ void WordSplitter::split(std::string_view text, std::vector<std::string>& words)
       continue;
     }
     end_unspaced();
-    if (has_property(c, kCharWord) && c != '_') {
-      append_lowercase(c, word);
+    if (text::has_property(c, text::kCharWord) && c != '_') {
+      text::append_lowercase(c, word);
     } else {
       state_->add(word, words);
     }
@@ -122,4 +122,4 @@ bool looks_english(const std::vector<std::string_view>& texts) {
   return !words.empty() && stops * 10 >= static_cast<long>(words.size());
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

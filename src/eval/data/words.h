@@ -10,7 +10,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 class WordSplitter {
  public:
@@ -35,4 +35,4 @@ class WordSplitter {
 // Whether texts are English: one word in ten at least is an English stop word.
 bool looks_english(const std::vector<std::string_view>& texts);
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -7,7 +7,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 int grade_of(const Grades& grades, const std::string& id) {
@@ -107,4 +107,4 @@ Measured measure_run(const Qrels& qrels, const TrecRun& run, const std::vector<s
   return result;
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

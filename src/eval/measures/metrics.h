@@ -8,7 +8,7 @@
 
 #include "eval/data/judgments.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 // One measure. `cutoff` 0: the whole list.
 struct Measure {
@@ -39,4 +39,4 @@ struct Measured {
 Measured measure_run(const Qrels& qrels, const TrecRun& run, const std::vector<std::string>& queries,
                      const std::vector<Measure>& measures = standard_measures());
 
-}  // namespace rerank
+}  // namespace rerank::eval

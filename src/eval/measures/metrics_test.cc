@@ -9,7 +9,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 const std::string kData = RERANKD_SOURCE_DIR "/tests/data/eval";
@@ -75,4 +75,4 @@ TEST(JudgmentsTest, BrokenFilesAreNamedWithTheLine) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -3,7 +3,7 @@
 #include <Eigen/Cholesky>
 #include <algorithm>
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -52,4 +52,4 @@ LinearFit RidgeSums::solve(double penalty) const {
   return {{weights.begin(), weights.end()}, (y_sum_ - weights.dot(sums)) / n};
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-namespace rerank {
+namespace rerank::eval {
 
 struct LinearFit {
   std::vector<double> weights;
@@ -31,4 +31,4 @@ class RidgeSums {
   double y_sum_ = 0;
 };
 
-}  // namespace rerank
+}  // namespace rerank::eval

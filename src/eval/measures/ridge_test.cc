@@ -4,7 +4,7 @@
 
 #include <random>
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 TEST(RidgeTest, FindsALinearRuleAndItsBias) {
@@ -45,4 +45,4 @@ TEST(RidgeTest, FewerSamplesThanInputsAndConstantInputsAreNoTrouble) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::eval

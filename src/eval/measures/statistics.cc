@@ -6,7 +6,7 @@
 #include <numeric>
 #include <random>
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 double mean_of(std::span<const double> values) {
@@ -126,4 +126,4 @@ double top_overlap(std::span<const double> a, std::span<const double> b, size_t 
   return static_cast<double>(both.size()) / static_cast<double>(first.size());
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

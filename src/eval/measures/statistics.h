@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace rerank {
+namespace rerank::eval {
 
 struct Interval {
   double mean = 0, low = 0, high = 0;  // 95 %
@@ -30,4 +30,4 @@ double kendall_tau(std::span<const double> a, std::span<const double> b);
 // Share of the first k places (by score, ties by position) that both scorings fill with the same documents.
 double top_overlap(std::span<const double> a, std::span<const double> b, size_t k);
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -10,7 +10,7 @@
 #include "report/chart.h"
 #include "report/html_page.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
@@ -65,8 +65,8 @@ std::string aligned(const Rows& rows) {
   return out;
 }
 
-Chart agreement_chart(const DepthReport& report) {
-  Chart chart;
+report::Chart agreement_chart(const DepthReport& report) {
+  report::Chart chart;
   chart.title = "Agreement with the full depth, on lists not fitted to";
   chart.x.label = "layers computed";
   chart.y = {"share", false, 0.0, 1.0, {}};
@@ -83,8 +83,8 @@ Chart agreement_chart(const DepthReport& report) {
   return chart;
 }
 
-Chart time_chart(const DepthReport& report) {
-  Chart chart;
+report::Chart time_chart(const DepthReport& report) {
+  report::Chart chart;
   chart.title = "First place in common, against speed";
   chart.x.label = "times as fast as the full depth";
   chart.y = {"share", false, 0.0, 1.0, {}};
@@ -154,17 +154,17 @@ std::string depth_json(const DepthReport& report) {
   return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
 }
 
-std::string depth_svg(const DepthReport& report) { return svg_lines(agreement_chart(report)) + "\n"; }
+std::string depth_svg(const DepthReport& report) { return report::svg_lines(agreement_chart(report)) + "\n"; }
 
 std::string depth_html(const DepthReport& report) {
-  HtmlPage page(str_cat("Depth of ", report.model));
+  report::HtmlPage page(str_cat("Depth of ", report.model));
   page.paragraph(str_cat("Texts: ", report.texts, ". ", report.fitted_pairs, " pairs fitted to, ", report.held_lists,
                          " lists held out. Exit heads guess the final logit from an earlier layer; dropping layers "
                          "lets the model's own head read it."));
-  page.figure(svg_lines(agreement_chart(report))).figure(svg_lines(time_chart(report)));
+  page.figure(report::svg_lines(agreement_chart(report))).figure(report::svg_lines(time_chart(report)));
   page.table(rows_of(report));
   page.heading("What leaving at exits would save, for the first five (simulated)").table(adaptive_rows(report));
   return page.take();
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

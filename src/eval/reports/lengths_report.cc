@@ -10,7 +10,7 @@
 #include "report/chart.h"
 #include "report/html_page.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 using Json = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
@@ -71,7 +71,7 @@ std::string aligned(const Rows& rows) {
 
 // Share of pairs up to each length, with the limits as ticks.
 std::string distribution_chart(const LengthsReport& report) {
-  Chart chart;
+  report::Chart chart;
   chart.title = "Pairs by length";
   chart.x = {"tokens of a pair", true, {}, {}, {}};
   chart.y = {"share of pairs not longer", false, 0.0, 1.0, {}};
@@ -82,11 +82,11 @@ std::string distribution_chart(const LengthsReport& report) {
     chart.series[0].points.push_back({static_cast<double>(std::max(1u, report.pairs[i])), share, {}, {}, ""});
   }
   chart.series[0].points.push_back({static_cast<double>(std::max(1u, report.pairs.back())), 1, {}, {}, ""});
-  return svg_lines(chart);
+  return report::svg_lines(chart);
 }
 
 std::string time_chart(const LengthsReport& report) {
-  Chart chart;
+  report::Chart chart;
   chart.title = "Time by limit";
   chart.x = {"limit, tokens of a pair", true, {}, {}, {}};
   chart.y = {"ms for 100 pairs", false, 0.0, {}, {}};
@@ -95,11 +95,11 @@ std::string time_chart(const LengthsReport& report) {
     chart.x.ticks.push_back(static_cast<double>(r.limit));
     chart.series[0].points.push_back({static_cast<double>(r.limit), 1e5 * r.seconds, {}, {}, ""});
   }
-  return svg_lines(chart);
+  return report::svg_lines(chart);
 }
 
 std::string quality_chart(const LengthsReport& report) {
-  Chart chart;
+  report::Chart chart;
   chart.title = "Quality against time, a point per limit";
   chart.x = {"ms for 100 pairs", false, 0.0, {}, {}};
   chart.y.label = "ndcg@10, 95 %";
@@ -109,7 +109,7 @@ std::string quality_chart(const LengthsReport& report) {
     chart.series[0].points.push_back({1e5 * r.seconds, r.ndcg->mean, r.ndcg->low, r.ndcg->high,
                                       str_cat("limit ", r.limit, ": ", format("%.4f", r.ndcg->mean))});
   }
-  return svg_lines(chart);
+  return report::svg_lines(chart);
 }
 
 std::vector<std::string> charts(const LengthsReport& report) {
@@ -177,7 +177,7 @@ std::string lengths_json(const LengthsReport& report) {
 }
 
 std::string lengths_html(const LengthsReport& report) {
-  HtmlPage page(str_cat("Lengths of ", report.source));
+  report::HtmlPage page(str_cat("Lengths of ", report.source));
   page.paragraph(str_cat(report.texts, " texts, tokens of ", report.model, ". Recommended: --max-length ",
                          report.recommended, ", ", report.reason, "."));
   page.table(percentile_rows(report));
@@ -194,4 +194,4 @@ std::string lengths_svg(const LengthsReport& report) {
   return all + "</svg>\n";
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

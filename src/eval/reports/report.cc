@@ -7,7 +7,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 using Json = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
@@ -233,4 +233,4 @@ std::string report_json(const EvalReport& report) {
   return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

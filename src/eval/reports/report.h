@@ -9,7 +9,7 @@
 #include "eval/measures/metrics.h"
 #include "eval/measures/statistics.h"
 
-namespace rerank {
+namespace rerank::eval {
 
 // One setting of the reranker over the candidates. The first of a report is the one that all others are held against.
 struct SettingResult {
@@ -41,4 +41,4 @@ std::string report_table(const EvalReport& report);
 std::string report_json(const EvalReport& report);
 std::string report_html(const EvalReport& report);
 
-}  // namespace rerank
+}  // namespace rerank::eval

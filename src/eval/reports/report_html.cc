@@ -8,7 +8,7 @@
 #include "report/chart.h"
 #include "report/html_page.h"
 
-namespace rerank {
+namespace rerank::eval {
 namespace {
 
 std::string format(const char* form, double a, double b = 0, double c = 0) {
@@ -19,9 +19,9 @@ std::string format(const char* form, double a, double b = 0, double c = 0) {
 
 std::string name_of(const SettingResult& s) { return s.name.empty() ? s.info.id : s.name; }
 
-ChartSeries series_of(const std::string& name, const Measured& measured, const std::vector<Interval>& intervals,
-                      const std::vector<std::string>& measures) {
-  ChartSeries series{name, {}};
+report::ChartSeries series_of(const std::string& name, const Measured& measured, const std::vector<Interval>& intervals,
+                              const std::vector<std::string>& measures) {
+  report::ChartSeries series{name, {}};
   for (const std::string& measure : measures) {
     const size_t m = measured.find(measure);
     const Interval& i = intervals[m];
@@ -38,26 +38,27 @@ void each_row(const EvalReport& report, const Add& add) {
 }
 
 std::string measures_chart(const EvalReport& report) {
-  Chart chart;
+  report::Chart chart;
   chart.title = "Measures with 95 % intervals";
   chart.categories = {"ndcg@10", "mrr@10", "map", "recall@10", "top1"};
   each_row(report, [&](const std::string& name, const Measured& m, const std::vector<Interval>& i) {
     chart.series.push_back(series_of(name, m, i, chart.categories));
   });
-  return svg_bars(chart);
+  return report::svg_bars(chart);
 }
 
 std::string ndcg_chart(const EvalReport& report) {
-  Chart chart;
+  report::Chart chart;
   chart.title = "NDCG by how far down one looks";
   chart.x = {"cutoff k", true, {}, {}, {1, 3, 5, 10, 20, 100}};
   chart.y.label = "ndcg@k";
   each_row(report, [&](const std::string& name, const Measured& m, const std::vector<Interval>& i) {
-    ChartSeries series = series_of(name, m, i, {"ndcg@1", "ndcg@3", "ndcg@5", "ndcg@10", "ndcg@20", "ndcg@100"});
+    report::ChartSeries series =
+        series_of(name, m, i, {"ndcg@1", "ndcg@3", "ndcg@5", "ndcg@10", "ndcg@20", "ndcg@100"});
     for (size_t k = 0; k < series.points.size(); ++k) series.points[k].x = chart.x.ticks[k];
     chart.series.push_back(std::move(series));
   });
-  return svg_lines(chart);
+  return report::svg_lines(chart);
 }
 
 // Each query's gain, from the largest to the largest loss: an average of many small gains looks unlike one of a few
@@ -68,7 +69,7 @@ std::string gains_chart(const Measured& from, const Measured& to, const std::str
   for (size_t q = 0; q < from.queries.size(); ++q)
     gains.emplace_back(to.values[m][q] - from.values[m][q], from.queries[q]);
   std::sort(gains.begin(), gains.end(), std::greater<>());
-  Chart chart;
+  report::Chart chart;
   chart.title = title;
   chart.x.label = "queries, from the largest gain to the largest loss";
   chart.y.label = "difference of ndcg@10";
@@ -81,11 +82,11 @@ std::string gains_chart(const Measured& from, const Measured& to, const std::str
                                       {},
                                       str_cat("query ", gains[q].second, ": ", format("%+.3f", gains[q].first))});
   }
-  return svg_points(chart);
+  return report::svg_points(chart);
 }
 
 std::string scores_chart(const SettingResult& a, const SettingResult& b) {
-  Chart chart;
+  report::Chart chart;
   chart.title = "Logits of the same pairs";
   chart.x.label = name_of(a);
   chart.y.label = name_of(b);
@@ -105,10 +106,10 @@ std::string scores_chart(const SettingResult& a, const SettingResult& b) {
                                         str_cat("query ", query, ", document ", documents[i].id)});
     }
   }
-  return svg_points(chart);
+  return report::svg_points(chart);
 }
 
-void add_measures(HtmlPage& page, const EvalReport& report) {
+void add_measures(report::HtmlPage& page, const EvalReport& report) {
   std::vector<std::vector<std::string>> rows = {{"measure"}};
   each_row(report, [&](const std::string& name, const Measured&, const auto&) { rows[0].push_back(name); });
   const std::vector<Measure>& measures = report.settings.front().measured.measures;
@@ -122,7 +123,7 @@ void add_measures(HtmlPage& page, const EvalReport& report) {
   page.table(rows);
 }
 
-void add_tests(HtmlPage& page, const std::vector<Measure>& measures, const std::vector<PairedTest>& tests) {
+void add_tests(report::HtmlPage& page, const std::vector<Measure>& measures, const std::vector<PairedTest>& tests) {
   std::vector<std::vector<std::string>> rows = {{"measure", "difference", "p", "better", "worse", "equal"}};
   for (size_t m = 0; m < tests.size(); ++m) {
     const PairedTest& t = tests[m];
@@ -133,7 +134,7 @@ void add_tests(HtmlPage& page, const std::vector<Measure>& measures, const std::
   page.table(rows);
 }
 
-void add_cost(HtmlPage& page, const EvalReport& report) {
+void add_cost(report::HtmlPage& page, const EvalReport& report) {
   std::vector<std::vector<std::string>> rows = {
       {"setting", "precision", "kernel", "pairs", "tokens per pair", "cut", "pairs/s"}};
   for (const SettingResult& s : report.settings) {
@@ -151,7 +152,7 @@ void add_cost(HtmlPage& page, const EvalReport& report) {
 
 std::string report_html(const EvalReport& report) {
   const SettingResult& first = report.settings.front();
-  HtmlPage page(str_cat(first.info.id, " on ", report.collection));
+  report::HtmlPage page(str_cat(first.info.id, " on ", report.collection));
   page.paragraph(str_cat(report.queries, " judged queries", report.split.empty() ? "" : ", split " + report.split, ", ",
                          report.documents, " documents; candidates: ", report.candidates,
                          report.top_k > 0 ? str_cat(", first ", report.top_k) : "",
@@ -181,4 +182,4 @@ std::string report_html(const EvalReport& report) {
   return page.take();
 }
 
-}  // namespace rerank
+}  // namespace rerank::eval

@@ -11,12 +11,12 @@
 #include "text/stages/byte_level.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
-class Bpe : public Model {
+class Bpe : public TokenizerModel {
  public:
-  static Result<std::unique_ptr<Model>> parse(const JsonField& json);
+  static Result<std::unique_ptr<TokenizerModel>> parse(const JsonField& json);
 
   void append_ids(std::string_view piece, std::vector<int32_t>& ids) const override {
     WordCache& cache = WordCache::for_this_thread(owner_);
@@ -246,7 +246,7 @@ Status Bpe::read_merges(const JsonField& json) {
   return ok_status();
 }
 
-Result<std::unique_ptr<Model>> Bpe::parse(const JsonField& json) {
+Result<std::unique_ptr<TokenizerModel>> Bpe::parse(const JsonField& json) {
   auto model = std::make_unique<Bpe>();
   RERANK_RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
   if (const JsonField dropout = json.at("dropout"); !dropout.is_null()) {
@@ -276,6 +276,6 @@ Result<std::unique_ptr<Model>> Bpe::parse(const JsonField& json) {
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> parse_bpe(const JsonField& json) { return Bpe::parse(json); }
+Result<std::unique_ptr<TokenizerModel>> parse_bpe(const JsonField& json) { return Bpe::parse(json); }
 
-}  // namespace rerank
+}  // namespace rerank::text

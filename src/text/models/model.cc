@@ -2,13 +2,13 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 // The words that are in the vocabulary, and one id for all others.
-class WordLevel : public Model {
+class WordLevel : public TokenizerModel {
  public:
-  static Result<std::unique_ptr<Model>> parse(const JsonField& json) {
+  static Result<std::unique_ptr<TokenizerModel>> parse(const JsonField& json) {
     auto model = std::make_unique<WordLevel>();
     RERANK_RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
     RERANK_ASSIGN_OR_RETURN(const std::string_view unknown, json.at("unk_token").as_string());
@@ -43,7 +43,7 @@ Status read_vocabulary(const JsonField& json, Vocabulary& vocabulary) {
   return ok_status();
 }
 
-Result<std::unique_ptr<Model>> parse_model(const JsonField& json) {
+Result<std::unique_ptr<TokenizerModel>> parse_model(const JsonField& json) {
   if (!json.is_object()) return json.expected("an object");
   std::string_view type;
   if (!json.at("type").missing()) {
@@ -62,4 +62,4 @@ Result<std::unique_ptr<Model>> parse_model(const JsonField& json) {
   return json.at("type").unsupported(str_cat("model \"", type, "\" is not supported"));
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -10,12 +10,12 @@
 #include "text/json.h"
 #include "text/models/vocabulary.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // Immutable and thread-safe. `append_ids` cannot fail: what a file could get wrong is found when it is read.
-class Model {
+class TokenizerModel {
  public:
-  virtual ~Model() = default;
+  virtual ~TokenizerModel() = default;
 
   // Appends the ids of `piece` (valid UTF-8, not empty).
   virtual void append_ids(std::string_view piece, std::vector<int32_t>& ids) const = 0;
@@ -33,14 +33,14 @@ class Model {
 };
 
 // The model described by `json`. InvalidArgument for what is wrong, Unimplemented for what is not supported.
-Result<std::unique_ptr<Model>> parse_model(const JsonField& json);
+Result<std::unique_ptr<TokenizerModel>> parse_model(const JsonField& json);
 
 // One parser per kind; model.cc lists them.
-Result<std::unique_ptr<Model>> parse_wordpiece(const JsonField& json);
-Result<std::unique_ptr<Model>> parse_unigram(const JsonField& json);
-Result<std::unique_ptr<Model>> parse_bpe(const JsonField& json);
+Result<std::unique_ptr<TokenizerModel>> parse_wordpiece(const JsonField& json);
+Result<std::unique_ptr<TokenizerModel>> parse_unigram(const JsonField& json);
+Result<std::unique_ptr<TokenizerModel>> parse_bpe(const JsonField& json);
 
 // Reads a vocabulary that is an object of token -> id.
 Status read_vocabulary(const JsonField& json, Vocabulary& vocabulary);
 
-}  // namespace rerank
+}  // namespace rerank::text

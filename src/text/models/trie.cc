@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace rerank {
+namespace rerank::text {
 
 // Places the children of one node after the other, depth first, into the first gap that takes them all. Only the last
 // kWindow units are searched for gaps, which bounds the time and wastes little.
@@ -135,4 +135,4 @@ Trie::Node Trie::find(std::string_view prefix) const {
   return node;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace rerank {
+namespace rerank::text {
 
 // Immutable after `build`, and thread-safe.
 class Trie {
@@ -51,4 +51,4 @@ class Trie {
   std::vector<Unit> units_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::text

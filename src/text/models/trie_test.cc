@@ -6,7 +6,7 @@
 
 #include "gtest/gtest.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 // Every key is found with its value, and no other string is.
@@ -48,4 +48,4 @@ TEST(Trie, RandomSets) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::text

@@ -9,14 +9,14 @@
 #include "text/models/word_cache.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr double kUnknownPenalty = 10.0;  // an unknown character scores this much below the worst token
 
-class Unigram : public Model {
+class Unigram : public TokenizerModel {
  public:
-  static Result<std::unique_ptr<Model>> parse(const JsonField& json);
+  static Result<std::unique_ptr<TokenizerModel>> parse(const JsonField& json);
 
   size_t size() const override { return scores_.size(); }
 
@@ -115,7 +115,7 @@ void Unigram::append_unknown(std::string_view text, std::vector<int32_t>& ids) c
   ids.push_back(unknown_);
 }
 
-Result<std::unique_ptr<Model>> Unigram::parse(const JsonField& json) {
+Result<std::unique_ptr<TokenizerModel>> Unigram::parse(const JsonField& json) {
   auto model = std::make_unique<Unigram>();
   const JsonField vocab = json.at("vocab");
   simdjson::dom::array items;
@@ -161,6 +161,6 @@ Result<std::unique_ptr<Model>> Unigram::parse(const JsonField& json) {
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> parse_unigram(const JsonField& json) { return Unigram::parse(json); }
+Result<std::unique_ptr<TokenizerModel>> parse_unigram(const JsonField& json) { return Unigram::parse(json); }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -1,6 +1,6 @@
 #include "text/models/vocabulary.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr size_t kBlockBytes = 64 << 10;
@@ -29,4 +29,4 @@ void Vocabulary::set(std::string_view token, int32_t id) {
   texts_[id] = it->first;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

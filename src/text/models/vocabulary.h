@@ -10,7 +10,7 @@
 
 #include "absl/container/flat_hash_map.h"
 
-namespace rerank {
+namespace rerank::text {
 
 inline constexpr int32_t kMaxTokenId = (1 << 24) - 2;  // Trie values have 24 bits
 inline constexpr size_t kMaxVocabularySize = 4u << 20;
@@ -49,4 +49,4 @@ class Vocabulary {
   std::vector<std::string_view> texts_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr size_t kCachesPerThread = 4;
@@ -35,4 +35,4 @@ WordCache& WordCache::for_this_thread(uint64_t owner) {
   return caches.front()->cache;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rerank {
+namespace rerank::text {
 
 // A direct-mapped cache of short words and their ids: no list, no eviction, one line of 64 bytes per word. One thread
 // uses a cache; get one with `for_this_thread`.
@@ -69,4 +69,4 @@ class WordCache {
   std::unique_ptr<Entry[]> entries_ = std::make_unique<Entry[]>(kEntries);
 };
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -6,12 +6,12 @@
 #include "text/models/word_cache.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
-class WordPiece : public Model {
+class WordPiece : public TokenizerModel {
  public:
-  static Result<std::unique_ptr<Model>> parse(const JsonField& json);
+  static Result<std::unique_ptr<TokenizerModel>> parse(const JsonField& json);
 
   void append_ids(std::string_view piece, std::vector<int32_t>& ids) const override {
     WordCache& cache = WordCache::for_this_thread(owner_);
@@ -55,7 +55,7 @@ class WordPiece : public Model {
   size_t max_chars_ = 100;
 };
 
-Result<std::unique_ptr<Model>> WordPiece::parse(const JsonField& json) {
+Result<std::unique_ptr<TokenizerModel>> WordPiece::parse(const JsonField& json) {
   auto model = std::make_unique<WordPiece>();
   RERANK_RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
   RERANK_ASSIGN_OR_RETURN(const std::string_view unknown, json.at("unk_token").as_string());
@@ -78,6 +78,6 @@ Result<std::unique_ptr<Model>> WordPiece::parse(const JsonField& json) {
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> parse_wordpiece(const JsonField& json) { return WordPiece::parse(json); }
+Result<std::unique_ptr<TokenizerModel>> parse_wordpiece(const JsonField& json) { return WordPiece::parse(json); }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -7,7 +7,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 // Start of the last character of `text`, which is not empty.
@@ -105,7 +105,8 @@ void AddedTokenMatcher::split(std::string_view text, const std::function<void(si
   if (open != text.size() || text.empty()) visit(open, text.size(), -1);
 }
 
-Result<AddedTokens> AddedTokens::parse(const JsonField& json, const Model& model, const Normalizer* normalizer) {
+Result<AddedTokens> AddedTokens::parse(const JsonField& json, const TokenizerModel& model,
+                                       const Normalizer* normalizer) {
   AddedTokens added;
   if (json.is_null()) return added;
   RERANK_ASSIGN_OR_RETURN(const auto items, json.as_array());
@@ -140,4 +141,4 @@ Result<AddedTokens> AddedTokens::parse(const JsonField& json, const Model& model
   return added;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -13,7 +13,7 @@
 #include "text/models/trie.h"
 #include "text/stages/normalizer.h"
 
-namespace rerank {
+namespace rerank::text {
 
 struct AddedToken {
   std::string content;
@@ -53,7 +53,7 @@ class AddedTokens {
  public:
   // Gives ids as `tokenizers` does: that of the same token in the model, else the next free one. `normalizer` may be
   // null.
-  static Result<AddedTokens> parse(const JsonField& json, const Model& model, const Normalizer* normalizer);
+  static Result<AddedTokens> parse(const JsonField& json, const TokenizerModel& model, const Normalizer* normalizer);
 
   const AddedTokenMatcher& raw() const { return raw_; }                // to look for in the text as given
   const AddedTokenMatcher& normalized() const { return normalized_; }  // to look for in the normalized text
@@ -64,4 +64,4 @@ class AddedTokens {
   AddedTokenMatcher raw_, normalized_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::text

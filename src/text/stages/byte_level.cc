@@ -5,7 +5,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 struct ByteChars {
@@ -97,4 +97,4 @@ const char* gpt2_word_end(const char* p, const char* end) {
   return q == end || last == p ? q : last;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

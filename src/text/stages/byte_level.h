@@ -4,7 +4,7 @@
 
 #include <string>
 
-namespace rerank {
+namespace rerank::text {
 
 // Appends the character (UTF-8) that stands for `byte`.
 void append_byte_char(unsigned char byte, std::string& out);
@@ -17,4 +17,4 @@ int byte_of_char(char32_t c);
 // which leaves no character out. `p < end`; valid UTF-8.
 const char* gpt2_word_end(const char* p, const char* end);
 
-}  // namespace rerank
+}  // namespace rerank::text

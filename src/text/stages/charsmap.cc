@@ -5,7 +5,7 @@
 #include "text/unicode/grapheme.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 // Fields of a darts-clone unit.
@@ -92,4 +92,4 @@ void Charsmap::append_mapped(std::string_view text, std::string& out) const {
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

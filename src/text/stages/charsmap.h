@@ -14,7 +14,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::text {
 
 class Charsmap {
  public:
@@ -35,4 +35,4 @@ class Charsmap {
   std::array<bool, 128> ascii_kept_{};  // characters the map leaves as they are
 };
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -7,7 +7,7 @@
 #include "text/unicode/regex.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr int kMaxDepth = 32;  // of Sequences in Sequences
@@ -239,4 +239,4 @@ std::optional<char> byte_of_token(std::string_view token) {
 
 Result<std::unique_ptr<const Decoder>> parse_decoder(const JsonField& json) { return parse(json, 0); }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -10,7 +10,7 @@
 #include "rerank/status.h"
 #include "text/json.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // Immutable and thread-safe.
 class Decoder {
@@ -28,4 +28,4 @@ Result<std::unique_ptr<const Decoder>> parse_decoder(const JsonField& json);
 // The byte that a token of byte fallback stands for: "<0x0A>" is 10.
 std::optional<char> byte_of_token(std::string_view token);
 
-}  // namespace rerank
+}  // namespace rerank::text

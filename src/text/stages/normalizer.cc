@@ -11,7 +11,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr int kMaxDepth = 32;  // of Sequences in Sequences
@@ -417,4 +417,4 @@ void Normalizer::apply_aligned(NormalizedText& text, Origins& origins) const {
 
 Result<std::unique_ptr<const Normalizer>> parse_normalizer(const JsonField& json) { return parse(json, 0); }
 
-}  // namespace rerank
+}  // namespace rerank::text

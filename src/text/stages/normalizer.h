@@ -10,7 +10,7 @@
 #include "text/json.h"
 #include "text/origins.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // A text on its way through the normalizers.
 struct NormalizedText {
@@ -36,4 +36,4 @@ class Normalizer {
 // The normalizer described by `json`; null for JSON null, which changes nothing.
 Result<std::unique_ptr<const Normalizer>> parse_normalizer(const JsonField& json);
 
-}  // namespace rerank
+}  // namespace rerank::text

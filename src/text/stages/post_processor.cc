@@ -6,7 +6,7 @@
 #include "base/strings.h"
 #include "text/models/vocabulary.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 using Kind = TemplatePiece::Kind;
@@ -119,4 +119,4 @@ Result<PairTemplate> parse_post_processor(const JsonField& json) {
   return plain;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

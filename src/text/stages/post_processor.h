@@ -5,10 +5,10 @@
 #include "text/json.h"
 #include "text/pair.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // JSON null gives the template without special tokens. ByteLevel adds nothing to ids; a Sequence may have one processor
 // that does.
 Result<PairTemplate> parse_post_processor(const JsonField& json);
 
-}  // namespace rerank
+}  // namespace rerank::text

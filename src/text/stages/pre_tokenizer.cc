@@ -6,7 +6,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr int kMaxDepth = 32;  // of Sequences in Sequences
@@ -466,4 +466,4 @@ Parsed parse(const JsonField& json, int depth) {
 
 Result<std::unique_ptr<PreTokenizer>> parse_pre_tokenizer(const JsonField& json) { return parse(json, 0); }
 
-}  // namespace rerank
+}  // namespace rerank::text

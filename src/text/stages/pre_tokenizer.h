@@ -10,7 +10,7 @@
 #include "text/json.h"
 #include "text/origins.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // A span of Pieces::text; never empty.
 struct Piece {
@@ -52,4 +52,4 @@ class PreTokenizer {
 // The pre-tokenizer described by `json`; null for JSON null, which leaves the text whole.
 Result<std::unique_ptr<PreTokenizer>> parse_pre_tokenizer(const JsonField& json);
 
-}  // namespace rerank
+}  // namespace rerank::text

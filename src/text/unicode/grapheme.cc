@@ -3,7 +3,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 constexpr char32_t kZeroWidthJoiner = 0x200D, kZeroWidthNonJoiner = 0x200C;
@@ -90,4 +90,4 @@ const char* grapheme_end(const char* p, const char* end) {
   return p;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

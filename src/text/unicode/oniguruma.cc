@@ -4,7 +4,7 @@
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 // \w: letters, marks, decimal and letter numbers, connectors and circled letters; of Latin-1 also its No.
@@ -120,4 +120,4 @@ std::string_view pcre2_text(std::string_view text, std::string& storage) {
   return copied ? std::string_view(storage) : text;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

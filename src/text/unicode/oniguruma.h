@@ -7,7 +7,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // `pattern` for pcre2_compile with PCRE2_UTF, PCRE2_UCP and PCRE2_MULTILINE. Unimplemented for what PCRE2 10.42 cannot
 // say (intersections and sets in sets).
@@ -17,4 +17,4 @@ Result<std::string> pcre2_syntax(std::string_view pattern);
 // the same category and the same number of bytes. Returns `text` itself when there is none, else a view of `storage`.
 std::string_view pcre2_text(std::string_view text, std::string& storage);
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -7,7 +7,7 @@
 #include "text/unicode/oniguruma.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 // Memory of one thread's matching, made at its first match.
@@ -96,4 +96,4 @@ void Pattern::for_each_literal(std::string_view text, const std::function<void(s
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

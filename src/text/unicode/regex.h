@@ -11,7 +11,7 @@
 #include "rerank/status.h"
 #include "text/json.h"
 
-namespace rerank {
+namespace rerank::text {
 
 // Immutable and thread-safe.
 class Pattern {
@@ -37,4 +37,4 @@ class Pattern {
   std::unique_ptr<const Compiled> compiled_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::text

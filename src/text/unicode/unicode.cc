@@ -7,7 +7,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 struct PropertyRun {
@@ -273,4 +273,4 @@ void append_normalized(NormalForm form, std::string_view text, std::string& out)
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace rerank {
+namespace rerank::text {
 
 // Properties of a code point, one bit each.
 enum CharProperty : uint32_t {
@@ -60,4 +60,4 @@ enum class NormalForm { kNfd, kNfc, kNfkd, kNfkc };
 // `text` (valid UTF-8) in a normal form, appended to `out`.
 void append_normalized(NormalForm form, std::string_view text, std::string& out);
 
-}  // namespace rerank
+}  // namespace rerank::text

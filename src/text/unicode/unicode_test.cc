@@ -4,7 +4,7 @@
 #include "text/unicode/oniguruma.h"
 #include "text/unicode/utf8.h"
 
-namespace rerank {
+namespace rerank::text {
 namespace {
 
 std::string normalized(NormalForm form, std::string_view text) {
@@ -73,4 +73,4 @@ TEST(Oniguruma, ProxiesKeepTheLength) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::text

@@ -4,7 +4,7 @@
 
 #include "simdjson.h"
 
-namespace rerank {
+namespace rerank::text {
 
 size_t ascii_prefix(std::string_view text) {
   size_t i = 0;
@@ -57,4 +57,4 @@ std::string repaired_utf8(std::string_view text) {
   return out;
 }
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace rerank {
+namespace rerank::text {
 
 inline constexpr char32_t kReplacementChar = 0xFFFD;
 
@@ -76,4 +76,4 @@ bool is_valid_utf8(std::string_view text);
 // and Rust's from_utf8_lossy do (an encoded surrogate is three of them).
 std::string repaired_utf8(std::string_view text);
 
-}  // namespace rerank
+}  // namespace rerank::text

@@ -188,7 +188,7 @@ void TileOps::product(const Step& step) {
     job.activation = step.activation;
     job.factor = step.factor;
     // Pairs of rows side by side: a row tile of values takes half a tile of each half panel.
-    job.out = step.out + row_tile * step.out_row_stride;
+    job.out = step.out + row_tile * step.out_row_stride + panels * piece / pieces * step.out_panel_stride;
     job.out_panel_stride = step.out_panel_stride;
     job.out_row_stride = step.out_row_stride;
     job.scratch = scratch_[member].data();
@@ -349,9 +349,8 @@ void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
     const size_t panels = std::min(slab_panels, up.panels - panel);
     prepare(inner_, row_tiles, panels);
     const auto inner = [&](const TilePanels& weights, TileResult result) {
-      product({&state_.inputs, row, row_tiles, &weights, 0, weights.steps, result,
-               inner_.bf16.data() - panel * kTileBytes, kTileBytes, panels * kTileBytes, panel, panel + panels, 1,
-               ff.activation});
+      product({&state_.inputs, row, row_tiles, &weights, 0, weights.steps, result, inner_.bf16.data(), kTileBytes,
+               panels * kTileBytes, panel, panel + panels, 1, ff.activation});
     };
     if (ff.gate != Gate::kNone) inner(gate, TileResult::kInner);
     inner(up, ff.gate == Gate::kNone ? TileResult::kInner : TileResult::kGated);

@@ -46,7 +46,7 @@ class TileOps : public SharedOps {
     const TilePanels* weights;
     size_t first_step, steps;  // of the weights; the inputs begin at first_step
     TileResult result;
-    std::byte* out;
+    std::byte* out;  // of first_panel, row tile 0
     size_t out_panel_stride, out_row_stride;
     size_t first_panel = 0, last_panel = SIZE_MAX;
     float factor = 1;

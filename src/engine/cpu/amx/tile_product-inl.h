@@ -31,7 +31,8 @@ struct PanelOut {
   Row bias[2], scales[2], sums[2];  // of int8
 
   HWY_INLINE PanelOut() = default;
-  HWY_INLINE PanelOut(const TileProduct& j, size_t panel) : job(&j), out(j.out + panel * j.out_panel_stride) {
+  HWY_INLINE PanelOut(const TileProduct& j, size_t panel)
+      : job(&j), out(j.out + (panel - j.first_panel) * j.out_panel_stride) {
     const TilePanels& w = *j.weights;
     const size_t chunks = (w.steps + kChunkSteps - 1) / kChunkSteps;
     for (size_t half = 0; half < 2; ++half) {
@@ -275,7 +276,8 @@ class PanelProduct {
   // Sums of several chunks of inputs wait in scratch: [block][kBlockFloats].
   HWY_INLINE Sums place_of(size_t panel, size_t block) const {
     if (kInPlace) {
-      return {job_.out + panel * job_.out_panel_stride + 2 * block * job_.out_row_stride, job_.out_row_stride};
+      return {job_.out + (panel - job_.first_panel) * job_.out_panel_stride + 2 * block * job_.out_row_stride,
+              job_.out_row_stride};
     }
     return {job_.scratch + kTileBytes + (single_ ? turn_ : block) * kBlockFloats * 4, 2 * kTileBytes};
   }

@@ -67,7 +67,7 @@ struct TileProduct {
   TileResult result = TileResult::kAdd;
   Activation activation = Activation::kGelu;
   float factor = 1;
-  std::byte* out = nullptr;  // of panel 0, row tile 0
+  std::byte* out = nullptr;  // of first_panel, row tile 0
   size_t out_panel_stride = 0, out_row_stride = 0;
   std::byte* scratch = nullptr;  // kProductScratch bytes
 };
@@ -102,10 +102,14 @@ struct TileNorm {
   float epsilon = 0;
 };
 
+// Of what pack() below writes.
+inline constexpr int kTileLayout = 1;
+
 struct TileKernels {
   bool int8 = false;
   size_t inputs_per_tile = 32;
-  // 32 rows of `inputs` values, whole tiles -> one panel; int8: and 32 scales, and the sums of each chunk.
+  // 32 rows of `inputs` values, whole tiles -> one panel; int8: and 32 scales, and the sums of each chunk. Files of
+  // --weight-cache hold them: whoever changes what lies where raises kTileLayout.
   void (*pack)(const float* rows, size_t inputs, std::byte* panel, float* scales, float* sums);
   void (*product)(const TileProduct& job);
   size_t (*attention_scratch)(size_t head_tiles);

@@ -60,13 +60,17 @@ struct AttentionArgs {
   std::byte* scratch = nullptr;  // attention_scratch(length, head_size) bytes, 64-byte aligned
 };
 
+// Of what pack() below writes.
+inline constexpr int kPanelLayout = 1;
+
 // A matrix product in one precision.
 struct ProductKernels {
   size_t block_rows;    // rows that matmul() takes through the panels together
   size_t tile_columns;  // columns of a panel
 
   size_t (*panel_bytes)(size_t in);
-  // W [out, in], rows `stride` apart -> whole panels.
+  // W [out, in], rows `stride` apart -> whole panels. Files of --weight-cache hold them: whoever changes what lies
+  // where raises kPanelLayout.
   void (*pack)(const float* weight, size_t out, size_t in, size_t stride, std::byte* panels);
   size_t (*matmul_scratch)(size_t in);
   void (*matmul)(const MatMulArgs& args);

@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "base/team.h"
 #include "engine/cpu/buffers.h"
-#include "engine/cpu/team.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/cpu/weights/weight_store.h"
 #include "model/weights.h"
@@ -69,6 +69,10 @@ struct SharedWeights {
 };
 
 struct CpuWeights : SharedWeights {
+  // What a file of --weight-cache must have been written for: raised where other matrices, or in another order, go into
+  // the store. Then the layout of one.
+  static constexpr int kOrder = 1, kLayout = kPanelLayout;
+
   CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
 
   std::vector<CpuLayer> layers;

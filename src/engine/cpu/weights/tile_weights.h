@@ -42,6 +42,8 @@ struct TileLayer {
 };
 
 struct TileWeights : SharedWeights {
+  static constexpr int kOrder = 1, kLayout = kTileLayout;  // as CpuWeights's; the head's panels are kPanelLayout's
+
   TileWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
 
   size_t hidden_columns = 0, head_columns = 0, inner_columns = 0;  // padded

@@ -2,9 +2,9 @@
 // of its own for them.
 //
 // A file is a page of header (magic, format, key, sizes, hash), then the matrices, each at a multiple of 64 bytes. Its
-// name is made from the key: the model's weights, the precision, the tier, the program's version. It is written under
-// another name and renamed when it is whole; whoever maps it checks its hash. A file that is none, or another's, is
-// written anew.
+// name is made from the key: the model's weights, the precision, the tier, the program's version and the layout's. It
+// is written under another name and renamed when it is whole; whoever maps it checks its hash. A file that is none, or
+// another's, is written anew.
 #pragma once
 
 #include <memory>

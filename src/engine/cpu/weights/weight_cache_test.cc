@@ -2,11 +2,16 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
+#include <span>
 
+#include "base/hash.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/cpu/weights/weight_cache.h"
@@ -172,6 +177,57 @@ TEST_F(WeightCacheTest, WithoutRoomOrFolderWeightsArePackedIntoMemory) {
   BackendOptions nowhere = options();
   nowhere.weight_cache = "/proc/none";
   EXPECT_EQ(score(nowhere), expected);
+}
+
+// Multiples of 1/64 whose largest is 127/64 in each row, so that int8's units are exact.
+std::vector<float> plain_weights(size_t rows, size_t columns) {
+  std::vector<float> weights(rows * columns);
+  for (size_t i = 0; i < weights.size(); ++i)
+    weights[i] = i % columns == 3 ? 127.0f / 64 : static_cast<float>(static_cast<int>(i * 37 % 251) - 125) / 64;
+  return weights;
+}
+
+std::string hash_of(std::span<const std::byte> packed) {
+  return hash128({reinterpret_cast<const char*>(packed.data()), packed.size()}).hex().substr(0, 16);
+}
+
+std::string panel_layout(const cpu::ProductKernels& kernels) {
+  const size_t out = 40, in = 70, panels = (out + kernels.tile_columns - 1) / kernels.tile_columns;
+  cpu::Buffer<std::byte> packed(panels * kernels.panel_bytes(in));
+  std::memset(packed.data(), 0, packed.size());
+  kernels.pack(plain_weights(out, in).data(), out, in, in, packed.data());
+  return hash_of({packed.data(), packed.size()});
+}
+
+std::string tile_layout(const cpu::TileKernels& kernels) {
+  const size_t steps = 3, inputs = steps * kernels.inputs_per_tile;
+  cpu::Buffer<std::byte> packed(steps * 2 * cpu::kTileBytes);
+  cpu::Buffer<float> scales(cpu::kPanelColumns), sums(cpu::kPanelColumns);
+  kernels.pack(plain_weights(cpu::kPanelColumns, inputs).data(), inputs, packed.data(), scales.data(), sums.data());
+  return hash_of({packed.data(), packed.size()});
+}
+
+// A file of another layout would be read as a valid one: its sizes and its hash are right. Where this fails, raise
+// kPanelLayout or kTileLayout and record what is packed now.
+TEST(PackedLayout, ChangesWithItsNumberOnly) {
+  const std::map<std::string, std::string> recorded = {
+      {"avx512bf16 bf16", "568cba9a3bfdc2b2"},    {"avx512 fp32", "fae0f8b91470a182"},
+      {"avx2 fp32", "12dfc449c72c90cd"},          {"avx512vnni-bf16 int8", "41b47cb896615d67"},
+      {"avx512vnni int8", "41b47cb896615d67"},    {"avx2 int8", "9b2d189b2a2fd503"},
+      {"bf16-emulated bf16", "1bef31b67919d714"}, {"amx bf16", "bc991875ec909faa"},
+      {"amx-emulated bf16", "bc991875ec909faa"},  {"amx int8", "de17cecc9ebfc836"},
+      {"amx-emulated int8", "de17cecc9ebfc836"},
+  };
+  EXPECT_EQ(cpu::kPanelLayout, 1);
+  EXPECT_EQ(cpu::kTileLayout, 1);
+  for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
+    const std::string name = str_cat(table->name, " ", table->precision);
+    if (std::string_view(table->name) == "portable") continue;  // as wide as the vectors of the machine it is built for
+    ASSERT_TRUE(recorded.contains(name)) << name;
+    if (!cpu::why_not(*table).empty()) continue;
+    EXPECT_EQ(table->tiles != nullptr ? tile_layout(*table->tiles) : panel_layout(table->linear), recorded.at(name))
+        << name;
+  }
 }
 
 }  // namespace

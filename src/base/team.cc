@@ -1,4 +1,4 @@
-#include "engine/cpu/team.h"
+#include "base/team.h"
 
 #include <sched.h>
 
@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-namespace rerank::cpu {
+namespace rerank {
 namespace {
 
 // How often a member looks for new work before it sleeps: about 20 us, longer than the gap between two loops of one
@@ -172,4 +172,4 @@ size_t available_threads() {
   return limit == 0 ? count : std::min(count, limit);
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank

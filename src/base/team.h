@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace rerank::cpu {
+namespace rerank {
 
 class Team {
  public:
@@ -37,4 +37,4 @@ size_t cgroup_threads(const std::string& root, const std::string& membership);
 // least 1.
 size_t available_threads();
 
-}  // namespace rerank::cpu
+}  // namespace rerank
