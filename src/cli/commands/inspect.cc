@@ -71,7 +71,7 @@ struct Inspect : Command {
     const Attention& attention = a.blocks[0].attention;
     const FeedForward& ff = a.blocks[0].feed_forward;
     std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s%s)\n", a.layers(),
-                a.hidden, attention.heads, attention.head_size, ff.width, ff.gate == Gate::kNone ? "" : "gated ",
+                a.hidden, attention.heads, attention.head_size, ff.width, ff.gate == GateHalf::kNone ? "" : "gated ",
                 std::string(activation_name(ff.activation)).c_str());
   }
 
