@@ -265,7 +265,7 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
   std::string lines;
   set_log_sink([&](LogLevel, std::string_view line, std::span<const LogField>) { lines += str_cat(line, "\n"); });
   Options options = served("auto");
-  auto located = locate_model(options);
+  auto located = rank::locate_model(options);
   set_log_sink({});
   ASSERT_TRUE(located.ok()) << located.status();
   EXPECT_THAT(lines, HasSubstr("no safetensors on the hub, so its graph onnx/model.onnx was taken, for engine onnx"));
@@ -288,28 +288,28 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
 
 TEST_F(GraphHubTest, OneFileIsTakenAndTheCacheIsEnough) {
   hub_.add("model.safetensors", "never asked for");
-  EXPECT_TRUE(locate_model(served("onnx", "int8")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx", "int8")).ok());
   EXPECT_THAT(hub_.downloaded(), UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model_quantized.onnx"));
   // The other graph is another wish, whatever is in the cache.
-  EXPECT_TRUE(locate_model(served("onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
   EXPECT_THAT(hub_.downloaded(), Contains("onnx/model.onnx_data"));
   EXPECT_THAT(hub_.downloaded(), Not(Contains("model.safetensors")));
   const size_t requests = hub_.seen().size();
-  EXPECT_TRUE(locate_model(served("onnx")).ok());
-  EXPECT_TRUE(locate_model(served("onnx", "auto", "onnx/model_quantized.onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx", "auto", "onnx/model_quantized.onnx")).ok());
   Options offline = served("auto");
   offline.hub_offline = true;
-  EXPECT_TRUE(locate_model(offline).ok());
+  EXPECT_TRUE(rank::locate_model(offline).ok());
   EXPECT_EQ(hub_.seen().size(), requests);
   // A file of weights that has gone from the cache is fetched again.
   fs::remove(cache_ + "/models--org--tiny/snapshots/c0ffee/onnx/model.onnx_data");
   fs::remove(cache_ + "/models--org--tiny/blobs/onnx-model.onnx_data-etag");
-  EXPECT_TRUE(locate_model(served("onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
   EXPECT_GT(hub_.seen().size(), requests);
 }
 
 TEST_F(GraphHubTest, AGraphThatIsNotThereIsNamedWithThoseThatAre) {
-  const auto error = [&](const Options& o) { return std::string(message_of(locate_model(o).status())); };
+  const auto error = [&](const Options& o) { return std::string(message_of(rank::locate_model(o).status())); };
   EXPECT_THAT(error(served("onnx", "fp16")),
               AllOf(HasSubstr("onnx/model_fp16.onnx"), HasSubstr("onnx/model_quantized.onnx")));
   EXPECT_THAT(error(served("onnx", "auto", "onnx/model_O9.onnx")), HasSubstr("onnx/model_O9.onnx"));

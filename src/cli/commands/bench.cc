@@ -208,7 +208,7 @@ struct Bench : Command {
   }
 
   Result<load::Workload> make_workload() {
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto tokenizer = text::Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return tokenizer.status();

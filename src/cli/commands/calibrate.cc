@@ -65,7 +65,7 @@ struct Calibrate : Command {
 
   Status calibrate() {
     if (Status status = complete(); !status.ok()) return status;
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();

@@ -70,7 +70,7 @@ struct Convert : Command {
       return absl::InvalidArgumentError(str_cat("--activations ", activations, ": must be token or batch"));
     write.scale_per_token = activations == "token";
     options.model = folder;
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();

@@ -22,7 +22,7 @@ struct Inspect : Command {
   int run() {
     if (Status status = complete(); !status.ok()) return report(status);
     if (!folder.empty()) options.model = folder;
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return report(located.status());
     auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
     if (!model.ok()) return report(model.status());
@@ -42,7 +42,7 @@ struct Inspect : Command {
     return 0;
   }
 
-  static void print_model(const LocatedModel& located, const Model& model) {
+  static void print_model(const rank::LocatedModel& located, const Model& model) {
     const ModelConfig& c = model.config;
     const Architecture& a = c.architecture;
     std::printf("model           %s  (%s)\n", located.name.c_str(), located.folder.c_str());

@@ -78,7 +78,7 @@ struct Lengths : Command {
 
   Status look() {
     if (Status status = complete(); !status.ok()) return status;
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();

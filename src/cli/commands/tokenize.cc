@@ -19,7 +19,7 @@ struct Tokenize : Command {
 
   int run() {
     if (Status status = complete(); !status.ok()) return report(status);
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return report(located.status());
     auto tokenizer = text::Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return report(tokenizer.status());
