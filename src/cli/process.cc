@@ -15,7 +15,7 @@
 #include "base/strings.h"
 #include "server/listen.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 constexpr int kFirstPassed = 3;  // SD_LISTEN_FDS_START
@@ -65,4 +65,4 @@ Status become_user(const std::string& user) {
   return ok_status();
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -13,7 +13,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 // Largest difference of a score that half precision explains (see docs/performance.md), and how many requests are
@@ -311,4 +311,4 @@ Run add_bench_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

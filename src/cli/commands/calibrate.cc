@@ -14,7 +14,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 namespace fs = std::filesystem;
@@ -273,4 +273,4 @@ Run add_calibrate_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

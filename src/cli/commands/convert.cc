@@ -13,7 +13,7 @@
 #include "engine/registry.h"
 #include "rank/locate.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 // Differences beyond these are no rounding of the precision, but a broken file.
@@ -169,4 +169,4 @@ Run add_convert_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

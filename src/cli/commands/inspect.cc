@@ -9,7 +9,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 struct Inspect : Command {
@@ -103,4 +103,4 @@ Run add_options_command(CLI::App& program) {
   };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -15,7 +15,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 namespace fs = std::filesystem;
@@ -262,4 +262,4 @@ Run add_lengths_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -19,7 +19,7 @@
 #include "server/http_server.h"
 #include "server/listen.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 // Where the server listens: bound before privileges are given up and before the model is loaded, which takes a while.
@@ -173,4 +173,4 @@ Run add_serve_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

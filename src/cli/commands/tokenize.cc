@@ -7,7 +7,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 struct Tokenize : Command {
@@ -54,4 +54,4 @@ Run add_tokenize_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli
