@@ -35,8 +35,8 @@ struct Instance {
     ApiOptions served;
     if (watched) {
       metrics = std::make_shared<Metrics>();
-      served.observers.push_back(make_request_log(1000));
-      TracerOptions tracing;
+      served.observers.push_back(observe::make_request_log(1000));
+      observe::TracerOptions tracing;
       tracing.endpoint = "http://127.0.0.1:9";  // nobody: making spans and failing to send them costs no less
       served.observers.push_back(*make_tracer(tracing, metrics));
     }

@@ -146,12 +146,13 @@ const Route* route_of_method(std::string_view method) {
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
     : state_(std::make_shared<State>(State{reranker, metrics, options, Access(options.key_ring(), options.cors_origins),
-                                           RequestMetrics(metrics)})) {}
+                                           observe::RequestMetrics(metrics)})) {}
 
 void Api::handle(HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
   exchange.path = normalise_path(exchange.request.target);
-  if (const auto trace = parse_traceparent(exchange.request.header("traceparent"))) exchange.record.trace = *trace;
+  if (const auto trace = observe::parse_traceparent(exchange.request.header("traceparent")))
+    exchange.record.trace = *trace;
   exchange.cors = state_->access.cors_headers(exchange.request);
   std::string allowed;
   for (const Route& route : kRoutes) {

@@ -21,9 +21,9 @@ struct Api::State {
   std::shared_ptr<Metrics> metrics;
   ApiOptions options;
   Access access;
-  RequestMetrics requests;
+  observe::RequestMetrics requests;
 
-  void finished(const RequestRecord& record) {
+  void finished(const observe::RequestRecord& record) {
     requests.time(record);
     for (const auto& observer : options.observers) observer->finished(record);
   }
@@ -38,7 +38,8 @@ struct Exchange {
   TimePoint begin = Clock::now();
   int priority = 0;  // of the caller's key
 
-  RequestRecord record{.started = std::chrono::system_clock::now()};  // its label: the route's name, then the dialect's
+  observe::RequestRecord record{
+      .started = std::chrono::system_clock::now()};  // its label: the route's name, then the dialect's
 
   // What the record says of a request when it goes to the reranker, and when it comes back.
   void note_parsed() { record.parsed = Clock::now() - begin; }

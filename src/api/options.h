@@ -22,9 +22,9 @@ struct ApiOptions {
   size_t max_batch_tokens = 8192;  // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
-  bool metrics_apart = false;                               // /metrics is served at its own address only
-  std::chrono::milliseconds request_timeout{0};             // of requests that do not say; 0: none
-  std::vector<std::shared_ptr<RequestObserver>> observers;  // told of every request when it is answered
+  bool metrics_apart = false;                                        // /metrics is served at its own address only
+  std::chrono::milliseconds request_timeout{0};                      // of requests that do not say; 0: none
+  std::vector<std::shared_ptr<observe::RequestObserver>> observers;  // told of every request when it is answered
 
   // The keys to ask for.
   std::shared_ptr<KeyRing> key_ring() const { return keys ? keys : std::make_shared<KeyRing>(api_keys); }

@@ -18,7 +18,7 @@ RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char
   record_.label = method;
   record_.ranks = route_ != nullptr && route_->ranks();
   record_.started = std::chrono::system_clock::now();
-  if (const auto trace = parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
+  if (const auto trace = observe::parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
 }
 
 // A stream is one record: its requests' sums, and the times of the slowest.
@@ -70,7 +70,7 @@ Result<RerankRequest> RpcCall::request() {
 grpc::Status RpcCall::finish(const Status& status) {
   const ErrorShape shape = std::string_view(method_).starts_with("tei.") ? ErrorShape::kTei : ErrorShape::kCommon;
   const int code = status.ok() ? 0 : grpc_code(status, shape);
-  RequestRecord record;
+  observe::RequestRecord record;
   {
     const std::lock_guard lock(mutex_);
     record = record_;

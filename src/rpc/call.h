@@ -25,7 +25,7 @@ struct RpcCore {
   Reranker& reranker;
   ApiOptions options;
   Access access;
-  RequestMetrics requests;
+  observe::RequestMetrics requests;
   size_t max_message_bytes = 0;
   // Answers are written here: the thread that computed scores has better things to do.
   WorkerPool writers{1};
@@ -74,7 +74,7 @@ class RpcCall {
   TimePoint begin_ = Clock::now();
   int priority_ = 0;  // of the caller's key
   std::mutex mutex_;
-  RequestRecord record_;  // guarded by mutex_
+  observe::RequestRecord record_;  // guarded by mutex_
 };
 
 }  // namespace rerank

@@ -76,7 +76,7 @@ struct GrpcServer::Impl {
 
   Impl(const ServerOptions& options, Parts parts)
       : core{parts.reranker, parts.api, Access(parts.api.key_ring(), ""),
-             RequestMetrics(parts.metrics, kGrpcMetricNames), options.max_body_bytes},
+             observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames), options.max_body_bytes},
         services(make_tei_services(core)),
         drain_timeout(options.drain_timeout_ms) {
     services.push_back(make_rerank_service(core));

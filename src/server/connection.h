@@ -46,7 +46,7 @@ struct Gate {
 struct ServerCore {
   ServerOptions options;
   HttpHandler handler;
-  RequestMetrics requests;
+  observe::RequestMetrics requests;
   std::unique_ptr<TlsFiles> tls;      // null: in the clear
   Gauge* open_connections = nullptr;  // null without metrics; so are the next three
   Counter* failed_handshakes = nullptr;

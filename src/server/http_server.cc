@@ -60,7 +60,7 @@ struct HttpServer::Impl {
   bool stopped = false;
 
   Impl(const ServerOptions& options, HttpHandler handler, std::shared_ptr<Metrics> shared_metrics)
-      : core{options, std::move(handler), RequestMetrics(shared_metrics)},
+      : core{options, std::move(handler), observe::RequestMetrics(shared_metrics)},
         metrics(std::move(shared_metrics)),
         io(static_cast<int>(std::max<size_t>(options.io_threads, 1))) {
     if (!metrics) return;

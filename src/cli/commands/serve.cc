@@ -99,9 +99,9 @@ struct Serve : Command {
     auto metrics = std::make_shared<Metrics>();
     auto observers = make_observers(metrics);
     if (!observers.ok()) return report(observers.status());
-    add_process_metrics(*metrics);
-    add_gpu_metrics(*metrics);
-    if (server.tei_metrics) add_tei_names(*metrics);
+    observe::add_process_metrics(*metrics);
+    observe::add_gpu_metrics(*metrics);
+    if (server.tei_metrics) observe::add_tei_names(*metrics);
     auto reranker = open(metrics);
     if (!reranker.ok()) return report(reranker.status());
     ApiOptions api_options = ApiOptions::from(options, server);
@@ -148,16 +148,17 @@ struct Serve : Command {
   }
 
   // Who is told of each request besides the metrics; every transport gets them.
-  Result<std::vector<std::shared_ptr<RequestObserver>>> make_observers(const std::shared_ptr<Metrics>& metrics) {
-    std::vector<std::shared_ptr<RequestObserver>> observers;
-    if (server.request_log_rate > 0) observers.push_back(make_request_log(server.request_log_rate));
+  Result<std::vector<std::shared_ptr<observe::RequestObserver>>> make_observers(
+      const std::shared_ptr<Metrics>& metrics) {
+    std::vector<std::shared_ptr<observe::RequestObserver>> observers;
+    if (server.request_log_rate > 0) observers.push_back(observe::make_request_log(server.request_log_rate));
     if (server.otlp_endpoint.empty()) return observers;
-    auto tracer = make_tracer({.endpoint = server.otlp_endpoint,
-                               .headers = server.otlp_headers,
-                               .service_name = server.service_name,
-                               .rate = server.trace_rate,
-                               .max_queued = server.trace_queue},
-                              metrics);
+    auto tracer = observe::make_tracer({.endpoint = server.otlp_endpoint,
+                                        .headers = server.otlp_headers,
+                                        .service_name = server.service_name,
+                                        .rate = server.trace_rate,
+                                        .max_queued = server.trace_queue},
+                                       metrics);
     if (!tracer.ok()) return tracer.status();
     observers.push_back(std::move(*tracer));
     return observers;
