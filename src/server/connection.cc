@@ -13,7 +13,7 @@
 #include "server/response_head.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using asio::ip::tcp;
@@ -383,4 +383,4 @@ void Connection::on_timer(uint64_t generation) {
   stream_.socket().cancel(ignored);
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

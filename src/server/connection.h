@@ -29,7 +29,7 @@
 #include "server/http_server.h"
 #include "server/request_parser.h"
 
-namespace rerank {
+namespace rerank::server {
 
 namespace asio = boost::asio;
 
@@ -134,4 +134,4 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool expired_ = false;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

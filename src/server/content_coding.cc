@@ -10,7 +10,7 @@
 #include "base/strings.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 constexpr int kAnyWindow = 15 + 32;  // gzip or zlib, whichever it is
@@ -143,4 +143,4 @@ void encode_content(ContentCoding coding, HttpResponse& response) {
   response.headers.emplace_back("Vary", "Accept-Encoding");
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

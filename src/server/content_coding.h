@@ -8,7 +8,7 @@
 #include "rerank/status.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::server {
 
 enum class ContentCoding { kNone, kGzip, kDeflate };
 
@@ -23,4 +23,4 @@ ContentCoding accepted_coding(std::string_view accept_encoding);
 // they are.
 void encode_content(ContentCoding coding, HttpResponse& response);
 
-}  // namespace rerank
+}  // namespace rerank::server

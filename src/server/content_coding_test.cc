@@ -7,7 +7,7 @@
 
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 std::string pack(const std::string& text, int window) {
@@ -118,4 +118,4 @@ TEST(ContentCoding, EncodesOnlyWhenItHelps) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::server

@@ -20,7 +20,7 @@
 #include "server/listen.h"
 #include "server/tls.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using asio::ip::tcp;
@@ -213,4 +213,4 @@ void HttpServer::drain_and_stop() {
   for (std::thread& thread : impl_->threads) thread.join();
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

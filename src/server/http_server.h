@@ -21,7 +21,7 @@
 #include "rerank/status.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::server {
 
 // Called on an I/O thread with a complete request; must return soon. `done` must be called exactly once, on any thread,
 // at any time: also after the server is gone, when it does nothing.
@@ -49,4 +49,4 @@ class HttpServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -13,7 +13,7 @@
 
 #include "support/raw_client.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using Done = std::function<void(HttpResponse)>;
@@ -470,4 +470,4 @@ TEST(HttpServer, SaysWhyItCannotListen) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::server

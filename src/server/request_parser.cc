@@ -11,7 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 namespace beast = boost::beast;
@@ -179,4 +179,4 @@ HttpRequest RequestParser::take() {
 
 const Status& RequestParser::error() const { return impl_->error; }
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -17,7 +17,7 @@
 #include "rerank/status.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::server {
 
 class RequestParser {
  public:
@@ -51,4 +51,4 @@ class RequestParser {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

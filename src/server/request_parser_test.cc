@@ -10,7 +10,7 @@
 
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using Event = RequestParser::Event;
@@ -137,4 +137,4 @@ TEST(RequestParser, SurvivesMutations) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::server

@@ -2,7 +2,7 @@
 
 #include <ctime>
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 struct Reason {
@@ -86,4 +86,4 @@ std::string response_head(const HttpResponse& response, const Framing& framing) 
   return head;
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

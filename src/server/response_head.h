@@ -6,7 +6,7 @@
 
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::server {
 
 // How one answer goes onto the wire.
 struct Framing {
@@ -19,4 +19,4 @@ std::string response_head(const HttpResponse& response, const Framing& framing);
 
 std::string_view reason_phrase(int status);  // "OK"; "" for a status we do not use
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -42,7 +42,7 @@ class LocalHub {
   LocalHub() {
     ServerOptions options;
     options.port = 0;
-    auto server = HttpServer::start(options, [this](HttpRequest&& r, auto done) { done(answer(r)); });
+    auto server = server::HttpServer::start(options, [this](HttpRequest&& r, auto done) { done(answer(r)); });
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
   }
@@ -131,7 +131,7 @@ class LocalHub {
   std::mutex mutex_;
   std::map<std::string, std::string> files_;
   std::vector<Seen> seen_;
-  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<server::HttpServer> server_;
 };
 
 class HubTest : public ::testing::Test {

@@ -42,7 +42,7 @@ Status read_address(const std::string& address, ServerOptions& options) {
 
 Status bind_if_free(ServerOptions& options) {
   if (options.bound_socket >= 0) return ok_status();
-  const Result<int> bound = bind_tcp(options.host, options.port);
+  const Result<int> bound = server::bind_tcp(options.host, options.port);
   if (bound.ok()) options.bound_socket = *bound;
   return bound.status();
 }
@@ -109,13 +109,13 @@ struct Serve : Command {
     api_options.observers = std::move(*observers);
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
     Api api(**reranker, metrics, api_options);
-    auto http = HttpServer::start(
+    auto http = server::HttpServer::start(
         listeners->main, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
         metrics);
     if (!http.ok()) return report(http.status());
-    std::unique_ptr<HttpServer> metrics_http;
+    std::unique_ptr<server::HttpServer> metrics_http;
     if (api_options.metrics_apart) {
-      auto started = HttpServer::start(listeners->metrics, [&api](HttpRequest&& request, auto done) {
+      auto started = server::HttpServer::start(listeners->metrics, [&api](HttpRequest&& request, auto done) {
         api.handle(std::move(request), std::move(done), Api::Port::kMetrics);
       });
       if (!started.ok()) return report(started.status());
