@@ -50,13 +50,13 @@ struct Instance {
   }
 
   double ask(const std::string& body) {
-    HttpRequest request;
+    transport::HttpRequest request;
     request.method = "POST";
     request.target = "/v1/rerank";
     request.body = body;
     const TimePoint begin = Clock::now();
     std::promise<int> answered;
-    api->handle(std::move(request), [&](HttpResponse response) {
+    api->handle(std::move(request), [&](transport::HttpResponse response) {
       if (response.complete) response.complete(response);
       answered.set_value(response.status);
     });

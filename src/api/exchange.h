@@ -20,7 +20,7 @@ struct Api::State {
   Reranker& reranker;
   std::shared_ptr<Metrics> metrics;
   ApiOptions options;
-  Access access;
+  transport::Access access;
   observe::RequestMetrics requests;
 
   void finished(const observe::RequestRecord& record) {
@@ -31,7 +31,7 @@ struct Api::State {
 
 struct Exchange {
   std::shared_ptr<Api::State> state;
-  HttpRequest request;
+  transport::HttpRequest request;
   std::string path;  // normalised
   Api::Done done;
   std::vector<std::pair<std::string, std::string>> cors;  // headers for every answer
@@ -52,7 +52,7 @@ struct Exchange {
   }
 
   // Counts and sends the answer. Once.
-  void finish(HttpResponse response) {
+  void finish(transport::HttpResponse response) {
     for (auto& header : cors) response.headers.push_back(std::move(header));
     record.status = response.status;
     const auto now = Clock::now() - begin;
@@ -60,7 +60,7 @@ struct Exchange {
     state->requests.count(record);
     if (response.complete) {
       response.complete = [state = state, begin = begin, record = record,
-                           write = std::move(response.complete)](HttpResponse& self) mutable {
+                           write = std::move(response.complete)](transport::HttpResponse& self) mutable {
         write(self);
         record.total = Clock::now() - begin;
         state->finished(record);

@@ -24,7 +24,7 @@ namespace rerank {
 struct RpcCore {
   Reranker& reranker;
   ApiOptions options;
-  Access access;
+  transport::Access access;
   observe::RequestMetrics requests;
   size_t max_message_bytes = 0;
   // Answers are written here: the thread that computed scores has better things to do.
@@ -33,7 +33,8 @@ struct RpcCore {
 
 // A stream's texts together are limited as one message is; gRPC has the same code for that.
 inline Status too_much_text() {
-  return make_error(ErrorKind::kOverloaded, "the texts of this stream are larger than --max-body-bytes");
+  return transport::make_error(transport::ErrorKind::kOverloaded,
+                               "the texts of this stream are larger than --max-body-bytes");
 }
 
 // Tells how a call, or a part of it, has ended. Called once, on any thread; must not block.

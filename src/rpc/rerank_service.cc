@@ -38,7 +38,8 @@ Status read_truncation(v1::Truncation how, RerankRequest& request) {
       request.truncate = false;
       return ok_status();
     default:
-      return make_error(ErrorKind::kInvalid, "`settings.truncation` is none that this server knows");
+      return transport::make_error(transport::ErrorKind::kInvalid,
+                                   "`settings.truncation` is none that this server knows");
   }
 }
 
@@ -48,7 +49,7 @@ Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) 
   if (!request.ok()) return request;
   if (Status read = read_truncation(settings.truncation(), *request); !read.ok()) return read;
   if (!v1::ScoreScale_IsValid(settings.scale())) {
-    return make_error(ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
+    return transport::make_error(transport::ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
   }
   request->scale = settings.scale() == v1::SCORE_SCALE_LOGIT ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   request->max_length = settings.max_length();
@@ -57,7 +58,7 @@ Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) 
   request->layers = settings.layers();
   request->max_chunks = settings.max_chunks();
   if (settings.has_chunk_overlap()) request->chunk_overlap = settings.chunk_overlap();
-  if (settings.priority()) request->priority += priority_behind(settings.priority());
+  if (settings.priority()) request->priority += transport::priority_behind(settings.priority());
   if (settings.no_cache()) request->use_cache = false;
   return request;
 }
@@ -95,15 +96,17 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
  private:
   void on_message(const v1::RerankStreamRequest& message) override {
     if (message.has_start() != !settings_) {
-      return fail(make_error(ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
+      return fail(
+          transport::make_error(transport::ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
     }
     if (!settings_) return read_start(message.start());
     const auto& documents = message.documents().documents();
     const size_t first = count_;
     count_ += static_cast<size_t>(documents.size());
     const size_t limit = call().core().options.max_documents;
-    if (documents.empty()) return fail(make_error(ErrorKind::kEmpty, "`documents` cannot be empty"));
-    if (Status fits = check_count("documents", count_, limit); !fits.ok()) return fail(fits);
+    if (documents.empty())
+      return fail(transport::make_error(transport::ErrorKind::kEmpty, "`documents` cannot be empty"));
+    if (Status fits = transport::check_count("documents", count_, limit); !fits.ok()) return fail(fits);
     bytes_ += message.ByteSizeLong();
     if (bytes_ > call().core().max_message_bytes) return fail(too_much_text());
     if (first > 0) {  // the first part was admitted with the call
@@ -157,7 +160,8 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   }
 
   void on_end() override {
-    if (count_ == 0) return fail(make_error(ErrorKind::kEmpty, "the stream ended without `documents`"));
+    if (count_ == 0)
+      return fail(transport::make_error(transport::ErrorKind::kEmpty, "the stream ended without `documents`"));
     std::sort(all_.results.begin(), all_.results.end(), [](const RankedDocument& a, const RankedDocument& b) {
       return a.logit != b.logit ? a.logit > b.logit : a.index < b.index;
     });
@@ -209,7 +213,8 @@ class Service : public v1::Reranker::CallbackService {
   static void rank(RpcCall& call, const v1::RerankRequest& in, v1::RerankResponse& out, const RpcDone& done) {
     RpcCore& core = call.core();
     const size_t count = static_cast<size_t>(in.documents_size());
-    if (Status fits = check_count("documents", count, core.options.max_documents); !fits.ok()) return done(fits);
+    if (Status fits = transport::check_count("documents", count, core.options.max_documents); !fits.ok())
+      return done(fits);
     Result<RerankRequest> read = read_request(call, in.settings());
     if (!read.ok()) return done(read.status());
     auto request = std::make_shared<RerankRequest>(*std::move(read));
@@ -233,7 +238,7 @@ class Service : public v1::Reranker::CallbackService {
   static void score(RpcCall& call, const v1::ScoreRequest& in, v1::ScoreResponse& out, const RpcDone& done) {
     RpcCore& core = call.core();
     const size_t count = static_cast<size_t>(in.pairs_size());
-    if (Status fits = check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
+    if (Status fits = transport::check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
     Result<RerankRequest> settings = read_request(call, in.settings());
     if (!settings.ok()) return done(settings.status());
     std::vector<std::pair<std::string, std::string>> pairs;

@@ -55,7 +55,8 @@ void write_ranks(const RerankRequest& request, const RerankResponse& result, boo
 // Ranks `request`, whose texts have not been counted yet, into `out`.
 void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankResponse& out, RpcDone done) {
   RpcCore& core = call.core();
-  if (Status count = check_count("texts", request.documents.size(), core.options.max_documents); !count.ok()) {
+  if (Status count = transport::check_count("texts", request.documents.size(), core.options.max_documents);
+      !count.ok()) {
     return done(count);
   }
   const auto shared = std::make_shared<const RerankRequest>(std::move(request));
@@ -96,7 +97,7 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
     bytes_ += in_.text().size();
     request_.documents.push_back(std::move(*in_.mutable_text()));
     const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
-    if (Status fits = check_count("texts", count, limit); !fits.ok()) return end(fits);
+    if (Status fits = transport::check_count("texts", count, limit); !fits.ok()) return end(fits);
     if (bytes_ > call_.core().max_message_bytes) return end(too_much_text());
     StartRead(&in_);
   }
@@ -139,7 +140,7 @@ class RerankService : public tei::Rerank::CallbackService {
 
 void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::PredictResponse& out, RpcDone done) {
   if (in.inputs_size() != 2) {
-    return done(make_error(ErrorKind::kInvalid, "`inputs` must be a pair: query and text"));
+    return done(transport::make_error(transport::ErrorKind::kInvalid, "`inputs` must be a pair: query and text"));
   }
   Result<RerankRequest> request = call.request();
   if (!request.ok()) return done(request.status());
@@ -162,39 +163,42 @@ void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::Predict
 }
 
 void predict_single(RpcCall&, const tei::PredictRequest&, tei::PredictResponse&, const RpcDone& done) {
-  done(make_error(ErrorKind::kInvalid, "this model scores pairs: call PredictPair or Rerank"));
+  done(transport::make_error(transport::ErrorKind::kInvalid, "this model scores pairs: call PredictPair or Rerank"));
 }
 
 void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& out, const RpcDone& done) {
   const std::string& text = in.inputs();
-  if (text.empty()) return done(make_error(ErrorKind::kEmpty, "`inputs` cannot be empty"));
+  if (text.empty()) return done(transport::make_error(transport::ErrorKind::kEmpty, "`inputs` cannot be empty"));
   if (text.size() > kMaxTokenizedBytes) {
-    return done(make_error(ErrorKind::kInvalid, "`inputs` is larger than 1 MiB: send less at once"));
+    return done(
+        transport::make_error(transport::ErrorKind::kInvalid, "`inputs` is larger than 1 MiB: send less at once"));
   }
   for (const Token& token : call.core().reranker.tokenize(text, in.add_special_tokens())) {
     tei::SimpleToken& made = *out.add_tokens();
     made.set_id(static_cast<uint32_t>(token.id));
     made.set_special(token.special);
     if (const auto& place = token.place) {
-      made.set_text(repair_text(std::string_view(text).substr(place->begin, place->end - place->begin), false));
+      made.set_text(
+          transport::repair_text(std::string_view(text).substr(place->begin, place->end - place->begin), false));
       made.set_start(static_cast<uint32_t>(place->begin));
       made.set_stop(static_cast<uint32_t>(place->end));
     } else {
-      made.set_text(repair_text(token.text, false));
+      made.set_text(transport::repair_text(token.text, false));
     }
   }
   done(ok_status());
 }
 
 void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& out, const RpcDone& done) {
-  if (in.ids().empty()) return done(make_error(ErrorKind::kEmpty, "`ids` cannot be empty"));
+  if (in.ids().empty()) return done(transport::make_error(transport::ErrorKind::kEmpty, "`ids` cannot be empty"));
   if (static_cast<size_t>(in.ids_size()) > kMaxTokenizedBytes) {
-    return done(make_error(ErrorKind::kInvalid, "`ids` holds more than 1,048,576 ids: send less at once"));
+    return done(transport::make_error(transport::ErrorKind::kInvalid,
+                                      "`ids` holds more than 1,048,576 ids: send less at once"));
   }
   std::vector<int32_t> ids;
   for (const uint32_t id : in.ids()) ids.push_back(id <= INT32_MAX ? static_cast<int32_t>(id) : -1);
   const Result<std::string> text = call.core().reranker.decode(ids, in.skip_special_tokens());
-  if (text.ok()) out.set_text(repair_text(*text, false));
+  if (text.ok()) out.set_text(transport::repair_text(*text, false));
   done(text.status());
 }
 

@@ -43,8 +43,8 @@ class RequestParser {
   bool unknown_expectation() const;  // an Expect we do not know
   bool is_head() const;              // the method is HEAD
 
-  HttpRequest take();           // after kRequest; ready for the next request
-  const Status& error() const;  // after kError; kinds as in transport/errors.h
+  transport::HttpRequest take();  // after kRequest; ready for the next request
+  const Status& error() const;    // after kError; kinds as in transport/errors.h
 
  private:
   struct Impl;

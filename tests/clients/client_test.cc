@@ -89,7 +89,7 @@ class ClientTest : public testing::TestWithParam<std::filesystem::path> {
     ServerOptions options;
     options.port = 0;
     auto server = server::HttpServer::start(
-        options, [this](HttpRequest&& request, auto done) { api_.handle(std::move(request), done); });
+        options, [this](transport::HttpRequest&& request, auto done) { api_.handle(std::move(request), done); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }

@@ -42,7 +42,8 @@ class LocalHub {
   LocalHub() {
     ServerOptions options;
     options.port = 0;
-    auto server = server::HttpServer::start(options, [this](HttpRequest&& r, auto done) { done(answer(r)); });
+    auto server =
+        server::HttpServer::start(options, [this](transport::HttpRequest&& r, auto done) { done(answer(r)); });
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
   }
@@ -84,14 +85,14 @@ class LocalHub {
   }
 
   // What the hub says of a repository, as far as it is read.
-  HttpResponse listing() {
+  transport::HttpResponse listing() {
     std::string siblings;
     for (const auto& [name, content] : files_)
       siblings += str_cat(siblings.empty() ? "" : ",", R"({"rfilename":")", name, "\"}");
     return {.status = 200, .body = str_cat(R"({"id":"org/tiny","siblings":[)", siblings, "]}")};
   }
 
-  HttpResponse answer(const HttpRequest& r) {
+  transport::HttpResponse answer(const transport::HttpRequest& r) {
     std::lock_guard lock(mutex_);
     const std::string path = r.target;
     seen_.push_back({r.method, path, std::string(r.header("range")), std::string(r.header("authorization")),
@@ -103,7 +104,7 @@ class LocalHub {
     std::replace(etag.begin(), etag.end(), '/', '-');
     auto file = files_.find(name);
     if (file == files_.end()) return {.status = 404, .body = "{}"};
-    HttpResponse response;
+    transport::HttpResponse response;
     response.content_type = "application/octet-stream";
     const bool linked = name.ends_with(".safetensors") || name.ends_with(".onnx") || name.ends_with("_data");
     if (linked && !path.starts_with("/cdn/")) {

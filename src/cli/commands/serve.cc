@@ -93,7 +93,7 @@ struct Serve : Command {
     auto listeners = listeners_of(server);
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);
-    auto keys = KeyRing::open(server.api_key, server.api_key_file);
+    auto keys = transport::KeyRing::open(server.api_key, server.api_key_file);
     if (!keys.ok()) return report(keys.status());
 
     auto metrics = std::make_shared<Metrics>();
@@ -110,12 +110,13 @@ struct Serve : Command {
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
     Api api(**reranker, metrics, api_options);
     auto http = server::HttpServer::start(
-        listeners->main, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
+        listeners->main,
+        [&api](transport::HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
         metrics);
     if (!http.ok()) return report(http.status());
     std::unique_ptr<server::HttpServer> metrics_http;
     if (api_options.metrics_apart) {
-      auto started = server::HttpServer::start(listeners->metrics, [&api](HttpRequest&& request, auto done) {
+      auto started = server::HttpServer::start(listeners->metrics, [&api](transport::HttpRequest&& request, auto done) {
         api.handle(std::move(request), std::move(done), Api::Port::kMetrics);
       });
       if (!started.ok()) return report(started.status());
