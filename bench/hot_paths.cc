@@ -87,7 +87,7 @@ std::string request_body(const std::vector<std::string>& texts) {
 // From a request's bytes to the answer's, but for ranking.
 void request_and_answer(const std::string&) {
   FakeReranker reranker;
-  Api api(reranker, std::make_shared<Metrics>(), {});
+  api::Api api(reranker, std::make_shared<Metrics>(), {});
   const std::string body = request_body(documents(120));
   const auto ask = [&] {
     transport::HttpRequest request;

@@ -26,13 +26,13 @@ namespace {
 struct Instance {
   std::shared_ptr<Metrics> metrics;
   std::unique_ptr<Reranker> reranker;
-  std::unique_ptr<Api> api;
+  std::unique_ptr<api::Api> api;
 
   Instance(const std::string& folder, bool watched) {
     Options options;
     options.model = folder;
     options.cache_bytes = options.token_cache_bytes = 0;
-    ApiOptions served;
+    api::ApiOptions served;
     if (watched) {
       metrics = std::make_shared<Metrics>();
       served.observers.push_back(observe::make_request_log(1000));
@@ -46,7 +46,7 @@ struct Instance {
       std::exit(1);
     }
     reranker = std::move(*opened);
-    api = std::make_unique<Api>(*reranker, metrics, served);
+    api = std::make_unique<api::Api>(*reranker, metrics, served);
   }
 
   double ask(const std::string& body) {

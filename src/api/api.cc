@@ -11,7 +11,7 @@
 #include "api/routes.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::api {
 
 namespace {
 
@@ -179,4 +179,4 @@ void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   exchange.finish(asks ? allowed_methods(exchange, allowed) : no_route(allowed));
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -10,7 +10,7 @@
 #include "rerank/reranker.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::api {
 
 class Api {
  public:
@@ -32,4 +32,4 @@ class Api {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -11,7 +11,7 @@
 #include "api/routes.h"
 #include "support/api_fixture.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using ApiTest = ApiFixture;
@@ -449,4 +449,4 @@ TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_format.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 // The first that matches is taken.
@@ -102,4 +102,4 @@ std::string new_id(const char* prefix) {
   return absl::StrFormat("%s-%016x%016x", prefix, random(), random());
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -13,7 +13,7 @@
 #include "transport/http.h"
 #include "transport/json_out.h"
 
-namespace rerank {
+namespace rerank::api {
 
 // What the server sets for all dialects.
 struct DialectLimits {
@@ -75,4 +75,4 @@ size_t count_characters(std::string_view utf8);
 
 std::string new_id(const char* prefix);  // "<prefix>-<32 random hex digits>"
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -10,7 +10,7 @@
 #include "support/api_fixture.h"
 #include "transport/body.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using ApiErrorTest = ApiFixture;
@@ -256,4 +256,4 @@ TEST(RepairText, HandlesEveryEndOfInput) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

@@ -14,7 +14,7 @@
 #include "transport/access.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::api {
 
 struct Api::State {
   Reranker& reranker;
@@ -80,4 +80,4 @@ void handle_predict(Exchange&& exchange);   // TEI /predict
 void handle_tokenize(Exchange&& exchange);  // TEI /tokenize
 void handle_decode(Exchange&& exchange);    // TEI /decode
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -11,7 +11,7 @@
 #include "rerank/options.h"
 #include "transport/keys.h"
 
-namespace rerank {
+namespace rerank::api {
 
 struct ApiOptions {
   size_t max_documents = 10000;              // in one request; more is 422
@@ -43,4 +43,4 @@ struct ApiOptions {
   }
 };
 
-}  // namespace rerank
+}  // namespace rerank::api

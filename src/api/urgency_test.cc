@@ -7,7 +7,7 @@
 
 #include "support/api_fixture.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 class UrgencyTest : public ApiFixture {
@@ -90,4 +90,4 @@ TEST_F(UrgencyTest, WhatIsNotDoneInTimeIs504AndWhatIsRefusedForLoadIs429) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

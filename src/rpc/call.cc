@@ -5,7 +5,7 @@
 
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 constexpr std::chrono::hours kLongest(24 * 11);  // a deadline further away is the same as none
@@ -13,7 +13,7 @@ constexpr std::chrono::hours kLongest(24 * 11);  // a deadline further away is t
 }  // namespace
 
 RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method)
-    : core_(core), context_(context), method_(method), route_(route_of_method(method)) {
+    : core_(core), context_(context), method_(method), route_(api::route_of_method(method)) {
   record_.transport = "grpc";
   record_.label = method;
   record_.ranks = route_ != nullptr && route_->ranks();
@@ -40,7 +40,7 @@ std::string_view RpcCall::metadata(const char* name) const {
 }
 
 Status RpcCall::admit() {
-  if (route_ != nullptr && route_->key == Key::kNotNeeded) return ok_status();
+  if (route_ != nullptr && route_->key == api::Key::kNotNeeded) return ok_status();
   const Result<transport::KeyRule> caller = core_.access.admit(metadata("authorization"));
   if (!caller.ok()) return caller.status();
   priority_ = caller->priority;
@@ -89,4 +89,4 @@ grpc::Status RpcCall::finish(const Status& status) {
   return {static_cast<grpc::StatusCode>(code), std::string(status.message())};
 }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

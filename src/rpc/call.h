@@ -18,12 +18,12 @@
 #include "transport/access.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::rpc {
 
 // What all calls share. Outlives them.
 struct RpcCore {
   Reranker& reranker;
-  ApiOptions options;
+  api::ApiOptions options;
   transport::Access access;
   observe::RequestMetrics requests;
   size_t max_message_bytes = 0;
@@ -70,7 +70,7 @@ class RpcCall {
   RpcCore& core_;
   grpc::CallbackServerContext& context_;
   const char* method_;
-  const Route* route_;  // null: asked for a key, and counted as one that ranks nothing
+  const api::Route* route_;  // null: asked for a key, and counted as one that ranks nothing
   std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   TimePoint begin_ = Clock::now();
   int priority_ = 0;  // of the caller's key
@@ -78,4 +78,4 @@ class RpcCall {
   observe::RequestRecord record_;  // guarded by mutex_
 };
 
-}  // namespace rerank
+}  // namespace rerank::rpc

@@ -17,7 +17,7 @@
 #include "base/strings.h"
 #include "rpc/services.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 constexpr unsigned kLookForCertificatesSeconds = 1;
@@ -121,4 +121,4 @@ void GrpcServer::drain_and_stop() {
   impl_->server.reset();
 }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

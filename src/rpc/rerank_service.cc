@@ -10,7 +10,7 @@
 #include "rpc/services.h"
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 using Context = grpc::CallbackServerContext;
@@ -79,7 +79,7 @@ void write_document(const RankedDocument& document, v1::RankedDocument& out) {
 }
 
 void write_response(const RerankResponse& result, const ModelInfo& model, v1::RerankResponse& out) {
-  out.set_id(new_id("rerank"));
+  out.set_id(api::new_id("rerank"));
   out.set_model(model.id);
   for (const RankedDocument& document : result.results) write_document(document, *out.add_results());
   out.set_total_tokens(result.total_tokens);
@@ -243,17 +243,18 @@ class Service : public v1::Reranker::CallbackService {
     if (!settings.ok()) return done(settings.status());
     std::vector<std::pair<std::string, std::string>> pairs;
     for (const v1::Pair& pair : in.pairs()) pairs.emplace_back(pair.query(), pair.document());
-    score_pairs(core.reranker, *settings, std::move(pairs), [&call, &core, &out, done](Result<PairScores> result) {
-      if (result.ok()) call.note_ranked(result->whole);
-      core.writers.post([&core, &out, done, result = std::move(result)] {
-        if (!result.ok()) return done(result.status());
-        out.set_model(core.reranker.info().id);
-        out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
-        out.set_total_tokens(result->whole.total_tokens);
-        write_timings(result->whole.timings, *out.mutable_timings());
-        done(ok_status());
-      });
-    });
+    api::score_pairs(core.reranker, *settings, std::move(pairs),
+                     [&call, &core, &out, done](Result<api::PairScores> result) {
+                       if (result.ok()) call.note_ranked(result->whole);
+                       core.writers.post([&core, &out, done, result = std::move(result)] {
+                         if (!result.ok()) return done(result.status());
+                         out.set_model(core.reranker.info().id);
+                         out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
+                         out.set_total_tokens(result->whole.total_tokens);
+                         write_timings(result->whole.timings, *out.mutable_timings());
+                         done(ok_status());
+                       });
+                     });
   }
 
   static void describe(RpcCall& call, v1::InfoResponse& out, const RpcDone& done) {
@@ -279,4 +280,4 @@ class Service : public v1::Reranker::CallbackService {
 
 std::unique_ptr<grpc::Service> make_rerank_service(RpcCore& core) { return std::make_unique<Service>(core); }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

@@ -10,7 +10,7 @@
 #include "tei/v1/tei.grpc.pb.h"
 #include "transport/body.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 namespace tei = ::tei::v1;
@@ -19,7 +19,7 @@ using Context = grpc::CallbackServerContext;
 constexpr size_t kMaxTokenizedBytes = 1u << 20;  // at once: it runs on a thread that others wait for
 
 // Times as means per text, but the first.
-void write_metadata(const TeiCost& cost, const Timings& timings, tei::Metadata& out) {
+void write_metadata(const api::TeiCost& cost, const Timings& timings, tei::Metadata& out) {
   const auto mean_ns = [&](int64_t us) { return static_cast<uint64_t>(us) * 1000 / cost.texts; };
   out.set_compute_chars(static_cast<uint32_t>(cost.characters));
   out.set_compute_tokens(static_cast<uint32_t>(cost.tokens));
@@ -39,9 +39,9 @@ void read_settings(const In& in, RerankRequest& request) {
 
 void write_ranks(const RerankRequest& request, const RerankResponse& result, bool return_text,
                  tei::RerankResponse& out) {
-  TeiCost cost{request.documents.size(), 0, result.total_tokens};
-  cost.characters = count_characters(request.query) * cost.texts;
-  for (const std::string& text : request.documents) cost.characters += count_characters(text);
+  api::TeiCost cost{request.documents.size(), 0, result.total_tokens};
+  cost.characters = api::count_characters(request.query) * cost.texts;
+  for (const std::string& text : request.documents) cost.characters += api::count_characters(text);
   out.mutable_ranks()->Reserve(static_cast<int>(result.results.size()));
   for (const RankedDocument& document : result.results) {
     tei::Rank& rank = *out.add_ranks();
@@ -146,20 +146,20 @@ void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::Predict
   if (!request.ok()) return done(request.status());
   read_settings(in, *request);
   RpcCore& core = call.core();
-  TeiCost cost{1, count_characters(in.inputs(0)) + count_characters(in.inputs(1)), 0};
-  score_pairs(core.reranker, *request, {{in.inputs(0), in.inputs(1)}},
-              [&call, &core, &out, done = std::move(done), cost](Result<PairScores> result) mutable {
-                if (result.ok()) call.note_ranked(result->whole);
-                core.writers.post([&core, &out, done, cost, result = std::move(result)]() mutable {
-                  if (!result.ok()) return done(result.status());
-                  tei::Prediction& prediction = *out.add_predictions();
-                  prediction.set_score(result->scores[0]);
-                  prediction.set_label(core.reranker.info().label);
-                  cost.tokens = result->whole.total_tokens;
-                  write_metadata(cost, result->whole.timings, *out.mutable_metadata());
-                  done(ok_status());
-                });
-              });
+  api::TeiCost cost{1, api::count_characters(in.inputs(0)) + api::count_characters(in.inputs(1)), 0};
+  api::score_pairs(core.reranker, *request, {{in.inputs(0), in.inputs(1)}},
+                   [&call, &core, &out, done = std::move(done), cost](Result<api::PairScores> result) mutable {
+                     if (result.ok()) call.note_ranked(result->whole);
+                     core.writers.post([&core, &out, done, cost, result = std::move(result)]() mutable {
+                       if (!result.ok()) return done(result.status());
+                       tei::Prediction& prediction = *out.add_predictions();
+                       prediction.set_score(result->scores[0]);
+                       prediction.set_label(core.reranker.info().label);
+                       cost.tokens = result->whole.total_tokens;
+                       write_metadata(cost, result->whole.timings, *out.mutable_metadata());
+                       done(ok_status());
+                     });
+                   });
 }
 
 void predict_single(RpcCall&, const tei::PredictRequest&, tei::PredictResponse&, const RpcDone& done) {
@@ -276,7 +276,7 @@ class InfoService : public tei::Info::CallbackService {
  private:
   static void describe(RpcCall& call, const tei::InfoRequest&, tei::InfoResponse& out, const RpcDone& done) {
     const ModelInfo& model = call.core().reranker.info();
-    const ApiOptions& options = call.core().options;
+    const api::ApiOptions& options = call.core().options;
     out.set_version(RERANKD_VERSION);
     out.set_model_id(model.id);
     out.set_model_dtype(model.precision);
@@ -304,4 +304,4 @@ std::vector<std::unique_ptr<grpc::Service>> make_tei_services(RpcCore& core) {
   return services;
 }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

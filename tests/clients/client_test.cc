@@ -112,7 +112,7 @@ class ClientTest : public testing::TestWithParam<std::filesystem::path> {
   }
 
   FakeReranker fake_;
-  Api api_{fake_, nullptr, ApiOptions{}};
+  api::Api api_{fake_, nullptr, api::ApiOptions{}};
   std::unique_ptr<server::HttpServer> server_;
 };
 

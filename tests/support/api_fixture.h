@@ -41,11 +41,11 @@ class ApiFixture : public testing::Test {
   }
 
   // Starts anew with other options.
-  void restart(const ApiOptions& options) { api_ = std::make_unique<Api>(fake_, metrics_, options); }
+  void restart(const api::ApiOptions& options) { api_ = std::make_unique<api::Api>(fake_, metrics_, options); }
 
   FakeReranker fake_;
   std::shared_ptr<Metrics> metrics_ = std::make_shared<Metrics>();
-  std::unique_ptr<Api> api_ = std::make_unique<Api>(fake_, metrics_, ApiOptions{});
+  std::unique_ptr<api::Api> api_ = std::make_unique<api::Api>(fake_, metrics_, api::ApiOptions{});
 };
 
 }  // namespace rerank

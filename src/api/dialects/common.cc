@@ -3,7 +3,7 @@
 // "usage", "meta"}. The answer is a superset: each part is there because a client fails without it (docs/http-api.md).
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 bool matches(const transport::Body& body) { return body.has("documents"); }
@@ -73,4 +73,4 @@ void read_common_settings(transport::Body& body, RerankCall& call) {
 
 const Dialect kCommonDialect = {"common", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -1,7 +1,7 @@
 // Mixedbread: {"query", "input", "top_k", "return_input"} -> {"data": [{"index", "score", "input"?}], ...}.
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 bool matches(const transport::Body& body) { return body.has("input"); }
@@ -40,4 +40,4 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 const Dialect kMixedbreadDialect = {"mixedbread", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -2,7 +2,7 @@
 // Dify and RAGFlow scale them themselves.
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 bool matches(const transport::Body& body) {
@@ -37,4 +37,4 @@ void write(const RerankCall&, const RerankResponse& result, const ModelInfo&, tr
 
 const Dialect kNvidiaDialect = {"nvidia", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -3,7 +3,7 @@
 
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 bool matches(const transport::Body& body) {
@@ -29,4 +29,4 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 const Dialect kQanythingDialect = {"qanything", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

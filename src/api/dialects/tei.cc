@@ -5,7 +5,7 @@
 
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 bool matches(const transport::Body& body) { return body.has("texts"); }
@@ -49,4 +49,4 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 const Dialect kTeiDialect = {"tei", transport::ErrorShape::kTei, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -1,7 +1,7 @@
 // Voyage: as D, but with `top_k`, and the answer in `data` with documents as strings.
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 // The Python client sends "top_k": null; no client of D sends that key.
@@ -41,4 +41,4 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 const Dialect kVoyageDialect = {"voyage", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

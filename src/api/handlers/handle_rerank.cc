@@ -7,7 +7,7 @@
 #include "transport/errors.h"
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::api {
 
 void handle_rerank(Exchange&& exchange) {
   Result<transport::Body> body = transport::Body::parse(exchange.request.body);
@@ -49,4 +49,4 @@ void handle_rerank(Exchange&& exchange) {
   });
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

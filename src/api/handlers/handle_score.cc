@@ -9,7 +9,7 @@
 #include "transport/errors.h"
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -142,4 +142,4 @@ void handle_predict(Exchange&& exchange) {
       });
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

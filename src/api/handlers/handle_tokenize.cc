@@ -10,7 +10,7 @@
 #include "transport/errors.h"
 #include "transport/json_out.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 constexpr size_t kMaxBytes = 1u << 20;  // it runs on the I/O thread
@@ -87,4 +87,4 @@ void handle_decode(Exchange&& exchange) {
   answer(exchange, json);
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

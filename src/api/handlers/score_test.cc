@@ -5,7 +5,7 @@
 
 #include "support/api_fixture.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using ScoreTest = ApiFixture;
@@ -100,4 +100,4 @@ TEST_F(ScoreTest, SaysWhereTheTimeWent) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

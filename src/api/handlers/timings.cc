@@ -4,7 +4,7 @@
 #include "absl/strings/str_format.h"
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 
 // https://www.w3.org/TR/server-timing/: milliseconds per stage, for browsers and for whoever looks.
 void write_server_timing(const Timings& timings, transport::HttpResponse& response) {
@@ -36,4 +36,4 @@ size_t count_characters(std::string_view utf8) {
   return count;
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

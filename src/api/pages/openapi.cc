@@ -12,7 +12,7 @@
 #include "api/routes.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using Json = rapidjson::Value;
@@ -153,4 +153,4 @@ class Builder {
 
 std::string openapi_json(bool needs_key, bool metrics_apart) { return Builder().build(needs_key, metrics_apart); }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -7,7 +7,7 @@
 #include "api/routes.h"
 #include "support/api_fixture.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 class PageTest : public ApiFixture {};
@@ -57,4 +57,4 @@ TEST(OpenapiTest, AsksForAKeyOnlyWhereOneIsNeeded) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

@@ -6,7 +6,7 @@
 #include "transport/errors.h"
 #include "transport/json_out.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 void write_labels(transport::JsonWriter& json, const ModelInfo& model) {
@@ -125,4 +125,4 @@ transport::HttpResponse index_page() {
   return response;
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

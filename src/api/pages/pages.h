@@ -5,7 +5,7 @@
 #include "rerank/reranker.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::api {
 
 transport::HttpResponse health_page(bool ready);                                       // 200, or 503 in TEI's words
 transport::HttpResponse info_page(const ModelInfo& model, const ApiOptions& options);  // TEI's /info, and ours
@@ -14,4 +14,4 @@ transport::HttpResponse model_page(const ModelInfo& model);  // one of it; also 
 transport::HttpResponse cluster_auth_page(bool required);    // Xinference: is a key needed?
 transport::HttpResponse index_page();                        // the page to try the server (HTML)
 
-}  // namespace rerank
+}  // namespace rerank::api

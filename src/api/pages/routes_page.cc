@@ -4,7 +4,7 @@
 #include "api/routes.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 std::string path_of(const Route& route) {
@@ -49,4 +49,4 @@ std::string routes_markdown() {
   return text + transport::errors_markdown();
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

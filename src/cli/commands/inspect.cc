@@ -89,7 +89,7 @@ Run add_routes_command(CLI::App& program) {
   auto* app = program.add_subcommand("routes", "Print routes, gRPC methods and errors as Markdown (docs/routes.md).");
   return [app] {
     if (!app->parsed()) return -1;
-    std::fputs(routes_markdown().c_str(), stdout);
+    std::fputs(api::routes_markdown().c_str(), stdout);
     return 0;
   };
 }

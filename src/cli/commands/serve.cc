@@ -104,11 +104,11 @@ struct Serve : Command {
     if (server.tei_metrics) observe::add_tei_names(*metrics);
     auto reranker = open(metrics);
     if (!reranker.ok()) return report(reranker.status());
-    ApiOptions api_options = ApiOptions::from(options, server);
+    api::ApiOptions api_options = api::ApiOptions::from(options, server);
     api_options.keys = std::move(*keys);
     api_options.observers = std::move(*observers);
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
-    Api api(**reranker, metrics, api_options);
+    api::Api api(**reranker, metrics, api_options);
     auto http = server::HttpServer::start(
         listeners->main,
         [&api](transport::HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
@@ -117,15 +117,15 @@ struct Serve : Command {
     std::unique_ptr<server::HttpServer> metrics_http;
     if (api_options.metrics_apart) {
       auto started = server::HttpServer::start(listeners->metrics, [&api](transport::HttpRequest&& request, auto done) {
-        api.handle(std::move(request), std::move(done), Api::Port::kMetrics);
+        api.handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
       });
       if (!started.ok()) return report(started.status());
       metrics_http = std::move(*started);
       log_info(str_cat("metrics on http://", listeners->metrics.host, ":", metrics_http->port(), "/metrics"));
     }
-    std::unique_ptr<GrpcServer> grpc;
+    std::unique_ptr<rpc::GrpcServer> grpc;
     if (server.grpc_port != 0) {
-      auto started = GrpcServer::start(server, {**reranker, api_options, metrics});
+      auto started = rpc::GrpcServer::start(server, {**reranker, api_options, metrics});
       if (!started.ok()) return report(started.status());
       grpc = std::move(*started);
       log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
