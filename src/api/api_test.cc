@@ -11,7 +11,7 @@
 #include "api/routes.h"
 #include "support/api_fixture.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using ApiTest = ApiFixture;
@@ -21,7 +21,8 @@ bool sorted_down(const std::vector<double>& numbers) { return std::is_sorted(num
 // ---- Dialect T
 
 TEST_F(ApiTest, TeiAnswersABareSortedArray) {
-  const HttpResponse response = post(R"({"query":"q","texts":["a","b","c"],"raw_scores":false,"truncate":true})");
+  const transport::HttpResponse response =
+      post(R"({"query":"q","texts":["a","b","c"],"raw_scores":false,"truncate":true})");
   ASSERT_EQ(response.status, 200);
   const Json json(response.body);
   ASSERT_EQ(json.size(""), 3u);
@@ -64,7 +65,7 @@ TEST_F(ApiTest, TeiIgnoresForeignFieldsAndHonoursTopN) {
 }
 
 TEST_F(ApiTest, TeiSendsTimingHeaders) {
-  const HttpResponse response = post(R"({"query":"qé","texts":["ab","c"]})");
+  const transport::HttpResponse response = post(R"({"query":"qé","texts":["ab","c"]})");
   std::map<std::string, std::string> headers(response.headers.begin(), response.headers.end());
   EXPECT_EQ(headers["x-compute-type"], "cpu");
   EXPECT_EQ(headers["x-total-time"], "5");
@@ -78,7 +79,7 @@ TEST_F(ApiTest, TeiSendsTimingHeaders) {
 // ---- Dialect D
 
 TEST_F(ApiTest, CommonAnswersEverythingThatClientsRead) {
-  const HttpResponse response =
+  const transport::HttpResponse response =
       post(R"({"model":"bge","query":"q","documents":["a","b","c"],"top_n":2})", "/v1/rerank");
   ASSERT_EQ(response.status, 200);
   const Json json(response.body);
@@ -124,7 +125,7 @@ TEST_F(ApiTest, CommonReadsTopNLeniently) {
 }
 
 TEST_F(ApiTest, CommonReadsDocumentsOfEveryShape) {
-  const HttpResponse response = post(R"({"query":{"text":"q"},"documents":["a",{"text":"b"},
+  const transport::HttpResponse response = post(R"({"query":{"text":"q"},"documents":["a",{"text":"b"},
       {"content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]},{"content":"e"},"",{"text":""}]})");
   ASSERT_EQ(response.status, 200) << response.body;
   EXPECT_EQ(fake_.last().query, "q");
@@ -190,7 +191,7 @@ TEST_F(ApiTest, TextsWinOverDocuments) {
 // ---- The other dialects
 
 TEST_F(ApiTest, NvidiaRanksPassageObjectsByLogit) {
-  const HttpResponse response =
+  const transport::HttpResponse response =
       post(R"({"model":"m","query":{"text":"q"},"passages":[{"text":"a"},{"text":"b"}],"truncate":"END","top_n":2})",
            "/v1/ranking");
   ASSERT_EQ(response.status, 200);
@@ -248,16 +249,16 @@ TEST_F(ApiTest, ReranksUnderEveryPrefix) {
     EXPECT_EQ(post(R"({"query":"q","documents":["a"]})", target).status, 200) << target;
   }
   for (const char* target : {"/v1", "/rerankx", "/xrerank", "/v1/embeddings", "/rerank/x", "", "*"}) {
-    const HttpResponse response = post(R"({"query":"q","texts":["a"]})", target);
+    const transport::HttpResponse response = post(R"({"query":"q","texts":["a"]})", target);
     EXPECT_EQ(response.status, std::string(target).empty() ? 200 : 404) << target;
   }
 }
 
 TEST_F(ApiTest, UnknownPathsAndMethodsAreErrors) {
-  const HttpResponse unknown = call("GET", "/nope");
+  const transport::HttpResponse unknown = call("GET", "/nope");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(Json(unknown.body).text("/detail").substr(0, 9), "Not Found");
-  const HttpResponse wrong = call("GET", "/rerank");
+  const transport::HttpResponse wrong = call("GET", "/rerank");
   EXPECT_EQ(wrong.status, 405);
   EXPECT_EQ(wrong.headers.at(0), (std::pair<std::string, std::string>("Allow", "POST")));
   EXPECT_EQ(call("DELETE", "/v1/models").status, 405);
@@ -269,7 +270,7 @@ TEST_F(ApiTest, HealthFollowsReadiness) {
     EXPECT_EQ(call("GET", target).status, 200) << target;
     EXPECT_EQ(call("HEAD", target).status, 200) << target;
     fake_.set_ready(false);
-    const HttpResponse response = call("GET", target);
+    const transport::HttpResponse response = call("GET", target);
     EXPECT_EQ(response.status, 503) << target;
     EXPECT_EQ(Json(response.body).text("/error_type"), "Unhealthy");
   }
@@ -322,7 +323,7 @@ TEST_F(ApiTest, AsksForAKeyWhereOneIsSet) {
   }
   for (const char* wrong :
        {"", "Bearer", "Bearer ", "Bearer None", "Bearer secre", "Bearer secrets", "Basic secret", "secret, other"}) {
-    const HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
+    const transport::HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
     EXPECT_EQ(response.status, 401) << wrong;
     EXPECT_FALSE(Json(response.body).text("/detail").empty());
   }
@@ -341,11 +342,11 @@ TEST_F(ApiTest, IgnoresKeysWhereNoneIsSet) {
 }
 
 TEST_F(ApiTest, AnswersOptions) {
-  const auto headers_of = [](const HttpResponse& response) {
+  const auto headers_of = [](const transport::HttpResponse& response) {
     return std::map<std::string, std::string>(response.headers.begin(), response.headers.end());
   };
   const Headers preflight = {{"origin", "http://page"}, {"access-control-request-headers", "authorization"}};
-  HttpResponse response = call("OPTIONS", "/rerank", "", preflight);
+  transport::HttpResponse response = call("OPTIONS", "/rerank", "", preflight);
   EXPECT_EQ(response.status, 204);
   EXPECT_EQ(headers_of(response)["Allow"], "POST, OPTIONS");
   EXPECT_EQ(headers_of(response).count("Access-Control-Allow-Origin"), 0u);
@@ -376,7 +377,7 @@ TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {
   post(R"({"query":"q","texts":[]})");
   post(R"({"query":"q","documents":["a"]})");
   call("GET", "/nope");
-  const HttpResponse response = call("GET", "/metrics");
+  const transport::HttpResponse response = call("GET", "/metrics");
   EXPECT_EQ(response.content_type.substr(0, 10), "text/plain");
   for (const char* line :
        {R"(rerankd_http_requests_total{dialect="tei",kind="rank",reason="ok",status="200"} 1)",
@@ -389,24 +390,24 @@ TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {
 }
 
 TEST_F(ApiTest, PassesTheCancellationOn) {
-  HttpRequest request;
+  transport::HttpRequest request;
   request.method = "POST";
   request.target = "/rerank";
   request.body = R"({"query":"q","texts":["a"]})";
   request.cancellation = std::make_shared<Cancellation>();
   const auto cancellation = request.cancellation;
-  api_->handle(std::move(request), [](HttpResponse) {});
+  api_->handle(std::move(request), [](transport::HttpResponse) {});
   EXPECT_EQ(fake_.last().cancellation, cancellation);
 }
 
 TEST_F(ApiTest, MayGoBeforeItsAnswers) {
   fake_.hold();
   std::vector<int> statuses;
-  HttpRequest request;
+  transport::HttpRequest request;
   request.method = "POST";
   request.target = "/rerank";
   request.body = R"({"query":"q","documents":["a"]})";
-  api_->handle(std::move(request), [&](HttpResponse response) { statuses.push_back(response.status); });
+  api_->handle(std::move(request), [&](transport::HttpResponse response) { statuses.push_back(response.status); });
   api_.reset();
   metrics_.reset();
   std::thread([&] { fake_.release(); }).join();
@@ -428,10 +429,10 @@ TEST_F(ApiTest, NumbersOfAnySizeAreNumbers) {
 
 TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {
   const auto status = [&](const char* target, Api::Port port) {
-    HttpRequest request{"GET", target, {}, "", nullptr};
+    transport::HttpRequest request{"GET", target, {}, "", nullptr};
     int status = 0;
     api_->handle(
-        std::move(request), [&](HttpResponse response) { status = response.status; }, port);
+        std::move(request), [&](transport::HttpResponse response) { status = response.status; }, port);
     return status;
   };
   EXPECT_EQ(status("/metrics", Api::Port::kMain), 200);
@@ -448,4 +449,4 @@ TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

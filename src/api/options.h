@@ -11,23 +11,25 @@
 #include "rerank/options.h"
 #include "transport/keys.h"
 
-namespace rerank {
+namespace rerank::api {
 
 struct ApiOptions {
-  size_t max_documents = 10000;    // in one request; more is 422
-  bool return_documents = true;    // in the common dialect, when the client does not say
-  std::string api_keys;            // comma-separated; empty: no key is asked for
-  std::shared_ptr<KeyRing> keys;   // taken instead of api_keys when set: also has the keys of a file
-  std::string cors_origins;        // comma-separated, or "*"; empty: none
-  size_t max_batch_tokens = 8192;  // the next three are only told in /info
+  size_t max_documents = 10000;              // in one request; more is 422
+  bool return_documents = true;              // in the common dialect, when the client does not say
+  std::string api_keys;                      // comma-separated; empty: no key is asked for
+  std::shared_ptr<transport::KeyRing> keys;  // taken instead of api_keys when set: also has the keys of a file
+  std::string cors_origins;                  // comma-separated, or "*"; empty: none
+  size_t max_batch_tokens = 8192;            // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
-  bool metrics_apart = false;                               // /metrics is served at its own address only
-  std::chrono::milliseconds request_timeout{0};             // of requests that do not say; 0: none
-  std::vector<std::shared_ptr<RequestObserver>> observers;  // told of every request when it is answered
+  bool metrics_apart = false;                                        // /metrics is served at its own address only
+  std::chrono::milliseconds request_timeout{0};                      // of requests that do not say; 0: none
+  std::vector<std::shared_ptr<observe::RequestObserver>> observers;  // told of every request when it is answered
 
   // The keys to ask for.
-  std::shared_ptr<KeyRing> key_ring() const { return keys ? keys : std::make_shared<KeyRing>(api_keys); }
+  std::shared_ptr<transport::KeyRing> key_ring() const {
+    return keys ? keys : std::make_shared<transport::KeyRing>(api_keys);
+  }
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
     return {.max_documents = library.max_documents,
@@ -41,4 +43,4 @@ struct ApiOptions {
   }
 };
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -7,7 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 // A token bucket that holds a second's worth. Guarded by its owner.
@@ -84,4 +84,4 @@ std::shared_ptr<RequestObserver> make_request_log(size_t lines_per_second) {
   return std::make_shared<RequestLog>(static_cast<double>(lines_per_second));
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -17,7 +17,7 @@
 #include "base/strings.h"
 #include "rpc/services.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 constexpr unsigned kLookForCertificatesSeconds = 1;
@@ -75,8 +75,8 @@ struct GrpcServer::Impl {
   std::chrono::milliseconds drain_timeout;
 
   Impl(const ServerOptions& options, Parts parts)
-      : core{parts.reranker, parts.api, Access(parts.api.key_ring(), ""),
-             RequestMetrics(parts.metrics, kGrpcMetricNames), options.max_body_bytes},
+      : core{parts.reranker, parts.api, transport::Access(parts.api.key_ring(), ""),
+             observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames), options.max_body_bytes},
         services(make_tei_services(core)),
         drain_timeout(options.drain_timeout_ms) {
     services.push_back(make_rerank_service(core));
@@ -121,4 +121,4 @@ void GrpcServer::drain_and_stop() {
   impl_->server.reset();
 }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

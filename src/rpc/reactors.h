@@ -13,7 +13,7 @@
 
 #include "rpc/call.h"
 
-namespace rerank {
+namespace rerank::rpc {
 
 // One message in, one out, which the handler has filled when it says done.
 class UnaryReactor : public grpc::ServerUnaryReactor {
@@ -193,4 +193,4 @@ class OrderedStream : public StreamReactor<In, Out> {
   bool first_ = true;
 };
 
-}  // namespace rerank
+}  // namespace rerank::rpc

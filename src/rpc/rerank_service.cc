@@ -10,7 +10,7 @@
 #include "rpc/services.h"
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 using Context = grpc::CallbackServerContext;
@@ -38,7 +38,8 @@ Status read_truncation(v1::Truncation how, RerankRequest& request) {
       request.truncate = false;
       return ok_status();
     default:
-      return make_error(ErrorKind::kInvalid, "`settings.truncation` is none that this server knows");
+      return transport::make_error(transport::ErrorKind::kInvalid,
+                                   "`settings.truncation` is none that this server knows");
   }
 }
 
@@ -48,7 +49,7 @@ Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) 
   if (!request.ok()) return request;
   if (Status read = read_truncation(settings.truncation(), *request); !read.ok()) return read;
   if (!v1::ScoreScale_IsValid(settings.scale())) {
-    return make_error(ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
+    return transport::make_error(transport::ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
   }
   request->scale = settings.scale() == v1::SCORE_SCALE_LOGIT ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   request->max_length = settings.max_length();
@@ -57,7 +58,7 @@ Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) 
   request->layers = settings.layers();
   request->max_chunks = settings.max_chunks();
   if (settings.has_chunk_overlap()) request->chunk_overlap = settings.chunk_overlap();
-  if (settings.priority()) request->priority += priority_behind(settings.priority());
+  if (settings.priority()) request->priority += transport::priority_behind(settings.priority());
   if (settings.no_cache()) request->use_cache = false;
   return request;
 }
@@ -78,7 +79,7 @@ void write_document(const RankedDocument& document, v1::RankedDocument& out) {
 }
 
 void write_response(const RerankResponse& result, const ModelInfo& model, v1::RerankResponse& out) {
-  out.set_id(new_id("rerank"));
+  out.set_id(api::new_id("rerank"));
   out.set_model(model.id);
   for (const RankedDocument& document : result.results) write_document(document, *out.add_results());
   out.set_total_tokens(result.total_tokens);
@@ -95,15 +96,17 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
  private:
   void on_message(const v1::RerankStreamRequest& message) override {
     if (message.has_start() != !settings_) {
-      return fail(make_error(ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
+      return fail(
+          transport::make_error(transport::ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
     }
     if (!settings_) return read_start(message.start());
     const auto& documents = message.documents().documents();
     const size_t first = count_;
     count_ += static_cast<size_t>(documents.size());
     const size_t limit = call().core().options.max_documents;
-    if (documents.empty()) return fail(make_error(ErrorKind::kEmpty, "`documents` cannot be empty"));
-    if (Status fits = check_count("documents", count_, limit); !fits.ok()) return fail(fits);
+    if (documents.empty())
+      return fail(transport::make_error(transport::ErrorKind::kEmpty, "`documents` cannot be empty"));
+    if (Status fits = transport::check_count("documents", count_, limit); !fits.ok()) return fail(fits);
     bytes_ += message.ByteSizeLong();
     if (bytes_ > call().core().max_message_bytes) return fail(too_much_text());
     if (first > 0) {  // the first part was admitted with the call
@@ -157,7 +160,8 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   }
 
   void on_end() override {
-    if (count_ == 0) return fail(make_error(ErrorKind::kEmpty, "the stream ended without `documents`"));
+    if (count_ == 0)
+      return fail(transport::make_error(transport::ErrorKind::kEmpty, "the stream ended without `documents`"));
     std::sort(all_.results.begin(), all_.results.end(), [](const RankedDocument& a, const RankedDocument& b) {
       return a.logit != b.logit ? a.logit > b.logit : a.index < b.index;
     });
@@ -209,7 +213,8 @@ class Service : public v1::Reranker::CallbackService {
   static void rank(RpcCall& call, const v1::RerankRequest& in, v1::RerankResponse& out, const RpcDone& done) {
     RpcCore& core = call.core();
     const size_t count = static_cast<size_t>(in.documents_size());
-    if (Status fits = check_count("documents", count, core.options.max_documents); !fits.ok()) return done(fits);
+    if (Status fits = transport::check_count("documents", count, core.options.max_documents); !fits.ok())
+      return done(fits);
     Result<RerankRequest> read = read_request(call, in.settings());
     if (!read.ok()) return done(read.status());
     auto request = std::make_shared<RerankRequest>(*std::move(read));
@@ -233,22 +238,23 @@ class Service : public v1::Reranker::CallbackService {
   static void score(RpcCall& call, const v1::ScoreRequest& in, v1::ScoreResponse& out, const RpcDone& done) {
     RpcCore& core = call.core();
     const size_t count = static_cast<size_t>(in.pairs_size());
-    if (Status fits = check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
+    if (Status fits = transport::check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
     Result<RerankRequest> settings = read_request(call, in.settings());
     if (!settings.ok()) return done(settings.status());
     std::vector<std::pair<std::string, std::string>> pairs;
     for (const v1::Pair& pair : in.pairs()) pairs.emplace_back(pair.query(), pair.document());
-    score_pairs(core.reranker, *settings, std::move(pairs), [&call, &core, &out, done](Result<PairScores> result) {
-      if (result.ok()) call.note_ranked(result->whole);
-      core.writers.post([&core, &out, done, result = std::move(result)] {
-        if (!result.ok()) return done(result.status());
-        out.set_model(core.reranker.info().id);
-        out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
-        out.set_total_tokens(result->whole.total_tokens);
-        write_timings(result->whole.timings, *out.mutable_timings());
-        done(ok_status());
-      });
-    });
+    api::score_pairs(core.reranker, *settings, std::move(pairs),
+                     [&call, &core, &out, done](Result<api::PairScores> result) {
+                       if (result.ok()) call.note_ranked(result->whole);
+                       core.writers.post([&core, &out, done, result = std::move(result)] {
+                         if (!result.ok()) return done(result.status());
+                         out.set_model(core.reranker.info().id);
+                         out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
+                         out.set_total_tokens(result->whole.total_tokens);
+                         write_timings(result->whole.timings, *out.mutable_timings());
+                         done(ok_status());
+                       });
+                     });
   }
 
   static void describe(RpcCall& call, v1::InfoResponse& out, const RpcDone& done) {
@@ -274,4 +280,4 @@ class Service : public v1::Reranker::CallbackService {
 
 std::unique_ptr<grpc::Service> make_rerank_service(RpcCore& core) { return std::make_unique<Service>(core); }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

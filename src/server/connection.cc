@@ -13,7 +13,7 @@
 #include "server/response_head.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using asio::ip::tcp;
@@ -81,8 +81,8 @@ asio::awaitable<void> Connection::run() {
     if (!co_await shake_hands()) {
       // Nothing more to say.
     } else if (refuse_) {
-      co_await refuse(
-          make_error(ErrorKind::kUnavailable, "too many open connections; try again, or raise --max-connections"));
+      co_await refuse(transport::make_error(transport::ErrorKind::kUnavailable,
+                                            "too many open connections; try again, or raise --max-connections"));
     } else {
       while (co_await serve_one()) {
       }
@@ -111,7 +111,8 @@ asio::awaitable<bool> Connection::shake_hands() {
   if (!code) co_return true;
   if (core_.failed_handshakes) core_.failed_handshakes->add();
   if (!ClientStream::was_clear_http(code)) co_return false;
-  co_return co_await refuse(make_error(ErrorKind::kMalformed, "this port speaks TLS: use https://"));
+  co_return co_await refuse(
+      transport::make_error(transport::ErrorKind::kMalformed, "this port speaks TLS: use https://"));
 }
 
 asio::awaitable<bool> Connection::serve_one() {
@@ -119,11 +120,11 @@ asio::awaitable<bool> Connection::serve_one() {
   http_1_0_ = parser_.http_1_0();
   head_only_ = parser_.is_head();
   keep_alive_ = parser_.keep_alive();
-  HttpRequest request = parser_.take();
+  transport::HttpRequest request = parser_.take();
   const ContentCoding coding = accepted_coding(request.header("accept-encoding"));
   const Status decoded = decode_content(request.header("content-encoding"), core_.options.max_body_bytes, request.body);
   if (!decoded.ok()) {
-    answer_ = error_response(decoded);
+    answer_ = transport::error_response(decoded);
     core_.requests.count({.status = answer_->status});
   } else if (!co_await await_answer(std::move(request))) {
     co_return false;
@@ -153,8 +154,8 @@ asio::awaitable<bool> Connection::read_request() {
         break;
       case RequestParser::Event::kNeedInput:
         if (!hold_memory(parser_.body_capacity())) {
-          co_return co_await refuse(
-              make_error(ErrorKind::kUnavailable, "too many large requests are arriving at once; try again"));
+          co_return co_await refuse(transport::make_error(transport::ErrorKind::kUnavailable,
+                                                          "too many large requests are arriving at once; try again"));
         }
         if (parser_.head_done()) {
           arm(core_.options.body_timeout_ms);
@@ -194,13 +195,17 @@ asio::awaitable<bool> Connection::wait_for_input() {
   }
   if (aborted_) co_return false;
   if (!begun) co_return draining_ && !was_draining && !expired_;
-  if (expired_) co_return co_await refuse(make_error(ErrorKind::kTimeout, "the request did not arrive in time"));
-  co_return co_await refuse(make_error(ErrorKind::kMalformed, "the request ended before it was complete"));
+  if (expired_)
+    co_return co_await refuse(
+        transport::make_error(transport::ErrorKind::kTimeout, "the request did not arrive in time"));
+  co_return co_await refuse(
+      transport::make_error(transport::ErrorKind::kMalformed, "the request ended before it was complete"));
 }
 
 asio::awaitable<bool> Connection::meet_expectation() {
   if (parser_.unknown_expectation()) {
-    co_return co_await refuse(make_error(ErrorKind::kExpectation, "the only Expect this server meets is 100-continue"));
+    co_return co_await refuse(
+        transport::make_error(transport::ErrorKind::kExpectation, "the only Expect this server meets is 100-continue"));
   }
   if (!parser_.expects_continue()) co_return true;
   arm(core_.options.body_timeout_ms);
@@ -208,7 +213,7 @@ asio::awaitable<bool> Connection::meet_expectation() {
 }
 
 asio::awaitable<bool> Connection::refuse(const Status& status) {
-  HttpResponse response = error_response(status);
+  transport::HttpResponse response = transport::error_response(status);
   core_.requests.count({.status = response.status});
   keep_alive_ = false;
   unread_ = true;
@@ -217,8 +222,8 @@ asio::awaitable<bool> Connection::refuse(const Status& status) {
   co_return false;
 }
 
-void Connection::hand_over(HttpRequest request) {
-  auto done = [gate = core_.gate, weak = weak_from_this(), sequence = ++sequence_](HttpResponse response) {
+void Connection::hand_over(transport::HttpRequest request) {
+  auto done = [gate = core_.gate, weak = weak_from_this(), sequence = ++sequence_](transport::HttpResponse response) {
     const std::lock_guard lock(gate->mutex);
     if (!gate->open) return;
     std::shared_ptr<Connection> self = weak.lock();
@@ -232,11 +237,12 @@ void Connection::hand_over(HttpRequest request) {
     core_.handler(std::move(request), done);
   } catch (const std::exception& error) {
     log_error(std::string("a request failed: ") + error.what());
-    done(error_response(make_error(ErrorKind::kBackend, "the server failed on this request")));
+    done(transport::error_response(
+        transport::make_error(transport::ErrorKind::kBackend, "the server failed on this request")));
   }
 }
 
-void Connection::deliver(uint64_t sequence, HttpResponse response) {
+void Connection::deliver(uint64_t sequence, transport::HttpResponse response) {
   if (sequence != sequence_ || answer_) return;
   answer_ = std::move(response);
   wake_.cancel();
@@ -248,7 +254,7 @@ void Connection::deliver(uint64_t sequence, HttpResponse response) {
 // A client that is gone and one that has only closed its sending side look alike, until something is sent: the first
 // then answers with a reset. So, after a while, such a client is sent an interim "100 Continue", which HTTP/1.1 clients
 // skip.
-asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
+asio::awaitable<bool> Connection::await_answer(transport::HttpRequest request) {
   const auto cancellation = std::make_shared<Cancellation>();
   request.cancellation = cancellation;
   readable_ = broken_ = false;
@@ -310,7 +316,7 @@ bool Connection::probe() {
   return stream_.write_now(kContinue);
 }
 
-asio::awaitable<bool> Connection::write(const HttpResponse& response, bool head_only) {
+asio::awaitable<bool> Connection::write(const transport::HttpResponse& response, bool head_only) {
   const std::string head = response_head(response, {.close = !keep_alive_, .keep_alive = http_1_0_});
   std::string_view rest_of_head = head;
   std::string_view rest_of_body = head_only ? std::string_view() : std::string_view(response.body);
@@ -383,4 +389,4 @@ void Connection::on_timer(uint64_t generation) {
   stream_.socket().cancel(ignored);
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

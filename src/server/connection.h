@@ -29,7 +29,7 @@
 #include "server/http_server.h"
 #include "server/request_parser.h"
 
-namespace rerank {
+namespace rerank::server {
 
 namespace asio = boost::asio;
 
@@ -46,7 +46,7 @@ struct Gate {
 struct ServerCore {
   ServerOptions options;
   HttpHandler handler;
-  RequestMetrics requests;
+  observe::RequestMetrics requests;
   std::unique_ptr<TlsFiles> tls;      // null: in the clear
   Gauge* open_connections = nullptr;  // null without metrics; so are the next three
   Counter* failed_handshakes = nullptr;
@@ -82,16 +82,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<bool> read_request();
   asio::awaitable<bool> wait_for_input();
   asio::awaitable<bool> meet_expectation();
-  asio::awaitable<bool> await_answer(HttpRequest request);
+  asio::awaitable<bool> await_answer(transport::HttpRequest request);
   asio::awaitable<bool> refuse(const Status& status);  // answers an error of the transport; always false
-  asio::awaitable<bool> write(const HttpResponse& response, bool head_only);
+  asio::awaitable<bool> write(const transport::HttpResponse& response, bool head_only);
   asio::awaitable<bool> write_all(std::string_view bytes);
   asio::awaitable<size_t> read_some(std::span<char> space);
   asio::awaitable<void> linger();
 
   bool hold_memory(size_t bytes);
-  void hand_over(HttpRequest request);
-  void deliver(uint64_t sequence, HttpResponse response);
+  void hand_over(transport::HttpRequest request);
+  void deliver(uint64_t sequence, transport::HttpResponse response);
   void watch(asio::ip::tcp::socket::wait_type what);
   bool look_at_input();  // false: the client is gone
   bool probe();          // false: the client is gone
@@ -120,7 +120,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   // The answer that is waited for, and what is seen of the client meanwhile.
   uint64_t sequence_ = 0;
-  std::optional<HttpResponse> answer_;
+  std::optional<transport::HttpResponse> answer_;
   asio::steady_timer wake_;
   enum class Watch { kNothing, kInput, kHalfClosed, kError } watch_ = Watch::kNothing;
   bool readable_ = false;
@@ -134,4 +134,4 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool expired_ = false;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -20,7 +20,7 @@
 #include "server/listen.h"
 #include "server/tls.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using asio::ip::tcp;
@@ -60,7 +60,7 @@ struct HttpServer::Impl {
   bool stopped = false;
 
   Impl(const ServerOptions& options, HttpHandler handler, std::shared_ptr<Metrics> shared_metrics)
-      : core{options, std::move(handler), RequestMetrics(shared_metrics)},
+      : core{options, std::move(handler), observe::RequestMetrics(shared_metrics)},
         metrics(std::move(shared_metrics)),
         io(static_cast<int>(std::max<size_t>(options.io_threads, 1))) {
     if (!metrics) return;
@@ -213,4 +213,4 @@ void HttpServer::drain_and_stop() {
   for (std::thread& thread : impl_->threads) thread.join();
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

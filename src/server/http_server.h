@@ -21,11 +21,12 @@
 #include "rerank/status.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::server {
 
 // Called on an I/O thread with a complete request; must return soon. `done` must be called exactly once, on any thread,
 // at any time: also after the server is gone, when it does nothing.
-using HttpHandler = std::function<void(HttpRequest&& request, std::function<void(HttpResponse)> done)>;
+using HttpHandler =
+    std::function<void(transport::HttpRequest&& request, std::function<void(transport::HttpResponse)> done)>;
 
 class HttpServer {
  public:
@@ -49,4 +50,4 @@ class HttpServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

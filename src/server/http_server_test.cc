@@ -13,14 +13,14 @@
 
 #include "support/raw_client.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
-using Done = std::function<void(HttpResponse)>;
+using Done = std::function<void(transport::HttpResponse)>;
 
 // Answers with method, target and body size; /echo with the body.
-void describe(HttpRequest&& request, const Done& done) {
-  HttpResponse response;
+void describe(transport::HttpRequest&& request, const Done& done) {
+  transport::HttpResponse response;
   response.content_type = "text/plain";
   response.body = request.target == "/echo"
                       ? request.body
@@ -31,7 +31,7 @@ void describe(HttpRequest&& request, const Done& done) {
 // Keeps requests until the test answers them.
 class Held {
  public:
-  void operator()(HttpRequest&& request, Done done) {
+  void operator()(transport::HttpRequest&& request, Done done) {
     const std::lock_guard lock(mutex_);
     jobs_.emplace_back(std::move(request), std::move(done));
     changed_.notify_all();
@@ -42,19 +42,19 @@ class Held {
   }
   void answer(size_t i) {
     const auto [request, done] = job(i);
-    describe(HttpRequest(request), done);
+    describe(transport::HttpRequest(request), done);
   }
   bool cancelled(size_t i) { return job(i).first.cancellation->cancelled(); }
 
  private:
-  std::pair<HttpRequest, Done> job(size_t i) {
+  std::pair<transport::HttpRequest, Done> job(size_t i) {
     const std::lock_guard lock(mutex_);
     return jobs_[i];
   }
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::pair<HttpRequest, Done>> jobs_;
+  std::vector<std::pair<transport::HttpRequest, Done>> jobs_;
 };
 
 ServerOptions ephemeral() {
@@ -397,7 +397,8 @@ TEST(HttpServer, CompressesLargeAnswersForThoseWhoAcceptIt) {
 }
 
 TEST(HttpServer, AHandlerThatThrowsIsA500) {
-  const auto server = start(ephemeral(), [](HttpRequest&&, const Done&) { throw std::runtime_error("boom"); });
+  const auto server =
+      start(ephemeral(), [](transport::HttpRequest&&, const Done&) { throw std::runtime_error("boom"); });
   RawClient client(server->port());
   EXPECT_EQ(client.request("GET", "/a").status, 500);
 }
@@ -470,4 +471,4 @@ TEST(HttpServer, SaysWhyItCannotListen) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::server

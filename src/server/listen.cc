@@ -11,7 +11,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 Status cannot_listen(const std::string& host, uint16_t port, int error) {
@@ -55,4 +55,4 @@ Status check_listener(int fd, const std::string& origin) {
   return absl::InvalidArgumentError(str_cat(origin, ": descriptor ", fd, " is no TCP socket; want ListenStream=PORT"));
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

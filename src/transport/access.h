@@ -9,7 +9,7 @@
 #include "transport/http.h"
 #include "transport/keys.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 class Access {
  public:
@@ -30,4 +30,4 @@ class Access {
   std::vector<std::string> origins_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::transport

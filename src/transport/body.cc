@@ -11,7 +11,7 @@
 #include "simdjson.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 using simdjson::dom::element;
@@ -377,4 +377,4 @@ std::vector<std::string> Body::words(std::string_view name) {
   return {};
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -9,7 +9,7 @@
 #include "transport/errors.h"
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -19,7 +19,7 @@ constexpr std::pair<const char*, const char*> kSides[] = {
     {"queries", "documents"}, {"queries", "items"}, {"data_1", "data_2"}, {"text_1", "text_2"}};
 
 // One query for all texts, or one each.
-Pairs read_sides(Body& body, size_t limit) {
+Pairs read_sides(transport::Body& body, size_t limit) {
   auto sides = kSides[3];
   for (const auto& names : kSides) {
     if (!body.has(names.first) || !body.has(names.second)) continue;
@@ -30,8 +30,9 @@ Pairs read_sides(Body& body, size_t limit) {
   std::vector<std::string> texts = body.texts(sides.second, limit);
   if (!body.status().ok()) return {};
   if (queries.size() != 1 && queries.size() != texts.size()) {
-    body.fail(make_error(ErrorKind::kInvalid, std::string("`") + sides.first + "` must hold one text, or as many as `" +
-                                                  sides.second + "`"));
+    body.fail(transport::make_error(
+        transport::ErrorKind::kInvalid,
+        std::string("`") + sides.first + "` must hold one text, or as many as `" + sides.second + "`"));
     return {};
   }
   Pairs pairs;
@@ -41,8 +42,8 @@ Pairs read_sides(Body& body, size_t limit) {
   return pairs;
 }
 
-HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
-  JsonWriter json;
+transport::HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
+  transport::JsonWriter json;
   json.begin_object();
   json.field("id", new_id("score"));
   json.field("object", "list");
@@ -59,7 +60,7 @@ HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
   json.end_array();
   write_usage(json, result.whole.total_tokens);
   json.end_object();
-  HttpResponse response;
+  transport::HttpResponse response;
   response.body = json.take();
   return response;
 }
@@ -71,8 +72,8 @@ TeiCost cost_of(const Pairs& pairs) {
 }
 
 // One pair, or many.
-HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost) {
-  JsonWriter json;
+transport::HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost) {
+  transport::JsonWriter json;
   if (!single) json.begin_array();
   for (const float score : result.scores) {
     json.begin_array().begin_object();
@@ -81,7 +82,7 @@ HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bo
     json.end_object().end_array();
   }
   if (!single) json.end_array();
-  HttpResponse response;
+  transport::HttpResponse response;
   response.body = json.take();
   cost.tokens = result.whole.total_tokens;
   write_tei_timings(cost, result.whole.timings, model, response);
@@ -90,18 +91,18 @@ HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bo
 
 // Scores `pairs` and finishes the exchange with what `answer` makes of the scores.
 template <class Answer>
-void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, ErrorShape errors, Answer answer) {
+void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, transport::ErrorShape errors, Answer answer) {
   settings.cancellation = exchange.request.cancellation;
   settings.priority += exchange.priority;
-  settings.use_cache = !wants_fresh_scores(exchange.request);
+  settings.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};
   exchange.note_parsed();
   Reranker& reranker = exchange.state->reranker;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
-    if (!result.ok()) return shared->finish(error_response(result.status(), errors));
+    if (!result.ok()) return shared->finish(transport::error_response(result.status(), errors));
     shared->note_ranked(result->whole);
-    HttpResponse response = answer(*result, shared->state->reranker.info());
+    transport::HttpResponse response = answer(*result, shared->state->reranker.info());
     write_server_timing(result->whole.timings, response);
     shared->finish(std::move(response));
   });
@@ -110,32 +111,35 @@ void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, ErrorShape er
 }  // namespace
 
 void handle_score(Exchange&& exchange) {
-  Result<Body> body = Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(error_response(body.status()));
+  Result<transport::Body> body = transport::Body::parse(exchange.request.body);
+  if (!body.ok()) return exchange.finish(transport::error_response(body.status()));
   RerankCall call;
   Pairs pairs = read_sides(*body, exchange.state->options.max_documents);
   read_common_settings(*body, call);
-  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status()));
-  run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kCommon, score_answer);
+  transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
+                          call.request);
+  if (!body->status().ok()) return exchange.finish(transport::error_response(body->status()));
+  run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kCommon, score_answer);
 }
 
 void handle_predict(Exchange&& exchange) {
-  Result<Body> body = Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(error_response(body.status(), ErrorShape::kTei));
+  Result<transport::Body> body = transport::Body::parse(exchange.request.body);
+  if (!body.ok()) return exchange.finish(transport::error_response(body.status(), transport::ErrorShape::kTei));
   RerankCall call;
   bool single = false;
   Pairs pairs = body->pairs("inputs", exchange.state->options.max_documents, &single);
   call.request.scale = body->flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   read_truncation(*body, "truncate", call);
   read_side(*body, "truncation_direction", call);
-  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
+  transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
+                          call.request);
+  if (!body->status().ok())
+    return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
   const TeiCost cost = cost_of(pairs);
-  run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kTei,
+  run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kTei,
       [single, cost](const PairScores& result, const ModelInfo& model) {
         return predict_answer(result, model, single, cost);
       });
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -9,7 +9,7 @@
 
 #include "rerank/reranker.h"
 
-namespace rerank {
+namespace rerank::api {
 
 struct PairScores {
   std::vector<float> scores;  // in the order of the pairs
@@ -22,4 +22,4 @@ struct PairScores {
 void score_pairs(Reranker& reranker, const RerankRequest& settings,
                  std::vector<std::pair<std::string, std::string>> pairs, std::function<void(Result<PairScores>)> done);
 
-}  // namespace rerank
+}  // namespace rerank::api

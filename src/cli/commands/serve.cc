@@ -19,7 +19,7 @@
 #include "server/http_server.h"
 #include "server/listen.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 // Where the server listens: bound before privileges are given up and before the model is loaded, which takes a while.
@@ -42,7 +42,7 @@ Status read_address(const std::string& address, ServerOptions& options) {
 
 Status bind_if_free(ServerOptions& options) {
   if (options.bound_socket >= 0) return ok_status();
-  const Result<int> bound = bind_tcp(options.host, options.port);
+  const Result<int> bound = server::bind_tcp(options.host, options.port);
   if (bound.ok()) options.bound_socket = *bound;
   return bound.status();
 }
@@ -93,38 +93,39 @@ struct Serve : Command {
     auto listeners = listeners_of(server);
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);
-    auto keys = KeyRing::open(server.api_key, server.api_key_file);
+    auto keys = transport::KeyRing::open(server.api_key, server.api_key_file);
     if (!keys.ok()) return report(keys.status());
 
     auto metrics = std::make_shared<Metrics>();
     auto observers = make_observers(metrics);
     if (!observers.ok()) return report(observers.status());
-    add_process_metrics(*metrics);
-    add_gpu_metrics(*metrics);
-    if (server.tei_metrics) add_tei_names(*metrics);
+    observe::add_process_metrics(*metrics);
+    observe::add_gpu_metrics(*metrics);
+    if (server.tei_metrics) observe::add_tei_names(*metrics);
     auto reranker = open(metrics);
     if (!reranker.ok()) return report(reranker.status());
-    ApiOptions api_options = ApiOptions::from(options, server);
+    api::ApiOptions api_options = api::ApiOptions::from(options, server);
     api_options.keys = std::move(*keys);
     api_options.observers = std::move(*observers);
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
-    Api api(**reranker, metrics, api_options);
-    auto http = HttpServer::start(
-        listeners->main, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
+    api::Api api(**reranker, metrics, api_options);
+    auto http = server::HttpServer::start(
+        listeners->main,
+        [&api](transport::HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
         metrics);
     if (!http.ok()) return report(http.status());
-    std::unique_ptr<HttpServer> metrics_http;
+    std::unique_ptr<server::HttpServer> metrics_http;
     if (api_options.metrics_apart) {
-      auto started = HttpServer::start(listeners->metrics, [&api](HttpRequest&& request, auto done) {
-        api.handle(std::move(request), std::move(done), Api::Port::kMetrics);
+      auto started = server::HttpServer::start(listeners->metrics, [&api](transport::HttpRequest&& request, auto done) {
+        api.handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
       });
       if (!started.ok()) return report(started.status());
       metrics_http = std::move(*started);
       log_info(str_cat("metrics on http://", listeners->metrics.host, ":", metrics_http->port(), "/metrics"));
     }
-    std::unique_ptr<GrpcServer> grpc;
+    std::unique_ptr<rpc::GrpcServer> grpc;
     if (server.grpc_port != 0) {
-      auto started = GrpcServer::start(server, {**reranker, api_options, metrics});
+      auto started = rpc::GrpcServer::start(server, {**reranker, api_options, metrics});
       if (!started.ok()) return report(started.status());
       grpc = std::move(*started);
       log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
@@ -148,16 +149,17 @@ struct Serve : Command {
   }
 
   // Who is told of each request besides the metrics; every transport gets them.
-  Result<std::vector<std::shared_ptr<RequestObserver>>> make_observers(const std::shared_ptr<Metrics>& metrics) {
-    std::vector<std::shared_ptr<RequestObserver>> observers;
-    if (server.request_log_rate > 0) observers.push_back(make_request_log(server.request_log_rate));
+  Result<std::vector<std::shared_ptr<observe::RequestObserver>>> make_observers(
+      const std::shared_ptr<Metrics>& metrics) {
+    std::vector<std::shared_ptr<observe::RequestObserver>> observers;
+    if (server.request_log_rate > 0) observers.push_back(observe::make_request_log(server.request_log_rate));
     if (server.otlp_endpoint.empty()) return observers;
-    auto tracer = make_tracer({.endpoint = server.otlp_endpoint,
-                               .headers = server.otlp_headers,
-                               .service_name = server.service_name,
-                               .rate = server.trace_rate,
-                               .max_queued = server.trace_queue},
-                              metrics);
+    auto tracer = observe::make_tracer({.endpoint = server.otlp_endpoint,
+                                        .headers = server.otlp_headers,
+                                        .service_name = server.service_name,
+                                        .rate = server.trace_rate,
+                                        .max_queued = server.trace_queue},
+                                       metrics);
     if (!tracer.ok()) return tracer.status();
     observers.push_back(std::move(*tracer));
     return observers;
@@ -173,4 +175,4 @@ Run add_serve_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli
