@@ -215,12 +215,12 @@ TEST(SharedCacheTest, ReplicasShareScoresAndNoRequestFails) {
   RedisProcess redis;
   const auto open = [&] {
     Options options;
-    options.model = testing::golden_models().front();
-    options.precision = "fp32";
-    options.threads = 1;
-    options.cache_bytes = 0;  // everything is asked of the shared cache
-    options.cache_url = redis.url();
-    options.cache_timeout_ms = 200;
+    options.model.source.model = testing::golden_models().front();
+    options.model.engine.precision = Precision::kFp32;
+    options.host.threads = 1;
+    options.host.caches.cache_bytes = 0;  // everything is asked of the shared cache
+    options.host.caches.cache_url = redis.url();
+    options.host.caches.cache_timeout_ms = 200;
     auto metrics = std::make_shared<Metrics>();
     auto reranker = Reranker::open(options, metrics);
     EXPECT_TRUE(reranker.ok()) << reranker.status();

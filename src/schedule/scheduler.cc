@@ -51,16 +51,16 @@ struct BatchRun {
   TimePoint handed_over, began, ended;   // began: when those before it were done
   std::optional<TimePoint> stood_still;  // since when the engine has had nothing to do while work waited
 
-  bool empty() const { return gathered.layers.empty(); }
+  bool empty() const { return gathered.batch.layers.empty(); }
   double seconds() const { return static_cast<double>(micros()) * 1e-6; }
   int64_t micros() const { return empty() ? 0 : std::max<int64_t>(0, micros_between(began, ended)); }
 };
 
 // All that a logit depends on is the sequence: two with the same key have the same score.
 Hash128 sequence_key(const Job& job, size_t i) {
-  const size_t begin = job.offsets[i], bytes = (job.offsets[i + 1] - begin) * sizeof(int32_t);
-  const Hash128 ids = hash128({reinterpret_cast<const char*>(job.ids.data() + begin), bytes}, job.layers);
-  const Hash128 segments = hash128({reinterpret_cast<const char*>(job.segments.data() + begin), bytes}, ids.low);
+  const size_t begin = job.pairs.offsets[i], bytes = job.pairs.length(i) * sizeof(int32_t);
+  const Hash128 ids = hash128({reinterpret_cast<const char*>(job.pairs.ids.data() + begin), bytes}, job.layers);
+  const Hash128 segments = hash128({reinterpret_cast<const char*>(job.pairs.segments.data() + begin), bytes}, ids.low);
   return {ids.low ^ segments.low, ids.high ^ segments.high};
 }
 
@@ -233,15 +233,15 @@ struct Scheduler::State {
       give(shared.pair, shared.slot);
       if (!metrics || !run.status.ok()) continue;
       metrics->joined.add();
-      metrics->joined_tokens.add(run.gathered.length(shared.slot));
+      metrics->joined_tokens.add(run.gathered.batch.length(shared.slot));
     }
   }
 
   void compute(BatchRun& run) {
     const Gathered& gathered = run.gathered;
-    run.logits.assign(gathered.layers.size(), 0);
-    run.depths = gathered.layers;
-    const Batch batch{gathered.ids, gathered.segments, gathered.offsets, gathered.layers};
+    const OwnedBatch& batch = gathered.batch;
+    run.logits.assign(batch.size(), 0);
+    run.depths = batch.layers;
     run.handed_over = Clock::now();
     run.status = gathered.contests.empty() ? backend.forward(batch, run.logits)
                                            : backend.forward_contests(batch, gathered.contests, run.logits, run.depths);
@@ -249,7 +249,7 @@ struct Scheduler::State {
   }
 
   void count(const BatchRun& run) {
-    const size_t tokens = run.gathered.ids.size(), pairs = run.gathered.layers.size();
+    const size_t tokens = run.gathered.batch.tokens(), pairs = run.gathered.batch.size();
     if (!run.status.ok()) log_error(str_cat("batch of ", tokens, " tokens failed: ", message_of(run.status)));
     if (!metrics) return;
     metrics->batches.add();
@@ -342,11 +342,11 @@ Scheduler::~Scheduler() {
 }
 
 void Scheduler::submit(std::unique_ptr<Job> job) {
-  const size_t sequences = job->offsets.size() - 1;
+  const size_t sequences = job->pairs.size();
   std::vector<uint32_t> lengths(sequences);
   std::vector<Hash128> keys(job->share && job->keep == 0 ? sequences : 0);
   const auto step = static_cast<uint32_t>(state_->backend.info().length_step);
-  for (size_t i = 0; i < sequences; ++i) lengths[i] = (job->offsets[i + 1] - job->offsets[i] + step - 1) / step * step;
+  for (size_t i = 0; i < sequences; ++i) lengths[i] = (job->pairs.length(i) + step - 1) / step * step;
   for (size_t i = 0; i < keys.size(); ++i) keys[i] = sequence_key(*job, i);
   job->logits.assign(sequences, 0);
   job->depths.assign(sequences, 0);
