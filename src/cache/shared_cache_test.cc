@@ -211,6 +211,10 @@ TEST(SharedCacheTest, AnswersThatAreNoAnswersCloseTheConnection) {
 }
 
 // Two replicas and a server that dies, freezes and comes back under load: no request fails, no score is wrong.
+RerankRequest weather(int topic, bool use_cache = true) {
+  return {.query = "rain today " + std::to_string(topic), .documents = {"rain", "sun", "snow"}, .use_cache = use_cache};
+}
+
 TEST(SharedCacheTest, ReplicasShareScoresAndNoRequestFails) {
   RedisProcess redis;
   const auto open = [&] {
@@ -228,13 +232,10 @@ TEST(SharedCacheTest, ReplicasShareScoresAndNoRequestFails) {
   };
   auto [first, first_metrics] = open();
   auto [second, second_metrics] = open();
-  const auto ask = [](Reranker& reranker, int topic) {
-    return reranker.rerank({.query = "rain today " + std::to_string(topic), .documents = {"rain", "sun", "snow"}});
-  };
+  const auto ask = [](Reranker& reranker, int topic) { return reranker.rerank(weather(topic)); };
   std::vector<float> expected;
   for (int topic = 0; topic < 20; ++topic) {
-    auto fresh = first->rerank(
-        {.query = "rain today " + std::to_string(topic), .documents = {"rain", "sun", "snow"}, .use_cache = false});
+    auto fresh = first->rerank(weather(topic, false));
     ASSERT_TRUE(fresh.ok());
     expected.push_back(fresh->results[0].logit);
   }

@@ -363,7 +363,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
     status = state_->stopping ? absl::UnavailableError("stopping") : state_->planner.admit(arrival, seconds_of(now));
     if (status.ok()) {
       alarming = job->deadline && *job->deadline < state_->alarm_at;
-      state_->running[id] = {std::move(job), now};
+      state_->running[id] = {std::exchange(job, nullptr), now};
     } else if (state_->metrics) {
       (absl::IsResourceExhausted(status) ? state_->metrics->overloaded : state_->metrics->impossible).add();
     }
