@@ -123,7 +123,7 @@ schedule::PlannerOptions planner_options(const QueueOptions& queue, const Backen
   planner.max_queued_tokens = queue.max_queued_tokens;
   planner.max_queue_seconds = static_cast<double>(queue.max_queue_ms) * 1e-3;
   planner.max_wait_seconds = static_cast<double>(queue.max_wait_us) * 1e-6;
-  planner.stretch = static_cast<double>(queue.queue_stretch);
+  planner.size_penalty = static_cast<double>(queue.queue_stretch);
   planner.pads = engine.pads;
   planner.padding_budget = engine.padding_budget;
   if (queue.queue_policy == QueuePolicy::kWait) planner.max_held_requests = queue.max_held_requests;
