@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "base/json/reader.h"
 #include "rerank/status.h"
-#include "text/json.h"
 #include "text/models/model.h"
 #include "text/models/trie.h"
 #include "text/stages/normalizer.h"

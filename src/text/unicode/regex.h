@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/json/reader.h"
 #include "rerank/status.h"
-#include "text/json.h"
 
 namespace rerank::text {
 
