@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cache/redis_link.h"
 
@@ -196,7 +197,7 @@ class RedisCache : public SharedCache {
       const std::string key = key_of(hash), value = value_of(score);
       link_->add({"SET", key, value, "PX", ttl_text_});
     }
-    if (Status status = link_->flush(); !status.ok()) return status;
+    RETURN_IF_ERROR(link_->flush());
     const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
     for (Lookup& lookup : lookups) {
       auto reply = link_->read(deadline);

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/half.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "convert/graph_builder.h"
 #include "convert/writers.h"
@@ -501,7 +502,7 @@ Status check(const Model& model, const ConvertOptions& options) {
 }  // namespace
 
 Status write_onnx(const Model& model, const std::string& out, const ConvertOptions& options) {
-  if (Status status = check(model, options); !status.ok()) return status;
+  RETURN_IF_ERROR(check(model, options));
   namespace fs = std::filesystem;
   std::error_code error;
   fs::create_directories(out, error);

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "engine/registry.h"
 #include "model/hub.h"
@@ -192,7 +193,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!model.ok()) return model.status();
   auto tokenizer = text::Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
-  if (Status status = check_tokenizer(**tokenizer, (*model)->config, located->folder); !status.ok()) return status;
+  RETURN_IF_ERROR(check_tokenizer(**tokenizer, (*model)->config, located->folder));
   auto max_length = pick_max_length(wanted.texts, (*model)->config, **tokenizer);
   if (!max_length.ok()) return max_length.status();
   auto exits = open_exits(wanted.engine, **model);
@@ -201,7 +202,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!backend.ok()) return backend.status();
 
   rank::ServiceParts parts;
-  if (Status status = read_truncation(wanted.texts, (*model)->config, parts); !status.ok()) return status;
+  RETURN_IF_ERROR(read_truncation(wanted.texts, (*model)->config, parts));
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
   *max_length = std::min(*max_length, engine.max_length);
@@ -226,10 +227,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.model_layers = config.architecture.layers();
   parts.layers = wanted.engine.layers;
   parts.depth = engine.depth;
-  if (Status status = read_target(wanted.engine, exits->get(), parts); !status.ok()) return status;
+  RETURN_IF_ERROR(read_target(wanted.engine, exits->get(), parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
-  if (Status status = read_host(options.host, engine.threads, metrics.get(), parts); !status.ok()) return status;
+  RETURN_IF_ERROR(read_host(options.host, engine.threads, metrics.get(), parts));
   if (metrics) {
     metrics
         ->gauge("rerankd_info", "Always 1; the labels say what serves.",
@@ -250,7 +251,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.tokenizer = std::move(*tokenizer);
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
-  if (Status status = run_warm_up(config, parts); !status.ok()) return status;
+  RETURN_IF_ERROR(run_warm_up(config, parts));
   const std::shared_ptr<Metrics> told = parts.metrics;
   std::unique_ptr<Reranker> service = std::make_unique<rank::Service>(std::move(parts));
   if (watch.shadow_rate == 0 || !told) return service;
