@@ -56,7 +56,7 @@ struct Command {
   Status complete() {
     RETURN_IF_ERROR(settings.apply_config_file());
     apply_folder_defaults(options);
-    // Who reads a file waits for all of it, however slow the machine is: only commands that serve refuse work.
+    // A command that reads a file waits for all of it, however slow the machine is; only serving refuses work.
     if (!settings.has("max-queue-ms")) options.model.queue.max_queue_ms = 0;
     return ok_status();
   }

@@ -66,7 +66,7 @@ class EncoderGraph {
     one_ = scalar("one", 1);
   }
 
-  // Of padding; and of each width of window, beside it.
+  // Of padding; and next to it of each width of window.
   void make_masks() {
     const std::string rows =
         graph_.node("Unsqueeze", {"attention_mask"}, "mask_rows", {{"axes", std::vector<int64_t>{1}}});

@@ -252,12 +252,12 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
   RETURN_IF_ERROR(run_warm_up(config, parts));
-  const std::shared_ptr<Metrics> told = parts.metrics;
+  const std::shared_ptr<Metrics> kept_metrics = parts.metrics;
   std::unique_ptr<Reranker> service = std::make_unique<rank::Service>(std::move(parts));
-  if (watch.shadow_rate == 0 || !told) return service;
+  if (watch.shadow_rate == 0 || !kept_metrics) return service;
   return rank::with_shadow(
       std::move(service), [settings = rank::shadow_settings(options)] { return Reranker::open(settings); },
-      {watch.shadow_rate, watch.shadow_queue_bytes}, told);
+      {watch.shadow_rate, watch.shadow_queue_bytes}, kept_metrics);
 }
 
 }  // namespace rerank

@@ -149,7 +149,7 @@ struct Serve : Command {
     return 0;
   }
 
-  // Who is told of each request besides the metrics; every transport gets them.
+  // Observers of each request besides the metrics; every transport gets them.
   Result<std::vector<std::shared_ptr<observe::RequestObserver>>> make_observers(
       const std::shared_ptr<Metrics>& metrics) {
     std::vector<std::shared_ptr<observe::RequestObserver>> observers;
