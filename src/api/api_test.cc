@@ -10,6 +10,7 @@
 
 #include "api/routes.h"
 #include "support/api_fixture.h"
+#include "support/memory.h"
 
 namespace rerank {
 namespace {
@@ -140,6 +141,32 @@ TEST_F(ApiTest, CommonJoinsRankFields) {
   EXPECT_EQ(fake_.last().documents, (std::vector<std::string>{"T\nB\n1999", "plain", "only"}));
   EXPECT_EQ(post(R"({"query":"q","documents":[{"title":"T"}]})").status, 422);
   EXPECT_EQ(post(R"({"query":"q","documents":[{"text":"T"}],"rank_fields":[1]})").status, 422);
+}
+
+TEST_F(ApiTest, WhatFieldsAreJoinedToIsBounded) {
+  const auto body = [](size_t fields, size_t bytes, size_t documents) {
+    std::string names, texts;
+    for (size_t i = 0; i < fields; ++i) names += i ? ",\"a\"" : "\"a\"";
+    for (size_t i = 0; i < documents; ++i)
+      texts += (i ? "," : "") + std::string("{\"a\":\"") + std::string(bytes, 'x') + "\"}";
+    return R"({"query":"q","documents":[)" + texts + R"(],"rank_fields":[)" + names + "]}";
+  };
+  ApiOptions options;
+  options.max_text_bytes = 1u << 20;
+  restart(options);
+  EXPECT_EQ(post(body(2, 1000, 100)).status, 200) << "a field may be named twice";
+  EXPECT_EQ(fake_.last().documents[99], std::string(1000, 'x') + "\n" + std::string(1000, 'x'));
+  const HttpResponse fields = post(body(33, 10, 1));
+  EXPECT_EQ(fields.status, 422);
+  EXPECT_NE(fields.body.find("33 fields"), std::string::npos) << fields.body;
+  const MemoryGrowth growth;
+  for (const std::string& large : {body(32, 40000, 1), body(32, 1000, 40), body(32, 4 << 20, 8)}) {
+    const HttpResponse refused = post(large);
+    EXPECT_EQ(refused.status, 413);
+    EXPECT_NE(refused.body.find("name fewer fields"), std::string::npos) << refused.body;
+  }
+  EXPECT_EQ(post(body(20000, 100000, 1)).status, 422) << "180 KB that asked for 2 GB";
+  EXPECT_LT(growth.bytes(), size_t{300} << 20);
 }
 
 TEST_F(ApiTest, CommonReadsLimitsAndScales) {

@@ -14,12 +14,13 @@
 namespace rerank {
 
 struct ApiOptions {
-  size_t max_documents = 10000;    // in one request; more is 422
-  bool return_documents = true;    // in the common dialect, when the client does not say
-  std::string api_keys;            // comma-separated; empty: no key is asked for
-  std::shared_ptr<KeyRing> keys;   // taken instead of api_keys when set: also has the keys of a file
-  std::string cors_origins;        // comma-separated, or "*"; empty: none
-  size_t max_batch_tokens = 8192;  // the next three are only told in /info
+  size_t max_documents = 10000;       // in one request; more is 422
+  size_t max_text_bytes = 32u << 20;  // of texts that are made by joining fields; more is 413
+  bool return_documents = true;       // in the common dialect, when the client does not say
+  std::string api_keys;               // comma-separated; empty: no key is asked for
+  std::shared_ptr<KeyRing> keys;      // taken instead of api_keys when set: also has the keys of a file
+  std::string cors_origins;           // comma-separated, or "*"; empty: none
+  size_t max_batch_tokens = 8192;     // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
   bool metrics_apart = false;                               // /metrics is served at its own address only
@@ -31,6 +32,7 @@ struct ApiOptions {
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
     return {.max_documents = library.max_documents,
+            .max_text_bytes = server.max_body_bytes,
             .return_documents = server.return_documents,
             .api_keys = server.api_key,
             .cors_origins = server.cors_origin,

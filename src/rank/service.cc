@@ -23,6 +23,34 @@ int64_t micros_since(TimePoint begin) {
 
 }  // namespace
 
+// A query as pairs and keys are made of it. Requests that share one have one of these, and each step is done once.
+class PreparedQuery {
+ public:
+  explicit PreparedQuery(const std::string& text) : hash(hash128(text)), text_(text) {}
+
+  // Any thread.
+  void tokenize(const text::Tokenizer& tokenizer, size_t max_tokens, Truncation truncation) const {
+    std::call_once(tokenized_, [&] {
+      tokenizer.encode(text_, ids_);
+      cut_ = text::cut_to(ids_, max_tokens, truncation);
+      terms_.emplace(ids_);
+    });
+  }
+
+  const Hash128 hash;  // of the text
+  // After tokenize():
+  const std::vector<int32_t>& ids() const { return ids_; }
+  const text::QueryTerms& terms() const { return *terms_; }
+  bool cut() const { return cut_; }
+
+ private:
+  const std::string& text_;
+  mutable std::once_flag tokenized_;
+  mutable std::vector<int32_t> ids_;
+  mutable std::optional<text::QueryTerms> terms_;
+  mutable bool cut_ = false;
+};
+
 // One request on its way. Units of tokenizing write disjoint parts; the last one to finish goes on alone.
 struct Service::Work {
   std::shared_ptr<const RerankRequest> request;
@@ -32,7 +60,8 @@ struct Service::Work {
   std::vector<size_t> missing;                   // documents whose score is not known yet, in order
   std::vector<std::pair<size_t, size_t>> units;  // ranges of `missing`
   std::atomic<size_t> units_left{0};
-  std::vector<int32_t> query_ids;
+  std::unique_ptr<const PreparedQuery> own_query;  // null where requests share one
+  const PreparedQuery* query = nullptr;            // own_query, or that of the shared query
   std::vector<std::vector<int32_t>> document_ids;
   std::vector<ScoredDocument> documents;
   std::vector<uint32_t> sequences;  // of each of `missing`: a document in chunks has several
@@ -139,6 +168,7 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
   if (Status status = check(*work->request); !status.ok()) return fail(work, std::move(status));
   work->document_ids.resize(documents.size());
   work->documents.resize(documents.size());
+  prepare_query(*work);
   look_up(*work);
   if (parts_.shared_cache && !work->keys.empty() && !work->missing.empty()) {
     std::vector<Hash128> keys;
@@ -178,7 +208,7 @@ void Service::go_on(const std::shared_ptr<Work>& work) {
     return fail(work, std::move(status));
   }
   // The first unit also takes the query.
-  size_t first = 0, bytes = request.query.size();
+  size_t first = 0, bytes = request.query_text().size();
   for (size_t i = 0; i < work->missing.size(); ++i) {
     bytes += request.documents[work->missing[i]].size();
     if (bytes < kUnitBytes && i + 1 < work->missing.size()) continue;
@@ -210,7 +240,8 @@ void Service::look_up(Work& work) {
                                .add(static_cast<uint64_t>(spec.chunking.best))
                                .add(static_cast<uint64_t>(request.max_query_tokens))
                                .add(static_cast<uint64_t>(request.max_document_tokens))
-                               .add(request.query)
+                               .add(work.query->hash.low)
+                               .add(work.query->hash.high)
                                .finish();
     for (const std::string& document : request.documents) {
       work.keys.push_back(FieldHasher().add(common.low).add(common.high).add(document).finish());
@@ -258,10 +289,20 @@ void Service::tokenize_document(const RerankRequest& request, size_t document, s
   tokens_.insert(key, ids);
 }
 
+void Service::prepare_query(Work& work) {
+  const RerankRequest& request = *work.request;
+  const auto make = [&] { return std::make_unique<const PreparedQuery>(request.query_text()); };
+  if (!request.shared_query) work.own_query = make();
+  work.query = request.shared_query ? request.shared_query->prepared<std::unique_ptr<const PreparedQuery>>(make).get()
+                                    : work.own_query.get();
+}
+
 void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   const RerankRequest& request = *work->request;
   if (!request.cancellation || !request.cancellation->cancelled()) {
-    if (unit == 0) parts_.tokenizer->encode(request.query, work->query_ids);
+    if (unit == 0) {
+      work->query->tokenize(*parts_.tokenizer, request.max_query_tokens, fit_spec(request).truncation);
+    }
     for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
       const size_t i = work->missing[m];
       tokenize_document(request, i, work->document_ids[i]);
@@ -277,13 +318,11 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   }
   const text::FitSpec spec = fit_spec(request);
   auto job = std::make_unique<schedule::Job>();
-  const bool query_cut = text::cut_to(work->query_ids, request.max_query_tokens, spec.truncation);
   const text::PairTemplate& pieces = parts_.tokenizer->pair_template();
-  const text::QueryTerms terms(work->query_ids);
   for (size_t i : work->missing) {
-    text::FittedDocument fitted = text::fit_document(pieces, terms, work->document_ids[i], spec);
+    text::FittedDocument fitted = text::fit_document(pieces, work->query->terms(), work->document_ids[i], spec);
     if (fitted.too_long && !request.truncate) {
-      const size_t given = work->query_ids.size() + work->document_ids[i].size() + pieces.added_to_pair();
+      const size_t given = work->query->ids().size() + work->document_ids[i].size() + pieces.added_to_pair();
       return fail(work, absl::OutOfRangeError(str_cat("`inputs` must have less than ", spec.max_length + 1,
                                                       " tokens. Given: ", given, " (document ", i, ")")));
     }
@@ -295,7 +334,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
       d.tokens += static_cast<uint32_t>(pair.ids.size());
     }
     work->sequences.push_back(static_cast<uint32_t>(fitted.pairs.size()));
-    d.truncated = fitted.truncated || query_cut;
+    d.truncated = fitted.truncated || work->query->cut();
     d.document_tokens = static_cast<uint32_t>(work->document_ids[i].size());
     if (request.explain_cuts) d.kept = std::move(fitted.kept);
     work->document_ids[i] = {};

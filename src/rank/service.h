@@ -63,6 +63,7 @@ class Service : public Reranker {
   void go_on(const std::shared_ptr<Work>& work);
   void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<cache::CachedScore>>& scores);
   void tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids);
+  void prepare_query(Work& work);
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
   void look_up(Work& work);

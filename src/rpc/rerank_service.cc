@@ -118,7 +118,8 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     Result<RerankRequest> request = read_request(call(), start.settings());
     if (!request.ok()) return fail(request.status());
     settings_ = *std::move(request);
-    settings_->query = start.query();
+    settings_->shared_query = std::make_shared<SharedQuery>(start.query());
+    bytes_ = start.query().size();
     top_n_ = start.top_n();
   }
 
@@ -172,7 +173,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   std::optional<RerankRequest> settings_;  // and query, of all parts
   size_t top_n_ = 0;
   size_t count_ = 0;  // documents so far
-  size_t bytes_ = 0;  // of their messages
+  size_t bytes_ = 0;  // of the query and their messages
   uint32_t batches_ = 0;
   RerankResponse all_;  // guarded by mutex()
   TimePoint begin_ = Clock::now();
@@ -236,8 +237,11 @@ class Service : public v1::Reranker::CallbackService {
     if (Status fits = check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
     Result<RerankRequest> settings = read_request(call, in.settings());
     if (!settings.ok()) return done(settings.status());
-    std::vector<std::pair<std::string, std::string>> pairs;
-    for (const v1::Pair& pair : in.pairs()) pairs.emplace_back(pair.query(), pair.document());
+    PairTexts pairs;
+    for (const v1::Pair& pair : in.pairs()) {
+      pairs.queries.push_back(pair.query());
+      pairs.documents.push_back(pair.document());
+    }
     score_pairs(core.reranker, *settings, std::move(pairs), [&call, &core, &out, done](Result<PairScores> result) {
       if (result.ok()) call.note_ranked(result->whole);
       core.writers.post([&core, &out, done, result = std::move(result)] {

@@ -146,7 +146,7 @@ void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::Predict
   read_settings(in, *request);
   RpcCore& core = call.core();
   TeiCost cost{1, count_characters(in.inputs(0)) + count_characters(in.inputs(1)), 0};
-  score_pairs(core.reranker, *request, {{in.inputs(0), in.inputs(1)}},
+  score_pairs(core.reranker, *request, {.queries = {in.inputs(0)}, .documents = {in.inputs(1)}},
               [&call, &core, &out, done = std::move(done), cost](Result<PairScores> result) mutable {
                 if (result.ok()) call.note_ranked(result->whole);
                 core.writers.post([&core, &out, done, cost, result = std::move(result)]() mutable {

@@ -141,9 +141,9 @@ class FakeReranker : public Reranker {
     for (size_t i = 0; i < request.documents.size(); ++i) {
       RankedDocument document;
       document.index = i;
-      document.logit = fake_logit(request.query, request.documents[i]);
+      document.logit = fake_logit(request.query_text(), request.documents[i]);
       document.score = request.scale == ScoreScale::kLogit ? document.logit : fake_sigmoid(document.logit);
-      document.tokens = 3 + static_cast<uint32_t>(request.query.size() + request.documents[i].size()) / 4;
+      document.tokens = 3 + static_cast<uint32_t>(request.query_text().size() + request.documents[i].size()) / 4;
       response.total_tokens += document.tokens;
       response.results.push_back(document);
     }

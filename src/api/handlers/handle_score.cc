@@ -12,32 +12,25 @@
 namespace rerank {
 namespace {
 
-using Pairs = std::vector<std::pair<std::string, std::string>>;
-
 // The names of the two sides; the first pair of which one is there is taken.
 constexpr std::pair<const char*, const char*> kSides[] = {
     {"queries", "documents"}, {"queries", "items"}, {"data_1", "data_2"}, {"text_1", "text_2"}};
 
 // One query for all texts, or one each.
-Pairs read_sides(Body& body, size_t limit) {
+PairTexts read_sides(Body& body, size_t limit) {
   auto sides = kSides[3];
   for (const auto& names : kSides) {
     if (!body.has(names.first) || !body.has(names.second)) continue;
     sides = names;
     break;
   }
-  std::vector<std::string> queries = body.texts(sides.first, limit);
-  std::vector<std::string> texts = body.texts(sides.second, limit);
+  PairTexts pairs{body.texts(sides.first, limit), body.texts(sides.second, limit)};
   if (!body.status().ok()) return {};
-  if (queries.size() != 1 && queries.size() != texts.size()) {
+  if (pairs.queries.size() != 1 && pairs.queries.size() != pairs.documents.size()) {
     body.fail(make_error(ErrorKind::kInvalid, std::string("`") + sides.first + "` must hold one text, or as many as `" +
                                                   sides.second + "`"));
     return {};
   }
-  Pairs pairs;
-  pairs.reserve(texts.size());
-  for (size_t i = 0; i < texts.size(); ++i)
-    pairs.emplace_back(queries[queries.size() == 1 ? 0 : i], std::move(texts[i]));
   return pairs;
 }
 
@@ -64,9 +57,11 @@ HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
   return response;
 }
 
-TeiCost cost_of(const Pairs& pairs) {
-  TeiCost cost{pairs.size(), 0, 0};
-  for (const auto& [query, text] : pairs) cost.characters += count_characters(query) + count_characters(text);
+TeiCost cost_of(const PairTexts& pairs) {
+  TeiCost cost{pairs.documents.size(), 0, 0};
+  for (const auto* side : {&pairs.queries, &pairs.documents}) {
+    for (const std::string& text : *side) cost.characters += count_characters(text);
+  }
   return cost;
 }
 
@@ -90,7 +85,7 @@ HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bo
 
 // Scores `pairs` and finishes the exchange with what `answer` makes of the scores.
 template <class Answer>
-void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, ErrorShape errors, Answer answer) {
+void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, ErrorShape errors, Answer answer) {
   settings.cancellation = exchange.request.cancellation;
   settings.priority += exchange.priority;
   settings.use_cache = !wants_fresh_scores(exchange.request);
@@ -113,7 +108,7 @@ void handle_score(Exchange&& exchange) {
   Result<Body> body = Body::parse(exchange.request.body);
   if (!body.ok()) return exchange.finish(error_response(body.status()));
   RerankCall call;
-  Pairs pairs = read_sides(*body, exchange.state->options.max_documents);
+  PairTexts pairs = read_sides(*body, exchange.state->options.max_documents);
   read_common_settings(*body, call);
   read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
   if (!body->status().ok()) return exchange.finish(error_response(body->status()));
@@ -125,7 +120,11 @@ void handle_predict(Exchange&& exchange) {
   if (!body.ok()) return exchange.finish(error_response(body.status(), ErrorShape::kTei));
   RerankCall call;
   bool single = false;
-  Pairs pairs = body->pairs("inputs", exchange.state->options.max_documents, &single);
+  PairTexts pairs;
+  for (auto& [query, text] : body->pairs("inputs", exchange.state->options.max_documents, &single)) {
+    pairs.queries.push_back(std::move(query));
+    pairs.documents.push_back(std::move(text));
+  }
   call.request.scale = body->flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   read_truncation(*body, "truncate", call);
   read_side(*body, "truncation_direction", call);
