@@ -128,9 +128,9 @@ TEST(HttpServer, KeepsOrderWhenAnswersComeLate) {
   Held held;
   const auto server = start(ephemeral(), std::ref(held));
   RawClient client(server->port());
-  client.send("GET /1 HTTP/1.1\r\n\r\n");
+  client.send("GET /1 HTTP/1.1\r\nHost: t\r\n\r\n");
   held.wait_for(1);
-  client.send("GET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n");
+  client.send("GET /2 HTTP/1.1\r\nHost: t\r\n\r\nGET /3 HTTP/1.1\r\nHost: t\r\n\r\n");
   held.answer(0);
   held.wait_for(2);
   held.answer(1);
@@ -212,11 +212,12 @@ TEST(HttpServer, RefusesWhatIsNotHttp) {
   for (const std::string& bytes : std::vector<std::string>{
            std::string("nonsense\r\n\r\n"), std::string("\x16\x03\x01\x02\x00", 5),
            std::string("GET / HTTP/3.7\r\n\r\n"), std::string("GET / HTTP/1.1\r\nA\0B: c\r\n\r\n", 26),
-           std::string("POST / HTTP/1.1\r\nContent-Length: 1x\r\n\r\n"),
-           std::string("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-           std::string("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+           std::string("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1x\r\n\r\n"),
+           std::string(
+               "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+           std::string("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
            std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-           std::string("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999999\r\n\r\n"),
+           std::string("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999999999999999999\r\n\r\n"),
            std::string("GET / HTTP/1.1\r\nHost: t\r\n")}) {
     RawClient client(server->port());
     client.send(bytes);
@@ -356,7 +357,8 @@ TEST(HttpServer, BoundsTheMemoryOfBodiesOnTheirWay) {
   options.max_body_bytes = 1 << 20;
   const auto server = start(options, describe, metrics);
   const std::string most(options.max_body_bytes - 1, 'x');
-  const std::string head = "POST /a HTTP/1.1\r\nContent-Length: " + std::to_string(most.size() + 1) + "\r\n\r\n";
+  const std::string head =
+      "POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: " + std::to_string(most.size() + 1) + "\r\n\r\n";
   std::vector<RawClient> clients;
   for (int i = 0; i < 40; ++i) {
     clients.emplace_back(server->port());

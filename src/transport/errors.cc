@@ -54,7 +54,7 @@ constexpr ErrorRow kErrors[] = {
      "the client went away: nobody reads this"},
     {ErrorKind::kBackend, kInternal, 500, 424, "Backend", "server_error", false, "the engine failed"},
     {ErrorKind::kUnimplemented, kUnimplemented, 501, 501, "Backend", "not_supported_error", false,
-     "this model or its tokenizer.json cannot do that here"},
+     "this model or its tokenizer.json cannot do that here; a Transfer-Encoding besides chunked"},
     {ErrorKind::kUnavailable, kUnavailable, 503, 503, "Unhealthy", "unavailable_error", true,
      "starting, stopping, or too many connections; says when to come back"},
     {ErrorKind::kDeadline, kDeadlineExceeded, 504, 504, "Overloaded", "timeout_error", false,

@@ -74,7 +74,7 @@ TEST(Attack, SlowlorisHoldsNobodyUp) {
   for (int i = 0; i < 200; ++i) {
     slow.emplace_back(program.port());
     const bool body = i % 2 == 0;  // half of them send their body slowly
-    slow.back().send(body ? "POST /rerank HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{"
+    slow.back().send(body ? "POST /rerank HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n{"
                           : "POST /rerank HTTP/1.1\r\nX: ");
   }
   // The heads go on dripping: each byte comes in time, all of them never do.
@@ -89,6 +89,30 @@ TEST(Attack, SlowlorisHoldsNobodyUp) {
     client.close();
   }
   EXPECT_EQ(good.request("POST", "/rerank", kBody).status, 200);
+}
+
+TEST(Attack, NoRequestHidesInTheBodyOfAnother) {
+  Program program;
+  for (const char* fields :
+       {"Transfer-Encoding: xchunked\r\n", "Transfer-Encoding: identity\r\n", "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: chunked, identity\r\n", "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: xyz\r\nContent-Length: 0\r\n",
+        "Content-Length: 0\r\nContent-Length: 0\r\n", "Host: u\r\n"}) {
+    RawClient client(program.port());
+    client.send(std::string("POST /rerank HTTP/1.1\r\nHost: t\r\n") + fields +
+                "\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+    const RawResponse response = client.read_response();
+    EXPECT_TRUE(response.status == 400 || response.status == 501) << fields << response.status;
+    EXPECT_EQ(response.headers.at("connection"), "close") << fields;
+    client.half_close();
+    EXPECT_TRUE(client.at_end()) << fields << "was answered twice";
+  }
+  // Telnet, and probes that send line by line.
+  RawClient slow(program.port());
+  slow.send("GET /health HTTP/1.0\r\n");
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  slow.send("\r\n");
+  EXPECT_EQ(slow.read_response().status, 200);
 }
 
 TEST(Attack, HugeHeadersAreRefused) {
