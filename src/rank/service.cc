@@ -5,6 +5,8 @@
 #include <cmath>
 #include <future>
 
+#include "base/guarded.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "rank/score.h"
 
@@ -55,6 +57,9 @@ class PreparedQuery {
 struct Service::Work {
   std::shared_ptr<const RerankRequest> request;
   Done done;
+  std::atomic<bool> answered{false};
+  Status failure;  // of a unit; read by the last of them
+  std::once_flag failed;
   TimePoint begin = Clock::now();
   std::vector<Hash128> keys;                     // per document; empty when the cache is not used
   std::vector<size_t> missing;                   // documents whose score is not known yet, in order
@@ -164,6 +169,16 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
   auto work = std::make_shared<Work>();
   work->request = std::move(request);
   work->done = std::move(done);
+  guard(work, [&] { start(work); });
+}
+
+// Runs a step of a request; what is thrown there is the request's error.
+template <class Step>
+void Service::guard(const std::shared_ptr<Work>& work, Step step) {
+  if (Status status = guarded(step); !status.ok()) fail(work, std::move(status));
+}
+
+void Service::start(const std::shared_ptr<Work>& work) {
   const auto& documents = work->request->documents;
   if (Status status = check(*work->request); !status.ok()) return fail(work, std::move(status));
   work->document_ids.resize(documents.size());
@@ -174,8 +189,10 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
     std::vector<Hash128> keys;
     for (size_t i : work->missing) keys.push_back(work->keys[i]);
     const bool asked = parts_.shared_cache->find(std::move(keys), [this, work](const auto& scores) {
-      take_shared(work, scores);
-      go_on(work);
+      guard(work, [&] {
+        take_shared(work, scores);
+        go_on(work);
+      });
     });
     if (asked) return;
   }
@@ -299,16 +316,23 @@ void Service::prepare_query(Work& work) {
 
 void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   const RerankRequest& request = *work->request;
-  if (!request.cancellation || !request.cancellation->cancelled()) {
-    if (unit == 0) {
-      work->query->tokenize(*parts_.tokenizer, request.max_query_tokens, fit_spec(request).truncation);
-    }
-    for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
-      const size_t i = work->missing[m];
-      tokenize_document(request, i, work->document_ids[i]);
-    }
+  const bool late = request.deadline && Clock::now() > *request.deadline;
+  const bool cancelled = request.cancellation && request.cancellation->cancelled();
+  Status status;
+  if (late) status = absl::DeadlineExceededError("not done within the deadline: too much was waiting");
+  if (!late && !cancelled) {
+    status = guarded([&] {
+      if (unit == 0) {
+        work->query->tokenize(*parts_.tokenizer, request.max_query_tokens, fit_spec(request).truncation);
+      }
+      for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
+        const size_t i = work->missing[m];
+        tokenize_document(request, i, work->document_ids[i]);
+      }
+    });
   }
-  if (work->units_left.fetch_sub(1) == 1) join_and_schedule(work);
+  if (!status.ok()) std::call_once(work->failed, [&] { work->failure = std::move(status); });
+  if (work->units_left.fetch_sub(1) == 1) guard(work, [&] { join_and_schedule(work); });
 }
 
 void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
@@ -316,6 +340,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   if (request.cancellation && request.cancellation->cancelled()) {
     return fail(work, absl::CancelledError("the client has gone"));
   }
+  if (!work->failure.ok()) return fail(work, work->failure);
   const text::FitSpec spec = fit_spec(request);
   auto job = std::make_unique<schedule::Job>();
   const text::PairTemplate& pieces = parts_.tokenizer->pair_template();
@@ -347,7 +372,9 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
   job->share = request.use_cache;  // who wants scores computed anew gets his own
-  job->done = [this, work](schedule::Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
+  job->done = [this, work](schedule::Job& done_job, Status status) {
+    guard(work, [&] { finish(work, done_job, std::move(status)); });
+  };
   scheduler_->submit(std::move(job));
 }
 
@@ -419,10 +446,15 @@ void Service::answer(const std::shared_ptr<Work>& work) {
   response.timings = work->timings;
   response.timings.total_us = micros_since(work->begin);
   if (metrics_) metrics_->answered(response, !work->missing.empty());
-  work->done(std::move(response));
+  if (!work->answered.exchange(true)) work->done(std::move(response));
 }
 
-void Service::fail(const std::shared_ptr<Work>& work, Status status) { work->done(std::move(status)); }
+// Also the end of what has been answered already: then nobody hears of it but the log.
+void Service::fail(const std::shared_ptr<Work>& work, Status status) {
+  if (work->answered.exchange(true)) return log_error(str_cat("behind an answer: ", message_of(status)));
+  const Status told = guarded([&] { work->done(std::move(status)); });
+  if (!told.ok()) log_error(message_of(told));
+}
 
 std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tokens) const {
   const text::Tokenizer& tokenizer = *parts_.tokenizer;

@@ -60,6 +60,9 @@ class Service : public Reranker {
   struct Work;
   struct ServiceMetrics;
   Status check(const RerankRequest& request) const;
+  template <class Step>
+  void guard(const std::shared_ptr<Work>& work, Step step);
+  void start(const std::shared_ptr<Work>& work);
   void go_on(const std::shared_ptr<Work>& work);
   void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<cache::CachedScore>>& scores);
   void tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids);

@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 
 #include "api/options.h"
 #include "api/routes.h"
+#include "base/guarded.h"
 #include "base/worker_pool.h"
 #include "observe/request_metrics.h"
 #include "observe/request_record.h"
@@ -29,6 +31,13 @@ struct RpcCore {
   size_t max_message_bytes = 0;
   // Answers are written here: the thread that computed scores has better things to do.
   WorkerPool writers{1};
+
+  // Has `write` make an answer there, and tells how that has ended. `write` also is the last that uses what it has.
+  template <class Write>
+  void write(std::function<void(const Status&)> done, Write write) {
+    auto task = [done, write = std::move(write)]() mutable { done(guarded(write)); };
+    if (const Status posted = guarded([&] { writers.post(task); }); !posted.ok()) done(posted);
+  }
 };
 
 // A stream's texts together are limited as one message is; gRPC has the same code for that.
@@ -38,6 +47,16 @@ inline Status too_much_text() {
 
 // Tells how a call, or a part of it, has ended. Called once, on any thread; must not block.
 using RpcDone = std::function<void(const Status&)>;
+
+// Hands `done` to `handle(done)`. What is thrown there is the end of it, unless that has been told before.
+template <class Handle>
+void handle_guarded(RpcDone done, Handle handle) {
+  const auto told = std::make_shared<std::atomic<bool>>(false);
+  const RpcDone once = [told, done = std::move(done)](const Status& status) {
+    if (!told->exchange(true)) done(status);
+  };
+  if (const Status status = guarded([&] { handle(once); }); !status.ok()) once(status);
+}
 
 class RpcCall {
  public:

@@ -25,11 +25,10 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
   template <class Handle>
   UnaryReactor* run(Handle handle) {
     const RpcDone done = [this](const Status& status) { Finish(call_.finish(status)); };
-    if (const Status admitted = call_.admit(); !admitted.ok()) {
-      done(admitted);
-    } else {
-      handle(call_, done);
-    }
+    handle_guarded(done, [&](const RpcDone& once) {
+      const Status admitted = call_.admit();
+      admitted.ok() ? handle(call_, once) : once(admitted);
+    });
     return this;
   }
 
@@ -80,7 +79,9 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
       ended_ |= !ok;
       ok &= status_.ok();
     }
-    if (ok) on_message(in_);
+    if (ok) {
+      if (const Status status = guarded([&] { on_message(in_); }); !status.ok()) fail(status);
+    }
     {
       // Not before: another thread would begin to read the next message into this one, and take its turn.
       const std::lock_guard lock(mutex_);
@@ -134,8 +135,7 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
     if (finishes) {
       this->Finish(call_.finish(status_));
     } else if (ends) {
-      on_end();
-      step(0, ok_status());
+      step(0, guarded([&] { on_end(); }));
     }
   }
 
@@ -177,7 +177,7 @@ class OrderedStream : public StreamReactor<In, Out> {
       slots_.push_back(slot);
     }
     this->begin_work();
-    handle_(this->call(), message, *slot->out, [this, slot](const Status& status) {
+    const RpcDone done = [this, slot](const Status& status) {
       size_t sent = 0;
       {
         const std::lock_guard lock(this->mutex());
@@ -185,7 +185,8 @@ class OrderedStream : public StreamReactor<In, Out> {
         for (; !slots_.empty() && slots_.front()->done; slots_.pop_front(), ++sent) this->send(slots_.front()->out);
       }
       this->end_work(sent, status);  // what waits behind others is still held
-    });
+    };
+    handle_guarded(done, [&](const RpcDone& once) { handle_(this->call(), message, *slot->out, once); });
   }
 
   Handle handle_;

@@ -126,12 +126,16 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   void submit(std::shared_ptr<const RerankRequest> request, size_t first) {
     begin_work();
     RpcCore& core = call().core();
-    core.reranker.submit(request, [this, &core, first, batch = batches_++](Result<RerankResponse> result) {
-      core.writers.post([this, first, batch, result = std::move(result)]() mutable {
-        if (result.ok()) take(first, batch, *result);
-        end_work(1, result.status());
-      });
-    });
+    const uint32_t batch = batches_++;
+    handle_guarded([this](const Status& status) { end_work(1, status); },
+                   [&](const RpcDone& done) {
+                     core.reranker.submit(request, [this, &core, first, batch, done](Result<RerankResponse> result) {
+                       core.write(done, [this, first, batch, result = std::move(result)]() mutable {
+                         if (result.ok()) take(first, batch, *result);
+                         return result.status();
+                       });
+                     });
+                   });
   }
 
   // Tells the scores of one part, in its order, and keeps them for the ranking.
@@ -219,14 +223,14 @@ class Service : public v1::Reranker::CallbackService {
     request->top_n = in.top_n();
     core.reranker.submit(request, [&call, &core, &in, &out, done](Result<RerankResponse> result) {
       if (result.ok()) call.note_ranked(*result);
-      core.writers.post([&core, &in, &out, done, result = std::move(result)] {
-        if (!result.ok()) return done(result.status());
+      core.write(done, [&core, &in, &out, result = std::move(result)] {
+        if (!result.ok()) return result.status();
         write_response(*result, core.reranker.info(), out);
         if (in.return_documents()) {
           for (v1::RankedDocument& ranked : *out.mutable_results())
             ranked.set_document(in.documents(static_cast<int>(ranked.index())));
         }
-        done(ok_status());
+        return ok_status();
       });
     });
   }
@@ -244,13 +248,13 @@ class Service : public v1::Reranker::CallbackService {
     }
     score_pairs(core.reranker, *settings, std::move(pairs), [&call, &core, &out, done](Result<PairScores> result) {
       if (result.ok()) call.note_ranked(result->whole);
-      core.writers.post([&core, &out, done, result = std::move(result)] {
-        if (!result.ok()) return done(result.status());
+      core.write(done, [&core, &out, result = std::move(result)] {
+        if (!result.ok()) return result.status();
         out.set_model(core.reranker.info().id);
         out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
         out.set_total_tokens(result->whole.total_tokens);
         write_timings(result->whole.timings, *out.mutable_timings());
-        done(ok_status());
+        return ok_status();
       });
     });
   }

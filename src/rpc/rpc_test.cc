@@ -272,6 +272,25 @@ TEST_F(RpcTest, PartsOfAStreamShareOneQueryWhichIsCounted) {
   EXPECT_EQ(stream->Finish().error_code(), grpc::RESOURCE_EXHAUSTED);
 }
 
+TEST_F(RpcTest, WhatIsThrownEndsOneCall) {
+  const auto stub = tei::Rerank::NewStub(channel_);
+  const auto own = v1::Reranker::NewStub(channel_);
+  const auto status = [&] {
+    grpc::ClientContext context;
+    tei::RerankResponse response;
+    return stub->Rerank(&context, tei_request(), &response).error_code();
+  };
+  fake_.throw_always(true);
+  EXPECT_EQ(status(), grpc::FAILED_PRECONDITION) << "as TEI tells a failed backend";
+  OwnStream stream(*own);
+  v1::RerankStreamResponse message;
+  stream.send(0);
+  while (stream.stream->Read(&message)) continue;
+  EXPECT_EQ(stream.stream->Finish().error_code(), grpc::INTERNAL);
+  fake_.throw_always(false);
+  EXPECT_EQ(status(), grpc::OK);
+}
+
 TEST_F(RpcTest, DocumentStreamsAreCheckedToo) {
   ApiOptions api;
   api.max_documents = 5;

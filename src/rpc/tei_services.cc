@@ -61,9 +61,9 @@ void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankR
   const auto shared = std::make_shared<const RerankRequest>(std::move(request));
   core.reranker.submit(shared, [&call, &core, shared, return_text, &out, done](Result<RerankResponse> result) {
     if (result.ok()) call.note_ranked(*result);
-    core.writers.post([shared, return_text, &out, done, result = std::move(result)] {
+    core.write(done, [shared, return_text, &out, result = std::move(result)] {
       if (result.ok()) write_ranks(*shared, *result, return_text, out);
-      done(result.status());
+      return result.status();
     });
   });
 }
@@ -87,7 +87,14 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
  private:
   void OnReadDone(bool ok) override {
     if (call_.cancelled()) return end(absl::CancelledError("the call was cancelled"));
-    if (!ok) return rank(call_, std::move(request_), return_text_, out_, [this](const Status& s) { end(s); });
+    if (!ok) {
+      return handle_guarded([this](const Status& status) { end(status); },
+                            [&](const RpcDone& done) { rank(call_, std::move(request_), return_text_, out_, done); });
+    }
+    if (const Status status = guarded([&] { return take(); }); !status.ok()) return end(status);
+    StartRead(&in_);
+  }
+  Status take() {
     if (request_.documents.empty()) {
       request_.query = in_.query();
       return_text_ = in_.return_text();
@@ -96,9 +103,8 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
     bytes_ += in_.text().size();
     request_.documents.push_back(std::move(*in_.mutable_text()));
     const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
-    if (Status fits = check_count("texts", count, limit); !fits.ok()) return end(fits);
-    if (bytes_ > call_.core().max_message_bytes) return end(too_much_text());
-    StartRead(&in_);
+    if (Status fits = check_count("texts", count, limit); !fits.ok()) return fits;
+    return bytes_ > call_.core().max_message_bytes ? too_much_text() : ok_status();
   }
   void OnCancel() override { call_.cancel(); }
   void OnDone() override { delete this; }
@@ -149,14 +155,14 @@ void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::Predict
   score_pairs(core.reranker, *request, {.queries = {in.inputs(0)}, .documents = {in.inputs(1)}},
               [&call, &core, &out, done = std::move(done), cost](Result<PairScores> result) mutable {
                 if (result.ok()) call.note_ranked(result->whole);
-                core.writers.post([&core, &out, done, cost, result = std::move(result)]() mutable {
-                  if (!result.ok()) return done(result.status());
+                core.write(done, [&core, &out, cost, result = std::move(result)]() mutable {
+                  if (!result.ok()) return result.status();
                   tei::Prediction& prediction = *out.add_predictions();
                   prediction.set_score(result->scores[0]);
                   prediction.set_label(core.reranker.info().label);
                   cost.tokens = result->whole.total_tokens;
                   write_metadata(cost, result->whole.timings, *out.mutable_metadata());
-                  done(ok_status());
+                  return ok_status();
                 });
               });
 }

@@ -34,7 +34,7 @@ PairTexts read_sides(Body& body, size_t limit) {
   return pairs;
 }
 
-HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
+void score_answer(const PairScores& result, const ModelInfo& model, HttpResponse& response) {
   JsonWriter json;
   json.begin_object();
   json.field("id", new_id("score"));
@@ -52,9 +52,7 @@ HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
   json.end_array();
   write_usage(json, result.whole.total_tokens);
   json.end_object();
-  HttpResponse response;
   response.body = json.take();
-  return response;
 }
 
 TeiCost cost_of(const PairTexts& pairs) {
@@ -66,7 +64,8 @@ TeiCost cost_of(const PairTexts& pairs) {
 }
 
 // One pair, or many.
-HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost) {
+void predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost,
+                    HttpResponse& response) {
   JsonWriter json;
   if (!single) json.begin_array();
   for (const float score : result.scores) {
@@ -76,14 +75,12 @@ HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bo
     json.end_object().end_array();
   }
   if (!single) json.end_array();
-  HttpResponse response;
   response.body = json.take();
   cost.tokens = result.whole.total_tokens;
   write_tei_timings(cost, result.whole.timings, model, response);
-  return response;
 }
 
-// Scores `pairs` and finishes the exchange with what `answer` makes of the scores.
+// Scores `pairs` and finishes the exchange with the answer that `answer` fills in.
 template <class Answer>
 void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, ErrorShape errors, Answer answer) {
   settings.cancellation = exchange.request.cancellation;
@@ -96,8 +93,10 @@ void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, ErrorShap
   score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
     if (!result.ok()) return shared->finish(error_response(result.status(), errors));
     shared->note_ranked(result->whole);
-    HttpResponse response = answer(*result, shared->state->reranker.info());
+    HttpResponse response;
     write_server_timing(result->whole.timings, response);
+    response.complete = [answer, &model = shared->state->reranker.info(),
+                         scores = *std::move(result)](HttpResponse& self) { answer(scores, model, self); };
     shared->finish(std::move(response));
   });
 }
@@ -132,8 +131,8 @@ void handle_predict(Exchange&& exchange) {
   if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
   const TeiCost cost = cost_of(pairs);
   run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kTei,
-      [single, cost](const PairScores& result, const ModelInfo& model) {
-        return predict_answer(result, model, single, cost);
+      [single, cost](const PairScores& result, const ModelInfo& model, HttpResponse& response) {
+        predict_answer(result, model, single, cost, response);
       });
 }
 
