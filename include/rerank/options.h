@@ -103,6 +103,7 @@ struct ServerOptions {
   std::string user;
   // A socket that is bound already, for the server to listen on and close; -1: it binds one itself. Not a setting.
   int bound_socket = -1;
+  int bound_grpc_socket = -1;
 };
 
 struct OptionInfo {

@@ -15,7 +15,9 @@ namespace rerank {
 
 namespace {
 
-void health(Exchange&& exchange) { exchange.finish(health_page(exchange.state->reranker.ready())); }
+void health(Exchange&& exchange) {
+  exchange.finish(health_page(exchange.state->reranker.ready() && !*exchange.state->options.grpc_failed));
+}
 
 void live(Exchange&& exchange) { exchange.finish(health_page(true)); }
 

@@ -1,6 +1,7 @@
 // What the HTTP interface needs to know besides the reranker.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -23,8 +24,10 @@ struct ApiOptions {
   size_t max_batch_tokens = 8192;     // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
-  bool metrics_apart = false;                               // /metrics is served at its own address only
-  std::chrono::milliseconds request_timeout{0};             // of requests that do not say; 0: none
+  bool metrics_apart = false;                    // /metrics is served at its own address only
+  std::chrono::milliseconds request_timeout{0};  // of requests that do not say; 0: none
+  // Set when gRPC can take no more connections: /health then says that the server is not well.
+  std::shared_ptr<std::atomic<bool>> grpc_failed = std::make_shared<std::atomic<bool>>(false);
   std::vector<std::shared_ptr<RequestObserver>> observers;  // told of every request when it is answered
 
   // The keys to ask for.

@@ -13,7 +13,7 @@
 #include <cstring>
 
 #include "base/strings.h"
-#include "server/listen.h"
+#include "transport/listen.h"
 
 namespace rerank {
 namespace {

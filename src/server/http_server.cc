@@ -1,7 +1,5 @@
 #include "server/http_server.h"
 
-#include <sys/resource.h>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -17,8 +15,8 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "server/connection.h"
-#include "server/listen.h"
 #include "server/tls.h"
+#include "transport/listen.h"
 
 namespace rerank {
 namespace {
@@ -27,22 +25,8 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr size_t kRefusalsAtOnce = 256;  // connections beyond the limit that are told so; further ones are just closed
-constexpr size_t kOtherOpenFiles = 256;  // files and sockets that are not client connections
 constexpr std::chrono::seconds kAbortTime(10);
 constexpr std::chrono::milliseconds kAcceptPause(50);
-
-// Connections are files: lets the process have as many as it may.
-void raise_open_file_limit(size_t connections) {
-  rlimit limit{};
-  const rlim_t wanted = connections + kOtherOpenFiles;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
-  limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
-    log_warning(
-        absl::StrFormat("only %d files may be open at once, too few for --max-connections %d: raise `ulimit -n`",
-                        limit.rlim_cur, connections));
-  }
-}
 
 }  // namespace
 
@@ -116,7 +100,8 @@ struct HttpServer::Impl {
       const std::lock_guard lock(core.mutex);
       open = core.connections.size();
     }
-    if (open >= core.options.max_connections + kRefusalsAtOnce) return;
+    const size_t refusals = std::min(kRefusalsAtOnce, 1 + core.options.max_connections / 8);
+    if (open >= core.options.max_connections + refusals) return;
     const bool refuse = open >= core.options.max_connections;
     auto tls = core.tls ? core.tls->current() : nullptr;
     std::make_shared<Connection>(core, std::move(strand), std::move(socket), std::move(tls), refuse)->start();
@@ -169,8 +154,9 @@ struct HttpServer::Impl {
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, HttpHandler handler,
                                                       std::shared_ptr<Metrics> metrics) {
-  raise_open_file_limit(options.max_connections);
-  auto impl = std::make_unique<Impl>(options, std::move(handler), std::move(metrics));
+  ServerOptions allowed = options;
+  allowed.max_connections = allowed_connections(options.max_connections, options.grpc_port != 0 ? 2 : 1);
+  auto impl = std::make_unique<Impl>(allowed, std::move(handler), std::move(metrics));
   if (Status status = impl->listen(); !status.ok()) return status;
   asio::co_spawn(
       impl->accept_strand, [&core = *impl] { return core.accept_connections(); }, asio::detached);

@@ -2,6 +2,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <filesystem>
@@ -140,6 +141,31 @@ TEST(Attack, HugeHeadersAreRefused) {
   EXPECT_EQ(rank_over_grpc(grpc_port, "x", huge), grpc::RESOURCE_EXHAUSTED);
   EXPECT_EQ(rank_over_grpc(grpc_port, "x", "small"), grpc::OK);
   EXPECT_EQ(RawClient(program.port()).request("GET", "/health").status, 200);
+}
+
+TEST(Attack, ConnectionsToOnePortEndNeither) {
+  const uint16_t grpc_port = free_port();
+  Program program({"--grpc-port", std::to_string(grpc_port)}, [] {
+    const rlimit few{128, 128};
+    setrlimit(RLIMIT_NOFILE, &few);
+  });
+  RawClient kept(program.port());
+  for (const uint16_t port : {grpc_port, program.port()}) {
+    std::vector<RawClient> flood;
+    for (int i = 0; i < 400; ++i) flood.emplace_back(port);
+    EXPECT_EQ(kept.request("GET", "/health").status, 200);
+    if (port == grpc_port) {
+      EXPECT_EQ(RawClient(program.port()).request("POST", "/rerank", kBody).status, 200);
+    } else {
+      EXPECT_EQ(rank_over_grpc(grpc_port, "x", "y"), grpc::OK);
+    }
+  }
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (rank_over_grpc(grpc_port, "x", "y") != grpc::OK && std::chrono::steady_clock::now() < patience) continue;
+  EXPECT_EQ(rank_over_grpc(grpc_port, "x", "y"), grpc::OK) << "when those connections have gone";
+  EXPECT_EQ(RawClient(program.port()).request("GET", "/health").status, 200);
+  program.terminate();
+  EXPECT_EQ(program.wait(), 0);
 }
 
 TEST(Attack, LogsHoldNeitherTextsNorKeys) {

@@ -17,7 +17,7 @@
 #include "observe/tracer.h"
 #include "rpc/grpc_server.h"
 #include "server/http_server.h"
-#include "server/listen.h"
+#include "transport/listen.h"
 
 namespace rerank {
 namespace {
@@ -61,6 +61,11 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
     taker.bound_socket = socket.fd;
   }
   if (Status status = bind_if_free(listeners.main); !status.ok()) return status;
+  if (options.grpc_port != 0) {
+    const Result<int> bound = bind_tcp(options.host, options.grpc_port);
+    if (!bound.ok()) return with_context(bound.status(), "gRPC");
+    listeners.main.bound_grpc_socket = *bound;
+  }
   ServerOptions& metrics = listeners.metrics;
   if (metrics.bound_socket < 0 && metrics.read_only_metrics_address.empty()) return listeners;
   if (metrics.bound_socket < 0) {
@@ -124,7 +129,7 @@ struct Serve : Command {
     }
     std::unique_ptr<GrpcServer> grpc;
     if (server.grpc_port != 0) {
-      auto started = GrpcServer::start(server, {**reranker, api_options, metrics});
+      auto started = GrpcServer::start(listeners->main, {**reranker, api_options, metrics});
       if (!started.ok()) return report(started.status());
       grpc = std::move(*started);
       log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
