@@ -76,11 +76,14 @@ struct ServerOptions {
   uint16_t port = 8080;
   uint16_t grpc_port = 0;
   size_t io_threads = 1;
+  size_t parse_threads = 2;
+  size_t max_memory_bytes = 0;
   size_t max_body_bytes = 32u << 20;
   size_t max_header_bytes = 16u << 10;
   size_t max_connections = 4096;
   size_t header_timeout_ms = 10000;
   size_t body_timeout_ms = 60000;
+  size_t min_transfer_rate = 64u << 10;
   size_t idle_timeout_ms = 75000;
   size_t drain_timeout_ms = 30000;
   size_t request_timeout_ms = 300000;
@@ -355,8 +358,21 @@ void visit_options(O& options, Visit&& visit) requires requires {
                    "TCP port for gRPC, on the same address: tei.v1, rerank.v1, health and reflection. 0: no gRPC."},
         options.grpc_port);
   visit(OptionInfo{"io-threads", "N", "Server",
-                   "Threads that read and write sockets and JSON. One is enough below 10,000 requests/s."},
+                   "Threads that read and write sockets. One is enough below 10,000 requests/s."},
         options.io_threads);
+  visit(
+      OptionInfo{"parse-threads", "N", "Server",
+                 "Threads that decompress, read and write JSON, and serve /tokenize: apart from --io-threads, so that "
+                 "probes are answered whatever requests cost to read."},
+      options.parse_threads);
+  visit(
+      OptionInfo{
+          "max-memory-bytes", "BYTES", "Server",
+          "Memory that all requests together may hold, from the first byte of a body to the last byte of its answer: "
+          "what arrives, what it is decompressed and tokenized to, and answers that clients have not taken. Further "
+          "requests are answered 503; one client address may hold half. 0: a quarter of what the process may use "
+          "(cgroup limits count), 256 MiB at least."},
+      options.max_memory_bytes);
   visit(OptionInfo{"max-body-bytes", "BYTES", "Server", "Largest request body; more is answered 413."},
         options.max_body_bytes);
   visit(OptionInfo{"max-header-bytes", "BYTES", "Server", "Largest request head; more is answered 431."},
@@ -365,8 +381,14 @@ void visit_options(O& options, Visit&& visit) requires requires {
         options.max_connections);
   visit(OptionInfo{"header-timeout-ms", "MS", "Server", "Time a client has to send a request's head, once begun."},
         options.header_timeout_ms);
-  visit(OptionInfo{"body-timeout-ms", "MS", "Server", "Time a client may pause while sending a body."},
+  visit(OptionInfo{"body-timeout-ms", "MS", "Server",
+                   "Time a client may pause while sending a body or taking an answer."},
         options.body_timeout_ms);
+  visit(OptionInfo{"min-transfer-rate", "BYTES", "Server",
+                   "Bytes a second that a client must send of a body, or take of an answer, on the average and after "
+                   "--body-timeout-ms: slower ones are closed, so that nobody holds memory by the byte. 0: no such "
+                   "bound."},
+        options.min_transfer_rate);
   visit(OptionInfo{"idle-timeout-ms", "MS", "Server", "Time a kept-alive connection may be idle."},
         options.idle_timeout_ms);
   visit(OptionInfo{"drain-timeout-ms", "MS", "Server", "Time that requests in flight have to finish after SIGTERM."},

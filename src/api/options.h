@@ -11,6 +11,7 @@
 #include "observe/request_record.h"
 #include "rerank/options.h"
 #include "transport/keys.h"
+#include "transport/memory_budget.h"
 
 namespace rerank {
 
@@ -26,6 +27,7 @@ struct ApiOptions {
   size_t tokenizer_threads = 0;
   bool metrics_apart = false;                    // /metrics is served at its own address only
   std::chrono::milliseconds request_timeout{0};  // of requests that do not say; 0: none
+  std::shared_ptr<MemoryBudget> memory;  // what requests are counted in; null: not counted (by gRPC; HTTP has its own)
   // Set when gRPC can take no more connections: /health then says that the server is not well.
   std::shared_ptr<std::atomic<bool>> grpc_failed = std::make_shared<std::atomic<bool>>(false);
   std::vector<std::shared_ptr<RequestObserver>> observers;  // told of every request when it is answered

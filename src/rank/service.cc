@@ -344,6 +344,14 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   const text::FitSpec spec = fit_spec(request);
   auto job = std::make_unique<schedule::Job>();
   const text::PairTemplate& pieces = parts_.tokenizer->pair_template();
+  size_t tokens = 0;
+  for (size_t i : work->missing)
+    tokens += text::fitted_tokens(pieces, work->query->ids().size(), work->document_ids[i].size(), spec);
+  if (tokens > parts_.planner.max_queued_tokens) {  // a long query may make them many: before memory is taken
+    if (Status status = scheduler_->check(tokens, request.priority, request.deadline); !status.ok()) {
+      return fail(work, std::move(status));
+    }
+  }
   for (size_t i : work->missing) {
     text::FittedDocument fitted = text::fit_document(pieces, work->query->terms(), work->document_ids[i], spec);
     if (fitted.too_long && !request.truncate) {

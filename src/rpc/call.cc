@@ -39,6 +39,13 @@ std::string_view RpcCall::metadata(const char* name) const {
   return {found->second.data(), found->second.size()};
 }
 
+Result<std::shared_ptr<MemoryHold>> RpcCall::hold(size_t message_bytes) {
+  auto hold = std::make_shared<MemoryHold>(core_.options.memory, peer_of(context_.peer()));
+  // The message itself, besides what its texts come to.
+  if (Status status = hold->resize(message_bytes * (kWorkBytesPerByte + 1)); !status.ok()) return status;
+  return hold;
+}
+
 Status RpcCall::admit() {
   if (route_ != nullptr && route_->key == Key::kNotNeeded) return ok_status();
   const Result<KeyRule> caller = core_.access.admit(metadata("authorization"));

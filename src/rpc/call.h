@@ -72,6 +72,10 @@ class RpcCall {
   // kInvalid when the metadata are wrong.
   Result<RerankRequest> request();
 
+  // Counts a message of so many bytes, and what it becomes, until the last copy of the result is gone. Errors: as
+  // MemoryHold::resize().
+  Result<std::shared_ptr<MemoryHold>> hold(size_t message_bytes);
+
   // What one request of the call has come to, for metrics, log and trace. Any thread.
   void note_ranked(const RerankResponse& result);
 

@@ -21,13 +21,16 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
   UnaryReactor(RpcCore& core, grpc::CallbackServerContext& context, const char* method)
       : call_(core, context, method) {}
 
-  // Admits the caller, then hands over to `handle(call, done)`.
+  // Admits the caller and its message of so many bytes, then hands over to `handle(call, done)`.
   template <class Handle>
-  UnaryReactor* run(Handle handle) {
+  UnaryReactor* run(size_t message_bytes, Handle handle) {
     const RpcDone done = [this](const Status& status) { Finish(call_.finish(status)); };
     handle_guarded(done, [&](const RpcDone& once) {
-      const Status admitted = call_.admit();
-      admitted.ok() ? handle(call_, once) : once(admitted);
+      if (const Status admitted = call_.admit(); !admitted.ok()) return once(admitted);
+      auto held = call_.hold(message_bytes);
+      if (!held.ok()) return once(held.status());
+      memory_ = *std::move(held);
+      handle(call_, once);
     });
     return this;
   }
@@ -37,6 +40,7 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
   RpcCall call_;
+  std::shared_ptr<MemoryHold> memory_;
 };
 
 // Many messages in, many out. Reads while less than kAhead is under way, so that a client that sends faster than is
@@ -50,9 +54,10 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   void start() { step(0, call_.admit()); }
 
  protected:
-  // Called for each message, one at a time. For each piece of work it begins it calls begin_work() first, and
-  // end_work() when pieces are over: after the last, this object may be gone.
-  virtual void on_message(const In& message) = 0;
+  // Called for each message, one at a time; `memory` is kept until what is made of it has been sent. For each piece of
+  // work it begins it calls begin_work() first, and end_work() when pieces are over: after the last, this object may be
+  // gone.
+  virtual void on_message(const In& message, std::shared_ptr<MemoryHold> memory) = 0;
   // Called once, when the client has sent all and no work is left; may send().
   virtual void on_end() {}
 
@@ -80,7 +85,12 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
       ok &= status_.ok();
     }
     if (ok) {
-      if (const Status status = guarded([&] { on_message(in_); }); !status.ok()) fail(status);
+      const Status status = guarded([&] {
+        auto memory = call_.hold(in_.ByteSizeLong());
+        if (memory.ok()) on_message(in_, *std::move(memory));
+        return memory.status();
+      });
+      if (!status.ok()) fail(status);
     }
     {
       // Not before: another thread would begin to read the next message into this one, and take its turn.
@@ -162,16 +172,18 @@ class OrderedStream : public StreamReactor<In, Out> {
 
  private:
   struct Slot {
+    std::shared_ptr<MemoryHold> memory;
     std::shared_ptr<Out> out = std::make_shared<Out>();
     bool done = false;
   };
 
-  void on_message(const In& message) override {
+  void on_message(const In& message, std::shared_ptr<MemoryHold> memory) override {
     if (!first_) {  // the first was admitted with the call
       if (const Status admitted = this->call().admit(); !admitted.ok()) return this->fail(admitted);
     }
     first_ = false;
     auto slot = std::make_shared<Slot>();
+    slot->memory = std::move(memory);
     {
       const std::lock_guard lock(this->mutex());
       slots_.push_back(slot);
@@ -182,7 +194,9 @@ class OrderedStream : public StreamReactor<In, Out> {
       {
         const std::lock_guard lock(this->mutex());
         slot->done = true;
-        for (; !slots_.empty() && slots_.front()->done; slots_.pop_front(), ++sent) this->send(slots_.front()->out);
+        for (; !slots_.empty() && slots_.front()->done; slots_.pop_front(), ++sent) {
+          this->send({slots_.front(), slots_.front()->out.get()});  // with what it holds
+        }
       }
       this->end_work(sent, status);  // what waits behind others is still held
     };

@@ -93,11 +93,14 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   DocumentStream(RpcCore& core, Context& context) : StreamReactor(core, context, "rerank.v1.Reranker/RerankStream") {}
 
  private:
-  void on_message(const v1::RerankStreamRequest& message) override {
+  void on_message(const v1::RerankStreamRequest& message, std::shared_ptr<MemoryHold> memory) override {
     if (message.has_start() != !settings_) {
       return fail(make_error(ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
     }
-    if (!settings_) return read_start(message.start());
+    if (!settings_) {
+      query_memory_ = std::move(memory);
+      return read_start(message.start());
+    }
     const auto& documents = message.documents().documents();
     const size_t first = count_;
     count_ += static_cast<size_t>(documents.size());
@@ -111,7 +114,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     }
     auto request = std::make_shared<RerankRequest>(*settings_);
     request->documents.assign(documents.begin(), documents.end());
-    submit(std::move(request), first);
+    submit(std::move(request), first, std::move(memory));
   }
 
   void read_start(const v1::StreamStart& start) {
@@ -123,11 +126,11 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     top_n_ = start.top_n();
   }
 
-  void submit(std::shared_ptr<const RerankRequest> request, size_t first) {
+  void submit(std::shared_ptr<const RerankRequest> request, size_t first, std::shared_ptr<MemoryHold> memory) {
     begin_work();
     RpcCore& core = call().core();
     const uint32_t batch = batches_++;
-    handle_guarded([this](const Status& status) { end_work(1, status); },
+    handle_guarded([this, memory](const Status& status) { end_work(1, status); },
                    [&](const RpcDone& done) {
                      core.reranker.submit(request, [this, &core, first, batch, done](Result<RerankResponse> result) {
                        core.write(done, [this, first, batch, result = std::move(result)]() mutable {
@@ -174,6 +177,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     send(std::move(message));
   }
 
+  std::shared_ptr<MemoryHold> query_memory_;
   std::optional<RerankRequest> settings_;  // and query, of all parts
   size_t top_n_ = 0;
   size_t count_ = 0;  // documents so far
@@ -189,7 +193,7 @@ class Service : public v1::Reranker::CallbackService {
 
   grpc::ServerUnaryReactor* Rerank(Context* context, const v1::RerankRequest* in, v1::RerankResponse* out) override {
     return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Rerank"))
-        ->run([&](RpcCall& call, const RpcDone& done) { rank(call, *in, *out, done); });
+        ->run(in->ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) { rank(call, *in, *out, done); });
   }
 
   grpc::ServerBidiReactor<v1::RerankStreamRequest, v1::RerankStreamResponse>* RerankStream(Context* context) override {
@@ -200,13 +204,12 @@ class Service : public v1::Reranker::CallbackService {
 
   grpc::ServerUnaryReactor* Score(Context* context, const v1::ScoreRequest* in, v1::ScoreResponse* out) override {
     return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Score"))
-        ->run([&](RpcCall& call, const RpcDone& done) { score(call, *in, *out, done); });
+        ->run(in->ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) { score(call, *in, *out, done); });
   }
 
   grpc::ServerUnaryReactor* Info(Context* context, const v1::InfoRequest*, v1::InfoResponse* out) override {
-    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Info"))->run([&](RpcCall& call, const RpcDone& done) {
-      describe(call, *out, done);
-    });
+    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Info"))
+        ->run(0, [&](RpcCall& call, const RpcDone& done) { describe(call, *out, done); });
   }
 
  private:

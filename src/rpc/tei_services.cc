@@ -16,7 +16,7 @@ namespace {
 namespace tei = ::tei::v1;
 using Context = grpc::CallbackServerContext;
 
-constexpr size_t kMaxTokenizedBytes = 1u << 20;  // at once: it runs on a thread that others wait for
+constexpr size_t kMaxTokenizedBytes = 256u << 10;  // at once: it runs on a thread that others wait for
 
 // Times as means per text, but the first.
 void write_metadata(const TeiCost& cost, const Timings& timings, tei::Metadata& out) {
@@ -100,7 +100,10 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
       return_text_ = in_.return_text();
       read_settings(in_, request_);
     }
-    bytes_ += in_.text().size();
+    bytes_ += in_.text().size() + (request_.documents.empty() ? request_.query.size() : 0);
+    auto held = call_.hold(bytes_);
+    if (!held.ok()) return held.status();
+    memory_ = *std::move(held);
     request_.documents.push_back(std::move(*in_.mutable_text()));
     const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
     if (Status fits = check_count("texts", count, limit); !fits.ok()) return fits;
@@ -114,6 +117,7 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
   tei::RerankResponse& out_;
   tei::RerankStreamRequest in_;
   RerankRequest request_;
+  std::shared_ptr<MemoryHold> memory_;
   size_t bytes_ = 0;
   bool return_text_ = false;
 };
@@ -123,14 +127,15 @@ class RerankService : public tei::Rerank::CallbackService {
   explicit RerankService(RpcCore& core) : core_(core) {}
 
   grpc::ServerUnaryReactor* Rerank(Context* context, const tei::RerankRequest* in, tei::RerankResponse* out) override {
-    return (new UnaryReactor(core_, *context, "tei.v1.Rerank/Rerank"))->run([&](RpcCall& call, const RpcDone& done) {
-      Result<RerankRequest> request = call.request();
-      if (!request.ok()) return done(request.status());
-      request->query = in->query();
-      request->documents.assign(in->texts().begin(), in->texts().end());
-      read_settings(*in, *request);
-      rank(call, *std::move(request), in->return_text(), *out, done);
-    });
+    return (new UnaryReactor(core_, *context, "tei.v1.Rerank/Rerank"))
+        ->run(in->ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) {
+          Result<RerankRequest> request = call.request();
+          if (!request.ok()) return done(request.status());
+          request->query = in->query();
+          request->documents.assign(in->texts().begin(), in->texts().end());
+          read_settings(*in, *request);
+          rank(call, *std::move(request), in->return_text(), *out, done);
+        });
   }
 
   grpc::ServerReadReactor<tei::RerankStreamRequest>* RerankStream(Context* context, tei::RerankResponse* out) override {
@@ -175,7 +180,7 @@ void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& ou
   const std::string& text = in.inputs();
   if (text.empty()) return done(make_error(ErrorKind::kEmpty, "`inputs` cannot be empty"));
   if (text.size() > kMaxTokenizedBytes) {
-    return done(make_error(ErrorKind::kInvalid, "`inputs` is larger than 1 MiB: send less at once"));
+    return done(make_error(ErrorKind::kInvalid, "`inputs` is larger than 256 KiB: send less at once"));
   }
   for (const Token& token : call.core().reranker.tokenize(text, in.add_special_tokens())) {
     tei::SimpleToken& made = *out.add_tokens();
@@ -195,7 +200,7 @@ void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& ou
 void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& out, const RpcDone& done) {
   if (in.ids().empty()) return done(make_error(ErrorKind::kEmpty, "`ids` cannot be empty"));
   if (static_cast<size_t>(in.ids_size()) > kMaxTokenizedBytes) {
-    return done(make_error(ErrorKind::kInvalid, "`ids` holds more than 1,048,576 ids: send less at once"));
+    return done(make_error(ErrorKind::kInvalid, "`ids` holds more than 262,144 ids: send less at once"));
   }
   std::vector<int32_t> ids;
   for (const uint32_t id : in.ids()) ids.push_back(id <= INT32_MAX ? static_cast<int32_t>(id) : -1);
@@ -208,7 +213,7 @@ void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& ou
 template <class In, class Out, class Handle>
 grpc::ServerUnaryReactor* unary(RpcCore& core, Context& context, const char* method, const In& in, Out& out,
                                 Handle handle) {
-  return (new UnaryReactor(core, context, method))->run([&](RpcCall& call, const RpcDone& done) {
+  return (new UnaryReactor(core, context, method))->run(in.ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) {
     handle(call, in, out, done);
   });
 }

@@ -153,10 +153,14 @@ struct HttpServer::Impl {
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, HttpHandler handler,
-                                                      std::shared_ptr<Metrics> metrics) {
+                                                      std::shared_ptr<Metrics> metrics,
+                                                      std::shared_ptr<MemoryBudget> memory) {
   ServerOptions allowed = options;
   allowed.max_connections = allowed_connections(options.max_connections, options.grpc_port != 0 ? 2 : 1);
   auto impl = std::make_unique<Impl>(allowed, std::move(handler), std::move(metrics));
+  if (!memory) memory = std::make_shared<MemoryBudget>(options.max_memory_bytes);
+  impl->core.memory = std::move(memory);
+  impl->core.workers = std::make_unique<WorkerPool>(std::max<size_t>(options.parse_threads, 1));
   if (Status status = impl->listen(); !status.ok()) return status;
   asio::co_spawn(
       impl->accept_strand, [&core = *impl] { return core.accept_connections(); }, asio::detached);
@@ -194,6 +198,7 @@ void HttpServer::drain_and_stop() {
     const std::lock_guard lock(impl_->core.gate->mutex);
     impl_->core.gate->open = false;
   }
+  impl_->core.workers.reset();
   impl_->work.reset();
   impl_->io.stop();
   for (std::thread& thread : impl_->threads) thread.join();

@@ -20,19 +20,23 @@
 #include "rerank/options.h"
 #include "rerank/status.h"
 #include "transport/http.h"
+#include "transport/memory_budget.h"
 
 namespace rerank {
 
-// Called on an I/O thread with a complete request; must return soon. `done` must be called exactly once, on any thread,
+// Called with a complete request: on an I/O thread, and then it must return soon, when the request has no body; else on
+// one of options.parse_threads. `done` must be called exactly once, on any thread,
 // at any time: also after the server is gone, when it does nothing.
 using HttpHandler = std::function<void(HttpRequest&& request, std::function<void(HttpResponse)> done)>;
 
 class HttpServer {
  public:
   // Listens and starts options.io_threads threads. Raises the process's soft limit of open files towards its hard limit
-  // when options.max_connections needs it. `metrics` may be null. Errors: the address is unknown, taken or forbidden.
+  // when options.max_connections needs it. `metrics` may be null. `memory`: what requests are counted in; null: an
+  // account of its own of options.max_memory_bytes. Errors: the address is unknown, taken or forbidden.
   static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, HttpHandler handler,
-                                                   std::shared_ptr<Metrics> metrics = nullptr);
+                                                   std::shared_ptr<Metrics> metrics = nullptr,
+                                                   std::shared_ptr<MemoryBudget> memory = nullptr);
 
   ~HttpServer();  // drain_and_stop()
 

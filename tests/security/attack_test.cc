@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <zlib.h>
 
 #include <chrono>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "support/json.h"
+#include "support/memory.h"
 #include "support/program.h"
 #include "support/raw_client.h"
 #include "tei/v1/tei.grpc.pb.h"
@@ -166,6 +168,49 @@ TEST(Attack, ConnectionsToOnePortEndNeither) {
   EXPECT_EQ(RawClient(program.port()).request("GET", "/health").status, 200);
   program.terminate();
   EXPECT_EQ(program.wait(), 0);
+}
+
+std::string gzip(const std::string& text) {
+  z_stream stream{};
+  deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  std::string packed(deflateBound(&stream, text.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  deflate(&stream, Z_FINISH);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  return packed;
+}
+
+TEST(Attack, BombsHoldABoundedMemoryAndProbesAreAnswered) {
+  Program program({"--max-memory-bytes", std::to_string(256 << 20)});
+  std::string text(6 << 20, 'x');
+  for (size_t i = 0; i < text.size(); i += 7) text[i] = ' ';
+  const std::string bomb = gzip(R"({"query":"q","return_documents":true,"documents":[")" + text + "\"]}");
+  RawClient good(program.port(), /*from=*/2);
+  EXPECT_EQ(good.request("POST", "/rerank", kBody).status, 200);
+  const MemoryGrowth growth(program.pid());
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 40; ++i) {
+    clients.emplace_back(program.port(), 1, 4096);
+    clients.back().send_request("POST", "/rerank", bomb, "Content-Encoding: gzip\r\n");
+    EXPECT_EQ(good.request("GET", "/health").status, 200);
+    EXPECT_EQ(good.request("GET", "/metrics").status, 200);
+  }
+  EXPECT_EQ(good.request("POST", "/rerank", kBody).status, 200) << "another client is served";
+  int served = 0, refused = 0;
+  for (RawClient& client : clients) {
+    const int status = client.read_response().status;
+    served += status == 200;
+    refused += status == 503 || status == 429;
+    client.close();
+  }
+  EXPECT_EQ(served + refused, 40);
+  EXPECT_GT(served, 0);
+  EXPECT_GT(refused, 0);
+  EXPECT_LT(growth.bytes(), size_t{400} << 20);
 }
 
 TEST(Attack, LogsHoldNeitherTextsNorKeys) {

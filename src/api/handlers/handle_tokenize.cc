@@ -13,7 +13,7 @@
 namespace rerank {
 namespace {
 
-constexpr size_t kMaxBytes = 1u << 20;  // it runs on the I/O thread
+constexpr size_t kMaxBytes = 256u << 10;  // a token takes some 100 bytes while it is told, and a byte may be several
 
 // As TEI has it: a token's text is the part of the input that it stands for, and its place counts bytes.
 void write_tokens(JsonWriter& json, std::string_view text, const std::vector<Token>& tokens) {
@@ -40,7 +40,7 @@ void write_tokens(JsonWriter& json, std::string_view text, const std::vector<Tok
 // The body, if it is one that may be worked on here.
 Result<Body> parse_small(HttpRequest& request) {
   if (request.body.size() > kMaxBytes) {
-    return make_error(ErrorKind::kInvalid, "the body is larger than 1 MiB: send fewer texts at once");
+    return make_error(ErrorKind::kInvalid, "the body is larger than 256 KiB: send fewer texts at once");
   }
   return Body::parse(request.body);
 }
@@ -61,7 +61,14 @@ void handle_tokenize(Exchange&& exchange) {
   if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
   JsonWriter json;
   json.begin_array();
-  for (const std::string& text : texts) write_tokens(json, text, exchange.state->reranker.tokenize(text, special));
+  for (const std::string& text : texts) {
+    write_tokens(json, text, exchange.state->reranker.tokenize(text, special));
+    if (json.size() <= exchange.state->options.max_text_bytes) continue;
+    return exchange.finish(
+        error_response(make_error(ErrorKind::kBodyTooLarge,
+                                  "the answer would be larger than --max-body-bytes: send fewer texts at once"),
+                       ErrorShape::kTei));
+  }
   json.end_array();
   answer(exchange, json);
 }

@@ -76,6 +76,9 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
   metrics.tls_cert = metrics.tls_key = metrics.tls_client_ca = "";
   metrics.max_connections = 64;
   metrics.max_body_bytes = 4096;
+  metrics.idle_timeout_ms = std::min<size_t>(metrics.idle_timeout_ms, 5000);  // sleepers must not blind Prometheus
+  metrics.parse_threads = 1;
+  metrics.max_memory_bytes = size_t{16} << 20;
   return listeners;
 }
 
@@ -112,11 +115,13 @@ struct Serve : Command {
     ApiOptions api_options = ApiOptions::from(options, server);
     api_options.keys = std::move(*keys);
     api_options.observers = std::move(*observers);
+    const auto memory = std::make_shared<MemoryBudget>(server.max_memory_bytes, metrics.get());
+    api_options.memory = memory;
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
     Api api(**reranker, metrics, api_options);
     auto http = HttpServer::start(
         listeners->main, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
-        metrics);
+        metrics, memory);
     if (!http.ok()) return report(http.status());
     std::unique_ptr<HttpServer> metrics_http;
     if (api_options.metrics_apart) {
