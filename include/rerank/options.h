@@ -64,6 +64,7 @@ struct Options {
   size_t cache_ttl_seconds = 86400;
   size_t token_cache_bytes = 32u << 20;
   std::string cache_url;
+  std::string cache_secret;
   size_t cache_timeout_ms = 25;
   // Watching
   double shadow_rate = 0;
@@ -329,6 +330,11 @@ void visit_options(O& options, Visit&& visit) requires requires {
           "or valkey://. When it is slow or gone, the server goes on without it. With a password, better set as "
           "RERANKD_CACHE_URL: flags can be seen by other users of the machine."},
       options.cache_url);
+  visit(OptionInfo{"cache-secret", "SECRET", "Limits",
+                   "Secret that keys in --cache-url are made with, the same for all replicas; better set as "
+                   "RERANKD_CACHE_SECRET. Without it, who may send texts can make two that have one key, and so have "
+                   "one scored as the other. Default: the password of --cache-url."},
+        options.cache_secret);
   visit(
       OptionInfo{
           "cache-timeout-ms", "MS", "Limits",

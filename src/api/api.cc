@@ -147,11 +147,13 @@ const Route* route_of_method(std::string_view method) {
 }
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(State{reranker, metrics, options, Access(options.key_ring(), options.cors_origins),
+    : state_(std::make_shared<State>(State{reranker, metrics, options,
+                                           Access(options.key_ring(), options.cors_origins, options.local),
                                            RequestMetrics(metrics)})) {}
 
 void Api::handle(HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
+  exchange.record.peer = exchange.request.peer;
   exchange.path = normalise_path(exchange.request.target);
   if (const auto trace = parse_traceparent(exchange.request.header("traceparent"))) exchange.record.trace = *trace;
   exchange.cors = state_->access.cors_headers(exchange.request);
@@ -163,9 +165,13 @@ void Api::handle(HttpRequest&& request, Done done, Port port) {
       exchange.record.label = route.label;
       exchange.record.ranks = route.ranks();
       if (route.key == Key::kNeeded) {
-        const Result<KeyRule> caller = state_->access.admit(exchange.request.header("authorization"));
+        const HttpRequest& asked = exchange.request;
+        const Status page = state_->access.check_page(asked);
+        if (!page.ok()) return exchange.finish(error_response(page));
+        const Result<KeyRule> caller = state_->access.admit(asked.header("authorization"), asked.peer);
         if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
         exchange.priority = caller->priority;
+        exchange.record.key = caller->name;
       }
       return route.handler(std::move(exchange));
     }

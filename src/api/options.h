@@ -10,7 +10,7 @@
 
 #include "observe/request_record.h"
 #include "rerank/options.h"
-#include "transport/keys.h"
+#include "transport/callers/keys.h"
 #include "transport/memory_budget.h"
 
 namespace rerank {
@@ -21,6 +21,7 @@ struct ApiOptions {
   bool return_documents = true;       // in the common dialect, when the client does not say
   std::string api_keys;               // comma-separated; empty: no key is asked for
   std::shared_ptr<KeyRing> keys;      // taken instead of api_keys when set: also has the keys of a file
+  bool local = false;                 // the server listens on a loopback address only
   std::string cors_origins;           // comma-separated, or "*"; empty: none
   size_t max_batch_tokens = 8192;     // the next three are only told in /info
   size_t max_connections = 4096;
@@ -40,6 +41,7 @@ struct ApiOptions {
             .max_text_bytes = server.max_body_bytes,
             .return_documents = server.return_documents,
             .api_keys = server.api_key,
+            .local = server.host == "localhost" || server.host == "::1" || server.host.starts_with("127."),
             .cors_origins = server.cors_origin,
             .max_batch_tokens = library.max_batch_tokens,
             .max_connections = server.max_connections,

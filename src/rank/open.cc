@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "cache/redis_url.h"
 #include "engine/registry.h"
 #include "model/hub.h"
 #include "rank/locate.h"
@@ -148,6 +149,18 @@ Result<schedule::PlannerOptions> planner_options(const Options& options, const B
 }
 
 // Runs the engine, so that first requests are as fast as later ones and the planner knows its speed.
+// What replicas that share a cache know texts by.
+HashKey shared_hash_key(const Options& options) {
+  std::string secret = options.cache_secret;
+  if (const auto url = cache::parse_redis_url(options.cache_url); secret.empty() && url.ok()) secret = url->password;
+  if (secret.empty()) {
+    log_warning(
+        "--cache-url has no password and there is no --cache-secret: who knows how keys are made can make two "
+        "texts that have one");
+  }
+  return HashKey::made_of(str_cat("rerankd pair cache ", secret));
+}
+
 Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
   std::vector<int32_t> ids;
   parts.tokenizer->encode("A reranker scores how well a document answers a query, and puts the best first.", ids);
@@ -233,6 +246,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
     auto cache = cache::SharedCache::open(shared, metrics.get());
     if (!cache.ok()) return cache.status();
     parts.shared_cache = std::move(*cache);
+    parts.hash_key = shared_hash_key(options);
   }
   if (metrics) {
     metrics

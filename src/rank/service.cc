@@ -28,7 +28,7 @@ int64_t micros_since(TimePoint begin) {
 // A query as pairs and keys are made of it. Requests that share one have one of these, and each step is done once.
 class PreparedQuery {
  public:
-  explicit PreparedQuery(const std::string& text) : hash(hash128(text)), text_(text) {}
+  PreparedQuery(const std::string& text, const HashKey& key) : hash(keyed_hash(key, text)), text_(text) {}
 
   // Any thread.
   void tokenize(const text::Tokenizer& tokenizer, size_t max_tokens, Truncation truncation) const {
@@ -61,6 +61,7 @@ struct Service::Work {
   Status failure;  // of a unit; read by the last of them
   std::once_flag failed;
   TimePoint begin = Clock::now();
+  std::vector<Hash128> texts;                    // hashes of the documents, as the next
   std::vector<Hash128> keys;                     // per document; empty when the cache is not used
   std::vector<size_t> missing;                   // documents whose score is not known yet, in order
   std::vector<std::pair<size_t, size_t>> units;  // ranges of `missing`
@@ -261,7 +262,8 @@ void Service::look_up(Work& work) {
                                .add(work.query->hash.high)
                                .finish();
     for (const std::string& document : request.documents) {
-      work.keys.push_back(FieldHasher().add(common.low).add(common.high).add(document).finish());
+      const Hash128 text = work.texts.emplace_back(keyed_hash(parts_.hash_key, document));
+      work.keys.push_back(FieldHasher().add(common.low).add(common.high).add(text.low).add(text.high).finish());
     }
   }
   for (size_t i = 0; i < request.documents.size(); ++i) {
@@ -295,10 +297,11 @@ text::FitSpec Service::fit_spec(const RerankRequest& request) const {
   return spec;
 }
 
-void Service::tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids) {
+void Service::tokenize_document(const Work& work, size_t document, std::vector<int32_t>& ids) {
+  const RerankRequest& request = *work.request;
   const std::string& text = request.documents[document];
   if (!tokens_.enabled() || !request.use_cache) return parts_.tokenizer->encode(text, ids);
-  const Hash128 key = hash128(text);
+  const Hash128 key = work.texts.empty() ? keyed_hash(parts_.hash_key, text) : work.texts[document];
   const bool known = tokens_.find(key, ids);
   if (metrics_) (known ? metrics_->token_hits : metrics_->token_misses).add();
   if (known) return;
@@ -308,7 +311,7 @@ void Service::tokenize_document(const RerankRequest& request, size_t document, s
 
 void Service::prepare_query(Work& work) {
   const RerankRequest& request = *work.request;
-  const auto make = [&] { return std::make_unique<const PreparedQuery>(request.query_text()); };
+  const auto make = [&] { return std::make_unique<const PreparedQuery>(request.query_text(), parts_.hash_key); };
   if (!request.shared_query) work.own_query = make();
   work.query = request.shared_query ? request.shared_query->prepared<std::unique_ptr<const PreparedQuery>>(make).get()
                                     : work.own_query.get();
@@ -327,7 +330,7 @@ void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
       }
       for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
         const size_t i = work->missing[m];
-        tokenize_document(request, i, work->document_ids[i]);
+        tokenize_document(*work, i, work->document_ids[i]);
       }
     });
   }

@@ -16,6 +16,7 @@ RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char
     : core_(core), context_(context), method_(method), route_(route_of_method(method)) {
   record_.transport = "grpc";
   record_.label = method;
+  record_.peer = peer_of(context.peer());
   record_.ranks = route_ != nullptr && route_->ranks();
   record_.started = std::chrono::system_clock::now();
   if (const auto trace = parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
@@ -48,9 +49,11 @@ Result<std::shared_ptr<MemoryHold>> RpcCall::hold(size_t message_bytes) {
 
 Status RpcCall::admit() {
   if (route_ != nullptr && route_->key == Key::kNotNeeded) return ok_status();
-  const Result<KeyRule> caller = core_.access.admit(metadata("authorization"));
+  const Result<KeyRule> caller = core_.access.admit(metadata("authorization"), record_.peer);
   if (!caller.ok()) return caller.status();
   priority_ = caller->priority;
+  const std::lock_guard lock(mutex_);
+  record_.key = caller->name;
   return ok_status();
 }
 

@@ -17,7 +17,7 @@
 #include "observe/request_metrics.h"
 #include "observe/request_record.h"
 #include "rerank/reranker.h"
-#include "transport/access.h"
+#include "transport/callers/access.h"
 #include "transport/errors.h"
 
 namespace rerank {

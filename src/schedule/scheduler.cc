@@ -60,9 +60,11 @@ struct BatchRun {
 // All that a logit depends on is the sequence: two with the same key have the same score.
 Hash128 sequence_key(const Job& job, size_t i) {
   const size_t begin = job.offsets[i], bytes = (job.offsets[i + 1] - begin) * sizeof(int32_t);
-  const Hash128 ids = hash128({reinterpret_cast<const char*>(job.ids.data() + begin), bytes}, job.layers);
-  const Hash128 segments = hash128({reinterpret_cast<const char*>(job.segments.data() + begin), bytes}, ids.low);
-  return {ids.low ^ segments.low, ids.high ^ segments.high};
+  const HashKey& key = HashKey::of_process();
+  const Hash128 ids = keyed_hash(key, {reinterpret_cast<const char*>(job.ids.data() + begin), bytes});
+  const Hash128 segments = keyed_hash(key, {reinterpret_cast<const char*>(job.segments.data() + begin), bytes});
+  const uint64_t fields[] = {ids.low, ids.high, segments.low, segments.high, job.layers};
+  return hash128({reinterpret_cast<const char*>(fields), sizeof(fields)});
 }
 
 }  // namespace

@@ -11,8 +11,8 @@
 #include "base/guarded.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "server/content_coding.h"
-#include "server/response_head.h"
+#include "server/http1/content_coding.h"
+#include "server/http1/response_head.h"
 #include "transport/errors.h"
 
 namespace rerank {
@@ -257,9 +257,17 @@ asio::awaitable<bool> Connection::meet_expectation() {
   co_return co_await write_all(kContinue);
 }
 
+void Connection::note_refusal(int http_status, const Status& status) {
+  const std::lock_guard lock(core_.refusals_mutex);
+  if (!core_.refusals.take(Clock::now())) return;
+  const LogField fields[] = {LogField::number("status", std::to_string(http_status)), {"peer", peer_}};
+  log(LogLevel::kInfo, message_of(status), fields);
+}
+
 asio::awaitable<bool> Connection::refuse(const Status& status) {
   HttpResponse response = error_response(status);
   core_.requests.count({.status = response.status});
+  note_refusal(response.status, status);
   keep_alive_ = false;
   unread_ = true;
   // A request that asked for a head only, and then failed to arrive, still gets a body: nobody will read on after it.

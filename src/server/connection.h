@@ -21,14 +21,15 @@
 #include <string>
 #include <unordered_map>
 
+#include "base/bucket.h"
 #include "base/metrics.h"
 #include "base/worker_pool.h"
 #include "observe/request_metrics.h"
 #include "rerank/options.h"
 #include "rerank/types.h"
 #include "server/client_stream.h"
+#include "server/http1/request_parser.h"
 #include "server/http_server.h"
-#include "server/request_parser.h"
 #include "transport/memory_budget.h"
 
 namespace rerank {
@@ -39,7 +40,7 @@ class Connection;
 class TlsFiles;
 
 // What handlers' answers go through, so that one that comes after the server has gone finds a closed door.
-struct Gate {
+struct AnswerGate {
   std::mutex mutex;
   bool open = true;
 };
@@ -54,7 +55,10 @@ struct ServerCore {
   Counter* failed_handshakes = nullptr;
   Counter* received_bytes = nullptr;
   Counter* sent_bytes = nullptr;
-  std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+  std::shared_ptr<AnswerGate> gate = std::make_shared<AnswerGate>();
+
+  std::mutex refusals_mutex;
+  Bucket refusals{1, 20};  // log lines about what the transport itself refuses; guarded by refusals_mutex
 
   std::atomic<bool> draining{false};
   std::shared_ptr<MemoryBudget> memory;
@@ -93,6 +97,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<size_t> read_some(std::span<char> space);
   asio::awaitable<void> linger();
 
+  void note_refusal(int http_status, const Status& status);
   Status hold_body();
   void hand_over(HttpRequest request, std::shared_ptr<Cancellation> cancellation);
   void deliver(uint64_t sequence, HttpResponse response);

@@ -176,6 +176,15 @@ HttpServer::~HttpServer() { drain_and_stop(); }
 
 uint16_t HttpServer::port() const { return impl_->port; }
 
+size_t HttpServer::open_connections() const {
+  const std::lock_guard lock(impl_->core.mutex);
+  return impl_->core.connections.size();
+}
+
+void HttpServer::reload_certificates() {
+  if (impl_->core.tls) impl_->core.tls->reload();
+}
+
 void HttpServer::drain_and_stop() {
   if (std::exchange(impl_->stopped, true)) return;
   {

@@ -42,6 +42,9 @@ class HttpServer {
 
   uint16_t port() const;  // the real one when options.port is 0
 
+  size_t open_connections() const;
+  void reload_certificates();  // from their files, for connections from now on
+
   // Stops listening, answers what was accepted (for at most options.drain_timeout_ms, then drops it and sets its
   // Cancellation), closes all connections and joins the threads. Blocks; not from an I/O thread. The second call does
   // nothing.

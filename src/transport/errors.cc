@@ -35,6 +35,8 @@ constexpr ErrorRow kErrors[] = {
      "an empty body, no texts to rank"},
     {ErrorKind::kUnauthorized, kUnauthenticated, 401, 401, "Unauthorized", "authentication_error", false,
      "no valid key, where keys are set"},
+    {ErrorKind::kForbidden, kPermissionDenied, 403, 403, "Unauthorized", "permission_error", false,
+     "a web page of an origin that --cors-origin does not name"},
     {ErrorKind::kNotFound, kNotFound, 404, 404, "NotFound", "not_found_error", false, "no such path"},
     {ErrorKind::kMethod, kInvalidArgument, 405, 405, "Validation", "invalid_request_error", false,
      "not with this method"},

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/process.h"
+#include "cli/signals.h"
 #include "observe/gpu_metrics.h"
 #include "observe/process_metrics.h"
 #include "observe/request_log.h"
@@ -90,17 +91,12 @@ struct Serve : Command {
   }
 
   int run() {
-    // Signals are taken by sigwait below; blocked before any thread starts, so that none of them gets one.
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
+    Signals signals;
     if (Status status = complete(); !status.ok()) return report(status);
     auto listeners = listeners_of(server);
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);
+    signals.start();
     auto keys = KeyRing::open(server.api_key, server.api_key_file);
     if (!keys.ok()) return report(keys.status());
 
@@ -142,10 +138,13 @@ struct Serve : Command {
     log_info(str_cat("listening on ", server.tls_cert.empty() ? "http://" : "https://", server.host, ":",
                      (*http)->port(), "  (POST /v1/rerank, /rerank; GET /health, /info)"));
 
-    int signal = 0;
-    sigwait(&signals, &signal);
+    signals.serving([&] {
+      api_options.keys->reload();
+      (*http)->reload_certificates();  // gRPC looks at them each second
+    });
+    const int signal =
+        signals.wait([&] { return str_cat(", with ", (*http)->open_connections(), " connections open"); });
     log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM", ": finishing what was accepted"));
-    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second signal ends the program at once
     std::thread other([&] {
       if (grpc) grpc->drain_and_stop();
     });

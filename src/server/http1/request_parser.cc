@@ -1,4 +1,4 @@
-#include "server/request_parser.h"
+#include "server/http1/request_parser.h"
 
 #include <algorithm>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -11,7 +11,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
-#include "server/framing.h"
+#include "server/http1/framing.h"
 #include "transport/errors.h"
 
 namespace rerank {

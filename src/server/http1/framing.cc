@@ -1,4 +1,4 @@
-#include "server/framing.h"
+#include "server/http1/framing.h"
 
 #include <algorithm>
 #include <vector>

@@ -1,5 +1,5 @@
 // RFC 9112's rules for requests, one raw message a row, and that how its bytes are cut on the way changes nothing.
-#include "server/framing.h"
+#include "server/http1/framing.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "server/request_parser.h"
+#include "server/http1/request_parser.h"
 #include "transport/errors.h"
 
 namespace rerank {

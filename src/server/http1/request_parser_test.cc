@@ -1,4 +1,4 @@
-#include "server/request_parser.h"
+#include "server/http1/request_parser.h"
 
 #include <gtest/gtest.h>
 
