@@ -87,14 +87,14 @@ std::string request_body(const std::vector<std::string>& texts) {
 // From a request's bytes to the answer's, but for ranking.
 void request_and_answer(const std::string&) {
   FakeReranker reranker;
-  Api api(reranker, std::make_shared<Metrics>(), {});
+  api::Api api(reranker, std::make_shared<Metrics>(), {});
   const std::string body = request_body(documents(120));
   const auto ask = [&] {
-    HttpRequest request;
+    transport::HttpRequest request;
     request.method = "POST";
     request.target = "/v1/rerank";
     request.body = body;
-    api.handle(std::move(request), [](HttpResponse response) {
+    api.handle(std::move(request), [](transport::HttpResponse response) {
       if (response.complete) response.complete(response);
     });
   };

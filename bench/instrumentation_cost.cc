@@ -26,17 +26,17 @@ namespace {
 struct Instance {
   std::shared_ptr<Metrics> metrics;
   std::unique_ptr<Reranker> reranker;
-  std::unique_ptr<Api> api;
+  std::unique_ptr<api::Api> api;
 
   Instance(const std::string& folder, bool watched) {
     Options options;
     options.model = folder;
     options.cache_bytes = options.token_cache_bytes = 0;
-    ApiOptions served;
+    api::ApiOptions served;
     if (watched) {
       metrics = std::make_shared<Metrics>();
-      served.observers.push_back(make_request_log(1000));
-      TracerOptions tracing;
+      served.observers.push_back(observe::make_request_log(1000));
+      observe::TracerOptions tracing;
       tracing.endpoint = "http://127.0.0.1:9";  // nobody: making spans and failing to send them costs no less
       served.observers.push_back(*make_tracer(tracing, metrics));
     }
@@ -46,17 +46,17 @@ struct Instance {
       std::exit(1);
     }
     reranker = std::move(*opened);
-    api = std::make_unique<Api>(*reranker, metrics, served);
+    api = std::make_unique<api::Api>(*reranker, metrics, served);
   }
 
   double ask(const std::string& body) {
-    HttpRequest request;
+    transport::HttpRequest request;
     request.method = "POST";
     request.target = "/v1/rerank";
     request.body = body;
     const TimePoint begin = Clock::now();
     std::promise<int> answered;
-    api->handle(std::move(request), [&](HttpResponse response) {
+    api->handle(std::move(request), [&](transport::HttpResponse response) {
       if (response.complete) response.complete(response);
       answered.set_value(response.status);
     });

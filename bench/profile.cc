@@ -77,7 +77,7 @@ void count_operations(const Architecture& a, const Batch& batch, double* operati
       const double seen = block.attention.mask == MaskKind::kWindow ? std::min(length, 2 * window + 1) : length;
       keys += (scored ? 1 : length) * seen;
     }
-    const double matrices = block.feed_forward.gate == Gate::kNone ? 2 : 3;
+    const double matrices = block.feed_forward.gate == GateHalf::kNone ? 2 : 3;
     operations[kProject] += 2 * h * h * (2 * tokens + rows);
     operations[kAttend] += 4 * h * keys;
     operations[kOutput] += 2 * h * h * rows;

@@ -11,7 +11,7 @@
 #include "api/routes.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::api {
 
 namespace {
 
@@ -30,14 +30,14 @@ void model(Exchange&& exchange) { exchange.finish(model_page(exchange.state->rer
 void cluster_auth(Exchange&& exchange) { exchange.finish(cluster_auth_page(exchange.state->access.needs_key())); }
 
 void metrics(Exchange&& exchange) {
-  HttpResponse response;
+  transport::HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   if (exchange.state->metrics) response.body = exchange.state->metrics->to_text();
   exchange.finish(std::move(response));
 }
 
 void openapi(Exchange&& exchange) {
-  HttpResponse response;
+  transport::HttpResponse response;
   response.body = openapi_json(exchange.state->access.needs_key(), exchange.state->options.metrics_apart);
   exchange.finish(std::move(response));
 }
@@ -99,15 +99,15 @@ bool method_matches(std::string_view method, std::string_view allowed) {
   return method == allowed || (method == "HEAD" && allowed == "GET");
 }
 
-HttpResponse refuse_caller(const Status& status) {
-  HttpResponse response = error_response(status);
+transport::HttpResponse refuse_caller(const Status& status) {
+  transport::HttpResponse response = transport::error_response(status);
   if (absl::IsUnauthenticated(status)) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return response;
 }
 
 // OPTIONS: what is allowed here, also in the words of a browser that asks before a page's request.
-HttpResponse allowed_methods(const Exchange& exchange, const std::string& allowed) {
-  HttpResponse response;
+transport::HttpResponse allowed_methods(const Exchange& exchange, const std::string& allowed) {
+  transport::HttpResponse response;
   response.status = 204;
   response.content_type.clear();
   response.headers.emplace_back("Allow", allowed + ", OPTIONS");
@@ -120,13 +120,14 @@ HttpResponse allowed_methods(const Exchange& exchange, const std::string& allowe
   return response;
 }
 
-HttpResponse no_route(std::string_view allowed) {
+transport::HttpResponse no_route(std::string_view allowed) {
   if (allowed.empty()) {
-    return error_response(make_error(
-        ErrorKind::kNotFound, "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
+    return transport::error_response(
+        transport::make_error(transport::ErrorKind::kNotFound,
+                              "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
   }
-  HttpResponse response =
-      error_response(make_error(ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
+  transport::HttpResponse response = transport::error_response(transport::make_error(
+      transport::ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
   response.headers.emplace_back("Allow", allowed);
   return response;
 }
@@ -148,14 +149,15 @@ const Route* route_of_method(std::string_view method) {
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
     : state_(std::make_shared<State>(State{reranker, metrics, options,
-                                           Access(options.key_ring(), options.cors_origins, options.local),
-                                           RequestMetrics(metrics)})) {}
+                                           transport::Access(options.key_ring(), options.cors_origins, options.local),
+                                           observe::RequestMetrics(metrics)})) {}
 
-void Api::handle(HttpRequest&& request, Done done, Port port) {
+void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
   exchange.record.peer = exchange.request.peer;
   exchange.path = normalise_path(exchange.request.target);
-  if (const auto trace = parse_traceparent(exchange.request.header("traceparent"))) exchange.record.trace = *trace;
+  if (const auto trace = observe::parse_traceparent(exchange.request.header("traceparent")))
+    exchange.record.trace = *trace;
   exchange.cors = state_->access.cors_headers(exchange.request);
   std::string allowed;
   for (const Route& route : kRoutes) {
@@ -165,10 +167,10 @@ void Api::handle(HttpRequest&& request, Done done, Port port) {
       exchange.record.label = route.label;
       exchange.record.ranks = route.ranks();
       if (route.key == Key::kNeeded) {
-        const HttpRequest& asked = exchange.request;
+        const transport::HttpRequest& asked = exchange.request;
         const Status page = state_->access.check_page(asked);
-        if (!page.ok()) return exchange.finish(error_response(page));
-        const Result<KeyRule> caller = state_->access.admit(asked.header("authorization"), asked.peer);
+        if (!page.ok()) return exchange.finish(transport::error_response(page));
+        const Result<transport::KeyRule> caller = state_->access.admit(asked.header("authorization"), asked.peer);
         if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
         exchange.priority = caller->priority;
         exchange.record.key = caller->name;
@@ -184,4 +186,4 @@ void Api::handle(HttpRequest&& request, Done done, Port port) {
   exchange.finish(asks ? allowed_methods(exchange, allowed) : no_route(allowed));
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -10,11 +10,11 @@
 #include "rerank/reranker.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::api {
 
 class Api {
  public:
-  using Done = std::function<void(HttpResponse)>;
+  using Done = std::function<void(transport::HttpResponse)>;
   enum class Port { kMain, kMetrics };  // kMetrics serves health and metrics alone
 
   // `reranker` must live until every `done` has been called, and every `complete` that an answer carries; the Api
@@ -24,7 +24,7 @@ class Api {
   // Parses on the calling thread and returns when the work is queued. `done` is called exactly once, here or on a
   // thread of the reranker, and must not block. HEAD is answered as GET, body included: leaving it out is the
   // transport's business.
-  void handle(HttpRequest&& request, Done done, Port port = Port::kMain);
+  void handle(transport::HttpRequest&& request, Done done, Port port = Port::kMain);
 
   struct State;  // shared with the requests in flight
 
@@ -32,4 +32,4 @@ class Api {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -12,7 +12,7 @@
 #include "support/api_fixture.h"
 #include "support/memory.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using ApiTest = ApiFixture;
@@ -22,7 +22,8 @@ bool sorted_down(const std::vector<double>& numbers) { return std::is_sorted(num
 // ---- Dialect T
 
 TEST_F(ApiTest, TeiAnswersABareSortedArray) {
-  const HttpResponse response = post(R"({"query":"q","texts":["a","b","c"],"raw_scores":false,"truncate":true})");
+  const transport::HttpResponse response =
+      post(R"({"query":"q","texts":["a","b","c"],"raw_scores":false,"truncate":true})");
   ASSERT_EQ(response.status, 200);
   const Json json(response.body);
   ASSERT_EQ(json.size(""), 3u);
@@ -65,7 +66,7 @@ TEST_F(ApiTest, TeiIgnoresForeignFieldsAndHonoursTopN) {
 }
 
 TEST_F(ApiTest, TeiSendsTimingHeaders) {
-  const HttpResponse response = post(R"({"query":"qé","texts":["ab","c"]})");
+  const transport::HttpResponse response = post(R"({"query":"qé","texts":["ab","c"]})");
   std::map<std::string, std::string> headers(response.headers.begin(), response.headers.end());
   EXPECT_EQ(headers["x-compute-type"], "cpu");
   EXPECT_EQ(headers["x-total-time"], "5");
@@ -79,7 +80,7 @@ TEST_F(ApiTest, TeiSendsTimingHeaders) {
 // ---- Dialect D
 
 TEST_F(ApiTest, CommonAnswersEverythingThatClientsRead) {
-  const HttpResponse response =
+  const transport::HttpResponse response =
       post(R"({"model":"bge","query":"q","documents":["a","b","c"],"top_n":2})", "/v1/rerank");
   ASSERT_EQ(response.status, 200);
   const Json json(response.body);
@@ -125,7 +126,7 @@ TEST_F(ApiTest, CommonReadsTopNLeniently) {
 }
 
 TEST_F(ApiTest, CommonReadsDocumentsOfEveryShape) {
-  const HttpResponse response = post(R"({"query":{"text":"q"},"documents":["a",{"text":"b"},
+  const transport::HttpResponse response = post(R"({"query":{"text":"q"},"documents":["a",{"text":"b"},
       {"content":[{"type":"text","text":"c"},{"type":"text","text":"d"}]},{"content":"e"},"",{"text":""}]})");
   ASSERT_EQ(response.status, 200) << response.body;
   EXPECT_EQ(fake_.last().query, "q");
@@ -156,12 +157,12 @@ TEST_F(ApiTest, WhatFieldsAreJoinedToIsBounded) {
   restart(options);
   EXPECT_EQ(post(body(2, 1000, 100)).status, 200) << "a field may be named twice";
   EXPECT_EQ(fake_.last().documents[99], std::string(1000, 'x') + "\n" + std::string(1000, 'x'));
-  const HttpResponse fields = post(body(33, 10, 1));
+  const transport::HttpResponse fields = post(body(33, 10, 1));
   EXPECT_EQ(fields.status, 422);
   EXPECT_NE(fields.body.find("33 fields"), std::string::npos) << fields.body;
   const MemoryGrowth growth;
   for (const std::string& large : {body(32, 40000, 1), body(32, 1000, 40), body(32, 4 << 20, 8)}) {
-    const HttpResponse refused = post(large);
+    const transport::HttpResponse refused = post(large);
     EXPECT_EQ(refused.status, 413);
     EXPECT_NE(refused.body.find("name fewer fields"), std::string::npos) << refused.body;
   }
@@ -217,7 +218,7 @@ TEST_F(ApiTest, TextsWinOverDocuments) {
 // ---- The other dialects
 
 TEST_F(ApiTest, NvidiaRanksPassageObjectsByLogit) {
-  const HttpResponse response =
+  const transport::HttpResponse response =
       post(R"({"model":"m","query":{"text":"q"},"passages":[{"text":"a"},{"text":"b"}],"truncate":"END","top_n":2})",
            "/v1/ranking");
   ASSERT_EQ(response.status, 200);
@@ -275,16 +276,16 @@ TEST_F(ApiTest, ReranksUnderEveryPrefix) {
     EXPECT_EQ(post(R"({"query":"q","documents":["a"]})", target).status, 200) << target;
   }
   for (const char* target : {"/v1", "/rerankx", "/xrerank", "/v1/embeddings", "/rerank/x", "", "*"}) {
-    const HttpResponse response = post(R"({"query":"q","texts":["a"]})", target);
+    const transport::HttpResponse response = post(R"({"query":"q","texts":["a"]})", target);
     EXPECT_EQ(response.status, std::string(target).empty() ? 200 : 404) << target;
   }
 }
 
 TEST_F(ApiTest, UnknownPathsAndMethodsAreErrors) {
-  const HttpResponse unknown = call("GET", "/nope");
+  const transport::HttpResponse unknown = call("GET", "/nope");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(Json(unknown.body).text("/detail").substr(0, 9), "Not Found");
-  const HttpResponse wrong = call("GET", "/rerank");
+  const transport::HttpResponse wrong = call("GET", "/rerank");
   EXPECT_EQ(wrong.status, 405);
   EXPECT_EQ(wrong.headers.at(0), (std::pair<std::string, std::string>("Allow", "POST")));
   EXPECT_EQ(call("DELETE", "/v1/models").status, 405);
@@ -296,7 +297,7 @@ TEST_F(ApiTest, HealthFollowsReadiness) {
     EXPECT_EQ(call("GET", target).status, 200) << target;
     EXPECT_EQ(call("HEAD", target).status, 200) << target;
     fake_.set_ready(false);
-    const HttpResponse response = call("GET", target);
+    const transport::HttpResponse response = call("GET", target);
     EXPECT_EQ(response.status, 503) << target;
     EXPECT_EQ(Json(response.body).text("/error_type"), "Unhealthy");
   }
@@ -349,7 +350,7 @@ TEST_F(ApiTest, AsksForAKeyWhereOneIsSet) {
   }
   for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer None", "Bearer secret-", "Bearer secret-12",
                             "Basic secret-1", "secret-1, other-key"}) {
-    const HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
+    const transport::HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
     EXPECT_EQ(response.status, 401) << wrong;
     EXPECT_FALSE(Json(response.body).text("/detail").empty());
   }
@@ -366,13 +367,13 @@ TEST_F(ApiTest, GuessesAreSlowedByAddress) {
   options.api_keys = "secret-1";
   restart(options);
   const auto ask = [&](const std::string& peer, const std::string& key) {
-    HttpRequest request;
+    transport::HttpRequest request;
     request.method = "GET";
     request.target = "/info";
     request.headers = {{"authorization", key}};
     request.peer = peer;
     int status = 0;
-    api_->handle(std::move(request), [&](HttpResponse response) { status = response.status; });
+    api_->handle(std::move(request), [&](transport::HttpResponse response) { status = response.status; });
     return status;
   };
   EXPECT_EQ(ask("proxy", "secret-1"), 200);
@@ -423,11 +424,11 @@ TEST_F(ApiTest, IgnoresKeysWhereNoneIsSet) {
 }
 
 TEST_F(ApiTest, AnswersOptions) {
-  const auto headers_of = [](const HttpResponse& response) {
+  const auto headers_of = [](const transport::HttpResponse& response) {
     return std::map<std::string, std::string>(response.headers.begin(), response.headers.end());
   };
   const Headers preflight = {{"origin", "http://page"}, {"access-control-request-headers", "authorization"}};
-  HttpResponse response = call("OPTIONS", "/rerank", "", preflight);
+  transport::HttpResponse response = call("OPTIONS", "/rerank", "", preflight);
   EXPECT_EQ(response.status, 204);
   EXPECT_EQ(headers_of(response)["Allow"], "POST, OPTIONS");
   EXPECT_EQ(headers_of(response).count("Access-Control-Allow-Origin"), 0u);
@@ -458,7 +459,7 @@ TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {
   post(R"({"query":"q","texts":[]})");
   post(R"({"query":"q","documents":["a"]})");
   call("GET", "/nope");
-  const HttpResponse response = call("GET", "/metrics");
+  const transport::HttpResponse response = call("GET", "/metrics");
   EXPECT_EQ(response.content_type.substr(0, 10), "text/plain");
   for (const char* line :
        {R"(rerankd_http_requests_total{dialect="tei",kind="rank",reason="ok",status="200"} 1)",
@@ -471,24 +472,24 @@ TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {
 }
 
 TEST_F(ApiTest, PassesTheCancellationOn) {
-  HttpRequest request;
+  transport::HttpRequest request;
   request.method = "POST";
   request.target = "/rerank";
   request.body = R"({"query":"q","texts":["a"]})";
   request.cancellation = std::make_shared<Cancellation>();
   const auto cancellation = request.cancellation;
-  api_->handle(std::move(request), [](HttpResponse) {});
+  api_->handle(std::move(request), [](transport::HttpResponse) {});
   EXPECT_EQ(fake_.last().cancellation, cancellation);
 }
 
 TEST_F(ApiTest, MayGoBeforeItsAnswers) {
   fake_.hold();
   std::vector<int> statuses;
-  HttpRequest request;
+  transport::HttpRequest request;
   request.method = "POST";
   request.target = "/rerank";
   request.body = R"({"query":"q","documents":["a"]})";
-  api_->handle(std::move(request), [&](HttpResponse response) { statuses.push_back(response.status); });
+  api_->handle(std::move(request), [&](transport::HttpResponse response) { statuses.push_back(response.status); });
   api_.reset();
   metrics_.reset();
   std::thread([&] { fake_.release(); }).join();
@@ -510,10 +511,10 @@ TEST_F(ApiTest, NumbersOfAnySizeAreNumbers) {
 
 TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {
   const auto status = [&](const char* target, Api::Port port) {
-    HttpRequest request{"GET", target, {}, "", nullptr};
+    transport::HttpRequest request{"GET", target, {}, "", nullptr};
     int status = 0;
     api_->handle(
-        std::move(request), [&](HttpResponse response) { status = response.status; }, port);
+        std::move(request), [&](transport::HttpResponse response) { status = response.status; }, port);
     return status;
   };
   EXPECT_EQ(status("/metrics", Api::Port::kMain), 200);
@@ -530,4 +531,4 @@ TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

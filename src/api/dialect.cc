@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_format.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 // The first that matches is taken.
@@ -15,55 +15,58 @@ constexpr const Dialect* kDialects[] = {
 
 }  // namespace
 
-const Dialect* find_dialect(const Body& body) {
+const Dialect* find_dialect(const transport::Body& body) {
   for (const Dialect* dialect : kDialects) {
     if (dialect->matches(body)) return dialect;
   }
   return nullptr;
 }
 
-ErrorShape guess_error_shape(std::string_view bytes) {
-  return bytes.find("\"texts\"") != std::string_view::npos ? ErrorShape::kTei : ErrorShape::kCommon;
+transport::ErrorShape guess_error_shape(std::string_view bytes) {
+  return bytes.find("\"texts\"") != std::string_view::npos ? transport::ErrorShape::kTei
+                                                           : transport::ErrorShape::kCommon;
 }
 
-void read_truncation(Body& body, const char* name, RerankCall& call) {
-  if (body.kind(name) != Body::Kind::kText) {
+void read_truncation(transport::Body& body, const char* name, RerankCall& call) {
+  if (body.kind(name) != transport::Body::Kind::kText) {
     call.request.truncate = body.flag(name, call.request.truncate);
     return;
   }
   const std::string word = body.word(name);
-  if (same_word(word, "NONE") || same_word(word, "false")) {
+  if (transport::same_word(word, "NONE") || transport::same_word(word, "false")) {
     call.request.truncate = false;
-  } else if (same_word(word, "START")) {
+  } else if (transport::same_word(word, "START")) {
     call.request.truncation_side = TruncationSide::kLeft;
-  } else if (!same_word(word, "END") && !same_word(word, "true")) {
-    body.fail(make_error(ErrorKind::kInvalid,
-                         absl::StrFormat("`%s` must be true, false, \"NONE\", \"END\" or \"START\"", name)));
+  } else if (!transport::same_word(word, "END") && !transport::same_word(word, "true")) {
+    body.fail(transport::make_error(transport::ErrorKind::kInvalid,
+                                    absl::StrFormat("`%s` must be true, false, \"NONE\", \"END\" or \"START\"", name)));
   }
 }
 
-void read_side(Body& body, const char* name, RerankCall& call) {
+void read_side(transport::Body& body, const char* name, RerankCall& call) {
   const std::string word = body.word(name);
-  if (same_word(word, "left")) {
+  if (transport::same_word(word, "left")) {
     call.request.truncation_side = TruncationSide::kLeft;
-  } else if (!word.empty() && !same_word(word, "right")) {
-    body.fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be \"left\" or \"right\"", name)));
+  } else if (!word.empty() && !transport::same_word(word, "right")) {
+    body.fail(transport::make_error(transport::ErrorKind::kInvalid,
+                                    absl::StrFormat("`%s` must be \"left\" or \"right\"", name)));
   }
 }
 
-void read_long_documents(Body& body, RerankCall& call) {
+void read_long_documents(transport::Body& body, RerankCall& call) {
   RerankRequest& request = call.request;
   if (const std::string word = body.word("truncation_strategy"); !word.empty()) {
     request.truncation = parse_truncation(word);
     if (!request.truncation)
-      body.fail(
-          make_error(ErrorKind::kInvalid,
-                     "`truncation_strategy` must be \"head\", \"tail\", \"head-tail\", \"query-aware\" or \"chunks\""));
+      body.fail(transport::make_error(
+          transport::ErrorKind::kInvalid,
+          "`truncation_strategy` must be \"head\", \"tail\", \"head-tail\", \"query-aware\" or \"chunks\""));
   }
   if (const std::string word = body.word("chunk_score"); !word.empty()) {
     request.chunk_best = parse_chunk_score(word);
     if (!request.chunk_best)
-      body.fail(make_error(ErrorKind::kInvalid, "`chunk_score` must be \"max\", \"mean\" or \"top2\", \"top3\", ..."));
+      body.fail(transport::make_error(transport::ErrorKind::kInvalid,
+                                      "`chunk_score` must be \"max\", \"mean\" or \"top2\", \"top3\", ..."));
   }
   // Cohere's, Jina's and SiliconFlow's names. Many clients send them without being asked to (RAGFlow 1024 chunks a
   // document), so they say how chunks are made and not that they are.
@@ -73,7 +76,7 @@ void read_long_documents(Body& body, RerankCall& call) {
   request.explain_cuts = body.flag("return_truncation", false);
 }
 
-void write_cuts(JsonWriter& json, const RerankCall& call, const RankedDocument& document) {
+void write_cuts(transport::JsonWriter& json, const RerankCall& call, const RankedDocument& document) {
   if (!call.request.explain_cuts) return;
   json.key("truncation").begin_object();
   json.field("truncated", document.truncated);
@@ -87,7 +90,7 @@ void write_cuts(JsonWriter& json, const RerankCall& call, const RankedDocument& 
   json.end_object();
 }
 
-void write_usage(JsonWriter& json, uint64_t tokens) {
+void write_usage(transport::JsonWriter& json, uint64_t tokens) {
   json.key("usage").begin_object();
   json.field("prompt_tokens", tokens);
   json.field("total_tokens", tokens);
@@ -99,4 +102,4 @@ std::string new_id(const char* prefix) {
   return absl::StrFormat("%s-%016x%016x", prefix, random(), random());
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

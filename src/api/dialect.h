@@ -13,7 +13,7 @@
 #include "transport/http.h"
 #include "transport/json_out.h"
 
-namespace rerank {
+namespace rerank::api {
 
 // What the server sets for all dialects.
 struct DialectLimits {
@@ -31,12 +31,13 @@ struct RerankCall {
 
 struct Dialect {
   const char* name;  // metric label
-  ErrorShape errors;
-  bool (*matches)(const Body& body);
+  transport::ErrorShape errors;
+  bool (*matches)(const transport::Body& body);
   // Fills `call`; what is wrong goes to body.fail().
-  void (*read)(Body& body, const DialectLimits& limits, RerankCall& call);
+  void (*read)(transport::Body& body, const DialectLimits& limits, RerankCall& call);
   // Fills the answer's body (and headers, where the dialect has some).
-  void (*write)(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response);
+  void (*write)(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
+                transport::HttpResponse& response);
 };
 
 extern const Dialect kTeiDialect;  // T: texts
@@ -48,28 +49,31 @@ extern const Dialect kQanythingDialect;   // passages: strings
 extern const Dialect kMixedbreadDialect;  // input
 
 // The dialect of a body, or null if it is none.
-const Dialect* find_dialect(const Body& body);
+const Dialect* find_dialect(const transport::Body& body);
 
 // The best guess for bytes that are no JSON, so that the error has the shape the client reads.
-ErrorShape guess_error_shape(std::string_view bytes);
+transport::ErrorShape guess_error_shape(std::string_view bytes);
 
 // Fields that several dialects share.
-void read_truncation(Body& body, const char* name, RerankCall& call);  // bool, or NVIDIA's "NONE", "END", "START"
-void read_side(Body& body, const char* name, RerankCall& call);        // "left" or "right", any case
-void read_long_documents(Body& body, RerankCall& call);                // what becomes of documents over the limit
-void write_cuts(JsonWriter& json, const RerankCall& call, const RankedDocument& document);  // "truncation", when asked
-void read_common_settings(Body& body, RerankCall& call);  // scale, truncation and limits of D
-void write_usage(JsonWriter& json, uint64_t tokens);      // "usage": {...}
+void read_truncation(transport::Body& body, const char* name,
+                     RerankCall& call);                                     // bool, or NVIDIA's "NONE", "END", "START"
+void read_side(transport::Body& body, const char* name, RerankCall& call);  // "left" or "right", any case
+void read_long_documents(transport::Body& body, RerankCall& call);          // what becomes of documents over the limit
+void write_cuts(transport::JsonWriter& json, const RerankCall& call,
+                const RankedDocument& document);                     // "truncation", when asked
+void read_common_settings(transport::Body& body, RerankCall& call);  // scale, truncation and limits of D
+void write_usage(transport::JsonWriter& json, uint64_t tokens);      // "usage": {...}
 // TEI's timing headers: milliseconds, the last three as means per text; and Server-Timing, as every answer has it.
 struct TeiCost {
   size_t texts = 0;  // not 0
   size_t characters = 0;
   uint64_t tokens = 0;
 };
-void write_tei_timings(const TeiCost& cost, const Timings& timings, const ModelInfo& model, HttpResponse& response);
-void write_server_timing(const Timings& timings, HttpResponse& response);
+void write_tei_timings(const TeiCost& cost, const Timings& timings, const ModelInfo& model,
+                       transport::HttpResponse& response);
+void write_server_timing(const Timings& timings, transport::HttpResponse& response);
 size_t count_characters(std::string_view utf8);
 
 std::string new_id(const char* prefix);  // "<prefix>-<32 random hex digits>"
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -10,7 +10,7 @@
 #include "support/api_fixture.h"
 #include "transport/body.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using ApiErrorTest = ApiFixture;
@@ -36,11 +36,11 @@ TEST_F(ApiErrorTest, BackendErrorsHaveTheStatusOfTheTable) {
   };
   for (const Row& row : rows) {
     fake_.fail_with(row.status);
-    const HttpResponse tei = post(R"({"query":"q","texts":["a"]})");
+    const transport::HttpResponse tei = post(R"({"query":"q","texts":["a"]})");
     EXPECT_EQ(tei.status, row.tei) << row.status;
     EXPECT_EQ(Json(tei.body).text("/error"), "m");
     EXPECT_EQ(Json(tei.body).text("/error_type"), row.tei_type);
-    const HttpResponse common = post(R"({"query":"q","documents":["a"]})");
+    const transport::HttpResponse common = post(R"({"query":"q","documents":["a"]})");
     EXPECT_EQ(common.status, row.common) << row.status;
     const Json json(common.body);
     EXPECT_EQ(json.text("/error/message"), "m");
@@ -52,16 +52,16 @@ TEST_F(ApiErrorTest, BackendErrorsHaveTheStatusOfTheTable) {
 }
 
 TEST_F(ApiErrorTest, SheddingTellsWhenToComeBack) {
-  const auto retry_after = [](const HttpResponse& response) {
+  const auto retry_after = [](const transport::HttpResponse& response) {
     for (const auto& [name, value] : response.headers) {
       if (name == "Retry-After") return value;
     }
     return std::string();
   };
-  EXPECT_EQ(retry_after(error_response(absl::ResourceExhaustedError("m"))), "1");
-  EXPECT_EQ(retry_after(error_response(with_retry_after(absl::ResourceExhaustedError("m"), 7))), "7");
-  EXPECT_EQ(retry_after(error_response(with_retry_after(absl::UnavailableError("m"), 3))), "3");
-  EXPECT_EQ(retry_after(error_response(absl::InternalError("m"))), "");
+  EXPECT_EQ(retry_after(transport::error_response(absl::ResourceExhaustedError("m"))), "1");
+  EXPECT_EQ(retry_after(transport::error_response(with_retry_after(absl::ResourceExhaustedError("m"), 7))), "7");
+  EXPECT_EQ(retry_after(transport::error_response(with_retry_after(absl::UnavailableError("m"), 3))), "3");
+  EXPECT_EQ(retry_after(transport::error_response(absl::InternalError("m"))), "");
 }
 
 TEST_F(ApiErrorTest, BadBodiesAreExplained) {
@@ -107,7 +107,7 @@ TEST_F(ApiErrorTest, BadBodiesAreExplained) {
       {R"({"query":"q","input":[]})", 400, "`input` cannot be empty"},
   };
   for (const Row& row : rows) {
-    const HttpResponse response = post(row.body);
+    const transport::HttpResponse response = post(row.body);
     EXPECT_EQ(response.status, row.status) << row.body;
     const Json json(response.body);
     EXPECT_NE(json.text("/detail").find(row.says), std::string::npos) << row.body << " -> " << response.body;
@@ -132,7 +132,7 @@ TEST_F(ApiErrorTest, TeiBodiesGetTeiErrors) {
       {R"({"query":"q","texts":["a"])", 400, "Validation"},
   };
   for (const Row& row : rows) {
-    const HttpResponse response = post(row.body);
+    const transport::HttpResponse response = post(row.body);
     EXPECT_EQ(response.status, row.status) << row.body;
     EXPECT_EQ(Json(response.body).text("/error_type"), row.type) << row.body;
     EXPECT_FALSE(Json(response.body).text("/error").empty());
@@ -145,10 +145,10 @@ TEST_F(ApiErrorTest, TenThousandDocumentsAreFineAndMoreAreNot) {
     for (size_t i = 0; i < count; ++i) documents += (i ? ",\"" : "\"") + std::to_string(i) + "\"";
     return R"({"query":"q","documents":[)" + documents + "]}";
   };
-  const HttpResponse fits = post(body(10000));
+  const transport::HttpResponse fits = post(body(10000));
   EXPECT_EQ(fits.status, 200);
   EXPECT_EQ(Json(fits.body).size("/results"), 10000u);
-  const HttpResponse too_many = post(body(10001));
+  const transport::HttpResponse too_many = post(body(10001));
   EXPECT_EQ(too_many.status, 422);
   EXPECT_NE(too_many.body.find("10001 texts, more than the 10000"), std::string::npos) << too_many.body;
 }
@@ -160,7 +160,7 @@ TEST_F(ApiErrorTest, BrokenTextIsRepairedNotRefused) {
   EXPECT_EQ(fake_.last().query, "a" + replacement + "b");
   EXPECT_EQ(fake_.last().documents,
             (std::vector<std::string>{replacement, "\xF0\x9F\x98\x80", replacement + "\xF0\x9F\x98\x80", "x\\ud800"}));
-  const HttpResponse response =
+  const transport::HttpResponse response =
       post("{\"query\":\"a\xFF\xC3(b\",\"documents\":[\"\xE4\xBD\",\"\xED\xA0\x80\",\"\xC0\x80\",\"ok\"]}");
   ASSERT_EQ(response.status, 200);
   EXPECT_EQ(fake_.last().query, "a" + replacement + replacement + "(b");
@@ -171,7 +171,7 @@ TEST_F(ApiErrorTest, BrokenTextIsRepairedNotRefused) {
 }
 
 TEST_F(ApiErrorTest, NulAndOtherControlCharactersPassWhenEscaped) {
-  const HttpResponse response = post(R"({"query":"a\u0000b","documents":["\u0000","\u0001\t\n"]})");
+  const transport::HttpResponse response = post(R"({"query":"a\u0000b","documents":["\u0000","\u0001\t\n"]})");
   ASSERT_EQ(response.status, 200);
   EXPECT_EQ(fake_.last().query, std::string("a\0b", 3));
   EXPECT_EQ(fake_.last().documents[0], std::string("\0", 1));
@@ -235,7 +235,7 @@ TEST_F(ApiErrorTest, MutatedBodiesAreAnsweredWithJson) {
       }
       if (body.empty()) body = "{";
     }
-    const HttpResponse response = post(body, targets[random() % 4]);
+    const transport::HttpResponse response = post(body, targets[random() % 4]);
     EXPECT_TRUE(response.status == 200 || response.status == 400 || response.status == 422)
         << response.status << " " << body;
     const Json json(response.body);
@@ -247,13 +247,13 @@ TEST(RepairText, HandlesEveryEndOfInput) {
   const std::string text = "\\ud83d\\ude00\xF0\x9F\x98\x80\\\\";
   for (size_t begin = 0; begin < text.size(); ++begin) {
     for (size_t length = 0; begin + length <= text.size(); ++length) {
-      const std::string once = repair_text(text.substr(begin, length), true);
-      EXPECT_EQ(repair_text(once, true), once);
+      const std::string once = transport::repair_text(text.substr(begin, length), true);
+      EXPECT_EQ(transport::repair_text(once, true), once);
     }
   }
-  EXPECT_EQ(repair_text(text, true), text);
-  EXPECT_EQ(repair_text("\\ud800\xFF", false), "\\ud800\xEF\xBF\xBD");
+  EXPECT_EQ(transport::repair_text(text, true), text);
+  EXPECT_EQ(transport::repair_text("\\ud800\xFF", false), "\\ud800\xEF\xBF\xBD");
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

@@ -14,16 +14,16 @@
 #include "transport/callers/access.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::api {
 
 struct Api::State {
   Reranker& reranker;
   std::shared_ptr<Metrics> metrics;
   ApiOptions options;
-  Access access;
-  RequestMetrics requests;
+  transport::Access access;
+  observe::RequestMetrics requests;
 
-  void finished(const RequestRecord& record) {
+  void finished(const observe::RequestRecord& record) {
     requests.time(record);
     for (const auto& observer : options.observers) observer->finished(record);
   }
@@ -31,14 +31,15 @@ struct Api::State {
 
 struct Exchange {
   std::shared_ptr<Api::State> state;
-  HttpRequest request;
+  transport::HttpRequest request;
   std::string path;  // normalised
   Api::Done done;
   std::vector<std::pair<std::string, std::string>> cors;  // headers for every answer
   TimePoint begin = Clock::now();
   int priority = 0;  // of the caller's key
 
-  RequestRecord record{.started = std::chrono::system_clock::now()};  // its label: the route's name, then the dialect's
+  observe::RequestRecord record{
+      .started = std::chrono::system_clock::now()};  // its label: the route's name, then the dialect's
 
   // What the record says of a request when it goes to the reranker, and when it comes back.
   void note_parsed() { record.parsed = Clock::now() - begin; }
@@ -51,7 +52,7 @@ struct Exchange {
   }
 
   // Counts and sends the answer. Once.
-  void finish(HttpResponse response) {
+  void finish(transport::HttpResponse response) {
     for (auto& header : cors) response.headers.push_back(std::move(header));
     record.status = response.status;
     const auto now = Clock::now() - begin;
@@ -59,7 +60,7 @@ struct Exchange {
     state->requests.count(record);
     if (response.complete) {
       response.complete = [state = state, begin = begin, record = record,
-                           write = std::move(response.complete)](HttpResponse& self) mutable {
+                           write = std::move(response.complete)](transport::HttpResponse& self) mutable {
         write(self);
         record.total = Clock::now() - begin;
         state->finished(record);
@@ -79,4 +80,4 @@ void handle_predict(Exchange&& exchange);   // TEI /predict
 void handle_tokenize(Exchange&& exchange);  // TEI /tokenize
 void handle_decode(Exchange&& exchange);    // TEI /decode
 
-}  // namespace rerank
+}  // namespace rerank::api

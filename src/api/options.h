@@ -13,28 +13,31 @@
 #include "transport/callers/keys.h"
 #include "transport/memory_budget.h"
 
-namespace rerank {
+namespace rerank::api {
 
 struct ApiOptions {
-  size_t max_documents = 10000;       // in one request; more is 422
-  size_t max_text_bytes = 32u << 20;  // of texts that are made by joining fields; more is 413
-  bool return_documents = true;       // in the common dialect, when the client does not say
-  std::string api_keys;               // comma-separated; empty: no key is asked for
-  std::shared_ptr<KeyRing> keys;      // taken instead of api_keys when set: also has the keys of a file
-  bool local = false;                 // the server listens on a loopback address only
-  std::string cors_origins;           // comma-separated, or "*"; empty: none
-  size_t max_batch_tokens = 8192;     // the next three are only told in /info
+  size_t max_documents = 10000;              // in one request; more is 422
+  size_t max_text_bytes = 32u << 20;         // of texts that are made by joining fields; more is 413
+  bool return_documents = true;              // in the common dialect, when the client does not say
+  std::string api_keys;                      // comma-separated; empty: no key is asked for
+  std::shared_ptr<transport::KeyRing> keys;  // taken instead of api_keys when set: also has the keys of a file
+  bool local = false;                        // the server listens on a loopback address only
+  std::string cors_origins;                  // comma-separated, or "*"; empty: none
+  size_t max_batch_tokens = 8192;            // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
   bool metrics_apart = false;                    // /metrics is served at its own address only
   std::chrono::milliseconds request_timeout{0};  // of requests that do not say; 0: none
-  std::shared_ptr<MemoryBudget> memory;  // what requests are counted in; null: not counted (by gRPC; HTTP has its own)
+  std::shared_ptr<transport::MemoryBudget>
+      memory;  // what requests are counted in; null: not counted (by gRPC; HTTP has its own)
   // Set when gRPC can take no more connections: /health then says that the server is not well.
   std::shared_ptr<std::atomic<bool>> grpc_failed = std::make_shared<std::atomic<bool>>(false);
-  std::vector<std::shared_ptr<RequestObserver>> observers;  // told of every request when it is answered
+  std::vector<std::shared_ptr<observe::RequestObserver>> observers;  // told of every request when it is answered
 
   // The keys to ask for.
-  std::shared_ptr<KeyRing> key_ring() const { return keys ? keys : std::make_shared<KeyRing>(api_keys); }
+  std::shared_ptr<transport::KeyRing> key_ring() const {
+    return keys ? keys : std::make_shared<transport::KeyRing>(api_keys);
+  }
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
     return {.max_documents = library.max_documents,
@@ -50,4 +53,4 @@ struct ApiOptions {
   }
 };
 
-}  // namespace rerank
+}  // namespace rerank::api

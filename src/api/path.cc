@@ -1,6 +1,6 @@
 #include "api/path.h"
 
-namespace rerank {
+namespace rerank::api {
 
 std::string normalise_path(std::string_view target) {
   if (const size_t scheme = target.find("://"); scheme != std::string_view::npos && target[0] != '/') {
@@ -30,4 +30,4 @@ bool path_matches(std::string_view path, std::string_view pattern) {
   return path.empty() || path.back() == '/';
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace rerank {
+namespace rerank::api {
 
 // The path of a target ("/a//b/?x" or "http://host/a/b"): no query string, no repeated and no trailing slashes. "" for
 // "/".
@@ -14,4 +14,4 @@ std::string normalise_path(std::string_view target);
 // after it).
 bool path_matches(std::string_view path, std::string_view pattern);
 
-}  // namespace rerank
+}  // namespace rerank::api

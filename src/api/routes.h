@@ -6,7 +6,7 @@
 
 #include "api/exchange.h"
 
-namespace rerank {
+namespace rerank::api {
 
 enum class Key { kNeeded, kNotNeeded };  // where API keys are set
 
@@ -42,4 +42,4 @@ std::string routes_markdown();
 // only.
 std::string openapi_json(bool needs_key, bool metrics_apart = false);
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -7,7 +7,7 @@
 
 #include "support/api_fixture.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 class UrgencyTest : public ApiFixture {
@@ -15,7 +15,7 @@ class UrgencyTest : public ApiFixture {
   // Seconds until the deadline of the request that the reranker saw; 0: none.
   double seconds_left(const std::string& fields, Headers headers = {}) {
     const TimePoint before = Clock::now();
-    const HttpResponse response =
+    const transport::HttpResponse response =
         call("POST", "/rerank", R"({"query":"q","documents":["a"])" + fields + "}", std::move(headers));
     EXPECT_EQ(response.status, 200) << response.body;
     const auto deadline = fake_.last().deadline;
@@ -83,11 +83,11 @@ TEST_F(UrgencyTest, WhatIsNotDoneInTimeIs504AndWhatIsRefusedForLoadIs429) {
   EXPECT_EQ(post(R"({"query":"q","documents":["a"]})").status, 504);
   EXPECT_EQ(post(R"({"query":"q","texts":["a"]})").status, 504);
   fake_.fail_with(with_retry_after(absl::ResourceExhaustedError("too much is waiting"), 3));
-  const HttpResponse refused = post(R"({"query":"q","texts":["a"]})");
+  const transport::HttpResponse refused = post(R"({"query":"q","texts":["a"]})");
   EXPECT_EQ(refused.status, 429);
   const std::pair<std::string, std::string> retry{"Retry-After", "3"};
   EXPECT_EQ(std::count(refused.headers.begin(), refused.headers.end(), retry), 1);
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

@@ -14,7 +14,7 @@
 #include "cli/settings.h"
 #include "rerank/reranker.h"
 
-namespace rerank {
+namespace rerank::cli {
 
 // The text a command reads: a file, or stdin for "-".
 class TextInput {
@@ -65,4 +65,4 @@ struct Command {
   Options options;
 };
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -13,7 +13,7 @@ namespace CLI {
 class App;
 }
 
-namespace rerank {
+namespace rerank::cli {
 
 using Run = std::function<int()>;
 
@@ -37,4 +37,4 @@ int report(const Status& status);
 // an object a line.
 void log_to_stderr(std::string_view level, std::string_view format);
 
-}  // namespace rerank
+}  // namespace rerank::cli

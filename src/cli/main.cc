@@ -7,6 +7,8 @@
 
 #include "cli/commands.h"
 
+namespace cli = rerank::cli;
+
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of that write, not of the program
   CLI::App program{"rerankd puts the best documents first: a server and tools for cross-encoder rerankers."};
@@ -23,13 +25,11 @@ int main(int argc, char** argv) {
       ->envname("RERANKD_LOG_FORMAT")
       ->check(CLI::IsMember({"text", "json"}));
   program.fallthrough();
-  const std::vector<rerank::Run> commands = {
-      rerank::add_serve_command(program),   rerank::add_rank_command(program),
-      rerank::add_score_command(program),   rerank::add_tokenize_command(program),
-      rerank::add_inspect_command(program), rerank::add_eval_command(program),
-      rerank::add_lengths_command(program), rerank::add_calibrate_command(program),
-      rerank::add_bench_command(program),   rerank::add_convert_command(program),
-      rerank::add_options_command(program), rerank::add_routes_command(program),
+  const std::vector<cli::Run> commands = {
+      cli::add_serve_command(program),    cli::add_rank_command(program),      cli::add_score_command(program),
+      cli::add_tokenize_command(program), cli::add_inspect_command(program),   cli::add_eval_command(program),
+      cli::add_lengths_command(program),  cli::add_calibrate_command(program), cli::add_bench_command(program),
+      cli::add_convert_command(program),  cli::add_options_command(program),   cli::add_routes_command(program),
   };
   try {
     program.parse(argc, argv);
@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
     const int code = program.exit(error);
     return code == 0 ? 0 : 2;
   }
-  rerank::log_to_stderr(level, format);
+  cli::log_to_stderr(level, format);
   for (const auto& run : commands) {
     const int code = run();
     if (code >= 0) return code;

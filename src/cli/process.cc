@@ -15,7 +15,7 @@
 #include "base/strings.h"
 #include "transport/listen.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 constexpr int kFirstPassed = 3;  // SD_LISTEN_FDS_START
@@ -38,7 +38,7 @@ Result<std::vector<PassedSocket>> take_passed_sockets() {
   const std::vector<std::string> names = absl::StrSplit(variable("LISTEN_FDNAMES"), ':');
   for (int i = 0; i < count; ++i) {
     const int fd = kFirstPassed + i;
-    if (Status status = check_listener(fd, "LISTEN_FDS"); !status.ok()) return status;
+    if (Status status = transport::check_listener(fd, "LISTEN_FDS"); !status.ok()) return status;
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
     sockets.push_back({static_cast<size_t>(i) < names.size() ? names[static_cast<size_t>(i)] : "", fd});
   }
@@ -65,4 +65,4 @@ Status become_user(const std::string& user) {
   return ok_status();
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

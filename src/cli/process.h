@@ -6,7 +6,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::cli {
 
 // A socket that systemd, or whoever starts the program the same way, has opened for it (sd_listen_fds(3)).
 struct PassedSocket {
@@ -21,4 +21,4 @@ Result<std::vector<PassedSocket>> take_passed_sockets();
 // NotFound: no such user; PermissionDenied: we may not.
 Status become_user(const std::string& user);
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -52,4 +52,4 @@ void Progress::draw(uint64_t done, uint64_t total) {
   drawn_ = true;
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

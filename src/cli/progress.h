@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace rerank {
+namespace rerank::cli {
 
 class Progress {
  public:
@@ -24,4 +24,4 @@ class Progress {
   std::chrono::steady_clock::time_point begin_, last_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -11,7 +11,7 @@
 #include "base/strings.h"
 #include "cli/commands.h"
 
-namespace rerank {
+namespace rerank::cli {
 
 int report(const Status& status) {
   std::fprintf(stderr, "rerankd: %s\n", std::string(message_of(status)).c_str());
@@ -75,4 +75,4 @@ void log_to_stderr(std::string_view level, std::string_view format) {
   });
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

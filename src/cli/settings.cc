@@ -11,7 +11,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 std::string environment_name(const OptionInfo& info) {
@@ -159,4 +159,4 @@ std::string options_markdown() {
   return text;
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -16,7 +16,7 @@ class App;
 class Option;
 }  // namespace CLI
 
-namespace rerank {
+namespace rerank::cli {
 
 // Binds settings to a command's flags. Must live until the command has run.
 class Settings {
@@ -61,4 +61,4 @@ std::string user_cache_folder();
 // All settings as the Markdown of docs/options.md.
 std::string options_markdown();
 
-}  // namespace rerank
+}  // namespace rerank::cli

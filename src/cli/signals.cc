@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::cli {
 
 Signals::Signals() {
   sigemptyset(&set_);
@@ -80,4 +80,4 @@ void Signals::end(int signal) {
   changed_.notify_all();
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

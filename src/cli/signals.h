@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-namespace rerank {
+namespace rerank::cli {
 
 class Signals {
  public:
@@ -38,4 +38,4 @@ class Signals {
   std::thread thread_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::cli

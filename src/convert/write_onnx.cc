@@ -202,7 +202,7 @@ class EncoderGraph {
     const std::string value = heads_of(w.value, "value", {0, 2, 1, 3});
     if (rope) {
       query = rotated(query, attention, at + "query");
-      key = graph_.node("Transpose", {rotated(key, attention, at + "key")}, at + "key_columns",
+      key = graph_.node("Transpose", {rotated(key, attention, at + "key")}, at + "key_transposed",
                         {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
     }
     const std::string products = graph_.node("MatMul", {query, key}, at + "products");

@@ -43,7 +43,7 @@ std::string uncomputed_parts(const Architecture& a, const EngineFeatures& has) {
   for (const Block& block : a.blocks) {
     missing.add(block.placement == NormPlacement::kPre && !has.pre_norm, "pre-norm blocks");
     missing.add(block.placement == NormPlacement::kPost && !block.attention_norm, "a post-norm block without a norm");
-    missing.add(block.feed_forward.gate != Gate::kNone && !has.gated, "gated feed-forwards");
+    missing.add(block.feed_forward.gate != GateHalf::kNone && !has.gated, "gated feed-forwards");
     missing.add(block.feed_forward.experts.has_value(), "experts");
     missing.add(block.feed_forward.width != a.blocks[0].feed_forward.width ||
                     block.attention.heads != a.blocks[0].attention.heads ||

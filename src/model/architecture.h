@@ -62,7 +62,7 @@ struct Attention {
 };
 
 // Which half of a packed gated projection is activated: activation(first) x second, or first x activation(second).
-enum class Gate { kNone, kFirst, kSecond };
+enum class GateHalf { kNone, kFirst, kSecond };
 
 struct Experts {
   size_t count = 0, chosen = 0;
@@ -72,7 +72,7 @@ struct Experts {
 struct FeedForward {
   size_t width = 0;
   Activation activation = Activation::kGelu;
-  Gate gate = Gate::kNone;
+  GateHalf gate = GateHalf::kNone;
   bool bias = true, output_bias = true;
   std::optional<Experts> experts;
 };

@@ -22,6 +22,7 @@ std::string architecture_name_of(const JsonFile& json) {
 // weights tell then whether the head is there.
 Result<const Family*> find_family(const JsonFile& json, const ModelConfig& config) {
   const std::string& name = config.architecture_name;
+  if (const Family* family = recognized_family(json)) return family;
   if (const Family* family = family_of_architecture(name)) return family;
   const bool headless = name.empty() || name.ends_with("Model");
   if (const Family* family = headless ? family_of_model_type(config.model_type) : nullptr) return family;
@@ -51,12 +52,14 @@ Status read_labels(const JsonFile& json, ModelConfig& config) {
   simdjson::dom::object names;
   if (json.root()["id2label"].get(names) == simdjson::SUCCESS) {
     labels = names.size();
+    config.labels_said = true;
     std::string_view first;
     if (names["0"].get(first) == simdjson::SUCCESS) config.label = std::string(first);
   } else {
     auto count = json.get_size("num_labels", 2);  // transformers' default
     if (!count.ok()) return count.status();
     labels = *count;
+    config.labels_said = json.root()["num_labels"].error() == simdjson::SUCCESS;
   }
   if (labels != 1 && labels != 2) {
     return absl::UnimplementedError(
@@ -169,7 +172,8 @@ double block_products(const Architecture& a, const Block& block) {
   const auto hidden = static_cast<double>(a.hidden), width = static_cast<double>(block.feed_forward.width);
   const auto queries = static_cast<double>(block.attention.heads * block.attention.head_size);
   const auto keys = static_cast<double>(block.attention.kv_heads * block.attention.head_size);
-  return 2 * hidden * queries + 2 * hidden * keys + (block.feed_forward.gate == Gate::kNone ? 2 : 3) * hidden * width;
+  return 2 * hidden * queries + 2 * hidden * keys +
+         (block.feed_forward.gate == GateHalf::kNone ? 2 : 3) * hidden * width;
 }
 
 double attention_products(const Block& block, double keys) {

@@ -27,6 +27,7 @@ struct ModelConfig {
   Architecture architecture;
   int32_t pad_id = 0;  // token id of padding
   std::string label = "LABEL_0";
+  bool labels_said = false;  // by config.json; else the weights tell how many there are
   ServingDefaults serving;
 
   size_t max_length() const { return architecture.max_length; }

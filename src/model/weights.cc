@@ -104,7 +104,7 @@ class Binder {
     w.value = linear(names.value, kv, h, attention.bias);
     w.attention_output = linear(names.attention_output, h, q, attention.output_bias);
     if (block.attention_norm) w.attention_norm = norm(names.attention_norm, a_.norm_bias);
-    if (ff.gate != Gate::kNone) w.gate = linear(names.gate, ff.width, h, ff.bias);
+    if (ff.gate != GateHalf::kNone) w.gate = linear(names.gate, ff.width, h, ff.bias);
     w.up = linear(names.up, ff.width, h, ff.bias);
     w.down = linear(names.down, h, ff.width, ff.output_bias);
     w.output_norm = norm(names.output_norm, a_.norm_bias);
@@ -173,7 +173,7 @@ uint64_t Weights::parameters() const {
 
 Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files) {
   const Architecture& a = config.architecture;
-  const TensorNames names = config.family->names(a);
+  const TensorNames names = config.family->names(a, *files);
   Binder bind(*files, a);
   Weights weights;
   const Embedding& e = a.embedding;
@@ -200,6 +200,15 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   return weights;
 }
 
+// The rows of the head's last layer are its labels.
+static void read_labels_of(const TensorFiles& files, ModelConfig& config) {
+  const TensorNames names = config.family->names(config.architecture, files);
+  const auto found = files.tensors().find(names.head_output.name + ".weight");
+  if (found == files.tensors().end() || found->second.shape.size() != 2) return;  // binding says so
+  const size_t rows = found->second.shape[0];
+  if (rows == 1 || rows == 2) config.architecture.scoring.labels = rows;
+}
+
 Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool graph_named) {
   const bool graph = graph_named || !onnx_files(folder).empty() || !torchscript_files(folder).empty();
   const auto with_graph = [&](const Status& why) -> Result<std::shared_ptr<const Model>> {
@@ -213,6 +222,7 @@ Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool 
   }
   auto files = TensorFiles::open_folder(folder);
   if (!files.ok()) return graph && absl::IsNotFound(files.status()) ? with_graph(files.status()) : files.status();
+  if (!config->labels_said) read_labels_of(**files, *config);
   auto weights = bind_weights(*config, std::move(*files));
   if (!weights.ok()) return weights.status();
   return std::make_shared<const Model>(Model{folder, std::move(*config), std::move(*weights), {}});

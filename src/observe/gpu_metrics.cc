@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 // The little of NVML that is asked for. Names, numbers and layouts: NVIDIA's NVML API reference; they are stable since
@@ -113,4 +113,4 @@ bool add_gpu_metrics(Metrics& metrics, const std::string& library) {
   return true;
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

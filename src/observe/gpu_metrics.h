@@ -6,9 +6,9 @@
 
 #include "base/metrics.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 // Reads them whenever `metrics` is written out. False: there is no such library, or it finds no GPU; nothing is added.
 bool add_gpu_metrics(Metrics& metrics, const std::string& library = "libnvidia-ml.so.1");
 
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -13,7 +13,7 @@
 #include "observe/tracer.h"
 #include "support/json.h"
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 bool has_line(const std::string& text, const std::string& line) { return text.find("\n" + line) != text.npos; }
@@ -198,4 +198,4 @@ TEST(TeiNamesTest, StandBesideOurs) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -8,7 +8,7 @@
 
 #include "observe/tracer.h"
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 using std::chrono::nanoseconds;
@@ -130,4 +130,4 @@ std::string otlp_json(std::span<const RequestRecord> records, const std::string&
   return {buffer.GetString(), buffer.GetSize()};
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

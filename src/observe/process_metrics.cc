@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 // The fields of /proc/self/stat behind the program's name, as proc(5) numbers them from 3.
@@ -82,4 +82,4 @@ void add_process_metrics(Metrics& metrics) {
   metrics.on_collect([process = std::make_shared<ProcessMetrics>(metrics)] { process->read(); });
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -3,9 +3,9 @@
 
 #include "base/metrics.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 // Reads them whenever `metrics` is written out. Linux: from /proc.
 void add_process_metrics(Metrics& metrics);
 
-}  // namespace rerank
+}  // namespace rerank::observe

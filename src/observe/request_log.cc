@@ -8,7 +8,7 @@
 #include "base/bucket.h"
 #include "base/log.h"
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 class RequestLog : public RequestObserver {
@@ -69,4 +69,4 @@ std::shared_ptr<RequestObserver> make_request_log(size_t lines_per_second) {
   return std::make_shared<RequestLog>(static_cast<double>(lines_per_second));
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

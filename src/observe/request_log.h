@@ -6,10 +6,10 @@
 
 #include "observe/request_record.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 // `lines_per_second`: 1 or more. Lines go to base/log.h: at info, of requests that the server failed at warning. A line
 // that follows suppressed ones says how many.
 std::shared_ptr<RequestObserver> make_request_log(size_t lines_per_second);
 
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
@@ -70,4 +70,4 @@ void RequestMetrics::time(const RequestRecord& record) {
   cells_->respond.observe(seconds(record.total - record.ranked));
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -10,7 +10,7 @@
 #include "base/metrics.h"
 #include "observe/request_record.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 // How one transport's metrics are called.
 struct RequestMetricNames {
@@ -37,4 +37,4 @@ class RequestMetrics {
   std::shared_ptr<Cells> cells_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -1,6 +1,6 @@
 #include "observe/request_record.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 std::string_view reason_of(int http_status) {
   switch (http_status) {
@@ -31,4 +31,4 @@ std::string_view reason_of(int http_status) {
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -10,7 +10,7 @@
 #include "observe/trace_context.h"
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 struct RequestRecord {
   const char* transport = "http";                 // string literals, both
@@ -45,4 +45,4 @@ class RequestObserver {
   virtual void finished(const RequestRecord& record) = 0;
 };
 
-}  // namespace rerank
+}  // namespace rerank::observe

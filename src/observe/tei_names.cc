@@ -1,6 +1,6 @@
 #include "observe/tei_names.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 void add_tei_names(Metrics& metrics) {
   const MetricLabels batch = {{"method", "batch"}};  // TEI counts a rerank request as one of its batches
@@ -27,4 +27,4 @@ void add_tei_names(Metrics& metrics) {
   metrics.add_alias({"te_batch_next_tokens", "rerankd_batch_size_tokens"});
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

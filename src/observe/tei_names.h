@@ -4,8 +4,8 @@
 
 #include "base/metrics.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 void add_tei_names(Metrics& metrics);
 
-}  // namespace rerank
+}  // namespace rerank::observe

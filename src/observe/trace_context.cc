@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <random>
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 bool is_hex(std::string_view text) {
@@ -47,4 +47,4 @@ std::string new_span_id() {
 
 std::string new_trace_id() { return new_span_id() + new_span_id(); }
 
-}  // namespace rerank
+}  // namespace rerank::observe

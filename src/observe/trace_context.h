@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace rerank {
+namespace rerank::observe {
 
 struct TraceContext {
   std::string trace_id;   // 32 lower-case hex digits; empty: the request came without
@@ -21,4 +21,4 @@ std::optional<TraceContext> parse_traceparent(std::string_view header);
 std::string new_trace_id();
 std::string new_span_id();
 
-}  // namespace rerank
+}  // namespace rerank::observe

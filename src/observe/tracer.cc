@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::observe {
 namespace {
 
 constexpr std::chrono::seconds kEvery(1);
@@ -203,4 +203,4 @@ Result<std::shared_ptr<RequestObserver>> make_tracer(const TracerOptions& option
       std::make_shared<Tracer>(options, std::move(url), std::move(*headers), std::move(metrics)));
 }
 
-}  // namespace rerank
+}  // namespace rerank::observe

@@ -14,7 +14,7 @@
 #include "observe/request_record.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 struct TracerOptions {
   std::string endpoint;  // http://HOST:4318; the path /v1/traces is added unless it is there
@@ -31,4 +31,4 @@ Result<std::shared_ptr<RequestObserver>> make_tracer(const TracerOptions& option
 // The body of one post. Pure, but for the ids of spans.
 std::string otlp_json(std::span<const RequestRecord> records, const std::string& service_name);
 
-}  // namespace rerank
+}  // namespace rerank::observe

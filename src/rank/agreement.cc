@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace rerank {
+namespace rerank::rank {
 
 // Kendall's tau, with ties counted as half a pair (Kendall 1938; gamma differs only where there are ties).
 LogitAgreement compare_logits(std::span<const float> served, std::span<const float> reference) {
@@ -30,4 +30,4 @@ LogitAgreement compare_logits(std::span<const float> served, std::span<const flo
   return found;
 }
 
-}  // namespace rerank
+}  // namespace rerank::rank

@@ -4,7 +4,7 @@
 #include <limits>
 #include <span>
 
-namespace rerank {
+namespace rerank::rank {
 
 struct LogitAgreement {
   bool same_first = true;         // the best document is the same one (of equal ones the earliest counts)
@@ -19,4 +19,4 @@ inline constexpr float kNotReturned = -std::numeric_limits<float>::infinity();
 // not returned say nothing.
 LogitAgreement compare_logits(std::span<const float> served, std::span<const float> reference);
 
-}  // namespace rerank
+}  // namespace rerank::rank

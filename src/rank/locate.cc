@@ -5,7 +5,7 @@
 #include "base/strings.h"
 #include "model/hub.h"
 
-namespace rerank {
+namespace rerank::rank {
 namespace {
 
 namespace fs = std::filesystem;
@@ -70,4 +70,4 @@ Result<LocatedModel> locate_model(const Options& options) {
   return located;
 }
 
-}  // namespace rerank
+}  // namespace rerank::rank

@@ -6,7 +6,7 @@
 #include "rerank/options.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::rank {
 
 struct LocatedModel {
   std::string folder;
@@ -19,4 +19,4 @@ Result<LocatedModel> locate_model(const Options& options);
 // The name clients see for a model folder or hub id: its last part, with "-reranker" behind it unless it says "rerank".
 std::string served_name(const std::string& model);
 
-}  // namespace rerank
+}  // namespace rerank::rank

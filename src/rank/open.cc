@@ -57,7 +57,7 @@ Result<size_t> pick_max_length(const Options& options, const ModelConfig& config
 }
 
 // How documents over the limit are treated where a request does not say.
-Status read_truncation(const Options& options, const ModelConfig& config, ServiceParts& parts) {
+Status read_truncation(const Options& options, const ModelConfig& config, rank::ServiceParts& parts) {
   const auto truncation =
       options.truncation == "auto" ? std::optional(config.serving.truncation) : parse_truncation(options.truncation);
   if (!truncation) {
@@ -92,7 +92,7 @@ Result<std::shared_ptr<const Exits>> open_exits(const Options& options, const Mo
   return std::make_shared<const Exits>(std::move(*exits));
 }
 
-Status read_target(const Options& options, const Exits* exits, ServiceParts& parts) {
+Status read_target(const Options& options, const Exits* exits, rank::ServiceParts& parts) {
   if (options.target_agreement == 0) return ok_status();
   if (exits == nullptr) {
     return absl::InvalidArgumentError(
@@ -148,7 +148,6 @@ Result<schedule::PlannerOptions> planner_options(const Options& options, const B
   return planner;
 }
 
-// Runs the engine, so that first requests are as fast as later ones and the planner knows its speed.
 // What replicas that share a cache know texts by.
 HashKey shared_hash_key(const Options& options) {
   std::string secret = options.cache_secret;
@@ -161,11 +160,12 @@ HashKey shared_hash_key(const Options& options) {
   return HashKey::made_of(str_cat("rerankd pair cache ", secret));
 }
 
-Status run_warm_up(const ModelConfig& config, ServiceParts& parts) {
+// Runs the engine, so that first requests are as fast as later ones and the planner knows its speed.
+Status run_warm_up(const ModelConfig& config, rank::ServiceParts& parts) {
   std::vector<int32_t> ids;
   parts.tokenizer->encode("A reranker scores how well a document answers a query, and puts the best first.", ids);
   if (ids.empty()) ids.push_back(0);
-  auto measured = warm_up(*parts.backend, ids, attention_weight(config.architecture), seconds_now);
+  auto measured = rank::warm_up(*parts.backend, ids, attention_weight(config.architecture), seconds_now);
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
   parts.planner.square_weight = measured->square_weight;
   parts.measured = std::move(measured->batches);
@@ -196,7 +196,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!(options.shadow_rate >= 0 && options.shadow_rate <= 1)) {
     return absl::InvalidArgumentError(str_cat("--shadow-rate ", options.shadow_rate, ": want a share from 0 to 1"));
   }
-  auto located = locate_model(options);
+  auto located = rank::locate_model(options);
   if (!located.ok()) return located.status();
   auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
   if (!model.ok()) return model.status();
@@ -210,7 +210,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   auto backend = open_backend(*model, options.engine, backend_options(options, *exits));
   if (!backend.ok()) return backend.status();
 
-  ServiceParts parts;
+  rank::ServiceParts parts;
   if (Status status = read_truncation(options, (*model)->config, parts); !status.ok()) return status;
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
@@ -270,10 +270,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.metrics = std::move(metrics);
   if (Status status = run_warm_up(config, parts); !status.ok()) return status;
   const std::shared_ptr<Metrics> told = parts.metrics;
-  std::unique_ptr<Reranker> service = std::make_unique<Service>(std::move(parts));
+  std::unique_ptr<Reranker> service = std::make_unique<rank::Service>(std::move(parts));
   if (options.shadow_rate == 0 || !told) return service;
-  return with_shadow(
-      std::move(service), [settings = shadow_settings(options)] { return Reranker::open(settings); },
+  return rank::with_shadow(
+      std::move(service), [settings = rank::shadow_settings(options)] { return Reranker::open(settings); },
       {options.shadow_rate, options.shadow_queue_bytes}, told);
 }
 

@@ -7,7 +7,7 @@
 #include "support/golden.h"
 #include "support/scarce_memory.h"
 
-namespace rerank {
+namespace rerank::rank {
 namespace {
 
 TEST(OutOfMemoryTest, EndsOneRequestAndNoOther) {
@@ -47,4 +47,4 @@ TEST(OutOfMemoryTest, EndsOneRequestAndNoOther) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::rank

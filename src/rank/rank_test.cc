@@ -16,7 +16,7 @@
 #include "rerank/reranker.h"
 #include "support/golden.h"
 
-namespace rerank {
+namespace rerank::rank {
 namespace {
 
 std::unique_ptr<Reranker> open(const std::string& folder, const std::function<void(Options&)>& change = {}) {
@@ -460,4 +460,4 @@ TEST(RerankTest, AdaptiveDepthGivesExactScoresToTheBest) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::rank

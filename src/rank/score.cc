@@ -5,7 +5,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::rank {
 
 float sigmoid(float logit) { return 1.0f / (1.0f + std::exp(-logit)); }
 
@@ -41,4 +41,4 @@ Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocumen
   return ranked;
 }
 
-}  // namespace rerank
+}  // namespace rerank::rank

@@ -7,7 +7,7 @@
 #include "rerank/status.h"
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::rank {
 
 float sigmoid(float logit);
 
@@ -30,4 +30,4 @@ float aggregate_chunks(std::span<const float> logits, size_t best);
 Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocument> documents, ScoreScale scale,
                                                    size_t top_n);
 
-}  // namespace rerank
+}  // namespace rerank::rank

@@ -10,7 +10,7 @@
 #include "base/strings.h"
 #include "rank/score.h"
 
-namespace rerank {
+namespace rerank::rank {
 namespace {
 
 // Documents are handed to the pool in portions of about this many bytes: some 100 us of tokenizing each.
@@ -489,6 +489,10 @@ std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tok
 Result<std::string> Service::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
   return parts_.tokenizer->decode(ids, skip_special_tokens);
 }
+
+}  // namespace rerank::rank
+
+namespace rerank {
 
 Result<RerankResponse> Reranker::rerank(RerankRequest request) {
   std::promise<Result<RerankResponse>> promise;

@@ -20,7 +20,7 @@
 #include "text/long_document.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::rank {
 
 // What a service is made of. `segments`: the model reads token types (false: they are all zero, as for RoBERTa).
 struct ServiceParts {
@@ -88,4 +88,4 @@ class Service : public Reranker {
   std::unique_ptr<WorkerPool> pool_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::rank

@@ -18,7 +18,7 @@
 #include "base/strings.h"
 #include "rank/agreement.h"
 
-namespace rerank {
+namespace rerank::rank {
 namespace {
 
 // Of larger requests so many documents are compared, evenly picked: bounds the time of one comparison.
@@ -254,4 +254,4 @@ Options shadow_settings(Options options) {
   return options;
 }
 
-}  // namespace rerank
+}  // namespace rerank::rank

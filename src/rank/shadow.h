@@ -9,7 +9,7 @@
 #include "base/metrics.h"
 #include "rerank/reranker.h"
 
-namespace rerank {
+namespace rerank::rank {
 
 struct ShadowOptions {
   double rate = 0;              // share of requests, 0 to 1
@@ -27,4 +27,4 @@ std::unique_ptr<Reranker> with_shadow(std::unique_ptr<Reranker> served, OpenShad
 // The same model at its best: every setting that trades quality for speed undone, one thread, no caches, no shadow.
 Options shadow_settings(Options options);
 
-}  // namespace rerank
+}  // namespace rerank::rank

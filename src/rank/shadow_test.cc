@@ -9,7 +9,7 @@
 #include "rank/agreement.h"
 #include "support/fake_reranker.h"
 
-namespace rerank {
+namespace rerank::rank {
 namespace {
 
 TEST(AgreementTest, OfTheSameOrderAndOfTheOpposite) {
@@ -117,4 +117,4 @@ TEST_F(ShadowTest, WhatFindsNoRoomIsCountedAndDropped) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::rank

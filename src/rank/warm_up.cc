@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace rerank {
+namespace rerank::rank {
 namespace {
 
 // A batch that is predicted to take longer is left out: large models on small machines should start soon, too.
@@ -59,4 +59,4 @@ Result<WarmUp> warm_up(Backend& backend, std::span<const int32_t> ids, double sq
   return result;
 }
 
-}  // namespace rerank
+}  // namespace rerank::rank

@@ -9,7 +9,7 @@
 #include "rerank/status.h"
 #include "schedule/scheduler.h"
 
-namespace rerank {
+namespace rerank::rank {
 
 struct WarmUp {
   std::vector<schedule::MeasuredBatch> batches;
@@ -21,4 +21,4 @@ struct WarmUp {
 Result<WarmUp> warm_up(Backend& backend, std::span<const int32_t> ids, double square_weight,
                        const std::function<double()>& clock);
 
-}  // namespace rerank
+}  // namespace rerank::rank

@@ -17,7 +17,7 @@
 #include "base/guarded.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 constexpr int kBacklog = 4096;
@@ -105,4 +105,4 @@ void Acceptor::forget_closed() {
   std::erase_if(open_, [](const Connection& connection) { return socket_inode(connection.fd) != connection.inode; });
 }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

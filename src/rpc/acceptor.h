@@ -11,7 +11,7 @@
 #include "base/metrics.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::rpc {
 
 class Acceptor {
  public:
@@ -53,4 +53,4 @@ class Acceptor {
   std::thread thread_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::rpc

@@ -5,7 +5,7 @@
 
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 constexpr std::chrono::hours kLongest(24 * 11);  // a deadline further away is the same as none
@@ -13,13 +13,13 @@ constexpr std::chrono::hours kLongest(24 * 11);  // a deadline further away is t
 }  // namespace
 
 RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method)
-    : core_(core), context_(context), method_(method), route_(route_of_method(method)) {
+    : core_(core), context_(context), method_(method), route_(api::route_of_method(method)) {
   record_.transport = "grpc";
   record_.label = method;
-  record_.peer = peer_of(context.peer());
+  record_.peer = transport::peer_of(context.peer());
   record_.ranks = route_ != nullptr && route_->ranks();
   record_.started = std::chrono::system_clock::now();
-  if (const auto trace = parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
+  if (const auto trace = observe::parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
 }
 
 // A stream is one record: its requests' sums, and the times of the slowest.
@@ -40,16 +40,16 @@ std::string_view RpcCall::metadata(const char* name) const {
   return {found->second.data(), found->second.size()};
 }
 
-Result<std::shared_ptr<MemoryHold>> RpcCall::hold(size_t message_bytes) {
-  auto hold = std::make_shared<MemoryHold>(core_.options.memory, peer_of(context_.peer()));
+Result<std::shared_ptr<transport::MemoryHold>> RpcCall::hold(size_t message_bytes) {
+  auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, transport::peer_of(context_.peer()));
   // The message itself, besides what its texts come to.
-  if (Status status = hold->resize(message_bytes * (kWorkBytesPerByte + 1)); !status.ok()) return status;
+  if (Status status = hold->resize(message_bytes * (transport::kWorkBytesPerByte + 1)); !status.ok()) return status;
   return hold;
 }
 
 Status RpcCall::admit() {
-  if (route_ != nullptr && route_->key == Key::kNotNeeded) return ok_status();
-  const Result<KeyRule> caller = core_.access.admit(metadata("authorization"), record_.peer);
+  if (route_ != nullptr && route_->key == api::Key::kNotNeeded) return ok_status();
+  const Result<transport::KeyRule> caller = core_.access.admit(metadata("authorization"), record_.peer);
   if (!caller.ok()) return caller.status();
   priority_ = caller->priority;
   const std::lock_guard lock(mutex_);
@@ -60,10 +60,10 @@ Status RpcCall::admit() {
 Result<RerankRequest> RpcCall::request() {
   RerankRequest request;
   request.cancellation = cancellation_;
-  request.use_cache = !wants_fresh_scores(metadata("cache-control"));
+  request.use_cache = !transport::wants_fresh_scores(metadata("cache-control"));
   request.priority = priority_;
   if (const std::string_view text = metadata("x-request-priority"); !text.empty()) {
-    const Result<int> behind = read_priority(text);
+    const Result<int> behind = transport::read_priority(text);
     if (!behind.ok()) return behind.status();
     request.priority += *behind;
   }
@@ -78,14 +78,15 @@ Result<RerankRequest> RpcCall::request() {
 }
 
 grpc::Status RpcCall::finish(const Status& status) {
-  const ErrorShape shape = std::string_view(method_).starts_with("tei.") ? ErrorShape::kTei : ErrorShape::kCommon;
-  const int code = status.ok() ? 0 : grpc_code(status, shape);
-  RequestRecord record;
+  const transport::ErrorShape shape =
+      std::string_view(method_).starts_with("tei.") ? transport::ErrorShape::kTei : transport::ErrorShape::kCommon;
+  const int code = status.ok() ? 0 : transport::grpc_code(status, shape);
+  observe::RequestRecord record;
   {
     const std::lock_guard lock(mutex_);
     record = record_;
   }
-  record.status = status.ok() ? 200 : error_response(status, shape).status;
+  record.status = status.ok() ? 200 : transport::error_response(status, shape).status;
   record.total = Clock::now() - begin_;
   core_.requests.count(record, code);
   core_.requests.time(record);
@@ -98,4 +99,4 @@ grpc::Status RpcCall::finish(const Status& status) {
   return {static_cast<grpc::StatusCode>(code), std::string(status.message())};
 }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

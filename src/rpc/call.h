@@ -20,14 +20,14 @@
 #include "transport/callers/access.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::rpc {
 
 // What all calls share. Outlives them.
 struct RpcCore {
   Reranker& reranker;
-  ApiOptions options;
-  Access access;
-  RequestMetrics requests;
+  api::ApiOptions options;
+  transport::Access access;
+  observe::RequestMetrics requests;
   size_t max_message_bytes = 0;
   // Answers are written here: the thread that computed scores has better things to do.
   WorkerPool writers{1};
@@ -42,7 +42,8 @@ struct RpcCore {
 
 // A stream's texts together are limited as one message is; gRPC has the same code for that.
 inline Status too_much_text() {
-  return make_error(ErrorKind::kOverloaded, "the texts of this stream are larger than --max-body-bytes");
+  return transport::make_error(transport::ErrorKind::kOverloaded,
+                               "the texts of this stream are larger than --max-body-bytes");
 }
 
 // Tells how a call, or a part of it, has ended. Called once, on any thread; must not block.
@@ -74,7 +75,7 @@ class RpcCall {
 
   // Counts a message of so many bytes, and what it becomes, until the last copy of the result is gone. Errors: as
   // MemoryHold::resize().
-  Result<std::shared_ptr<MemoryHold>> hold(size_t message_bytes);
+  Result<std::shared_ptr<transport::MemoryHold>> hold(size_t message_bytes);
 
   // What one request of the call has come to, for metrics, log and trace. Any thread.
   void note_ranked(const RerankResponse& result);
@@ -92,12 +93,12 @@ class RpcCall {
   RpcCore& core_;
   grpc::CallbackServerContext& context_;
   const char* method_;
-  const Route* route_;  // null: asked for a key, and counted as one that ranks nothing
+  const api::Route* route_;  // null: asked for a key, and counted as one that ranks nothing
   std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   TimePoint begin_ = Clock::now();
   int priority_ = 0;  // of the caller's key
   std::mutex mutex_;
-  RequestRecord record_;  // guarded by mutex_
+  observe::RequestRecord record_;  // guarded by mutex_
 };
 
-}  // namespace rerank
+}  // namespace rerank::rpc

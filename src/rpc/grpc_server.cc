@@ -19,7 +19,7 @@
 #include "rpc/services.h"
 #include "transport/listen.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 constexpr unsigned kLookForCertificatesSeconds = 1;
@@ -73,8 +73,8 @@ struct GrpcServer::Impl {
   std::chrono::milliseconds drain_timeout;
 
   Impl(const ServerOptions& options, const Parts& parts)
-      : core{parts.reranker, parts.api, Access(parts.api.key_ring(), ""),
-             RequestMetrics(parts.metrics, kGrpcMetricNames), options.max_body_bytes},
+      : core{parts.reranker, parts.api, transport::Access(parts.api.key_ring(), ""),
+             observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames), options.max_body_bytes},
         services(make_tei_services(core)),
         drain_timeout(options.drain_timeout_ms) {
     services.push_back(make_rerank_service(core));
@@ -84,14 +84,14 @@ struct GrpcServer::Impl {
   Status listen(const ServerOptions& options, Metrics* metrics) {
     int listener = options.bound_grpc_socket;
     if (listener < 0) {
-      const Result<int> bound = bind_tcp(options.host, options.grpc_port);
+      const Result<int> bound = transport::bind_tcp(options.host, options.grpc_port);
       if (!bound.ok()) return bound.status();
       listener = *bound;
     }
-    const Result<uint16_t> bound_port = prepare_listener(listener);
+    const Result<uint16_t> bound_port = transport::prepare_listener(listener);
     if (!bound_port.ok()) return bound_port.status();
     port = *bound_port;
-    Acceptor::Options limits{.max_connections = allowed_connections(options.max_connections, 2)};
+    Acceptor::Options limits{.max_connections = transport::allowed_connections(options.max_connections, 2)};
     if (metrics) {
       limits.open = &metrics->gauge("rerankd_grpc_connections", "Client connections of gRPC that were open last.");
       limits.refused = &metrics->counter("rerankd_grpc_refused_connections_total",
@@ -150,4 +150,4 @@ void GrpcServer::drain_and_stop() {
   impl_->server.reset();
 }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

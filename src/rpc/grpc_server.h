@@ -16,13 +16,13 @@
 #include "rerank/options.h"
 #include "rerank/reranker.h"
 
-namespace rerank {
+namespace rerank::rpc {
 
 class GrpcServer {
  public:
   struct Parts {
     Reranker& reranker;  // outlives the server
-    ApiOptions api;
+    api::ApiOptions api;
     std::shared_ptr<Metrics> metrics;  // may be null
   };
 
@@ -44,4 +44,4 @@ class GrpcServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::rpc

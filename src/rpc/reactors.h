@@ -13,7 +13,7 @@
 
 #include "rpc/call.h"
 
-namespace rerank {
+namespace rerank::rpc {
 
 // One message in, one out, which the handler has filled when it says done.
 class UnaryReactor : public grpc::ServerUnaryReactor {
@@ -40,7 +40,7 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
   RpcCall call_;
-  std::shared_ptr<MemoryHold> memory_;
+  std::shared_ptr<transport::MemoryHold> memory_;
 };
 
 // Many messages in, many out. Reads while less than kAhead is under way, so that a client that sends faster than is
@@ -57,7 +57,7 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   // Called for each message, one at a time; `memory` is kept until what is made of it has been sent. For each piece of
   // work it begins it calls begin_work() first, and end_work() when pieces are over: after the last, this object may be
   // gone.
-  virtual void on_message(const In& message, std::shared_ptr<MemoryHold> memory) = 0;
+  virtual void on_message(const In& message, std::shared_ptr<transport::MemoryHold> memory) = 0;
   // Called once, when the client has sent all and no work is left; may send().
   virtual void on_end() {}
 
@@ -172,12 +172,12 @@ class OrderedStream : public StreamReactor<In, Out> {
 
  private:
   struct Slot {
-    std::shared_ptr<MemoryHold> memory;
+    std::shared_ptr<transport::MemoryHold> memory;
     std::shared_ptr<Out> out = std::make_shared<Out>();
     bool done = false;
   };
 
-  void on_message(const In& message, std::shared_ptr<MemoryHold> memory) override {
+  void on_message(const In& message, std::shared_ptr<transport::MemoryHold> memory) override {
     if (!first_) {  // the first was admitted with the call
       if (const Status admitted = this->call().admit(); !admitted.ok()) return this->fail(admitted);
     }
@@ -208,4 +208,4 @@ class OrderedStream : public StreamReactor<In, Out> {
   bool first_ = true;
 };
 
-}  // namespace rerank
+}  // namespace rerank::rpc

@@ -10,7 +10,7 @@
 #include "rpc/services.h"
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 using Context = grpc::CallbackServerContext;
@@ -38,7 +38,8 @@ Status read_truncation(v1::Truncation how, RerankRequest& request) {
       request.truncate = false;
       return ok_status();
     default:
-      return make_error(ErrorKind::kInvalid, "`settings.truncation` is none that this server knows");
+      return transport::make_error(transport::ErrorKind::kInvalid,
+                                   "`settings.truncation` is none that this server knows");
   }
 }
 
@@ -48,7 +49,7 @@ Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) 
   if (!request.ok()) return request;
   if (Status read = read_truncation(settings.truncation(), *request); !read.ok()) return read;
   if (!v1::ScoreScale_IsValid(settings.scale())) {
-    return make_error(ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
+    return transport::make_error(transport::ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
   }
   request->scale = settings.scale() == v1::SCORE_SCALE_LOGIT ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   request->max_length = settings.max_length();
@@ -57,7 +58,7 @@ Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) 
   request->layers = settings.layers();
   request->max_chunks = settings.max_chunks();
   if (settings.has_chunk_overlap()) request->chunk_overlap = settings.chunk_overlap();
-  if (settings.priority()) request->priority += priority_behind(settings.priority());
+  if (settings.priority()) request->priority += transport::priority_behind(settings.priority());
   if (settings.no_cache()) request->use_cache = false;
   return request;
 }
@@ -78,7 +79,7 @@ void write_document(const RankedDocument& document, v1::RankedDocument& out) {
 }
 
 void write_response(const RerankResponse& result, const ModelInfo& model, v1::RerankResponse& out) {
-  out.set_id(new_id("rerank"));
+  out.set_id(api::new_id("rerank"));
   out.set_model(model.id);
   for (const RankedDocument& document : result.results) write_document(document, *out.add_results());
   out.set_total_tokens(result.total_tokens);
@@ -93,9 +94,10 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   DocumentStream(RpcCore& core, Context& context) : StreamReactor(core, context, "rerank.v1.Reranker/RerankStream") {}
 
  private:
-  void on_message(const v1::RerankStreamRequest& message, std::shared_ptr<MemoryHold> memory) override {
+  void on_message(const v1::RerankStreamRequest& message, std::shared_ptr<transport::MemoryHold> memory) override {
     if (message.has_start() != !settings_) {
-      return fail(make_error(ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
+      return fail(
+          transport::make_error(transport::ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
     }
     if (!settings_) {
       query_memory_ = std::move(memory);
@@ -105,8 +107,9 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     const size_t first = count_;
     count_ += static_cast<size_t>(documents.size());
     const size_t limit = call().core().options.max_documents;
-    if (documents.empty()) return fail(make_error(ErrorKind::kEmpty, "`documents` cannot be empty"));
-    if (Status fits = check_count("documents", count_, limit); !fits.ok()) return fail(fits);
+    if (documents.empty())
+      return fail(transport::make_error(transport::ErrorKind::kEmpty, "`documents` cannot be empty"));
+    if (Status fits = transport::check_count("documents", count_, limit); !fits.ok()) return fail(fits);
     bytes_ += message.ByteSizeLong();
     if (bytes_ > call().core().max_message_bytes) return fail(too_much_text());
     if (first > 0) {  // the first part was admitted with the call
@@ -126,7 +129,8 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     top_n_ = start.top_n();
   }
 
-  void submit(std::shared_ptr<const RerankRequest> request, size_t first, std::shared_ptr<MemoryHold> memory) {
+  void submit(std::shared_ptr<const RerankRequest> request, size_t first,
+              std::shared_ptr<transport::MemoryHold> memory) {
     begin_work();
     RpcCore& core = call().core();
     const uint32_t batch = batches_++;
@@ -165,7 +169,8 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   }
 
   void on_end() override {
-    if (count_ == 0) return fail(make_error(ErrorKind::kEmpty, "the stream ended without `documents`"));
+    if (count_ == 0)
+      return fail(transport::make_error(transport::ErrorKind::kEmpty, "the stream ended without `documents`"));
     std::sort(all_.results.begin(), all_.results.end(), [](const RankedDocument& a, const RankedDocument& b) {
       return a.logit != b.logit ? a.logit > b.logit : a.index < b.index;
     });
@@ -177,7 +182,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     send(std::move(message));
   }
 
-  std::shared_ptr<MemoryHold> query_memory_;
+  std::shared_ptr<transport::MemoryHold> query_memory_;
   std::optional<RerankRequest> settings_;  // and query, of all parts
   size_t top_n_ = 0;
   size_t count_ = 0;  // documents so far
@@ -217,7 +222,8 @@ class Service : public v1::Reranker::CallbackService {
   static void rank(RpcCall& call, const v1::RerankRequest& in, v1::RerankResponse& out, const RpcDone& done) {
     RpcCore& core = call.core();
     const size_t count = static_cast<size_t>(in.documents_size());
-    if (Status fits = check_count("documents", count, core.options.max_documents); !fits.ok()) return done(fits);
+    if (Status fits = transport::check_count("documents", count, core.options.max_documents); !fits.ok())
+      return done(fits);
     Result<RerankRequest> read = read_request(call, in.settings());
     if (!read.ok()) return done(read.status());
     auto request = std::make_shared<RerankRequest>(*std::move(read));
@@ -241,25 +247,26 @@ class Service : public v1::Reranker::CallbackService {
   static void score(RpcCall& call, const v1::ScoreRequest& in, v1::ScoreResponse& out, const RpcDone& done) {
     RpcCore& core = call.core();
     const size_t count = static_cast<size_t>(in.pairs_size());
-    if (Status fits = check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
+    if (Status fits = transport::check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
     Result<RerankRequest> settings = read_request(call, in.settings());
     if (!settings.ok()) return done(settings.status());
-    PairTexts pairs;
+    api::PairTexts pairs;
     for (const v1::Pair& pair : in.pairs()) {
       pairs.queries.push_back(pair.query());
       pairs.documents.push_back(pair.document());
     }
-    score_pairs(core.reranker, *settings, std::move(pairs), [&call, &core, &out, done](Result<PairScores> result) {
-      if (result.ok()) call.note_ranked(result->whole);
-      core.write(done, [&core, &out, result = std::move(result)] {
-        if (!result.ok()) return result.status();
-        out.set_model(core.reranker.info().id);
-        out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
-        out.set_total_tokens(result->whole.total_tokens);
-        write_timings(result->whole.timings, *out.mutable_timings());
-        return ok_status();
-      });
-    });
+    api::score_pairs(core.reranker, *settings, std::move(pairs),
+                     [&call, &core, &out, done](Result<api::PairScores> result) {
+                       if (result.ok()) call.note_ranked(result->whole);
+                       core.write(done, [&core, &out, result = std::move(result)] {
+                         if (!result.ok()) return result.status();
+                         out.set_model(core.reranker.info().id);
+                         out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
+                         out.set_total_tokens(result->whole.total_tokens);
+                         write_timings(result->whole.timings, *out.mutable_timings());
+                         return ok_status();
+                       });
+                     });
   }
 
   static void describe(RpcCall& call, v1::InfoResponse& out, const RpcDone& done) {
@@ -285,4 +292,4 @@ class Service : public v1::Reranker::CallbackService {
 
 std::unique_ptr<grpc::Service> make_rerank_service(RpcCore& core) { return std::make_unique<Service>(core); }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

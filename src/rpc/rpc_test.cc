@@ -13,7 +13,7 @@
 #include "support/fake_reranker.h"
 #include "tei/v1/tei.grpc.pb.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 namespace tei = ::tei::v1;
@@ -25,7 +25,7 @@ class RpcTest : public testing::Test {
  protected:
   void SetUp() override { restart({}, {}); }
 
-  void restart(ServerOptions server, ApiOptions api) {
+  void restart(ServerOptions server, api::ApiOptions api) {
     server_.reset();
     auto started = GrpcServer::start(server, {fake_, api, metrics_});
     ASSERT_TRUE(started.ok()) << started.status();
@@ -292,7 +292,7 @@ TEST_F(RpcTest, WhatIsThrownEndsOneCall) {
 }
 
 TEST_F(RpcTest, DocumentStreamsAreCheckedToo) {
-  ApiOptions api;
+  api::ApiOptions api;
   api.max_documents = 5;
   restart({}, api);
   const auto stub = v1::Reranker::NewStub(channel_);
@@ -377,7 +377,7 @@ TEST_F(RpcTest, ACancelledCallCancelsItsRequest) {
 }
 
 TEST_F(RpcTest, AsksForKeysWhereHttpDoes) {
-  ApiOptions api;
+  api::ApiOptions api;
   api.api_keys = "secret-key";
   restart({}, api);
   const auto stub = tei::Rerank::NewStub(channel_);
@@ -438,11 +438,11 @@ TEST(RpcRoutes, EveryMethodHasARow) {
       for (int k = 0; k < file->service(i)->method_count(); ++k) {
         const auto* method = file->service(i)->method(k);
         const std::string name = method->service()->full_name() + "/" + method->name();
-        EXPECT_NE(route_of_method(name), nullptr) << name;
+        EXPECT_NE(api::route_of_method(name), nullptr) << name;
       }
     }
   }
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::rpc

@@ -8,9 +8,9 @@
 
 #include "rpc/call.h"
 
-namespace rerank {
+namespace rerank::rpc {
 
 std::vector<std::unique_ptr<grpc::Service>> make_tei_services(RpcCore& core);  // tei.v1: tei_services.cc
 std::unique_ptr<grpc::Service> make_rerank_service(RpcCore& core);             // rerank.v1: rerank_service.cc
 
-}  // namespace rerank
+}  // namespace rerank::rpc

@@ -10,7 +10,7 @@
 #include "tei/v1/tei.grpc.pb.h"
 #include "transport/body.h"
 
-namespace rerank {
+namespace rerank::rpc {
 namespace {
 
 namespace tei = ::tei::v1;
@@ -19,7 +19,7 @@ using Context = grpc::CallbackServerContext;
 constexpr size_t kMaxTokenizedBytes = 256u << 10;  // at once: it runs on a thread that others wait for
 
 // Times as means per text, but the first.
-void write_metadata(const TeiCost& cost, const Timings& timings, tei::Metadata& out) {
+void write_metadata(const api::TeiCost& cost, const Timings& timings, tei::Metadata& out) {
   const auto mean_ns = [&](int64_t us) { return static_cast<uint64_t>(us) * 1000 / cost.texts; };
   out.set_compute_chars(static_cast<uint32_t>(cost.characters));
   out.set_compute_tokens(static_cast<uint32_t>(cost.tokens));
@@ -39,9 +39,9 @@ void read_settings(const In& in, RerankRequest& request) {
 
 void write_ranks(const RerankRequest& request, const RerankResponse& result, bool return_text,
                  tei::RerankResponse& out) {
-  TeiCost cost{request.documents.size(), 0, result.total_tokens};
-  cost.characters = count_characters(request.query) * cost.texts;
-  for (const std::string& text : request.documents) cost.characters += count_characters(text);
+  api::TeiCost cost{request.documents.size(), 0, result.total_tokens};
+  cost.characters = api::count_characters(request.query) * cost.texts;
+  for (const std::string& text : request.documents) cost.characters += api::count_characters(text);
   out.mutable_ranks()->Reserve(static_cast<int>(result.results.size()));
   for (const RankedDocument& document : result.results) {
     tei::Rank& rank = *out.add_ranks();
@@ -55,7 +55,8 @@ void write_ranks(const RerankRequest& request, const RerankResponse& result, boo
 // Ranks `request`, whose texts have not been counted yet, into `out`.
 void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankResponse& out, RpcDone done) {
   RpcCore& core = call.core();
-  if (Status count = check_count("texts", request.documents.size(), core.options.max_documents); !count.ok()) {
+  if (Status count = transport::check_count("texts", request.documents.size(), core.options.max_documents);
+      !count.ok()) {
     return done(count);
   }
   const auto shared = std::make_shared<const RerankRequest>(std::move(request));
@@ -106,7 +107,7 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
     memory_ = *std::move(held);
     request_.documents.push_back(std::move(*in_.mutable_text()));
     const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
-    if (Status fits = check_count("texts", count, limit); !fits.ok()) return fits;
+    if (Status fits = transport::check_count("texts", count, limit); !fits.ok()) return fits;
     return bytes_ > call_.core().max_message_bytes ? too_much_text() : ok_status();
   }
   void OnCancel() override { call_.cancel(); }
@@ -117,7 +118,7 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
   tei::RerankResponse& out_;
   tei::RerankStreamRequest in_;
   RerankRequest request_;
-  std::shared_ptr<MemoryHold> memory_;
+  std::shared_ptr<transport::MemoryHold> memory_;
   size_t bytes_ = 0;
   bool return_text_ = false;
 };
@@ -150,62 +151,65 @@ class RerankService : public tei::Rerank::CallbackService {
 
 void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::PredictResponse& out, RpcDone done) {
   if (in.inputs_size() != 2) {
-    return done(make_error(ErrorKind::kInvalid, "`inputs` must be a pair: query and text"));
+    return done(transport::make_error(transport::ErrorKind::kInvalid, "`inputs` must be a pair: query and text"));
   }
   Result<RerankRequest> request = call.request();
   if (!request.ok()) return done(request.status());
   read_settings(in, *request);
   RpcCore& core = call.core();
-  TeiCost cost{1, count_characters(in.inputs(0)) + count_characters(in.inputs(1)), 0};
-  score_pairs(core.reranker, *request, {.queries = {in.inputs(0)}, .documents = {in.inputs(1)}},
-              [&call, &core, &out, done = std::move(done), cost](Result<PairScores> result) mutable {
-                if (result.ok()) call.note_ranked(result->whole);
-                core.write(done, [&core, &out, cost, result = std::move(result)]() mutable {
-                  if (!result.ok()) return result.status();
-                  tei::Prediction& prediction = *out.add_predictions();
-                  prediction.set_score(result->scores[0]);
-                  prediction.set_label(core.reranker.info().label);
-                  cost.tokens = result->whole.total_tokens;
-                  write_metadata(cost, result->whole.timings, *out.mutable_metadata());
-                  return ok_status();
-                });
-              });
+  api::TeiCost cost{1, api::count_characters(in.inputs(0)) + api::count_characters(in.inputs(1)), 0};
+  api::score_pairs(core.reranker, *request, {.queries = {in.inputs(0)}, .documents = {in.inputs(1)}},
+                   [&call, &core, &out, done = std::move(done), cost](Result<api::PairScores> result) mutable {
+                     if (result.ok()) call.note_ranked(result->whole);
+                     core.write(done, [&core, &out, cost, result = std::move(result)]() mutable {
+                       if (!result.ok()) return result.status();
+                       tei::Prediction& prediction = *out.add_predictions();
+                       prediction.set_score(result->scores[0]);
+                       prediction.set_label(core.reranker.info().label);
+                       cost.tokens = result->whole.total_tokens;
+                       write_metadata(cost, result->whole.timings, *out.mutable_metadata());
+                       return ok_status();
+                     });
+                   });
 }
 
 void predict_single(RpcCall&, const tei::PredictRequest&, tei::PredictResponse&, const RpcDone& done) {
-  done(make_error(ErrorKind::kInvalid, "this model scores pairs: call PredictPair or Rerank"));
+  done(transport::make_error(transport::ErrorKind::kInvalid, "this model scores pairs: call PredictPair or Rerank"));
 }
 
 void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& out, const RpcDone& done) {
   const std::string& text = in.inputs();
-  if (text.empty()) return done(make_error(ErrorKind::kEmpty, "`inputs` cannot be empty"));
+  if (text.empty()) return done(transport::make_error(transport::ErrorKind::kEmpty, "`inputs` cannot be empty"));
   if (text.size() > kMaxTokenizedBytes) {
-    return done(make_error(ErrorKind::kInvalid, "`inputs` is larger than 256 KiB: send less at once"));
+    return done(
+        transport::make_error(transport::ErrorKind::kInvalid, "`inputs` is larger than 256 KiB: send less at once"));
   }
   for (const Token& token : call.core().reranker.tokenize(text, in.add_special_tokens())) {
     tei::SimpleToken& made = *out.add_tokens();
     made.set_id(static_cast<uint32_t>(token.id));
     made.set_special(token.special);
     if (const auto& place = token.place) {
-      made.set_text(repair_text(std::string_view(text).substr(place->begin, place->end - place->begin), false));
+      made.set_text(
+          transport::repair_text(std::string_view(text).substr(place->begin, place->end - place->begin), false));
       made.set_start(static_cast<uint32_t>(place->begin));
       made.set_stop(static_cast<uint32_t>(place->end));
     } else {
-      made.set_text(repair_text(token.text, false));
+      made.set_text(transport::repair_text(token.text, false));
     }
   }
   done(ok_status());
 }
 
 void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& out, const RpcDone& done) {
-  if (in.ids().empty()) return done(make_error(ErrorKind::kEmpty, "`ids` cannot be empty"));
+  if (in.ids().empty()) return done(transport::make_error(transport::ErrorKind::kEmpty, "`ids` cannot be empty"));
   if (static_cast<size_t>(in.ids_size()) > kMaxTokenizedBytes) {
-    return done(make_error(ErrorKind::kInvalid, "`ids` holds more than 262,144 ids: send less at once"));
+    return done(
+        transport::make_error(transport::ErrorKind::kInvalid, "`ids` holds more than 262,144 ids: send less at once"));
   }
   std::vector<int32_t> ids;
   for (const uint32_t id : in.ids()) ids.push_back(id <= INT32_MAX ? static_cast<int32_t>(id) : -1);
   const Result<std::string> text = call.core().reranker.decode(ids, in.skip_special_tokens());
-  if (text.ok()) out.set_text(repair_text(*text, false));
+  if (text.ok()) out.set_text(transport::repair_text(*text, false));
   done(text.status());
 }
 
@@ -283,7 +287,7 @@ class InfoService : public tei::Info::CallbackService {
  private:
   static void describe(RpcCall& call, const tei::InfoRequest&, tei::InfoResponse& out, const RpcDone& done) {
     const ModelInfo& model = call.core().reranker.info();
-    const ApiOptions& options = call.core().options;
+    const api::ApiOptions& options = call.core().options;
     out.set_version(RERANKD_VERSION);
     out.set_model_id(model.id);
     out.set_model_dtype(model.precision);
@@ -311,4 +315,4 @@ std::vector<std::unique_ptr<grpc::Service>> make_tei_services(RpcCore& core) {
   return services;
 }
 
-}  // namespace rerank
+}  // namespace rerank::rpc

@@ -7,7 +7,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 namespace asio = boost::asio;
@@ -87,4 +87,4 @@ ClientStream::Awaitable<size_t> ClientStream::discard_some(std::span<char> space
   co_return code ? 0 : length;
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

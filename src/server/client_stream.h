@@ -16,7 +16,7 @@ namespace boost::asio::ssl {
 class context;
 }
 
-namespace rerank {
+namespace rerank::server {
 
 class ClientStream {
  public:
@@ -61,4 +61,4 @@ class ClientStream {
   std::unique_ptr<Tls> tls_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

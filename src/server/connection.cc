@@ -15,7 +15,7 @@
 #include "server/http1/response_head.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using asio::ip::tcp;
@@ -33,48 +33,48 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 struct Errand {
   HttpHandler handler;  // the server may go while it is under way
   std::shared_ptr<Cancellation> cancellation;
-  std::shared_ptr<MemoryHold> memory;
+  std::shared_ptr<transport::MemoryHold> memory;
   ContentCoding coding;
   size_t max_body_bytes;
   size_t compress_min_bytes;
-  RequestMetrics requests;
+  observe::RequestMetrics requests;
 
   // Decompresses the body and hands it over. `done` is called once.
-  void run(HttpRequest&& request, const std::function<void(HttpResponse)>& done) const {
+  void run(transport::HttpRequest&& request, const std::function<void(transport::HttpResponse)>& done) const {
     if (cancellation->cancelled()) return;  // nobody waits for it
     const auto told = std::make_shared<std::atomic<bool>>(false);
-    const auto once = [told, done](HttpResponse response) {
+    const auto once = [told, done](transport::HttpResponse response) {
       if (!told->exchange(true)) done(std::move(response));
     };
     const Status status = guarded([&] { return run_once(std::move(request), once); });
     if (status.ok()) return;
     if (absl::IsInternal(status)) log_error(message_of(status));
-    HttpResponse response = error_response(status);
-    RequestMetrics(requests).count({.status = response.status});
+    transport::HttpResponse response = transport::error_response(status);
+    observe::RequestMetrics(requests).count({.status = response.status});
     once(std::move(response));
   }
 
   // Writes what the handler has left to be written, and compresses it.
-  void finish(HttpResponse& response) const {
+  void finish(transport::HttpResponse& response) const {
     const Status status = guarded([&] {
       if (const auto complete = std::exchange(response.complete, nullptr)) complete(response);
       if (compress_min_bytes && response.body.size() >= compress_min_bytes) encode_content(coding, response);
       return memory->resize(response.body.capacity());
     });
     if (status.ok()) return;
-    response = error_response(status);
+    response = transport::error_response(status);
     memory->shrink(response.body.size());
   }
 
  private:
-  Status run_once(HttpRequest&& request, const std::function<void(HttpResponse)>& done) const {
+  Status run_once(transport::HttpRequest&& request, const std::function<void(transport::HttpResponse)>& done) const {
     const auto may_hold = [this](size_t bytes) { return memory->resize(bytes); };
     const std::string encoding(request.header("content-encoding"));
     if (Status status = decode_content(encoding, max_body_bytes, request.body, may_hold); !status.ok()) return status;
     const size_t size = request.body.size();
-    if (Status status = memory->resize(size * kParsedBytesPerByte); !status.ok()) return status;
+    if (Status status = memory->resize(size * transport::kParsedBytesPerByte); !status.ok()) return status;
     handler(std::move(request), done);
-    memory->shrink(size * kWorkBytesPerByte);
+    memory->shrink(size * transport::kWorkBytesPerByte);
     return ok_status();
   }
 };
@@ -82,7 +82,7 @@ struct Errand {
 std::string peer_of_socket(const tcp::socket& socket) {
   error_code code;
   const auto endpoint = socket.remote_endpoint(code);
-  return code ? std::string() : peer_of(endpoint.address().to_string());
+  return code ? std::string() : transport::peer_of(endpoint.address().to_string());
 }
 
 auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitable, code); }
@@ -139,8 +139,8 @@ asio::awaitable<void> Connection::run() {
     if (!co_await shake_hands()) {
       // Nothing more to say.
     } else if (refuse_) {
-      co_await refuse(
-          make_error(ErrorKind::kUnavailable, "too many open connections; try again, or raise --max-connections"));
+      co_await refuse(transport::make_error(transport::ErrorKind::kUnavailable,
+                                            "too many open connections; try again, or raise --max-connections"));
     } else {
       while (co_await serve_one()) {
       }
@@ -169,7 +169,8 @@ asio::awaitable<bool> Connection::shake_hands() {
   if (!code) co_return true;
   if (core_.failed_handshakes) core_.failed_handshakes->add();
   if (!ClientStream::was_clear_http(code)) co_return false;
-  co_return co_await refuse(make_error(ErrorKind::kMalformed, "this port speaks TLS: use https://"));
+  co_return co_await refuse(
+      transport::make_error(transport::ErrorKind::kMalformed, "this port speaks TLS: use https://"));
 }
 
 asio::awaitable<bool> Connection::serve_one() {
@@ -177,7 +178,7 @@ asio::awaitable<bool> Connection::serve_one() {
   http_1_0_ = parser_.http_1_0();
   head_only_ = parser_.is_head();
   keep_alive_ = parser_.keep_alive();
-  HttpRequest request = parser_.take();
+  transport::HttpRequest request = parser_.take();
   request.peer = peer_;
   if (!co_await await_answer(std::move(request))) co_return false;
   ++served_;
@@ -219,7 +220,7 @@ asio::awaitable<bool> Connection::read_request() {
 Status Connection::hold_body() {
   const size_t bytes = parser_.body_capacity();
   if (bytes == 0) return ok_status();
-  if (!memory_) memory_ = std::make_shared<MemoryHold>(core_.memory, peer_);
+  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory, peer_);
   return memory_->resize(2 * bytes);  // so that they leave as much for those that are read
 }
 
@@ -244,13 +245,17 @@ asio::awaitable<bool> Connection::wait_for_input() {
   }
   if (aborted_) co_return false;
   if (!begun) co_return draining_ && !was_draining && !expired_;
-  if (expired_) co_return co_await refuse(make_error(ErrorKind::kTimeout, "the request did not arrive in time"));
-  co_return co_await refuse(make_error(ErrorKind::kMalformed, "the request ended before it was complete"));
+  if (expired_)
+    co_return co_await refuse(
+        transport::make_error(transport::ErrorKind::kTimeout, "the request did not arrive in time"));
+  co_return co_await refuse(
+      transport::make_error(transport::ErrorKind::kMalformed, "the request ended before it was complete"));
 }
 
 asio::awaitable<bool> Connection::meet_expectation() {
   if (parser_.unknown_expectation()) {
-    co_return co_await refuse(make_error(ErrorKind::kExpectation, "the only Expect this server meets is 100-continue"));
+    co_return co_await refuse(
+        transport::make_error(transport::ErrorKind::kExpectation, "the only Expect this server meets is 100-continue"));
   }
   if (!parser_.expects_continue()) co_return true;
   arm(core_.options.body_timeout_ms);
@@ -265,7 +270,7 @@ void Connection::note_refusal(int http_status, const Status& status) {
 }
 
 asio::awaitable<bool> Connection::refuse(const Status& status) {
-  HttpResponse response = error_response(status);
+  transport::HttpResponse response = transport::error_response(status);
   core_.requests.count({.status = response.status});
   note_refusal(response.status, status);
   keep_alive_ = false;
@@ -277,13 +282,14 @@ asio::awaitable<bool> Connection::refuse(const Status& status) {
 
 // Requests without a body (probes, metrics, pages) are answered here, at once: they do not wait for those that cost
 // more to read.
-void Connection::hand_over(HttpRequest request, std::shared_ptr<Cancellation> cancellation) {
-  if (!memory_) memory_ = std::make_shared<MemoryHold>(core_.memory, peer_);
+void Connection::hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation) {
+  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory, peer_);
   const bool here = request.body.empty();
   const auto errand = std::make_shared<const Errand>(
       Errand{core_.handler, std::move(cancellation), memory_, accepted_coding(request.header("accept-encoding")),
              core_.options.max_body_bytes, core_.options.compress_min_bytes, core_.requests});
-  const auto deliver = [gate = core_.gate, weak = weak_from_this(), sequence = ++sequence_](HttpResponse&& response) {
+  const auto deliver = [gate = core_.gate, weak = weak_from_this(),
+                        sequence = ++sequence_](transport::HttpResponse&& response) {
     const std::lock_guard lock(gate->mutex);
     if (!gate->open) return;
     std::shared_ptr<Connection> self = weak.lock();
@@ -293,8 +299,8 @@ void Connection::hand_over(HttpRequest request, std::shared_ptr<Cancellation> ca
       self->deliver(sequence, std::move(response));
     });
   };
-  const auto done = [gate = core_.gate, &core = core_, here, errand, deliver](HttpResponse response) {
-    const auto finish = [errand, deliver, held = std::make_shared<HttpResponse>(std::move(response))] {
+  const auto done = [gate = core_.gate, &core = core_, here, errand, deliver](transport::HttpResponse response) {
+    const auto finish = [errand, deliver, held = std::make_shared<transport::HttpResponse>(std::move(response))] {
       errand->finish(*held);
       deliver(std::move(*held));
     };
@@ -303,12 +309,12 @@ void Connection::hand_over(HttpRequest request, std::shared_ptr<Cancellation> ca
     if (gate->open) core.workers->post(finish);
   };
   if (here) return errand->run(std::move(request), done);
-  core_.workers->post([errand, done, held = std::make_shared<HttpRequest>(std::move(request))] {
+  core_.workers->post([errand, done, held = std::make_shared<transport::HttpRequest>(std::move(request))] {
     errand->run(std::move(*held), done);
   });
 }
 
-void Connection::deliver(uint64_t sequence, HttpResponse response) {
+void Connection::deliver(uint64_t sequence, transport::HttpResponse response) {
   if (sequence != sequence_ || answer_) return;
   answer_ = std::move(response);
   wake_.cancel();
@@ -320,7 +326,7 @@ void Connection::deliver(uint64_t sequence, HttpResponse response) {
 // A client that is gone and one that has only closed its sending side look alike, until something is sent: the first
 // then answers with a reset. So, after a while, such a client is sent an interim "100 Continue", which HTTP/1.1 clients
 // skip.
-asio::awaitable<bool> Connection::await_answer(HttpRequest request) {
+asio::awaitable<bool> Connection::await_answer(transport::HttpRequest request) {
   const auto cancellation = std::make_shared<Cancellation>();
   request.cancellation = cancellation;
   readable_ = broken_ = false;
@@ -382,7 +388,7 @@ bool Connection::probe() {
   return stream_.write_now(kContinue);
 }
 
-asio::awaitable<bool> Connection::write(const HttpResponse& response, bool head_only) {
+asio::awaitable<bool> Connection::write(const transport::HttpResponse& response, bool head_only) {
   const std::string head = response_head(response, {.close = !keep_alive_, .keep_alive = http_1_0_});
   std::string_view rest_of_head = head;
   std::string_view rest_of_body = head_only ? std::string_view() : std::string_view(response.body);
@@ -470,4 +476,4 @@ void Connection::on_timer(uint64_t generation) {
   stream_.socket().cancel(ignored);
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

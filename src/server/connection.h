@@ -32,7 +32,7 @@
 #include "server/http_server.h"
 #include "transport/memory_budget.h"
 
-namespace rerank {
+namespace rerank::server {
 
 namespace asio = boost::asio;
 
@@ -49,7 +49,7 @@ struct AnswerGate {
 struct ServerCore {
   ServerOptions options;
   HttpHandler handler;
-  RequestMetrics requests;
+  observe::RequestMetrics requests;
   std::unique_ptr<TlsFiles> tls;      // null: in the clear
   Gauge* open_connections = nullptr;  // null without metrics; so are the next three
   Counter* failed_handshakes = nullptr;
@@ -61,7 +61,7 @@ struct ServerCore {
   Bucket refusals{1, 20};  // log lines about what the transport itself refuses; guarded by refusals_mutex
 
   std::atomic<bool> draining{false};
-  std::shared_ptr<MemoryBudget> memory;
+  std::shared_ptr<transport::MemoryBudget> memory;
   // Reads bodies and writes answers: I/O threads only move bytes. Null once the server has stopped.
   std::unique_ptr<WorkerPool> workers;
 
@@ -90,17 +90,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<bool> read_request();
   asio::awaitable<bool> wait_for_input();
   asio::awaitable<bool> meet_expectation();
-  asio::awaitable<bool> await_answer(HttpRequest request);
+  asio::awaitable<bool> await_answer(transport::HttpRequest request);
   asio::awaitable<bool> refuse(const Status& status);  // answers an error of the transport; always false
-  asio::awaitable<bool> write(const HttpResponse& response, bool head_only);
+  asio::awaitable<bool> write(const transport::HttpResponse& response, bool head_only);
   asio::awaitable<bool> write_all(std::string_view bytes);
   asio::awaitable<size_t> read_some(std::span<char> space);
   asio::awaitable<void> linger();
 
   void note_refusal(int http_status, const Status& status);
   Status hold_body();
-  void hand_over(HttpRequest request, std::shared_ptr<Cancellation> cancellation);
-  void deliver(uint64_t sequence, HttpResponse response);
+  void hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation);
+  void deliver(uint64_t sequence, transport::HttpResponse response);
   void watch(asio::ip::tcp::socket::wait_type what);
   bool look_at_input();  // false: the client is gone
   bool probe();          // false: the client is gone
@@ -128,13 +128,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool unread_ = false;  // the client may still be sending what we will not read
   uint64_t served_ = 0;
   std::string peer_;
-  std::shared_ptr<MemoryHold> memory_;  // of the current request
+  std::shared_ptr<transport::MemoryHold> memory_;  // of the current request
   TimePoint body_begun_;
   size_t body_received_ = 0;  // bytes since then
 
   // The answer that is waited for, and what is seen of the client meanwhile.
   uint64_t sequence_ = 0;
-  std::optional<HttpResponse> answer_;
+  std::optional<transport::HttpResponse> answer_;
   asio::steady_timer wake_;
   enum class Watch { kNothing, kInput, kHalfClosed, kError } watch_ = Watch::kNothing;
   bool readable_ = false;
@@ -148,4 +148,4 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool expired_ = false;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -18,7 +18,7 @@
 #include "server/tls.h"
 #include "transport/listen.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using asio::ip::tcp;
@@ -44,7 +44,7 @@ struct HttpServer::Impl {
   bool stopped = false;
 
   Impl(const ServerOptions& options, HttpHandler handler, std::shared_ptr<Metrics> shared_metrics)
-      : core{options, std::move(handler), RequestMetrics(shared_metrics)},
+      : core{options, std::move(handler), observe::RequestMetrics(shared_metrics)},
         metrics(std::move(shared_metrics)),
         io(static_cast<int>(std::max<size_t>(options.io_threads, 1))) {
     if (!metrics) return;
@@ -64,7 +64,7 @@ struct HttpServer::Impl {
     }
     int fd = options.bound_socket;
     if (fd < 0) {
-      const Result<int> bound = bind_tcp(options.host, options.port);
+      const Result<int> bound = transport::bind_tcp(options.host, options.port);
       if (!bound.ok()) return bound.status();
       fd = *bound;
     }
@@ -154,11 +154,11 @@ struct HttpServer::Impl {
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, HttpHandler handler,
                                                       std::shared_ptr<Metrics> metrics,
-                                                      std::shared_ptr<MemoryBudget> memory) {
+                                                      std::shared_ptr<transport::MemoryBudget> memory) {
   ServerOptions allowed = options;
-  allowed.max_connections = allowed_connections(options.max_connections, options.grpc_port != 0 ? 2 : 1);
+  allowed.max_connections = transport::allowed_connections(options.max_connections, options.grpc_port != 0 ? 2 : 1);
   auto impl = std::make_unique<Impl>(allowed, std::move(handler), std::move(metrics));
-  if (!memory) memory = std::make_shared<MemoryBudget>(options.max_memory_bytes);
+  if (!memory) memory = std::make_shared<transport::MemoryBudget>(options.max_memory_bytes);
   impl->core.memory = std::move(memory);
   impl->core.workers = std::make_unique<WorkerPool>(std::max<size_t>(options.parse_threads, 1));
   if (Status status = impl->listen(); !status.ok()) return status;
@@ -213,4 +213,4 @@ void HttpServer::drain_and_stop() {
   for (std::thread& thread : impl_->threads) thread.join();
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

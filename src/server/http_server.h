@@ -22,12 +22,13 @@
 #include "transport/http.h"
 #include "transport/memory_budget.h"
 
-namespace rerank {
+namespace rerank::server {
 
 // Called with a complete request: on an I/O thread, and then it must return soon, when the request has no body; else on
 // one of options.parse_threads. `done` must be called exactly once, on any thread,
 // at any time: also after the server is gone, when it does nothing.
-using HttpHandler = std::function<void(HttpRequest&& request, std::function<void(HttpResponse)> done)>;
+using HttpHandler =
+    std::function<void(transport::HttpRequest&& request, std::function<void(transport::HttpResponse)> done)>;
 
 class HttpServer {
  public:
@@ -36,7 +37,7 @@ class HttpServer {
   // account of its own of options.max_memory_bytes. Errors: the address is unknown, taken or forbidden.
   static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, HttpHandler handler,
                                                    std::shared_ptr<Metrics> metrics = nullptr,
-                                                   std::shared_ptr<MemoryBudget> memory = nullptr);
+                                                   std::shared_ptr<transport::MemoryBudget> memory = nullptr);
 
   ~HttpServer();  // drain_and_stop()
 
@@ -56,4 +57,4 @@ class HttpServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

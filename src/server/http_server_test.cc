@@ -13,14 +13,14 @@
 
 #include "support/raw_client.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
-using Done = std::function<void(HttpResponse)>;
+using Done = std::function<void(transport::HttpResponse)>;
 
 // Answers with method, target and body size; /echo with the body.
-void describe(HttpRequest&& request, const Done& done) {
-  HttpResponse response;
+void describe(transport::HttpRequest&& request, const Done& done) {
+  transport::HttpResponse response;
   response.content_type = "text/plain";
   response.body = request.target == "/echo"
                       ? request.body
@@ -31,7 +31,7 @@ void describe(HttpRequest&& request, const Done& done) {
 // Keeps requests until the test answers them.
 class Held {
  public:
-  void operator()(HttpRequest&& request, Done done) {
+  void operator()(transport::HttpRequest&& request, Done done) {
     const std::lock_guard lock(mutex_);
     jobs_.emplace_back(std::move(request), std::move(done));
     changed_.notify_all();
@@ -42,19 +42,19 @@ class Held {
   }
   void answer(size_t i) {
     const auto [request, done] = job(i);
-    describe(HttpRequest(request), done);
+    describe(transport::HttpRequest(request), done);
   }
   bool cancelled(size_t i) { return job(i).first.cancellation->cancelled(); }
 
  private:
-  std::pair<HttpRequest, Done> job(size_t i) {
+  std::pair<transport::HttpRequest, Done> job(size_t i) {
     const std::lock_guard lock(mutex_);
     return jobs_[i];
   }
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::pair<HttpRequest, Done>> jobs_;
+  std::vector<std::pair<transport::HttpRequest, Done>> jobs_;
 };
 
 ServerOptions ephemeral() {
@@ -66,7 +66,7 @@ ServerOptions ephemeral() {
 
 std::unique_ptr<HttpServer> start(const ServerOptions& options, HttpHandler handler = describe,
                                   std::shared_ptr<Metrics> metrics = nullptr,
-                                  std::shared_ptr<MemoryBudget> memory = nullptr) {
+                                  std::shared_ptr<transport::MemoryBudget> memory = nullptr) {
   auto server = HttpServer::start(options, std::move(handler), std::move(metrics), std::move(memory));
   EXPECT_TRUE(server.ok()) << server.status();
   return *std::move(server);
@@ -355,7 +355,7 @@ TEST(HttpServer, ServesManyClientsAtOnce) {
 TEST(HttpServer, BoundsTheMemoryOfBodiesOnTheirWay) {
   ServerOptions options = ephemeral();
   options.max_body_bytes = 1 << 20;
-  const auto memory = std::make_shared<MemoryBudget>(size_t{128} << 20);
+  const auto memory = std::make_shared<transport::MemoryBudget>(size_t{128} << 20);
   const auto server = start(options, describe, nullptr, memory);
   const std::string most(options.max_body_bytes - 1, 'x');
   const std::string head =
@@ -388,10 +388,10 @@ TEST(HttpServer, BoundsTheMemoryOfBodiesOnTheirWay) {
 TEST(HttpServer, BoundsTheMemoryOfAnswersThatNobodyTakes) {
   ServerOptions options = ephemeral();
   options.compress_min_bytes = 0;
-  const auto memory = std::make_shared<MemoryBudget>(size_t{64} << 20);
-  const auto large = [](HttpRequest&&, const Done& done) {
-    HttpResponse response;
-    response.complete = [](HttpResponse& self) { self.body.assign(8u << 20, 'x'); };
+  const auto memory = std::make_shared<transport::MemoryBudget>(size_t{64} << 20);
+  const auto large = [](transport::HttpRequest&&, const Done& done) {
+    transport::HttpResponse response;
+    response.complete = [](transport::HttpResponse& self) { self.body.assign(8u << 20, 'x'); };
     done(std::move(response));
   };
   const auto server = start(options, large, nullptr, memory);
@@ -414,7 +414,7 @@ TEST(HttpServer, BoundsTheMemoryOfAnswersThatNobodyTakes) {
 }
 
 TEST(HttpServer, SaysWhatARequestWouldNeed) {
-  const auto memory = std::make_shared<MemoryBudget>(size_t{16} << 20);
+  const auto memory = std::make_shared<transport::MemoryBudget>(size_t{16} << 20);
   const auto server = start(ephemeral(), describe, nullptr, memory);
   RawClient client(server->port());
   const RawResponse refused = client.request("POST", "/a", std::string(1 << 20, 'x'));
@@ -428,8 +428,8 @@ TEST(HttpServer, ClientsThatAreSlowForLongAreClosed) {
   options.body_timeout_ms = 300;
   options.min_transfer_rate = 64u << 20;
   options.compress_min_bytes = 0;
-  const auto large = [](HttpRequest&&, const Done& done) {
-    HttpResponse response;
+  const auto large = [](transport::HttpRequest&&, const Done& done) {
+    transport::HttpResponse response;
     response.body.assign(64u << 20, 'x');
     done(std::move(response));
   };
@@ -459,7 +459,7 @@ TEST(HttpServer, ProbesDoNotWaitForBodiesThatAreRead) {
   options.io_threads = 1;
   std::promise<void> end;
   const std::shared_future<void> ended = end.get_future().share();
-  const auto handler = [&](HttpRequest&& request, const Done& done) {
+  const auto handler = [&](transport::HttpRequest&& request, const Done& done) {
     if (request.method == "POST") ended.wait();  // parses for as long as it takes
     describe(std::move(request), done);
   };
@@ -491,15 +491,16 @@ TEST(HttpServer, CompressesLargeAnswersForThoseWhoAcceptIt) {
 }
 
 TEST(HttpServer, AHandlerThatThrowsIsA500) {
-  const auto server = start(ephemeral(), [](HttpRequest&&, const Done&) { throw std::runtime_error("boom"); });
+  const auto server =
+      start(ephemeral(), [](transport::HttpRequest&&, const Done&) { throw std::runtime_error("boom"); });
   RawClient client(server->port());
   EXPECT_EQ(client.request("GET", "/a").status, 500);
 }
 
 TEST(HttpServer, AnAnswerThatCannotBeWrittenIsA500) {
-  const auto server = start(ephemeral(), [](HttpRequest&&, const Done& done) {
-    HttpResponse response;
-    response.complete = [](HttpResponse&) { throw std::runtime_error("boom"); };
+  const auto server = start(ephemeral(), [](transport::HttpRequest&&, const Done& done) {
+    transport::HttpResponse response;
+    response.complete = [](transport::HttpResponse&) { throw std::runtime_error("boom"); };
     done(std::move(response));
   });
   RawClient client(server->port());
@@ -575,4 +576,4 @@ TEST(HttpServer, SaysWhyItCannotListen) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::server

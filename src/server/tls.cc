@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 namespace ssl = boost::asio::ssl;
@@ -111,4 +111,4 @@ std::shared_ptr<ssl::context> TlsFiles::current() {
   return context_;
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

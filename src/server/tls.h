@@ -11,7 +11,7 @@
 #include "rerank/status.h"
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::server {
 
 // Thread-safe.
 class TlsFiles {
@@ -36,4 +36,4 @@ class TlsFiles {
   TimePoint looked_{};
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -12,7 +12,7 @@
 #include "simdjson.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 using simdjson::dom::element;
@@ -431,4 +431,4 @@ std::vector<std::string> Body::words(std::string_view name) {
   return {};
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -21,7 +21,7 @@
 #include "rerank/status.h"
 #include "transport/repair.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 class Body {
  public:
@@ -85,4 +85,4 @@ class Body {
 // Equal but for the case of ASCII letters.
 bool same_word(std::string_view a, std::string_view b);
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -8,7 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "transport/json_out.h"
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 struct ErrorRow {
@@ -159,4 +159,4 @@ HttpResponse error_response(const Status& status, ErrorShape shape) {
   return response;
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -11,7 +11,7 @@
 #include "rerank/status.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 enum class ErrorKind {
   kMalformed,         // 400: not HTTP, not JSON, truncated
@@ -64,4 +64,4 @@ Status check_count(std::string_view name, size_t count, size_t limit);
 // (retry_after_seconds() of the status, else 1).
 HttpResponse error_response(const Status& status, ErrorShape shape = ErrorShape::kCommon);
 
-}  // namespace rerank
+}  // namespace rerank::transport

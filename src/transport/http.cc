@@ -1,6 +1,6 @@
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 std::string_view HttpRequest::header(std::string_view name) const {
   for (const auto& [key, value] : headers) {
@@ -9,4 +9,4 @@ std::string_view HttpRequest::header(std::string_view name) const {
   return {};
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -11,7 +11,7 @@
 
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 struct HttpRequest {
   std::string method;                                        // as received: "GET", "POST", ...
@@ -37,4 +37,4 @@ struct HttpResponse {
   std::function<void(HttpResponse& self)> complete;
 };
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -6,7 +6,7 @@
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 struct JsonWriter::Impl {
   rapidjson::StringBuffer buffer;
@@ -83,4 +83,4 @@ size_t JsonWriter::size() const { return impl_->buffer.GetSize(); }
 
 std::string JsonWriter::take() { return std::string(impl_->buffer.GetString(), impl_->buffer.GetSize()); }
 
-}  // namespace rerank
+}  // namespace rerank::transport

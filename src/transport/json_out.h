@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace rerank {
+namespace rerank::transport {
 
 class JsonWriter {
  public:
@@ -42,4 +42,4 @@ class JsonWriter {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 constexpr size_t kOtherOpenFiles = 256;  // files and sockets that are not client connections
@@ -90,4 +90,4 @@ Status check_listener(int fd, const std::string& origin) {
   return absl::InvalidArgumentError(str_cat(origin, ": descriptor ", fd, " is no TCP socket; want ListenStream=PORT"));
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

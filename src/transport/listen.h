@@ -8,7 +8,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 // Binds a TCP socket, without listening: clients are refused until somebody does. `host`: an address or a name; "::"
 // takes IPv4 too. The caller owns the descriptor. InvalidArgument: no address of this machine; Unavailable: taken or
@@ -26,4 +26,4 @@ size_t allowed_connections(size_t wanted, size_t ports);
 // InvalidArgument unless `fd` is a TCP socket that can be listened on, and names `origin`.
 Status check_listener(int fd, const std::string& origin);
 
-}  // namespace rerank
+}  // namespace rerank::transport

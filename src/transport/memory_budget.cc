@@ -13,7 +13,7 @@
 #include "base/strings.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 constexpr size_t kLeastBudget = size_t{256} << 20;
@@ -124,4 +124,4 @@ std::string peer_of(std::string_view address) {
   return std::string(inet_ntop(AF_INET6, &v6, network, sizeof(network))) + "/64";
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -12,7 +12,7 @@
 #include "base/metrics.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 // What a request of so many bytes (plain, as JSON or protobuf) may come to while it is parsed: simdjson's tape, strings
 // and structural indexes are 14 bytes for each of the input's at worst, and texts are copied out of them.
@@ -66,4 +66,4 @@ class MemoryHold {
 // written with a port, and as gRPC does ("ipv4:10.0.0.1:80", "ipv6:%5B::1%5D:80"). Others are returned as they are.
 std::string peer_of(std::string_view address);
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -11,7 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 constexpr double kLongestMs = 1e9;    // eleven days: more is the same as none
@@ -92,4 +92,4 @@ bool wants_fresh_scores(std::string_view cache_control) {
 
 bool wants_fresh_scores(const HttpRequest& http) { return wants_fresh_scores(http.header("cache-control")); }
 
-}  // namespace rerank
+}  // namespace rerank::transport

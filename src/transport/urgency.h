@@ -8,7 +8,7 @@
 #include "transport/body.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 // Fills deadline and priority of `request`. Of several time-outs the shortest counts; where none is given,
 // `default_timeout` (0: none). `begin`: when the request was complete. What is wrong goes to body.fail().
@@ -26,4 +26,4 @@ Result<int> read_priority(std::string_view text);
 bool wants_fresh_scores(std::string_view cache_control);
 bool wants_fresh_scores(const HttpRequest& http);
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The rooms of src/ include what ARCHITECTURE.md's table allows, and nothing else.
 
-Also: engines do not include each other; what is linked into a library does not print, read the environment or exit; no folder
+Also: what is not public is in its room's namespace; engines do not include each other; what is linked into a library does not print, read the environment or exit; no folder
 has more than some twenty files.
 """
 import re
@@ -15,6 +15,10 @@ MOST_FILES = 20
 CODE_FOLDERS = ["src", "include", "tests", "tools", "bench"]
 DATA_FOLDERS = ["tests/data", "tests/clients/fixtures"]
 SHARED_BY_ENGINES = {"depth", "padded"}  # folders of src/engine that are no engine
+
+# Rooms whose names are everybody's; `capi` is C. What is public is defined in rank/open.cc.
+WITHOUT_NAMESPACE = {"base", "model", "engine", "capi"}
+PUBLIC = {"src/rank/open.cc", "src/cli/main.cc"}
 
 # What only `cli` does.
 PROGRAM_ONLY = re.compile(r"\b(?:secure_getenv|getenv|setenv|environ|cout|cerr|clog|printf|vprintf|puts|putchar|perror"
@@ -76,6 +80,16 @@ def bad_includes(files, allowed):
     return found
 
 
+def bad_namespaces(files):
+    """A line for each source of a room that is not in its room's namespace."""
+    found = []
+    for path, text in files.items():
+        room = Path(path).parts[1]
+        if path.startswith("src/") and room not in WITHOUT_NAMESPACE and path not in PUBLIC and f"namespace rerank::{room} {{" not in text:
+            found.append(f"{path} is not in namespace rerank::{room}")
+    return found
+
+
 def bad_calls(files):
     found = []
     for path, text in files.items():
@@ -106,6 +120,9 @@ class BordersTest(unittest.TestCase):
 
     def test_rooms_include_what_the_table_allows(self):
         self.assert_none(bad_includes(self.files, self.allowed))
+
+    def test_rooms_have_namespaces(self):
+        self.assert_none(bad_namespaces(self.files))
 
     def test_no_two_rooms_include_each_other(self):
         edges = {room: {entry.split("/")[0] for entry in entries} & set(self.allowed) for room, entries in self.allowed.items()}

@@ -88,8 +88,8 @@ class ClientTest : public testing::TestWithParam<std::filesystem::path> {
   void SetUp() override {
     ServerOptions options;
     options.port = 0;
-    auto server =
-        HttpServer::start(options, [this](HttpRequest&& request, auto done) { api_.handle(std::move(request), done); });
+    auto server = server::HttpServer::start(
+        options, [this](transport::HttpRequest&& request, auto done) { api_.handle(std::move(request), done); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -112,8 +112,8 @@ class ClientTest : public testing::TestWithParam<std::filesystem::path> {
   }
 
   FakeReranker fake_;
-  Api api_{fake_, nullptr, ApiOptions{}};
-  std::unique_ptr<HttpServer> server_;
+  api::Api api_{fake_, nullptr, api::ApiOptions{}};
+  std::unique_ptr<server::HttpServer> server_;
 };
 
 TEST_P(ClientTest, GetsWhatItReads) {

@@ -66,10 +66,10 @@ int main(int argc, char** argv) {
         if (threads == 2 && row.engine != "cpu") continue;
         BackendOptions options = options_of(row.precision, row.kernel, threads);
         if (row.engine == "onnx") {
-          ConvertOptions convert;
-          convert.precision = row.precision;
-          if (!write_onnx(**model, graphs, convert).ok()) continue;
-          options.onnx_file = graphs + "/" + kOnnxFile;
+          convert::ConvertOptions how;
+          how.precision = row.precision;
+          if (!convert::write_onnx(**model, graphs, how).ok()) continue;
+          options.onnx_file = graphs + "/" + convert::kOnnxFile;
         }
         auto backend = open_backend(*model, row.engine, options);
         if (!backend.ok()) continue;  // not on this machine, or widths that the engine does not have

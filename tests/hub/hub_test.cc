@@ -42,7 +42,8 @@ class LocalHub {
   LocalHub() {
     ServerOptions options;
     options.port = 0;
-    auto server = HttpServer::start(options, [this](HttpRequest&& r, auto done) { done(answer(r)); });
+    auto server =
+        server::HttpServer::start(options, [this](transport::HttpRequest&& r, auto done) { done(answer(r)); });
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
   }
@@ -84,14 +85,14 @@ class LocalHub {
   }
 
   // What the hub says of a repository, as far as it is read.
-  HttpResponse listing() {
+  transport::HttpResponse listing() {
     std::string siblings;
     for (const auto& [name, content] : files_)
       siblings += str_cat(siblings.empty() ? "" : ",", R"({"rfilename":")", name, "\"}");
     return {.status = 200, .body = str_cat(R"({"id":"org/tiny","siblings":[)", siblings, "]}")};
   }
 
-  HttpResponse answer(const HttpRequest& r) {
+  transport::HttpResponse answer(const transport::HttpRequest& r) {
     std::lock_guard lock(mutex_);
     const std::string path = r.target;
     seen_.push_back({r.method, path, std::string(r.header("range")), std::string(r.header("authorization")),
@@ -103,7 +104,7 @@ class LocalHub {
     std::replace(etag.begin(), etag.end(), '/', '-');
     auto file = files_.find(name);
     if (file == files_.end()) return {.status = 404, .body = "{}"};
-    HttpResponse response;
+    transport::HttpResponse response;
     response.content_type = "application/octet-stream";
     const bool linked = name.ends_with(".safetensors") || name.ends_with(".onnx") || name.ends_with("_data");
     if (linked && !path.starts_with("/cdn/")) {
@@ -131,7 +132,7 @@ class LocalHub {
   std::mutex mutex_;
   std::map<std::string, std::string> files_;
   std::vector<Seen> seen_;
-  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<server::HttpServer> server_;
 };
 
 class HubTest : public ::testing::Test {
@@ -265,7 +266,7 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
   std::string lines;
   set_log_sink([&](LogLevel, std::string_view line, std::span<const LogField>) { lines += str_cat(line, "\n"); });
   Options options = served("auto");
-  auto located = locate_model(options);
+  auto located = rank::locate_model(options);
   set_log_sink({});
   ASSERT_TRUE(located.ok()) << located.status();
   EXPECT_THAT(lines, HasSubstr("no safetensors on the hub, so its graph onnx/model.onnx was taken, for engine onnx"));
@@ -288,28 +289,28 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
 
 TEST_F(GraphHubTest, OneFileIsTakenAndTheCacheIsEnough) {
   hub_.add("model.safetensors", "never asked for");
-  EXPECT_TRUE(locate_model(served("onnx", "int8")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx", "int8")).ok());
   EXPECT_THAT(hub_.downloaded(), UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model_quantized.onnx"));
   // The other graph is another wish, whatever is in the cache.
-  EXPECT_TRUE(locate_model(served("onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
   EXPECT_THAT(hub_.downloaded(), Contains("onnx/model.onnx_data"));
   EXPECT_THAT(hub_.downloaded(), Not(Contains("model.safetensors")));
   const size_t requests = hub_.seen().size();
-  EXPECT_TRUE(locate_model(served("onnx")).ok());
-  EXPECT_TRUE(locate_model(served("onnx", "auto", "onnx/model_quantized.onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx", "auto", "onnx/model_quantized.onnx")).ok());
   Options offline = served("auto");
   offline.hub_offline = true;
-  EXPECT_TRUE(locate_model(offline).ok());
+  EXPECT_TRUE(rank::locate_model(offline).ok());
   EXPECT_EQ(hub_.seen().size(), requests);
   // A file of weights that has gone from the cache is fetched again.
   fs::remove(cache_ + "/models--org--tiny/snapshots/c0ffee/onnx/model.onnx_data");
   fs::remove(cache_ + "/models--org--tiny/blobs/onnx-model.onnx_data-etag");
-  EXPECT_TRUE(locate_model(served("onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
   EXPECT_GT(hub_.seen().size(), requests);
 }
 
 TEST_F(GraphHubTest, AGraphThatIsNotThereIsNamedWithThoseThatAre) {
-  const auto error = [&](const Options& o) { return std::string(message_of(locate_model(o).status())); };
+  const auto error = [&](const Options& o) { return std::string(message_of(rank::locate_model(o).status())); };
   EXPECT_THAT(error(served("onnx", "fp16")),
               AllOf(HasSubstr("onnx/model_fp16.onnx"), HasSubstr("onnx/model_quantized.onnx")));
   EXPECT_THAT(error(served("onnx", "auto", "onnx/model_O9.onnx")), HasSubstr("onnx/model_O9.onnx"));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes tiny random-weight models of every family and records what transformers computes for them.
 
-Usage: make_model_goldens.py OUT   (needs requirements/train.txt; `make reference` calls it)
+Usage: make_model_goldens.py OUT [NAME ...]   (all, or those named; needs requirements/train.txt; `make reference` calls it)
 
 Each OUT/<name>/ is a Hugging Face folder with a tokenizer trained on the words below, and golden.jsonl: one pair a line with
 the token ids and segments that the tokenizer gives, and the logit (z1 - z0 for two labels). Lengths run from 3 tokens to the
@@ -12,6 +12,7 @@ import pathlib
 import random
 import sys
 
+import safetensors.torch
 import torch
 import tokenizers
 import transformers
@@ -67,7 +68,30 @@ def unigram(corpus):
     return tokenizer
 
 
+def modern_bpe(corpus):
+    """ModernBERT's: byte-level BPE between BERT's marks."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(
+        vocab_size=450, special_tokens=SPECIALS["bert"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", cls), ("[SEP]", sep)])
+    return tokenizer
+
+
 COMMON = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+MODERN = dict(attention_dropout=0.0, mlp_dropout=0.0, embedding_dropout=0.0, classifier_dropout=0.0, bos_token_id=2, eos_token_id=3,
+              cls_token_id=2, sep_token_id=3)
+
+
+def gte_rope(theta, factor, head_size):
+    """new-impl's fixed NTK scaling, as transformers can say it."""
+    return dict(rope_parameters=dict(rope_type="linear", rope_theta=theta * factor, factor=factor ** (2 / head_size)))
+
+
 FAMILIES = [
     ("bert-a", transformers.BertConfig, transformers.BertForSequenceClassification, wordpiece,
      dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, num_labels=1, **COMMON)),
@@ -89,7 +113,82 @@ FAMILIES = [
      dict(hidden_size=48, embedding_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, num_labels=1, **COMMON)),
     ("electra-b", transformers.ElectraConfig, transformers.ElectraForSequenceClassification, wordpiece,
      dict(hidden_size=32, embedding_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, num_labels=2, **COMMON)),
+    # Three and more layers, so that there are two global ones; a window that most lengths pass.
+    ("modernbert-a", transformers.ModernBertConfig, transformers.ModernBertForSequenceClassification, modern_bpe,
+     dict(hidden_size=32, num_hidden_layers=5, num_attention_heads=4, intermediate_size=48, local_attention=8, num_labels=1,
+          classifier_pooling="cls", **MODERN)),
+    ("modernbert-b", transformers.ModernBertConfig, transformers.ModernBertForSequenceClassification, modern_bpe,
+     dict(hidden_size=64, num_hidden_layers=4, num_attention_heads=2, intermediate_size=80, local_attention=128, num_labels=1,
+          classifier_pooling="mean", **MODERN)),
+    ("modernbert-c", transformers.ModernBertConfig, transformers.ModernBertForSequenceClassification, modern_bpe,
+     dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, local_attention=6, num_labels=2,
+          classifier_pooling="mean", attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True, **MODERN)),
+    ("gte-a", transformers.GteConfig, transformers.GteForSequenceClassification, unigram,
+     dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, num_labels=1, type_vocab_size=1,
+          **gte_rope(20000, 8.0, 16), **COMMON)),
+    ("gte-b", transformers.GteConfig, transformers.GteForSequenceClassification, unigram,
+     dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=1, intermediate_size=96, num_labels=1, type_vocab_size=1,
+          **gte_rope(10000, 1.0, 64), **COMMON)),
+    ("jina-v2-a", transformers.XLMRobertaConfig, transformers.XLMRobertaForSequenceClassification, unigram,
+     dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=2, intermediate_size=96, num_labels=1, type_vocab_size=1, **COMMON)),
+    ("jina-v2-b", transformers.XLMRobertaConfig, transformers.XLMRobertaForSequenceClassification, unigram,
+     dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, num_labels=1, type_vocab_size=1, **COMMON)),
 ]
+
+
+# What the hub's folders have and save_pretrained() does not write.
+
+def as_older_modernbert(folder):
+    """config.json with the keys from before transformers 5."""
+    config = json.loads((folder / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    del config["layer_types"]
+    config |= {"global_attn_every_n_layers": 3, "global_rope_theta": rope["full_attention"]["rope_theta"],
+               "local_rope_theta": rope["sliding_attention"]["rope_theta"]}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def as_new_impl(folder):
+    """GTE as Alibaba-NLP/new-impl has it: its names, and an NTK scaling instead of the equal linear one."""
+    config = json.loads((folder / "config.json").read_text())
+    del config["rope_parameters"]
+    config |= {"architectures": ["NewForSequenceClassification"], "model_type": "new", "position_embedding_type": "rope",
+               "rope_theta": 20000, "rope_scaling": {"type": "ntk", "factor": 8.0}, "layer_norm_type": "layer_norm", "pack_qkv": True,
+               "logn_attention_scale": False, "logn_attention_clip1": False}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    rename_tensors(folder, lambda name, tensor: {name.replace("gte.", "new.", 1): tensor})
+
+
+def as_flash_names(folder):
+    """XLM-RoBERTa as jina-reranker-v2 names and packs it."""
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+
+    def renamed(name, tensor):
+        for old, new in (("embeddings.LayerNorm", "emb_ln"), ("encoder.layer.", "encoder.layers."),
+                         ("attention.output.dense", "mixer.out_proj"), ("attention.output.LayerNorm", "norm1"),
+                         ("intermediate.dense", "mlp.fc1"), ("output.dense", "mlp.fc2"), ("output.LayerNorm", "norm2")):
+            name_there, name = name, name.replace(old, new)
+            if name != name_there and old != "encoder.layer.":
+                break
+        if ".attention.self." not in name:
+            return {name: tensor}
+        if ".query." not in name:
+            return {}
+        parts = [tensors[name.replace("layers.", "layer.").replace(".query.", f".{part}.")] for part in ("query", "key", "value")]
+        return {name.replace("attention.self.query", "mixer.Wqkv"): torch.cat(parts)}
+
+    rename_tensors(folder, renamed)
+
+
+def rename_tensors(folder, renamed):
+    path = folder / "model.safetensors"
+    tensors = {}
+    for name, tensor in safetensors.torch.load_file(path).items():
+        tensors |= renamed(name, tensor)
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+
+
+AFTER = {"modernbert-b": as_older_modernbert, "gte-a": as_new_impl, "jina-v2-a": as_flash_names, "jina-v2-b": as_flash_names}
 
 
 def make_pairs(rng):
@@ -103,12 +202,16 @@ def make_pairs(rng):
     return pairs
 
 
+def is_roberta(name):
+    return name.startswith(("roberta", "xlm-roberta", "jina-v2"))
+
+
 def positions_for(name):
-    return 512 if "roberta" not in name else 514
+    return 514 if is_roberta(name) else 512
 
 
 def record(folder, tokenizer, model, rng):
-    limit = positions_for(folder.name) - (2 if "roberta" in folder.name else 0)
+    limit = positions_for(folder.name) - (2 if is_roberta(folder.name) else 0)
     tokenizer.enable_truncation(max_length=limit, strategy="longest_first")
     lines = []
     for query, document in make_pairs(rng):
@@ -125,30 +228,36 @@ def record(folder, tokenizer, model, rng):
 
 
 def main():
-    out = pathlib.Path(sys.argv[1])
+    out, wanted = pathlib.Path(sys.argv[1]), sys.argv[2:]
     for seed, (name, config_class, model_class, make_tokenizer, settings) in enumerate(FAMILIES):
+        if wanted and name not in wanted:
+            continue
         rng = random.Random(seed)
         torch.manual_seed(seed)
         tokenizer = make_tokenizer(texts(rng, 400))
         width = settings.get("hidden_size", settings.get("dim"))
         config = config_class(initializer_range=width**-0.5,  # layers neither fade nor blow up, as in trained models
                               vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=positions_for(name),
-                              pad_token_id=1 if "roberta" in name else 0, **settings)
+                              pad_token_id=1 if is_roberta(name) or name.startswith("gte") else 0, **settings)
         if config.num_labels == 1:
             config.id2label = {0: "LABEL_0"}
         model = model_class(config).eval()
         for parameter in model.parameters():  # biases and norms start at 0 and 1: make them count
             if parameter.dim() == 1:
                 parameter.data += 0.1 * torch.randn_like(parameter)
+            elif name.startswith(("modernbert", "gte")):  # whose own initialisation is too small to tell errors
+                parameter.data = torch.randn_like(parameter) * parameter.shape[-1] ** -0.5
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
         if name.endswith("-b"):  # half of them in the smaller types; the recorded model has the rounded weights
             kind = torch.float16 if seed % 4 == 1 else torch.bfloat16
             model = model.to(kind)
             model.save_pretrained(folder)
-            model = model.float()
+            model = model_class.from_pretrained(folder, dtype=torch.float32).eval()  # buffers are not rounded
         else:
             model.save_pretrained(folder)
+        if name in AFTER:
+            AFTER[name](folder)
         tokenizer.no_truncation()
         tokenizer.save(str(folder / "tokenizer.json"))
         record(folder, tokenizer, model, rng)

@@ -3,12 +3,12 @@
 // "usage", "meta"}. The answer is a superset: each part is there because a client fails without it (docs/http-api.md).
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
-bool matches(const Body& body) { return body.has("documents"); }
+bool matches(const transport::Body& body) { return body.has("documents"); }
 
-void read(Body& body, const DialectLimits& limits, RerankCall& call) {
+void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   RerankRequest& request = call.request;
   request.query = body.text("query");
   request.documents =
@@ -18,7 +18,7 @@ void read(Body& body, const DialectLimits& limits, RerankCall& call) {
   call.return_documents = body.flag("return_documents", limits.return_documents);
 }
 
-void write_results(JsonWriter& json, const RerankCall& call, const RerankResponse& result) {
+void write_results(transport::JsonWriter& json, const RerankCall& call, const RerankResponse& result) {
   json.key("results").begin_array();
   for (const RankedDocument& document : result.results) {
     json.begin_object();
@@ -36,8 +36,9 @@ void write_results(JsonWriter& json, const RerankCall& call, const RerankRespons
   json.end_array();
 }
 
-void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response) {
-  JsonWriter json;
+void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
+           transport::HttpResponse& response) {
+  transport::JsonWriter json;
   json.begin_object();
   json.field("id", new_id("rerank"));
   json.field("model", model.id);
@@ -58,7 +59,7 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 }  // namespace
 
-void read_common_settings(Body& body, RerankCall& call) {
+void read_common_settings(transport::Body& body, RerankCall& call) {
   // Infinity's and vLLM's names for the same wish.
   const bool logits = body.flag("raw_scores", false) || !body.flag("use_activation", true);
   call.request.scale = logits ? ScoreScale::kLogit : ScoreScale::kSigmoid;
@@ -71,6 +72,6 @@ void read_common_settings(Body& body, RerankCall& call) {
   call.request.max_document_tokens = body.positive("max_tokens_per_doc");  // also Cohere
 }
 
-const Dialect kCommonDialect = {"common", ErrorShape::kCommon, matches, read, write};
+const Dialect kCommonDialect = {"common", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -1,12 +1,12 @@
 // Mixedbread: {"query", "input", "top_k", "return_input"} -> {"data": [{"index", "score", "input"?}], ...}.
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
-bool matches(const Body& body) { return body.has("input"); }
+bool matches(const transport::Body& body) { return body.has("input"); }
 
-void read(Body& body, const DialectLimits& limits, RerankCall& call) {
+void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.query = body.text("query");
   call.request.documents =
       body.texts("input", limits.max_documents, body.joined_fields("rank_fields", limits.max_text_bytes));
@@ -14,8 +14,9 @@ void read(Body& body, const DialectLimits& limits, RerankCall& call) {
   call.return_documents = body.flag("return_input", false);
 }
 
-void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response) {
-  JsonWriter json;
+void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
+           transport::HttpResponse& response) {
+  transport::JsonWriter json;
   json.begin_object();
   json.field("object", "list");
   json.field("model", model.id);
@@ -38,6 +39,6 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 }  // namespace
 
-const Dialect kMixedbreadDialect = {"mixedbread", ErrorShape::kCommon, matches, read, write};
+const Dialect kMixedbreadDialect = {"mixedbread", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -2,14 +2,14 @@
 // Dify and RAGFlow scale them themselves.
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
-bool matches(const Body& body) {
-  return body.has("passages") && body.first_element_kind("passages") != Body::Kind::kText;
+bool matches(const transport::Body& body) {
+  return body.has("passages") && body.first_element_kind("passages") != transport::Body::Kind::kText;
 }
 
-void read(Body& body, const DialectLimits& limits, RerankCall& call) {
+void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.query = body.text("query");
   call.request.documents = body.texts("passages", limits.max_documents);
   call.request.scale = ScoreScale::kLogit;
@@ -17,8 +17,8 @@ void read(Body& body, const DialectLimits& limits, RerankCall& call) {
   read_truncation(body, "truncate", call);
 }
 
-void write(const RerankCall&, const RerankResponse& result, const ModelInfo&, HttpResponse& response) {
-  JsonWriter json;
+void write(const RerankCall&, const RerankResponse& result, const ModelInfo&, transport::HttpResponse& response) {
+  transport::JsonWriter json;
   json.begin_object();
   json.key("rankings").begin_array();
   for (const RankedDocument& document : result.results) {
@@ -35,6 +35,6 @@ void write(const RerankCall&, const RerankResponse& result, const ModelInfo&, Ht
 
 }  // namespace
 
-const Dialect kNvidiaDialect = {"nvidia", ErrorShape::kCommon, matches, read, write};
+const Dialect kNvidiaDialect = {"nvidia", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

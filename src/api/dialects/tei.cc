@@ -5,12 +5,12 @@
 
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
-bool matches(const Body& body) { return body.has("texts"); }
+bool matches(const transport::Body& body) { return body.has("texts"); }
 
-void read(Body& body, const DialectLimits& limits, RerankCall& call) {
+void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.query = body.text("query");
   call.request.documents = body.texts("texts", limits.max_documents);
   call.request.scale = body.flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
@@ -28,8 +28,9 @@ TeiCost cost_of(const RerankCall& call, const RerankResponse& result) {
   return cost;
 }
 
-void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response) {
-  JsonWriter json;
+void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
+           transport::HttpResponse& response) {
+  transport::JsonWriter json;
   json.begin_array();
   for (const RankedDocument& document : result.results) {
     json.begin_object();
@@ -46,6 +47,6 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 }  // namespace
 
-const Dialect kTeiDialect = {"tei", ErrorShape::kTei, matches, read, write};
+const Dialect kTeiDialect = {"tei", transport::ErrorShape::kTei, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

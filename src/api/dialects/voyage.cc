@@ -1,13 +1,15 @@
 // Voyage: as D, but with `top_k`, and the answer in `data` with documents as strings.
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 // The Python client sends "top_k": null; no client of D sends that key.
-bool matches(const Body& body) { return body.has("documents") && body.has_key("top_k") && !body.has("top_n"); }
+bool matches(const transport::Body& body) {
+  return body.has("documents") && body.has_key("top_k") && !body.has("top_n");
+}
 
-void read(Body& body, const DialectLimits& limits, RerankCall& call) {
+void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.query = body.text("query");
   call.request.documents = body.texts("documents", limits.max_documents);
   call.request.top_n = call.asked = body.positive("top_k");
@@ -15,8 +17,9 @@ void read(Body& body, const DialectLimits& limits, RerankCall& call) {
   call.return_documents = body.flag("return_documents", false);
 }
 
-void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model, HttpResponse& response) {
-  JsonWriter json;
+void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
+           transport::HttpResponse& response) {
+  transport::JsonWriter json;
   json.begin_object();
   json.field("object", "list");
   json.key("data").begin_array();
@@ -36,6 +39,6 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 }  // namespace
 
-const Dialect kVoyageDialect = {"voyage", ErrorShape::kCommon, matches, read, write};
+const Dialect kVoyageDialect = {"voyage", transport::ErrorShape::kCommon, matches, read, write};
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -7,17 +7,18 @@
 #include "transport/errors.h"
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::api {
 
 void handle_rerank(Exchange&& exchange) {
-  Result<Body> body = Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(error_response(body.status(), guess_error_shape(exchange.request.body)));
+  Result<transport::Body> body = transport::Body::parse(exchange.request.body);
+  if (!body.ok())
+    return exchange.finish(transport::error_response(body.status(), guess_error_shape(exchange.request.body)));
   const Dialect* dialect = find_dialect(*body);
   if (!dialect) {
-    return exchange.finish(error_response(
-        make_error(ErrorKind::kInvalid,
-                   "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
-                   "`passages` (NVIDIA) or `input` (Mixedbread)")));
+    return exchange.finish(transport::error_response(transport::make_error(
+        transport::ErrorKind::kInvalid,
+        "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
+        "`passages` (NVIDIA) or `input` (Mixedbread)")));
   }
   exchange.record.label = dialect->name;
   const ApiOptions& options = exchange.state->options;
@@ -26,11 +27,12 @@ void handle_rerank(Exchange&& exchange) {
   if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
   auto call = std::make_shared<RerankCall>();
   dialect->read(*body, limits, *call);
-  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call->request);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status(), dialect->errors));
+  transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
+                          call->request);
+  if (!body->status().ok()) return exchange.finish(transport::error_response(body->status(), dialect->errors));
   call->request.cancellation = exchange.request.cancellation;
   call->request.priority += exchange.priority;
-  call->request.use_cache = !wants_fresh_scores(exchange.request);
+  call->request.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};
   exchange.note_parsed();
 
@@ -38,14 +40,14 @@ void handle_rerank(Exchange&& exchange) {
   const std::shared_ptr<const RerankRequest> request(call, &call->request);
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
-    if (!result.ok()) return shared->finish(error_response(result.status(), dialect->errors));
+    if (!result.ok()) return shared->finish(transport::error_response(result.status(), dialect->errors));
     shared->note_ranked(*result);
-    HttpResponse response;
+    transport::HttpResponse response;
     write_server_timing(result->timings, response);
     response.complete = [call, dialect, &model = shared->state->reranker.info(), result = *std::move(result)](
-                            HttpResponse& self) { dialect->write(*call, result, model, self); };
+                            transport::HttpResponse& self) { dialect->write(*call, result, model, self); };
     shared->finish(std::move(response));
   });
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

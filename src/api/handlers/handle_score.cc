@@ -9,7 +9,7 @@
 #include "transport/errors.h"
 #include "transport/urgency.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 // The names of the two sides; the first pair of which one is there is taken.
@@ -17,7 +17,7 @@ constexpr std::pair<const char*, const char*> kSides[] = {
     {"queries", "documents"}, {"queries", "items"}, {"data_1", "data_2"}, {"text_1", "text_2"}};
 
 // One query for all texts, or one each.
-PairTexts read_sides(Body& body, size_t limit) {
+PairTexts read_sides(transport::Body& body, size_t limit) {
   auto sides = kSides[3];
   for (const auto& names : kSides) {
     if (!body.has(names.first) || !body.has(names.second)) continue;
@@ -27,15 +27,16 @@ PairTexts read_sides(Body& body, size_t limit) {
   PairTexts pairs{body.texts(sides.first, limit), body.texts(sides.second, limit)};
   if (!body.status().ok()) return {};
   if (pairs.queries.size() != 1 && pairs.queries.size() != pairs.documents.size()) {
-    body.fail(make_error(ErrorKind::kInvalid, std::string("`") + sides.first + "` must hold one text, or as many as `" +
-                                                  sides.second + "`"));
+    body.fail(transport::make_error(
+        transport::ErrorKind::kInvalid,
+        std::string("`") + sides.first + "` must hold one text, or as many as `" + sides.second + "`"));
     return {};
   }
   return pairs;
 }
 
-void score_answer(const PairScores& result, const ModelInfo& model, HttpResponse& response) {
-  JsonWriter json;
+void score_answer(const PairScores& result, const ModelInfo& model, transport::HttpResponse& response) {
+  transport::JsonWriter json;
   json.begin_object();
   json.field("id", new_id("score"));
   json.field("object", "list");
@@ -65,8 +66,8 @@ TeiCost cost_of(const PairTexts& pairs) {
 
 // One pair, or many.
 void predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost,
-                    HttpResponse& response) {
-  JsonWriter json;
+                    transport::HttpResponse& response) {
+  transport::JsonWriter json;
   if (!single) json.begin_array();
   for (const float score : result.scores) {
     json.begin_array().begin_object();
@@ -82,21 +83,21 @@ void predict_answer(const PairScores& result, const ModelInfo& model, bool singl
 
 // Scores `pairs` and finishes the exchange with the answer that `answer` fills in.
 template <class Answer>
-void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, ErrorShape errors, Answer answer) {
+void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, transport::ErrorShape errors, Answer answer) {
   settings.cancellation = exchange.request.cancellation;
   settings.priority += exchange.priority;
-  settings.use_cache = !wants_fresh_scores(exchange.request);
+  settings.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};
   exchange.note_parsed();
   Reranker& reranker = exchange.state->reranker;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
-    if (!result.ok()) return shared->finish(error_response(result.status(), errors));
+    if (!result.ok()) return shared->finish(transport::error_response(result.status(), errors));
     shared->note_ranked(result->whole);
-    HttpResponse response;
+    transport::HttpResponse response;
     write_server_timing(result->whole.timings, response);
     response.complete = [answer, &model = shared->state->reranker.info(),
-                         scores = *std::move(result)](HttpResponse& self) { answer(scores, model, self); };
+                         scores = *std::move(result)](transport::HttpResponse& self) { answer(scores, model, self); };
     shared->finish(std::move(response));
   });
 }
@@ -104,19 +105,20 @@ void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, ErrorShap
 }  // namespace
 
 void handle_score(Exchange&& exchange) {
-  Result<Body> body = Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(error_response(body.status()));
+  Result<transport::Body> body = transport::Body::parse(exchange.request.body);
+  if (!body.ok()) return exchange.finish(transport::error_response(body.status()));
   RerankCall call;
   PairTexts pairs = read_sides(*body, exchange.state->options.max_documents);
   read_common_settings(*body, call);
-  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status()));
-  run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kCommon, score_answer);
+  transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
+                          call.request);
+  if (!body->status().ok()) return exchange.finish(transport::error_response(body->status()));
+  run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kCommon, score_answer);
 }
 
 void handle_predict(Exchange&& exchange) {
-  Result<Body> body = Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(error_response(body.status(), ErrorShape::kTei));
+  Result<transport::Body> body = transport::Body::parse(exchange.request.body);
+  if (!body.ok()) return exchange.finish(transport::error_response(body.status(), transport::ErrorShape::kTei));
   RerankCall call;
   bool single = false;
   PairTexts pairs;
@@ -127,13 +129,15 @@ void handle_predict(Exchange&& exchange) {
   call.request.scale = body->flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   read_truncation(*body, "truncate", call);
   read_side(*body, "truncation_direction", call);
-  read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body, call.request);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
+  transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
+                          call.request);
+  if (!body->status().ok())
+    return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
   const TeiCost cost = cost_of(pairs);
-  run(std::move(exchange), std::move(call.request), std::move(pairs), ErrorShape::kTei,
-      [single, cost](const PairScores& result, const ModelInfo& model, HttpResponse& response) {
+  run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kTei,
+      [single, cost](const PairScores& result, const ModelInfo& model, transport::HttpResponse& response) {
         predict_answer(result, model, single, cost, response);
       });
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -10,24 +10,25 @@
 #include "transport/errors.h"
 #include "transport/json_out.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 constexpr size_t kMaxBytes = 256u << 10;  // a token takes some 100 bytes while it is told, and a byte may be several
 
 // As TEI has it: a token's text is the part of the input that it stands for, and its place counts bytes.
-void write_tokens(JsonWriter& json, std::string_view text, const std::vector<Token>& tokens) {
+void write_tokens(transport::JsonWriter& json, std::string_view text, const std::vector<Token>& tokens) {
   json.begin_array();
   for (const Token& token : tokens) {
     json.begin_object();
     json.field("id", int64_t{token.id});
     if (const auto& place = token.place) {
-      json.field("text", repair_text(text.substr(place->begin, place->end - place->begin), /*escapes=*/false));
+      json.field("text",
+                 transport::repair_text(text.substr(place->begin, place->end - place->begin), /*escapes=*/false));
       json.field("special", token.special);
       json.field("start", uint64_t{place->begin});
       json.field("stop", uint64_t{place->end});
     } else {
-      json.field("text", repair_text(token.text, /*escapes=*/false));
+      json.field("text", transport::repair_text(token.text, /*escapes=*/false));
       json.field("special", token.special);
       json.key("start").null();
       json.key("stop").null();
@@ -38,15 +39,16 @@ void write_tokens(JsonWriter& json, std::string_view text, const std::vector<Tok
 }
 
 // The body, if it is one that may be worked on here.
-Result<Body> parse_small(HttpRequest& request) {
+Result<transport::Body> parse_small(transport::HttpRequest& request) {
   if (request.body.size() > kMaxBytes) {
-    return make_error(ErrorKind::kInvalid, "the body is larger than 256 KiB: send fewer texts at once");
+    return transport::make_error(transport::ErrorKind::kInvalid,
+                                 "the body is larger than 256 KiB: send fewer texts at once");
   }
-  return Body::parse(request.body);
+  return transport::Body::parse(request.body);
 }
 
-void answer(Exchange& exchange, JsonWriter& json) {
-  HttpResponse response;
+void answer(Exchange& exchange, transport::JsonWriter& json) {
+  transport::HttpResponse response;
   response.body = json.take();
   exchange.finish(std::move(response));
 }
@@ -54,40 +56,42 @@ void answer(Exchange& exchange, JsonWriter& json) {
 }  // namespace
 
 void handle_tokenize(Exchange&& exchange) {
-  Result<Body> body = parse_small(exchange.request);
-  if (!body.ok()) return exchange.finish(error_response(body.status(), ErrorShape::kTei));
+  Result<transport::Body> body = parse_small(exchange.request);
+  if (!body.ok()) return exchange.finish(transport::error_response(body.status(), transport::ErrorShape::kTei));
   const std::vector<std::string> texts = body->texts("inputs", exchange.state->options.max_documents);
   const bool special = body->flag("add_special_tokens", true);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
-  JsonWriter json;
+  if (!body->status().ok())
+    return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
+  transport::JsonWriter json;
   json.begin_array();
   for (const std::string& text : texts) {
     write_tokens(json, text, exchange.state->reranker.tokenize(text, special));
     if (json.size() <= exchange.state->options.max_text_bytes) continue;
-    return exchange.finish(
-        error_response(make_error(ErrorKind::kBodyTooLarge,
-                                  "the answer would be larger than --max-body-bytes: send fewer texts at once"),
-                       ErrorShape::kTei));
+    return exchange.finish(transport::error_response(
+        transport::make_error(transport::ErrorKind::kBodyTooLarge,
+                              "the answer would be larger than --max-body-bytes: send fewer texts at once"),
+        transport::ErrorShape::kTei));
   }
   json.end_array();
   answer(exchange, json);
 }
 
 void handle_decode(Exchange&& exchange) {
-  Result<Body> body = parse_small(exchange.request);
-  if (!body.ok()) return exchange.finish(error_response(body.status(), ErrorShape::kTei));
+  Result<transport::Body> body = parse_small(exchange.request);
+  if (!body.ok()) return exchange.finish(transport::error_response(body.status(), transport::ErrorShape::kTei));
   const auto lists = body->ids("ids", exchange.state->options.max_documents);
   const bool skip_special = body->flag("skip_special_tokens", true);
-  if (!body->status().ok()) return exchange.finish(error_response(body->status(), ErrorShape::kTei));
-  JsonWriter json;
+  if (!body->status().ok())
+    return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
+  transport::JsonWriter json;
   json.begin_array();
   for (const std::vector<int32_t>& ids : lists) {
     const Result<std::string> text = exchange.state->reranker.decode(ids, skip_special);
-    if (!text.ok()) return exchange.finish(error_response(text.status(), ErrorShape::kTei));
-    json.value(repair_text(*text, /*escapes=*/false));
+    if (!text.ok()) return exchange.finish(transport::error_response(text.status(), transport::ErrorShape::kTei));
+    json.value(transport::repair_text(*text, /*escapes=*/false));
   }
   json.end_array();
   answer(exchange, json);
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -4,7 +4,7 @@
 #include <memory>
 #include <mutex>
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 void add(RerankResponse& whole, const RerankResponse& part) {
@@ -73,4 +73,4 @@ void score_pairs(Reranker& reranker, const RerankRequest& settings, PairTexts pa
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -9,7 +9,7 @@
 
 #include "rerank/reranker.h"
 
-namespace rerank {
+namespace rerank::api {
 
 struct PairScores {
   std::vector<float> scores;  // in the order of the pairs
@@ -27,4 +27,4 @@ struct PairTexts {
 void score_pairs(Reranker& reranker, const RerankRequest& settings, PairTexts pairs,
                  std::function<void(Result<PairScores>)> done);
 
-}  // namespace rerank
+}  // namespace rerank::api

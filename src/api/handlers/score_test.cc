@@ -6,7 +6,7 @@
 #include "support/api_fixture.h"
 #include "support/memory.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using ScoreTest = ApiFixture;
@@ -14,7 +14,7 @@ using ScoreTest = ApiFixture;
 TEST_F(ScoreTest, ScoresOneAgainstMany) {
   for (const char* names : {R"("queries":"q","documents")", R"("queries":["q"],"items")", R"("data_1":"q","data_2")",
                             R"("text_1":"q","text_2")"}) {
-    const HttpResponse response = post(std::string("{") + names + R"(:["a","b","c"]})", "/v1/score");
+    const transport::HttpResponse response = post(std::string("{") + names + R"(:["a","b","c"]})", "/v1/score");
     ASSERT_EQ(response.status, 200) << response.body;
     const Json json(response.body);
     ASSERT_EQ(json.size("/data"), 3u);
@@ -52,7 +52,7 @@ TEST_F(ScoreTest, OneQueryIsNotCopiedForEachText) {
 
 TEST_F(ScoreTest, OneFailureFailsAll) {
   fake_.fail_with(absl::InternalError("broken"));
-  const HttpResponse response = post(R"({"text_1":["p","q"],"text_2":["a","b"]})", "/score");
+  const transport::HttpResponse response = post(R"({"text_1":["p","q"],"text_2":["a","b"]})", "/score");
   EXPECT_EQ(response.status, 500);
   EXPECT_EQ(Json(response.body).text("/detail"), "broken");
 }
@@ -66,7 +66,7 @@ TEST_F(ScoreTest, PredictsPairs) {
   EXPECT_EQ(static_cast<float>(many.number("/1/0/score")), fake_logit("p", "b"));
   for (const char* inputs :
        {"\"alone\"", "[]", "[[\"a\"]]", "[[\"a\",\"b\",\"c\"]]", "[\"a\",1]", "[[\"a\",\"b\"],\"c\"]", "null"}) {
-    const HttpResponse response = post(std::string(R"({"inputs":)") + inputs + "}", "/predict");
+    const transport::HttpResponse response = post(std::string(R"({"inputs":)") + inputs + "}", "/predict");
     EXPECT_EQ(response.status, 422) << inputs;
     EXPECT_EQ(Json(response.body).text("/error_type"), "Validation");
   }
@@ -93,14 +93,14 @@ TEST_F(ScoreTest, Decodes) {
   EXPECT_EQ(post(R"({"ids":[[1,107],[108]],"skip_special_tokens":false})", "/decode").body, R"(["[CLS]a","b"])");
   EXPECT_EQ(post(R"({"ids":[4294967295,99999999999999999999,107.0]})", "/decode").body, R"(["a"])") << "no such tokens";
   for (const char* ids : {"[]", "[[]]", "[[1],2]", "[1,[2]]", "[-1]", "[1.5]", "\"1\"", "null", "[null]"}) {
-    const HttpResponse response = post(std::string(R"({"ids":)") + ids + "}", "/decode");
+    const transport::HttpResponse response = post(std::string(R"({"ids":)") + ids + "}", "/decode");
     EXPECT_EQ(response.status, 422) << ids;
     EXPECT_EQ(Json(response.body).text("/error_type"), "Validation");
   }
 }
 
 TEST_F(ScoreTest, SaysWhereTheTimeWent) {
-  const auto names = [](const HttpResponse& response) {
+  const auto names = [](const transport::HttpResponse& response) {
     std::string all;
     for (const auto& [name, value] : response.headers) all += name + " ";
     return all;
@@ -110,4 +110,4 @@ TEST_F(ScoreTest, SaysWhereTheTimeWent) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

@@ -4,10 +4,10 @@
 #include "absl/strings/str_format.h"
 #include "api/dialect.h"
 
-namespace rerank {
+namespace rerank::api {
 
 // https://www.w3.org/TR/server-timing/: milliseconds per stage, for browsers and for whoever looks.
-void write_server_timing(const Timings& timings, HttpResponse& response) {
+void write_server_timing(const Timings& timings, transport::HttpResponse& response) {
   const auto ms = [](int64_t us) { return static_cast<double>(us) / 1000; };
   response.headers.emplace_back(
       "Server-Timing",
@@ -16,7 +16,8 @@ void write_server_timing(const Timings& timings, HttpResponse& response) {
                       ms(timings.total_us)));
 }
 
-void write_tei_timings(const TeiCost& cost, const Timings& timings, const ModelInfo& model, HttpResponse& response) {
+void write_tei_timings(const TeiCost& cost, const Timings& timings, const ModelInfo& model,
+                       transport::HttpResponse& response) {
   const auto add = [&](const char* name, int64_t value) { response.headers.emplace_back(name, std::to_string(value)); };
   const auto mean_ms = [&](int64_t us) { return us / 1000 / static_cast<int64_t>(cost.texts); };
   response.headers.emplace_back("x-compute-type", model.engine);
@@ -35,4 +36,4 @@ size_t count_characters(std::string_view utf8) {
   return count;
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -12,7 +12,7 @@
 #include "api/routes.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 using Json = rapidjson::Value;
@@ -120,7 +120,7 @@ class Builder {
     if (std::string_view(route.label) == "health") statuses.insert(503);
     if (needs_key && route.key == Key::kNeeded) statuses.insert(401);
     for (int status : statuses) {
-      Json bad = object({{"description", std::string(meaning_of(status)).c_str()}});
+      Json bad = object({{"description", std::string(transport::meaning_of(status)).c_str()}});
       add(bad, "content", content("application/json", "Error"));
       add(made, std::to_string(status).c_str(), std::move(bad));
     }
@@ -153,4 +153,4 @@ class Builder {
 
 std::string openapi_json(bool needs_key, bool metrics_apart) { return Builder().build(needs_key, metrics_apart); }
 
-}  // namespace rerank
+}  // namespace rerank::api

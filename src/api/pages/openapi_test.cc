@@ -7,13 +7,13 @@
 #include "api/routes.h"
 #include "support/api_fixture.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 class PageTest : public ApiFixture {};
 
 TEST_F(PageTest, BrowsersGetThePageAndProbesTheHealth) {
-  const HttpResponse page = call("GET", "/", "", {{"accept", "text/html,application/xhtml+xml,*/*;q=0.8"}});
+  const transport::HttpResponse page = call("GET", "/", "", {{"accept", "text/html,application/xhtml+xml,*/*;q=0.8"}});
   EXPECT_EQ(page.status, 200);
   EXPECT_EQ(page.content_type, "text/html; charset=utf-8");
   EXPECT_EQ(page.body.find("http://"), std::string::npos) << "the page works without a network";
@@ -21,7 +21,7 @@ TEST_F(PageTest, BrowsersGetThePageAndProbesTheHealth) {
 }
 
 TEST_F(PageTest, RerankAnswersTellWhereTheTimeWent) {
-  const HttpResponse answer = post(R"({"query": "q", "documents": ["a"]})");
+  const transport::HttpResponse answer = post(R"({"query": "q", "documents": ["a"]})");
   bool told = false;
   for (const auto& [name, value] : answer.headers)
     told |= name == "Server-Timing" && value.find("compute;dur=") != value.npos;
@@ -57,4 +57,4 @@ TEST(OpenapiTest, AsksForAKeyOnlyWhereOneIsNeeded) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::api

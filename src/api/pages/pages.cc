@@ -6,17 +6,17 @@
 #include "transport/errors.h"
 #include "transport/json_out.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
-void write_labels(JsonWriter& json, const ModelInfo& model) {
+void write_labels(transport::JsonWriter& json, const ModelInfo& model) {
   json.begin_object();
   json.key("id2label").begin_object().field("0", model.label).end_object();
   json.key("label2id").begin_object().field(model.label, uint64_t{0}).end_object();
   json.end_object();
 }
 
-void write_model(JsonWriter& json, const ModelInfo& model) {
+void write_model(transport::JsonWriter& json, const ModelInfo& model) {
   json.begin_object();
   json.field("id", model.id);
   json.field("object", "model");
@@ -29,8 +29,8 @@ void write_model(JsonWriter& json, const ModelInfo& model) {
   json.end_object();
 }
 
-HttpResponse page(JsonWriter& json) {
-  HttpResponse response;
+transport::HttpResponse page(transport::JsonWriter& json) {
+  transport::HttpResponse response;
   response.body = json.take();
   return response;
 }
@@ -45,18 +45,19 @@ std::string dtype_of(const ModelInfo& model) {
 
 }  // namespace
 
-HttpResponse health_page(bool ready) {
+transport::HttpResponse health_page(bool ready) {
   if (!ready) {
-    return error_response(make_error(ErrorKind::kUnavailable, "unhealthy: starting, stopping, or the engine fails"),
-                          ErrorShape::kTei);
+    return transport::error_response(
+        transport::make_error(transport::ErrorKind::kUnavailable, "unhealthy: starting, stopping, or the engine fails"),
+        transport::ErrorShape::kTei);
   }
-  JsonWriter json;
+  transport::JsonWriter json;
   json.begin_object().field("status", "ok").end_object();
   return page(json);
 }
 
-HttpResponse info_page(const ModelInfo& model, const ApiOptions& options) {
-  JsonWriter json;
+transport::HttpResponse info_page(const ModelInfo& model, const ApiOptions& options) {
+  transport::JsonWriter json;
   json.begin_object();
   json.field("model_id", model.id);
   json.key("model_sha").null();
@@ -89,8 +90,8 @@ HttpResponse info_page(const ModelInfo& model, const ApiOptions& options) {
   return page(json);
 }
 
-HttpResponse models_page(const ModelInfo& model) {
-  JsonWriter json;
+transport::HttpResponse models_page(const ModelInfo& model) {
+  transport::JsonWriter json;
   json.begin_object();
   json.field("object", "list");
   json.key("data").begin_array();
@@ -100,20 +101,20 @@ HttpResponse models_page(const ModelInfo& model) {
   return page(json);
 }
 
-HttpResponse model_page(const ModelInfo& model) {
-  JsonWriter json;
+transport::HttpResponse model_page(const ModelInfo& model) {
+  transport::JsonWriter json;
   write_model(json, model);
   return page(json);
 }
 
-HttpResponse cluster_auth_page(bool required) {
-  JsonWriter json;
+transport::HttpResponse cluster_auth_page(bool required) {
+  transport::JsonWriter json;
   json.begin_object().field("auth", required).end_object();
   return page(json);
 }
 
-HttpResponse index_page() {
-  HttpResponse response;
+transport::HttpResponse index_page() {
+  transport::HttpResponse response;
   response.content_type = "text/html; charset=utf-8";
   response.headers = {{"Content-Security-Policy",
                        "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -124,4 +125,4 @@ HttpResponse index_page() {
   return response;
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

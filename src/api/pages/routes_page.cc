@@ -4,7 +4,7 @@
 #include "api/routes.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::api {
 namespace {
 
 std::string path_of(const Route& route) {
@@ -46,7 +46,7 @@ std::string routes_markdown() {
       "look in "
       "different places. Where a row says when to come back, HTTP has `Retry-After` and gRPC "
       "`grpc-retry-pushback-ms`.\n\n";
-  return text + errors_markdown();
+  return text + transport::errors_markdown();
 }
 
-}  // namespace rerank
+}  // namespace rerank::api

@@ -13,7 +13,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 // Largest difference of a score that half precision explains (see docs/performance.md), and how many requests are
@@ -208,7 +208,7 @@ struct Bench : Command {
   }
 
   Result<load::Workload> make_workload() {
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto tokenizer = text::Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return tokenizer.status();
@@ -311,4 +311,4 @@ Run add_bench_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

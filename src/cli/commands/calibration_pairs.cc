@@ -7,7 +7,7 @@
 #include "text/pair.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 constexpr size_t kMaxPairs = 64, kMaxTokens = 256;
@@ -70,4 +70,4 @@ Status CalibrationPairs::read(const std::string& path, const Model& model) {
   return ok_status();
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -8,7 +8,7 @@
 #include "model/weights.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::cli {
 
 class CalibrationPairs {
  public:
@@ -23,4 +23,4 @@ class CalibrationPairs {
   std::vector<uint32_t> offsets_{0};
 };
 
-}  // namespace rerank
+}  // namespace rerank::cli

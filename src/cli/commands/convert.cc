@@ -13,7 +13,7 @@
 #include "engine/registry.h"
 #include "rank/locate.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 // Differences beyond these are no rounding of the precision, but a broken file.
@@ -70,7 +70,7 @@ struct Convert : Command {
       return absl::InvalidArgumentError(str_cat("--activations ", activations, ": must be token or batch"));
     write.scale_per_token = activations == "token";
     options.model = folder;
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
@@ -169,4 +169,4 @@ Run add_convert_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

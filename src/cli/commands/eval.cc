@@ -10,7 +10,7 @@
 #include "eval/data/bm25.h"
 #include "eval/reports/report.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 namespace fs = std::filesystem;
@@ -220,4 +220,4 @@ Run add_eval_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

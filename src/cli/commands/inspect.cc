@@ -9,7 +9,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 struct Inspect : Command {
@@ -22,7 +22,7 @@ struct Inspect : Command {
   int run() {
     if (Status status = complete(); !status.ok()) return report(status);
     if (!folder.empty()) options.model = folder;
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return report(located.status());
     auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
     if (!model.ok()) return report(model.status());
@@ -42,7 +42,7 @@ struct Inspect : Command {
     return 0;
   }
 
-  static void print_model(const LocatedModel& located, const Model& model) {
+  static void print_model(const rank::LocatedModel& located, const Model& model) {
     const ModelConfig& c = model.config;
     const Architecture& a = c.architecture;
     std::printf("model           %s  (%s)\n", located.name.c_str(), located.folder.c_str());
@@ -71,7 +71,7 @@ struct Inspect : Command {
     const Attention& attention = a.blocks[0].attention;
     const FeedForward& ff = a.blocks[0].feed_forward;
     std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s%s)\n", a.layers(),
-                a.hidden, attention.heads, attention.head_size, ff.width, ff.gate == Gate::kNone ? "" : "gated ",
+                a.hidden, attention.heads, attention.head_size, ff.width, ff.gate == GateHalf::kNone ? "" : "gated ",
                 std::string(activation_name(ff.activation)).c_str());
   }
 
@@ -89,7 +89,7 @@ Run add_routes_command(CLI::App& program) {
   auto* app = program.add_subcommand("routes", "Print routes, gRPC methods and errors as Markdown (docs/routes.md).");
   return [app] {
     if (!app->parsed()) return -1;
-    std::fputs(routes_markdown().c_str(), stdout);
+    std::fputs(api::routes_markdown().c_str(), stdout);
     return 0;
   };
 }
@@ -103,4 +103,4 @@ Run add_options_command(CLI::App& program) {
   };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -15,7 +15,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 namespace fs = std::filesystem;
@@ -78,7 +78,7 @@ struct Lengths : Command {
 
   Status look() {
     if (Status status = complete(); !status.ok()) return status;
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
@@ -262,4 +262,4 @@ Run add_lengths_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

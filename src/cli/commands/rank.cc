@@ -9,7 +9,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 size_t terminal_columns() {
@@ -110,4 +110,4 @@ Run add_rank_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

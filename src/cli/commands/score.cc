@@ -8,7 +8,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 // Pairs under way at once: enough for full batches, little enough that output follows input closely.
@@ -87,4 +87,4 @@ Run add_score_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

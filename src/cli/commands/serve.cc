@@ -1,6 +1,7 @@
 // rerankd serve: the HTTP server until SIGTERM or SIGINT.
 #include <absl/strings/numbers.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <thread>
@@ -20,7 +21,7 @@
 #include "server/http_server.h"
 #include "transport/listen.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 // Where the server listens: bound before privileges are given up and before the model is loaded, which takes a while.
@@ -43,7 +44,7 @@ Status read_address(const std::string& address, ServerOptions& options) {
 
 Status bind_if_free(ServerOptions& options) {
   if (options.bound_socket >= 0) return ok_status();
-  const Result<int> bound = bind_tcp(options.host, options.port);
+  const Result<int> bound = transport::bind_tcp(options.host, options.port);
   if (bound.ok()) options.bound_socket = *bound;
   return bound.status();
 }
@@ -63,7 +64,7 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
   }
   if (Status status = bind_if_free(listeners.main); !status.ok()) return status;
   if (options.grpc_port != 0) {
-    const Result<int> bound = bind_tcp(options.host, options.grpc_port);
+    const Result<int> bound = transport::bind_tcp(options.host, options.grpc_port);
     if (!bound.ok()) return with_context(bound.status(), "gRPC");
     listeners.main.bound_grpc_socket = *bound;
   }
@@ -97,40 +98,49 @@ struct Serve : Command {
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);
     signals.start();
-    auto keys = KeyRing::open(server.api_key, server.api_key_file);
+    auto keys = transport::KeyRing::open(server.api_key, server.api_key_file);
     if (!keys.ok()) return report(keys.status());
 
     auto metrics = std::make_shared<Metrics>();
     auto observers = make_observers(metrics);
     if (!observers.ok()) return report(observers.status());
-    add_process_metrics(*metrics);
-    add_gpu_metrics(*metrics);
-    if (server.tei_metrics) add_tei_names(*metrics);
+    observe::add_process_metrics(*metrics);
+    observe::add_gpu_metrics(*metrics);
+    if (server.tei_metrics) observe::add_tei_names(*metrics);
     auto reranker = open(metrics);
     if (!reranker.ok()) return report(reranker.status());
-    ApiOptions api_options = ApiOptions::from(options, server);
+    api::ApiOptions api_options = api::ApiOptions::from(options, server);
     api_options.keys = std::move(*keys);
     api_options.observers = std::move(*observers);
-    const auto memory = std::make_shared<MemoryBudget>(server.max_memory_bytes, metrics.get());
+    const auto memory = std::make_shared<transport::MemoryBudget>(server.max_memory_bytes, metrics.get());
     api_options.memory = memory;
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
-    Api api(**reranker, metrics, api_options);
-    auto http = HttpServer::start(
-        listeners->main, [&api](HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
+    api::Api api(**reranker, metrics, api_options);
+    // From here on there is something to finish.
+    std::atomic<server::HttpServer*> running = nullptr;
+    signals.serving([&running, ring = api_options.keys] {
+      ring->reload();
+      if (server::HttpServer* of_certificates = running)
+        of_certificates->reload_certificates();  // gRPC looks each second
+    });
+    auto http = server::HttpServer::start(
+        listeners->main,
+        [&api](transport::HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
         metrics, memory);
     if (!http.ok()) return report(http.status());
-    std::unique_ptr<HttpServer> metrics_http;
+    running = http->get();
+    std::unique_ptr<server::HttpServer> metrics_http;
     if (api_options.metrics_apart) {
-      auto started = HttpServer::start(listeners->metrics, [&api](HttpRequest&& request, auto done) {
-        api.handle(std::move(request), std::move(done), Api::Port::kMetrics);
+      auto started = server::HttpServer::start(listeners->metrics, [&api](transport::HttpRequest&& request, auto done) {
+        api.handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
       });
       if (!started.ok()) return report(started.status());
       metrics_http = std::move(*started);
       log_info(str_cat("metrics on http://", listeners->metrics.host, ":", metrics_http->port(), "/metrics"));
     }
-    std::unique_ptr<GrpcServer> grpc;
+    std::unique_ptr<rpc::GrpcServer> grpc;
     if (server.grpc_port != 0) {
-      auto started = GrpcServer::start(listeners->main, {**reranker, api_options, metrics});
+      auto started = rpc::GrpcServer::start(listeners->main, {**reranker, api_options, metrics});
       if (!started.ok()) return report(started.status());
       grpc = std::move(*started);
       log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
@@ -138,10 +148,6 @@ struct Serve : Command {
     log_info(str_cat("listening on ", server.tls_cert.empty() ? "http://" : "https://", server.host, ":",
                      (*http)->port(), "  (POST /v1/rerank, /rerank; GET /health, /info)"));
 
-    signals.serving([&] {
-      api_options.keys->reload();
-      (*http)->reload_certificates();  // gRPC looks at them each second
-    });
     const int signal =
         signals.wait([&] { return str_cat(", with ", (*http)->open_connections(), " connections open"); });
     log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM", ": finishing what was accepted"));
@@ -157,16 +163,17 @@ struct Serve : Command {
   }
 
   // Who is told of each request besides the metrics; every transport gets them.
-  Result<std::vector<std::shared_ptr<RequestObserver>>> make_observers(const std::shared_ptr<Metrics>& metrics) {
-    std::vector<std::shared_ptr<RequestObserver>> observers;
-    if (server.request_log_rate > 0) observers.push_back(make_request_log(server.request_log_rate));
+  Result<std::vector<std::shared_ptr<observe::RequestObserver>>> make_observers(
+      const std::shared_ptr<Metrics>& metrics) {
+    std::vector<std::shared_ptr<observe::RequestObserver>> observers;
+    if (server.request_log_rate > 0) observers.push_back(observe::make_request_log(server.request_log_rate));
     if (server.otlp_endpoint.empty()) return observers;
-    auto tracer = make_tracer({.endpoint = server.otlp_endpoint,
-                               .headers = server.otlp_headers,
-                               .service_name = server.service_name,
-                               .rate = server.trace_rate,
-                               .max_queued = server.trace_queue},
-                              metrics);
+    auto tracer = observe::make_tracer({.endpoint = server.otlp_endpoint,
+                                        .headers = server.otlp_headers,
+                                        .service_name = server.service_name,
+                                        .rate = server.trace_rate,
+                                        .max_queued = server.trace_queue},
+                                       metrics);
     if (!tracer.ok()) return tracer.status();
     observers.push_back(std::move(*tracer));
     return observers;
@@ -182,4 +189,4 @@ Run add_serve_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

@@ -7,7 +7,7 @@
 #include "rank/locate.h"
 #include "text/tokenizer.h"
 
-namespace rerank {
+namespace rerank::cli {
 namespace {
 
 struct Tokenize : Command {
@@ -19,7 +19,7 @@ struct Tokenize : Command {
 
   int run() {
     if (Status status = complete(); !status.ok()) return report(status);
-    auto located = locate_model(options);
+    auto located = rank::locate_model(options);
     if (!located.ok()) return report(located.status());
     auto tokenizer = text::Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return report(tokenizer.status());
@@ -54,4 +54,4 @@ Run add_tokenize_command(CLI::App& program) {
   return [command] { return command->app.parsed() ? command->run() : -1; };
 }
 
-}  // namespace rerank
+}  // namespace rerank::cli

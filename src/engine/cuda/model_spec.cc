@@ -53,7 +53,7 @@ CudaModelSpec::CudaModelSpec(const Model& model) {
   spec_.hidden = narrow(a.hidden);
   spec_.heads = narrow(a.blocks[0].attention.heads);
   spec_.intermediate = narrow(feed_forward.width);
-  spec_.gated = feed_forward.gate != Gate::kNone;
+  spec_.gated = feed_forward.gate != GateHalf::kNone;
   spec_.embedding = narrow(a.embedding.width);
   spec_.labels = narrow(a.scoring.labels);
   spec_.position_offset = narrow(a.embedding.position_offset);

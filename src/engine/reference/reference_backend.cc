@@ -175,7 +175,7 @@ class ReferenceOps {
     const DenseLayer& w = layers_[layer];
     const FeedForward& ff = architecture().blocks[layer].feed_forward;
     DenseMatrix inner = w.up.apply(input_, &hook_);
-    if (ff.gate == Gate::kNone) {
+    if (ff.gate == GateHalf::kNone) {
       for (float& v : inner.values) v = activate(ff.activation, v);
     } else {
       const DenseMatrix gate = w.gate.apply(input_, &hook_);

@@ -16,7 +16,7 @@ void read(ConfigReader& config, Architecture& a) {
   a.input.segments = true;
 }
 
-TensorNames names(const Architecture& a) {
+TensorNames names(const Architecture& a, const TensorFiles&) {
   TensorNames names = bert_encoder_names(a, "bert");
   names.head_dense = {"bert.pooler.dense"};
   names.head_output = {"classifier"};

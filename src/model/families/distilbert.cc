@@ -18,22 +18,22 @@ void read(ConfigReader& config, Architecture& a) {
   a.scoring.activation = Activation::kRelu;
 }
 
-TensorNames names(const Architecture& a) {
+TensorNames names(const Architecture& a, const TensorFiles&) {
   TensorNames names;
   names.words = "distilbert.embeddings.word_embeddings.weight";
   names.positions = "distilbert.embeddings.position_embeddings.weight";
   names.embedding_norm = "distilbert.embeddings.LayerNorm";
   for (size_t i = 0; i < a.layers(); ++i) {
     const std::string layer = str_cat("distilbert.transformer.layer.", i);
-    names.layers.push_back({.query = {layer + ".attention.q_lin"},
-                            .key = {layer + ".attention.k_lin"},
-                            .value = {layer + ".attention.v_lin"},
-                            .attention_output = {layer + ".attention.out_lin"},
-                            .attention_norm = layer + ".sa_layer_norm",
-                            .gate = {},
-                            .up = {layer + ".ffn.lin1"},
-                            .down = {layer + ".ffn.lin2"},
-                            .output_norm = layer + ".output_layer_norm"});
+    LayerNames& part = names.layers.emplace_back();
+    part.query = {layer + ".attention.q_lin"};
+    part.key = {layer + ".attention.k_lin"};
+    part.value = {layer + ".attention.v_lin"};
+    part.attention_output = {layer + ".attention.out_lin"};
+    part.attention_norm = layer + ".sa_layer_norm";
+    part.up = {layer + ".ffn.lin1"};
+    part.down = {layer + ".ffn.lin2"};
+    part.output_norm = layer + ".output_layer_norm";
   }
   names.head_dense = {"pre_classifier"};
   names.head_output = {"classifier"};

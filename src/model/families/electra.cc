@@ -18,7 +18,7 @@ void read(ConfigReader& config, Architecture& a) {
   a.input.segments = true;
 }
 
-TensorNames names(const Architecture& a) {
+TensorNames names(const Architecture& a, const TensorFiles&) {
   TensorNames names = bert_encoder_names(a, "electra");
   names.head_dense = {"classifier.dense"};
   names.head_output = {"classifier.out_proj"};

@@ -6,8 +6,16 @@
 namespace rerank {
 
 std::span<const Family* const> families() {
-  static constexpr const Family* kFamilies[] = {&kBertFamily, &kRobertaFamily, &kDistilBertFamily, &kElectraFamily};
+  static constexpr const Family* kFamilies[] = {&kBertFamily, &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily,
+                                                &kGteFamily,  &kJinaBertFamily, &kModernBertFamily};
   return kFamilies;
+}
+
+const Family* recognized_family(const JsonFile& json) {
+  for (const Family* family : families()) {
+    if (family->recognize != nullptr && family->recognize(json)) return family;
+  }
+  return nullptr;
 }
 
 const Family* family_of_architecture(std::string_view architecture) {
@@ -75,15 +83,15 @@ TensorNames bert_encoder_names(const Architecture& a, std::string_view prefix) {
   names.embedding_projection = {str_cat(prefix, ".embeddings_project")};
   for (size_t i = 0; i < a.layers(); ++i) {
     const std::string layer = str_cat(prefix, ".encoder.layer.", i);
-    names.layers.push_back({.query = {layer + ".attention.self.query"},
-                            .key = {layer + ".attention.self.key"},
-                            .value = {layer + ".attention.self.value"},
-                            .attention_output = {layer + ".attention.output.dense"},
-                            .attention_norm = layer + ".attention.output.LayerNorm",
-                            .gate = {},
-                            .up = {layer + ".intermediate.dense"},
-                            .down = {layer + ".output.dense"},
-                            .output_norm = layer + ".output.LayerNorm"});
+    LayerNames& part = names.layers.emplace_back();
+    part.query = {layer + ".attention.self.query"};
+    part.key = {layer + ".attention.self.key"};
+    part.value = {layer + ".attention.self.value"};
+    part.attention_output = {layer + ".attention.output.dense"};
+    part.attention_norm = layer + ".attention.output.LayerNorm";
+    part.up = {layer + ".intermediate.dense"};
+    part.down = {layer + ".output.dense"};
+    part.output_norm = layer + ".output.LayerNorm";
   }
   return names;
 }

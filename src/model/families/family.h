@@ -9,6 +9,7 @@
 
 #include "model/architecture.h"
 #include "model/families/config_reader.h"
+#include "model/safetensors.h"
 
 namespace rerank {
 
@@ -46,12 +47,17 @@ struct Family {
   const char* layers_field;                         // of config.json: the number of layers
   // The first thing that is wrong stays in the reader's status.
   void (*read)(ConfigReader& config, Architecture& architecture);
-  TensorNames (*names)(const Architecture& architecture);
+  // Models of one family may have their tensors under several names: the files tell which.
+  TensorNames (*names)(const Architecture& architecture, const TensorFiles& files);
+  // Where neither name above tells; null: they do.
+  bool (*recognize)(const JsonFile& json) = nullptr;
 };
 
 // All that there are.
 std::span<const Family* const> families();
 
+// The family that recognizes the file by another field than the names; null: none.
+const Family* recognized_family(const JsonFile& json);
 // The family of an architecture's or a model type's name; null: none.
 const Family* family_of_architecture(std::string_view architecture);
 const Family* family_of_model_type(std::string_view model_type);
@@ -72,6 +78,7 @@ void read_segment_table(ConfigReader& config, Architecture& architecture);
 // Names of the encoder as BertModel has them.
 TensorNames bert_encoder_names(const Architecture& architecture, std::string_view prefix);
 
-extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily;
+extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
+    kModernBertFamily;
 
 }  // namespace rerank

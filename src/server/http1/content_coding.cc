@@ -10,7 +10,7 @@
 #include "base/strings.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 constexpr int kAnyWindow = 15 + 32;  // gzip or zlib, whichever it is
@@ -47,7 +47,7 @@ struct Inflater {
 
 Status inflate_all(std::string_view input, int window, size_t limit, std::string& output, const MayHold& may_hold) {
   Inflater inflater(window);
-  if (!inflater.ready) return make_error(ErrorKind::kUnavailable, "out of memory");
+  if (!inflater.ready) return transport::make_error(transport::ErrorKind::kUnavailable, "out of memory");
   z_stream& stream = inflater.stream;
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(input.data()));
   stream.avail_in = static_cast<uInt>(input.size());
@@ -66,14 +66,15 @@ Status inflate_all(std::string_view input, int window, size_t limit, std::string
     const int result = inflate(&stream, Z_NO_FLUSH);
     filled = output.size() - stream.avail_out;
     if (filled > limit) {
-      return make_error(ErrorKind::kBodyTooLarge, str_cat("the decompressed body is larger than ", limit, " bytes"));
+      return transport::make_error(transport::ErrorKind::kBodyTooLarge,
+                                   str_cat("the decompressed body is larger than ", limit, " bytes"));
     }
     if (result == Z_STREAM_END) {
       // gzip files may be several, one after the other.
       if (stream.avail_in == 0 || window == kRawWindow) break;
       if (inflateReset(&stream) != Z_OK) break;
     } else if (result != Z_OK) {
-      return make_error(ErrorKind::kMalformed, "the compressed body is broken or cut short");
+      return transport::make_error(transport::ErrorKind::kMalformed, "the compressed body is broken or cut short");
     }
   }
   output.resize(filled);
@@ -83,12 +84,12 @@ Status inflate_all(std::string_view input, int window, size_t limit, std::string
 Status decode_one(std::string_view coding, size_t limit, std::string& body, const MayHold& may_hold) {
   if (coding == "identity") return ok_status();
   if (coding != "gzip" && coding != "x-gzip" && coding != "deflate") {
-    return make_error(ErrorKind::kUnsupportedMedia,
-                      "this Content-Encoding is not understood: send the body plain, or as gzip or deflate");
+    return transport::make_error(transport::ErrorKind::kUnsupportedMedia,
+                                 "this Content-Encoding is not understood: send the body plain, or as gzip or deflate");
   }
   std::string plain;
   Status status = inflate_all(body, kAnyWindow, limit, plain, may_hold);
-  if (!status.ok() && kind_of(status) == ErrorKind::kMalformed && coding == "deflate")
+  if (!status.ok() && transport::kind_of(status) == transport::ErrorKind::kMalformed && coding == "deflate")
     status = inflate_all(body, kRawWindow, limit, plain, may_hold);
   if (status.ok()) body = std::move(plain);
   return status;
@@ -98,7 +99,8 @@ Status decode_one(std::string_view coding, size_t limit, std::string& body, cons
 
 Status decode_content(std::string_view content_encoding, size_t limit, std::string& body, const MayHold& may_hold) {
   std::vector<std::string> codings = split(content_encoding, ',');
-  if (codings.size() > 2) return make_error(ErrorKind::kUnsupportedMedia, "the body is coded more than twice");
+  if (codings.size() > 2)
+    return transport::make_error(transport::ErrorKind::kUnsupportedMedia, "the body is coded more than twice");
   std::reverse(codings.begin(), codings.end());  // listed in the order in which they were applied
   for (const std::string& coding : codings) {
     if (Status status = decode_one(coding, limit, body, may_hold); !status.ok()) return status;
@@ -126,7 +128,7 @@ ContentCoding accepted_coding(std::string_view accept_encoding) {
   return deflate > 0 ? ContentCoding::kDeflate : ContentCoding::kNone;
 }
 
-void encode_content(ContentCoding coding, HttpResponse& response) {
+void encode_content(ContentCoding coding, transport::HttpResponse& response) {
   if (coding == ContentCoding::kNone) return;
   for (const auto& [name, value] : response.headers) {
     if (name == "Content-Encoding") return;
@@ -148,4 +150,4 @@ void encode_content(ContentCoding coding, HttpResponse& response) {
   response.headers.emplace_back("Vary", "Accept-Encoding");
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -9,7 +9,7 @@
 #include "rerank/status.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::server {
 
 enum class ContentCoding { kNone, kGzip, kDeflate };
 
@@ -24,6 +24,6 @@ ContentCoding accepted_coding(std::string_view accept_encoding);
 
 // Compresses the body and says so in the headers. Answers that are coded already, or would not get smaller, stay as
 // they are.
-void encode_content(ContentCoding coding, HttpResponse& response);
+void encode_content(ContentCoding coding, transport::HttpResponse& response);
 
-}  // namespace rerank
+}  // namespace rerank::server

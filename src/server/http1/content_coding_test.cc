@@ -7,7 +7,7 @@
 
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 std::string pack(const std::string& text, int window) {
@@ -58,24 +58,25 @@ TEST(ContentCoding, BoundsWhatComesOut) {
   std::string body = bomb;
   EXPECT_TRUE(decode_content("gzip", zeros.size(), body).ok());
   body = bomb;
-  EXPECT_EQ(kind_of(decode_content("gzip", zeros.size() - 1, body)), ErrorKind::kBodyTooLarge);
+  EXPECT_EQ(transport::kind_of(decode_content("gzip", zeros.size() - 1, body)), transport::ErrorKind::kBodyTooLarge);
   body = pack(bomb, kGzip);
-  EXPECT_EQ(kind_of(decode_content("gzip, gzip", 1000000, body)), ErrorKind::kBodyTooLarge);
+  EXPECT_EQ(transport::kind_of(decode_content("gzip, gzip", 1000000, body)), transport::ErrorKind::kBodyTooLarge);
   body = bomb;
-  EXPECT_EQ(kind_of(decode_content("gzip,gzip,gzip", 1000000, body)), ErrorKind::kUnsupportedMedia);
+  EXPECT_EQ(transport::kind_of(decode_content("gzip,gzip,gzip", 1000000, body)),
+            transport::ErrorKind::kUnsupportedMedia);
 }
 
 TEST(ContentCoding, RefusesWhatItCannotRead) {
   std::string body = "x";
-  EXPECT_EQ(kind_of(decode_content("br", 1000, body)), ErrorKind::kUnsupportedMedia);
-  EXPECT_EQ(kind_of(decode_content("gzip", 1000, body)), ErrorKind::kMalformed);
-  EXPECT_EQ(kind_of(decode_content("deflate", 1000, body)), ErrorKind::kMalformed);
+  EXPECT_EQ(transport::kind_of(decode_content("br", 1000, body)), transport::ErrorKind::kUnsupportedMedia);
+  EXPECT_EQ(transport::kind_of(decode_content("gzip", 1000, body)), transport::ErrorKind::kMalformed);
+  EXPECT_EQ(transport::kind_of(decode_content("deflate", 1000, body)), transport::ErrorKind::kMalformed);
   body = "";
-  EXPECT_EQ(kind_of(decode_content("gzip", 1000, body)), ErrorKind::kMalformed);
+  EXPECT_EQ(transport::kind_of(decode_content("gzip", 1000, body)), transport::ErrorKind::kMalformed);
   const std::string whole = pack(long_text(), kGzip);
   for (const size_t length : {1ul, 9ul, 10ul, 100ul, whole.size() - 1}) {
     body = whole.substr(0, length);
-    EXPECT_EQ(kind_of(decode_content("gzip", 10 << 20, body)), ErrorKind::kMalformed) << length;
+    EXPECT_EQ(transport::kind_of(decode_content("gzip", 10 << 20, body)), transport::ErrorKind::kMalformed) << length;
   }
 }
 
@@ -101,7 +102,7 @@ TEST(ContentCoding, ChoosesAsTheClientLikes) {
 
 TEST(ContentCoding, EncodesOnlyWhenItHelps) {
   for (const ContentCoding coding : {ContentCoding::kGzip, ContentCoding::kDeflate}) {
-    HttpResponse response;
+    transport::HttpResponse response;
     response.body = long_text();
     encode_content(coding, response);
     EXPECT_LT(response.body.size(), long_text().size() / 2);
@@ -110,7 +111,7 @@ TEST(ContentCoding, EncodesOnlyWhenItHelps) {
     ASSERT_TRUE(decode_content(response.headers[0].second, 10 << 20, response.body).ok());
     EXPECT_EQ(response.body, long_text());
   }
-  HttpResponse tiny;
+  transport::HttpResponse tiny;
   tiny.body = "x";
   encode_content(ContentCoding::kGzip, tiny);
   EXPECT_EQ(tiny.body, "x");
@@ -118,4 +119,4 @@ TEST(ContentCoding, EncodesOnlyWhenItHelps) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::server

@@ -7,7 +7,7 @@
 #include "transport/body.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 std::string_view trim(std::string_view text) {
@@ -45,7 +45,9 @@ bool is_registered_name(std::string_view name) {
 // RFC 9112 6.1 and 6.3: the values of all Transfer-Encoding fields are one list, in the order of the fields.
 Status check_transfer_codings(bool http_1_0, const std::vector<std::string_view>& values) {
   if (values.empty()) return ok_status();
-  if (http_1_0) return make_error(ErrorKind::kMalformed, "HTTP/1.0 has no Transfer-Encoding: send Content-Length");
+  if (http_1_0)
+    return transport::make_error(transport::ErrorKind::kMalformed,
+                                 "HTTP/1.0 has no Transfer-Encoding: send Content-Length");
   std::vector<std::string_view> codings;
   for (std::string_view list : values) {
     for (;;) {
@@ -56,39 +58,45 @@ Status check_transfer_codings(bool http_1_0, const std::vector<std::string_view>
     }
   }
   const auto chunked = std::count_if(codings.begin(), codings.end(),
-                                     [](std::string_view coding) { return same_word(coding, "chunked"); });
-  if (chunked != 1 || !same_word(codings.back(), "chunked")) {
-    return make_error(ErrorKind::kMalformed,
-                      "the body's end cannot be known: the last Transfer-Encoding must be chunked, and only that");
+                                     [](std::string_view coding) { return transport::same_word(coding, "chunked"); });
+  if (chunked != 1 || !transport::same_word(codings.back(), "chunked")) {
+    return transport::make_error(
+        transport::ErrorKind::kMalformed,
+        "the body's end cannot be known: the last Transfer-Encoding must be chunked, and only that");
   }
   if (codings.size() == 1) return ok_status();
-  return make_error(ErrorKind::kUnimplemented,
-                    "the only Transfer-Encoding understood is chunked: compress with Content-Encoding instead");
+  return transport::make_error(
+      transport::ErrorKind::kUnimplemented,
+      "the only Transfer-Encoding understood is chunked: compress with Content-Encoding instead");
 }
 
 Status check_length(bool coded, const std::vector<std::string_view>& values) {
   if (values.empty()) return ok_status();
   if (coded) {
-    return make_error(ErrorKind::kMalformed, "Content-Length and Transfer-Encoding exclude each other: send one");
+    return transport::make_error(transport::ErrorKind::kMalformed,
+                                 "Content-Length and Transfer-Encoding exclude each other: send one");
   }
-  if (values.size() > 1) return make_error(ErrorKind::kMalformed, "more than one Content-Length");
+  if (values.size() > 1) return transport::make_error(transport::ErrorKind::kMalformed, "more than one Content-Length");
   if (!values[0].empty() && all(values[0], is_digit)) return ok_status();
-  return make_error(ErrorKind::kMalformed, "Content-Length must be a number of bytes");
+  return transport::make_error(transport::ErrorKind::kMalformed, "Content-Length must be a number of bytes");
 }
 
 Status check_host(bool http_1_0, const std::vector<std::string_view>& values) {
   if (values.empty() && !http_1_0)
-    return make_error(ErrorKind::kMalformed, "HTTP/1.1 requests must have a Host header");
-  if (values.size() > 1) return make_error(ErrorKind::kMalformed, "more than one Host header");
+    return transport::make_error(transport::ErrorKind::kMalformed, "HTTP/1.1 requests must have a Host header");
+  if (values.size() > 1) return transport::make_error(transport::ErrorKind::kMalformed, "more than one Host header");
   if (values.empty() || is_valid_host(values[0])) return ok_status();
-  return make_error(ErrorKind::kMalformed, "the Host header must be a name or an address, and perhaps a port");
+  return transport::make_error(transport::ErrorKind::kMalformed,
+                               "the Host header must be a name or an address, and perhaps a port");
 }
 
 // RFC 9112 3.2: a path, an absolute URL, "*" of OPTIONS, or what CONNECT names.
 bool is_valid_target(std::string_view method, std::string_view target) {
   if (method == "CONNECT") return true;
   if (target == "*") return method == "OPTIONS";
-  const auto begins = [&](std::string_view scheme) { return same_word(target.substr(0, scheme.size()), scheme); };
+  const auto begins = [&](std::string_view scheme) {
+    return transport::same_word(target.substr(0, scheme.size()), scheme);
+  };
   return target.starts_with('/') || begins("http://") || begins("https://");
 }
 
@@ -135,11 +143,12 @@ Status check_framing(bool http_1_0, std::string_view method, std::string_view ta
     if (name == "host") hosts.push_back(value);
   }
   if (!is_valid_target(method, target)) {
-    return make_error(ErrorKind::kMalformed, "the request's target must be a path such as /rerank");
+    return transport::make_error(transport::ErrorKind::kMalformed,
+                                 "the request's target must be a path such as /rerank");
   }
   if (Status status = check_transfer_codings(http_1_0, codings); !status.ok()) return status;
   if (Status status = check_length(!codings.empty(), lengths); !status.ok()) return status;
   return check_host(http_1_0, hosts);
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

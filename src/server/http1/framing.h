@@ -9,7 +9,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::server {
 
 using HeaderField = std::pair<std::string, std::string>;  // name in lower case, value
 
@@ -25,4 +25,4 @@ const char* find_broken_line(std::string_view bytes);
 // Whether `value` is a Host field's: a name or an address, and perhaps a port (RFC 9110 7.2). An empty one is.
 bool is_valid_host(std::string_view value);
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -11,7 +11,7 @@
 #include "server/http1/request_parser.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using namespace std::string_view_literals;
@@ -297,7 +297,7 @@ std::string outcome(const std::vector<std::string_view>& parts) {
         note("200");
         break;
       case Event::kError:
-        note(std::to_string(error_response(parser.error()).status));
+        note(std::to_string(transport::error_response(parser.error()).status));
         return seen;
       case Event::kNeedInput:
         if (part == parts.size()) {
@@ -335,4 +335,4 @@ TEST(Framing, TrailersAreNoFieldsOfTheHead) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::server

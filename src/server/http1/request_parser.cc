@@ -14,7 +14,7 @@
 #include "server/http1/framing.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 namespace beast = boost::beast;
@@ -27,16 +27,17 @@ constexpr size_t kBodySlack = 64;               // spare capacity that the JSON 
 
 Status explain(beast::error_code code, size_t max_header_bytes, size_t max_body_bytes) {
   if (code == http::error::header_limit) {
-    return make_error(ErrorKind::kHeaderTooLarge,
-                      absl::StrFormat("the request's head is larger than %d bytes", max_header_bytes));
+    return transport::make_error(transport::ErrorKind::kHeaderTooLarge,
+                                 absl::StrFormat("the request's head is larger than %d bytes", max_header_bytes));
   }
   if (code == http::error::body_limit) {
-    return make_error(ErrorKind::kBodyTooLarge,
-                      absl::StrFormat("the body is larger than %d bytes: send fewer or shorter documents, or raise "
-                                      "--max-body-bytes",
-                                      max_body_bytes));
+    return transport::make_error(
+        transport::ErrorKind::kBodyTooLarge,
+        absl::StrFormat("the body is larger than %d bytes: send fewer or shorter documents, or raise "
+                        "--max-body-bytes",
+                        max_body_bytes));
   }
-  return make_error(ErrorKind::kMalformed, "not a valid HTTP/1.1 request: " + code.message());
+  return transport::make_error(transport::ErrorKind::kMalformed, "not a valid HTTP/1.1 request: " + code.message());
 }
 
 }  // namespace
@@ -73,7 +74,8 @@ struct RequestParser::Impl {
     const auto bytes = input.data();
     const char* broken = find_broken_line({static_cast<const char*>(bytes.data()), bytes.size()});
     if (!broken) return ok_status();
-    return make_error(ErrorKind::kMalformed, std::string("not a valid HTTP/1.1 request: ") + broken);
+    return transport::make_error(transport::ErrorKind::kMalformed,
+                                 std::string("not a valid HTTP/1.1 request: ") + broken);
   }
 
   Event fail(Status status) {
@@ -88,9 +90,9 @@ struct RequestParser::Impl {
       // Another protocol may never send the end of a head: refuse it by its first byte.
       const unsigned char first = *static_cast<const unsigned char*>(input.data().data());
       if (!absl::ascii_isalpha(first)) {
-        return fail(make_error(ErrorKind::kMalformed, first == 0x16
-                                                          ? "this port speaks plain HTTP, not TLS: use http://"
-                                                          : "not a valid HTTP/1.1 request"));
+        return fail(transport::make_error(
+            transport::ErrorKind::kMalformed,
+            first == 0x16 ? "this port speaks plain HTTP, not TLS: use http://" : "not a valid HTTP/1.1 request"));
       }
       begin();
     }
@@ -139,7 +141,8 @@ struct RequestParser::Impl {
         // A chunk's head or trailer is not all here yet. It has no business being large.
         if (const Status lines = check_lines(); !lines.ok()) return fail(lines);
         if (input.size() < kBodyReadBytes) return Event::kNeedInput;
-        return fail(make_error(ErrorKind::kMalformed, "not a valid HTTP/1.1 request: a chunk's head is too long"));
+        return fail(transport::make_error(transport::ErrorKind::kMalformed,
+                                          "not a valid HTTP/1.1 request: a chunk's head is too long"));
       }
       if (code) return fail(explain(code, max_header_bytes, max_body_bytes));
     }
@@ -186,9 +189,9 @@ bool RequestParser::unknown_expectation() const {
   return !expect.empty() && !beast::iequals(expect, "100-continue");
 }
 
-HttpRequest RequestParser::take() {
+transport::HttpRequest RequestParser::take() {
   const auto& message = impl_->parser->get();
-  HttpRequest request;
+  transport::HttpRequest request;
   request.method = std::string(message.method_string());
   request.target = std::string(message.target());
   request.headers = std::exchange(impl_->fields, {});
@@ -202,4 +205,4 @@ HttpRequest RequestParser::take() {
 
 const Status& RequestParser::error() const { return impl_->error; }
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -17,7 +17,7 @@
 #include "rerank/status.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::server {
 
 class RequestParser {
  public:
@@ -43,12 +43,12 @@ class RequestParser {
   bool unknown_expectation() const;  // an Expect we do not know
   bool is_head() const;              // the method is HEAD
 
-  HttpRequest take();           // after kRequest; ready for the next request
-  const Status& error() const;  // after kError; kinds as in transport/errors.h
+  transport::HttpRequest take();  // after kRequest; ready for the next request
+  const Status& error() const;    // after kError; kinds as in transport/errors.h
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::server

@@ -10,7 +10,7 @@
 
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 using Event = RequestParser::Event;
@@ -37,10 +37,10 @@ std::vector<std::string> read_all(std::string_view bytes, const std::vector<size
       case Event::kHead:
         break;
       case Event::kError:
-        seen.push_back("error " + std::to_string(static_cast<int>(kind_of(parser.error()))));
+        seen.push_back("error " + std::to_string(static_cast<int>(transport::kind_of(parser.error()))));
         return seen;
       case Event::kRequest: {
-        const HttpRequest request = parser.take();
+        const transport::HttpRequest request = parser.take();
         seen.push_back(request.method + " " + request.target + " " + std::to_string(request.headers.size()) + " " +
                        request.body);
         break;
@@ -84,8 +84,8 @@ TEST(RequestParser, DoesNotCareHowBytesArrive) {
 
 TEST(RequestParser, KeepsItsLimits) {
   const auto kind = [](const std::string& stream) { return read_all(stream, {512}).back(); };
-  const std::string header_limit = "error " + std::to_string(static_cast<int>(ErrorKind::kHeaderTooLarge));
-  const std::string body_limit = "error " + std::to_string(static_cast<int>(ErrorKind::kBodyTooLarge));
+  const std::string header_limit = "error " + std::to_string(static_cast<int>(transport::ErrorKind::kHeaderTooLarge));
+  const std::string body_limit = "error " + std::to_string(static_cast<int>(transport::ErrorKind::kBodyTooLarge));
   EXPECT_EQ(kind("GET /" + std::string(2000, 'x')), header_limit);
   EXPECT_EQ(kind("GET / HTTP/1.1\r\nA: " + std::string(2000, 'x') + "\r\n\r\n"), header_limit);
   const std::string head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: ";
@@ -140,4 +140,4 @@ TEST(RequestParser, SurvivesMutations) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::server

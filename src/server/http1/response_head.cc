@@ -2,7 +2,7 @@
 
 #include <ctime>
 
-namespace rerank {
+namespace rerank::server {
 namespace {
 
 struct Reason {
@@ -65,7 +65,7 @@ std::string_view reason_phrase(int status) {
   return "";
 }
 
-std::string response_head(const HttpResponse& response, const Framing& framing) {
+std::string response_head(const transport::HttpResponse& response, const Framing& framing) {
   std::string head;
   head.reserve(512);
   head += "HTTP/1.1 ";
@@ -87,4 +87,4 @@ std::string response_head(const HttpResponse& response, const Framing& framing) 
   return head;
 }
 
-}  // namespace rerank
+}  // namespace rerank::server

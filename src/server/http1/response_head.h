@@ -6,7 +6,7 @@
 
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::server {
 
 // How one answer goes onto the wire.
 struct Framing {
@@ -15,8 +15,8 @@ struct Framing {
 };
 
 // Status line and headers up to and including the empty line. Line breaks in header values are dropped.
-std::string response_head(const HttpResponse& response, const Framing& framing);
+std::string response_head(const transport::HttpResponse& response, const Framing& framing);
 
 std::string_view reason_phrase(int status);  // "OK"; "" for a status we do not use
 
-}  // namespace rerank
+}  // namespace rerank::server

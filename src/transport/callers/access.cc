@@ -5,7 +5,7 @@
 #include "transport/body.h"
 #include "transport/errors.h"
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 std::string_view trim(std::string_view text) {
@@ -92,4 +92,4 @@ std::vector<std::pair<std::string, std::string>> Access::cors_headers(const Http
   return {};
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -10,7 +10,7 @@
 #include "transport/callers/keys.h"
 #include "transport/http.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 class Access {
  public:
@@ -40,4 +40,4 @@ class Access {
   std::shared_ptr<Guesses> guesses_ = std::make_shared<Guesses>();
 };
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 constexpr double kRate = 1, kAtOnce = 20;  // a person who mistypes, or a client that tries again, is not slowed
@@ -42,4 +42,4 @@ void Guesses::make_room(TimePoint now) {
   if (peers_.size() >= kMostPeers) peers_.clear();
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

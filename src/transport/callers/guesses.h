@@ -10,7 +10,7 @@
 #include "base/bucket.h"
 #include "base/hash.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 // A client address may be wrong 20 times at once, and once a second: further keys are refused without a look at them,
 // so that a right one does not show. Those that this address has been right with before are let in, so that who shares
@@ -33,4 +33,4 @@ class Guesses {
   std::unordered_map<std::string, Peer> peers_;  // those that have been wrong lately, or right; guarded by mutex_
 };
 
-}  // namespace rerank
+}  // namespace rerank::transport

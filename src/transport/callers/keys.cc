@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 constexpr size_t kMaxKeys = 10000;
@@ -165,4 +165,4 @@ Result<KeyRule> KeyRing::admit(std::string_view secret, TimePoint now) {
   return owner->rule;
 }
 
-}  // namespace rerank
+}  // namespace rerank::transport

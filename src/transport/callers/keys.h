@@ -14,7 +14,7 @@
 #include "rerank/status.h"
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::transport {
 
 struct KeyRule {
   std::string name;
@@ -62,4 +62,4 @@ class KeyRing {
   TimePoint looked_{};
 };
 
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-namespace rerank {
+namespace rerank::transport {
 namespace {
 
 constexpr TimePoint kStart{std::chrono::hours(1)};
@@ -94,4 +94,4 @@ TEST(KeyRingTest, AFileThatIsNotThereIsAnErrorAtStart) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::transport

@@ -3,9 +3,9 @@
 
 #include <string_view>
 
-namespace rerank {
+namespace rerank::api {
 
 extern const std::string_view kIndexHtml;
 extern const std::string_view kOpenapiSchemas;
 
-}  // namespace rerank
+}  // namespace rerank::api

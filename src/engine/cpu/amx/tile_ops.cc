@@ -352,8 +352,8 @@ void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
       product({&state_.inputs, row, row_tiles, &weights, 0, weights.steps, result, inner_.bf16.data(), kTileBytes,
                panels * kTileBytes, panel, panel + panels, 1, ff.activation});
     };
-    if (ff.gate != Gate::kNone) inner(gate, TileResult::kInner);
-    inner(up, ff.gate == Gate::kNone ? TileResult::kInner : TileResult::kGated);
+    if (ff.gate != GateHalf::kNone) inner(gate, TileResult::kInner);
+    inner(up, ff.gate == GateHalf::kNone ? TileResult::kInner : TileResult::kGated);
     if (down.kernels->int8) quantize(inner_, row_tiles);
     const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
     product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,

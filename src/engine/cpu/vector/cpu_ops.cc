@@ -149,7 +149,7 @@ void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t r
   const FeedForward& ff = feed_forward(layer);
   inner_.resize(rows, ff.width, columns());
   LinearJob up = whole(w.up, input, row, rows, inner_, 0);
-  if (ff.gate == Gate::kNone) {
+  if (ff.gate == GateHalf::kNone) {
     up.activation = &ff.activation;
   } else {
     gate_.resize(rows, ff.width, columns());
