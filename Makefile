@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build format reference report conformance clients clean
+.PHONY: help demo test setup build format tidy reference report conformance clients clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -22,6 +22,9 @@ build: setup  ## build release: build/release/rerankd and librerank.so
 
 format:  ## write the whole tree as clang-format 14 does; a test compares
 	@tests/architecture/format_test.py --write
+
+tidy:  ## run clang-tidy 14 over src/ with the checks of .clang-tidy
+	@tools/tidy.sh
 
 reference:  ## record the reference logits anew, with PyTorch and transformers (.venv-train)
 	@test -d .venv-train || python3 -m venv .venv-train

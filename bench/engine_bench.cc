@@ -21,23 +21,19 @@
 
 namespace {
 
-struct Sequences {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
-};
-
-Sequences read_batch(const char* path) {
+rerank::OwnedBatch read_batch(const char* path) {
   simdjson::dom::parser parser;
   simdjson::dom::element root = parser.load(path);
-  Sequences s;
-  for (auto row : simdjson::dom::array(root["ids"])) {
-    for (int64_t id : simdjson::dom::array(row)) s.ids.push_back(static_cast<int32_t>(id));
-    s.offsets.push_back(static_cast<uint32_t>(s.ids.size()));
-  }
-  for (auto row : simdjson::dom::array(root["segments"])) {
-    for (int64_t id : simdjson::dom::array(row)) s.segments.push_back(static_cast<int32_t>(id));
-  }
-  return s;
+  const auto numbers = [](simdjson::dom::array row) {
+    std::vector<int32_t> numbers;
+    for (int64_t number : row) numbers.push_back(static_cast<int32_t>(number));
+    return numbers;
+  };
+  rerank::OwnedBatch batch;
+  const simdjson::dom::array ids = root["ids"], segments = root["segments"];
+  for (auto row = ids.begin(), row_segments = segments.begin(); row != ids.end(); ++row, ++row_segments)
+    batch.add(numbers(*row), numbers(*row_segments));
+  return batch;
 }
 
 // 0 where Linux does not tell.
@@ -77,15 +73,17 @@ int main(int argc, char** argv) {
   }
   auto model = rerank::load_model(argv[1]);
   if (!model.ok()) return fail(model.status());
-  const Sequences batch = read_batch(argv[2]);
+  const rerank::OwnedBatch batch = read_batch(argv[2]);
   if (argc > 3) options.precision = argv[3];
   if (argc > 4) options.kernel = argv[4];
   if (argc > 5) options.threads = std::stoul(argv[5]);
   if (profile) {
-    rerank::bench::print_profile(*model, options, {batch.ids, batch.segments, batch.offsets});
+    rerank::bench::print_profile(*model, options, batch);
     return 0;
   }
-  auto backend = rerank::open_backend(*model, argc > 6 ? argv[6] : "auto", options);
+  const auto engine = rerank::parse_choice<rerank::EngineKind>(argc > 6 ? argv[6] : "auto");
+  if (!engine) return fail(absl::InvalidArgumentError(argv[6]));
+  auto backend = rerank::open_backend(*model, *engine, options);
   if (!backend.ok()) return fail(backend.status());
   const auto& info = (*backend)->info();
   std::printf("%s %s %s %zu\n", info.engine.c_str(), info.precision.c_str(), info.kernel.c_str(), info.threads);

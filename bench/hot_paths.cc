@@ -137,16 +137,14 @@ void plan(const std::string&) {
 
 void forward(const std::string& folder, const char* precision) {
   const auto model = expect(load_model(folder));
-  const auto backend = expect(open_backend(model, "cpu", {precision, "auto", 1, nullptr}));
-  std::vector<int32_t> ids;
-  std::vector<uint32_t> offsets{0};
+  const auto backend = expect(open_backend(model, EngineKind::kCpu, {.precision = precision, .threads = 1}));
+  OwnedBatch batch;
   for (size_t i = 0; i < 8; ++i) {
-    for (size_t j = 0; j < 24 + 8 * i; ++j) ids.push_back(static_cast<int32_t>((i * 31 + j * 17) % 200));
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
+    std::vector<int32_t> ids(24 + 8 * i);
+    for (size_t j = 0; j < ids.size(); ++j) ids[j] = static_cast<int32_t>((i * 31 + j * 17) % 200);
+    batch.add(ids);
   }
-  const std::vector<int32_t> segments(ids.size(), 0);
   std::vector<float> logits(8);
-  const Batch batch{ids, segments, offsets};
   if (!backend->forward(batch, logits).ok()) std::exit(1);
   rerankd_measure([&] { (void)backend->forward(batch, logits); });
 }

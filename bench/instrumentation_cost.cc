@@ -30,8 +30,8 @@ struct Instance {
 
   Instance(const std::string& folder, bool watched) {
     Options options;
-    options.model = folder;
-    options.cache_bytes = options.token_cache_bytes = 0;
+    options.model.source.model = folder;
+    options.host.caches.cache_bytes = options.host.caches.token_cache_bytes = 0;
     api::ApiOptions served;
     if (watched) {
       metrics = std::make_shared<Metrics>();

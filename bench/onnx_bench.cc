@@ -74,17 +74,16 @@ int main(int argc, char** argv) {
   if (!model.ok()) return fail(model.status());
   rerank::BackendOptions options;
   options.threads = threads;
-  auto served = rerank::open_backend(*model, "onnx", options);
+  auto served = rerank::open_backend(*model, rerank::EngineKind::kOnnx, options);
   options.onnx_split = false;
-  auto whole = rerank::open_backend(*model, "onnx", options);
+  auto whole = rerank::open_backend(*model, rerank::EngineKind::kOnnx, options);
   if (!served.ok() || !whole.ok()) return fail(served.ok() ? whole.status() : served.status());
 
   std::vector<int32_t> ids(rows * length);
   for (size_t i = 0; i < ids.size(); ++i)
     ids[i] = static_cast<int32_t>((i * 7919 + 13) % ((*model)->config.architecture.embedding.vocabulary - 5) + 5);
-  const std::vector<int32_t> segments(ids.size(), 0);
-  std::vector<uint32_t> offsets;
-  for (size_t r = 0; r <= rows; ++r) offsets.push_back(static_cast<uint32_t>(r * length));
+  rerank::OwnedBatch batch;
+  for (size_t r = 0; r < rows; ++r) batch.add(std::span(ids).subspan(r * length, length));
   Plain plain((*served)->info().files[0], rows, length, threads, ids);
 
   struct Contender {
@@ -96,7 +95,7 @@ int main(int argc, char** argv) {
   const auto engine = [&](rerank::Backend& backend) {
     return [&] {
       std::vector<float> logits(rows);
-      const auto status = backend.forward({ids, segments, offsets}, logits);
+      const auto status = backend.forward(batch, logits);
       if (!status.ok()) std::exit(fail(status));
       return logits;
     };

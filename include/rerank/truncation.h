@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+
+#include "rerank/choice.h"
 
 namespace rerank {
 
@@ -14,6 +17,15 @@ enum class Truncation {
   kHeadTail,    // half of the room for its beginning, half for its end
   kQueryAware,  // its first window, and the windows that share most with the query
   kChunks,      // it is scored in overlapping chunks, and the chunks' logits become one
+};
+
+template <>
+struct Choices<Truncation> {
+  static constexpr Choice<Truncation> kAll[] = {
+      {Truncation::kHead, "head"},          {Truncation::kTail, "tail"},
+      {Truncation::kHeadTail, "head-tail"}, {Truncation::kQueryAware, "query-aware"},
+      {Truncation::kChunks, "chunks"},
+  };
 };
 
 // How documents are cut into chunks, and chunks' logits become one: the mean of the best `best` of them.
@@ -32,30 +44,28 @@ struct TokenRange {
   bool operator==(const TokenRange&) const = default;
 };
 
-inline constexpr std::string_view kTruncationNames[] = {"head", "tail", "head-tail", "query-aware", "chunks"};
+// How chunks' logits become one, as text: "max", "mean", or "top2", "top3", ...
+struct ChunkScore {
+  size_t best = 1;  // see Chunking::best
 
-// "head", "head-tail" or "head_tail", ...; nullopt: none of them.
-inline std::optional<Truncation> parse_truncation(std::string_view word) {
-  for (size_t i = 0; i < std::size(kTruncationNames); ++i) {
-    const std::string_view name = kTruncationNames[i];
-    bool same = name.size() == word.size();
-    for (size_t c = 0; same && c < name.size(); ++c) same = name[c] == word[c] || (name[c] == '-' && word[c] == '_');
-    if (same) return static_cast<Truncation>(i);
-  }
-  return std::nullopt;
-}
+  bool operator==(const ChunkScore&) const = default;
+};
 
-// "max", "mean", or "top2", "top3", ... as Chunking::best; nullopt: none of them.
-inline std::optional<size_t> parse_chunk_score(std::string_view word) {
-  if (word == "max") return 1;
-  if (word == "mean") return 0;
+// nullopt: none of them.
+inline std::optional<ChunkScore> parse_chunk_score(std::string_view word) {
+  if (word == "max") return ChunkScore{1};
+  if (word == "mean") return ChunkScore{0};
   if (!word.starts_with("top") || word.size() < 4 || word.size() > 6) return std::nullopt;
   size_t best = 0;
   for (char c : word.substr(3)) {
     if (c < '0' || c > '9') return std::nullopt;
     best = best * 10 + static_cast<size_t>(c - '0');
   }
-  return best == 0 ? std::nullopt : std::optional<size_t>(best);
+  return best == 0 ? std::nullopt : std::optional(ChunkScore{best});
+}
+
+inline std::string to_string(ChunkScore score) {
+  return score.best == 0 ? "mean" : score.best == 1 ? "max" : "top" + std::to_string(score.best);
 }
 
 }  // namespace rerank

@@ -122,6 +122,12 @@ struct RankedDocument {
   uint32_t best_chunk = 0;       // of several chunks, the one with the largest logit
 };
 
+// The order of results: the larger logit first, of equal ones the document that came first. By logit, not by score:
+// sigmoids of large logits round to the same 1.0.
+inline bool ranks_before(const RankedDocument& a, const RankedDocument& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.index < b.index;
+}
+
 // Wall time spent per stage of one request, in microseconds.
 struct Timings {
   int64_t total_us = 0;

@@ -10,7 +10,7 @@
 
 #include "api/routes.h"
 #include "support/api_fixture.h"
-#include "support/memory.h"
+#include "support/process/memory.h"
 
 namespace rerank::api {
 namespace {

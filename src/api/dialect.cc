@@ -56,17 +56,19 @@ void read_side(transport::Body& body, const char* name, RerankCall& call) {
 void read_long_documents(transport::Body& body, RerankCall& call) {
   RerankRequest& request = call.request;
   if (const std::string word = body.word("truncation_strategy"); !word.empty()) {
-    request.truncation = parse_truncation(word);
+    request.truncation = parse_choice<Truncation>(word);
     if (!request.truncation)
       body.fail(transport::make_error(
           transport::ErrorKind::kInvalid,
           "`truncation_strategy` must be \"head\", \"tail\", \"head-tail\", \"query-aware\" or \"chunks\""));
   }
   if (const std::string word = body.word("chunk_score"); !word.empty()) {
-    request.chunk_best = parse_chunk_score(word);
-    if (!request.chunk_best)
+    if (const auto score = parse_chunk_score(word)) {
+      request.chunk_best = score->best;
+    } else {
       body.fail(transport::make_error(transport::ErrorKind::kInvalid,
                                       "`chunk_score` must be \"max\", \"mean\" or \"top2\", \"top3\", ..."));
+    }
   }
   // Cohere's, Jina's and SiliconFlow's names. Many clients send them without being asked to (RAGFlow 1024 chunks a
   // document), so they say how chunks are made and not that they are.

@@ -40,15 +40,15 @@ struct ApiOptions {
   }
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
-    return {.max_documents = library.max_documents,
+    return {.max_documents = library.model.queue.max_documents,
             .max_text_bytes = server.max_body_bytes,
             .return_documents = server.return_documents,
             .api_keys = server.api_key,
             .local = server.host == "localhost" || server.host == "::1" || server.host.starts_with("127."),
             .cors_origins = server.cors_origin,
-            .max_batch_tokens = library.max_batch_tokens,
+            .max_batch_tokens = library.model.queue.max_batch_tokens,
             .max_connections = server.max_connections,
-            .tokenizer_threads = library.tokenizer_threads,
+            .tokenizer_threads = library.host.tokenizer_threads,
             .request_timeout = std::chrono::milliseconds(server.request_timeout_ms)};
   }
 };

@@ -211,16 +211,20 @@ TEST(SharedCacheTest, AnswersThatAreNoAnswersCloseTheConnection) {
 }
 
 // Two replicas and a server that dies, freezes and comes back under load: no request fails, no score is wrong.
+RerankRequest weather(int topic, bool use_cache = true) {
+  return {.query = "rain today " + std::to_string(topic), .documents = {"rain", "sun", "snow"}, .use_cache = use_cache};
+}
+
 TEST(SharedCacheTest, ReplicasShareScoresAndNoRequestFails) {
   RedisProcess redis;
   const auto open = [&] {
     Options options;
-    options.model = testing::golden_models().front();
-    options.precision = "fp32";
-    options.threads = 1;
-    options.cache_bytes = 0;  // everything is asked of the shared cache
-    options.cache_url = redis.url();
-    options.cache_timeout_ms = 200;
+    options.model.source.model = testing::golden_models().front();
+    options.model.engine.precision = Precision::kFp32;
+    options.host.threads = 1;
+    options.host.caches.cache_bytes = 0;  // everything is asked of the shared cache
+    options.host.caches.cache_url = redis.url();
+    options.host.caches.cache_timeout_ms = 200;
     auto metrics = std::make_shared<Metrics>();
     auto reranker = Reranker::open(options, metrics);
     EXPECT_TRUE(reranker.ok()) << reranker.status();
@@ -228,13 +232,10 @@ TEST(SharedCacheTest, ReplicasShareScoresAndNoRequestFails) {
   };
   auto [first, first_metrics] = open();
   auto [second, second_metrics] = open();
-  const auto ask = [](Reranker& reranker, int topic) {
-    return reranker.rerank({.query = "rain today " + std::to_string(topic), .documents = {"rain", "sun", "snow"}});
-  };
+  const auto ask = [](Reranker& reranker, int topic) { return reranker.rerank(weather(topic)); };
   std::vector<float> expected;
   for (int topic = 0; topic < 20; ++topic) {
-    auto fresh = first->rerank(
-        {.query = "rain today " + std::to_string(topic), .documents = {"rain", "sun", "snow"}, .use_cache = false});
+    auto fresh = first->rerank(weather(topic, false));
     ASSERT_TRUE(fresh.ok());
     expected.push_back(fresh->results[0].logit);
   }

@@ -31,6 +31,22 @@ bool parse(std::string_view text, bool& field) {
   field = text == "true" || text == "1";
   return field || text == "false" || text == "0";
 }
+template <IsChoice E>
+bool parse(std::string_view text, E& field) {
+  const auto value = parse_choice<E>(text);
+  if (value) field = *value;
+  return value.has_value();
+}
+template <IsChoice E>
+bool parse(std::string_view text, std::optional<E>& field) {
+  field = parse_choice<E>(text);
+  return field || text == "auto";
+}
+bool parse(std::string_view text, ChunkScore& field) {
+  const auto score = parse_chunk_score(text);
+  if (score) field = *score;
+  return score.has_value();
+}
 template <class Number>
 bool parse(std::string_view text, Number& field) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), field);
@@ -124,7 +140,7 @@ rerank_model* rerank_open(const rerank_setting* settings, size_t count, char** e
   std::unique_ptr<rerank_model> model;
   rerank::guarded(error, [&]() -> rerank::Status {
     rerank::Options options;
-    options.max_queue_ms = 0;  // the caller waits; nobody else is kept waiting by it
+    options.model.queue.max_queue_ms = 0;  // the caller waits; nobody else is kept waiting by it
     for (size_t i = 0; i < count; ++i) {
       rerank::Status status = rerank::assign(options, settings[i].name, settings[i].value);
       if (!status.ok()) return status;

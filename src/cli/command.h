@@ -44,7 +44,7 @@ struct Command {
   Result<std::unique_ptr<Reranker>> open(std::shared_ptr<Metrics> metrics = nullptr) {
     if (Status status = complete(); !status.ok()) return status;
     auto progress = std::make_shared<std::pair<std::string, std::unique_ptr<Progress>>>();
-    options.download_progress = [progress](std::string_view file, uint64_t done, uint64_t total) {
+    options.model.source.download_progress = [progress](std::string_view file, uint64_t done, uint64_t total) {
       if (progress->first != file)
         *progress = {std::string(file), std::make_unique<Progress>(std::string(file), "bytes")};
       progress->second->update(done, total);
@@ -56,7 +56,7 @@ struct Command {
     if (Status status = settings.apply_config_file(); !status.ok()) return status;
     apply_folder_defaults(options);
     // Who reads a file waits for all of it, however slow the machine is: only commands that serve refuse work.
-    if (!settings.has("max-queue-ms")) options.max_queue_ms = 0;
+    if (!settings.has("max-queue-ms")) options.model.queue.max_queue_ms = 0;
     return ok_status();
   }
 

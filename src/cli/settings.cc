@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "base/strings.h"
+#include "cli/setting_text.h"
 
 namespace rerank::cli {
 namespace {
@@ -19,14 +20,6 @@ std::string environment_name(const OptionInfo& info) {
   std::string name = str_cat("RERANKD_", info.name);
   for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return name;
-}
-
-std::string default_text(const std::string& value) { return value; }
-std::string default_text(bool value) { return value ? "true" : "false"; }
-std::string default_text(double value) { return str_cat(value); }
-template <class T>
-std::string default_text(T value) {
-  return std::to_string(value);
 }
 
 std::string variable(const char* name) {
@@ -55,12 +48,12 @@ template <class O>
 void Settings::bind(O& options, const std::vector<std::string>& groups) {
   visit_options(options, [&](const OptionInfo& info, auto& field) {
     if (!groups.empty() && std::find(groups.begin(), groups.end(), info.group) == groups.end()) return;
-    CLI::Option* option = command_.add_option(str_cat("--", info.name), field, info.help)
+    CLI::Option* option = add_setting(command_, str_cat("--", info.name), field, info.help)
                               ->envname(environment_name(info))
                               ->type_name(info.value)
                               ->group(info.group);
-    if (!default_text(field).empty()) option->default_str(default_text(field));
-    bound_[info.name] = {option, [&field](const std::string& text) { return CLI::detail::lexical_cast(text, field); }};
+    if (!setting_text(field).empty()) option->default_str(setting_text(field));
+    bound_[info.name] = {option, [&field](const std::string& text) { return read_setting(text, field); }};
   });
 }
 
@@ -87,9 +80,8 @@ Status Settings::apply_config_file() const {
       }
       auto text = scalar_text(node);
       if (found->second.option->count() > 0) continue;
-      if (!text || !found->second.assign(*text)) {
-        return absl::InvalidArgumentError(str_cat(config_path_, ": ", name, ": not a value of this setting"));
-      }
+      const std::string wrong = text ? found->second.assign(*text) : "not a value of this setting";
+      if (!wrong.empty()) return absl::InvalidArgumentError(str_cat(config_path_, ": ", name, ": ", wrong));
     }
   } catch (const toml::parse_error& error) {
     return absl::InvalidArgumentError(
@@ -99,14 +91,15 @@ Status Settings::apply_config_file() const {
 }
 
 Status assign_setting(Options& options, const std::string& name, const std::string& value) {
-  bool known = false, valid = true;
+  bool known = false;
+  std::string wrong;
   visit_options(options, [&](const OptionInfo& info, auto& field) {
     if (name != info.name) return;
     known = true;
-    valid = CLI::detail::lexical_cast(value, field);
+    wrong = read_setting(value, field);
   });
   if (!known) return absl::InvalidArgumentError(str_cat(name, ": no such setting (see rerankd options)"));
-  return valid ? ok_status() : absl::InvalidArgumentError(str_cat(name, "=", value, ": not a value of this setting"));
+  return wrong.empty() ? ok_status() : absl::InvalidArgumentError(str_cat(name, "=", value, ": ", wrong));
 }
 
 std::string scoring_settings(Options options) {
@@ -114,7 +107,7 @@ std::string scoring_settings(Options options) {
   visit_options(options, [&](const OptionInfo& info, const auto& field) {
     const std::string_view name = info.name;
     if (std::string_view(info.group) == "Texts" || name == "layers" || name == "target-agreement")
-      text += str_cat(info.name, "=", default_text(field), "\n");
+      text += str_cat(info.name, "=", setting_text(field), "\n");
   });
   return text;
 }
@@ -125,13 +118,13 @@ std::string user_cache_folder() {
 }
 
 void apply_folder_defaults(Options& options) {
-  if (options.tuning_cache.empty()) options.tuning_cache = user_cache_folder() + "/rerankd/tuning";
+  if (options.host.tuning_cache.empty()) options.host.tuning_cache = user_cache_folder() + "/rerankd/tuning";
   std::string home = variable("HF_HOME");
   if (home.empty()) home = user_cache_folder() + "/huggingface";
-  if (options.hub_cache.empty()) options.hub_cache = home + "/hub";
-  if (options.hub_token.empty()) {
+  if (options.model.source.hub_cache.empty()) options.model.source.hub_cache = home + "/hub";
+  if (options.model.source.hub_token.empty()) {
     std::ifstream file(home + "/token");
-    std::getline(file, options.hub_token);
+    std::getline(file, options.model.source.hub_token);
   }
 }
 
@@ -148,7 +141,7 @@ std::string options_markdown() {
       group = info.group;
       text += str_cat("\n## ", group, "\n\n| flag | environment | default | meaning |\n|---|---|---|---|\n");
     }
-    const std::string value = default_text(field);
+    const std::string value = setting_text(field);
     text += str_cat("| `--", info.name, " ", info.value, "` | `", environment_name(info), "` | ",
                     value.empty() ? std::string() : str_cat("`", value, "`"), " | ", info.help, " |\n");
   };

@@ -36,7 +36,7 @@ class Settings {
  private:
   struct Bound {
     CLI::Option* option;
-    std::function<bool(const std::string&)> assign;
+    std::function<std::string(const std::string&)> assign;  // returns what is wrong; empty: nothing
   };
   template <class O>
   void bind(O& options, const std::vector<std::string>& groups);

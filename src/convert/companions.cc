@@ -26,8 +26,8 @@ constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
                                            "sentencepiece.bpe.model",
                                            "spiece.model"};
 
-const char* dtype_of(const std::string& precision) {
-  return precision == "fp16" ? "float16" : precision == "bf16" ? "bfloat16" : "float32";
+const char* dtype_of(Precision precision) {
+  return precision == Precision::kFp16 ? "float16" : precision == Precision::kBf16 ? "bfloat16" : "float32";
 }
 
 // As `compressed-tensors` describes what write_safetensors() writes: int8 weights with a scale for each output channel,
@@ -59,9 +59,9 @@ Status write_config(const Model& model, const std::string& out, const ConvertOpt
   if (options.keep_layers != 0) {
     json[model.config.family->layers_field].SetUint64(options.keep_layers);
   }
-  if (options.precision == "int8" && options.quantization_in_config) add_quantization(options, json);
+  if (options.precision == Precision::kInt8 && options.quantization_in_config) add_quantization(options, json);
   for (const char* field : {"dtype", "torch_dtype"}) {  // the newer and the older name of the weights' type
-    if (json.HasMember(field) && options.precision != "int8")
+    if (json.HasMember(field) && options.precision != Precision::kInt8)
       json[field].SetString(rapidjson::StringRef(dtype_of(options.precision)));
   }
   rapidjson::StringBuffer buffer;

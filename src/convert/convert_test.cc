@@ -14,6 +14,7 @@
 #include "convert/verify.h"
 #include "engine/registry.h"
 #include "support/tiny_model.h"
+#include "support/tolerances.h"
 
 namespace rerank::convert {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using testing::TinyModelSpec;
+using testing::tolerance;
 
 class ConvertTest : public ::testing::Test {
  protected:
@@ -32,7 +34,7 @@ class ConvertTest : public ::testing::Test {
   }
 
   // What `engine` computes from the written folder, held against the reference on the original.
-  Result<Verification> verify(const std::string& engine, size_t layers = 0) {
+  Result<Verification> verify(EngineKind engine, size_t layers = 0) {
     if (Status status = copy_companions(*model_, out_, options_); !status.ok()) return status;
     auto written = load_model(out_);
     if (!written.ok()) return written.status();
@@ -70,15 +72,15 @@ const TinyModelSpec kSpecs[] = {
 TEST_F(ConvertTest, GraphsOfEveryFamilyEqualTheReference) {
   for (const TinyModelSpec& spec : kSpecs) {
     make(spec);
-    const std::pair<const char*, double> precisions[] = {{"fp32", 1e-4}, {"fp16", 2e-2}, {"int8", 2e-1}};
-    for (const auto& [precision, tolerance] : precisions) {
+    for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kInt8}) {
       options_.precision = precision;
       ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
-      const auto found = verify("onnx");
+      const auto found = verify(EngineKind::kOnnx);
       if (!found.ok() && without_onnx(found.status())) GTEST_SKIP() << found.status();
       ASSERT_TRUE(found.ok()) << found.status();
-      EXPECT_LT(found->largest, tolerance) << spec.architecture << " " << precision;
-      EXPECT_GT(found->spread, 10 * found->mean) << spec.architecture << " " << precision;
+      EXPECT_LT(found->largest, tolerance(EngineKind::kOnnx, precision).generated)
+          << spec.architecture << " " << word_of(precision);
+      EXPECT_GT(found->spread, 10 * found->mean) << spec.architecture << " " << word_of(precision);
     }
   }
 }
@@ -86,14 +88,14 @@ TEST_F(ConvertTest, GraphsOfEveryFamilyEqualTheReference) {
 TEST_F(ConvertTest, TheFirstLayersCanBeKept) {
   make({.layers = 4});
   options_.keep_layers = 2;
-  for (const char* engine : {"reference", "onnx"}) {
+  for (EngineKind engine : {EngineKind::kReference, EngineKind::kOnnx}) {
     fs::remove_all(out_);
-    const bool graph = std::string_view(engine) == "onnx";
+    const bool graph = engine == EngineKind::kOnnx;
     ASSERT_TRUE((graph ? write_onnx(*model_, out_, options_) : write_safetensors(*model_, out_, options_)).ok());
     const auto found = verify(engine, 2);
     if (!found.ok() && without_onnx(found.status())) continue;
     ASSERT_TRUE(found.ok()) << found.status();
-    EXPECT_LT(found->largest, 1e-4) << engine;
+    EXPECT_LT(found->largest, tolerance(engine, Precision::kFp32).generated) << word_of(engine);
     EXPECT_EQ(load_model(out_).value()->config.architecture.layers(), 2u);
   }
   options_.keep_layers = 5;
@@ -108,10 +110,10 @@ TEST_F(ConvertTest, LargeModelsKeepTheirWeightsBesideTheGraph) {
   EXPECT_GT(fs::file_size(out_ + "/model.onnx_data"), 4096u);
   const onnx::ModelProto graph = written_graph();
   for (const auto& tensor : graph.graph().initializer()) EXPECT_LT(tensor.raw_data().size(), 1024u);
-  auto found = verify("onnx");
+  auto found = verify(EngineKind::kOnnx);
   if (!found.ok() && without_onnx(found.status())) GTEST_SKIP() << found.status();
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_LT(found->largest, 1e-4);
+  EXPECT_LT(found->largest, tolerance(EngineKind::kOnnx, Precision::kFp32).generated);
   // Written anew without: no file is left that nobody reads.
   options_.inline_bytes = 1u << 30;
   ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
@@ -120,7 +122,7 @@ TEST_F(ConvertTest, LargeModelsKeepTheirWeightsBesideTheGraph) {
 
 TEST_F(ConvertTest, MatricesCanBeKeptFromQuantization) {
   make({});
-  options_.precision = "int8";
+  options_.precision = Precision::kInt8;
   const auto products = [&](const char* type) {
     size_t n = 0;
     const onnx::ModelProto graph = written_graph();
@@ -146,14 +148,13 @@ TEST_F(ConvertTest, MatricesCanBeKeptFromQuantization) {
 // As every engine promises: a score is its own pair's, whatever else is in the batch.
 TEST_F(ConvertTest, QuantizedForEachTokenAScoreDependsOnItsPairAlone) {
   make({});
-  options_.precision = "int8";
-  std::vector<int32_t> ids;
-  std::vector<uint32_t> offsets{0};
+  options_.precision = Precision::kInt8;
+  OwnedBatch batch;
   for (int pair = 0; pair < 8; ++pair) {
-    for (int i = 0; i < 12; ++i) ids.push_back((i * 31 + pair * pair * 7) % 100);
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
+    std::vector<int32_t> ids(12);
+    for (int i = 0; i < 12; ++i) ids[i] = (i * 31 + pair * pair * 7) % 100;
+    batch.add(ids);
   }
-  const std::vector<int32_t> segments(ids.size(), 0);
   double apart[2] = {0, 0};
   for (bool per_token : {false, true}) {
     options_.scale_per_token = per_token;
@@ -161,15 +162,15 @@ TEST_F(ConvertTest, QuantizedForEachTokenAScoreDependsOnItsPairAlone) {
     BackendOptions engine;
     engine.threads = 1;
     engine.onnx_file = out_ + "/" + kOnnxFile;
-    auto backend = open_backend(model_, "onnx", engine);
+    auto backend = open_backend(model_, EngineKind::kOnnx, engine);
     if (!backend.ok() && without_onnx(backend.status())) GTEST_SKIP() << backend.status();
     ASSERT_TRUE(backend.ok()) << backend.status();
     std::vector<float> together(8), alone(1);
-    ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, together).ok());
+    ASSERT_TRUE((*backend)->forward(batch, together).ok());
     for (size_t pair = 0; pair < 8; ++pair) {
-      const std::vector<uint32_t> one{0, 12};
-      ASSERT_TRUE(
-          (*backend)->forward({std::span(ids).subspan(pair * 12, 12), std::span(segments).first(12), one}, alone).ok());
+      OwnedBatch one;
+      one.add(batch, pair);
+      ASSERT_TRUE((*backend)->forward(one, alone).ok());
       apart[per_token] = std::max(apart[per_token], std::abs(static_cast<double>(alone[0]) - together[pair]));
     }
   }
@@ -179,13 +180,14 @@ TEST_F(ConvertTest, QuantizedForEachTokenAScoreDependsOnItsPairAlone) {
 
 TEST_F(ConvertTest, WeightsInOtherPrecisionsServe) {
   make({.architecture = "ElectraForSequenceClassification", .embedding = 24});
-  for (const auto& [precision, dtype, tolerance] :
-       {std::tuple{"fp32", DType::kF32, 1e-6}, {"fp16", DType::kF16, 5e-3}, {"bf16", DType::kBF16, 5e-2}}) {
+  for (const auto& [precision, dtype, rounding] : {std::tuple{Precision::kFp32, DType::kF32, 1e-6},
+                                                   {Precision::kFp16, DType::kF16, 5e-3},
+                                                   {Precision::kBf16, DType::kBF16, 5e-2}}) {
     options_.precision = precision;
     ASSERT_TRUE(write_safetensors(*model_, out_, options_).ok());
-    const auto found = verify("reference");
+    const auto found = verify(EngineKind::kReference);
     ASSERT_TRUE(found.ok()) << found.status();
-    EXPECT_LT(found->largest, tolerance) << precision;
+    EXPECT_LT(found->largest, rounding) << word_of(precision);
     EXPECT_EQ(load_model(out_).value()->weights.words.dtype, dtype);
   }
 }
@@ -193,7 +195,7 @@ TEST_F(ConvertTest, WeightsInOtherPrecisionsServe) {
 // Some matrices int8, some as they were: read back, and computed by every tier as they are.
 TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
   make({.layers = 3, .hidden = 64, .heads = 2, .intermediate = 128, .labels = 2});
-  options_.precision = "int8";
+  options_.precision = Precision::kInt8;
   options_.quantization_in_config = true;
   options_.exclude = {"layer.1.", "layer.2.attention.self.key"};
   ASSERT_TRUE(write_safetensors(*model_, out_, options_).ok());
@@ -210,13 +212,14 @@ TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
   // What the file says is the whole difference from the reference on the original, but for the activations.
   std::map<std::string, double> largest;
   for (const char* kernel : {"avx512vnni", "avx2", "portable", "amx-emulated", "auto"}) {
-    auto backend = open_backend(*written, "cpu", {"auto", kernel, 1});
+    auto backend = open_backend(*written, EngineKind::kCpu, {"auto", kernel, 1});
     if (absl::IsUnimplemented(backend.status())) continue;
     ASSERT_TRUE(backend.ok()) << backend.status();
     EXPECT_EQ((*backend)->info().precision, "int8");
     const auto found = verify_converted(model_, 0, **backend, {});
     ASSERT_TRUE(found.ok());
-    EXPECT_LT(found->largest, 0.15) << kernel;  // avx2 rounds what the file has once more, to units of its own
+    // avx2 rounds what the file has once more, to units of its own.
+    EXPECT_LT(found->largest, testing::generated_tolerance_of_tier(kernel, "int8")) << kernel;
     largest[kernel] = found->largest;
   }
   EXPECT_FALSE(largest.empty());
@@ -240,18 +243,17 @@ TEST_F(ConvertTest, CalibrationKeepsTheMatrixThatLosesMostAndWhatOnlyFirstRowsGo
   testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);
   auto loaded = load_model(folder);
   ASSERT_TRUE(loaded.ok());
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
+  OwnedBatch batch;
   for (int pair = 0; pair < 6; ++pair) {
-    for (int i = 0; i < 10 + pair; ++i) ids.push_back((i * 7 + pair * 13) % 100);
-    segments.resize(ids.size(), 0);
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
+    std::vector<int32_t> ids(10 + pair);
+    for (int i = 0; i < 10 + pair; ++i) ids[i] = (i * 7 + pair * 13) % 100;
+    batch.add(ids);
   }
   CalibrationOptions options;
   options.excluded = [](const std::string& name) {
     return name.find("layer.0.attention.self.query") != std::string::npos;
   };
-  const auto report = calibrate_int8(*loaded, {ids, segments, offsets}, options);
+  const auto report = calibrate_int8(*loaded, batch, options);
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_EQ(report->matrices.size(), 12u);
   for (const MatrixError& matrix : report->matrices) {
@@ -266,10 +268,10 @@ TEST_F(ConvertTest, CalibrationKeepsTheMatrixThatLosesMostAndWhatOnlyFirstRowsGo
 
 TEST_F(ConvertTest, WhatCannotBeIsRefused) {
   make({});
-  options_.precision = "int4";
+  options_.precision = Precision::kFp8;
   EXPECT_THAT(std::string(message_of(write_onnx(*model_, out_, options_))), HasSubstr("fp32, fp16 or int8"));
-  EXPECT_THAT(std::string(message_of(write_safetensors(*model_, out_, options_))), HasSubstr("int4"));
-  options_.precision = "fp32";
+  EXPECT_THAT(std::string(message_of(write_safetensors(*model_, out_, options_))), HasSubstr("fp8"));
+  options_.precision = Precision::kFp32;
   EXPECT_THAT(std::string(message_of(write_safetensors(*model_, model_->folder, options_))), HasSubstr("own folder"));
   EXPECT_THAT(std::string(message_of(write_onnx(*model_, "/proc/nowhere", options_))), HasSubstr("/proc/nowhere"));
   EXPECT_THAT(std::string(message_of(write_safetensors(*model_, "/proc/nowhere", options_))),

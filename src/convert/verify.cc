@@ -13,19 +13,15 @@ namespace {
 constexpr double kBudget = 1e10;
 constexpr size_t kMaxPairs = 32, kMinPairs = 4;
 
-struct Pairs {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
-
-  // A query of a quarter and a document of the rest, of random tokens.
-  void add(const Architecture& a, size_t length, std::mt19937& random) {
-    for (size_t i = 0; i < length; ++i) {
-      ids.push_back(static_cast<int32_t>(random() % a.embedding.vocabulary));
-      segments.push_back(a.embedding.segment_rows > 1 && i >= length / 4 ? 1 : 0);
-    }
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
+// A query of a quarter and a document of the rest, of random tokens.
+void add_pair(OwnedBatch& pairs, const Architecture& a, size_t length, std::mt19937& random) {
+  std::vector<int32_t> ids(length), segments(length);
+  for (size_t i = 0; i < length; ++i) {
+    ids[i] = static_cast<int32_t>(random() % a.embedding.vocabulary);
+    segments[i] = a.embedding.segment_rows > 1 && i >= length / 4 ? 1 : 0;
   }
-};
+  pairs.add(ids, segments);
+}
 
 }  // namespace
 
@@ -36,25 +32,23 @@ Result<Verification> verify_converted(std::shared_ptr<const Model> original, siz
   double per_token = 0;
   for (size_t i = 0; i < (layers != 0 ? layers : a.layers()); ++i) per_token += block_products(a, a.blocks[i]);
   const auto tokens = static_cast<size_t>(kBudget / per_token);
-  Pairs pairs;
+  OwnedBatch pairs;
   std::mt19937 random(1);
-  while (pairs.offsets.size() <= kMaxPairs && (pairs.offsets.size() <= kMinPairs || pairs.ids.size() < tokens)) {
-    pairs.add(a, std::min<size_t>(limit, 4 + random() % (pairs.offsets.size() % 4 == 0 ? 128 : 28)), random);
+  while (pairs.size() < kMaxPairs && (pairs.size() < kMinPairs || pairs.tokens() < tokens)) {
+    add_pair(pairs, a, std::min<size_t>(limit, 4 + random() % (pairs.offsets.size() % 4 == 0 ? 128 : 28)), random);
   }
-  const size_t n = pairs.offsets.size() - 1;
+  const size_t n = pairs.size();
   std::vector<float> expected(n), found(n);
   const auto reference = make_reference_backend(std::move(original), nullptr);
   for (size_t i = 0; i < n; ++i) {
-    const size_t begin = pairs.offsets[i], length = pairs.offsets[i + 1] - begin;
-    const std::vector<uint32_t> offsets = {0, static_cast<uint32_t>(length)};
-    const std::vector<uint8_t> depth = {static_cast<uint8_t>(layers)};
-    const Batch one = {std::span(pairs.ids).subspan(begin, length), std::span(pairs.segments).subspan(begin, length),
-                       offsets, depth};
+    OwnedBatch one;
+    one.add(pairs, i);
+    one.layers = {static_cast<uint8_t>(layers)};
     if (Status status = reference->forward(one, std::span(expected).subspan(i, 1)); !status.ok()) return status;
     if (progress) progress(i + 1, n);
   }
-  if (Status status = converted.forward({pairs.ids, pairs.segments, pairs.offsets}, found); !status.ok()) return status;
-  Verification result{n, pairs.ids.size(), 0, 0, 0};
+  if (Status status = converted.forward(pairs, found); !status.ok()) return status;
+  Verification result{.pairs = n, .tokens = pairs.tokens()};
   for (size_t i = 0; i < n; ++i) {
     const double difference = std::abs(static_cast<double>(found[i]) - expected[i]);
     result.largest = std::isfinite(difference) ? std::max(result.largest, difference) : difference;

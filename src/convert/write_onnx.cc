@@ -32,7 +32,7 @@ class EncoderGraph {
   EncoderGraph(const Model& model, const ConvertOptions& options, GraphBuilder& graph)
       : a_(model.architecture()), weights_(model.weights), options_(options), graph_(graph) {
     layers_ = options.keep_layers != 0 ? options.keep_layers : a_.layers();
-    type_ = options.precision == "fp16" ? TensorProto::FLOAT16 : TensorProto::FLOAT;
+    type_ = options.precision == Precision::kFp16 ? TensorProto::FLOAT16 : TensorProto::FLOAT;
     total_ = model.weights.parameters() * 4;
   }
 
@@ -356,7 +356,7 @@ class EncoderGraph {
   }
 
   bool is_quantized(const Linear& w) const {
-    if (options_.precision != "int8") return false;
+    if (options_.precision != Precision::kInt8) return false;
     return !is_excluded(options_, w.weight.name);
   }
 
@@ -478,9 +478,10 @@ class EncoderGraph {
 
 Status check(const Model& model, const ConvertOptions& options) {
   if (!model.has_weights()) return model.no_weights;
-  if (options.precision != "fp32" && options.precision != "fp16" && options.precision != "int8") {
+  if (options.precision != Precision::kFp32 && options.precision != Precision::kFp16 &&
+      options.precision != Precision::kInt8) {
     return absl::InvalidArgumentError(
-        str_cat("--precision ", options.precision, ": an ONNX graph can be fp32, fp16 or int8"));
+        str_cat("--precision ", word_of(options.precision), ": an ONNX graph can be fp32, fp16 or int8"));
   }
   if (options.keep_layers > model.architecture().layers())
     return absl::InvalidArgumentError(
@@ -512,9 +513,9 @@ Status write_onnx(const Model& model, const std::string& out, const ConvertOptio
     return status;
   };
   GraphBuilder graph(model.config.architecture_name);
-  graph.add_metadata("precision", options.precision);
+  graph.add_metadata("precision", std::string(word_of(options.precision)));
   // A quantized model is at least a quarter of its floats; its tables stay floats.
-  const uint64_t bytes = model.weights.parameters() * (options.precision == "fp16" ? 2 : 4);
+  const uint64_t bytes = model.weights.parameters() * (options.precision == Precision::kFp16 ? 2 : 4);
   const bool external = bytes > options.inline_bytes;
   if (external) {
     if (Status status = graph.use_external_file(new_data, kOnnxDataFile); !status.ok()) return give_up(status);

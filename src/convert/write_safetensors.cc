@@ -25,7 +25,8 @@ std::vector<Entry> tensors_of(const Weights& weights, size_t layers, const Conve
   std::vector<Entry> entries;
   for (const UsedTensor& used : weights.used) {
     if (used.layer != SIZE_MAX && used.layer >= layers) continue;
-    const bool quantize = used.block_matrix && options.precision == "int8" && !is_excluded(options, used.view.name);
+    const bool quantize =
+        used.block_matrix && options.precision == Precision::kInt8 && !is_excluded(options, used.view.name);
     entries.push_back({&used.view, quantize});
   }
   return entries;
@@ -88,12 +89,12 @@ void append_int8(const TensorView& view, std::ofstream& out) {
 }
 
 // int8: what is not quantized stays in the type it has.
-Result<DType> type_of(const std::string& precision) {
-  if (precision == "fp32" || precision == "int8") return DType::kF32;
-  if (precision == "fp16") return DType::kF16;
-  if (precision == "bf16") return DType::kBF16;
+Result<DType> type_of(Precision precision) {
+  if (precision == Precision::kFp32 || precision == Precision::kInt8) return DType::kF32;
+  if (precision == Precision::kFp16) return DType::kF16;
+  if (precision == Precision::kBf16) return DType::kBF16;
   return absl::InvalidArgumentError(
-      str_cat("--precision ", precision, ": safetensors can be fp32, fp16, bf16 or int8"));
+      str_cat("--precision ", word_of(precision), ": safetensors can be fp32, fp16, bf16 or int8"));
 }
 
 }  // namespace
@@ -118,7 +119,7 @@ Status write_safetensors(const Model& model, const std::string& out, const Conve
   const size_t layers = options.keep_layers != 0 ? options.keep_layers : model.architecture().layers();
   const auto entries = tensors_of(model.weights, layers, options);
   const auto type_in_file = [&](const TensorView& view) {
-    return options.precision == "int8" && view.dtype != DType::kI8 ? view.dtype : *type;
+    return options.precision == Precision::kInt8 && view.dtype != DType::kI8 ? view.dtype : *type;
   };
   Layout layout;
   for (const auto& [view, quantize] : entries) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/weights.h"
+#include "rerank/choice.h"
 #include "rerank/status.h"
 
 namespace rerank::convert {
@@ -15,10 +16,10 @@ namespace rerank::convert {
 using ConvertProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
 struct ConvertOptions {
-  std::string precision = "fp32";    // onnx: fp32, fp16, int8; safetensors: fp32, fp16, bf16, int8
-  size_t keep_layers = 0;            // the first N; 0: all
-  std::vector<std::string> exclude;  // int8: matrices whose name contains one of these stay as they are
-  bool reduce_range = false;         // int8: weights of 7 bits, which do not saturate on CPUs without VNNI
+  Precision precision = Precision::kFp32;  // onnx: fp32, fp16, int8; safetensors: fp32, fp16, bf16, int8
+  size_t keep_layers = 0;                  // the first N; 0: all
+  std::vector<std::string> exclude;        // int8: matrices whose name contains one of these stay as they are
+  bool reduce_range = false;               // int8: weights of 7 bits, which do not saturate on CPUs without VNNI
   // int8 graphs: one scale for the activations of each token, or one for all of a batch as DynamicQuantizeLinear has
   // it.
   bool scale_per_token = true;

@@ -13,7 +13,9 @@
 #include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"
 #include "support/attention_parts.h"
+#include "support/random_batch.h"
 #include "support/tiny_model.h"
+#include "support/tolerances.h"
 
 namespace rerank {
 namespace {
@@ -49,16 +51,8 @@ TEST_P(AttentionPatternTest, EqualsReferenceOnEveryTier) {
         {.layers = 3, .hidden = shape.hidden, .heads = shape.heads, .positions = 200}, "attention_test"));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     auto model = std::make_shared<Model>(**loaded);
-    std::mt19937 random(11);
-    std::vector<int32_t> ids, segments;
-    std::vector<uint32_t> offsets{0};
-    for (size_t length : {1, 5, 33, 150, 197, 40, 12}) {
-      for (size_t i = 0; i < length; ++i)
-        ids.push_back(static_cast<int32_t>(random() % model->config.architecture.embedding.vocabulary));
-      offsets.push_back(static_cast<uint32_t>(ids.size()));
-    }
-    segments.resize(ids.size());
-    const Batch batch = {ids, segments, offsets};
+    const OwnedBatch batch =
+        testing::random_batch({1, 5, 33, 150, 197, 40, 12}, model->config.architecture.embedding.vocabulary, 1, 11);
     const auto plain = run(*make_reference_backend(model), batch);
     testing::set_attention(model->config.architecture, GetParam().layers);
     const auto expected = run(*make_reference_backend(model), batch);
@@ -66,9 +60,7 @@ TEST_P(AttentionPatternTest, EqualsReferenceOnEveryTier) {
     for (size_t i = 0; i < expected.size(); ++i) moved = std::max(moved, std::abs(double{expected[i]} - plain[i]));
     EXPECT_GT(moved, 1e-2) << "the pattern changes nothing";
     for (const auto* tier : tiers()) {
-      const std::string_view precision = tier->precision;
-      const bool seven_bits = std::string_view(tier->name) == "avx2";
-      const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : seven_bits ? 2e-1 : 1e-1;
+      const double tolerance = testing::generated_tolerance_of_tier(tier->name, tier->precision);
       auto backend = make_cpu_backend(model, {tier->precision, tier->name, 2});
       ASSERT_TRUE(backend.ok()) << backend.status();
       const auto logits = run(**backend, batch);

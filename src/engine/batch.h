@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace rerank {
 
@@ -11,13 +12,52 @@ namespace rerank {
 struct Batch {
   std::span<const int32_t> ids;       // token ids of all sequences, end to end; each in [0, vocabulary)
   std::span<const int32_t> segments;  // token-type ids, as long as `ids`; each in [0, max(1, segment_rows))
-  std::span<const uint32_t>
-      offsets;  // size() + 1 entries: sequence i is ids[offsets[i], offsets[i + 1]); none is empty
+  // size() + 1 entries: sequence i is ids[offsets[i], offsets[i + 1]); none is empty
+  std::span<const uint32_t> offsets;
   std::span<const uint8_t> layers = {};  // per sequence the layers computed, 0: all; empty: all of all
 
   size_t size() const { return offsets.empty() ? 0 : offsets.size() - 1; }
   size_t tokens() const { return ids.size(); }
   size_t length(size_t i) const { return offsets[i + 1] - offsets[i]; }
+};
+
+// A batch that owns its memory: made sequence by sequence. Views of it are good until it is changed.
+struct OwnedBatch {
+  std::vector<int32_t> ids, segments;
+  std::vector<uint32_t> offsets{0};
+  std::vector<uint8_t> layers = {};  // one per sequence, or empty: all of all
+
+  size_t size() const { return offsets.size() - 1; }
+  size_t tokens() const { return ids.size(); }
+  size_t length(size_t i) const { return offsets[i + 1] - offsets[i]; }
+
+  Batch view() const { return {.ids = ids, .segments = segments, .offsets = offsets, .layers = layers}; }
+  operator Batch() const { return view(); }
+
+  void clear() {
+    ids.clear();
+    segments.clear();
+    layers.clear();
+    offsets.assign(1, 0);
+  }
+  // `more_segments`: as long as `more`; empty: all of segment 0.
+  void add(std::span<const int32_t> more, std::span<const int32_t> more_segments = {}) {
+    ids.insert(ids.end(), more.begin(), more.end());
+    segments.insert(segments.end(), more_segments.begin(), more_segments.end());
+    segments.resize(ids.size());
+    offsets.push_back(static_cast<uint32_t>(ids.size()));
+  }
+  // Sequence i of `batch`, which must not view this one, with its layers where it says them.
+  void add(const Batch& batch, size_t i) {
+    const auto begin = batch.offsets[i];
+    add(batch.ids.subspan(begin, batch.length(i)), batch.segments.subspan(begin, batch.length(i)));
+    if (!batch.layers.empty()) layers.push_back(batch.layers[i]);
+  }
+  // Those sequences of `batch`, in that order.
+  void assign(const Batch& batch, std::span<const uint32_t> sequences) {
+    clear();
+    for (uint32_t s : sequences) add(batch, s);
+  }
 };
 
 // Sequences [first, first + size) of a batch compete: only the best `keep` of them are wanted.

@@ -12,6 +12,7 @@
 
 #include "engine/cpu/cpu_backend.h"
 #include "engine/registry.h"
+#include "support/random_batch.h"
 #include "support/tiny_model.h"
 
 namespace rerank {
@@ -56,18 +57,12 @@ class DevicesTest : public ::testing::Test {
     auto loaded = load_model(testing::write_tiny_model({.layers = 3}, "devices_test"));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model = *loaded;
-    std::mt19937 random(3);
-    for (size_t length : {5, 40, 17, 1, 60, 33, 8, 30, 12, 25, 3, 50}) {
-      for (size_t i = 0; i < length; ++i)
-        ids.push_back(static_cast<int32_t>(random() % model->config.architecture.embedding.vocabulary));
-      offsets.push_back(static_cast<uint32_t>(ids.size()));
-    }
-    segments.resize(ids.size());
+    batch = testing::random_batch({5, 40, 17, 1, 60, 33, 8, 30, 12, 25, 3, 50},
+                                  model->config.architecture.embedding.vocabulary, 1, 3);
   }
-  Batch batch() const { return {ids, segments, offsets}; }
   std::vector<float> firsts() const {
     std::vector<float> all;
-    for (size_t i = 0; i + 1 < offsets.size(); ++i) all.push_back(static_cast<float>(ids[offsets[i]]));
+    for (size_t i = 0; i < batch.size(); ++i) all.push_back(static_cast<float>(batch.ids[batch.offsets[i]]));
     return all;
   }
   FakeDevice* add(std::vector<Device>& devices, const std::string& name, std::chrono::microseconds delay = {}) {
@@ -77,15 +72,14 @@ class DevicesTest : public ::testing::Test {
     return it;
   }
   std::vector<float> run(Backend& backend) {
-    std::vector<float> logits(batch().size());
-    const Status status = backend.forward(batch(), logits);
+    std::vector<float> logits(batch.size());
+    const Status status = backend.forward(batch, logits);
     EXPECT_TRUE(status.ok()) << status;
     return logits;
   }
 
   std::shared_ptr<const Model> model;
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
+  OwnedBatch batch;
 };
 
 TEST_F(DevicesTest, EverySequenceIsComputedOnceAndAllDevicesWork) {
@@ -95,7 +89,7 @@ TEST_F(DevicesTest, EverySequenceIsComputedOnceAndAllDevicesWork) {
   EXPECT_EQ(joined->info().engine, "fake0+fake1");
   EXPECT_EQ(joined->info().kernel, "0:fake, 1:fake");
   EXPECT_EQ(run(*joined), firsts());
-  EXPECT_EQ(one->last_tokens + two->last_tokens, ids.size());
+  EXPECT_EQ(one->last_tokens + two->last_tokens, batch.tokens());
   EXPECT_NEAR(static_cast<double>(one->last_tokens), static_cast<double>(two->last_tokens), 30);
 }
 
@@ -130,8 +124,8 @@ TEST_F(DevicesTest, TheLastOneStaysAndSaysWhatFailed) {
   one->failing = 1;
   two->failing = 1;
   const auto joined = join_devices(model, std::move(devices));
-  std::vector<float> logits(batch().size());
-  EXPECT_THAT(std::string(joined->forward(batch(), logits).message()), HasSubstr("lost"));
+  std::vector<float> logits(batch.size());
+  EXPECT_THAT(std::string(joined->forward(batch, logits).message()), HasSubstr("lost"));
   one->failing = two->failing = SIZE_MAX;
   EXPECT_EQ(run(*joined), firsts());
 }
@@ -143,8 +137,8 @@ TEST_F(DevicesTest, WantOfMemoryFailsABatchAndTakesNobodyOut) {
   full->failing = 1;
   full->failure = absl::ResourceExhaustedError("full");
   const auto joined = join_devices(model, std::move(devices));
-  std::vector<float> logits(batch().size());
-  EXPECT_TRUE(absl::IsResourceExhausted(joined->forward(batch(), logits)));
+  std::vector<float> logits(batch.size());
+  EXPECT_TRUE(absl::IsResourceExhausted(joined->forward(batch, logits)));
   full->failing = SIZE_MAX;
   EXPECT_EQ(run(*joined), firsts());
   EXPECT_EQ(full->batches, 2u);
@@ -189,9 +183,9 @@ TEST_F(DevicesTest, ABadBatchIsNobodysFault) {
   std::vector<Device> devices;
   FakeDevice* one = add(devices, "0");
   const auto joined = join_devices(model, std::move(devices));
-  std::vector<float> logits(batch().size());
-  ids[3] = -1;
-  EXPECT_EQ(joined->forward(batch(), logits).code(), absl::StatusCode::kInvalidArgument);
+  std::vector<float> logits(batch.size());
+  batch.ids[3] = -1;
+  EXPECT_EQ(joined->forward(batch, logits).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(one->batches, 0u);
 }
 
@@ -212,7 +206,7 @@ TEST_F(DevicesTest, DepthsAndContestsAreThoseOfOneDevice) {
   devices.push_back({"1", cpu()});
   const auto one = cpu(), joined = join_devices(model, std::move(devices));
   const std::vector<uint8_t> layers = {2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-  Batch mixed = batch();
+  Batch mixed = batch;
   mixed.layers = layers;
   std::vector<float> full(12), logits(12);
   std::vector<uint8_t> depths(12, 9);
@@ -243,12 +237,12 @@ TEST_F(DevicesTest, NamesAreReadAndMistakesNamed) {
 TEST_F(DevicesTest, TheRegistryOpensThemByName) {
   BackendOptions options{.precision = "auto", .threads = 1};
   options.devices = "cpu";
-  auto opened = open_backend(model, "auto", options);
+  auto opened = open_backend(model, EngineKind::kAuto, options);
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_EQ((*opened)->info().engine, "cpu");
-  EXPECT_EQ(open_backend(model, "onnx", options).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(open_backend(model, EngineKind::kOnnx, options).status().code(), absl::StatusCode::kInvalidArgument);
   options.devices = "cpu,99";
-  EXPECT_THAT(std::string(open_backend(model, "auto", options).status().message()), HasSubstr("device 99"));
+  EXPECT_THAT(std::string(open_backend(model, EngineKind::kAuto, options).status().message()), HasSubstr("device 99"));
 }
 
 }  // namespace

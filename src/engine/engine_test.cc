@@ -18,26 +18,15 @@
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"
+#include "support/random_batch.h"
 #include "support/tiny_model.h"
+#include "support/tolerances.h"
 
 namespace rerank {
 namespace {
 
+using testing::add_random;
 using testing::TinyModelSpec;
-
-struct RaggedBatch {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
-
-  void add(size_t length, size_t vocabulary, size_t segment_rows, std::mt19937& random) {
-    for (size_t i = 0; i < length; ++i) {
-      ids.push_back(static_cast<int32_t>(random() % vocabulary));
-      segments.push_back(segment_rows > 1 && i > length / 2 ? 1 : 0);
-    }
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
-  }
-  Batch view() const { return {ids, segments, offsets}; }
-};
 
 std::vector<float> run(Backend& backend, const Batch& batch) {
   std::vector<float> logits(batch.size());
@@ -60,10 +49,8 @@ std::vector<const cpu::KernelTable*> tiers() {
   return tables;
 }
 
-// Of logits about 1 apart.
 double tolerance_of(const cpu::KernelTable& tier) {
-  const std::string_view precision = tier.precision;
-  return precision == "int8" ? 1e-1 : precision == "fp32" ? 1e-4 : 3e-2;
+  return testing::generated_tolerance_of_tier(tier.name, tier.precision);
 }
 
 const std::vector<TinyModelSpec>& specs() {
@@ -100,10 +87,10 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
     auto model = load(specs()[m], "engine_test_" + std::to_string(m));
     auto reference = make_reference_backend(model);
     std::mt19937 random(7);
-    RaggedBatch batch;
+    OwnedBatch batch;
     for (size_t length : {3, 1, 17, 62, 32, 31, 33, 48, 2, 12, 13}) {
-      batch.add(length, model->config.architecture.embedding.vocabulary,
-                model->config.architecture.embedding.segment_rows, random);
+      add_random(batch, length, model->config.architecture.embedding.vocabulary,
+                 model->config.architecture.embedding.segment_rows, random);
     }
     const auto expected = run(*reference, batch.view());
     for (const auto* tier : tiers()) {
@@ -126,8 +113,9 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
 TEST(CpuEngineTest, EqualsReferenceOnLongSequences) {
   auto model = load({.hidden = 64, .heads = 1, .intermediate = 1100, .positions = 700}, "engine_test_long");
   std::mt19937 random(8);
-  RaggedBatch batch;
-  for (size_t length : {650, 129, 300}) batch.add(length, model->config.architecture.embedding.vocabulary, 2, random);
+  OwnedBatch batch;
+  for (size_t length : {650, 129, 300})
+    add_random(batch, length, model->config.architecture.embedding.vocabulary, 2, random);
   const auto expected = run(*make_reference_backend(model), batch.view());
   for (const auto* tier : tiers()) {
     for (size_t threads : {1, 2}) {
@@ -142,14 +130,14 @@ TEST(CpuEngineTest, EqualsReferenceOnLongSequences) {
 TEST(CpuEngineTest, ALogitDoesNotDependOnTheRestOfTheBatch) {
   auto model = load(specs()[0], "engine_test_alone");
   std::mt19937 random(3);
-  RaggedBatch all;
+  OwnedBatch all;
   for (size_t i = 0; i < 40; ++i)
-    all.add(1 + random() % 62, model->config.architecture.embedding.vocabulary, 2, random);
+    add_random(all, 1 + random() % 62, model->config.architecture.embedding.vocabulary, 2, random);
   for (const auto* tier : tiers()) {
     auto backend = make_cpu_backend(model, {tier->precision, tier->name, 2});
     const auto together = run(**backend, all.view());
     for (size_t i = 0; i < 40; ++i) {
-      RaggedBatch one;
+      OwnedBatch one;
       one.ids.assign(all.ids.begin() + all.offsets[i], all.ids.begin() + all.offsets[i + 1]);
       one.segments.assign(all.segments.begin() + all.offsets[i], all.segments.begin() + all.offsets[i + 1]);
       one.offsets.push_back(static_cast<uint32_t>(one.ids.size()));
@@ -220,9 +208,9 @@ TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
   if (tier_named("amx", "bf16") == nullptr) GTEST_SKIP() << "this CPU has no AMX";
   auto model = load(specs()[1], "engine_test_amx");
   std::mt19937 random(9);
-  RaggedBatch batch;
+  OwnedBatch batch;
   for (size_t i = 0; i < 20; ++i)
-    batch.add(1 + random() % 62, model->config.architecture.embedding.vocabulary, 2, random);
+    add_random(batch, 1 + random() % 62, model->config.architecture.embedding.vocabulary, 2, random);
   const auto real = run(**make_cpu_backend(model, {"bf16", "amx", 1}), batch.view());
   const auto loops = run(**make_cpu_backend(model, {"bf16", "amx-emulated", 1}), batch.view());
   for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 3e-2) << i;
@@ -303,9 +291,9 @@ TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
 TEST(CpuEngineTest, CopiesInABatchGetTheSameLogit) {
   auto model = load(specs()[0], "engine_test_copies");
   std::mt19937 random(2);
-  RaggedBatch once;
-  for (size_t length : {5, 9, 5}) once.add(length, model->config.architecture.embedding.vocabulary, 2, random);
-  RaggedBatch twice = once;
+  OwnedBatch once;
+  for (size_t length : {5, 9, 5}) add_random(once, length, model->config.architecture.embedding.vocabulary, 2, random);
+  OwnedBatch twice = once;
   for (size_t i : {1, 0, 2, 0}) {
     twice.ids.insert(twice.ids.end(), once.ids.begin() + once.offsets[i], once.ids.begin() + once.offsets[i + 1]);
     twice.segments.insert(twice.segments.end(), once.segments.begin() + once.offsets[i],

@@ -16,7 +16,7 @@ using Open = Result<std::unique_ptr<Backend>> (*)(std::shared_ptr<const Model>, 
 using Describe = Result<std::string> (*)(const Model&, const BackendOptions&);
 
 struct Entry {
-  const char* engine;
+  EngineKind engine;
   bool automatic;
   Open open;
   Describe describe;
@@ -33,11 +33,11 @@ Result<std::string> describe_reference(const Model& model, const BackendOptions&
 
 // Best first, the judge last.
 constexpr Entry kEngines[] = {
-    {"cuda", true, make_cuda_backend, describe_cuda_backend},
-    {"cpu", true, make_cpu_backend, describe_cpu_backend},
-    {"onnx", true, make_onnx_backend, describe_onnx_backend},
-    {"torchscript", true, make_torchscript_backend, describe_torchscript_backend},
-    {"reference", false, open_reference, describe_reference},
+    {EngineKind::kCuda, true, make_cuda_backend, describe_cuda_backend},
+    {EngineKind::kCpu, true, make_cpu_backend, describe_cpu_backend},
+    {EngineKind::kOnnx, true, make_onnx_backend, describe_onnx_backend},
+    {EngineKind::kTorchscript, true, make_torchscript_backend, describe_torchscript_backend},
+    {EngineKind::kReference, false, open_reference, describe_reference},
 };
 
 // The first that runs, and in the log why no other does.
@@ -45,7 +45,7 @@ Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const Model> model, 
   std::unique_ptr<Backend> picked;
   std::string others;
   const auto add = [&](const Entry& entry, std::string_view why) {
-    others += str_cat(others.empty() ? "" : "; ", "not ", entry.engine, ": ", why);
+    others += str_cat(others.empty() ? "" : "; ", "not ", word_of(entry.engine), ": ", why);
   };
   for (const Entry& entry : kEngines) {
     if (!entry.automatic) {
@@ -65,10 +65,10 @@ Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const Model> model, 
 }
 
 // --devices: one engine for each, behind one face where there are several.
-Result<std::unique_ptr<Backend>> open_devices(std::shared_ptr<const Model> model, const std::string& engine,
+Result<std::unique_ptr<Backend>> open_devices(std::shared_ptr<const Model> model, EngineKind engine,
                                               BackendOptions options) {
-  if (engine != "auto" && engine != "cuda")
-    return absl::InvalidArgumentError(str_cat("--devices goes with --engine auto or cuda, not with ", engine));
+  if (engine != EngineKind::kAuto && engine != EngineKind::kCuda)
+    return absl::InvalidArgumentError(str_cat("--devices goes with --engine auto or cuda, not with ", word_of(engine)));
   auto names = parse_devices(options.devices);
   if (!names.ok()) return names.status();
   std::vector<Device> devices;
@@ -90,36 +90,39 @@ std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions&
   std::vector<EngineChoice> choices;
   for (const Entry& entry : kEngines) {
     auto detail = entry.describe(model, options);
-    choices.push_back(
-        {entry.engine, detail.ok() ? *detail : std::string(message_of(detail.status())), detail.ok(), entry.automatic});
+    choices.push_back({std::string(word_of(entry.engine)),
+                       detail.ok() ? *detail : std::string(message_of(detail.status())), detail.ok(), entry.automatic});
   }
   return choices;
 }
 
 BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits) {
-  BackendOptions backend = {options.precision,     options.kernel,           options.threads,
-                            std::move(exits),      options.onnx_file,        options.onnxruntime_library,
-                            options.onnx_provider, options.torchscript_file, options.onnx_split};
-  backend.pin_threads = options.pin_threads;
-  backend.weight_cache = options.weight_cache;
-  backend.weight_cache_bytes = options.weight_cache_bytes;
-  backend.tuning_cache = options.tuning_cache == "none" ? "" : options.tuning_cache;
-  backend.cuda_graphs = options.cuda_graphs;
-  backend.cuda_overlap = options.cuda_overlap;
-  backend.devices = options.devices;
-  return backend;
+  const EngineOptions& engine = options.model.engine;
+  const HostOptions& host = options.host;
+  return {.precision = std::string(word_of(engine.precision)),
+          .kernel = engine.kernel,
+          .threads = host.threads,
+          .exits = std::move(exits),
+          .onnx_file = engine.onnx_file,
+          .onnxruntime_library = engine.onnxruntime_library,
+          .onnx_provider = engine.onnx_provider,
+          .torchscript_file = engine.torchscript_file,
+          .onnx_split = engine.onnx_split,
+          .pin_threads = host.pin_threads,
+          .weight_cache = host.weight_cache,
+          .weight_cache_bytes = host.weight_cache_bytes,
+          .tuning_cache = host.tuning_cache == "none" ? "" : host.tuning_cache,
+          .cuda_graphs = engine.cuda_graphs,
+          .cuda_overlap = engine.cuda_overlap,
+          .devices = engine.devices};
 }
 
-Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,
+Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, EngineKind engine,
                                               const BackendOptions& options) {
   if (!options.devices.empty()) return open_devices(std::move(model), engine, options);
-  if (engine == "auto") return open_first(std::move(model), options);
-  std::string known;
-  for (const Entry& entry : kEngines) {
-    known += str_cat(", ", entry.engine);
+  for (const Entry& entry : kEngines)
     if (engine == entry.engine) return entry.open(std::move(model), options);
-  }
-  return absl::InvalidArgumentError(str_cat("--engine ", engine, ": not known; there are auto", known));
+  return open_first(std::move(model), options);
 }
 
 }  // namespace rerank

@@ -23,9 +23,9 @@ std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions&
 // The part of a program's settings that engines read.
 BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits = nullptr);
 
-// Opens `engine`, or for "auto" the first that runs, and logs why the others were not picked. The message of a failure
+// Opens `engine`, or for kAuto the first that runs, and logs why the others were not picked. The message of a failure
 // names each refusal.
-Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, const std::string& engine,
+Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, EngineKind engine,
                                               const BackendOptions& options);
 
 }  // namespace rerank

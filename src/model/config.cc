@@ -96,7 +96,7 @@ Status read_serving(const JsonFile& json, ModelConfig& config) {
       config.serving.max_length = tokens;
     } else if (name == "truncation") {
       std::string_view word;
-      const auto found = value.get(word) ? std::nullopt : parse_truncation(word);
+      const auto found = value.get(word) ? std::nullopt : parse_choice<Truncation>(word);
       if (!found) return wrong(".truncation is none of head, tail, head-tail, query-aware, chunks");
       config.serving.truncation = *found;
     } else {

@@ -84,6 +84,74 @@ TEST(ConfigTest, SaysWhatIsWrong) {
   EXPECT_THAT(error_of("/nonexistent"), HasSubstr("/nonexistent/config.json"));
 }
 
+// A recorded model in a folder of the test's own, with its config.json changed.
+std::string recorded_with(const std::string& name, const std::string& from, const std::string& to) {
+  const std::filesystem::path source = std::string(RERANKD_SOURCE_DIR "/tests/data/models/") + name,
+                              folder = ::testing::TempDir() + "/model_test_recorded";
+  std::filesystem::remove_all(folder);
+  std::filesystem::copy(source, folder);
+  const std::string config = *read_file((source / "config.json").string(), 1u << 20);
+  std::ofstream(folder / "config.json") << (from.empty() ? config : replaced(config, from, to));
+  return folder.string();
+}
+
+TEST(FamilyTest, ModernBertReadsBothFormsOfItsConfig) {
+  for (const char* name : {"modernbert-a", "modernbert-b"}) {  // layer_types; global_attn_every_n_layers
+    auto model = load_model(recorded_with(name, "", ""));
+    ASSERT_TRUE(model.ok()) << model.status();
+    const Architecture& a = (*model)->architecture();
+    const size_t window = std::string(name) == "modernbert-a" ? 4 : 64;
+    for (size_t i = 0; i < a.layers(); ++i) {
+      const Block& block = a.blocks[i];
+      EXPECT_EQ(block.attention.mask, i % 3 == 0 ? MaskKind::kFull : MaskKind::kWindow) << name << i;
+      if (i % 3 != 0) EXPECT_EQ(block.attention.window, window) << name << i;
+      EXPECT_EQ(block.attention.rope.theta, i % 3 == 0 ? 160000.0f : 10000.0f) << name << i;
+      EXPECT_EQ(block.attention_norm, i != 0) << name << i;
+    }
+    EXPECT_EQ(a.scoring.rows, std::string(name) == "modernbert-a" ? ScoredRows::kFirst : ScoredRows::kMean);
+    EXPECT_EQ(a.max_length, 512u);
+  }
+}
+
+TEST(FamilyTest, WhatWouldChangeScoresIsRefusedByName) {
+  const auto error = [](const char* name, const char* from, const char* to) {
+    return error_of(recorded_with(name, from, to));
+  };
+  EXPECT_THAT(error("modernbert-a", R"("classifier_pooling": "cls")", R"("classifier_pooling": "max")"),
+              HasSubstr("classifier_pooling: max"));
+  EXPECT_THAT(error("modernbert-a", R"("rope_type": "default")", R"("rope_type": "yarn")"), HasSubstr("yarn"));
+  EXPECT_THAT(error("modernbert-a", R"("sliding_attention",)", R"("chunked_attention",)"), HasSubstr("layer_types[1]"));
+  EXPECT_THAT(error("modernbert-a", R"("num_hidden_layers": 5)", R"("num_hidden_layers": 4)"),
+              HasSubstr("layer_types has 5 entries for 4 layers"));
+  EXPECT_THAT(error("modernbert-a", R"("norm_bias": false)", R"("norm_bias": true)"),
+              HasSubstr("norm.bias is missing"));
+  EXPECT_THAT(error("gte-a", R"("logn_attention_scale": false)", R"("logn_attention_scale": true)"),
+              HasSubstr("logn_attention_scale"));
+  EXPECT_THAT(error("gte-a", R"("type": "ntk")", R"("type": "dynamic")"), HasSubstr("rope_scaling"));
+  EXPECT_THAT(error("gte-a", R"("layer_norm_type": "layer_norm")", R"("layer_norm_type": "rms_norm")"),
+              HasSubstr("layer_norm_type: rms_norm"));
+  EXPECT_THAT(error("gte-a", R"("position_embedding_type": "rope")", R"("position_embedding_type": "absolute")"),
+              HasSubstr("position_embedding_type"));
+  EXPECT_THAT(error("jina-bert-a", R"("feed_forward_type": "geglu")", R"("feed_forward_type": "original")"),
+              HasSubstr("feed_forward_type: original"));
+}
+
+TEST(FamilyTest, NamesThatAreMissingAreTakenFromTheRest) {
+  // Without `architectures`, or with the encoder's own name, the model type and the weights tell.
+  EXPECT_EQ(error_of(recorded_with("modernbert-a", "ModernBertForSequenceClassification", "ModernBertModel")), "ok");
+  EXPECT_EQ(error_of(recorded_with("bert-a", R"("BertForSequenceClassification")", "")), "ok");
+  // config.json of jina-reranker-v1 has no id2label: the head's rows are its labels.
+  auto model = load_model(recorded_with("jina-bert-a", "", ""));
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->architecture().scoring.labels, 1u);
+  // An encoder without its head is not guessed at.
+  const std::string folder = testing::write_tiny_model({}, "model_test_headless");
+  auto tensors = testing::make_tensors({});
+  std::erase_if(tensors, [](const auto& tensor) { return tensor.name.starts_with("classifier"); });
+  testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);
+  EXPECT_THAT(error_of(folder), HasSubstr("classifier.weight is missing"));
+}
+
 TEST(WeightsTest, MissingExtraAndMisshapenTensorsAreNamed) {
   const std::string folder = testing::write_tiny_model({}, "model_test_tensors");
   auto tensors = testing::make_tensors({});

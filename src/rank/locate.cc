@@ -30,11 +30,11 @@ bool looks_like_path(const std::string& model) {
 }
 
 // What the engine reads besides configuration and tokenizer.
-HubFiles files_for(const Options& options) {
+HubFiles files_for(const EngineOptions& engine) {
   std::error_code error;
-  const bool graph_here = fs::is_regular_file(options.onnx_file, error);
-  if (options.engine == "onnx") return graph_here ? HubFiles::kNeither : HubFiles::kGraph;
-  return options.engine == "auto" && !graph_here ? HubFiles::kWeightsOrGraph : HubFiles::kWeights;
+  const bool graph_here = fs::is_regular_file(engine.onnx_file, error);
+  if (engine.engine == EngineKind::kOnnx) return graph_here ? HubFiles::kNeither : HubFiles::kGraph;
+  return engine.engine == EngineKind::kAuto && !graph_here ? HubFiles::kWeightsOrGraph : HubFiles::kWeights;
 }
 
 }  // namespace
@@ -49,24 +49,27 @@ std::string served_name(const std::string& model) {
 }
 
 Result<LocatedModel> locate_model(const Options& options) {
+  const SourceOptions& source = options.model.source;
+  const EngineOptions& engine = options.model.engine;
   LocatedModel located;
   std::error_code error;
-  if (options.model.empty()) {
+  if (source.model.empty()) {
     auto folder = built_in_folder();
     if (!folder.ok()) return folder.status();
     located = {*folder, kBuiltIn};
-  } else if (fs::is_directory(options.model, error)) {
-    located = {options.model, served_name(options.model)};
-  } else if (looks_like_path(options.model) || !is_hub_id(options.model)) {
-    return absl::NotFoundError(str_cat("--model ", options.model, ": no such folder"));
+  } else if (fs::is_directory(source.model, error)) {
+    located = {source.model, served_name(source.model)};
+  } else if (looks_like_path(source.model) || !is_hub_id(source.model)) {
+    return absl::NotFoundError(str_cat("--model ", source.model, ": no such folder"));
   } else {
-    auto folder = fetch_from_hub(options.model, options.revision,
-                                 {options.hub_endpoint, options.hub_token, options.hub_cache, options.hub_offline,
-                                  options.download_progress, files_for(options), options.onnx_file, options.precision});
+    auto folder = fetch_from_hub(
+        source.model, source.revision,
+        {source.hub_endpoint, source.hub_token, source.hub_cache, source.hub_offline, source.download_progress,
+         files_for(engine), engine.onnx_file, std::string(word_of(engine.precision))});
     if (!folder.ok()) return folder.status();
-    located = {*folder, served_name(options.model)};
+    located = {*folder, served_name(source.model)};
   }
-  if (!options.served_model_name.empty()) located.name = options.served_model_name;
+  if (!source.served_model_name.empty()) located.name = source.served_model_name;
   return located;
 }
 

@@ -43,62 +43,49 @@ Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, 
   return hasher.finish().hex();
 }
 
-Result<size_t> pick_max_length(const Options& options, const ModelConfig& config, const text::Tokenizer& tokenizer) {
+Result<size_t> pick_max_length(const TextOptions& texts, const ModelConfig& config, const text::Tokenizer& tokenizer) {
   size_t limit = config.max_length();
   if (tokenizer.model_max_length()) limit = std::min(limit, *tokenizer.model_max_length());
-  if (options.max_length == 0) return std::min(limit, config.served_length());
-  if (options.max_length > limit) {
+  if (texts.max_length == 0) return std::min(limit, config.served_length());
+  if (texts.max_length > limit) {
     return absl::InvalidArgumentError(
-        str_cat("--max-length ", options.max_length, ": this model takes at most ", limit, " tokens"));
+        str_cat("--max-length ", texts.max_length, ": this model takes at most ", limit, " tokens"));
   }
-  if (options.max_length < 8)
-    return absl::InvalidArgumentError("--max-length: at least 8 tokens are needed for a pair");
-  return options.max_length;
+  if (texts.max_length < 8) return absl::InvalidArgumentError("--max-length: at least 8 tokens are needed for a pair");
+  return texts.max_length;
 }
 
 // How documents over the limit are treated where a request does not say.
-Status read_truncation(const Options& options, const ModelConfig& config, rank::ServiceParts& parts) {
-  const auto truncation =
-      options.truncation == "auto" ? std::optional(config.serving.truncation) : parse_truncation(options.truncation);
-  if (!truncation) {
-    return absl::InvalidArgumentError(
-        str_cat("--truncation ", options.truncation,
-                ": not known; there are auto, head, tail, head-tail, query-aware, chunks"));
-  }
-  const auto best = parse_chunk_score(options.chunk_score);
-  if (!best) {
-    return absl::InvalidArgumentError(
-        str_cat("--chunk-score ", options.chunk_score, ": not known; there are max, mean, top2, top3, ..."));
-  }
-  if (options.max_chunks == 0) return absl::InvalidArgumentError("--max-chunks: at least 1");
-  parts.truncation = *truncation;
-  parts.chunking = {options.chunk_overlap, options.max_chunks, *best};
+Status read_truncation(const TextOptions& texts, const ModelConfig& config, rank::ServiceParts& parts) {
+  if (texts.max_chunks == 0) return absl::InvalidArgumentError("--max-chunks: at least 1");
+  parts.truncation = texts.truncation.value_or(config.serving.truncation);
+  parts.chunking = {.overlap = texts.chunk_overlap, .max_chunks = texts.max_chunks, .best = texts.chunk_score.best};
   return ok_status();
 }
 
 // The exits that --exits names, and whether --layers can be.
-Result<std::shared_ptr<const Exits>> open_exits(const Options& options, const Model& model) {
+Result<std::shared_ptr<const Exits>> open_exits(const EngineOptions& engine, const Model& model) {
   const size_t layers = model.architecture().layers();
-  if (options.layers > layers || layers > 255) {
-    return absl::InvalidArgumentError(str_cat("--layers ", options.layers, ": this model has ", layers));
+  if (engine.layers > layers || layers > 255) {
+    return absl::InvalidArgumentError(str_cat("--layers ", engine.layers, ": this model has ", layers));
   }
-  if (options.exits.empty()) {
-    if (options.layers != 0 && options.layers < layers)
+  if (engine.exits.empty()) {
+    if (engine.layers != 0 && engine.layers < layers)
       log_warning("--layers without --exits: the model's own head reads a layer it was not trained on");
     return std::shared_ptr<const Exits>();
   }
-  auto exits = read_exits(options.exits, model);
+  auto exits = read_exits(engine.exits, model);
   if (!exits.ok()) return with_context(exits.status(), "--exits");
   return std::make_shared<const Exits>(std::move(*exits));
 }
 
-Status read_target(const Options& options, const Exits* exits, rank::ServiceParts& parts) {
-  if (options.target_agreement == 0) return ok_status();
+Status read_target(const EngineOptions& engine, const Exits* exits, rank::ServiceParts& parts) {
+  if (engine.target_agreement == 0) return ok_status();
   if (exits == nullptr) {
     return absl::InvalidArgumentError(
         "--target-agreement: needs --exits DIR, which `rerankd calibrate` writes for your model and texts");
   }
-  auto margin = exits->margin_for(options.target_agreement);
+  auto margin = exits->margin_for(engine.target_agreement);
   if (!margin.ok()) return with_context(margin.status(), "--target-agreement");
   parts.exit_margin = static_cast<float>(*margin);
   return ok_status();
@@ -123,33 +110,29 @@ double attention_weight(const Architecture& a) {
   return linear > 0 ? attention / linear : 1e-3;  // a graph of unknown shape: about that of 384 hidden units
 }
 
-Result<schedule::PlannerOptions> planner_options(const Options& options, const BackendInfo& engine) {
+schedule::PlannerOptions planner_options(const QueueOptions& queue, const BackendInfo& engine) {
   schedule::PlannerOptions planner;
-  planner.max_batch_tokens = std::max<size_t>(1, options.max_batch_tokens);
+  planner.max_batch_tokens = std::max<size_t>(1, queue.max_batch_tokens);
   if (engine.batch_tokens != 0 && engine.batch_tokens < planner.max_batch_tokens) {
     log_warning(str_cat("batches have at most ", engine.batch_tokens,
                         " tokens, for the device's free memory holds no more; "
                         "--max-batch-tokens is ",
-                        options.max_batch_tokens));
+                        queue.max_batch_tokens));
     planner.max_batch_tokens = engine.batch_tokens;
   }
-  planner.max_batch_seconds = static_cast<double>(options.max_batch_ms) * 1e-3;
-  planner.max_queued_tokens = options.max_queued_tokens;
-  planner.max_queue_seconds = static_cast<double>(options.max_queue_ms) * 1e-3;
-  planner.max_wait_seconds = static_cast<double>(options.max_wait_us) * 1e-6;
-  planner.stretch = static_cast<double>(options.queue_stretch);
+  planner.max_batch_seconds = static_cast<double>(queue.max_batch_ms) * 1e-3;
+  planner.max_queued_tokens = queue.max_queued_tokens;
+  planner.max_queue_seconds = static_cast<double>(queue.max_queue_ms) * 1e-3;
+  planner.max_wait_seconds = static_cast<double>(queue.max_wait_us) * 1e-6;
+  planner.stretch = static_cast<double>(queue.queue_stretch);
   planner.pads = engine.pads;
   planner.padding_budget = engine.padding_budget;
-  if (options.queue_policy == "wait") {
-    planner.max_held_requests = options.max_held_requests;
-  } else if (options.queue_policy != "shed") {
-    return absl::InvalidArgumentError(str_cat("--queue-policy ", options.queue_policy, ": must be shed or wait"));
-  }
+  if (queue.queue_policy == QueuePolicy::kWait) planner.max_held_requests = queue.max_held_requests;
   return planner;
 }
 
 // What replicas that share a cache know texts by.
-HashKey shared_hash_key(const Options& options) {
+HashKey shared_hash_key(const CacheOptions& options) {
   std::string secret = options.cache_secret;
   if (const auto url = cache::parse_redis_url(options.cache_url); secret.empty() && url.ok()) secret = url->password;
   if (secret.empty()) {
@@ -190,64 +173,77 @@ void add_device_metrics(Metrics& metrics, const Backend& backend) {
   });
 }
 
+// The threads and caches that the host gives a service.
+Status read_host(const HostOptions& host, size_t compute_threads, Metrics* metrics, rank::ServiceParts& parts) {
+  const CacheOptions& caches = host.caches;
+  parts.tokenizer_threads = host.tokenizer_threads != 0 ? host.tokenizer_threads : compute_threads;
+  parts.cache_bytes = caches.cache_bytes;
+  parts.cache_ttl = std::chrono::seconds(caches.cache_ttl_seconds);
+  parts.token_cache_bytes = caches.token_cache_bytes;
+  if (caches.cache_url.empty()) return ok_status();
+  cache::SharedCacheOptions shared;
+  shared.url = caches.cache_url;
+  shared.timeout = std::chrono::milliseconds(std::max<size_t>(1, caches.cache_timeout_ms));
+  shared.ttl = std::chrono::seconds(std::max<size_t>(1, caches.cache_ttl_seconds));
+  auto cache = cache::SharedCache::open(shared, metrics);
+  if (!cache.ok()) return cache.status();
+  parts.shared_cache = std::move(*cache);
+  parts.hash_key = shared_hash_key(caches);
+  return ok_status();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::shared_ptr<Metrics> metrics) {
-  if (!(options.shadow_rate >= 0 && options.shadow_rate <= 1)) {
-    return absl::InvalidArgumentError(str_cat("--shadow-rate ", options.shadow_rate, ": want a share from 0 to 1"));
+  const ModelOptions& wanted = options.model;
+  const WatchOptions& watch = options.host.watch;
+  if (!(watch.shadow_rate >= 0 && watch.shadow_rate <= 1)) {
+    return absl::InvalidArgumentError(str_cat("--shadow-rate ", watch.shadow_rate, ": want a share from 0 to 1"));
   }
   auto located = rank::locate_model(options);
   if (!located.ok()) return located.status();
-  auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
+  auto model = load_model(located->folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
   if (!model.ok()) return model.status();
   auto tokenizer = text::Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
   if (Status status = check_tokenizer(**tokenizer, (*model)->config, located->folder); !status.ok()) return status;
-  auto max_length = pick_max_length(options, (*model)->config, **tokenizer);
+  auto max_length = pick_max_length(wanted.texts, (*model)->config, **tokenizer);
   if (!max_length.ok()) return max_length.status();
-  auto exits = open_exits(options, **model);
+  auto exits = open_exits(wanted.engine, **model);
   if (!exits.ok()) return exits.status();
-  auto backend = open_backend(*model, options.engine, backend_options(options, *exits));
+  auto backend = open_backend(*model, wanted.engine.engine, backend_options(options, *exits));
   if (!backend.ok()) return backend.status();
 
   rank::ServiceParts parts;
-  if (Status status = read_truncation(options, (*model)->config, parts); !status.ok()) return status;
+  if (Status status = read_truncation(wanted.texts, (*model)->config, parts); !status.ok()) return status;
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
   *max_length = std::min(*max_length, engine.max_length);
-  if (!engine.depth && options.layers != 0 && options.layers < config.architecture.layers()) {
+  if (!engine.depth && wanted.engine.layers != 0 && wanted.engine.layers < config.architecture.layers()) {
     return absl::InvalidArgumentError(
         str_cat("--layers: engine ", engine.engine, " computes all layers (see rerankd convert --keep-layers)"));
   }
   auto digest = fingerprint(**model, engine, exits->get(), *max_length);
   if (!digest.ok()) return digest.status();
-  parts.info = {
-      located->name, config.architecture_name, *digest,     engine.engine,       engine.precision,
-      engine.kernel, engine.threads,           *max_length, config.max_length(), (*model)->weights.parameters(),
-      config.label};
+  parts.info = {.id = located->name,
+                .architecture = config.architecture_name,
+                .fingerprint = *digest,
+                .engine = engine.engine,
+                .precision = engine.precision,
+                .kernel = engine.kernel,
+                .threads = engine.threads,
+                .max_length = *max_length,
+                .model_max_length = config.max_length(),
+                .parameters = (*model)->weights.parameters(),
+                .label = config.label};
   parts.segments = config.architecture.input.segments;
   parts.model_layers = config.architecture.layers();
-  parts.layers = options.layers;
+  parts.layers = wanted.engine.layers;
   parts.depth = engine.depth;
-  if (Status status = read_target(options, exits->get(), parts); !status.ok()) return status;
-  parts.max_documents = options.max_documents;
-  parts.tokenizer_threads = options.tokenizer_threads != 0 ? options.tokenizer_threads : engine.threads;
-  parts.cache_bytes = options.cache_bytes;
-  parts.cache_ttl = std::chrono::seconds(options.cache_ttl_seconds);
-  parts.token_cache_bytes = options.token_cache_bytes;
-  auto planner = planner_options(options, engine);
-  if (!planner.ok()) return planner.status();
-  parts.planner = *planner;
-  if (!options.cache_url.empty()) {
-    cache::SharedCacheOptions shared;
-    shared.url = options.cache_url;
-    shared.timeout = std::chrono::milliseconds(std::max<size_t>(1, options.cache_timeout_ms));
-    shared.ttl = std::chrono::seconds(std::max<size_t>(1, options.cache_ttl_seconds));
-    auto cache = cache::SharedCache::open(shared, metrics.get());
-    if (!cache.ok()) return cache.status();
-    parts.shared_cache = std::move(*cache);
-    parts.hash_key = shared_hash_key(options);
-  }
+  if (Status status = read_target(wanted.engine, exits->get(), parts); !status.ok()) return status;
+  parts.max_documents = wanted.queue.max_documents;
+  parts.planner = planner_options(wanted.queue, engine);
+  if (Status status = read_host(options.host, engine.threads, metrics.get(), parts); !status.ok()) return status;
   if (metrics) {
     metrics
         ->gauge("rerankd_info", "Always 1; the labels say what serves.",
@@ -271,10 +267,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (Status status = run_warm_up(config, parts); !status.ok()) return status;
   const std::shared_ptr<Metrics> told = parts.metrics;
   std::unique_ptr<Reranker> service = std::make_unique<rank::Service>(std::move(parts));
-  if (options.shadow_rate == 0 || !told) return service;
+  if (watch.shadow_rate == 0 || !told) return service;
   return rank::with_shadow(
       std::move(service), [settings = rank::shadow_settings(options)] { return Reranker::open(settings); },
-      {options.shadow_rate, options.shadow_queue_bytes}, told);
+      {watch.shadow_rate, watch.shadow_queue_bytes}, told);
 }
 
 }  // namespace rerank

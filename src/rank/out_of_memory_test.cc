@@ -1,19 +1,43 @@
 // A request that memory does not suffice for ends alone.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <future>
+#include <new>
 
 #include "rerank/reranker.h"
 #include "support/golden.h"
-#include "support/scarce_memory.h"
+
+// Large allocations of this program fail while that is asked for.
+namespace rerank::rank {
+
+inline std::atomic<size_t> largest_allocation{SIZE_MAX};
+
+// While it lives, allocations above `bytes` throw std::bad_alloc, on all threads.
+class ScarceMemory {
+ public:
+  explicit ScarceMemory(size_t bytes) { largest_allocation = bytes; }
+  ~ScarceMemory() { largest_allocation = SIZE_MAX; }
+};
+
+}  // namespace rerank::rank
+
+void* operator new(size_t size) {
+  void* memory = size > rerank::rank::largest_allocation ? nullptr : std::malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace rerank::rank {
 namespace {
 
 TEST(OutOfMemoryTest, EndsOneRequestAndNoOther) {
   Options options;
-  options.model = testing::golden_models().front();
-  options.threads = 2;
+  options.model.source.model = testing::golden_models().front();
+  options.host.threads = 2;
   auto reranker = Reranker::open(options);
   ASSERT_TRUE(reranker.ok()) << reranker.status();
   std::string large;

@@ -15,15 +15,16 @@
 #include "rank/warm_up.h"
 #include "rerank/reranker.h"
 #include "support/golden.h"
+#include "support/tolerances.h"
 
 namespace rerank::rank {
 namespace {
 
 std::unique_ptr<Reranker> open(const std::string& folder, const std::function<void(Options&)>& change = {}) {
   Options options;
-  options.model = folder;
-  options.precision = "fp32";
-  options.threads = 2;
+  options.model.source.model = folder;
+  options.model.engine.precision = Precision::kFp32;
+  options.host.threads = 2;
   if (change) change(options);
   auto reranker = Reranker::open(options);
   EXPECT_TRUE(reranker.ok()) << reranker.status();
@@ -33,22 +34,23 @@ std::unique_ptr<Reranker> open(const std::string& folder, const std::function<vo
 std::string bert() { return testing::golden_models().front(); }
 
 TEST(RerankTest, TextToLogitsAsTransformers) {
+  const double tolerance = testing::tolerance(EngineKind::kCpu, Precision::kFp32).recorded;
   for (const std::string& folder : testing::golden_models()) {
     auto reranker = open(folder);
     for (const auto& pair : testing::read_golden_pairs(folder)) {
       auto response = reranker->rerank({.query = pair.query, .documents = {pair.document}});
       ASSERT_TRUE(response.ok()) << response.status();
       const RankedDocument& r = response->results.at(0);
-      EXPECT_NEAR(r.logit, pair.logit, 1e-4) << folder << ": " << pair.document.substr(0, 40);
+      EXPECT_NEAR(r.logit, pair.logit, tolerance) << folder << ": " << pair.document.substr(0, 40);
       EXPECT_EQ(r.tokens, pair.ids.size());
-      EXPECT_NEAR(r.score, 1 / (1 + std::exp(-pair.logit)), 1e-4);
+      EXPECT_NEAR(r.score, 1 / (1 + std::exp(-pair.logit)), tolerance);
     }
   }
 }
 
 TEST(RerankTest, ManyRequestsAtOnceGetTheirOwnAnswers) {
   const auto pairs = testing::read_golden_pairs(bert());
-  auto reranker = open(bert(), [](Options& o) { o.max_batch_tokens = 700; });
+  auto reranker = open(bert(), [](Options& o) { o.model.queue.max_batch_tokens = 700; });
   std::vector<std::thread> clients;
   std::atomic<int> wrong{0};
   for (int c = 0; c < 8; ++c) {
@@ -154,9 +156,9 @@ TEST(RerankTest, LongDocumentsAreCutAsAskedOrScoredInChunks) {
 
 TEST(RerankTest, TheServersTruncationHoldsUnlessTheRequestSaysOtherwise) {
   auto reranker = open(bert(), [](Options& o) {
-    o.truncation = "chunks";
-    o.max_chunks = 2;
-    o.max_length = 16;
+    o.model.texts.truncation = Truncation::kChunks;
+    o.model.texts.max_chunks = 2;
+    o.model.texts.max_length = 16;
   });
   std::string text;
   for (int i = 0; i < 40; ++i) text += "rain ";
@@ -168,10 +170,6 @@ TEST(RerankTest, TheServersTruncationHoldsUnlessTheRequestSaysOtherwise) {
   changed = request;
   changed.truncation_side = TruncationSide::kLeft;
   EXPECT_EQ(reranker->rerank(changed)->results[0].kept[0].end, reranker->rerank(changed)->results[0].document_tokens);
-  Options wrong;
-  wrong.model = bert();
-  wrong.truncation = "middle";
-  EXPECT_EQ(Reranker::open(wrong).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 // The built-in model's config.json asks for 256 tokens and query-aware cutting; the operator's options go before.
@@ -190,9 +188,9 @@ TEST(RerankTest, AModelMaySayHowItIsServed) {
     return std::pair((*reranker)->info().max_length, document.kept.back().end == document.document_tokens);
   };
   EXPECT_EQ(kept([](Options&) {}), std::pair(size_t{256}, true));
-  EXPECT_EQ(kept([](Options& o) { o.truncation = "head"; }), std::pair(size_t{256}, false));
-  EXPECT_EQ(kept([](Options& o) { o.max_length = 128; }), std::pair(size_t{128}, true));
-  EXPECT_EQ(kept([](Options& o) { o.max_length = 512; }).first, 512u);
+  EXPECT_EQ(kept([](Options& o) { o.model.texts.truncation = Truncation::kHead; }), std::pair(size_t{256}, false));
+  EXPECT_EQ(kept([](Options& o) { o.model.texts.max_length = 128; }), std::pair(size_t{128}, true));
+  EXPECT_EQ(kept([](Options& o) { o.model.texts.max_length = 512; }).first, 512u);
 }
 
 TEST(ScoreTest, ChunksBecomeOneScore) {
@@ -204,7 +202,7 @@ TEST(ScoreTest, ChunksBecomeOneScore) {
 }
 
 TEST(RerankTest, OddRequests) {
-  auto reranker = open(bert(), [](Options& o) { o.max_documents = 3; });
+  auto reranker = open(bert(), [](Options& o) { o.model.queue.max_documents = 3; });
   auto none = reranker->rerank({.query = "q"});
   ASSERT_TRUE(none.ok());
   EXPECT_TRUE(none->results.empty());
@@ -257,12 +255,12 @@ TEST(RerankTest, AScoreIsTheSameBitForBitInEveryBatch) {
     for (size_t w = 0; w < 1 + i * 7 % 90; ++w) text += words[(i * 5 + w * w) % words.size()] + " ";
     documents.push_back(text);
   }
-  for (const char* precision : {"fp32", "auto"}) {
+  for (Precision precision : {Precision::kFp32, Precision::kAuto}) {
     const auto change = [&](size_t batch_tokens) {
       return [=](Options& o) {
-        o.precision = precision;
-        o.max_batch_tokens = batch_tokens;
-        o.cache_bytes = 0;
+        o.model.engine.precision = precision;
+        o.model.queue.max_batch_tokens = batch_tokens;
+        o.host.caches.cache_bytes = 0;
       };
     };
     auto large = open(bert(), change(8192)), small = open(bert(), change(300));
@@ -298,7 +296,7 @@ TEST(RerankTest, AScoreIsTheSameBitForBitInEveryBatch) {
       });
     }
     for (auto& client : clients) client.join();
-    EXPECT_EQ(wrong, 0) << precision;
+    EXPECT_EQ(wrong, 0) << word_of(precision);
     EXPECT_GT(compared, 1000);
   }
 }
@@ -306,9 +304,9 @@ TEST(RerankTest, AScoreIsTheSameBitForBitInEveryBatch) {
 TEST(RerankTest, EqualDocumentsAreComputedOnceAndKnownOnesAreNotTokenizedAgain) {
   auto metrics = std::make_shared<Metrics>();
   Options options;
-  options.model = bert();
-  options.precision = "fp32";
-  options.cache_bytes = 0;
+  options.model.source.model = bert();
+  options.model.engine.precision = Precision::kFp32;
+  options.host.caches.cache_bytes = 0;
   auto reranker = Reranker::open(options, metrics);
   ASSERT_TRUE(reranker.ok());
   const auto pairs = [&] { return metrics->counter("rerankd_batch_pairs_total", "").value(); };
@@ -324,11 +322,7 @@ TEST(RerankTest, EqualDocumentsAreComputedOnceAndKnownOnesAreNotTokenizedAgain) 
 }
 
 TEST(RerankTest, TimeoutsAndPolicies) {
-  Options options;
-  options.model = bert();
-  options.queue_policy = "maybe";
-  EXPECT_THAT(std::string(message_of(Reranker::open(options).status())), ::testing::HasSubstr("--queue-policy maybe"));
-  auto reranker = open(bert(), [](Options& o) { o.queue_policy = "wait"; });
+  auto reranker = open(bert(), [](Options& o) { o.model.queue.queue_policy = QueuePolicy::kWait; });
   std::vector<std::string> documents(3000, "");
   for (size_t i = 0; i < documents.size(); ++i) documents[i] = "rain and sun " + std::to_string(i);
   auto soon = reranker->rerank(
@@ -384,11 +378,11 @@ TEST(LocateTest, NamesAndErrors) {
   EXPECT_EQ(served_name("BAAI/bge-reranker-v2-m3"), "bge-reranker-v2-m3");
   EXPECT_EQ(served_name("/models/ms-marco-MiniLM-L-6-v2/"), "ms-marco-MiniLM-L-6-v2-reranker");
   Options options;
-  options.model = "./nothing-here";
+  options.model.source.model = "./nothing-here";
   EXPECT_EQ(locate_model(options).status().code(), absl::StatusCode::kNotFound);
-  options.model = "org/model";
-  options.hub_offline = true;
-  options.hub_cache = ::testing::TempDir() + "/empty_cache";
+  options.model.source.model = "org/model";
+  options.model.source.hub_offline = true;
+  options.model.source.hub_cache = ::testing::TempDir() + "/empty_cache";
   EXPECT_THAT(std::string(message_of(locate_model(options).status())), ::testing::HasSubstr("HF_HUB_OFFLINE"));
   options = {};
   auto built_in = locate_model(options);
@@ -398,12 +392,9 @@ TEST(LocateTest, NamesAndErrors) {
 
 TEST(OpenTest, SaysWhatIsWrong) {
   Options options;
-  options.model = bert();
-  options.max_length = 513;
+  options.model.source.model = bert();
+  options.model.texts.max_length = 513;
   EXPECT_THAT(std::string(message_of(Reranker::open(options).status())), ::testing::HasSubstr("at most 512"));
-  options.max_length = 0;
-  options.engine = "nonsense";
-  EXPECT_THAT(std::string(message_of(Reranker::open(options).status())), ::testing::HasSubstr("--engine nonsense"));
 }
 
 // Exits that know nothing, with an error so small that they are believed: documents do leave, and those that stay have
@@ -431,10 +422,10 @@ TEST(RerankTest, AdaptiveDepthGivesExactScoresToTheBest) {
 
   auto metrics = std::make_shared<Metrics>();
   Options options;
-  options.model = folder;
-  options.precision = "fp32";
-  options.exits = exits_folder;
-  options.target_agreement = 0.95;
+  options.model.source.model = folder;
+  options.model.engine.precision = Precision::kFp32;
+  options.model.engine.exits = exits_folder;
+  options.model.engine.target_agreement = 0.95;
   auto adaptive = Reranker::open(options, metrics);
   ASSERT_TRUE(adaptive.ok()) << adaptive.status();
   request.top_n = 3;
@@ -453,9 +444,9 @@ TEST(RerankTest, AdaptiveDepthGivesExactScoresToTheBest) {
   ASSERT_TRUE(every.ok());
   for (const auto& r : every->results) EXPECT_EQ(r.logit, exact[r.index]);
 
-  options.target_agreement = 0.999;
+  options.model.engine.target_agreement = 0.999;
   EXPECT_EQ(Reranker::open(options).status().code(), absl::StatusCode::kInvalidArgument);
-  options.exits.clear();
+  options.model.engine.exits.clear();
   EXPECT_THAT(std::string(Reranker::open(options).status().message()), ::testing::HasSubstr("rerankd calibrate"));
 }
 

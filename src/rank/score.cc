@@ -27,15 +27,19 @@ Result<std::vector<RankedDocument>> rank_documents(std::span<const ScoredDocumen
     if (!std::isfinite(d.logit)) {
       return absl::InternalError(str_cat("the model gave a score that is not a number for document ", i));
     }
-    ranked[i] = {i,           scale == ScoreScale::kSigmoid ? sigmoid(d.logit) : d.logit,
-                 d.logit,     d.tokens,
-                 d.truncated, d.document_tokens,
-                 d.kept,      d.best_chunk};
+    ranked[i] = {.index = i,
+                 .score = scale == ScoreScale::kSigmoid ? sigmoid(d.logit) : d.logit,
+                 .logit = d.logit,
+                 .tokens = d.tokens,
+                 .truncated = d.truncated,
+                 .document_tokens = d.document_tokens,
+                 .kept = d.kept,
+                 .best_chunk = d.best_chunk};
   }
-  // By logit: sigmoids of large logits round to the same 1.0. Dropped ones come last, whatever was guessed.
-  std::stable_sort(ranked.begin(), ranked.end(), [&](const RankedDocument& a, const RankedDocument& b) {
+  // Dropped ones come last, whatever was guessed.
+  std::sort(ranked.begin(), ranked.end(), [&](const RankedDocument& a, const RankedDocument& b) {
     if (documents[a.index].dropped != documents[b.index].dropped) return documents[b.index].dropped;
-    return a.logit > b.logit;
+    return ranks_before(a, b);
   });
   if (top_n > 0 && top_n < ranked.size()) ranked.resize(top_n);
   return ranked;

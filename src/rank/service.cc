@@ -364,9 +364,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
     }
     ScoredDocument& d = work->documents[i];
     for (const text::EncodedPair& pair : fitted.pairs) {
-      job->ids.insert(job->ids.end(), pair.ids.begin(), pair.ids.end());
-      job->segments.insert(job->segments.end(), pair.type_ids.begin(), pair.type_ids.end());
-      job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
+      job->pairs.add(pair.ids, pair.type_ids);
       d.tokens += static_cast<uint32_t>(pair.ids.size());
     }
     work->sequences.push_back(static_cast<uint32_t>(fitted.pairs.size()));
@@ -375,7 +373,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
     if (request.explain_cuts) d.kept = std::move(fitted.kept);
     work->document_ids[i] = {};
   }
-  if (!parts_.segments) std::fill(job->segments.begin(), job->segments.end(), 0);
+  if (!parts_.segments) std::fill(job->pairs.segments.begin(), job->pairs.segments.end(), 0);
   work->timings.tokenize_us = micros_since(work->begin) - work->timings.cache_us;
   job->layers = layers_of(request);
   compete(*work, *job);

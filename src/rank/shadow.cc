@@ -237,20 +237,22 @@ std::unique_ptr<Reranker> with_shadow(std::unique_ptr<Reranker> served, OpenShad
 }
 
 Options shadow_settings(Options options) {
-  options.download_progress = nullptr;
-  options.engine = "cpu";
-  options.onnx_file.clear();
-  options.precision = "fp32";
-  options.kernel = "auto";
-  options.threads = options.tokenizer_threads = 1;
-  options.layers = 0;
-  options.target_agreement = 0;
-  options.exits.clear();
-  options.max_batch_tokens = 1024;
-  options.max_queue_ms = 0;
-  options.cache_bytes = options.token_cache_bytes = 0;
-  options.cache_url.clear();
-  options.shadow_rate = 0;
+  options.model.source.download_progress = nullptr;
+  EngineOptions& engine = options.model.engine;
+  engine.engine = EngineKind::kCpu;
+  engine.onnx_file.clear();
+  engine.precision = Precision::kFp32;
+  engine.kernel = "auto";
+  engine.layers = 0;
+  engine.target_agreement = 0;
+  engine.exits.clear();
+  options.model.queue.max_batch_tokens = 1024;
+  options.model.queue.max_queue_ms = 0;
+  HostOptions& host = options.host;
+  host.threads = host.tokenizer_threads = 1;
+  host.caches.cache_bytes = host.caches.token_cache_bytes = 0;
+  host.caches.cache_url.clear();
+  host.watch.shadow_rate = 0;
   return options;
 }
 

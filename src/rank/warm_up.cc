@@ -25,16 +25,15 @@ Result<WarmUp> warm_up(Backend& backend, std::span<const int32_t> ids, double sq
   const auto limit = static_cast<uint32_t>(std::max<size_t>(1, backend.info().max_length));
   const auto run = [&](Shape shape) -> Result<schedule::MeasuredBatch> {
     schedule::MeasuredBatch batch{std::vector<uint32_t>(shape.sequences, std::min(shape.length, limit)), 0};
-    std::vector<int32_t> tokens;
-    std::vector<uint32_t> offsets{0};
+    OwnedBatch pairs;
     for (uint32_t length : batch.lengths) {
-      for (uint32_t i = 0; i < length; ++i) tokens.push_back(ids[i % ids.size()]);
-      offsets.push_back(static_cast<uint32_t>(tokens.size()));
+      std::vector<int32_t> tokens(length);
+      for (uint32_t i = 0; i < length; ++i) tokens[i] = ids[i % ids.size()];
+      pairs.add(tokens);
     }
-    const std::vector<int32_t> segments(tokens.size(), 0);
     std::vector<float> logits(shape.sequences);
     const double begin = clock();
-    if (Status status = backend.forward({tokens, segments, offsets}, logits); !status.ok()) return status;
+    if (Status status = backend.forward(pairs, logits); !status.ok()) return status;
     batch.seconds = clock() - begin;
     return batch;
   };

@@ -171,9 +171,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   void on_end() override {
     if (count_ == 0)
       return fail(transport::make_error(transport::ErrorKind::kEmpty, "the stream ended without `documents`"));
-    std::sort(all_.results.begin(), all_.results.end(), [](const RankedDocument& a, const RankedDocument& b) {
-      return a.logit != b.logit ? a.logit > b.logit : a.index < b.index;
-    });
+    std::sort(all_.results.begin(), all_.results.end(), ranks_before);
     if (top_n_ > 0 && top_n_ < all_.results.size()) all_.results.resize(top_n_);
     using std::chrono::duration_cast;
     all_.timings.total_us = duration_cast<std::chrono::microseconds>(Clock::now() - begin_).count();

@@ -12,41 +12,32 @@
 namespace rerank::schedule {
 
 struct Gathered {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets;
-  std::vector<uint8_t> layers;
+  OwnedBatch batch;  // with layers
   std::vector<Contest> contests;
 
   void clear() {
-    layers.clear();
+    batch.clear();
     contests.clear();
-    ids.clear();
-    segments.clear();
-    offsets.assign(1, 0);
   }
   void add(const Job& job, uint32_t pair) {
-    const auto begin = job.offsets[pair], end = job.offsets[pair + 1];
-    ids.insert(ids.end(), job.ids.begin() + begin, job.ids.begin() + end);
-    segments.insert(segments.end(), job.segments.begin() + begin, job.segments.begin() + end);
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
-    layers.push_back(job.layers);
+    batch.add(job.pairs, pair);
+    batch.layers.push_back(job.layers);
   }
   // The sequence added last competes with those before it that are of the same job.
   void compete(const Job& job, bool go_on) {
-    const auto last = static_cast<uint32_t>(layers.size() - 1);
-    if (!go_on) contests.push_back({last, 0, job.keep, job.margin, floor_of(job)});
+    const auto last = static_cast<uint32_t>(batch.size() - 1);
+    if (!go_on) contests.push_back({.first = last, .keep = job.keep, .margin = job.margin, .floor = floor_of(job)});
     ++contests.back().size;
   }
-  size_t length(size_t i) const { return offsets[i + 1] - offsets[i]; }
   // The share of a model's layers that were computed, by tokens. depths: as Backend::forward_contests() has them.
   double share_done(const std::vector<uint8_t>& depths, size_t model_layers) const {
-    if (model_layers == 0 || ids.empty()) return 1;
+    if (model_layers == 0 || batch.ids.empty()) return 1;
     double done = 0;
     for (size_t i = 0; i < depths.size(); ++i) {
       const size_t depth = depths[i] == 0 ? model_layers : depths[i];
-      done += static_cast<double>(depth * length(i));
+      done += static_cast<double>(depth * batch.length(i));
     }
-    return done / static_cast<double>(model_layers * ids.size());
+    return done / static_cast<double>(model_layers * batch.tokens());
   }
   // What `keep` of the job's sequences are known to reach.
   static float floor_of(const Job& job) {

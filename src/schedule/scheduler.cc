@@ -52,17 +52,17 @@ struct BatchRun {
   TimePoint handed_over, began, ended;   // began: when those before it were done
   std::optional<TimePoint> stood_still;  // since when the engine has had nothing to do while work waited
 
-  bool empty() const { return gathered.layers.empty(); }
+  bool empty() const { return gathered.batch.layers.empty(); }
   double seconds() const { return static_cast<double>(micros()) * 1e-6; }
   int64_t micros() const { return empty() ? 0 : std::max<int64_t>(0, micros_between(began, ended)); }
 };
 
 // All that a logit depends on is the sequence: two with the same key have the same score.
 Hash128 sequence_key(const Job& job, size_t i) {
-  const size_t begin = job.offsets[i], bytes = (job.offsets[i + 1] - begin) * sizeof(int32_t);
+  const size_t begin = job.pairs.offsets[i], bytes = job.pairs.length(i) * sizeof(int32_t);
   const HashKey& key = HashKey::of_process();
-  const Hash128 ids = keyed_hash(key, {reinterpret_cast<const char*>(job.ids.data() + begin), bytes});
-  const Hash128 segments = keyed_hash(key, {reinterpret_cast<const char*>(job.segments.data() + begin), bytes});
+  const Hash128 ids = keyed_hash(key, {reinterpret_cast<const char*>(job.pairs.ids.data() + begin), bytes});
+  const Hash128 segments = keyed_hash(key, {reinterpret_cast<const char*>(job.pairs.segments.data() + begin), bytes});
   const uint64_t fields[] = {ids.low, ids.high, segments.low, segments.high, job.layers};
   return hash128({reinterpret_cast<const char*>(fields), sizeof(fields)});
 }
@@ -240,17 +240,17 @@ struct Scheduler::State {
       give(shared.pair, shared.slot);
       if (!metrics || !run.status.ok()) continue;
       metrics->joined.add();
-      metrics->joined_tokens.add(run.gathered.length(shared.slot));
+      metrics->joined_tokens.add(run.gathered.batch.length(shared.slot));
     }
   }
 
   Status compute(BatchRun& run) {
     const Gathered& gathered = run.gathered;
+    const OwnedBatch& batch = gathered.batch;
     run.handed_over = run.ended = Clock::now();
     run.depths.clear();
-    run.logits.assign(gathered.layers.size(), 0);
-    run.depths = gathered.layers;
-    const Batch batch{gathered.ids, gathered.segments, gathered.offsets, gathered.layers};
+    run.logits.assign(batch.size(), 0);
+    run.depths = batch.layers;
     const Status status = gathered.contests.empty()
                               ? backend.forward(batch, run.logits)
                               : backend.forward_contests(batch, gathered.contests, run.logits, run.depths);
@@ -259,7 +259,7 @@ struct Scheduler::State {
   }
 
   void count(const BatchRun& run) {
-    const size_t tokens = run.gathered.ids.size(), pairs = run.gathered.layers.size();
+    const size_t tokens = run.gathered.batch.tokens(), pairs = run.gathered.batch.size();
     if (!run.status.ok()) log_error(str_cat("batch of ", tokens, " tokens failed: ", message_of(run.status)));
     if (!metrics) return;
     metrics->batches.add();
@@ -352,11 +352,11 @@ Scheduler::~Scheduler() {
 }
 
 void Scheduler::submit(std::unique_ptr<Job> job) {
-  const size_t sequences = job->offsets.size() - 1;
+  const size_t sequences = job->pairs.size();
   std::vector<uint32_t> lengths(sequences);
   std::vector<Hash128> keys(job->share && job->keep == 0 ? sequences : 0);
   const auto step = static_cast<uint32_t>(state_->backend.info().length_step);
-  for (size_t i = 0; i < sequences; ++i) lengths[i] = (job->offsets[i + 1] - job->offsets[i] + step - 1) / step * step;
+  for (size_t i = 0; i < sequences; ++i) lengths[i] = (job->pairs.length(i) + step - 1) / step * step;
   for (size_t i = 0; i < keys.size(); ++i) keys[i] = sequence_key(*job, i);
   job->logits.assign(sequences, 0);
   job->depths.assign(sequences, 0);
@@ -376,7 +376,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
                               : guarded([&] { return state_->planner.admit(arrival, seconds_of(now)); });
     if (status.ok()) {
       alarming = job->deadline && *job->deadline < state_->alarm_at;
-      place.job = std::move(job);
+      place.job = std::exchange(job, nullptr);
     } else {
       state_->running.erase(id);
       if (state_->metrics) {

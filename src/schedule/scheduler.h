@@ -23,9 +23,7 @@ namespace rerank::schedule {
 
 // The pairs of one request that have to be computed.
 struct Job {
-  // Sequences end to end, as in engine/batch.h; owned by the job.
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
+  OwnedBatch pairs;    // says no layers
   uint8_t layers = 0;  // computed of each sequence; 0: all
   int priority = 0;
   std::optional<TimePoint> deadline;

@@ -58,11 +58,7 @@ struct Outcome {
 
 std::unique_ptr<Job> make_job(const std::vector<std::vector<int32_t>>& sequences, std::shared_ptr<Outcome> outcome) {
   auto job = std::make_unique<Job>();
-  for (const auto& s : sequences) {
-    job->ids.insert(job->ids.end(), s.begin(), s.end());
-    job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
-  }
-  job->segments.resize(job->ids.size());
+  for (const auto& s : sequences) job->pairs.add(s);
   job->done = [outcome](Job& j, Status status) { outcome->promise.set_value({status, j.logits}); };
   return job;
 }
@@ -316,10 +312,8 @@ TEST_P(AllJobsTest, AreAnsweredOnce) {
         for (int i = 0; i < kJobs; ++i) {
           auto job = std::make_unique<Job>();
           for (int s = 0; s < 1 + i % 3; ++s) {
-            job->ids.insert(job->ids.end(), {(i + s) % 7, t % 2});
-            job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
+            job->pairs.add(std::vector<int32_t>{(i + s) % 7, t % 2});
           }
-          job->segments.resize(job->ids.size());
           auto cancellation = std::make_shared<Cancellation>();
           job->cancellation = cancellation;
           if (i % 11 == 0) job->deadline = Clock::now() + std::chrono::microseconds(200);
@@ -327,7 +321,7 @@ TEST_P(AllJobsTest, AreAnsweredOnce) {
           job->done = [&](Job& j, const Status& status) {
             ++answered;
             for (size_t s = 0; status.ok() && s < j.logits.size(); ++s) {
-              wrong += j.logits[s] != static_cast<float>(j.ids[2 * s] + j.ids[2 * s + 1]);
+              wrong += j.logits[s] != static_cast<float>(j.pairs.ids[2 * s] + j.pairs.ids[2 * s + 1]);
             }
           };
           scheduler.submit(std::move(job));
@@ -380,8 +374,7 @@ TEST(SchedulerTest, ALaterBatchOfAContestKnowsWhatTheFirstHasReached) {
   Scheduler scheduler(backend, {.max_batch_tokens = 30}, &metrics, {}, 4);
   auto job = std::make_unique<Job>();
   for (int32_t id : {5, 9, 7, 3, 8, 6}) {  // three fit a batch
-    for (int i = 0; i < 10; ++i) job->ids.push_back(id), job->segments.push_back(0);
-    job->offsets.push_back(static_cast<uint32_t>(job->ids.size()));
+    job->pairs.add(std::vector<int32_t>(10, id));
   }
   job->keep = 2;
   job->margin = 1;

@@ -118,12 +118,12 @@ TEST(LongDocumentTest, ChunksAreEqualOverlapAndCoverEverything) {
 }
 
 TEST(LongDocumentTest, NamesAreRead) {
-  EXPECT_EQ(parse_truncation("query-aware"), Truncation::kQueryAware);
-  EXPECT_EQ(parse_truncation("head_tail"), Truncation::kHeadTail);
-  EXPECT_EQ(parse_truncation("middle"), std::nullopt);
-  EXPECT_EQ(parse_chunk_score("max"), 1u);
-  EXPECT_EQ(parse_chunk_score("mean"), 0u);
-  EXPECT_EQ(parse_chunk_score("top12"), 12u);
+  EXPECT_EQ(parse_choice<Truncation>("query-aware"), Truncation::kQueryAware);
+  EXPECT_EQ(parse_choice<Truncation>("head_tail"), Truncation::kHeadTail);
+  EXPECT_EQ(parse_choice<Truncation>("middle"), std::nullopt);
+  EXPECT_EQ(parse_chunk_score("max"), ChunkScore{1});
+  EXPECT_EQ(parse_chunk_score("mean"), ChunkScore{0});
+  EXPECT_EQ(parse_chunk_score("top12"), ChunkScore{12});
   EXPECT_EQ(parse_chunk_score("top0"), std::nullopt);
   EXPECT_EQ(parse_chunk_score("top"), std::nullopt);
 }

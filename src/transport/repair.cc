@@ -36,8 +36,8 @@ std::optional<unsigned> unicode_escape(std::string_view text) {
   unsigned value = 0;
   for (const char digit : text.substr(2, 4)) {
     if (!absl::ascii_isxdigit(static_cast<unsigned char>(digit))) return std::nullopt;
-    const unsigned lower = absl::ascii_tolower(static_cast<unsigned char>(digit));
-    value = value * 16 + (lower <= '9' ? lower - '0' : lower - 'a' + 10);
+    const auto lower = static_cast<unsigned char>(absl::ascii_tolower(static_cast<unsigned char>(digit)));
+    value = value * 16 + static_cast<unsigned>(lower <= '9' ? lower - '0' : lower - 'a' + 10);
   }
   return value;
 }
@@ -45,7 +45,7 @@ std::optional<unsigned> unicode_escape(std::string_view text) {
 // A number as JSON writes it, or near to that, in a form that a parser of 64 bits takes.
 std::string fitting(std::string_view token) {
   constexpr size_t kSafeDigits = 18, kMostDigits = 310;
-  const std::string text(token);
+  std::string text(token);
   const bool integer = token.find_first_of(".eE") == std::string_view::npos;
   if (!integer && token.size() > kMostDigits) return text;  // nobody writes that; and reading it takes time
   if (token.size() > kMostDigits || !std::isfinite(std::strtod(text.c_str(), nullptr)))

@@ -119,11 +119,31 @@ class CommandTest(unittest.TestCase):
             config.write_text("modle = 'x'\n")
             self.assertIn("modle", run("inspect", "--config", config, check=False).stderr)
 
+    def test_a_setting_of_a_few_words_is_refused_with_the_words_there_are(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = pathlib.Path(folder) / "rerankd.toml"
+            for name, word, known in [("engine", "gpu", "cuda, cpu, onnx"), ("precision", "int4", "fp32, bf16"),
+                                      ("truncation", "middle", "auto, head, tail"), ("chunk-score", "top0", "max, mean")]:
+                config.write_text(f'{name} = "{word}"\n')
+                variable = "RERANKD_" + name.upper().replace("-", "_")
+                for done in (run("inspect", f"--{name}", word, check=False), run("inspect", "--config", config, check=False),
+                             run("inspect", check=False, **{variable: word})):
+                    self.assertEqual(done.returncode, 2)
+                    for part in (name, word, known):
+                        self.assertIn(part, done.stderr)
+            self.assertIn("shed, wait", run("serve", "--queue-policy", "maybe", check=False).stderr)
+
     def test_routes_page_is_current(self):
         self.assertEqual((SOURCE / "docs/routes.md").read_text(), run("routes").stdout)
 
     def test_options_page_is_current(self):
         self.assertEqual((SOURCE / "docs/options.md").read_text(), run("options").stdout)
+
+    def test_every_setting_that_is_described_is_visited(self):
+        headers = "".join(path.read_text() for path in (SOURCE / "include/rerank/options").glob("*.h"))
+        described = re.findall(r'static constexpr OptionInfo k\w+\{\s*"([^"]+)"', headers)
+        listed = re.findall(r"^\| `--([a-z0-9-]+)", run("options").stdout, re.MULTILINE)
+        self.assertEqual(sorted(described), sorted(listed))
 
 
 class ServeTest(unittest.TestCase):

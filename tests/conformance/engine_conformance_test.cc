@@ -10,45 +10,52 @@
 #include "engine/cpu/vector/kernels.h"
 #include "engine/registry.h"
 #include "support/golden.h"
+#include "support/tolerances.h"
 
 namespace rerank {
 namespace {
 
 struct Row {
-  std::string engine;
+  EngineKind engine;
   BackendOptions options;
-  double tolerance;  // largest |logit - recorded|
+
+  // Of |logit - recorded|. What rounding does to a logit grows with the logits: fp32 apart, it is by their span.
+  double tolerance(double span) const {
+    const auto precision = parse_choice<Precision>(options.precision).value();
+    const double recorded = testing::tolerance(engine, precision).recorded;
+    return precision == Precision::kFp32 ? recorded : recorded * std::max(1.0, span / 2);
+  }
 };
 
 std::vector<Row> rows() {
-  std::vector<Row> rows = {{"reference", {}, 1e-4},  {"cpu", {"fp32", "auto", 2}, 1e-4}, {"cuda", {"fp32"}, 1e-4},
-                           {"cuda", {"fp16"}, 1e-2}, {"cuda", {"bf16"}, 3e-2},           {"cuda", {"fp8"}, 3e-1}};
+  std::vector<Row> rows = {{EngineKind::kReference, {.precision = "fp32"}},
+                           {EngineKind::kCpu, {.precision = "fp32", .threads = 2}}};
+  for (const char* precision : {"fp32", "fp16", "bf16", "fp8"})
+    rows.push_back({EngineKind::kCuda, {.precision = precision}});
   for (const auto* table : cpu::compiled_kernels()) {
-    const std::string_view precision = table->precision;
-    // The recorded models are small and random, which int8 suits less than trained ones.
-    const double tolerance = precision == "fp32" ? 1e-4 : precision == "bf16" ? 3e-2 : 7e-2;
-    if (cpu::why_not(*table).empty()) rows.push_back({"cpu", {table->precision, table->name, 1}, tolerance});
+    if (!cpu::why_not(*table).empty()) continue;
+    rows.push_back({EngineKind::kCpu, {.precision = table->precision, .kernel = table->name, .threads = 1}});
   }
-  rows.push_back({"onnx", {"fp32", "auto", 2}, 1e-4});
-  rows.push_back({"onnx", {"fp16", "auto", 2}, 1e-2});
-  rows.push_back({"onnx", {"int8", "auto", 2}, 1e-1});
+  for (const char* precision : {"fp32", "fp16", "int8"})
+    rows.push_back({EngineKind::kOnnx, {.precision = precision, .threads = 2}});
   return rows;
 }
 
 // A model's recorded pairs as one batch.
 struct Pairs {
   explicit Pairs(const std::string& folder) : golden(testing::read_golden_pairs(folder)) {
-    for (const auto& pair : golden) {
-      ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
-      segments.insert(segments.end(), pair.segments.begin(), pair.segments.end());
-      offsets.push_back(static_cast<uint32_t>(ids.size()));
-    }
+    for (const auto& pair : golden) batch.add(pair.ids, pair.segments);
   }
-  Batch batch() const { return {ids, segments, offsets}; }
 
   std::vector<testing::GoldenPair> golden;
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
+  // Between the largest recorded logit and the smallest.
+  double span() const {
+    const auto less = [](const auto& a, const auto& b) { return a.logit < b.logit; };
+    const auto [low, high] = std::minmax_element(golden.begin(), golden.end(), less);
+    return high->logit - low->logit;
+  }
+
+  OwnedBatch batch;
 };
 
 // An engine that this build or this machine does not have is no failure here.
@@ -69,16 +76,16 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
     auto model = load_model(folder);
     ASSERT_TRUE(model.ok()) << model.status();
     BackendOptions options = row.options;
-    if (row.engine == "onnx") {
+    if (row.engine == EngineKind::kOnnx) {
       const std::string out = ::testing::TempDir() + "/conformance_" + row.options.precision;
       convert::ConvertOptions convert;
-      convert.precision = row.options.precision;
+      convert.precision = *parse_choice<Precision>(row.options.precision);
       ASSERT_TRUE(convert::write_onnx(**model, out, convert).ok());
       options.onnx_file = out + "/" + convert::kOnnxFile;
     }
     auto backend = open_backend(*model, row.engine, options);
     if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
-    if (row.engine == "cuda" && absl::IsUnimplemented(backend.status())) {
+    if (row.engine == EngineKind::kCuda && absl::IsUnimplemented(backend.status())) {
       refusal = backend.status();  // no device, or widths that it has no kernels for: the other models are compared
       continue;
     }
@@ -87,14 +94,15 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
     const auto& pairs = recorded.golden;
     ASSERT_GE(pairs.size(), 10u);
     std::vector<float> logits(pairs.size());
-    ASSERT_TRUE((*backend)->forward(recorded.batch(), logits).ok());
+    ASSERT_TRUE((*backend)->forward(recorded.batch, logits).ok());
     ++compared;
+    const double tolerance = row.tolerance(recorded.span());
     for (size_t i = 0; i < pairs.size(); ++i) {
-      EXPECT_NEAR(logits[i], pairs[i].logit, row.tolerance)
+      EXPECT_NEAR(logits[i], pairs[i].logit, tolerance)
           << folder << " pair " << i << " of " << pairs[i].ids.size() << " tokens";
       for (size_t j = 0; j < i; ++j) {
         const double apart = pairs[i].logit - pairs[j].logit;
-        if (std::abs(apart) > row.tolerance) {
+        if (std::abs(apart) > tolerance) {
           EXPECT_EQ(logits[i] > logits[j], apart > 0) << folder << " order of " << i << " and " << j;
         }
       }
@@ -103,14 +111,14 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   }
   if (compared == 0) GTEST_SKIP() << refusal;
   RecordProperty("largest_difference", std::to_string(largest));
-  std::printf("  %s %s %s: largest |logit - transformers| %.2g\n", row.engine.c_str(), row.options.precision.c_str(),
-              row.options.kernel.c_str(), largest);
+  std::printf("  %s %s %s: largest |logit - transformers| %.2g\n", std::string(word_of(row.engine)).c_str(),
+              row.options.precision.c_str(), row.options.kernel.c_str(), largest);
 }
 
 // Graphs as other tools exported them, served as they are.
 struct Exported {
   const char* name;
-  const char* engine;
+  EngineKind engine;
   const char* graph;  // of tests/data/graphs; its name begins with the model's
   const char* model;
 };
@@ -129,19 +137,22 @@ TEST_P(ExportedGraphTest, EqualsRecordedLogits) {
   ASSERT_TRUE(backend.ok()) << backend.status();
   const Pairs pairs(folder);
   std::vector<float> logits(pairs.golden.size());
-  ASSERT_TRUE((*backend)->forward(pairs.batch(), logits).ok());
-  for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], pairs.golden[i].logit, 1e-4) << i;
+  ASSERT_TRUE((*backend)->forward(pairs.batch, logits).ok());
+  for (size_t i = 0; i < logits.size(); ++i)
+    EXPECT_NEAR(logits[i], pairs.golden[i].logit, testing::tolerance(GetParam().engine, Precision::kFp32).recorded)
+        << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Graphs, ExportedGraphTest,
-    ::testing::Values(Exported{"onnx_torchscript_exporter", "onnx", "bert-a-torchscript.onnx", "bert-a"},
-                      Exported{"onnx_dynamo_exporter", "onnx", "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"},
-                      Exported{"torchscript", "torchscript", "bert-a.torchscript", "bert-a"}),
+    ::testing::Values(Exported{"onnx_torchscript_exporter", EngineKind::kOnnx, "bert-a-torchscript.onnx", "bert-a"},
+                      Exported{"onnx_dynamo_exporter", EngineKind::kOnnx, "xlm-roberta-a-dynamo.onnx", "xlm-roberta-a"},
+                      Exported{"torchscript", EngineKind::kTorchscript, "bert-a.torchscript", "bert-a"}),
     [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
-  std::string name = info.param.engine + "_" + info.param.options.precision + "_" + info.param.options.kernel;
+  std::string name =
+      std::string(word_of(info.param.engine)) + "_" + info.param.options.precision + "_" + info.param.options.kernel;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });

@@ -67,11 +67,11 @@ int main(int argc, char** argv) {
         BackendOptions options = options_of(row.precision, row.kernel, threads);
         if (row.engine == "onnx") {
           convert::ConvertOptions how;
-          how.precision = row.precision;
+          how.precision = parse_choice<Precision>(row.precision).value();
           if (!convert::write_onnx(**model, graphs, how).ok()) continue;
           options.onnx_file = graphs + "/" + convert::kOnnxFile;
         }
-        auto backend = open_backend(*model, row.engine, options);
+        auto backend = open_backend(*model, parse_choice<EngineKind>(row.engine).value(), options);
         if (!backend.ok()) continue;  // not on this machine, or widths that the engine does not have
         print(name + " " + row.engine + " " + row.precision + " " + row.kernel + " " + std::to_string(threads),
               **backend, batch);

@@ -7,16 +7,13 @@
 #include "support.h"
 #include "support/attention_parts.h"
 #include "support/golden.h"
+#include "support/tolerances.h"
 
 namespace rerank {
 namespace {
 
 using ::testing::HasSubstr;
 using testing::TinyModelSpec;
-
-double tolerance_of(const std::string& precision) {
-  return precision == "fp32" ? 1e-4 : precision == "fp16" ? 1e-2 : precision == "bf16" ? 3e-2 : 3e-1;
-}
 
 struct Case {
   std::string precision;
@@ -30,7 +27,9 @@ class EmulatedCudaTest : public ::testing::TestWithParam<Case> {
     emulation::settings().order = GetParam().order;
   }
   const std::string& precision() const { return GetParam().precision; }
-  double tolerance() const { return tolerance_of(precision()); }
+  double tolerance() const {
+    return testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).generated;
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(
@@ -59,7 +58,7 @@ TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
     auto pairs = testing::read_golden_pairs(folder);
     std::erase_if(pairs, [](const auto& pair) { return pair.ids.size() > kLongest; });
     ASSERT_GE(pairs.size(), 8u);
-    RaggedBatch batch;
+    OwnedBatch batch;
     for (const auto& pair : pairs) batch.add(pair.ids, pair.segments);
     const auto logits = run(*backend, batch.view());
     for (size_t i = 0; i < pairs.size(); ++i) {

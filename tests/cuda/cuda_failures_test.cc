@@ -27,7 +27,7 @@ class CudaFailuresTest : public ::testing::Test {
   }
 
   std::shared_ptr<const Model> model;
-  RaggedBatch batch;
+  OwnedBatch batch;
 };
 
 TEST_F(CudaFailuresTest, NothingIsLostWhereOpeningFailsAtAnyCall) {
@@ -126,7 +126,7 @@ TEST_P(CudaNoNumberTest, StaysWithItsPair) {
   for (int32_t& id : batch.ids) id = id == 7 ? 8 : id;
   const auto expected = run(*open(broken, {.precision = GetParam()}), batch.view());
   auto backend = open(broken, {.precision = GetParam()});
-  RaggedBatch bad = batch;
+  OwnedBatch bad = batch;
   bad.ids[bad.offsets[3] + 11] = 7;
   const auto logits = run(*backend, bad.view());
   for (size_t i = 0; i < logits.size(); ++i) {

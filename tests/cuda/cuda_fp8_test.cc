@@ -77,8 +77,8 @@ std::unique_ptr<Backend> open_plain(std::shared_ptr<const Model> model) {
   });
 }
 
-RaggedBatch recorded_pairs(const std::string& folder, size_t longest) {
-  RaggedBatch batch;
+OwnedBatch recorded_pairs(const std::string& folder, size_t longest) {
+  OwnedBatch batch;
   for (const auto& pair : testing::read_golden_pairs(folder)) {
     if (pair.ids.size() <= longest) batch.add(pair.ids, pair.segments);
   }
@@ -111,7 +111,7 @@ TEST_F(CudaFp8Test, IsNoFurtherFromFp32ThanPlainLoopsAre) {
   for (const std::string& folder : testing::golden_models()) {
     const auto model = load(folder);
     if (model->config.architecture.blocks[0].attention.head_size % 8 != 0) continue;
-    const RaggedBatch batch = recorded_pairs(folder, 130);
+    const OwnedBatch batch = recorded_pairs(folder, 130);
     const auto logits = run(*open(model, fp8()), batch.view()), plain = run(*open_plain(model), batch.view());
     const auto exact = run(*make_reference_backend(model), batch.view());
     for (size_t i = 0; i < exact.size(); ++i) {
@@ -132,7 +132,7 @@ TEST_F(CudaFp8Test, RowsOfAnySizeKeepTheirPrecision) {
       if (!up && !down) return;
       for (float& value : values) value *= up ? factor : factor == 0 ? 1.0f : 1.0f / factor;
     });
-    const RaggedBatch batch = random_batch(model->config, {1, 40, 17, 100});
+    const OwnedBatch batch = random_batch(model->config, {1, 40, 17, 100});
     const auto exact = run(*make_reference_backend(model), batch.view());
     EXPECT_THAT(run(*open(model, fp8()), batch.view()), ::testing::Pointwise(::testing::FloatNear(0.15f), exact))
         << factor;
@@ -152,7 +152,7 @@ TEST_F(CudaFp8Test, ContestsEndInTheScoresOfTheFullDepth) {
   BackendOptions options = fp8();
   options.exits = std::make_shared<const Exits>(exits);
   auto backend = open(model, options);
-  const RaggedBatch batch = random_batch(model->config, {5, 40, 17, 1, 60, 33, 8, 100});
+  const OwnedBatch batch = random_batch(model->config, {5, 40, 17, 1, 60, 33, 8, 100});
   const auto full = run(*backend, batch.view());
   std::vector<float> logits(full.size());
   std::vector<uint8_t> depths(full.size());

@@ -17,8 +17,8 @@ class CudaGraphsTest : public ::testing::TestWithParam<emulation::Order> {
   }
   void TearDown() override { emulation::settings() = {}; }
 
-  RaggedBatch batch_of(std::initializer_list<size_t> lengths) const { return random_batch(model->config, lengths); }
-  std::vector<float> plain(const RaggedBatch& batch, const std::string& precision = "auto") const {
+  OwnedBatch batch_of(std::initializer_list<size_t> lengths) const { return random_batch(model->config, lengths); }
+  std::vector<float> plain(const OwnedBatch& batch, const std::string& precision = "auto") const {
     return run(*open(model, {.precision = precision, .cuda_graphs = false}), batch.view());
   }
 
@@ -34,9 +34,9 @@ TEST_P(CudaGraphsTest, BatchesOfAClassShareAGraphAndScoreAsWithoutOne) {
   for (const std::string precision : {"fp32", "bf16", "fp8"}) {
     emulation::graphs() = {};
     const auto backend = open(model, {.precision = precision});
-    const std::vector<RaggedBatch> batches = {batch_of({128, 100, 3}), batch_of({70, 60, 50, 40}),
-                                              batch_of({128, 127, 1}), batch_of({90, 1, 1, 104}),
-                                              batch_of({120, 3, 73})};
+    const std::vector<OwnedBatch> batches = {batch_of({128, 100, 3}), batch_of({70, 60, 50, 40}),
+                                             batch_of({128, 127, 1}), batch_of({90, 1, 1, 104}),
+                                             batch_of({120, 3, 73})};
     for (int round = 0; round < 2; ++round) {
       for (size_t i = 0; i < batches.size(); ++i)
         EXPECT_EQ(run(*backend, batches[i].view()), plain(batches[i], precision))
@@ -50,16 +50,16 @@ TEST_P(CudaGraphsTest, BatchesOfAClassShareAGraphAndScoreAsWithoutOne) {
 
 TEST_P(CudaGraphsTest, ChangingSizesAndGrowingBuffersLeaveNoGraphBehind) {
   const auto backend = open(model, {});
-  const std::vector<RaggedBatch> batches = {batch_of({20, 30}),
-                                            batch_of({20, 31}),
-                                            batch_of({128, 128, 128, 40}),
-                                            batch_of({60, 3}),
-                                            batch_of({100, 128, 128, 60}),
-                                            batch_of({1}),
-                                            batch_of({128, 128, 128, 128, 128, 128, 128, 128, 128}),
-                                            batch_of({5, 50})};
+  const std::vector<OwnedBatch> batches = {batch_of({20, 30}),
+                                           batch_of({20, 31}),
+                                           batch_of({128, 128, 128, 40}),
+                                           batch_of({60, 3}),
+                                           batch_of({100, 128, 128, 60}),
+                                           batch_of({1}),
+                                           batch_of({128, 128, 128, 128, 128, 128, 128, 128, 128}),
+                                           batch_of({5, 50})};
   std::vector<std::vector<float>> expected;
-  for (const RaggedBatch& batch : batches) expected.push_back(plain(batch));
+  for (const OwnedBatch& batch : batches) expected.push_back(plain(batch));
   for (int round = 0; round < 3; ++round) {
     for (size_t i = 0; i < batches.size(); ++i)
       EXPECT_EQ(run(*backend, batches[i].view()), expected[i]) << round << " " << i;
@@ -72,7 +72,7 @@ TEST_P(CudaGraphsTest, BatchesAroundContestsAndExitsAreTheirs) {
   Exits exits;
   for (int layer = 0; layer < 2; ++layer) exits.heads.push_back({std::vector<float>(3 * 64, 0.1f), 0, 0.02f});
   const auto backend = open(model, {.exits = std::make_shared<const Exits>(exits)});
-  const RaggedBatch batch = batch_of({5, 90, 33, 64, 1, 120});
+  const OwnedBatch batch = batch_of({5, 90, 33, 64, 1, 120});
   const auto expected = plain(batch);
   const auto size = static_cast<uint32_t>(expected.size());
   const std::vector<Contest> contests = {{0, size, 2, 0.5f}};
@@ -95,7 +95,7 @@ TEST_P(CudaGraphsTest, LargeBatchesAreLaunchedOneByOne) {
   model = load(testing::write_tiny_model({.layers = 1, .hidden = 512, .heads = 4, .intermediate = 64, .positions = 512},
                                          "cuda_graphs_large"));
   const auto backend = open(model, {});
-  const RaggedBatch batch = batch_of({512, 512, 512, 512, 1});
+  const OwnedBatch batch = batch_of({512, 512, 512, 512, 1});
   const auto first = run(*backend, batch.view());
   EXPECT_EQ(run(*backend, batch.view()), first);
   EXPECT_EQ(emulation::graphs().captured, 0u);
@@ -103,7 +103,7 @@ TEST_P(CudaGraphsTest, LargeBatchesAreLaunchedOneByOne) {
 
 // The call that fails is any of a batch that is recorded, or that is started from a graph.
 TEST_P(CudaGraphsTest, AFailingCallCostsABatchAtMost) {
-  const RaggedBatch batch = batch_of({5, 90, 33});
+  const OwnedBatch batch = batch_of({5, 90, 33});
   const auto expected = plain(batch);
   for (const int before : {1, 2}) {
     const auto probe = open(model, {});
@@ -132,7 +132,7 @@ TEST_P(CudaGraphsTest, AFailingCallCostsABatchAtMost) {
 
 TEST_P(CudaGraphsTest, ADeviceThatIsLostEndsQuietly) {
   const auto backend = open(model, {});
-  const RaggedBatch batch = batch_of({5, 90, 33});
+  const OwnedBatch batch = batch_of({5, 90, 33});
   run(*backend, batch.view());
   emulation::settings().calls_to_failure = 10;
   emulation::settings().failure_stays = true;

@@ -27,13 +27,13 @@ class CudaInFlightTest : public ::testing::TestWithParam<Order> {
         load(testing::write_tiny_model({.layers = 2, .hidden = 64, .heads = 2, .positions = 128}, "cuda_in_flight"));
     small = random_batch(model->config, {5, 40, 17});
     large = random_batch(model->config, {64, 1, 30, 65, 17, 3});
-    for (const RaggedBatch* batch : {&small, &large}) expected[batch] = run(*open(model, {}), batch->view());
+    for (const OwnedBatch* batch : {&small, &large}) expected[batch] = run(*open(model, {}), batch->view());
   }
   void TearDown() override { emulation::settings() = {}; }
 
   std::shared_ptr<const Model> model;
-  RaggedBatch small, large;
-  std::map<const RaggedBatch*, std::vector<float>> expected;
+  OwnedBatch small, large;
+  std::map<const OwnedBatch*, std::vector<float>> expected;
 };
 
 INSTANTIATE_TEST_SUITE_P(Orders, CudaInFlightTest, ::testing::Values(Order::kLate, Order::kEarly, Order::kCopiesLate),
@@ -53,7 +53,7 @@ class Library {
   }
   ~Library() { plugin_.close(engine_); }
 
-  cuda::Code launch(uint32_t slot, const RaggedBatch& batch) {
+  cuda::Code launch(uint32_t slot, const OwnedBatch& batch) {
     const std::vector<uint32_t> queries(batch.view().size(), 1);
     const cuda::BatchSpec spec{.ids = batch.ids.data(),
                                .segments = batch.segments.data(),
@@ -64,7 +64,7 @@ class Library {
     return code == cuda::Code::kOk ? plugin_.launch(engine_, 2, error_, sizeof error_) : code;
   }
   // Empty where it fails.
-  std::vector<float> finish(uint32_t slot, const RaggedBatch& batch) {
+  std::vector<float> finish(uint32_t slot, const OwnedBatch& batch) {
     std::vector<float> logits(batch.view().size());
     if (plugin_.finish(engine_, slot, logits.data(), error_, sizeof error_) != cuda::Code::kOk) return {};
     return logits;
@@ -82,7 +82,7 @@ TEST_P(CudaInFlightTest, BothHaveTheirScores) {
     Library library(*model);
     for (const auto& [a, b] : {std::pair{&small, &small}, {&small, &large}, {&large, &small}, {&large, &large}}) {
       for (int round = 0; round < 3; ++round) {  // plainly, recorded, as a graph
-        const RaggedBatch* const batches[] = {a, b};
+        const OwnedBatch* const batches[] = {a, b};
         ASSERT_EQ(library.launch(0, *a), cuda::Code::kOk);
         ASSERT_EQ(library.launch(1, *b), cuda::Code::kOk);
         for (const uint32_t slot : {finished_first, 1 - finished_first})
@@ -97,7 +97,7 @@ TEST_P(CudaInFlightTest, OneAfterAnotherTakesTheSlotThatIsFree) {
   Library library(*model);
   ASSERT_EQ(library.launch(0, small), cuda::Code::kOk);
   for (uint32_t i = 0; i < 12; ++i) {
-    const auto batch = [&](uint32_t n) -> const RaggedBatch& { return n % 3 == 0 ? small : large; };
+    const auto batch = [&](uint32_t n) -> const OwnedBatch& { return n % 3 == 0 ? small : large; };
     ASSERT_EQ(library.launch((i + 1) % 2, batch(i + 1)), cuda::Code::kOk);
     EXPECT_EQ(library.finish(i % 2, batch(i)), expected[&batch(i)]) << i;
   }
@@ -211,7 +211,7 @@ TEST_P(CudaInFlightTest, TheSchedulerHasEveryAnswerRight) {
     emulation::settings().devices = 2;
     BackendOptions options;
     options.devices = devices;
-    const auto backend = open_backend(model, "cuda", options);
+    const auto backend = open_backend(model, EngineKind::kCuda, options);
     ASSERT_TRUE(backend.ok()) << backend.status();
     Metrics metrics;
     std::atomic<int> right = 0, ended = 0;
@@ -219,11 +219,9 @@ TEST_P(CudaInFlightTest, TheSchedulerHasEveryAnswerRight) {
     {
       schedule::Scheduler scheduler(**backend, {.max_batch_tokens = 200}, &metrics);
       for (int i = 0; i < kJobs; ++i) {
-        const RaggedBatch& batch = i % 3 == 0 ? large : small;
+        const OwnedBatch& batch = i % 3 == 0 ? large : small;
         auto job = std::make_unique<schedule::Job>();
-        job->ids = batch.ids;
-        job->segments = batch.segments;
-        job->offsets = batch.offsets;
+        job->pairs = batch;
         job->share = false;
         job->done = [&, logits = expected[&batch]](schedule::Job& done, const Status& status) {
           EXPECT_TRUE(status.ok()) << status;

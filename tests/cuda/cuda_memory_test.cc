@@ -35,10 +35,10 @@ class CudaMemoryTest : public ::testing::Test {
     return backend;
   }
   // Sequences of `length` that have `tokens` together, or a few less.
-  RaggedBatch batch_of(size_t tokens, size_t length) const {
-    RaggedBatch batch;
+  OwnedBatch batch_of(size_t tokens, size_t length) const {
+    OwnedBatch batch;
     for (size_t i = 0; i < tokens / length; ++i) {
-      const RaggedBatch one = random_batch(model->config, {length});
+      const OwnedBatch one = random_batch(model->config, {length});
       batch.add(one.ids, one.segments);
     }
     return batch;
@@ -71,7 +71,7 @@ TEST_F(CudaMemoryTest, TheBudgetCountsWhatExitsNeed) {
   for (int layer = 0; layer < 2; ++layer) exits.heads.push_back({std::vector<float>(3 * 64, 0.1f), 0, 0.02f});
   const BackendOptions options{.exits = std::make_shared<const Exits>(exits)};
   const auto backend = open_with_room(size_t{2} << 20, options);
-  const RaggedBatch batch = batch_of(backend->info().batch_tokens, 8);
+  const OwnedBatch batch = batch_of(backend->info().batch_tokens, 8);
   const auto size = static_cast<uint32_t>(batch.view().size());
   std::vector<float> logits(size);
   std::vector<uint8_t> depths(size);
@@ -83,7 +83,7 @@ TEST_F(CudaMemoryTest, TheBudgetCountsWhatExitsNeed) {
 
 TEST_F(CudaMemoryTest, LargerBatchesAreComputedInPieces) {
   const auto backend = open_with_room(size_t{1} << 20);
-  const RaggedBatch batch = batch_of(5 * backend->info().batch_tokens, 60);
+  const OwnedBatch batch = batch_of(5 * backend->info().batch_tokens, 60);
   const size_t refusals = emulation::refusals();
   const auto logits = run(*backend, batch.view());
   EXPECT_EQ(emulation::refusals(), refusals);
@@ -95,7 +95,7 @@ TEST_F(CudaMemoryTest, AFullDeviceComputesOnePairAfterAnother) {
   emulation::settings().memory = weights + (size_t{1} << 20);  // less than is left to others
   const auto backend = open(model, {});
   EXPECT_EQ(backend->info().batch_tokens, 1u);
-  const RaggedBatch batch = batch_of(300, 60);
+  const OwnedBatch batch = batch_of(300, 60);
   const auto logits = run(*backend, batch.view());
   emulation::settings() = {};
   EXPECT_EQ(logits, run(*open(model, {}), batch.view()));
@@ -108,7 +108,7 @@ TEST_F(CudaMemoryTest, DevicesTogetherHaveRoomForTheirSum) {
   BackendOptions options;
   for (const auto& [devices, expected] : {std::pair{"0,1", 2 * one}, {"cpu,1", one}}) {
     options.devices = devices;
-    const auto backend = open_backend(model, "cuda", options);
+    const auto backend = open_backend(model, EngineKind::kCuda, options);
     ASSERT_TRUE(backend.ok()) << backend.status();
     EXPECT_EQ((*backend)->info().batch_tokens, expected) << devices;
   }
@@ -116,18 +116,18 @@ TEST_F(CudaMemoryTest, DevicesTogetherHaveRoomForTheirSum) {
 
 TEST_F(CudaMemoryTest, ThePlannerKeepsToTheBudget) {
   Options options;
-  options.model = std::string(RERANKD_SOURCE_DIR) + "/tests/data/models/bert-a";
-  options.engine = "cuda";
+  options.model.source.model = std::string(RERANKD_SOURCE_DIR) + "/tests/data/models/bert-a";
+  options.model.engine.engine = EngineKind::kCuda;
   for (const bool tight : {false, true}) {
     emulation::settings() = {};
-    const auto served = load(options.model);
+    const auto served = load(options.model.source.model);
     if (tight) emulation::settings().memory = bytes_of(served, {}) + kReserved + (size_t{1} << 20);
     const size_t budget = open(served, {})->info().batch_tokens;
-    EXPECT_EQ(budget < options.max_batch_tokens, tight);
+    EXPECT_EQ(budget < options.model.queue.max_batch_tokens, tight);
     const auto metrics = std::make_shared<Metrics>();
     const auto reranker = Reranker::open(options, metrics);
     ASSERT_TRUE(reranker.ok()) << reranker.status();
-    const size_t expected = tight ? budget : options.max_batch_tokens;
+    const size_t expected = tight ? budget : options.model.queue.max_batch_tokens;
     EXPECT_THAT(metrics->to_text(), HasSubstr("rerankd_batch_tokens_max " + std::to_string(expected) + "\n"));
   }
 }

@@ -64,7 +64,7 @@ class CudaTuningTest : public ::testing::Test {
   }
 
   std::shared_ptr<const Model> model;
-  RaggedBatch batch;
+  OwnedBatch batch;
   std::vector<float> expected;
   std::vector<std::string> warnings;
   const std::string folder = ::testing::TempDir() + "cuda_tuning/of/this/test";

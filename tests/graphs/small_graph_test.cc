@@ -35,12 +35,17 @@ Result<std::unique_ptr<Backend>> open(const std::string& graph, const std::strin
   BackendOptions options;
   options.threads = 1;
   options.onnx_file = graph;
-  return open_backend(*model, "onnx", options);
+  return open_backend(*model, EngineKind::kOnnx, options);
+}
+
+OwnedBatch batch_of(const std::vector<std::vector<int32_t>>& sequences) {
+  OwnedBatch batch;
+  for (const auto& ids : sequences) batch.add(ids);
+  return batch;
 }
 
 TEST(SmallGraphTest, EveryShapeOfLogitsAndEveryTypeOfIdsIsRead) {
-  const std::vector<int32_t> ids{2, 7, 3, 2, 9, 11, 3, 5}, segments(8, 0);
-  const std::vector<uint32_t> offsets{0, 3, 7, 8};
+  const OwnedBatch batch = batch_of({{2, 7, 3}, {2, 9, 11, 3}, {5}});
   for (const LogitShape shape : {LogitShape::kN, LogitShape::kNx1, LogitShape::kNx2}) {
     for (const bool int32_ids : {false, true}) {
       for (const bool half_logits : {false, true}) {
@@ -49,7 +54,7 @@ TEST(SmallGraphTest, EveryShapeOfLogitsAndEveryTypeOfIdsIsRead) {
         if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
         ASSERT_TRUE(backend.ok()) << backend.status();
         std::vector<float> logits(3);
-        ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
+        ASSERT_TRUE((*backend)->forward(batch, logits).ok());
         EXPECT_THAT(logits, ::testing::ElementsAre(12, 25, 5)) << static_cast<int>(shape) << int32_ids << half_logits;
       }
     }
@@ -58,14 +63,13 @@ TEST(SmallGraphTest, EveryShapeOfLogitsAndEveryTypeOfIdsIsRead) {
 
 TEST(SmallGraphTest, PositionsBeginWhereTheModelsDo) {
   const std::string graph = testing::write_small_graph({.positions = true}, "positions.onnx");
-  const std::vector<int32_t> ids{2, 7, 3, 2, 9}, segments(5, 0);
-  const std::vector<uint32_t> offsets{0, 3, 5};
+  const OwnedBatch batch = batch_of({{2, 7, 3}, {2, 9}});
   std::vector<float> logits(2);
   for (const auto& [name, first] : {std::pair("bert-a", 0), std::pair("xlm-roberta-a", 2)}) {
     auto backend = open(graph, str_cat(RERANKD_SOURCE_DIR, "/tests/data/models/", name));
     if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
     ASSERT_TRUE(backend.ok()) << backend.status();
-    ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
+    ASSERT_TRUE((*backend)->forward(batch, logits).ok());
     EXPECT_THAT(logits, ::testing::ElementsAre(12 + 3 * first + 3, 11 + 2 * first + 1)) << name;
   }
 }
@@ -81,11 +85,7 @@ TEST(SmallGraphTest, OutOfMemoryIsOneBatchesError) {
   if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
   ASSERT_TRUE(backend.ok()) << backend.status();
   std::vector<float> logits(1);
-  const auto run = [&](std::vector<int32_t> ids) {
-    const std::vector<int32_t> segments(ids.size(), 0);
-    const std::vector<uint32_t> offsets{0, static_cast<uint32_t>(ids.size())};
-    return (*backend)->forward({ids, segments, offsets}, logits);
-  };
+  const auto run = [&](std::vector<int32_t> ids) { return (*backend)->forward(batch_of({ids}), logits); };
   ASSERT_TRUE(run({7, 8, 9}).ok());
   EXPECT_EQ(logits[0], 24);
   const Status failed = run({7, kGreedy, 8, 9});
@@ -111,8 +111,8 @@ TEST(SmallGraphTest, ABatchThatFailsIsItsRequestsError) {
     lines += str_cat(line, "\n");
   });
   Options options;
-  options.model = folder;
-  options.cache_bytes = 0;
+  options.model.source.model = folder;
+  options.host.caches.cache_bytes = 0;
   auto reranker = Reranker::open(options);
   set_log_sink({});
   if (!reranker.ok() && is_absent(reranker.status())) GTEST_SKIP() << reranker.status();

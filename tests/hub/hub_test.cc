@@ -19,6 +19,7 @@
 #include "rank/locate.h"
 #include "server/http_server.h"
 #include "support/tiny_model.h"
+#include "support/tolerances.h"
 
 namespace rerank {
 namespace {
@@ -240,8 +241,8 @@ class GraphHubTest : public HubTest {
     const std::string out = ::testing::TempDir() + "/hub_test_graphs";
     for (const char* name : {"config.json", "tokenizer.json"})
       hub_.add(name, *read_file(str_cat(kModel, "/", name), 1u << 20));
-    for (const auto& [precision, name, beside] :
-         {std::tuple("fp32", "onnx/model.onnx", true), std::tuple("int8", "onnx/model_quantized.onnx", false)}) {
+    for (const auto& [precision, name, beside] : {std::tuple(Precision::kFp32, "onnx/model.onnx", true),
+                                                  std::tuple(Precision::kInt8, "onnx/model_quantized.onnx", false)}) {
       convert::ConvertOptions convert;
       convert.precision = precision;
       if (beside) convert.inline_bytes = 0;
@@ -251,11 +252,11 @@ class GraphHubTest : public HubTest {
     }
   }
 
-  Options served(const std::string& engine, const std::string& precision = "auto", const std::string& file = "") {
+  Options served(EngineKind engine, Precision precision = Precision::kAuto, const std::string& file = "") {
     Options o;
-    o.model = "org/tiny";
-    o.engine = engine, o.precision = precision, o.onnx_file = file;
-    o.hub_endpoint = hub_.endpoint(), o.hub_cache = cache_;
+    o.model.source.model = "org/tiny";
+    o.model.engine.engine = engine, o.model.engine.precision = precision, o.model.engine.onnx_file = file;
+    o.model.source.hub_endpoint = hub_.endpoint(), o.model.source.hub_cache = cache_;
     return o;
   }
 
@@ -265,7 +266,7 @@ class GraphHubTest : public HubTest {
 TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
   std::string lines;
   set_log_sink([&](LogLevel, std::string_view line, std::span<const LogField>) { lines += str_cat(line, "\n"); });
-  Options options = served("auto");
+  Options options = served(EngineKind::kAuto);
   auto located = rank::locate_model(options);
   set_log_sink({});
   ASSERT_TRUE(located.ok()) << located.status();
@@ -275,7 +276,7 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
   // It computes what the weights do: files behind links, weights beside the graph.
   auto loaded = load_model(located->folder);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  auto backend = open_backend(*loaded, "auto", backend_options(options));
+  auto backend = open_backend(*loaded, EngineKind::kAuto, backend_options(options));
   const std::string_view refusal = message_of(backend.status());
   if (refusal.find("built without it, for ONNX") != std::string_view::npos ||
       refusal.find("is not there (looked") != std::string_view::npos)
@@ -284,38 +285,40 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
   EXPECT_EQ((*backend)->info().engine, "onnx");
   const auto found = convert::verify_converted(model_, 0, **backend, {});
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_LT(found->largest, 1e-4);
+  EXPECT_LT(found->largest, testing::tolerance(EngineKind::kOnnx, Precision::kFp32).generated);
 }
 
 TEST_F(GraphHubTest, OneFileIsTakenAndTheCacheIsEnough) {
   hub_.add("model.safetensors", "never asked for");
-  EXPECT_TRUE(rank::locate_model(served("onnx", "int8")).ok());
+  EXPECT_TRUE(rank::locate_model(served(EngineKind::kOnnx, Precision::kInt8)).ok());
   EXPECT_THAT(hub_.downloaded(), UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model_quantized.onnx"));
   // The other graph is another wish, whatever is in the cache.
-  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served(EngineKind::kOnnx)).ok());
   EXPECT_THAT(hub_.downloaded(), Contains("onnx/model.onnx_data"));
   EXPECT_THAT(hub_.downloaded(), Not(Contains("model.safetensors")));
   const size_t requests = hub_.seen().size();
-  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
-  EXPECT_TRUE(rank::locate_model(served("onnx", "auto", "onnx/model_quantized.onnx")).ok());
-  Options offline = served("auto");
-  offline.hub_offline = true;
+  EXPECT_TRUE(rank::locate_model(served(EngineKind::kOnnx)).ok());
+  EXPECT_TRUE(rank::locate_model(served(EngineKind::kOnnx, Precision::kAuto, "onnx/model_quantized.onnx")).ok());
+  Options offline = served(EngineKind::kAuto);
+  offline.model.source.hub_offline = true;
   EXPECT_TRUE(rank::locate_model(offline).ok());
   EXPECT_EQ(hub_.seen().size(), requests);
   // A file of weights that has gone from the cache is fetched again.
   fs::remove(cache_ + "/models--org--tiny/snapshots/c0ffee/onnx/model.onnx_data");
   fs::remove(cache_ + "/models--org--tiny/blobs/onnx-model.onnx_data-etag");
-  EXPECT_TRUE(rank::locate_model(served("onnx")).ok());
+  EXPECT_TRUE(rank::locate_model(served(EngineKind::kOnnx)).ok());
   EXPECT_GT(hub_.seen().size(), requests);
 }
 
 TEST_F(GraphHubTest, AGraphThatIsNotThereIsNamedWithThoseThatAre) {
   const auto error = [&](const Options& o) { return std::string(message_of(rank::locate_model(o).status())); };
-  EXPECT_THAT(error(served("onnx", "fp16")),
+  EXPECT_THAT(error(served(EngineKind::kOnnx, Precision::kFp16)),
               AllOf(HasSubstr("onnx/model_fp16.onnx"), HasSubstr("onnx/model_quantized.onnx")));
-  EXPECT_THAT(error(served("onnx", "auto", "onnx/model_O9.onnx")), HasSubstr("onnx/model_O9.onnx"));
-  EXPECT_THAT(error(served("onnx", "auto", "../../nowhere.onnx")), HasSubstr("neither a file here nor a name"));
-  EXPECT_THAT(error(served("cpu")), HasSubstr("neither model.safetensors"));
+  EXPECT_THAT(error(served(EngineKind::kOnnx, Precision::kAuto, "onnx/model_O9.onnx")),
+              HasSubstr("onnx/model_O9.onnx"));
+  EXPECT_THAT(error(served(EngineKind::kOnnx, Precision::kAuto, "../../nowhere.onnx")),
+              HasSubstr("neither a file here nor a name"));
+  EXPECT_THAT(error(served(EngineKind::kCpu)), HasSubstr("neither model.safetensors"));
 }
 
 TEST_F(HubTest, SaysWhatIsWrong) {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "support/json.h"
-#include "support/memory.h"
+#include "support/process/memory.h"
 #include "support/program.h"
 #include "support/raw_client.h"
 #include "tei/v1/tei.grpc.pb.h"

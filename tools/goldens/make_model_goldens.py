@@ -12,6 +12,7 @@ import pathlib
 import random
 import sys
 
+import jina_bert
 import safetensors.torch
 import torch
 import tokenizers
@@ -133,6 +134,10 @@ FAMILIES = [
      dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=2, intermediate_size=96, num_labels=1, type_vocab_size=1, **COMMON)),
     ("jina-v2-b", transformers.XLMRobertaConfig, transformers.XLMRobertaForSequenceClassification, unigram,
      dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, num_labels=1, type_vocab_size=1, **COMMON)),
+    ("jina-bert-a", transformers.BertConfig, jina_bert.JinaBert, wordpiece,
+     dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=6, intermediate_size=64, num_labels=1, **COMMON)),
+    ("jina-bert-b", transformers.BertConfig, jina_bert.JinaBert, wordpiece,
+     dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96, num_labels=1, **COMMON)),
 ]
 
 
@@ -188,7 +193,8 @@ def rename_tensors(folder, renamed):
     safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
 
 
-AFTER = {"modernbert-b": as_older_modernbert, "gte-a": as_new_impl, "jina-v2-a": as_flash_names, "jina-v2-b": as_flash_names}
+AFTER = {"modernbert-b": as_older_modernbert, "gte-a": as_new_impl, "jina-v2-a": as_flash_names, "jina-v2-b": as_flash_names,
+         "jina-bert-a": jina_bert.as_jina, "jina-bert-b": jina_bert.as_jina}
 
 
 def make_pairs(rng):
@@ -206,6 +212,10 @@ def is_roberta(name):
     return name.startswith(("roberta", "xlm-roberta", "jina-v2"))
 
 
+def has_segments(name):
+    return name.startswith(("bert", "electra", "jina-bert"))
+
+
 def positions_for(name):
     return 514 if is_roberta(name) else 512
 
@@ -216,9 +226,9 @@ def record(folder, tokenizer, model, rng):
     lines = []
     for query, document in make_pairs(rng):
         encoded = tokenizer.encode(query, document)
-        segments = encoded.type_ids if folder.name.startswith(("bert", "electra")) else [0] * len(encoded.ids)
+        segments = encoded.type_ids if has_segments(folder.name) else [0] * len(encoded.ids)
         inputs = dict(input_ids=torch.tensor([encoded.ids]), attention_mask=torch.ones(1, len(encoded.ids), dtype=torch.long))
-        if folder.name.startswith(("bert", "electra")):
+        if has_segments(folder.name):
             inputs["token_type_ids"] = torch.tensor([segments])
         with torch.no_grad():
             z = model(**inputs).logits[0].double()

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "support/api_fixture.h"
-#include "support/memory.h"
+#include "support/process/memory.h"
 
 namespace rerank::api {
 namespace {

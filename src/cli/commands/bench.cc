@@ -111,7 +111,7 @@ struct Bench : Command {
     add("--json", json, "FILE", "Write the figures here.");
     add("--html", html, "FILE", "Write a report with pictures here.");
     app.add_flag("--no-check", no_check, "Do not hold answers against the reference engine first.")->group("Bench");
-    options.cache_bytes = 0;  // the engine is measured, not the cache; --cache-bytes turns it on
+    options.host.caches.cache_bytes = 0;  // the engine is measured, not the cache; --cache-bytes turns it on
     settings.add(options);
   }
 
@@ -264,7 +264,8 @@ struct Bench : Command {
     std::unique_ptr<Reranker> reference;
     if (!no_check) {
       Options plain = options;
-      plain.engine = "reference", plain.precision = "fp32", plain.kernel = "auto";
+      plain.model.engine.engine = EngineKind::kReference, plain.model.engine.precision = Precision::kFp32,
+      plain.model.engine.kernel = "auto";
       auto opened = Reranker::open(plain);
       if (!opened.ok()) return opened.status();
       reference = std::move(*opened);

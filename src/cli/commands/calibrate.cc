@@ -26,19 +26,9 @@ struct CalibrationPair {
   std::string query, document;
 };
 
-// Sequences end to end, as the engine takes them.
 struct PairBatch {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
-  std::vector<uint32_t> lists;
-
-  Batch view(std::span<const uint8_t> layers = {}) const { return {ids, segments, offsets, layers}; }
-  void add(const text::EncodedPair& pair, uint32_t list) {
-    ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
-    segments.insert(segments.end(), pair.type_ids.begin(), pair.type_ids.end());
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
-    lists.push_back(list);
-  }
+  OwnedBatch pairs;
+  std::vector<uint32_t> lists;  // that of each pair
 };
 
 struct Calibrate : Command {
@@ -75,7 +65,7 @@ struct Calibrate : Command {
     tokenizer = *read;
     if (model->config.architecture.layers() < 2)
       return absl::InvalidArgumentError("a model of one layer has no earlier exit");
-    auto opened = open_backend(model, options.engine, backend_options(options));
+    auto opened = open_backend(model, options.model.engine.engine, backend_options(options));
     if (!opened.ok()) return opened.status();
     backend = std::move(*opened);
     result.model = located->name;
@@ -155,8 +145,8 @@ struct Calibrate : Command {
     tokenizer->encode(pair.document, document_ids);
     text::TruncationSpec spec;
     spec.max_length = std::min(model->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
-    spec.max_length =
-        std::min(spec.max_length, options.max_length != 0 ? options.max_length : model->config.served_length());
+    spec.max_length = std::min(spec.max_length, options.model.texts.max_length != 0 ? options.model.texts.max_length
+                                                                                    : model->config.served_length());
     text::EncodedPair joined = text::join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
     if (model->config.architecture.embedding.segment_rows < 2)
       std::fill(joined.type_ids.begin(), joined.type_ids.end(), 0);
@@ -173,9 +163,11 @@ struct Calibrate : Command {
     PairBatch batch;
     double tokens = 0;
     for (size_t i = 0; i < pairs.size(); ++i) {
-      batch.add(encoded(pairs[i]), pairs[i].list);
-      if (batch.ids.size() < kBatchTokens && i + 1 < pairs.size()) continue;
-      tokens += static_cast<double>(batch.ids.size());
+      const text::EncodedPair pair = encoded(pairs[i]);
+      batch.pairs.add(pair.ids, pair.type_ids);
+      batch.lists.push_back(pairs[i].list);
+      if (batch.pairs.tokens() < kBatchTokens && i + 1 < pairs.size()) continue;
+      tokens += static_cast<double>(batch.pairs.tokens());
       if (Status status = compute(batch); !status.ok()) return status;
       batch = {};
       progress.update(i + 1, pairs.size());
@@ -188,7 +180,7 @@ struct Calibrate : Command {
     const size_t size = batch.lists.size(),
                  width = (model->config.architecture.layers() - 1) * exit_width(model->architecture());
     std::vector<float> logits(size), states(size * width);
-    if (Status status = backend->forward_with_states(batch.view(), logits, states); !status.ok()) return status;
+    if (Status status = backend->forward_with_states(batch.pairs, logits, states); !status.ok()) return status;
     for (size_t i = 0; i < size; ++i)
       fitter->add({batch.lists[i], logits[i], std::span(states).subspan(i * width, width)});
     return compute_held_out(batch, logits);
@@ -198,10 +190,7 @@ struct Calibrate : Command {
     PairBatch held;
     for (size_t i = 0; i < batch.lists.size(); ++i) {
       if (!eval::ExitFitter::held_out(batch.lists[i])) continue;
-      const auto begin = batch.offsets[i], end = batch.offsets[i + 1];
-      held.ids.insert(held.ids.end(), batch.ids.begin() + begin, batch.ids.begin() + end);
-      held.segments.insert(held.segments.end(), batch.segments.begin() + begin, batch.segments.begin() + end);
-      held.offsets.push_back(static_cast<uint32_t>(held.ids.size()));
+      held.pairs.add(batch.pairs, i);
       held.lists.push_back(batch.lists[i]);
       held_lists.push_back(batch.lists[i]);
       final.push_back(logits[i]);
@@ -209,9 +198,9 @@ struct Calibrate : Command {
     if (held.lists.empty()) return ok_status();
     std::vector<float> scores(held.lists.size());
     for (size_t depth = 1; depth <= plain.size(); ++depth) {
-      const std::vector<uint8_t> depths(held.lists.size(), static_cast<uint8_t>(depth));
+      held.pairs.layers.assign(held.lists.size(), static_cast<uint8_t>(depth));
       const TimePoint begin = Clock::now();
-      if (Status status = backend->forward(held.view(depths), scores); !status.ok()) return status;
+      if (Status status = backend->forward(held.pairs, scores); !status.ok()) return status;
       seconds[depth - 1] += std::chrono::duration<double>(Clock::now() - begin).count();
       plain[depth - 1].insert(plain[depth - 1].end(), scores.begin(), scores.end());
     }

@@ -60,12 +60,10 @@ Status CalibrationPairs::read(const std::string& path, const Model& model) {
     document.clear();
     (*tokenizer)->encode(text.query, query);
     (*tokenizer)->encode(text.text, document);
-    const text::EncodedPair pair = text::join_pair((*tokenizer)->pair_template(), query, document, spec);
+    text::EncodedPair pair = text::join_pair((*tokenizer)->pair_template(), query, document, spec);
     if (pair.ids.empty()) continue;
-    ids_.insert(ids_.end(), pair.ids.begin(), pair.ids.end());
-    for (int32_t type : pair.type_ids)
-      segments_.push_back(model.config.architecture.embedding.segment_rows > 1 ? type : 0);
-    offsets_.push_back(static_cast<uint32_t>(ids_.size()));
+    if (model.config.architecture.embedding.segment_rows <= 1) pair.type_ids.clear();
+    batch_.add(pair.ids, pair.type_ids);
   }
   return ok_status();
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "engine/batch.h"
 #include "model/weights.h"
@@ -16,11 +15,10 @@ class CalibrationPairs {
   // pair, at most 64 pairs. Uses the model's tokenizer.
   Status read(const std::string& path, const Model& model);
 
-  Batch batch() const { return {ids_, segments_, offsets_}; }
+  Batch batch() const { return batch_; }
 
  private:
-  std::vector<int32_t> ids_, segments_;
-  std::vector<uint32_t> offsets_{0};
+  OwnedBatch batch_;
 };
 
 }  // namespace rerank::cli

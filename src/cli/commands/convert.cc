@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/commands/calibration_pairs.h"
+#include "cli/setting_text.h"
 #include "convert/quantize.h"
 #include "convert/verify.h"
 #include "convert/writers.h"
@@ -17,8 +18,8 @@ namespace rerank::cli {
 namespace {
 
 // Differences beyond these are no rounding of the precision, but a broken file.
-double tolerance_of(const std::string& precision) {
-  return precision == "fp32" ? 1e-3 : precision == "int8" ? INFINITY : 0.25;
+double tolerance_of(Precision precision) {
+  return precision == Precision::kFp32 ? 1e-3 : precision == Precision::kInt8 ? INFINITY : 0.25;
 }
 
 struct Convert : Command {
@@ -27,11 +28,10 @@ struct Convert : Command {
     app.add_option("model_folder", folder, "Model folder or hub id.")->type_name("DIR|ID")->required();
     app.add_option("out", out, "Folder to write; it serves as it is.")->type_name("DIR")->required();
     app.add_option("--to", to, "onnx or safetensors.")->type_name("FORMAT")->required();
-    app.add_option("--precision", precision,
-                   "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); safetensors: fp32, "
-                   "fp16, bf16 or int8 (with OUT/int8-report.json: what each matrix loses by it).")
-        ->type_name("P")
-        ->capture_default_str();
+    add_setting(app, "--precision", write.precision,
+                "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); safetensors: fp32, "
+                "fp16, bf16 or int8 (with OUT/int8-report.json: what each matrix loses by it).")
+        ->type_name("P");
     app.add_option("--keep-layers", write.keep_layers, "The first N layers only. 0: all.")->type_name("N");
     app.add_option("--exclude", exclude, "int8: matrices whose name has one of these parts stay as they are.")
         ->type_name("PART[,PART...]");
@@ -53,7 +53,8 @@ struct Convert : Command {
                  "int8: weights of 7 bits. For CPUs without VNNI, whose sums of 8-bit products saturate.");
     app.add_flag("--no-verify", no_verify, "Do not compare with the reference engine.");
     settings.add(options, {"Model"});
-    app.add_option("--onnxruntime-library", options.onnxruntime_library, "libonnxruntime.so, to verify with.")
+    app.add_option("--onnxruntime-library", options.model.engine.onnxruntime_library,
+                   "libonnxruntime.so, to verify with.")
         ->type_name("FILE");
   }
 
@@ -69,16 +70,15 @@ struct Convert : Command {
     if (activations != "token" && activations != "batch")
       return absl::InvalidArgumentError(str_cat("--activations ", activations, ": must be token or batch"));
     write.scale_per_token = activations == "token";
-    options.model = folder;
+    options.model.source.model = folder;
     auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
     model = *loaded;
-    write.precision = precision;
     write.exclude = absl::StrSplit(exclude, ',', absl::SkipEmpty());
     write.quantization_in_config = to == "safetensors";
-    if (to == "safetensors" && precision == "int8") {
+    if (to == "safetensors" && write.precision == Precision::kInt8) {
       if (write.keep_layers != 0)
         return absl::InvalidArgumentError("--keep-layers: first keep the layers, then quantize what was written");
       if (Status status = calibrate(); !status.ok()) return status;
@@ -92,7 +92,7 @@ struct Convert : Command {
     }
     if (Status status = convert::copy_companions(*model, out, write); !status.ok()) return status;
     if (!report_text.empty()) std::ofstream(out + "/int8-report.json") << report_text;
-    std::printf("written to %s: %s, %s\n", out.c_str(), to.c_str(), precision.c_str());
+    std::printf("written to %s: %s, %s\n", out.c_str(), to.c_str(), std::string(word_of(write.precision)).c_str());
     return no_verify ? ok_status() : verify();
   }
 
@@ -136,8 +136,10 @@ struct Convert : Command {
     BackendOptions engine = backend_options(options);
     engine.onnx_file = to == "onnx" ? convert::kOnnxFile : "";
     // int8 weights are meant for an engine that multiplies int8.
-    const char* name = to == "onnx" ? "onnx" : precision == "int8" ? "cpu" : "reference";
-    auto backend = open_backend(*converted, name, engine);
+    const EngineKind kind = to == "onnx"                          ? EngineKind::kOnnx
+                            : write.precision == Precision::kInt8 ? EngineKind::kCpu
+                                                                  : EngineKind::kReference;
+    auto backend = open_backend(*converted, kind, engine);
     if (!backend.ok() && to == "onnx" &&
         (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {
       std::printf("not verified: %s\n", std::string(message_of(backend.status())).c_str());
@@ -150,12 +152,12 @@ struct Convert : Command {
     if (!found.ok()) return found.status();
     std::printf("verified on %zu pairs of %zu tokens: largest |logit - reference| %.3g, mean %.3g (logits span %.3g)\n",
                 found->pairs, found->tokens, found->largest, found->mean, found->spread);
-    if (found->largest <= tolerance_of(precision)) return ok_status();
-    return absl::InternalError(str_cat(out, ": differs from the reference by ", found->largest, ", which ", precision,
-                                       " does not explain: do not use it"));
+    if (found->largest <= tolerance_of(write.precision)) return ok_status();
+    return absl::InternalError(str_cat(out, ": differs from the reference by ", found->largest, ", which ",
+                                       word_of(write.precision), " does not explain: do not use it"));
   }
 
-  std::string folder, out, to, precision = "fp32", activations = "token", exclude, texts, report_text;
+  std::string folder, out, to, activations = "token", exclude, texts, report_text;
   double sensitivity = convert::CalibrationOptions().sensitivity;
   convert::ConvertOptions write;
   bool no_verify = false;

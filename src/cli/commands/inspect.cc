@@ -21,10 +21,11 @@ struct Inspect : Command {
 
   int run() {
     if (Status status = complete(); !status.ok()) return report(status);
-    if (!folder.empty()) options.model = folder;
+    if (!folder.empty()) options.model.source.model = folder;
     auto located = rank::locate_model(options);
     if (!located.ok()) return report(located.status());
-    auto model = load_model(located->folder, !options.onnx_file.empty() || !options.torchscript_file.empty());
+    auto model = load_model(located->folder,
+                            !options.model.engine.onnx_file.empty() || !options.model.engine.torchscript_file.empty());
     if (!model.ok()) return report(model.status());
     auto tokenizer = text::Tokenizer::from_folder(located->folder);
     print_model(*located, **model);
@@ -52,7 +53,7 @@ struct Inspect : Command {
     std::printf("vocabulary      %zu\n", a.embedding.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
     std::printf("served with     --max-length %zu --truncation %s, where nothing else is said\n", c.served_length(),
-                std::string(kTruncationNames[static_cast<size_t>(c.serving.truncation)]).c_str());
+                std::string(word_of(c.serving.truncation)).c_str());
     for (const auto& files : {onnx_files(model.folder), torchscript_files(model.folder)}) {
       for (const std::string& file : files) std::printf("graph           %s\n", file.c_str());
     }

@@ -23,10 +23,12 @@ namespace fs = std::filesystem;
 // What one pair of a length takes, in a batch of such pairs: the best of three, each of a tenth of a second at least.
 double seconds_of_pair(Backend& backend, size_t tokens, size_t vocabulary) {
   const size_t pairs = std::clamp<size_t>(4096 / tokens, 1, 64);
-  std::vector<int32_t> ids(pairs * tokens), segments(pairs * tokens, 0);
-  std::vector<uint32_t> offsets;
-  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 7919 % vocabulary);
-  for (size_t p = 0; p <= pairs; ++p) offsets.push_back(static_cast<uint32_t>(p * tokens));
+  OwnedBatch batch;
+  std::vector<int32_t> ids(tokens);
+  for (size_t p = 0; p < pairs; ++p) {
+    for (size_t i = 0; i < tokens; ++i) ids[i] = static_cast<int32_t>((p * tokens + i) * 7919 % vocabulary);
+    batch.add(ids);
+  }
   std::vector<float> logits(pairs);
   double best = 0;
   for (int round = 0; round < 3; ++round) {
@@ -34,7 +36,7 @@ double seconds_of_pair(Backend& backend, size_t tokens, size_t vocabulary) {
     double seconds = 0;
     size_t times = 0;
     while (seconds < 0.1) {
-      if (!backend.forward({ids, segments, offsets}, logits).ok()) return 0;
+      if (!backend.forward(batch, logits).ok()) return 0;
       seconds = std::chrono::duration<double>(Clock::now() - begin).count();
       ++times;
     }
@@ -164,7 +166,7 @@ struct Lengths : Command {
   }
 
   Status measure_cost(const std::shared_ptr<const Model>& model) {
-    auto backend = open_backend(model, options.engine, backend_options(options));
+    auto backend = open_backend(model, options.model.engine.engine, backend_options(options));
     if (!backend.ok()) return backend.status();
     const size_t longest = std::min<size_t>(limits.back(), result.pairs.back());
     for (size_t tokens = 32;; tokens *= 2) {
@@ -186,7 +188,7 @@ struct Lengths : Command {
     if (!index.ok()) return index.status();
     eval::TrecRun candidates;
     for (const std::string& q : queries) candidates[q] = index->top(*collection.query(q), top_k);
-    options.max_length = model_limit;
+    options.model.texts.max_length = model_limit;
     auto reranker = Reranker::open(options);
     if (!reranker.ok()) return reranker.status();
     auto store = eval::ScoreStore::open("");

@@ -89,7 +89,7 @@ struct Rank : Command {
     if (Status opened = in.open("--documents", file); !opened.ok()) return report(opened);
     for (std::string line; in.next(line);) request.documents.push_back(std::move(line));
     if (request.documents.empty()) return report(absl::InvalidArgumentError("no documents: one a line is expected"));
-    options.max_documents = std::max(options.max_documents, request.documents.size());
+    options.model.queue.max_documents = std::max(options.model.queue.max_documents, request.documents.size());
     auto reranker = open();
     if (!reranker.ok()) return report(reranker.status());
     request.explain_cuts = format == "json";

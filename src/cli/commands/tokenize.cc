@@ -24,8 +24,8 @@ struct Tokenize : Command {
     auto tokenizer = text::Tokenizer::from_folder(located->folder);
     if (!tokenizer.ok()) return report(tokenizer.status());
     text::TruncationSpec spec;
-    spec.max_length =
-        options.max_length != 0 ? options.max_length : (*tokenizer)->model_max_length().value_or(SIZE_MAX);
+    spec.max_length = options.model.texts.max_length != 0 ? options.model.texts.max_length
+                                                          : (*tokenizer)->model_max_length().value_or(SIZE_MAX);
     std::ios::sync_with_stdio(false);
     for (std::string line; std::getline(std::cin, line);) print(**tokenizer, line, spec);
     return 0;

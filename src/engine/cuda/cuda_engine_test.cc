@@ -39,7 +39,7 @@ TEST(CudaEngineTest, WhereItCannotRunItSaysWhyAndTheCpuIsTaken) {
   if (opened.ok()) return;  // there is one: the conformance test judges it
   EXPECT_EQ(opened.status().code(), absl::StatusCode::kUnimplemented) << opened.status();
   EXPECT_EQ(described.status(), opened.status());
-  auto taken = open_backend(*model, "auto", {});
+  auto taken = open_backend(*model, EngineKind::kAuto, {});
   ASSERT_TRUE(taken.ok()) << taken.status();
   EXPECT_EQ((*taken)->info().engine, "cpu");
 }

@@ -11,12 +11,19 @@
 #include "engine/cpu/vector/kernels.h"
 #include "engine/depth/pooling.h"
 #include "engine/reference/reference_backend.h"
+#include "support/random_batch.h"
 #include "support/tiny_model.h"
+#include "support/tolerances.h"
 
 namespace rerank {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Exit heads here add up 144 states with weights of up to 1: their logits are further apart than a model's.
+double tolerance_of(const cpu::KernelTable& tier) {
+  return 3 * testing::generated_tolerance_of_tier(tier.name, tier.precision);
+}
 
 struct DepthTest : public ::testing::Test {
   void SetUp() override {
@@ -26,12 +33,8 @@ struct DepthTest : public ::testing::Test {
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model = *loaded;
     std::mt19937 random(2);
-    for (size_t length : {5, 40, 17, 1, 60, 33, 8}) {
-      for (size_t i = 0; i < length; ++i)
-        ids.push_back(static_cast<int32_t>(random() % model->config.architecture.embedding.vocabulary));
-      offsets.push_back(static_cast<uint32_t>(ids.size()));
-    }
-    segments.resize(ids.size());
+    for (size_t length : {5, 40, 17, 1, 60, 33, 8})
+      testing::add_random(batch, length, model->config.architecture.embedding.vocabulary, 1, random);
     made.model = "tiny";
     made.weights_digest = weights_digest(*model);
     for (int layer = 0; layer < 2; ++layer) {
@@ -42,9 +45,14 @@ struct DepthTest : public ::testing::Test {
     }
   }
 
+  OwnedBatch with_layers(const std::vector<uint8_t>& layers) const {
+    OwnedBatch asked = batch;
+    asked.layers = layers;
+    return asked;
+  }
   std::vector<float> logits(Backend& backend, const std::vector<uint8_t>& layers) const {
-    std::vector<float> result(offsets.size() - 1);
-    const Status status = backend.forward({ids, segments, offsets, layers}, result);
+    std::vector<float> result(batch.size());
+    const Status status = backend.forward(with_layers(layers), result);
     EXPECT_TRUE(status.ok()) << status;
     return result;
   }
@@ -57,8 +65,7 @@ struct DepthTest : public ::testing::Test {
   }
 
   std::shared_ptr<const Model> model;
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
+  OwnedBatch batch;
   Exits made;
 };
 
@@ -73,7 +80,7 @@ TEST_F(DepthTest, EachSequenceIsComputedToItsOwnDepth) {
     for (const auto* tier : cpu::compiled_kernels()) {
       if (!cpu::why_not(*tier).empty()) continue;
       auto backend = open(*tier, with_exits);
-      const double tolerance = std::string_view(tier->precision) == "fp32" ? 1e-4 : 0.2;
+      const double tolerance = tolerance_of(*tier);
       const auto found = logits(*backend, mixed), all = logits(*backend, {});
       for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], tolerance) << tier->name << " " << i;
       EXPECT_EQ(found[1], all[1]);
@@ -85,14 +92,14 @@ TEST_F(DepthTest, StatesAreWhatExitsRead) {
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::why_not(*tier).empty()) continue;
     auto backend = open(*tier, true);
-    const size_t size = offsets.size() - 1, width = 2 * 3 * 48;
+    const size_t size = batch.size(), width = 2 * 3 * 48;
     std::vector<float> with_states(size), states(size * width);
-    const Status status = backend->forward_with_states({ids, segments, offsets}, with_states, states);
+    const Status status = backend->forward_with_states(batch, with_states, states);
     ASSERT_TRUE(status.ok()) << status;
     EXPECT_EQ(with_states, logits(*backend, {})) << tier->name;
     for (uint8_t depth : {1, 2}) {
       const auto exits = logits(*backend, std::vector<uint8_t>(size, depth));
-      const double tolerance = std::string_view(tier->precision) == "fp32" ? 1e-4 : 0.2;
+      const double tolerance = tolerance_of(*tier);
       for (size_t i = 0; i < size; ++i) {
         EXPECT_NEAR(exits[i], made.heads[depth - 1].apply(&states[i * width + (depth - 1) * 3 * 48]), tolerance)
             << tier->name;
@@ -128,7 +135,7 @@ TEST_F(DepthTest, WhoLeavesAContestIsWhoTheExitsSaySo) {
     // Sequence 0 is alone with a depth of its own; 1-4 compete for two places; 5 and 6 against what is known already.
     const std::vector<uint8_t> layers = {2, 0, 0, 0, 0, 0, 0};
     const std::vector<Contest> contests = {{1, 4, 2, 1.0f}, {5, 2, 2, 1.0f, 1e6f}};
-    const Status status = backend->forward_contests({ids, segments, offsets, layers}, contests, found, depths);
+    const Status status = backend->forward_contests(with_layers(layers), contests, found, depths);
     ASSERT_TRUE(status.ok()) << status;
     EXPECT_EQ(found[0], second[0]) << tier->name;
     EXPECT_EQ(depths[0], 2);
@@ -156,7 +163,7 @@ TEST_F(DepthTest, WithoutExitsEverybodyIsComputedToTheEnd) {
   std::vector<float> found(full.size());
   std::vector<uint8_t> depths(full.size(), 9);
   const std::vector<Contest> contests = {{0, 7, 1, 0.0f}};
-  ASSERT_TRUE(reference->forward_contests({ids, segments, offsets}, contests, found, depths).ok());
+  ASSERT_TRUE(reference->forward_contests(batch, contests, found, depths).ok());
   EXPECT_EQ(found, full);
   EXPECT_THAT(depths, ::testing::Each(0));
 }
@@ -172,10 +179,10 @@ TEST_F(DepthTest, AMarginIsThatOfTheLeastTargetThatPromisesEnough) {
 
 TEST_F(DepthTest, DepthsThatTheModelHasNotAreRefused) {
   auto reference = make_reference_backend(model);
-  std::vector<float> result(offsets.size() - 1);
+  std::vector<float> result(batch.size());
   const std::vector<uint8_t> four(result.size(), 4), few(2, 1);
-  EXPECT_EQ(reference->forward({ids, segments, offsets, four}, result).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(reference->forward({ids, segments, offsets, few}, result).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(reference->forward(with_layers(four), result).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(reference->forward(with_layers(few), result).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(DepthTest, ExitsAreReadBackAsWrittenAndBelongToOneModel) {

@@ -156,22 +156,21 @@ TEST_F(OnnxEngineTest, WhatAGraphCannotDoIsRefused) {
   EXPECT_THAT(std::string(message_of(make_onnx_backend(model(), options).status())), HasSubstr("is fp32"));
   auto backend = open(kGraph);
   ASSERT_TRUE(backend.ok());
-  const std::vector<int32_t> ids{2, 7, 3}, segments{0, 0, 0};
-  const std::vector<uint32_t> offsets{0, 3};
-  const std::vector<uint8_t> layers{1};
+  OwnedBatch batch;
+  batch.add(std::vector<int32_t>{2, 7, 3});
   std::vector<float> logits(1);
-  EXPECT_TRUE(absl::IsUnimplemented((*backend)->forward({ids, segments, offsets, layers}, logits)));
-  EXPECT_TRUE((*backend)->forward({ids, segments, offsets}, logits).ok());
+  EXPECT_TRUE((*backend)->forward(batch, logits).ok());
+  batch.layers = {1};
+  EXPECT_TRUE(absl::IsUnimplemented((*backend)->forward(batch, logits)));
 }
 
 TEST_F(OnnxEngineTest, BlocksSideBySideComputeWhatOneBlockDoes) {
-  std::vector<int32_t> ids;
-  std::vector<uint32_t> offsets{0};
+  OwnedBatch batch;
   for (uint32_t pair = 0; pair < 40; ++pair) {
-    for (uint32_t i = 0; i < 3 + pair * 37 % 90; ++i) ids.push_back(static_cast<int32_t>(5 + (i * 11 + pair) % 200));
-    offsets.push_back(static_cast<uint32_t>(ids.size()));
+    std::vector<int32_t> ids(3 + pair * 37 % 90);
+    for (uint32_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(5 + (i * 11 + pair) % 200);
+    batch.add(ids);
   }
-  const std::vector<int32_t> segments(ids.size(), 0);
   std::vector<float> logits[2] = {std::vector<float>(40), std::vector<float>(40)};
   for (bool split : {false, true}) {
     BackendOptions options = with_file(kGraph);
@@ -179,7 +178,7 @@ TEST_F(OnnxEngineTest, BlocksSideBySideComputeWhatOneBlockDoes) {
     options.onnx_split = split;
     auto backend = make_onnx_backend(model(), options);
     ASSERT_TRUE(backend.ok()) << backend.status();
-    ASSERT_TRUE((*backend)->forward({ids, segments, offsets}, logits[split]).ok());
+    ASSERT_TRUE((*backend)->forward(batch, logits[split]).ok());
   }
   for (size_t i = 0; i < 40; ++i) EXPECT_NEAR(logits[0][i], logits[1][i], 1e-5) << i;
 }

@@ -8,21 +8,18 @@
 namespace rerank {
 namespace {
 
-struct Ragged {
-  std::vector<int32_t> ids, segments;
-  std::vector<uint32_t> offsets{0};
-
-  explicit Ragged(const std::vector<size_t>& lengths) {
-    for (size_t length : lengths) {
-      for (size_t i = 0; i < length; ++i) {
-        ids.push_back(static_cast<int32_t>(100 * offsets.size() + i));
-        segments.push_back(i * 2 >= length);
-      }
-      offsets.push_back(static_cast<uint32_t>(ids.size()));
+OwnedBatch ragged_batch(const std::vector<size_t>& lengths) {
+  OwnedBatch batch;
+  for (size_t length : lengths) {
+    std::vector<int32_t> ids(length), segments(length);
+    for (size_t i = 0; i < length; ++i) {
+      ids[i] = static_cast<int32_t>(100 * batch.offsets.size() + i);
+      segments[i] = i * 2 >= length;
     }
+    batch.add(ids, segments);
   }
-  Batch batch() const { return {ids, segments, offsets}; }
-};
+  return batch;
+}
 
 size_t computed(const std::vector<PaddedBlock>& blocks) {
   size_t tokens = 0;
@@ -35,12 +32,12 @@ TEST(PaddingTest, EverySequenceIsInOneBlockThatIsLongEnoughAndNotTooLarge) {
   for (int round = 0; round < 200; ++round) {
     std::vector<size_t> lengths(1 + random() % 60);
     for (size_t& length : lengths) length = 1 + random() % (round % 2 ? 512 : 40);
-    const Ragged ragged(lengths);
+    const OwnedBatch ragged = ragged_batch(lengths);
     PaddingRule rule;
     rule.length_step = 1 + random() % 16;
     rule.max_length = 512;
     rule.block_tokens = 64 + random() % 4096;
-    const auto blocks = share_out_padded(ragged.batch(), rule, 1 + random() % 4);
+    const auto blocks = share_out_padded(ragged, rule, 1 + random() % 4);
     std::vector<int> seen(lengths.size());
     for (const PaddedBlock& block : blocks) {
       EXPECT_EQ(block.rows, block.sequences.size());
@@ -57,25 +54,25 @@ TEST(PaddingTest, EverySequenceIsInOneBlockThatIsLongEnoughAndNotTooLarge) {
 }
 
 TEST(PaddingTest, MixedLengthsPadLittleAndLikeLengthsStayTogether) {
-  EXPECT_EQ(share_out_padded(Ragged({100, 100, 100, 100}).batch(), {}).size(), 1u);
-  EXPECT_EQ(share_out_padded(Ragged({100, 98, 99, 97}).batch(), {}).size(), 1u) << "three tokens are less than a block";
+  EXPECT_EQ(share_out_padded(ragged_batch({100, 100, 100, 100}), {}).size(), 1u);
+  EXPECT_EQ(share_out_padded(ragged_batch({100, 98, 99, 97}), {}).size(), 1u) << "three tokens are less than a block";
   std::vector<size_t> lengths;
   size_t tokens = 0;
   for (size_t i = 0; i < 64; ++i) tokens += lengths.emplace_back(32 + 7 * (i * 37 % 64));
-  EXPECT_LT(computed(share_out_padded(Ragged(lengths).batch(), {})), tokens * 115 / 100);
+  EXPECT_LT(computed(share_out_padded(ragged_batch(lengths), {})), tokens * 115 / 100);
 }
 
 TEST(PaddingTest, ThereIsABlockForEachThread) {
-  EXPECT_EQ(share_out_padded(Ragged({50, 50, 50, 50, 50, 50, 50, 50}).batch(), {}, 4).size(), 4u);
-  EXPECT_EQ(share_out_padded(Ragged({50}).batch(), {}, 4).size(), 1u);
+  EXPECT_EQ(share_out_padded(ragged_batch({50, 50, 50, 50, 50, 50, 50, 50}), {}, 4).size(), 4u);
+  EXPECT_EQ(share_out_padded(ragged_batch({50}), {}, 4).size(), 1u);
 }
 
 TEST(PaddingTest, GraphsOfOneShapeGetIt) {
   PaddingRule rule;
   rule.fixed_length = 64;
   rule.fixed_rows = 4;
-  const Ragged ragged({10, 20, 64, 3, 5});
-  const auto blocks = share_out_padded(ragged.batch(), rule);
+  const OwnedBatch ragged = ragged_batch({10, 20, 64, 3, 5});
+  const auto blocks = share_out_padded(ragged, rule);
   ASSERT_EQ(blocks.size(), 2u);
   for (const PaddedBlock& block : blocks) {
     EXPECT_EQ(block.rows, 4u);
@@ -84,12 +81,12 @@ TEST(PaddingTest, GraphsOfOneShapeGetIt) {
 }
 
 TEST(PaddingTest, FillsTokensAndPaddingAlike) {
-  const Ragged ragged({3, 2});
+  const OwnedBatch ragged = ragged_batch({3, 2});
   const PaddedBlock block{{1, 0}, 3, 4};
   const PadValues pad{9, 2};
   const auto filled = [&](TokenInput input) {
     std::vector<int64_t> out(block.tokens(), -1);
-    fill_padded(ragged.batch(), block, input, pad, out.data());
+    fill_padded(ragged, block, input, pad, out.data());
     return out;
   };
   EXPECT_EQ(filled(TokenInput::kIds), (std::vector<int64_t>{200, 201, 9, 9, 100, 101, 102, 9, 9, 9, 9, 9}));

@@ -70,9 +70,9 @@ TEST_F(LibtorchTest, ABatchThatFailsIsItsOwnError) {
   ASSERT_TRUE(backend.ok()) << backend.status();
   std::vector<float> logits(1);
   const auto run = [&](uint32_t length) {
-    const std::vector<int32_t> ids(length, 7), segments(length, 0);
-    const std::vector<uint32_t> offsets{0, length};
-    return (*backend)->forward({ids, segments, offsets}, logits);
+    OwnedBatch batch;
+    batch.add(std::vector<int32_t>(length, 7));
+    return (*backend)->forward(batch, logits);
   };
   ASSERT_TRUE(run(8).ok());
   EXPECT_EQ(logits[0], 56);

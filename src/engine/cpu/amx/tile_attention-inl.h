@@ -1,8 +1,9 @@
-// Attention of heads of one sequence on tiles. 32 queries meet 64 keys at a time (an item): scores, exp2, and the
-// product with the values are three stages of a pipeline, one item apart, that goes on from head to head. While the
-// vector units take exp2 of one item the tile unit multiplies its two neighbours, a product or two for every four rows,
-// so that both kinds of work are always among the instructions that the CPU looks at. Nothing of length x length is
-// ever in memory; what is stays in the L1 cache, which is why items are no larger and keys and values pass by it.
+// Attention of heads of one sequence on tiles. 32 queries meet 64 keys at a time (a key block): scores, exp2, and the
+// product with the values are three stages of a pipeline, one key block apart, that goes on from head to head. While
+// the vector units take exp2 of one key block the tile unit multiplies its two neighbours, a product or two for every
+// four rows, so that both kinds of work are always among the instructions that the CPU looks at. Nothing of length x
+// length is ever in memory; what is stays in the L1 cache, which is why key blocks are no larger and keys and values
+// pass by it.
 //
 // exp2 is taken of the scores as they are. Only where a row's sum then leaves [1e-30, 1e30] or is no number (scores
 // beyond about +-100, which trained models hardly have) are its 32 queries computed again with the largest score taken
@@ -17,24 +18,25 @@ constexpr size_t kChunkKeys = 64, kChunkTiles = kChunkKeys / 32;
 constexpr size_t kQueryRows = 32;
 
 constexpr size_t kScoresBytes = kQueryRows * kChunkKeys * 4;
-constexpr size_t kWeightsBytes = kQueryRows * kChunkKeys * 2;
+constexpr size_t kProbabilitiesBytes = kQueryRows * kChunkKeys * 2;
 constexpr size_t kTotalsBytes = kQueryRows * kTileRow;
-// A load waits for stores on their way whose address has the same last 12 bits. Half a tile lies before the weights, so
-// that a row of them is stored where no scores are just being read.
-constexpr size_t kSkew = kTileBytes / 2;
+// A load waits for stores on their way whose address has the same last 12 bits. Half a tile lies before the
+// probabilities, so that a row of them is stored where no scores are just being read.
+constexpr size_t kAliasPad = kTileBytes / 2;
 
-// A beat of the pipeline has sixteen parts: four rows of exp2 and some tile products. Scores of the 32 keys of one half
+// A step of the pipeline has sixteen parts: four rows of exp2 and some tile products. Scores of the 32 keys of one half
 // are stored while exp2 reads those of the other, for the same reason.
-constexpr size_t kBeatParts = 16, kPartRows = 4;
+constexpr size_t kStepParts = 16, kPartRows = 4;
 
 // Blocks of queries that are between exp2 of their first keys and the end of their context.
-constexpr size_t kTurns = 3;
+constexpr size_t kPlaces = 3;
 
 inline size_t attention_output_bytes(size_t head_tiles) { return 4 * head_tiles * kTileBytes; }
 
-// Scores and weights: two in flight and one to compute again with; totals and outputs: see above.
+// Scores and probabilities: two in flight and one to compute again with; totals and outputs: see above.
 size_t tile_attention_scratch(size_t head_tiles) {
-  return kSkew + 3 * (kScoresBytes + kWeightsBytes) + kTurns * (kTotalsBytes + attention_output_bytes(head_tiles));
+  return kAliasPad + 3 * (kScoresBytes + kProbabilitiesBytes) +
+         kPlaces * (kTotalsBytes + attention_output_bytes(head_tiles));
 }
 
 // kHeadTiles 0: any number.
@@ -44,23 +46,23 @@ class Attention {
   HWY_INLINE explicit Attention(const TileAttention& job) : job_(job), query_blocks_(blocks_of(job.query_rows)) {}
 
   HWY_INLINE void run() {
-    Item scored = make_item(0, 0, first_chunk(0), 0, 0), weighed, added, done;
-    while (scored.steps + weighed.steps + added.steps + done.steps != 0) {
-      beat(scored, weighed, added, done);
-      done = added.steps != 0 && added.chunk == last_chunk(added.block) ? added : Item();
-      added = weighed;
-      weighed = scored;
+    KeyBlock scored = make_key_block(0, 0, first_chunk(0), 0, 0), exponentiated, added, done;
+    while (scored.steps + exponentiated.steps + added.steps + done.steps != 0) {
+      step(scored, exponentiated, added, done);
+      done = added.steps != 0 && added.chunk == last_chunk(added.block) ? added : KeyBlock();
+      added = exponentiated;
+      exponentiated = scored;
       scored = next(scored);
     }
   }
 
  private:
-  struct Item {
-    size_t steps = 0;  // of 32 keys; 0: no item
+  struct KeyBlock {
+    size_t steps = 0;  // of 32 keys; 0: no key_block
     size_t head = 0, block = 0, chunk = 0;
     size_t rows = 0;
-    size_t slot = 0;  // of scores and weights
-    size_t turn = 0;  // of totals and outputs
+    size_t slot = 0;   // of scores and probabilities
+    size_t place = 0;  // of totals and outputs
   };
 
   static size_t blocks_of(size_t rows) { return (rows + kQueryRows - 1) / kQueryRows; }
@@ -73,43 +75,46 @@ class Attention {
     const size_t last = job_.length - 1, row = block * kQueryRows + kQueryRows - 1;
     return (job_.window == 0 ? last : std::min(last, row + job_.window)) / kChunkKeys;
   }
-  HWY_INLINE Item make_item(size_t head, size_t block, size_t chunk, size_t slot, size_t turn) const {
-    Item item;
-    item.head = head, item.block = block, item.chunk = chunk, item.slot = slot, item.turn = turn;
-    item.steps = (keys_of(chunk) + 31) / 32;
-    item.rows = std::min(kQueryRows, job_.query_rows - block * kQueryRows);
-    return item;
+  HWY_INLINE KeyBlock make_key_block(size_t head, size_t block, size_t chunk, size_t slot, size_t place) const {
+    KeyBlock key_block;
+    key_block.head = head, key_block.block = block, key_block.chunk = chunk, key_block.slot = slot,
+    key_block.place = place;
+    key_block.steps = (keys_of(chunk) + 31) / 32;
+    key_block.rows = std::min(kQueryRows, job_.query_rows - block * kQueryRows);
+    return key_block;
   }
-  HWY_INLINE Item next(const Item& i) const {
+  HWY_INLINE KeyBlock next(const KeyBlock& i) const {
     if (i.steps == 0) return {};
-    if (i.chunk < last_chunk(i.block)) return make_item(i.head, i.block, i.chunk + 1, 1 - i.slot, i.turn);
+    if (i.chunk < last_chunk(i.block)) return make_key_block(i.head, i.block, i.chunk + 1, 1 - i.slot, i.place);
     const bool more = i.block + 1 < query_blocks_;
     if (!more && i.head + 1 == job_.heads) return {};
     const size_t block = more ? i.block + 1 : 0;
-    return make_item(more ? i.head : i.head + 1, block, first_chunk(block), 1 - i.slot, (i.turn + 1) % kTurns);
+    return make_key_block(more ? i.head : i.head + 1, block, first_chunk(block), 1 - i.slot, (i.place + 1) % kPlaces);
   }
   HWY_INLINE size_t keys_of(size_t chunk) const { return std::min(kChunkKeys, job_.length - chunk * kChunkKeys); }
   HWY_INLINE std::byte* scores(size_t slot) const { return job_.scratch + slot * kScoresBytes; }
-  HWY_INLINE std::byte* weights(size_t slot) const { return scores(3) + kSkew + slot * kWeightsBytes; }
-  HWY_INLINE float* totals(size_t turn) const { return reinterpret_cast<float*>(weights(3) + turn * kTotalsBytes); }
-  HWY_INLINE std::byte* output(size_t turn) const {
-    return weights(3) + kTurns * kTotalsBytes + turn * attention_output_bytes(head_tiles());
+  HWY_INLINE std::byte* probabilities(size_t slot) const { return scores(3) + kAliasPad + slot * kProbabilitiesBytes; }
+  HWY_INLINE float* totals(size_t place) const {
+    return reinterpret_cast<float*>(probabilities(3) + place * kTotalsBytes);
+  }
+  HWY_INLINE std::byte* output(size_t place) const {
+    return probabilities(3) + kPlaces * kTotalsBytes + place * attention_output_bytes(head_tiles());
   }
 
-  // Scores of `s`, exp2 of `e`, weights of `v` times values, and the context of a block that is complete.
-  HWY_INLINE void beat(const Item& s, const Item& e, const Item& v, const Item& done) {
+  // Scores of `s`, exp2 of `e`, probabilities of `v` times values, and the context of a block that is complete.
+  HWY_INLINE void step(const KeyBlock& s, const KeyBlock& e, const KeyBlock& v, const KeyBlock& done) {
     const bool begins = e.steps != 0 && e.chunk == first_chunk(e.block);
-    if (begins) std::memset(totals(e.turn), 0, kTotalsBytes);
+    if (begins) std::memset(totals(e.place), 0, kTotalsBytes);
     Unit unit;
     for (size_t quarter = 0; quarter < 4; ++quarter) {
       const size_t half = quarter % 2, row = quarter / 2 * 16;
-      const bool whole = half < e.steps && row + 16 <= e.rows && seen_alike(e, half);
+      const bool whole = half < e.steps && row + 16 <= e.rows && is_unmasked(e, half);
 #pragma GCC unroll 4
-      for (size_t part = 0; part < kBeatParts / 4; ++part) {
+      for (size_t part = 0; part < kStepParts / 4; ++part) {
         if (whole) {
-          weigh_rows<false, false>(e, half, row + part * kPartRows, kPartRows, nullptr);
+          softmax_rows<false, false>(e, half, row + part * kPartRows, kPartRows, nullptr);
         } else {
-          weigh<false>(e, half, row + part * kPartRows, kPartRows, nullptr);
+          softmax<false>(e, half, row + part * kPartRows, kPartRows, nullptr);
         }
 #pragma GCC unroll 2
         for (size_t i = 0; i < head_tiles(); ++i) {
@@ -140,15 +145,15 @@ class Attention {
     Sums sums{};
   };
 
-  // A beat's units: those of the scores, then those with the values.
-  HWY_INLINE Unit unit_of(const Item& s, const Item& v, size_t number) const {
+  // A step's units: those of the scores, then those with the values.
+  HWY_INLINE Unit unit_of(const KeyBlock& s, const KeyBlock& v, size_t number) const {
     if (number < units()) return score_unit(s, number / head_tiles(), number % head_tiles());
     number -= units();
     return value_unit(v, number / kChunkTiles, number % kChunkTiles);
   }
 
   // 32 queries x keys [32 u, 32 u + 32) of the chunk, over 32 columns of the head.
-  HWY_INLINE Unit score_unit(const Item& s, size_t u, size_t columns) const {
+  HWY_INLINE Unit score_unit(const KeyBlock& s, size_t u, size_t columns) const {
     if (u >= s.steps) return {};
     const size_t panel = s.head * head_tiles() + columns;
     const std::byte* q = job_.queries + panel * job_.query_stride + s.block * 2 * kTileBytes;
@@ -162,22 +167,22 @@ class Attention {
             {scores(s.slot) + 2 * u * kTileBytes, kScoresBytes / 2}};
   }
 
-  // Output columns [32 pass, 32 pass + 32) += weights x values of keys [32 u, 32 u + 32) of the chunk.
-  HWY_INLINE Unit value_unit(const Item& v, size_t pass, size_t u) const {
+  // Output columns [32 pass, 32 pass + 32) += probabilities x values of keys [32 u, 32 u + 32) of the chunk.
+  HWY_INLINE Unit value_unit(const KeyBlock& v, size_t pass, size_t u) const {
     if (u >= v.steps) return {};
-    const std::byte* w = weights(v.slot) + u * kTileBytes;
+    const std::byte* w = probabilities(v.slot) + u * kTileBytes;
     const std::byte* values =
         job_.values + (v.head * head_tiles() + pass) * job_.key_stride + (v.chunk * kChunkKeys / 2 + u * 16) * kTileRow;
     const bool begins = v.chunk == first_chunk(v.block);
     return {true,
             v.rows > 16,
-            {w, kWeightsBytes / 2},
+            {w, kProbabilitiesBytes / 2},
             {values, job_.key_stride / 2},
             u != 0   ? First::kNo
             : begins ? First::kZero
                      : First::kLoad,
             u + 1 == v.steps,
-            {output(v.turn) + 2 * pass * kTileBytes, 2 * head_tiles() * kTileBytes}};
+            {output(v.place) + 2 * pass * kTileBytes, 2 * head_tiles() * kTileBytes}};
   }
 
   // One of a unit's four products. Sums of the unit before that are complete go to memory tile by tile, each just
@@ -222,23 +227,23 @@ class Attention {
     complete_ = {};
   }
 
-  HWY_INLINE const float* score_row(const Item& e, size_t r) const {
+  HWY_INLINE const float* score_row(const KeyBlock& e, size_t r) const {
     return reinterpret_cast<const float*>(scores(e.slot) + r / 16 * (kScoresBytes / 2) + r % 16 * kTileRow);
   }
 
   // Whether all rows see all of the 32 keys, and none less for its distance.
-  HWY_INLINE bool seen_alike(const Item& e, size_t u) const {
+  HWY_INLINE bool is_unmasked(const KeyBlock& e, size_t u) const {
     return keys_of(e.chunk) >= 32 * u + 32 && job_.window == 0 && job_.slope == 0;
   }
 
-  // weights = exp2(scores - shift), in bf16, of some rows and 32 keys; adds them to the rows' totals.
+  // probabilities = exp2(scores - shift), in bf16, of some rows and 32 keys; adds them to the rows' totals.
   template <bool kShift>
-  HWY_NOINLINE void weigh(const Item& e, size_t u, size_t first, size_t count, const float* shifts) {
+  HWY_NOINLINE void softmax(const KeyBlock& e, size_t u, size_t first, size_t count, const float* shifts) {
     if (u >= e.steps || first >= e.rows) return;
-    if (seen_alike(e, u)) {
-      weigh_rows<kShift, false>(e, u, first, std::min(e.rows - first, count), shifts);
+    if (is_unmasked(e, u)) {
+      softmax_rows<kShift, false>(e, u, first, std::min(e.rows - first, count), shifts);
     } else {
-      weigh_rows<kShift, true>(e, u, first, std::min(e.rows - first, count), shifts);
+      softmax_rows<kShift, true>(e, u, first, std::min(e.rows - first, count), shifts);
     }
   }
 
@@ -252,7 +257,7 @@ class Attention {
   HWY_INLINE float slope() const { return job_.slope * 1.44269504f * kScoreUnits; }
   HWY_INLINE Row with_slope(const Row& score, const Row& distance) const { return score - distance * set(slope()); }
   // Keys behind the sequence's last and outside the window get a score whose weight is 0.
-  HWY_INLINE Row keep_seen(const Row& score, const Row& distance, size_t key) const {
+  HWY_INLINE Row apply_mask(const Row& score, const Row& distance, size_t key) const {
     const size_t here = job_.length > key ? std::min<size_t>(job_.length - key, 16) : 0;
     return make_row([&](size_t i) HWY_ATTR {
       const D d;
@@ -266,11 +271,12 @@ class Attention {
 
   // kPartly: not all of the 32 keys are seen alike by all rows. All rows are in one tile.
   template <bool kShift, bool kPartly>
-  HWY_INLINE void weigh_rows(const Item& e, size_t u, size_t first, size_t count, const float* shifts) {
+  HWY_INLINE void softmax_rows(const KeyBlock& e, size_t u, size_t first, size_t count, const float* shifts) {
     const size_t key = e.chunk * kChunkKeys + 32 * u;
-    float* total = totals(e.turn) + first * 16;
+    float* total = totals(e.place) + first * 16;
     const float* from = score_row(e, first) + 2 * u * 256;
-    std::byte* to = weights(e.slot) + first / 16 * (kWeightsBytes / 2) + u * kTileBytes + first % 16 * kTileRow;
+    std::byte* to =
+        probabilities(e.slot) + first / 16 * (kProbabilitiesBytes / 2) + u * kTileBytes + first % 16 * kTileRow;
     for (size_t r = first; r < first + count; ++r, from += 16, to += kTileRow, total += 16) {
       Row low = load(from), high = load(from + 256), near = low, far = high;
       if constexpr (kShift) {
@@ -281,8 +287,8 @@ class Attention {
         const size_t row = e.block * kQueryRows + r;
         near = distance_of(row, key);
         far = distance_of(row, key + 16);
-        low = keep_seen(with_slope(low, near), near, key);
-        high = keep_seen(with_slope(high, far), far, key + 16);
+        low = apply_mask(with_slope(low, near), near, key);
+        high = apply_mask(with_slope(high, far), far, key + 16);
       }
       Row sum = load(total);
       store_exp2(low, high, sum, to);
@@ -291,16 +297,16 @@ class Attention {
   }
 
   // The sums of the block's rows; false where one is too small or too large, or no number.
-  HWY_INLINE bool sum_rows(const Item& done, Row (&sums)[2]) const {
+  HWY_INLINE bool sum_rows(const KeyBlock& done, Row (&sums)[2]) const {
     bool safe = true;
     for (size_t first = 0; first < done.rows; first += 16) {
-      sums[first / 16] = sums_of_rows(totals(done.turn) + first * 16);
+      sums[first / 16] = sums_of_rows(totals(done.place) + first * 16);
       safe = safe && all_between(sums[first / 16], std::min<size_t>(done.rows - first, 16), 1e-30f, 1e30f);
     }
     return safe;
   }
 
-  HWY_INLINE void finish(const Item& done) {
+  HWY_INLINE void finish(const KeyBlock& done) {
     Row sums[2];
     if (!sum_rows(done, sums)) {  // one is enough: outputs and sums of all rows change
       compute_again(done);
@@ -309,15 +315,15 @@ class Attention {
     HWY_ALIGN float factors[kQueryRows];
     for (size_t first = 0; first < done.rows; first += 16) store(set(1) / sums[first / 16], factors + first);
     for (size_t r = 0; r < done.rows; ++r) store_context<true>(done, r, factors[r]);
-    const size_t padded = job_.lone ? done.rows : round_up(done.rows, 16);
+    const size_t padded = job_.single_query ? done.rows : round_up(done.rows, 16);
     for (size_t r = done.rows; r < padded; ++r) store_context<false>(done, r, 0);
   }
 
   template <bool kWanted>  // else zeros, whatever the outputs are
-  HWY_INLINE void store_context(const Item& done, size_t r, float factor) {
+  HWY_INLINE void store_context(const KeyBlock& done, size_t r, float factor) {
     const Row f = set(factor);
     const auto* from =
-        reinterpret_cast<const float*>(output(done.turn) + r / 16 * 2 * head_tiles() * kTileBytes + r % 16 * kTileRow);
+        reinterpret_cast<const float*>(output(done.place) + r / 16 * 2 * head_tiles() * kTileBytes + r % 16 * kTileRow);
     std::byte* to = job_.context + done.head * head_tiles() * kTileBytes +
                     (2 * done.block + r / 16) * job_.context_stride + r % 16 * kTileRow;
     for (size_t d = 0; d < head_tiles(); ++d, from += 512, to += kTileBytes) {
@@ -326,11 +332,11 @@ class Attention {
   }
 
   // The block's outputs and totals with each row's largest score taken off. Uses the tiles: between units of work only.
-  HWY_NOINLINE void compute_again(const Item& done) {
+  HWY_NOINLINE void compute_again(const KeyBlock& done) {
     store_complete();
     float largest[kQueryRows];
     std::fill(largest, largest + kQueryRows, -3.0e38f);
-    each_chunk(done, [&](const Item& e) {
+    each_chunk(done, [&](const KeyBlock& e) {
       for (size_t r = 0; r < e.rows; ++r) {
         const float* row = score_row(e, r);
         for (size_t key = 0; key < keys_of(e.chunk); ++key) {
@@ -341,10 +347,10 @@ class Attention {
         }
       }
     });
-    std::memset(totals(done.turn), 0, kTotalsBytes);
-    each_chunk(done, [&](const Item& e) {
+    std::memset(totals(done.place), 0, kTotalsBytes);
+    each_chunk(done, [&](const KeyBlock& e) {
       for (size_t u = 0; u < e.steps; ++u) {
-        for (size_t first = 0; first < e.rows; first += 16) weigh<true>(e, u, first, 16, largest);
+        for (size_t first = 0; first < e.rows; first += 16) softmax<true>(e, u, first, 16, largest);
       }
       for (size_t unit = units(); unit < 2 * units(); ++unit) multiply_all(unit_of({}, e, unit));
     });
@@ -356,9 +362,9 @@ class Attention {
   }
 
   template <class Body>
-  void each_chunk(const Item& done, const Body& body) {  // in the third slot: the others are on their way
+  void each_chunk(const KeyBlock& done, const Body& body) {  // in the third slot: the others are on their way
     for (size_t chunk = first_chunk(done.block); chunk <= last_chunk(done.block); ++chunk) {
-      const Item e = make_item(done.head, done.block, chunk, 2, done.turn);
+      const KeyBlock e = make_key_block(done.head, done.block, chunk, 2, done.place);
       for (size_t unit = 0; unit < units(); ++unit) multiply_all(unit_of(e, {}, unit));
       body(e);
     }

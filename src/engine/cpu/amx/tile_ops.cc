@@ -288,15 +288,15 @@ void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileA
   }
   // The sequence's one query, alone in a row tile.
   job.query_rows = 1;
-  Buffer<std::byte> lone(job.heads * head_tiles() * kTileBytes);
+  Buffer<std::byte> single(job.heads * head_tiles() * kTileBytes);
   const size_t row_tile = s / kRowTile, row = s % kRowTile * kTileRow;
   for (size_t d = 0; d < job.heads * head_tiles(); ++d) {
-    std::memcpy(lone.data() + d * kTileBytes, job.queries + d * query_stride + row_tile * kTileBytes + row, kTileRow);
+    std::memcpy(single.data() + d * kTileBytes, job.queries + d * query_stride + row_tile * kTileBytes + row, kTileRow);
   }
-  job.queries = lone.data();
+  job.queries = single.data();
   job.query_stride = kTileBytes;
   job.context += row_tile * context_stride + row;
-  job.lone = true;
+  job.single_query = true;
   tiles_.attention(job);
 }
 

@@ -81,13 +81,14 @@ struct TileAttention {
   const std::byte* values = nullptr;
   size_t key_stride = 0;  // as query_stride, of keys and values
   size_t length = 0;
-  size_t window = 0;             // only keys at most so many positions away; 0: all
-  float slope = 0;               // ALiBi: what each position away takes off a score of these heads
-  size_t heads = 1;              // their columns lie one behind the other
-  size_t head_tiles = 0;         // head size / 32, rounded up
-  std::byte* context = nullptr;  // A: first row tile (and row, where `lone`), first input tile of the first head
-  size_t context_stride = 0;     // bytes between row tiles
-  bool lone = false;             // the one row wanted has no padding behind it in `context`
+  size_t window = 0;      // only keys at most so many positions away; 0: all
+  float slope = 0;        // ALiBi: what each position away takes off a score of these heads
+  size_t heads = 1;       // their columns lie one behind the other
+  size_t head_tiles = 0;  // head size / 32, rounded up
+  std::byte* context =
+      nullptr;                // A: first row tile (and row, where `single_query`), first input tile of the first head
+  size_t context_stride = 0;  // bytes between row tiles
+  bool single_query = false;  // the one row wanted has no padding behind it in `context`
   std::byte* scratch = nullptr;  // attention_scratch(head_tiles) bytes
 };
 

@@ -49,11 +49,11 @@ size_t attention_scratch(size_t length, size_t head_size) {
 }
 
 // The score of a key `distance` positions away, before exp2, and whether it counts at all.
-struct Sight {
+struct AttentionMask {
   const AttentionArgs& args;
-  bool whole;  // neither window nor slope
+  bool unmasked;  // neither window nor slope
 
-  HWY_INLINE explicit Sight(const AttentionArgs& a) : args(a), whole(a.window == 0 && a.slope == 0) {}
+  HWY_INLINE explicit AttentionMask(const AttentionArgs& a) : args(a), unmasked(a.window == 0 && a.slope == 0) {}
   size_t first_key(size_t row) const { return args.window == 0 || row < args.window ? 0 : row - args.window; }
   size_t end_key(size_t last_row) const {
     return args.window == 0 ? args.length : std::min(args.length, last_row + args.window + 1);
@@ -66,7 +66,7 @@ struct Sight {
   HWY_INLINE V adjust(V score, V distance) const {
     return hn::NegMulAdd(distance, hn::Set(D(), args.slope * kLog2E), score);
   }
-  HWY_INLINE V keep_seen(V weight, V distance, size_t key) const {
+  HWY_INLINE V apply_mask(V weight, V distance, size_t key) const {
     const D d;
     const size_t left = args.length > key ? std::min(args.length - key, kLanes) : 0;
     const V kept = hn::IfThenElseZero(hn::FirstN(d, left), weight);
@@ -89,8 +89,8 @@ HWY_INLINE void store_weights(V low, V high, typename Dot::Element* to) {
 
 // Where the weights of a tile of rows go, and what they are of.
 template <class Element>
-struct WeightsOut {
-  const Sight& sight;
+struct ProbabilitiesOut {
+  const AttentionMask& mask;
   size_t row, key;  // of the tile's first
   Element* weights;
   size_t stride;
@@ -100,8 +100,8 @@ struct WeightsOut {
 // Scores of kRows queries and a panel of keys -> weights, and their sums onto the totals. kPartly: not all keys are
 // seen alike by all of the rows.
 template <class Dot, size_t kRows, bool kPartly>
-HWY_NOINLINE void weigh_tile(const typename Dot::Element* queries, size_t query_stride, size_t steps,
-                             const typename Dot::Element* panel, const WeightsOut<typename Dot::Element>& out) {
+HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t query_stride, size_t steps,
+                               const typename Dot::Element* panel, const ProbabilitiesOut<typename Dot::Element>& out) {
   const D d;
   V sum[kRows][2];
 #pragma GCC unroll 16
@@ -113,11 +113,11 @@ HWY_NOINLINE void weigh_tile(const typename Dot::Element* queries, size_t query_
   for (size_t r = 0; r < kRows; ++r, to += out.stride) {
     V low = sum[r][0], high = sum[r][1];
     if constexpr (kPartly) {
-      const V near = out.sight.distance(out.row + r, out.key), far = out.sight.distance(out.row + r, out.key + kLanes);
-      low = exp2_vector<kDegree>(d, out.sight.adjust(low, near));
-      high = exp2_vector<kDegree>(d, out.sight.adjust(high, far));
-      low = out.sight.keep_seen(low, near, out.key);
-      high = out.sight.keep_seen(high, far, out.key + kLanes);
+      const V near = out.mask.distance(out.row + r, out.key), far = out.mask.distance(out.row + r, out.key + kLanes);
+      low = exp2_vector<kDegree>(d, out.mask.adjust(low, near));
+      high = exp2_vector<kDegree>(d, out.mask.adjust(high, far));
+      low = out.mask.apply_mask(low, near, out.key);
+      high = out.mask.apply_mask(high, far, out.key + kLanes);
     } else {
       low = exp2_vector<kDegree>(d, low);
       high = exp2_vector<kDegree>(d, high);
@@ -143,7 +143,7 @@ class VectorAttention {
 
  public:
   HWY_INLINE explicit VectorAttention(const AttentionArgs& args)
-      : args_(args), plan_(args.length, args.head_size), sight_(args) {}
+      : args_(args), plan_(args.length, args.head_size), mask_(args) {}
 
   HWY_INLINE void run() {
     pack_keys();
@@ -234,8 +234,8 @@ class VectorAttention {
     auto* weights = part<Element>(plan_.weights);
     std::fill_n(totals, rows * kLanes, 0.0f);
     prepare_queries(row, rows);
-    const size_t first = sight_.first_key(row) / P::kColumns * P::kColumns;
-    const size_t end = round_up_to(sight_.end_key(row + rows - 1), P::kColumns);
+    const size_t first = mask_.first_key(row) / P::kColumns * P::kColumns;
+    const size_t end = round_up_to(mask_.end_key(row + rows - 1), P::kColumns);
     for (size_t key = first; key < end; key += P::kColumns) weigh(row, rows, key);
     float inverse[kTileRows];
     for (size_t r = 0; r < rows; ++r) {
@@ -267,17 +267,17 @@ class VectorAttention {
   }
 
   HWY_INLINE void weigh(size_t row, size_t rows, size_t key) {
-    const bool partly = !sight_.whole || key + P::kColumns > args_.length;
+    const bool partly = !mask_.unmasked || key + P::kColumns > args_.length;
     const size_t steps = P::steps_of(args_.head_size);
     const Element* queries = part<Element>(plan_.queries);
-    WeightsOut<Element> out = {
-        sight_, row, key, part<Element>(plan_.weights) + key, plan_.weight_stride, part<float>(plan_.totals)};
+    ProbabilitiesOut<Element> out = {
+        mask_, row, key, part<Element>(plan_.weights) + key, plan_.weight_stride, part<float>(plan_.totals)};
     in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
       if (partly) {
-        weigh_tile<Dot, kCount, true>(queries, plan_.query_stride, steps, key_panel(key), out);
+        softmax_tile<Dot, kCount, true>(queries, plan_.query_stride, steps, key_panel(key), out);
       } else {
-        weigh_tile<Dot, kCount, false>(queries, plan_.query_stride, steps, key_panel(key), out);
+        softmax_tile<Dot, kCount, false>(queries, plan_.query_stride, steps, key_panel(key), out);
       }
       queries += kCount * plan_.query_stride;
       out.row += kCount;
@@ -294,7 +294,7 @@ class VectorAttention {
       P::multiply({queries, plan_.query_stride}, 1, args_.head_size, key_panel(key),
                   {nullptr, nullptr, scores + key, plan_.padded_length});
     }
-    const auto is_seen = [&](size_t key) { return key >= sight_.first_key(row) && key < sight_.end_key(row); };
+    const auto is_seen = [&](size_t key) { return key >= mask_.first_key(row) && key < mask_.end_key(row); };
     float largest = -INFINITY, sum = 0;
     for (size_t key = first; key < end; ++key) {
       const auto distance = static_cast<float>(key > row ? key - row : row - key);
@@ -312,7 +312,7 @@ class VectorAttention {
 
   const AttentionArgs& args_;
   const AttentionPlan<P> plan_;
-  const Sight sight_;
+  const AttentionMask mask_;
 };
 
 template <class P>

@@ -43,7 +43,7 @@ __device__ inline void copy_tile(T* shared, const T* global, size_t stride, uint
 constexpr float kLog2E = 1.44269504f;
 
 // Which keys are seen, and what distance takes off their scores.
-struct Sight {
+struct AttentionMask {
   uint32_t window;  // 0: all
   float slope;      // of scores as powers of two
   __device__ uint32_t first_key(uint32_t query) const { return window == 0 || query < window ? 0 : query - window; }
@@ -56,7 +56,7 @@ struct Sight {
   }
 };
 
-__device__ inline Sight sight_of(uint32_t window, const float* slopes) {
+__device__ inline AttentionMask mask_of(uint32_t window, const float* slopes) {
   return {window, slopes == nullptr ? 0.0f : slopes[blockIdx.y] * kLog2E};
 }
 
@@ -70,7 +70,7 @@ struct Accumulator {
 struct KeyTile {
   uint32_t first, valid;  // its first key's position, keys that are there
   uint32_t query;         // the position of row g
-  Sight sight;
+  AttentionMask mask;
 };
 
 // Scores of a tile of keys, raised to powers and added up with their values.
@@ -100,12 +100,12 @@ __device__ inline void attend_tile(Accumulator<D>& acc, const unsigned (&queries
       scores[n][i] = there ? scores[n][i] * scale : -INFINITY;
     }
   }
-  if (tile.sight.window != 0 || tile.sight.slope != 0) {
+  if (tile.mask.window != 0 || tile.mask.slope != 0) {
 #pragma unroll
     for (int n = 0; n < kTileKeys / 8; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        scores[n][i] = tile.sight(scores[n][i], tile.query + i / 2 * 8, tile.first + n * 8 + lane % 4 * 2 + i % 2);
+        scores[n][i] = tile.mask(scores[n][i], tile.query + i / 2 * 8, tile.first + n * 8 + lane % 4 * 2 + i % 2);
       }
     }
   }
@@ -198,9 +198,9 @@ __global__ void __launch_bounds__(kWarps * 32)
     commit_copies();
   };
   copy_tile<D>(shared, sequence + tile.first_query * stride, stride, tile.length - tile.first_query);
-  const Sight sight = sight_of(args.window, args.slopes);
-  const uint32_t begin = sight.first_key(tile.first_query) / kTileKeys * kTileKeys;
-  const uint32_t end = sight.end(min(tile.first_query + kTileQueries, tile.length) - 1, tile.length);
+  const AttentionMask mask = mask_of(args.window, args.slopes);
+  const uint32_t begin = mask.first_key(tile.first_query) / kTileKeys * kTileKeys;
+  const uint32_t end = mask.end(min(tile.first_query + kTileQueries, tile.length) - 1, tile.length);
   fetch(begin, 0);
 
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -219,7 +219,7 @@ __global__ void __launch_bounds__(kWarps * 32)
     }
     attend_tile<D>(acc, queries, shared + (1 + slot) * kTile, shared + (3 + slot) * kTile,
                    {first, min(tile.length - first, static_cast<uint32_t>(kTileKeys)),
-                    tile.first_query + warp * 16 + lane / 4, sight},
+                    tile.first_query + warp * 16 + lane / 4, mask},
                    args.scale);
     __syncthreads();  // before the slot is written again
   }
@@ -273,15 +273,15 @@ __device__ void attend_plain(const T* query, const T* keys, const T* values, siz
   for (uint32_t d = lane; d < args.head_size; d += 32) memory.query[d] = to_float(query[d]) * args.scale;
   __syncwarp();
   float out[kMost] = {}, largest = -INFINITY, sum = 0;
-  const Sight sight = sight_of(args.window, args.slopes);
-  const uint32_t end = sight.end(span.query, span.length);
-  for (uint32_t first = sight.first_key(span.query); first < end; first += 32) {
+  const AttentionMask mask = mask_of(args.window, args.slopes);
+  const uint32_t end = mask.end(span.query, span.length);
+  for (uint32_t first = mask.first_key(span.query); first < end; first += 32) {
     const uint32_t count = min(end - first, 32u);
     const bool there = lane < count;
     float score = -INFINITY;
     if (there) {
       score = score_of(memory.query, keys + (first + lane) * stride, args.head_size);
-      score = sight(score, span.query, first + lane);
+      score = mask(score, span.query, first + lane);
     }
     const float now = fmaxf(largest, largest_of_warp(score)), faded = exp2f(largest - now);
     const float power = exp2f(score - now);

@@ -1,0 +1,93 @@
+// Values that are one of a few words. A type has one table of its words; text is parsed by it once, where it comes in,
+// and printed by it.
+#pragma once
+
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace rerank {
+
+template <class E>
+struct Choice {
+  E value;
+  std::string_view word;
+};
+
+// Specialised for each such type, with `static constexpr Choice<E> kAll[]`.
+template <class E>
+struct Choices;
+
+template <class E>
+concept IsChoice = requires {
+  Choices<E>::kAll;
+};
+
+template <IsChoice E>
+constexpr std::string_view word_of(E value) {
+  for (const Choice<E>& choice : Choices<E>::kAll)
+    if (choice.value == value) return choice.word;
+  return {};
+}
+
+// The value of "head-tail" or "head_tail"; nullopt: none has that word.
+template <IsChoice E>
+constexpr std::optional<E> parse_choice(std::string_view text) {
+  const auto same = [](std::string_view word, std::string_view text) {
+    if (word.size() != text.size()) return false;
+    for (size_t i = 0; i < word.size(); ++i)
+      if (word[i] != text[i] && !(word[i] == '-' && text[i] == '_')) return false;
+    return true;
+  };
+  for (const Choice<E>& choice : Choices<E>::kAll)
+    if (same(choice.word, text)) return choice.value;
+  return std::nullopt;
+}
+
+// "auto, cuda, cpu": all words, in the table's order.
+template <IsChoice E>
+std::string words_of() {
+  std::string words;
+  for (const Choice<E>& choice : Choices<E>::kAll) {
+    if (!words.empty()) words += ", ";
+    words += choice.word;
+  }
+  return words;
+}
+
+// What computes a model; kAuto: the fastest that runs it here.
+enum class EngineKind { kAuto, kCuda, kCpu, kOnnx, kTorchscript, kReference };
+
+template <>
+struct Choices<EngineKind> {
+  static constexpr Choice<EngineKind> kAll[] = {
+      {EngineKind::kAuto, "auto"},
+      {EngineKind::kCuda, "cuda"},
+      {EngineKind::kCpu, "cpu"},
+      {EngineKind::kOnnx, "onnx"},
+      {EngineKind::kTorchscript, "torchscript"},
+      {EngineKind::kReference, "reference"},
+  };
+};
+
+// What the inputs of matrix products are; kAuto: what the engine takes by itself.
+enum class Precision { kAuto, kFp32, kBf16, kFp16, kInt8, kFp8 };
+
+template <>
+struct Choices<Precision> {
+  static constexpr Choice<Precision> kAll[] = {
+      {Precision::kAuto, "auto"}, {Precision::kFp32, "fp32"}, {Precision::kBf16, "bf16"},
+      {Precision::kFp16, "fp16"}, {Precision::kInt8, "int8"}, {Precision::kFp8, "fp8"},
+  };
+};
+
+// What becomes of a request over the limits of the queue: it is refused, or held until there is room.
+enum class QueuePolicy { kShed, kWait };
+
+template <>
+struct Choices<QueuePolicy> {
+  static constexpr Choice<QueuePolicy> kAll[] = {{QueuePolicy::kShed, "shed"}, {QueuePolicy::kWait, "wait"}};
+};
+
+}  // namespace rerank

@@ -1,0 +1,51 @@
+// How texts become pairs of tokens, and what is kept of long documents.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "rerank/options/option_info.h"
+#include "rerank/truncation.h"
+
+namespace rerank {
+
+struct TextOptions {
+  size_t max_length = 0;
+  static constexpr OptionInfo kMaxLength{
+      "max-length", "TOKENS", "Texts",
+      "Longest pair scored, special tokens included; longer ones are cut. 0: what the model's config.json "
+      "recommends (rerankd.max_length), else its limit. Lower it (512, 1024) to bound the time that one long "
+      "document can take."};
+
+  std::optional<Truncation> truncation;  // absent: auto
+  static constexpr OptionInfo kTruncation{
+      "truncation", "HOW", "Texts",
+      "What is kept of documents over the limit: auto (what the model's config.json recommends as "
+      "rerankd.truncation, else head), head, tail, head-tail, query-aware (the windows that share most with the "
+      "query; costs no more than head), or chunks (all of it, in overlapping pieces; costs as much as the document "
+      "is long). Requests may say otherwise."};
+
+  ChunkScore chunk_score;
+  static constexpr OptionInfo kChunkScore{
+      "chunk-score", "HOW", "Texts",
+      "How the logits of chunks become a document's: max, mean, or topN (top2: mean of the best two)."};
+
+  size_t chunk_overlap = 32;
+  static constexpr OptionInfo kChunkOverlap{"chunk-overlap", "TOKENS", "Texts",
+                                            "Tokens that neighbouring chunks share, so that no sentence is torn."};
+
+  size_t max_chunks = 16;
+  static constexpr OptionInfo kMaxChunks{"max-chunks", "N", "Texts",
+                                         "Chunks of one document; what lies behind them is cut. Bounds its time."};
+
+  template <class O, class Visit>
+  static void visit(O& options, Visit&& visit_field) {
+    visit_field(kMaxLength, options.max_length);
+    visit_field(kTruncation, options.truncation);
+    visit_field(kChunkScore, options.chunk_score);
+    visit_field(kChunkOverlap, options.chunk_overlap);
+    visit_field(kMaxChunks, options.max_chunks);
+  }
+};
+
+}  // namespace rerank

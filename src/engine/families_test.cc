@@ -1,0 +1,177 @@
+// What other families than BERT bring (pre-norm blocks, gates, windows, rotations, means) beside the parts of an engine
+// that their logits alone do not show: fewer layers, states, contests, shared weights, refusals.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "engine/cpu/cpu_backend.h"
+#include "engine/cpu/vector/kernels.h"
+#include "engine/reference/reference_backend.h"
+#include "engine/supported.h"
+#include "support/golden.h"
+#include "support/tolerances.h"
+
+namespace rerank {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::shared_ptr<const Model> load(const char* name) {
+  auto model = load_model(std::string(RERANKD_SOURCE_DIR "/tests/data/models/") + name);
+  EXPECT_TRUE(model.ok()) << model.status();
+  return *model;
+}
+
+OwnedBatch recorded_batch(const Model& model) {
+  OwnedBatch batch;
+  for (const auto& pair : testing::read_golden_pairs(model.folder)) {
+    if (pair.ids.size() <= 200) batch.add(pair.ids, pair.segments);
+  }
+  return batch;
+}
+
+// Exits that read the first token's first state.
+std::shared_ptr<const Exits> exits_of(const Model& model) {
+  Exits exits;
+  for (size_t layer = 0; layer + 1 < model.architecture().layers(); ++layer) {
+    ExitHead head;
+    head.weights.assign(exit_width(model.architecture()), 0.0f);
+    head.weights[0] = 1;
+    head.error = 1e-3f;
+    exits.heads.push_back(head);
+  }
+  return std::make_shared<const Exits>(std::move(exits));
+}
+
+std::vector<float> logits_of(Backend& backend, const Batch& batch) {
+  std::vector<float> logits(batch.size());
+  const Status status = backend.forward(batch, logits);
+  EXPECT_TRUE(status.ok()) << status;
+  return logits;
+}
+
+class FamilyTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(FamilyTest, EachDepthEqualsTheReference) {
+  const auto model = load(GetParam());
+  OwnedBatch batch = recorded_batch(*model);
+  auto reference = make_reference_backend(model);
+  for (const auto* tier : cpu::compiled_kernels()) {
+    if (!cpu::why_not(*tier).empty()) continue;
+    auto backend = make_cpu_backend(model, {.precision = tier->precision, .kernel = tier->name, .threads = 2});
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    const double tolerance = 4 * testing::generated_tolerance_of_tier(tier->name, tier->precision);
+    for (uint8_t layers = 1; layers <= model->architecture().layers(); ++layers) {
+      batch.layers.assign(batch.size(), layers);
+      const auto expected = logits_of(*reference, batch), found = logits_of(**backend, batch);
+      for (size_t i = 0; i < found.size(); ++i)
+        EXPECT_NEAR(found[i], expected[i], tolerance) << tier->name << " layers " << int{layers} << " sequence " << i;
+    }
+  }
+}
+
+// Contests and states go through saved states of the stream: who stays has the score of an undisturbed pass.
+TEST_P(FamilyTest, WhoStaysInAContestHasTheScoreOfTheFullDepth) {
+  const auto model = load(GetParam());
+  const OwnedBatch batch = recorded_batch(*model);
+  for (const auto* tier : cpu::compiled_kernels()) {
+    if (!cpu::why_not(*tier).empty()) continue;
+    auto backend = make_cpu_backend(
+        model, {.precision = tier->precision, .kernel = tier->name, .threads = 2, .exits = exits_of(*model)});
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    const auto full = logits_of(**backend, batch);
+    std::vector<float> logits(batch.size());
+    std::vector<uint8_t> depths(batch.size());
+    const Contest contest{.first = 0, .size = static_cast<uint32_t>(batch.size()), .keep = 3, .margin = 1};
+    ASSERT_TRUE((*backend)->forward_contests(batch, {&contest, 1}, logits, depths).ok());
+    size_t stayed = 0;
+    for (size_t i = 0; i < logits.size(); ++i) {
+      if (depths[i] != 0) continue;
+      ++stayed;
+      EXPECT_EQ(logits[i], full[i]) << tier->name << " " << i;
+    }
+    EXPECT_GE(stayed, 3u);
+    EXPECT_LT(stayed, batch.size()) << "nobody left: the contest shows nothing";
+    const size_t states_of_one = (model->architecture().layers() - 1) * exit_width(model->architecture());
+    std::vector<float> states(batch.size() * states_of_one);
+    ASSERT_TRUE((*backend)->forward_with_states(batch, logits, states).ok());
+    EXPECT_EQ(logits, full) << tier->name;
+  }
+}
+
+TEST_P(FamilyTest, WeightsFromTheCacheGiveTheSameScores) {
+  const auto model = load(GetParam());
+  const OwnedBatch batch = recorded_batch(*model);
+  const std::string folder = ::testing::TempDir() + "/families_test_cache";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  for (const auto* tier : cpu::compiled_kernels()) {
+    if (!cpu::why_not(*tier).empty()) continue;
+    BackendOptions options{.precision = tier->precision, .kernel = tier->name, .threads = 1};
+    auto plain = make_cpu_backend(model, options);
+    options.weight_cache = folder;
+    options.weight_cache_bytes = 1u << 30;
+    auto writer = make_cpu_backend(model, options), reader = make_cpu_backend(model, options);
+    ASSERT_TRUE(plain.ok() && writer.ok() && reader.ok());
+    const auto expected = logits_of(**plain, batch);
+    EXPECT_EQ(logits_of(**writer, batch), expected) << tier->name;
+    EXPECT_EQ(logits_of(**reader, batch), expected) << tier->name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Recorded, FamilyTest,
+                         ::testing::Values("modernbert-a", "modernbert-b", "modernbert-c", "gte-a", "jina-v2-a",
+                                           "jina-bert-a"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
+  Architecture a = load("modernbert-a")->architecture();
+  const EngineFeatures all = {.pre_norm = true,
+                              .gated = true,
+                              .rope = true,
+                              .alibi = true,
+                              .window = true,
+                              .mean_rows = true,
+                              .last_row = true,
+                              .head_norm = true};
+  EXPECT_EQ(uncomputed_parts(a, all), "");
+  EXPECT_THAT(uncomputed_parts(a, {}), AllOf(HasSubstr("pre-norm blocks"), HasSubstr("gated feed-forwards"),
+                                             HasSubstr("rotary positions"), HasSubstr("windows of attention")));
+  const auto with = [&](const auto& change) {
+    Architecture changed = a;
+    change(changed, changed.blocks[1].attention);
+    return uncomputed_parts(changed, all);
+  };
+  EXPECT_THAT(with([](auto&, Attention& t) { t.kv_heads = 2; }), HasSubstr("grouped heads (2 of keys for 4)"));
+  EXPECT_THAT(with([](auto&, Attention& t) { t.mask = MaskKind::kCausal; }), HasSubstr("causal attention"));
+  EXPECT_THAT(with([](auto&, Attention& t) { t.mask = MaskKind::kWindowAndFirst; }), HasSubstr("global first token"));
+  EXPECT_THAT(with([](auto&, Attention& t) { t.position = PositionKind::kDisentangled; }), HasSubstr("disentangled"));
+  EXPECT_THAT(with([](auto&, Attention& t) { t.position = PositionKind::kBuckets; }), HasSubstr("bucketed"));
+  EXPECT_THAT(with([](auto&, Attention& t) { t.query_key_norm = true; }), HasSubstr("norms of queries and keys"));
+  EXPECT_THAT(with([](auto&, Attention& t) { t.softcap = 30; }), HasSubstr("softcap"));
+  EXPECT_THAT(with([](auto&, Attention& t) { t.score_scale = 1; }), HasSubstr("scale of scores"));
+  EXPECT_THAT(with([](auto&, Attention& t) { t.head_size = 16; }), HasSubstr("heads"));
+  EXPECT_THAT(with([](Architecture& c, auto&) { c.norm = NormKind::kRms; }), HasSubstr("RMS norms"));
+  EXPECT_THAT(with([](Architecture& c, auto&) {
+                c.blocks[0].feed_forward.experts = Experts{8, 2};
+              }),
+              HasSubstr("experts"));
+  EXPECT_THAT(with([](Architecture& c, auto&) { c.input.kind = InputTemplate::Kind::kPrompt; }), HasSubstr("prompts"));
+  EXPECT_THAT(with([](Architecture& c, auto&) { c.scoring.dense = false; }), HasSubstr("one linear layer"));
+}
+
+TEST(SupportedTest, TheCpuEngineRefusesWhatItDoesNotCompute) {
+  auto model = std::make_shared<Model>(*load("modernbert-a"));
+  model->config.architecture.blocks[2].attention.mask = MaskKind::kCausal;
+  const auto backend = make_cpu_backend(model, {});
+  ASSERT_TRUE(absl::IsUnimplemented(backend.status()));
+  EXPECT_THAT(std::string(message_of(backend.status())), HasSubstr("cpu engine: does not compute causal attention"));
+}
+
+}  // namespace
+}  // namespace rerank
