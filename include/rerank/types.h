@@ -59,6 +59,26 @@ class Cancellation {
   std::vector<std::function<void()>> listeners_;
 };
 
+// One query of several requests with the same settings (the parts of a stream): its text is held, and tokenized, once.
+class SharedQuery {
+ public:
+  explicit SharedQuery(std::string text) : text_(std::move(text)) {}
+  const std::string& text() const { return text_; }
+
+  // What the service keeps of the query, made by the first request that needs it. Thread-safe. If `make` throws, the
+  // next call makes it.
+  template <class T, class Make>
+  const T& prepared(Make make) {
+    std::call_once(once_, [&] { prepared_ = std::make_shared<const T>(make()); });
+    return *static_cast<const T*>(prepared_.get());
+  }
+
+ private:
+  std::string text_;
+  std::once_flag once_;
+  std::shared_ptr<const void> prepared_;
+};
+
 struct RerankRequest {
   std::string query;                   // UTF-8; invalid bytes read as U+FFFD
   std::vector<std::string> documents;  // UTF-8; empty texts are scored like any other
@@ -85,6 +105,9 @@ struct RerankRequest {
   int priority = 0;                            // higher goes first among waiting work
   std::optional<TimePoint> deadline;           // work not done by then is refused
   std::shared_ptr<Cancellation> cancellation;  // null: cannot be cancelled
+  std::shared_ptr<SharedQuery> shared_query;   // taken instead of `query` when set
+
+  const std::string& query_text() const { return shared_query ? shared_query->text() : query; }
 };
 
 struct RankedDocument {

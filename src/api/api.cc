@@ -15,7 +15,9 @@ namespace rerank::api {
 
 namespace {
 
-void health(Exchange&& exchange) { exchange.finish(health_page(exchange.state->reranker.ready())); }
+void health(Exchange&& exchange) {
+  exchange.finish(health_page(exchange.state->reranker.ready() && !*exchange.state->options.grpc_failed));
+}
 
 void live(Exchange&& exchange) { exchange.finish(health_page(true)); }
 
@@ -147,11 +149,12 @@ const Route* route_of_method(std::string_view method) {
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
     : state_(std::make_shared<State>(State{reranker, metrics, options,
-                                           transport::Access(options.key_ring(), options.cors_origins),
+                                           transport::Access(options.key_ring(), options.cors_origins, options.local),
                                            observe::RequestMetrics(metrics)})) {}
 
 void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
+  exchange.record.peer = exchange.request.peer;
   exchange.path = normalise_path(exchange.request.target);
   if (const auto trace = observe::parse_traceparent(exchange.request.header("traceparent")))
     exchange.record.trace = *trace;
@@ -164,9 +167,13 @@ void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
       exchange.record.label = route.label;
       exchange.record.ranks = route.ranks();
       if (route.key == Key::kNeeded) {
-        const Result<transport::KeyRule> caller = state_->access.admit(exchange.request.header("authorization"));
+        const transport::HttpRequest& asked = exchange.request;
+        const Status page = state_->access.check_page(asked);
+        if (!page.ok()) return exchange.finish(transport::error_response(page));
+        const Result<transport::KeyRule> caller = state_->access.admit(asked.header("authorization"), asked.peer);
         if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
         exchange.priority = caller->priority;
+        exchange.record.key = caller->name;
       }
       return route.handler(std::move(exchange));
     }

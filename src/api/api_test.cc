@@ -10,6 +10,7 @@
 
 #include "api/routes.h"
 #include "support/api_fixture.h"
+#include "support/process/memory.h"
 
 namespace rerank::api {
 namespace {
@@ -141,6 +142,32 @@ TEST_F(ApiTest, CommonJoinsRankFields) {
   EXPECT_EQ(fake_.last().documents, (std::vector<std::string>{"T\nB\n1999", "plain", "only"}));
   EXPECT_EQ(post(R"({"query":"q","documents":[{"title":"T"}]})").status, 422);
   EXPECT_EQ(post(R"({"query":"q","documents":[{"text":"T"}],"rank_fields":[1]})").status, 422);
+}
+
+TEST_F(ApiTest, WhatFieldsAreJoinedToIsBounded) {
+  const auto body = [](size_t fields, size_t bytes, size_t documents) {
+    std::string names, texts;
+    for (size_t i = 0; i < fields; ++i) names += i ? ",\"a\"" : "\"a\"";
+    for (size_t i = 0; i < documents; ++i)
+      texts += (i ? "," : "") + std::string("{\"a\":\"") + std::string(bytes, 'x') + "\"}";
+    return R"({"query":"q","documents":[)" + texts + R"(],"rank_fields":[)" + names + "]}";
+  };
+  ApiOptions options;
+  options.max_text_bytes = 1u << 20;
+  restart(options);
+  EXPECT_EQ(post(body(2, 1000, 100)).status, 200) << "a field may be named twice";
+  EXPECT_EQ(fake_.last().documents[99], std::string(1000, 'x') + "\n" + std::string(1000, 'x'));
+  const transport::HttpResponse fields = post(body(33, 10, 1));
+  EXPECT_EQ(fields.status, 422);
+  EXPECT_NE(fields.body.find("33 fields"), std::string::npos) << fields.body;
+  const MemoryGrowth growth;
+  for (const std::string& large : {body(32, 40000, 1), body(32, 1000, 40), body(32, 4 << 20, 8)}) {
+    const transport::HttpResponse refused = post(large);
+    EXPECT_EQ(refused.status, 413);
+    EXPECT_NE(refused.body.find("name fewer fields"), std::string::npos) << refused.body;
+  }
+  EXPECT_EQ(post(body(20000, 100000, 1)).status, 422) << "180 KB that asked for 2 GB";
+  EXPECT_LT(growth.bytes(), size_t{300} << 20);
 }
 
 TEST_F(ApiTest, CommonReadsLimitsAndScales) {
@@ -315,14 +342,14 @@ TEST_F(ApiTest, TellsXinferenceClientsThatNoKeyIsNeeded) {
 
 TEST_F(ApiTest, AsksForAKeyWhereOneIsSet) {
   ApiOptions options;
-  options.api_keys = "secret, other";
+  options.api_keys = "secret-1, other-key";
   restart(options);
   const std::string body = R"({"query":"q","texts":["a"]})";
-  for (const char* right : {"Bearer secret", "bearer other", "secret", "Bearer  secret "}) {
+  for (const char* right : {"Bearer secret-1", "bearer other-key", "secret-1", "Bearer  secret-1 "}) {
     EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", right}}).status, 200) << right;
   }
-  for (const char* wrong :
-       {"", "Bearer", "Bearer ", "Bearer None", "Bearer secre", "Bearer secrets", "Basic secret", "secret, other"}) {
+  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer None", "Bearer secret-", "Bearer secret-12",
+                            "Basic secret-1", "secret-1, other-key"}) {
     const transport::HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
     EXPECT_EQ(response.status, 401) << wrong;
     EXPECT_FALSE(Json(response.body).text("/detail").empty());
@@ -333,6 +360,61 @@ TEST_F(ApiTest, AsksForAKeyWhereOneIsSet) {
     EXPECT_EQ(call("GET", open).status, 200) << open;
   }
   EXPECT_EQ(call("GET", "/v1/cluster/auth").body, R"({"auth":true})");
+}
+
+TEST_F(ApiTest, GuessesAreSlowedByAddress) {
+  ApiOptions options;
+  options.api_keys = "secret-1";
+  restart(options);
+  const auto ask = [&](const std::string& peer, const std::string& key) {
+    transport::HttpRequest request;
+    request.method = "GET";
+    request.target = "/info";
+    request.headers = {{"authorization", key}};
+    request.peer = peer;
+    int status = 0;
+    api_->handle(std::move(request), [&](transport::HttpResponse response) { status = response.status; });
+    return status;
+  };
+  EXPECT_EQ(ask("proxy", "secret-1"), 200);
+  int looked_at = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string guess = "guess-" + std::to_string(i);
+    looked_at += ask("10.0.0.1", guess) == 401;
+    ask("proxy", guess);
+  }
+  EXPECT_GE(looked_at, 20);
+  EXPECT_LT(looked_at, 500);
+  EXPECT_EQ(ask("10.0.0.1", "secret-1"), 429) << "a right guess does not show";
+  EXPECT_EQ(ask("10.0.0.2", "secret-1"), 200) << "others are not slowed";
+  EXPECT_EQ(ask("proxy", "secret-1"), 200) << "nor who was right before, at the same address";
+}
+
+TEST_F(ApiTest, PagesOfOtherSitesMayNotCall) {
+  const std::string body = R"({"query":"q","texts":["a"]})";
+  const auto ask = [&](const std::string& host, Headers headers) {
+    headers.emplace_back("host", host);
+    return call("POST", "/rerank", body, std::move(headers)).status;
+  };
+  ApiOptions local;
+  local.local = true;
+  for (const bool is_local : {false, true}) {
+    restart(is_local ? local : ApiOptions());
+    EXPECT_EQ(ask("127.0.0.1:8080", {}), 200) << "no browser";
+    EXPECT_EQ(ask("anything", {{"origin", "chrome-extension://abc"}}), 200);
+    EXPECT_EQ(ask("127.0.0.1:8080", {{"origin", "http://127.0.0.1:8080"}, {"sec-fetch-site", "same-origin"}}), 200);
+    EXPECT_EQ(ask("localhost:8080", {{"origin", "http://localhost:8080"}}), 200);
+    EXPECT_EQ(ask("[::1]:8080", {{"sec-fetch-site", "same-origin"}}), 200);
+    for (const char* origin : {"http://evil.example", "https://127.0.0.1", "null", "http://127.0.0.1:80800"})
+      EXPECT_EQ(ask("127.0.0.1:8080", {{"origin", origin}}), 403) << origin;
+    EXPECT_EQ(ask("127.0.0.1:8080", {{"sec-fetch-site", "cross-site"}}), 403) << "a form, which sends no Origin";
+    EXPECT_EQ(ask("rerank.corp", {{"origin", "https://rerank.corp"}}), is_local ? 403 : 200)
+        << "a name that may have been made to mean this machine";
+  }
+  local.cors_origins = "https://page";
+  restart(local);
+  EXPECT_EQ(ask("127.0.0.1", {{"origin", "https://page"}, {"sec-fetch-site", "cross-site"}}), 200);
+  EXPECT_EQ(call("GET", "/health", "", {{"origin", "http://evil.example"}}).status, 200) << "tells nothing";
 }
 
 TEST_F(ApiTest, IgnoresKeysWhereNoneIsSet) {
@@ -360,7 +442,7 @@ TEST_F(ApiTest, AnswersOptions) {
 
   ApiOptions options;
   options.cors_origins = "http://page,http://other";
-  options.api_keys = "secret";
+  options.api_keys = "secret-1";
   restart(options);
   auto headers = headers_of(call("OPTIONS", "/rerank", "", preflight));
   EXPECT_EQ(headers["Access-Control-Allow-Origin"], "http://page");

@@ -18,7 +18,8 @@ namespace rerank::api {
 // What the server sets for all dialects.
 struct DialectLimits {
   size_t max_documents = 10000;
-  bool return_documents = true;  // what the common dialect does when the client does not say
+  size_t max_text_bytes = SIZE_MAX;  // of texts that are made from several fields, all together
+  bool return_documents = true;      // what the common dialect does when the client does not say
 };
 
 // One request as a dialect has read it.

@@ -11,7 +11,7 @@
 #include "api/options.h"
 #include "observe/request_metrics.h"
 #include "rerank/reranker.h"
-#include "transport/access.h"
+#include "transport/callers/access.h"
 #include "transport/http.h"
 
 namespace rerank::api {

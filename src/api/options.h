@@ -1,6 +1,7 @@
 // What the HTTP interface needs to know besides the reranker.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -9,21 +10,28 @@
 
 #include "observe/request_record.h"
 #include "rerank/options.h"
-#include "transport/keys.h"
+#include "transport/callers/keys.h"
+#include "transport/memory_budget.h"
 
 namespace rerank::api {
 
 struct ApiOptions {
   size_t max_documents = 10000;              // in one request; more is 422
+  size_t max_text_bytes = 32u << 20;         // of texts that are made by joining fields; more is 413
   bool return_documents = true;              // in the common dialect, when the client does not say
   std::string api_keys;                      // comma-separated; empty: no key is asked for
   std::shared_ptr<transport::KeyRing> keys;  // taken instead of api_keys when set: also has the keys of a file
+  bool local = false;                        // the server listens on a loopback address only
   std::string cors_origins;                  // comma-separated, or "*"; empty: none
   size_t max_batch_tokens = 8192;            // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
-  bool metrics_apart = false;                                        // /metrics is served at its own address only
-  std::chrono::milliseconds request_timeout{0};                      // of requests that do not say; 0: none
+  bool metrics_apart = false;                    // /metrics is served at its own address only
+  std::chrono::milliseconds request_timeout{0};  // of requests that do not say; 0: none
+  std::shared_ptr<transport::MemoryBudget>
+      memory;  // what requests are counted in; null: not counted (by gRPC; HTTP has its own)
+  // Set when gRPC can take no more connections: /health then says that the server is not well.
+  std::shared_ptr<std::atomic<bool>> grpc_failed = std::make_shared<std::atomic<bool>>(false);
   std::vector<std::shared_ptr<observe::RequestObserver>> observers;  // told of every request when it is answered
 
   // The keys to ask for.
@@ -33,8 +41,10 @@ struct ApiOptions {
 
   static ApiOptions from(const Options& library, const ServerOptions& server) {
     return {.max_documents = library.model.queue.max_documents,
+            .max_text_bytes = server.max_body_bytes,
             .return_documents = server.return_documents,
             .api_keys = server.api_key,
+            .local = server.host == "localhost" || server.host == "::1" || server.host.starts_with("127."),
             .cors_origins = server.cors_origin,
             .max_batch_tokens = library.model.queue.max_batch_tokens,
             .max_connections = server.max_connections,

@@ -32,6 +32,21 @@ TEST(HashTest, FieldBoundariesCount) {
   EXPECT_EQ(hash128("x").hex().size(), 32u);
 }
 
+TEST(HashTest, AKeyedHashIsSipHashAndNeedsItsKey) {
+  HashKey key;
+  for (size_t i = 0; i < key.bytes.size(); ++i) key.bytes[i] = static_cast<unsigned char>(i);
+  // Of SipHash's authors: vectors_sip128, key 00 01 .. 0f, inputs of 0 and 1 bytes.
+  const auto bytes = [](const Hash128& hash) {
+    const auto* first = reinterpret_cast<const unsigned char*>(&hash);
+    return std::vector<int>(first, first + 4);
+  };
+  EXPECT_EQ(bytes(keyed_hash(key, "")), (std::vector<int>{0xa3, 0x81, 0x7f, 0x04}));
+  EXPECT_EQ(bytes(keyed_hash(key, std::string_view("\0", 1))), (std::vector<int>{0xda, 0x87, 0xc1, 0xd8}));
+  EXPECT_NE(keyed_hash(HashKey::random(), "text"), keyed_hash(HashKey::random(), "text"));
+  EXPECT_EQ(keyed_hash(HashKey::made_of("secret"), "text"), keyed_hash(HashKey::made_of("secret"), "text"));
+  EXPECT_NE(keyed_hash(HashKey::made_of("secret"), "text"), keyed_hash(HashKey::made_of("Secret"), "text"));
+}
+
 TEST(MappedFileTest, ReadsAFileAndNamesAMissingOne) {
   const std::string path = testing::TempDir() + "/mapped_file_test.txt";
   std::ofstream(path) << "hello";

@@ -1,6 +1,8 @@
-// 128-bit XXH3 of byte strings: for cache keys and fingerprints. Not cryptographic.
+// 128-bit hashes of byte strings: XXH3, not cryptographic, for fingerprints and for hashes of hashes; SipHash with a
+// secret key for what others choose.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -22,6 +24,18 @@ struct Hash128Hasher {
 };
 
 Hash128 hash128(std::string_view bytes, uint64_t seed = 0);
+
+// The key of keyed_hash().
+struct HashKey {
+  std::array<unsigned char, 16> bytes{};
+  static HashKey random();                          // from the kernel
+  static HashKey made_of(std::string_view secret);  // the same for the same secret
+  static const HashKey& of_process();               // random, and the same for the whole process
+};
+
+// SipHash-2-4 with 128 bits: what texts are known by that others send. Who does not know the key cannot make two with
+// one hash, which takes a minute for hash128().
+Hash128 keyed_hash(const HashKey& key, std::string_view bytes);
 
 // Hashes a sequence of fields; each field's length is mixed in, so that ("a","bc") and ("ab","c") differ.
 class FieldHasher {

@@ -6,6 +6,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/guarded.h"
+#include "base/log.h"
+#include "base/strings.h"
+
 namespace rerank {
 
 struct WorkerPool::State {
@@ -23,7 +27,7 @@ struct WorkerPool::State {
       auto task = std::move(tasks.front());
       tasks.pop_front();
       lock.unlock();
-      task();
+      if (const Status status = guarded(task); !status.ok()) log_error(message_of(status));
       task = nullptr;  // what it captured is freed outside the lock
       lock.lock();
     }

@@ -1,6 +1,6 @@
 // A few threads that run small tasks in order of arrival. The queue has no bound of its own: who posts must have
-// admitted the work before (the service bounds requests). Tasks must not throw and must not wait for other tasks of the
-// pool.
+// admitted the work before (the service bounds requests). Tasks must not wait for other tasks of the pool. What one
+// throws is told to the log: who posts it answers for what it was about.
 #pragma once
 
 #include <cstddef>

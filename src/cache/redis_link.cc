@@ -127,9 +127,8 @@ Result<RedisReply> RedisLink::read(Deadline deadline) {
       return absl::UnavailableError(str_cat("not a Redis answer: ", std::string_view(redis->reader->errstr)));
     }
     if (reply != nullptr) {
-      RedisReply copy = copy_of(*static_cast<redisReply*>(reply));
-      freeReplyObject(reply);
-      return copy;
+      const std::unique_ptr<void, void (*)(void*)> owner(reply, freeReplyObject);
+      return copy_of(*static_cast<redisReply*>(reply));
     }
     if (redis->reader->len > kMaxAnswerBytes) return absl::UnavailableError("an answer without end");
     const auto left =

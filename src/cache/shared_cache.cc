@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/guarded.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/status_macros.h"
@@ -122,7 +123,7 @@ class RedisCache : public SharedCache {
         wake_.wait_until(lock, retry_at_, [&] { return stopping_; });
         if (stopping_) break;
         lock.unlock();
-        connect();
+        if (const Status status = guarded([&] { connect(); }); !status.ok()) fail(status);
         lock.lock();
         up_ = link_ != nullptr;
         continue;
@@ -131,7 +132,7 @@ class RedisCache : public SharedCache {
       std::vector<Lookup> lookups = first_of(lookups_, kLookupsAtOnce);
       const std::vector<Write> writes = first_of(writes_, kWritesAtOnce);
       lock.unlock();
-      const Status status = exchange(lookups, writes);
+      const Status status = guarded([&] { return exchange(lookups, writes); });
       if (!status.ok()) fail(status);
       give_up(lookups);
       lock.lock();

@@ -14,7 +14,7 @@
 
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "server/listen.h"
+#include "transport/listen.h"
 
 namespace rerank::cli {
 namespace {
@@ -39,7 +39,7 @@ Result<std::vector<PassedSocket>> take_passed_sockets() {
   const std::vector<std::string> names = absl::StrSplit(variable("LISTEN_FDNAMES"), ':');
   for (int i = 0; i < count; ++i) {
     const int fd = kFirstPassed + i;
-    RETURN_IF_ERROR(server::check_listener(fd, "LISTEN_FDS"));
+    RETURN_IF_ERROR(transport::check_listener(fd, "LISTEN_FDS"));
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
     sockets.push_back({static_cast<size_t>(i) < names.size() ? names[static_cast<size_t>(i)] : "", fd});
   }

@@ -5,28 +5,11 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "base/bucket.h"
 #include "base/log.h"
 
 namespace rerank::observe {
 namespace {
-
-// A token bucket that holds a second's worth. Guarded by its owner.
-class Bucket {
- public:
-  explicit Bucket(double rate) : rate_(rate), tokens_(rate) {}
-
-  bool take(TimePoint now) {
-    tokens_ = std::min(rate_, tokens_ + rate_ * std::chrono::duration<double>(now - filled_).count());
-    filled_ = now;
-    if (tokens_ < 1) return false;
-    tokens_ -= 1;
-    return true;
-  }
-
- private:
-  double rate_, tokens_;
-  TimePoint filled_ = Clock::now();
-};
 
 class RequestLog : public RequestObserver {
  public:
@@ -68,6 +51,8 @@ class RequestLog : public RequestObserver {
       number("cached", record.cached_documents);
       number("truncated", record.truncated_documents);
     }
+    if (!record.peer.empty()) list.emplace_back("peer", record.peer);
+    if (!record.key.empty()) list.emplace_back("key", record.key);
     if (!record.trace.trace_id.empty()) list.emplace_back("trace_id", record.trace.trace_id);
     if (skipped > 0) number("lines_left_out", skipped);
     return list;

@@ -1,9 +1,10 @@
 // What became of one request: made by the transport's handler, passed once to every observer when the answer is ready
-// to be sent. Never holds texts. A transport other than HTTP fills in the same record.
+// to be sent. Never holds texts or keys. A transport other than HTTP fills in the same record.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "observe/trace_context.h"
@@ -30,6 +31,8 @@ struct RequestRecord {
   uint64_t cached_documents = 0;
 
   TraceContext trace;
+  std::string peer;  // the client's address; empty: not known
+  std::string key;   // the name of its key; empty: none
 };
 
 // Why a request was not answered, in a word: "overloaded", "deadline", ...; "ok" when it was.

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "cache/redis_url.h"
 #include "engine/registry.h"
 #include "model/hub.h"
 #include "rank/locate.h"
@@ -131,6 +132,18 @@ schedule::PlannerOptions planner_options(const QueueOptions& queue, const Backen
   return planner;
 }
 
+// What replicas that share a cache know texts by.
+HashKey shared_hash_key(const CacheOptions& options) {
+  std::string secret = options.cache_secret;
+  if (const auto url = cache::parse_redis_url(options.cache_url); secret.empty() && url.ok()) secret = url->password;
+  if (secret.empty()) {
+    log_warning(
+        "--cache-url has no password and there is no --cache-secret: who knows how keys are made can make two "
+        "texts that have one");
+  }
+  return HashKey::made_of(str_cat("rerankd pair cache ", secret));
+}
+
 // Runs the engine, so that first requests are as fast as later ones and the planner knows its speed.
 Status run_warm_up(const ModelConfig& config, rank::ServiceParts& parts) {
   std::vector<int32_t> ids;
@@ -176,6 +189,7 @@ Status read_host(const HostOptions& host, size_t compute_threads, Metrics* metri
   auto cache = cache::SharedCache::open(shared, metrics);
   if (!cache.ok()) return cache.status();
   parts.shared_cache = std::move(*cache);
+  parts.hash_key = shared_hash_key(caches);
   return ok_status();
 }
 

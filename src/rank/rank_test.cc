@@ -73,6 +73,26 @@ TEST(RerankTest, ManyRequestsAtOnceGetTheirOwnAnswers) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST(RerankTest, ASharedQueryScoresAsItsText) {
+  auto reranker = open(bert());
+  const auto query = std::make_shared<SharedQuery>("rain in berlin");
+  RerankRequest own{
+      .query = query->text(), .documents = {"rain", "the cat"}, .max_query_tokens = 2, .use_cache = false};
+  RerankRequest shared{.query = "not this one", .documents = own.documents, .max_query_tokens = 2};
+  shared.shared_query = query;
+  const auto want = reranker->rerank(own);
+  for (int round = 0; round < 3; ++round) {  // the last one's pairs are known
+    shared.use_cache = round > 0;
+    const auto got = reranker->rerank(shared);
+    ASSERT_TRUE(got.ok() && want.ok());
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(got->results[i].logit, want->results[i].logit);
+      EXPECT_EQ(got->results[i].truncated, want->results[i].truncated);
+    }
+    EXPECT_EQ(got->cached_documents, round == 2 ? 2u : 0u);
+  }
+}
+
 TEST(RerankTest, TruncationIsSaidOrRefused) {
   auto reranker = open(bert());
   std::string text;

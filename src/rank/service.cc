@@ -5,6 +5,8 @@
 #include <cmath>
 #include <future>
 
+#include "base/guarded.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "rank/score.h"
 
@@ -23,16 +25,49 @@ int64_t micros_since(TimePoint begin) {
 
 }  // namespace
 
+// A query as pairs and keys are made of it. Requests that share one have one of these, and each step is done once.
+class PreparedQuery {
+ public:
+  PreparedQuery(const std::string& text, const HashKey& key) : hash(keyed_hash(key, text)), text_(text) {}
+
+  // Any thread.
+  void tokenize(const text::Tokenizer& tokenizer, size_t max_tokens, Truncation truncation) const {
+    std::call_once(tokenized_, [&] {
+      tokenizer.encode(text_, ids_);
+      cut_ = text::cut_to(ids_, max_tokens, truncation);
+      terms_.emplace(ids_);
+    });
+  }
+
+  const Hash128 hash;  // of the text
+  // After tokenize():
+  const std::vector<int32_t>& ids() const { return ids_; }
+  const text::QueryTerms& terms() const { return *terms_; }
+  bool cut() const { return cut_; }
+
+ private:
+  const std::string& text_;
+  mutable std::once_flag tokenized_;
+  mutable std::vector<int32_t> ids_;
+  mutable std::optional<text::QueryTerms> terms_;
+  mutable bool cut_ = false;
+};
+
 // One request on its way. Units of tokenizing write disjoint parts; the last one to finish goes on alone.
 struct Service::Work {
   std::shared_ptr<const RerankRequest> request;
   Done done;
+  std::atomic<bool> answered{false};
+  Status failure;  // of a unit; read by the last of them
+  std::once_flag failed;
   TimePoint begin = Clock::now();
+  std::vector<Hash128> texts;                    // hashes of the documents, as the next
   std::vector<Hash128> keys;                     // per document; empty when the cache is not used
   std::vector<size_t> missing;                   // documents whose score is not known yet, in order
   std::vector<std::pair<size_t, size_t>> units;  // ranges of `missing`
   std::atomic<size_t> units_left{0};
-  std::vector<int32_t> query_ids;
+  std::unique_ptr<const PreparedQuery> own_query;  // null where requests share one
+  const PreparedQuery* query = nullptr;            // own_query, or that of the shared query
   std::vector<std::vector<int32_t>> document_ids;
   std::vector<ScoredDocument> documents;
   std::vector<uint32_t> sequences;  // of each of `missing`: a document in chunks has several
@@ -135,17 +170,30 @@ void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
   auto work = std::make_shared<Work>();
   work->request = std::move(request);
   work->done = std::move(done);
+  guard(work, [&] { start(work); });
+}
+
+// Runs a step of a request; what is thrown there is the request's error.
+template <class Step>
+void Service::guard(const std::shared_ptr<Work>& work, Step step) {
+  if (Status status = guarded(step); !status.ok()) fail(work, std::move(status));
+}
+
+void Service::start(const std::shared_ptr<Work>& work) {
   const auto& documents = work->request->documents;
   if (Status status = check(*work->request); !status.ok()) return fail(work, std::move(status));
   work->document_ids.resize(documents.size());
   work->documents.resize(documents.size());
+  prepare_query(*work);
   look_up(*work);
   if (parts_.shared_cache && !work->keys.empty() && !work->missing.empty()) {
     std::vector<Hash128> keys;
     for (size_t i : work->missing) keys.push_back(work->keys[i]);
     const bool asked = parts_.shared_cache->find(std::move(keys), [this, work](const auto& scores) {
-      take_shared(work, scores);
-      go_on(work);
+      guard(work, [&] {
+        take_shared(work, scores);
+        go_on(work);
+      });
     });
     if (asked) return;
   }
@@ -178,7 +226,7 @@ void Service::go_on(const std::shared_ptr<Work>& work) {
     return fail(work, std::move(status));
   }
   // The first unit also takes the query.
-  size_t first = 0, bytes = request.query.size();
+  size_t first = 0, bytes = request.query_text().size();
   for (size_t i = 0; i < work->missing.size(); ++i) {
     bytes += request.documents[work->missing[i]].size();
     if (bytes < kUnitBytes && i + 1 < work->missing.size()) continue;
@@ -210,10 +258,12 @@ void Service::look_up(Work& work) {
                                .add(static_cast<uint64_t>(spec.chunking.best))
                                .add(static_cast<uint64_t>(request.max_query_tokens))
                                .add(static_cast<uint64_t>(request.max_document_tokens))
-                               .add(request.query)
+                               .add(work.query->hash.low)
+                               .add(work.query->hash.high)
                                .finish();
     for (const std::string& document : request.documents) {
-      work.keys.push_back(FieldHasher().add(common.low).add(common.high).add(document).finish());
+      const Hash128 text = work.texts.emplace_back(keyed_hash(parts_.hash_key, document));
+      work.keys.push_back(FieldHasher().add(common.low).add(common.high).add(text.low).add(text.high).finish());
     }
   }
   for (size_t i = 0; i < request.documents.size(); ++i) {
@@ -247,10 +297,11 @@ text::FitSpec Service::fit_spec(const RerankRequest& request) const {
   return spec;
 }
 
-void Service::tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids) {
+void Service::tokenize_document(const Work& work, size_t document, std::vector<int32_t>& ids) {
+  const RerankRequest& request = *work.request;
   const std::string& text = request.documents[document];
   if (!tokens_.enabled() || !request.use_cache) return parts_.tokenizer->encode(text, ids);
-  const Hash128 key = hash128(text);
+  const Hash128 key = work.texts.empty() ? keyed_hash(parts_.hash_key, text) : work.texts[document];
   const bool known = tokens_.find(key, ids);
   if (metrics_) (known ? metrics_->token_hits : metrics_->token_misses).add();
   if (known) return;
@@ -258,16 +309,33 @@ void Service::tokenize_document(const RerankRequest& request, size_t document, s
   tokens_.insert(key, ids);
 }
 
+void Service::prepare_query(Work& work) {
+  const RerankRequest& request = *work.request;
+  const auto make = [&] { return std::make_unique<const PreparedQuery>(request.query_text(), parts_.hash_key); };
+  if (!request.shared_query) work.own_query = make();
+  work.query = request.shared_query ? request.shared_query->prepared<std::unique_ptr<const PreparedQuery>>(make).get()
+                                    : work.own_query.get();
+}
+
 void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   const RerankRequest& request = *work->request;
-  if (!request.cancellation || !request.cancellation->cancelled()) {
-    if (unit == 0) parts_.tokenizer->encode(request.query, work->query_ids);
-    for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
-      const size_t i = work->missing[m];
-      tokenize_document(request, i, work->document_ids[i]);
-    }
+  const bool late = request.deadline && Clock::now() > *request.deadline;
+  const bool cancelled = request.cancellation && request.cancellation->cancelled();
+  Status status;
+  if (late) status = absl::DeadlineExceededError("not done within the deadline: too much was waiting");
+  if (!late && !cancelled) {
+    status = guarded([&] {
+      if (unit == 0) {
+        work->query->tokenize(*parts_.tokenizer, request.max_query_tokens, fit_spec(request).truncation);
+      }
+      for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
+        const size_t i = work->missing[m];
+        tokenize_document(*work, i, work->document_ids[i]);
+      }
+    });
   }
-  if (work->units_left.fetch_sub(1) == 1) join_and_schedule(work);
+  if (!status.ok()) std::call_once(work->failed, [&] { work->failure = std::move(status); });
+  if (work->units_left.fetch_sub(1) == 1) guard(work, [&] { join_and_schedule(work); });
 }
 
 void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
@@ -275,15 +343,22 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   if (request.cancellation && request.cancellation->cancelled()) {
     return fail(work, absl::CancelledError("the client has gone"));
   }
+  if (!work->failure.ok()) return fail(work, work->failure);
   const text::FitSpec spec = fit_spec(request);
   auto job = std::make_unique<schedule::Job>();
-  const bool query_cut = text::cut_to(work->query_ids, request.max_query_tokens, spec.truncation);
   const text::PairTemplate& pieces = parts_.tokenizer->pair_template();
-  const text::QueryTerms terms(work->query_ids);
+  size_t tokens = 0;
+  for (size_t i : work->missing)
+    tokens += text::fitted_tokens(pieces, work->query->ids().size(), work->document_ids[i].size(), spec);
+  if (tokens > parts_.planner.max_queued_tokens) {  // a long query may make them many: before memory is taken
+    if (Status status = scheduler_->check(tokens, request.priority, request.deadline); !status.ok()) {
+      return fail(work, std::move(status));
+    }
+  }
   for (size_t i : work->missing) {
-    text::FittedDocument fitted = text::fit_document(pieces, terms, work->document_ids[i], spec);
+    text::FittedDocument fitted = text::fit_document(pieces, work->query->terms(), work->document_ids[i], spec);
     if (fitted.too_long && !request.truncate) {
-      const size_t given = work->query_ids.size() + work->document_ids[i].size() + pieces.added_to_pair();
+      const size_t given = work->query->ids().size() + work->document_ids[i].size() + pieces.added_to_pair();
       return fail(work, absl::OutOfRangeError(str_cat("`inputs` must have less than ", spec.max_length + 1,
                                                       " tokens. Given: ", given, " (document ", i, ")")));
     }
@@ -293,7 +368,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
       d.tokens += static_cast<uint32_t>(pair.ids.size());
     }
     work->sequences.push_back(static_cast<uint32_t>(fitted.pairs.size()));
-    d.truncated = fitted.truncated || query_cut;
+    d.truncated = fitted.truncated || work->query->cut();
     d.document_tokens = static_cast<uint32_t>(work->document_ids[i].size());
     if (request.explain_cuts) d.kept = std::move(fitted.kept);
     work->document_ids[i] = {};
@@ -306,7 +381,9 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
   job->share = request.use_cache;  // a request that wants scores computed anew shares none
-  job->done = [this, work](schedule::Job& done_job, Status status) { finish(work, done_job, std::move(status)); };
+  job->done = [this, work](schedule::Job& done_job, Status status) {
+    guard(work, [&] { finish(work, done_job, std::move(status)); });
+  };
   scheduler_->submit(std::move(job));
 }
 
@@ -378,10 +455,15 @@ void Service::answer(const std::shared_ptr<Work>& work) {
   response.timings = work->timings;
   response.timings.total_us = micros_since(work->begin);
   if (metrics_) metrics_->answered(response, !work->missing.empty());
-  work->done(std::move(response));
+  if (!work->answered.exchange(true)) work->done(std::move(response));
 }
 
-void Service::fail(const std::shared_ptr<Work>& work, Status status) { work->done(std::move(status)); }
+// Also the end of what has been answered already: then nobody hears of it but the log.
+void Service::fail(const std::shared_ptr<Work>& work, Status status) {
+  if (work->answered.exchange(true)) return log_error(str_cat("behind an answer: ", message_of(status)));
+  const Status told = guarded([&] { work->done(std::move(status)); });
+  if (!told.ok()) log_error(message_of(told));
+}
 
 std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tokens) const {
   const text::Tokenizer& tokenizer = *parts_.tokenizer;

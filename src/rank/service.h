@@ -41,6 +41,7 @@ struct ServiceParts {
   std::chrono::seconds cache_ttl{86400};
   size_t token_cache_bytes = 0;
   std::unique_ptr<cache::SharedCache> shared_cache;  // may be null
+  HashKey hash_key = HashKey::of_process();          // of texts; what shares a cache shares it
   schedule::PlannerOptions planner;
   std::vector<schedule::MeasuredBatch> measured;  // what warm-up has found
 };
@@ -60,9 +61,13 @@ class Service : public Reranker {
   struct Work;
   struct ServiceMetrics;
   Status check(const RerankRequest& request) const;
+  template <class Step>
+  void guard(const std::shared_ptr<Work>& work, Step step);
+  void start(const std::shared_ptr<Work>& work);
   void go_on(const std::shared_ptr<Work>& work);
   void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<cache::CachedScore>>& scores);
-  void tokenize_document(const RerankRequest& request, size_t document, std::vector<int32_t>& ids);
+  void tokenize_document(const Work& work, size_t document, std::vector<int32_t>& ids);
+  void prepare_query(Work& work);
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
   void look_up(Work& work);

@@ -137,7 +137,7 @@ class ShadowedReranker : public Reranker {
   // The request without its documents, and without what hurries it or makes it shallow.
   static RerankRequest settings_of(const RerankRequest& request) {
     RerankRequest settings;
-    settings.query = request.query;
+    settings.query = request.query_text();
     settings.truncate = request.truncate;
     settings.truncation_side = request.truncation_side;
     settings.max_length = request.max_length;

@@ -16,6 +16,7 @@ RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char
     : core_(core), context_(context), method_(method), route_(api::route_of_method(method)) {
   record_.transport = "grpc";
   record_.label = method;
+  record_.peer = transport::peer_of(context.peer());
   record_.ranks = route_ != nullptr && route_->ranks();
   record_.started = std::chrono::system_clock::now();
   if (const auto trace = observe::parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
@@ -39,11 +40,20 @@ std::string_view RpcCall::metadata(const char* name) const {
   return {found->second.data(), found->second.size()};
 }
 
+Result<std::shared_ptr<transport::MemoryHold>> RpcCall::hold(size_t message_bytes) {
+  auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, transport::peer_of(context_.peer()));
+  // The message itself, besides what its texts come to.
+  if (Status status = hold->resize(message_bytes * (transport::kWorkBytesPerByte + 1)); !status.ok()) return status;
+  return hold;
+}
+
 Status RpcCall::admit() {
   if (route_ != nullptr && route_->key == api::Key::kNotNeeded) return ok_status();
-  const Result<transport::KeyRule> caller = core_.access.admit(metadata("authorization"));
+  const Result<transport::KeyRule> caller = core_.access.admit(metadata("authorization"), record_.peer);
   if (!caller.ok()) return caller.status();
   priority_ = caller->priority;
+  const std::lock_guard lock(mutex_);
+  record_.key = caller->name;
   return ok_status();
 }
 

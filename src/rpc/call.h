@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -11,11 +12,12 @@
 
 #include "api/options.h"
 #include "api/routes.h"
+#include "base/guarded.h"
 #include "base/worker_pool.h"
 #include "observe/request_metrics.h"
 #include "observe/request_record.h"
 #include "rerank/reranker.h"
-#include "transport/access.h"
+#include "transport/callers/access.h"
 #include "transport/errors.h"
 
 namespace rerank::rpc {
@@ -29,6 +31,13 @@ struct RpcCore {
   size_t max_message_bytes = 0;
   // Answers are written here: the thread that computed scores has better things to do.
   WorkerPool writers{1};
+
+  // Has `write` make an answer there, and tells how that has ended. `write` also is the last that uses what it has.
+  template <class Write>
+  void write(std::function<void(const Status&)> done, Write write) {
+    auto task = [done, write = std::move(write)]() mutable { done(guarded(write)); };
+    if (const Status posted = guarded([&] { writers.post(task); }); !posted.ok()) done(posted);
+  }
 };
 
 // A stream's texts together are limited as one message is; gRPC has the same code for that.
@@ -39,6 +48,16 @@ inline Status too_much_text() {
 
 // Tells how a call, or a part of it, has ended. Called once, on any thread; must not block.
 using RpcDone = std::function<void(const Status&)>;
+
+// Hands `done` to `handle(done)`. What is thrown there is the end of it, unless that has been told before.
+template <class Handle>
+void handle_guarded(RpcDone done, Handle handle) {
+  const auto told = std::make_shared<std::atomic<bool>>(false);
+  const RpcDone once = [told, done = std::move(done)](const Status& status) {
+    if (!told->exchange(true)) done(status);
+  };
+  if (const Status status = guarded([&] { handle(once); }); !status.ok()) once(status);
+}
 
 class RpcCall {
  public:
@@ -53,6 +72,10 @@ class RpcCall {
   // A request with what the call says besides its message: deadline, priority, cache, cancellation. After admit().
   // kInvalid when the metadata are wrong.
   Result<RerankRequest> request();
+
+  // Counts a message of so many bytes, and what it becomes, until the last copy of the result is gone. Errors: as
+  // MemoryHold::resize().
+  Result<std::shared_ptr<transport::MemoryHold>> hold(size_t message_bytes);
 
   // What one request of the call has come to, for metrics, log and trace. Any thread.
   void note_ranked(const RerankResponse& result);

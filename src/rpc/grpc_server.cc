@@ -15,20 +15,17 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "rpc/acceptor.h"
 #include "rpc/services.h"
+#include "transport/listen.h"
 
 namespace rerank::rpc {
 namespace {
 
 constexpr unsigned kLookForCertificatesSeconds = 1;
-constexpr size_t kMessagesAtOnce = 32;              // of the largest size, on their way in: as HTTP's bodies
+constexpr int kStreamsOfAConnection = 100;  // what Envoy and nginx allow; clients wait, or open more connections
+constexpr size_t kMessagesAtOnce = 32;      // of the largest size, on their way in: as HTTP's bodies
 constexpr size_t kLeastMemory = size_t{256} << 20;  // for all connections, however small messages are
-
-// "[::1]:50051", "127.0.0.1:50051"
-std::string address_of(const ServerOptions& options) {
-  const bool v6 = options.host.find(':') != std::string::npos;
-  return str_cat(v6 ? "[" : "", options.host, v6 ? "]:" : ":", options.grpc_port);
-}
 
 // Reads the certificates again when their files change.
 std::shared_ptr<grpc::ServerCredentials> credentials(const ServerOptions& options) {
@@ -55,14 +52,13 @@ void limit(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetResourceQuota(memory);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, capped(options.max_header_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, capped(options.idle_timeout_ms));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsOfAConnection);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, capped(options.header_timeout_ms));
   // A peer that has silently gone is found out; one that asks all the time whether we are there is sent away.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, capped(options.idle_timeout_ms));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // two servers on one port are a mistake
 }
 
 }  // namespace
@@ -71,15 +67,48 @@ struct GrpcServer::Impl {
   RpcCore core;
   std::vector<std::unique_ptr<grpc::Service>> services;
   std::unique_ptr<grpc::Server> server;
-  int port = 0;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;
+  std::unique_ptr<Acceptor> acceptor;
+  uint16_t port = 0;
   std::chrono::milliseconds drain_timeout;
 
-  Impl(const ServerOptions& options, Parts parts)
+  Impl(const ServerOptions& options, const Parts& parts)
       : core{parts.reranker, parts.api, transport::Access(parts.api.key_ring(), ""),
              observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames), options.max_body_bytes},
         services(make_tei_services(core)),
         drain_timeout(options.drain_timeout_ms) {
     services.push_back(make_rerank_service(core));
+  }
+
+  // Takes connections from now on.
+  Status listen(const ServerOptions& options, Metrics* metrics) {
+    int listener = options.bound_grpc_socket;
+    if (listener < 0) {
+      const Result<int> bound = transport::bind_tcp(options.host, options.grpc_port);
+      if (!bound.ok()) return bound.status();
+      listener = *bound;
+    }
+    const Result<uint16_t> bound_port = transport::prepare_listener(listener);
+    if (!bound_port.ok()) return bound_port.status();
+    port = *bound_port;
+    Acceptor::Options limits{.max_connections = transport::allowed_connections(options.max_connections, 2)};
+    if (metrics) {
+      limits.open = &metrics->gauge("rerankd_grpc_connections", "Client connections of gRPC that were open last.");
+      limits.refused = &metrics->counter("rerankd_grpc_refused_connections_total",
+                                         "Connections to the gRPC port beyond --max-connections.");
+    }
+    const auto take = [this](int fd) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+      connection.fd = fd;
+      connections->HandleNewConnection(&connection);
+    };
+    const auto failed = [down = core.options.grpc_failed](const Status& error) {
+      log_error(str_cat("gRPC takes no more connections: ", message_of(error)));
+      *down = true;
+    };
+    auto started = Acceptor::start(listener, limits, take, failed);
+    if (started.ok()) acceptor = *std::move(started);
+    return started.status();
   }
 };
 
@@ -89,16 +118,15 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& optio
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
   }();
-  auto impl = std::make_unique<Impl>(options, std::move(parts));
+  auto impl = std::make_unique<Impl>(options, parts);
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(address_of(options), credentials(options), &impl->port);
+  impl->connections = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials(options));
   limit(options, builder);
   for (const auto& service : impl->services) builder.RegisterService(service.get());
   impl->server = builder.BuildAndStart();
-  if (!impl->server || impl->port == 0) {
-    return absl::UnavailableError(str_cat("cannot listen for gRPC on ", address_of(options),
-                                          ": choose another --host or --grpc-port, and check the --tls files"));
-  }
+  if (!impl->server) return absl::UnavailableError("cannot serve gRPC: check the --tls files");
+  if (Status status = impl->listen(options, parts.metrics.get()); !status.ok()) return with_context(status, "gRPC");
   auto* health = impl->server->GetHealthCheckService();
   health->SetServingStatus(true);
   for (const char* service :
@@ -111,11 +139,12 @@ GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 GrpcServer::~GrpcServer() { drain_and_stop(); }
 
-uint16_t GrpcServer::port() const { return static_cast<uint16_t>(impl_->port); }
+uint16_t GrpcServer::port() const { return impl_->port; }
 
 void GrpcServer::drain_and_stop() {
   if (!impl_->server) return;
   impl_->server->GetHealthCheckService()->Shutdown();
+  impl_->acceptor->stop();
   impl_->server->Shutdown(std::chrono::system_clock::now() + impl_->drain_timeout);
   impl_->server->Wait();
   impl_->server.reset();

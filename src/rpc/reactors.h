@@ -21,15 +21,17 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
   UnaryReactor(RpcCore& core, grpc::CallbackServerContext& context, const char* method)
       : call_(core, context, method) {}
 
-  // Admits the caller, then hands over to `handle(call, done)`.
+  // Admits the caller and its message of so many bytes, then hands over to `handle(call, done)`.
   template <class Handle>
-  UnaryReactor* run(Handle handle) {
+  UnaryReactor* run(size_t message_bytes, Handle handle) {
     const RpcDone done = [this](const Status& status) { Finish(call_.finish(status)); };
-    if (const Status admitted = call_.admit(); !admitted.ok()) {
-      done(admitted);
-    } else {
-      handle(call_, done);
-    }
+    handle_guarded(done, [&](const RpcDone& once) {
+      if (const Status admitted = call_.admit(); !admitted.ok()) return once(admitted);
+      auto held = call_.hold(message_bytes);
+      if (!held.ok()) return once(held.status());
+      memory_ = *std::move(held);
+      handle(call_, once);
+    });
     return this;
   }
 
@@ -38,6 +40,7 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
   RpcCall call_;
+  std::shared_ptr<transport::MemoryHold> memory_;
 };
 
 // Many messages in, many out. Reads while less than kAhead is under way, so that a client that sends faster than is
@@ -51,9 +54,10 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   void start() { step(0, call_.admit()); }
 
  protected:
-  // Called for each message, one at a time. For each piece of work it begins it calls begin_work() first, and
-  // end_work() when pieces are over: after the last, this object may be gone.
-  virtual void on_message(const In& message) = 0;
+  // Called for each message, one at a time; `memory` is kept until what is made of it has been sent. For each piece of
+  // work it begins it calls begin_work() first, and end_work() when pieces are over: after the last, this object may be
+  // gone.
+  virtual void on_message(const In& message, std::shared_ptr<transport::MemoryHold> memory) = 0;
   // Called once, when the client has sent all and no work is left; may send().
   virtual void on_end() {}
 
@@ -80,7 +84,14 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
       ended_ |= !ok;
       ok &= status_.ok();
     }
-    if (ok) on_message(in_);
+    if (ok) {
+      const Status status = guarded([&] {
+        auto memory = call_.hold(in_.ByteSizeLong());
+        if (memory.ok()) on_message(in_, *std::move(memory));
+        return memory.status();
+      });
+      if (!status.ok()) fail(status);
+    }
     {
       // Not before: another thread would begin to read the next message into this one, and take its turn.
       const std::lock_guard lock(mutex_);
@@ -134,8 +145,7 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
     if (finishes) {
       this->Finish(call_.finish(status_));
     } else if (ends) {
-      on_end();
-      step(0, ok_status());
+      step(0, guarded([&] { on_end(); }));
     }
   }
 
@@ -162,30 +172,35 @@ class OrderedStream : public StreamReactor<In, Out> {
 
  private:
   struct Slot {
+    std::shared_ptr<transport::MemoryHold> memory;
     std::shared_ptr<Out> out = std::make_shared<Out>();
     bool done = false;
   };
 
-  void on_message(const In& message) override {
+  void on_message(const In& message, std::shared_ptr<transport::MemoryHold> memory) override {
     if (!first_) {  // the first was admitted with the call
       if (const Status admitted = this->call().admit(); !admitted.ok()) return this->fail(admitted);
     }
     first_ = false;
     auto slot = std::make_shared<Slot>();
+    slot->memory = std::move(memory);
     {
       const std::lock_guard lock(this->mutex());
       slots_.push_back(slot);
     }
     this->begin_work();
-    handle_(this->call(), message, *slot->out, [this, slot](const Status& status) {
+    const RpcDone done = [this, slot](const Status& status) {
       size_t sent = 0;
       {
         const std::lock_guard lock(this->mutex());
         slot->done = true;
-        for (; !slots_.empty() && slots_.front()->done; slots_.pop_front(), ++sent) this->send(slots_.front()->out);
+        for (; !slots_.empty() && slots_.front()->done; slots_.pop_front(), ++sent) {
+          this->send({slots_.front(), slots_.front()->out.get()});  // with what it holds
+        }
       }
       this->end_work(sent, status);  // what waits behind others is still held
-    });
+    };
+    handle_guarded(done, [&](const RpcDone& once) { handle_(this->call(), message, *slot->out, once); });
   }
 
   Handle handle_;

@@ -94,12 +94,15 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   DocumentStream(RpcCore& core, Context& context) : StreamReactor(core, context, "rerank.v1.Reranker/RerankStream") {}
 
  private:
-  void on_message(const v1::RerankStreamRequest& message) override {
+  void on_message(const v1::RerankStreamRequest& message, std::shared_ptr<transport::MemoryHold> memory) override {
     if (message.has_start() != !settings_) {
       return fail(
           transport::make_error(transport::ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
     }
-    if (!settings_) return read_start(message.start());
+    if (!settings_) {
+      query_memory_ = std::move(memory);
+      return read_start(message.start());
+    }
     const auto& documents = message.documents().documents();
     const size_t first = count_;
     count_ += static_cast<size_t>(documents.size());
@@ -114,26 +117,32 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     }
     auto request = std::make_shared<RerankRequest>(*settings_);
     request->documents.assign(documents.begin(), documents.end());
-    submit(std::move(request), first);
+    submit(std::move(request), first, std::move(memory));
   }
 
   void read_start(const v1::StreamStart& start) {
     Result<RerankRequest> request = read_request(call(), start.settings());
     if (!request.ok()) return fail(request.status());
     settings_ = *std::move(request);
-    settings_->query = start.query();
+    settings_->shared_query = std::make_shared<SharedQuery>(start.query());
+    bytes_ = start.query().size();
     top_n_ = start.top_n();
   }
 
-  void submit(std::shared_ptr<const RerankRequest> request, size_t first) {
+  void submit(std::shared_ptr<const RerankRequest> request, size_t first,
+              std::shared_ptr<transport::MemoryHold> memory) {
     begin_work();
     RpcCore& core = call().core();
-    core.reranker.submit(request, [this, &core, first, batch = batches_++](Result<RerankResponse> result) {
-      core.writers.post([this, first, batch, result = std::move(result)]() mutable {
-        if (result.ok()) take(first, batch, *result);
-        end_work(1, result.status());
-      });
-    });
+    const uint32_t batch = batches_++;
+    handle_guarded([this, memory](const Status& status) { end_work(1, status); },
+                   [&](const RpcDone& done) {
+                     core.reranker.submit(request, [this, &core, first, batch, done](Result<RerankResponse> result) {
+                       core.write(done, [this, first, batch, result = std::move(result)]() mutable {
+                         if (result.ok()) take(first, batch, *result);
+                         return result.status();
+                       });
+                     });
+                   });
   }
 
   // Tells the scores of one part, in its order, and keeps them for the ranking.
@@ -171,10 +180,11 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     send(std::move(message));
   }
 
+  std::shared_ptr<transport::MemoryHold> query_memory_;
   std::optional<RerankRequest> settings_;  // and query, of all parts
   size_t top_n_ = 0;
   size_t count_ = 0;  // documents so far
-  size_t bytes_ = 0;  // of their messages
+  size_t bytes_ = 0;  // of the query and their messages
   uint32_t batches_ = 0;
   RerankResponse all_;  // guarded by mutex()
   TimePoint begin_ = Clock::now();
@@ -186,7 +196,7 @@ class Service : public v1::Reranker::CallbackService {
 
   grpc::ServerUnaryReactor* Rerank(Context* context, const v1::RerankRequest* in, v1::RerankResponse* out) override {
     return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Rerank"))
-        ->run([&](RpcCall& call, const RpcDone& done) { rank(call, *in, *out, done); });
+        ->run(in->ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) { rank(call, *in, *out, done); });
   }
 
   grpc::ServerBidiReactor<v1::RerankStreamRequest, v1::RerankStreamResponse>* RerankStream(Context* context) override {
@@ -197,13 +207,12 @@ class Service : public v1::Reranker::CallbackService {
 
   grpc::ServerUnaryReactor* Score(Context* context, const v1::ScoreRequest* in, v1::ScoreResponse* out) override {
     return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Score"))
-        ->run([&](RpcCall& call, const RpcDone& done) { score(call, *in, *out, done); });
+        ->run(in->ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) { score(call, *in, *out, done); });
   }
 
   grpc::ServerUnaryReactor* Info(Context* context, const v1::InfoRequest*, v1::InfoResponse* out) override {
-    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Info"))->run([&](RpcCall& call, const RpcDone& done) {
-      describe(call, *out, done);
-    });
+    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Info"))
+        ->run(0, [&](RpcCall& call, const RpcDone& done) { describe(call, *out, done); });
   }
 
  private:
@@ -221,14 +230,14 @@ class Service : public v1::Reranker::CallbackService {
     request->top_n = in.top_n();
     core.reranker.submit(request, [&call, &core, &in, &out, done](Result<RerankResponse> result) {
       if (result.ok()) call.note_ranked(*result);
-      core.writers.post([&core, &in, &out, done, result = std::move(result)] {
-        if (!result.ok()) return done(result.status());
+      core.write(done, [&core, &in, &out, result = std::move(result)] {
+        if (!result.ok()) return result.status();
         write_response(*result, core.reranker.info(), out);
         if (in.return_documents()) {
           for (v1::RankedDocument& ranked : *out.mutable_results())
             ranked.set_document(in.documents(static_cast<int>(ranked.index())));
         }
-        done(ok_status());
+        return ok_status();
       });
     });
   }
@@ -239,18 +248,21 @@ class Service : public v1::Reranker::CallbackService {
     if (Status fits = transport::check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
     Result<RerankRequest> settings = read_request(call, in.settings());
     if (!settings.ok()) return done(settings.status());
-    std::vector<std::pair<std::string, std::string>> pairs;
-    for (const v1::Pair& pair : in.pairs()) pairs.emplace_back(pair.query(), pair.document());
+    api::PairTexts pairs;
+    for (const v1::Pair& pair : in.pairs()) {
+      pairs.queries.push_back(pair.query());
+      pairs.documents.push_back(pair.document());
+    }
     api::score_pairs(core.reranker, *settings, std::move(pairs),
                      [&call, &core, &out, done](Result<api::PairScores> result) {
                        if (result.ok()) call.note_ranked(result->whole);
-                       core.writers.post([&core, &out, done, result = std::move(result)] {
-                         if (!result.ok()) return done(result.status());
+                       core.write(done, [&core, &out, result = std::move(result)] {
+                         if (!result.ok()) return result.status();
                          out.set_model(core.reranker.info().id);
                          out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
                          out.set_total_tokens(result->whole.total_tokens);
                          write_timings(result->whole.timings, *out.mutable_timings());
-                         done(ok_status());
+                         return ok_status();
                        });
                      });
   }

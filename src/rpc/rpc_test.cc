@@ -240,6 +240,57 @@ TEST_F(RpcTest, ScoresLeaveWhileDocumentsAreStillComing) {
   EXPECT_TRUE(call.stream->Finish().ok());
 }
 
+TEST_F(RpcTest, PartsOfAStreamShareOneQueryWhichIsCounted) {
+  const auto stub = v1::Reranker::NewStub(channel_);
+  v1::RerankStreamResponse message;
+  OwnStream call(*stub);
+  std::set<SharedQuery*> queries;
+  for (int part = 0; part < 3; ++part) {
+    call.send(part);
+    ASSERT_TRUE(call.stream->Read(&message));
+    queries.insert(fake_.last().shared_query.get());
+    EXPECT_EQ(fake_.last().query_text(), "q");
+  }
+  EXPECT_EQ(queries.size(), 1u) << "held and tokenized once, however many parts there are";
+  EXPECT_FALSE(queries.contains(nullptr));
+  call.stream->WritesDone();
+  while (call.stream->Read(&message)) continue;
+  EXPECT_TRUE(call.stream->Finish().ok());
+
+  ServerOptions small;
+  small.max_body_bytes = 1000;
+  restart(small, {});
+  const auto again = v1::Reranker::NewStub(channel_);
+  grpc::ClientContext context;
+  const auto stream = again->RerankStream(&context);
+  v1::RerankStreamRequest start, part;
+  start.mutable_start()->set_query(std::string(900, 'q'));
+  part.mutable_documents()->add_documents(std::string(200, 'x'));
+  stream->Write(start);
+  stream->Write(part);
+  EXPECT_FALSE(stream->Read(&message));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(RpcTest, WhatIsThrownEndsOneCall) {
+  const auto stub = tei::Rerank::NewStub(channel_);
+  const auto own = v1::Reranker::NewStub(channel_);
+  const auto status = [&] {
+    grpc::ClientContext context;
+    tei::RerankResponse response;
+    return stub->Rerank(&context, tei_request(), &response).error_code();
+  };
+  fake_.throw_always(true);
+  EXPECT_EQ(status(), grpc::FAILED_PRECONDITION) << "as TEI tells a failed backend";
+  OwnStream stream(*own);
+  v1::RerankStreamResponse message;
+  stream.send(0);
+  while (stream.stream->Read(&message)) continue;
+  EXPECT_EQ(stream.stream->Finish().error_code(), grpc::INTERNAL);
+  fake_.throw_always(false);
+  EXPECT_EQ(status(), grpc::OK);
+}
+
 TEST_F(RpcTest, DocumentStreamsAreCheckedToo) {
   api::ApiOptions api;
   api.max_documents = 5;

@@ -16,7 +16,7 @@ namespace {
 namespace tei = ::tei::v1;
 using Context = grpc::CallbackServerContext;
 
-constexpr size_t kMaxTokenizedBytes = 1u << 20;  // at once: it runs on a thread that others wait for
+constexpr size_t kMaxTokenizedBytes = 256u << 10;  // at once: it runs on a thread that others wait for
 
 // Times as means per text, but the first.
 void write_metadata(const api::TeiCost& cost, const Timings& timings, tei::Metadata& out) {
@@ -62,9 +62,9 @@ void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankR
   const auto shared = std::make_shared<const RerankRequest>(std::move(request));
   core.reranker.submit(shared, [&call, &core, shared, return_text, &out, done](Result<RerankResponse> result) {
     if (result.ok()) call.note_ranked(*result);
-    core.writers.post([shared, return_text, &out, done, result = std::move(result)] {
+    core.write(done, [shared, return_text, &out, result = std::move(result)] {
       if (result.ok()) write_ranks(*shared, *result, return_text, out);
-      done(result.status());
+      return result.status();
     });
   });
 }
@@ -88,18 +88,27 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
  private:
   void OnReadDone(bool ok) override {
     if (call_.cancelled()) return end(absl::CancelledError("the call was cancelled"));
-    if (!ok) return rank(call_, std::move(request_), return_text_, out_, [this](const Status& s) { end(s); });
+    if (!ok) {
+      return handle_guarded([this](const Status& status) { end(status); },
+                            [&](const RpcDone& done) { rank(call_, std::move(request_), return_text_, out_, done); });
+    }
+    if (const Status status = guarded([&] { return take(); }); !status.ok()) return end(status);
+    StartRead(&in_);
+  }
+  Status take() {
     if (request_.documents.empty()) {
       request_.query = in_.query();
       return_text_ = in_.return_text();
       read_settings(in_, request_);
     }
-    bytes_ += in_.text().size();
+    bytes_ += in_.text().size() + (request_.documents.empty() ? request_.query.size() : 0);
+    auto held = call_.hold(bytes_);
+    if (!held.ok()) return held.status();
+    memory_ = *std::move(held);
     request_.documents.push_back(std::move(*in_.mutable_text()));
     const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
-    if (Status fits = transport::check_count("texts", count, limit); !fits.ok()) return end(fits);
-    if (bytes_ > call_.core().max_message_bytes) return end(too_much_text());
-    StartRead(&in_);
+    if (Status fits = transport::check_count("texts", count, limit); !fits.ok()) return fits;
+    return bytes_ > call_.core().max_message_bytes ? too_much_text() : ok_status();
   }
   void OnCancel() override { call_.cancel(); }
   void OnDone() override { delete this; }
@@ -109,6 +118,7 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
   tei::RerankResponse& out_;
   tei::RerankStreamRequest in_;
   RerankRequest request_;
+  std::shared_ptr<transport::MemoryHold> memory_;
   size_t bytes_ = 0;
   bool return_text_ = false;
 };
@@ -118,14 +128,15 @@ class RerankService : public tei::Rerank::CallbackService {
   explicit RerankService(RpcCore& core) : core_(core) {}
 
   grpc::ServerUnaryReactor* Rerank(Context* context, const tei::RerankRequest* in, tei::RerankResponse* out) override {
-    return (new UnaryReactor(core_, *context, "tei.v1.Rerank/Rerank"))->run([&](RpcCall& call, const RpcDone& done) {
-      Result<RerankRequest> request = call.request();
-      if (!request.ok()) return done(request.status());
-      request->query = in->query();
-      request->documents.assign(in->texts().begin(), in->texts().end());
-      read_settings(*in, *request);
-      rank(call, *std::move(request), in->return_text(), *out, done);
-    });
+    return (new UnaryReactor(core_, *context, "tei.v1.Rerank/Rerank"))
+        ->run(in->ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) {
+          Result<RerankRequest> request = call.request();
+          if (!request.ok()) return done(request.status());
+          request->query = in->query();
+          request->documents.assign(in->texts().begin(), in->texts().end());
+          read_settings(*in, *request);
+          rank(call, *std::move(request), in->return_text(), *out, done);
+        });
   }
 
   grpc::ServerReadReactor<tei::RerankStreamRequest>* RerankStream(Context* context, tei::RerankResponse* out) override {
@@ -147,17 +158,17 @@ void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::Predict
   read_settings(in, *request);
   RpcCore& core = call.core();
   api::TeiCost cost{1, api::count_characters(in.inputs(0)) + api::count_characters(in.inputs(1)), 0};
-  api::score_pairs(core.reranker, *request, {{in.inputs(0), in.inputs(1)}},
+  api::score_pairs(core.reranker, *request, {.queries = {in.inputs(0)}, .documents = {in.inputs(1)}},
                    [&call, &core, &out, done = std::move(done), cost](Result<api::PairScores> result) mutable {
                      if (result.ok()) call.note_ranked(result->whole);
-                     core.writers.post([&core, &out, done, cost, result = std::move(result)]() mutable {
-                       if (!result.ok()) return done(result.status());
+                     core.write(done, [&core, &out, cost, result = std::move(result)]() mutable {
+                       if (!result.ok()) return result.status();
                        tei::Prediction& prediction = *out.add_predictions();
                        prediction.set_score(result->scores[0]);
                        prediction.set_label(core.reranker.info().label);
                        cost.tokens = result->whole.total_tokens;
                        write_metadata(cost, result->whole.timings, *out.mutable_metadata());
-                       done(ok_status());
+                       return ok_status();
                      });
                    });
 }
@@ -171,7 +182,7 @@ void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& ou
   if (text.empty()) return done(transport::make_error(transport::ErrorKind::kEmpty, "`inputs` cannot be empty"));
   if (text.size() > kMaxTokenizedBytes) {
     return done(
-        transport::make_error(transport::ErrorKind::kInvalid, "`inputs` is larger than 1 MiB: send less at once"));
+        transport::make_error(transport::ErrorKind::kInvalid, "`inputs` is larger than 256 KiB: send less at once"));
   }
   for (const Token& token : call.core().reranker.tokenize(text, in.add_special_tokens())) {
     tei::SimpleToken& made = *out.add_tokens();
@@ -192,8 +203,8 @@ void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& ou
 void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& out, const RpcDone& done) {
   if (in.ids().empty()) return done(transport::make_error(transport::ErrorKind::kEmpty, "`ids` cannot be empty"));
   if (static_cast<size_t>(in.ids_size()) > kMaxTokenizedBytes) {
-    return done(transport::make_error(transport::ErrorKind::kInvalid,
-                                      "`ids` holds more than 1,048,576 ids: send less at once"));
+    return done(
+        transport::make_error(transport::ErrorKind::kInvalid, "`ids` holds more than 262,144 ids: send less at once"));
   }
   std::vector<int32_t> ids;
   for (const uint32_t id : in.ids()) ids.push_back(id <= INT32_MAX ? static_cast<int32_t>(id) : -1);
@@ -206,7 +217,7 @@ void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& ou
 template <class In, class Out, class Handle>
 grpc::ServerUnaryReactor* unary(RpcCore& core, Context& context, const char* method, const In& in, Out& out,
                                 Handle handle) {
-  return (new UnaryReactor(core, context, method))->run([&](RpcCall& call, const RpcDone& done) {
+  return (new UnaryReactor(core, context, method))->run(in.ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) {
     handle(call, in, out, done);
   });
 }

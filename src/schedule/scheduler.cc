@@ -9,6 +9,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "base/guarded.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/worker_pool.h"
@@ -59,9 +60,11 @@ struct BatchRun {
 // All that a logit depends on is the sequence: two with the same key have the same score.
 Hash128 sequence_key(const Job& job, size_t i) {
   const size_t begin = job.pairs.offsets[i], bytes = job.pairs.length(i) * sizeof(int32_t);
-  const Hash128 ids = hash128({reinterpret_cast<const char*>(job.pairs.ids.data() + begin), bytes}, job.layers);
-  const Hash128 segments = hash128({reinterpret_cast<const char*>(job.pairs.segments.data() + begin), bytes}, ids.low);
-  return {ids.low ^ segments.low, ids.high ^ segments.high};
+  const HashKey& key = HashKey::of_process();
+  const Hash128 ids = keyed_hash(key, {reinterpret_cast<const char*>(job.pairs.ids.data() + begin), bytes});
+  const Hash128 segments = keyed_hash(key, {reinterpret_cast<const char*>(job.pairs.segments.data() + begin), bytes});
+  const uint64_t fields[] = {ids.low, ids.high, segments.low, segments.high, job.layers};
+  return hash128({reinterpret_cast<const char*>(fields), sizeof(fields)});
 }
 
 }  // namespace
@@ -175,12 +178,7 @@ struct Scheduler::State {
     drop_late(expired, before - planner.queued_tokens(), finished);
   }
 
-  // Under the lock: the next batch, its sequences copied out.
-  void prepare(BatchRun& run, TimePoint now, Finished& finished) {
-    expire(now, finished);
-    run.plan = &planner.next(seconds_of(now));
-    drop_late(run.plan->expired, 0, finished);
-    run.status = ok_status();
+  void gather(BatchRun& run) {
     run.gathered.clear();
     const Job* competing = nullptr;
     for (const auto& pair : run.plan->pairs) {
@@ -189,6 +187,15 @@ struct Scheduler::State {
       if (job.keep > 0) run.gathered.compete(job, competing == &job);
       competing = job.keep > 0 ? &job : nullptr;
     }
+  }
+
+  // Under the lock: the next batch, its sequences copied out.
+  void prepare(BatchRun& run, TimePoint now, Finished& finished) {
+    expire(now, finished);
+    run.plan = &planner.next(seconds_of(now));
+    drop_late(run.plan->expired, 0, finished);
+    run.status = guarded([&] { gather(run); });
+    if (!run.status.ok()) run.gathered.clear();
     run.tokens = run.plan->tokens;
     run.predicted = planner.cost().fitted() ? planner.cost().seconds(run.plan->work) : 0;
     run.idle_since = std::exchange(idle_since, std::nullopt);
@@ -237,15 +244,18 @@ struct Scheduler::State {
     }
   }
 
-  void compute(BatchRun& run) {
+  Status compute(BatchRun& run) {
     const Gathered& gathered = run.gathered;
     const OwnedBatch& batch = gathered.batch;
+    run.handed_over = run.ended = Clock::now();
+    run.depths.clear();
     run.logits.assign(batch.size(), 0);
     run.depths = batch.layers;
-    run.handed_over = Clock::now();
-    run.status = gathered.contests.empty() ? backend.forward(batch, run.logits)
-                                           : backend.forward_contests(batch, gathered.contests, run.logits, run.depths);
+    const Status status = gathered.contests.empty()
+                              ? backend.forward(batch, run.logits)
+                              : backend.forward_contests(batch, gathered.contests, run.logits, run.depths);
     run.ended = Clock::now();
+    return status;
   }
 
   void count(const BatchRun& run) {
@@ -287,7 +297,7 @@ struct Scheduler::State {
       lock.unlock();
       wake.notify_one();  // another engine thread: what is left may be the next batch
       complete_concurrently(finished);
-      if (!run.empty()) compute(run);
+      if (!run.empty()) run.status = guarded([&] { return compute(run); });
       lock.lock();
       settle(run, finished);
       lock.unlock();
@@ -357,14 +367,20 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
     std::lock_guard lock(state_->mutex);
     const TimePoint now = Clock::now();
     id = state_->next_id++;
+    // First, for it may throw: the planner must not know a request that is not there.
+    Running& place = state_->running[id] = {nullptr, now};
     Arrival arrival{id, lengths, keys, job->priority, std::nullopt};
     if (job->deadline) arrival.deadline = seconds_of(*job->deadline);
-    status = state_->stopping ? absl::UnavailableError("stopping") : state_->planner.admit(arrival, seconds_of(now));
+    status = state_->stopping ? absl::UnavailableError("stopping")
+                              : guarded([&] { return state_->planner.admit(arrival, seconds_of(now)); });
     if (status.ok()) {
       alarming = job->deadline && *job->deadline < state_->alarm_at;
-      state_->running[id] = {std::exchange(job, nullptr), now};
-    } else if (state_->metrics) {
-      (absl::IsResourceExhausted(status) ? state_->metrics->overloaded : state_->metrics->impossible).add();
+      place.job = std::exchange(job, nullptr);
+    } else {
+      state_->running.erase(id);
+      if (state_->metrics) {
+        (absl::IsResourceExhausted(status) ? state_->metrics->overloaded : state_->metrics->impossible).add();
+      }
     }
     state_->publish();
   }

@@ -27,6 +27,7 @@ class FakeBackend : public Backend {
     wake_.wait(lock, [&] { return open_; });
     ++batches;
     const bool cursed = std::find(batch.ids.begin(), batch.ids.end(), curse.load()) != batch.ids.end();
+    if (throw_next.exchange(false)) throw std::bad_alloc();
     if (fail_next.exchange(false) || cursed) return absl::InternalError("broken on purpose");
     for (size_t i = 0; i < batch.size(); ++i) {
       logits[i] = static_cast<float>(
@@ -40,7 +41,7 @@ class FakeBackend : public Backend {
     wake_.notify_all();
   }
   std::atomic<int> batches{0}, entered{0};
-  std::atomic<bool> fail_next{false};
+  std::atomic<bool> fail_next{false}, throw_next{false};
   std::atomic<int32_t> curse{-1};
   BackendInfo information;
 
@@ -111,6 +112,17 @@ TEST(SchedulerTest, AnEngineThatFailsAgainAndAgainIsNotReady) {
   EXPECT_TRUE(scheduler.engine_fails());
   compute(false);
   EXPECT_FALSE(scheduler.engine_fails());
+}
+
+TEST(SchedulerTest, WhatABackendThrowsFailsItsBatchOnly) {
+  FakeBackend backend;
+  Scheduler scheduler(backend, {}, nullptr);
+  backend.throw_next = true;
+  for (const auto code : {absl::StatusCode::kUnavailable, absl::StatusCode::kOk}) {
+    auto outcome = std::make_shared<Outcome>();
+    scheduler.submit(make_job({{1, 2}}, outcome));
+    EXPECT_EQ(outcome->future.get().first.code(), code);
+  }
 }
 
 TEST(SchedulerTest, ACancelledJobIsNotComputed) {

@@ -8,9 +8,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "base/guarded.h"
 #include "base/log.h"
-#include "server/content_coding.h"
-#include "server/response_head.h"
+#include "base/strings.h"
+#include "server/http1/content_coding.h"
+#include "server/http1/response_head.h"
 #include "transport/errors.h"
 
 namespace rerank::server {
@@ -25,8 +27,63 @@ constexpr size_t kRefusedLingerMs = 1000;
 constexpr size_t kLingerBytes = 64u << 20;  // and how much: bodies that are refused are mostly a bit too large
 constexpr size_t kGoodbyeMs = 1000;         // how long a client may take to answer the end of TLS
 constexpr size_t kFreshGraceMs = 500;       // while draining: time for a request that is on its way on a new connection
-constexpr size_t kBodiesAtOnce = 32;        // bodies of the largest size that may be on their way in at once
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+// One request away from its connection, on a worker: read, handled, and its answer written.
+struct Errand {
+  HttpHandler handler;  // the server may go while it is under way
+  std::shared_ptr<Cancellation> cancellation;
+  std::shared_ptr<transport::MemoryHold> memory;
+  ContentCoding coding;
+  size_t max_body_bytes;
+  size_t compress_min_bytes;
+  observe::RequestMetrics requests;
+
+  // Decompresses the body and hands it over. `done` is called once.
+  void run(transport::HttpRequest&& request, const std::function<void(transport::HttpResponse)>& done) const {
+    if (cancellation->cancelled()) return;  // nobody waits for it
+    const auto told = std::make_shared<std::atomic<bool>>(false);
+    const auto once = [told, done](transport::HttpResponse response) {
+      if (!told->exchange(true)) done(std::move(response));
+    };
+    const Status status = guarded([&] { return run_once(std::move(request), once); });
+    if (status.ok()) return;
+    if (absl::IsInternal(status)) log_error(message_of(status));
+    transport::HttpResponse response = transport::error_response(status);
+    observe::RequestMetrics(requests).count({.status = response.status});
+    once(std::move(response));
+  }
+
+  // Writes what the handler has left to be written, and compresses it.
+  void finish(transport::HttpResponse& response) const {
+    const Status status = guarded([&] {
+      if (const auto complete = std::exchange(response.complete, nullptr)) complete(response);
+      if (compress_min_bytes && response.body.size() >= compress_min_bytes) encode_content(coding, response);
+      return memory->resize(response.body.capacity());
+    });
+    if (status.ok()) return;
+    response = transport::error_response(status);
+    memory->shrink(response.body.size());
+  }
+
+ private:
+  Status run_once(transport::HttpRequest&& request, const std::function<void(transport::HttpResponse)>& done) const {
+    const auto may_hold = [this](size_t bytes) { return memory->resize(bytes); };
+    const std::string encoding(request.header("content-encoding"));
+    if (Status status = decode_content(encoding, max_body_bytes, request.body, may_hold); !status.ok()) return status;
+    const size_t size = request.body.size();
+    if (Status status = memory->resize(size * transport::kParsedBytesPerByte); !status.ok()) return status;
+    handler(std::move(request), done);
+    memory->shrink(size * transport::kWorkBytesPerByte);
+    return ok_status();
+  }
+};
+
+std::string peer_of_socket(const tcp::socket& socket) {
+  error_code code;
+  const auto endpoint = socket.remote_endpoint(code);
+  return code ? std::string() : transport::peer_of(endpoint.address().to_string());
+}
 
 auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitable, code); }
 
@@ -39,6 +96,7 @@ Connection::Connection(ServerCore& core, Strand strand, tcp::socket socket, std:
       stream_(std::move(socket), std::move(tls)),
       parser_(core.options.max_header_bytes, core.options.max_body_bytes),
       refuse_(refuse),
+      peer_(peer_of_socket(stream_.socket())),
       wake_(strand_),
       timer_(strand_) {}
 
@@ -97,7 +155,7 @@ asio::awaitable<void> Connection::run() {
   }
   ++timer_generation_;
   timer_.cancel();
-  hold_memory(0);
+  memory_.reset();
   if (core_.open_connections) core_.open_connections->add(-1);
   const std::lock_guard lock(core_.mutex);
   core_.connections.erase(this);
@@ -121,21 +179,13 @@ asio::awaitable<bool> Connection::serve_one() {
   head_only_ = parser_.is_head();
   keep_alive_ = parser_.keep_alive();
   transport::HttpRequest request = parser_.take();
-  const ContentCoding coding = accepted_coding(request.header("accept-encoding"));
-  const Status decoded = decode_content(request.header("content-encoding"), core_.options.max_body_bytes, request.body);
-  if (!decoded.ok()) {
-    answer_ = transport::error_response(decoded);
-    core_.requests.count({.status = answer_->status});
-  } else if (!co_await await_answer(std::move(request))) {
-    co_return false;
-  }
+  request.peer = peer_;
+  if (!co_await await_answer(std::move(request))) co_return false;
   ++served_;
-  if (answer_->complete) answer_->complete(*answer_);
-  const size_t compress_min = core_.options.compress_min_bytes;
-  if (compress_min && answer_->body.size() >= compress_min) encode_content(coding, *answer_);
   if (answer_->close || core_.draining) keep_alive_ = false;
   const bool written = co_await write(*answer_, head_only_);
   answer_.reset();
+  memory_.reset();
   co_return written&& keep_alive_;
 }
 
@@ -145,20 +195,18 @@ asio::awaitable<bool> Connection::read_request() {
     switch (parser_.advance()) {
       case RequestParser::Event::kRequest:
         deadline_ = TimePoint::max();
-        hold_memory(0);
         co_return true;
       case RequestParser::Event::kError:
         co_return co_await refuse(parser_.error());
       case RequestParser::Event::kHead:
         if (!co_await meet_expectation()) co_return false;
+        body_begun_ = Clock::now();
+        body_received_ = 0;
         break;
       case RequestParser::Event::kNeedInput:
-        if (!hold_memory(parser_.body_capacity())) {
-          co_return co_await refuse(transport::make_error(transport::ErrorKind::kUnavailable,
-                                                          "too many large requests are arriving at once; try again"));
-        }
+        if (const Status held = hold_body(); !held.ok()) co_return co_await refuse(held);
         if (parser_.head_done()) {
-          arm(core_.options.body_timeout_ms);
+          arm_transfer(body_begun_, body_received_);
         } else if (parser_.begun() && !timing_head) {
           timing_head = true;  // one deadline for the whole head, however slowly it drips
           arm(core_.options.header_timeout_ms);
@@ -168,11 +216,12 @@ asio::awaitable<bool> Connection::read_request() {
   }
 }
 
-// Accounts for what a half-received body takes. False: all such bodies together would take too much.
-bool Connection::hold_memory(size_t bytes) {
-  core_.body_bytes += bytes - held_bytes_;  // may wrap, and then wraps back
-  held_bytes_ = bytes;
-  return bytes == 0 || core_.body_bytes <= kBodiesAtOnce * core_.options.max_body_bytes;
+// Accounts for what a half-received body takes.
+Status Connection::hold_body() {
+  const size_t bytes = parser_.body_capacity();
+  if (bytes == 0) return ok_status();
+  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory, peer_);
+  return memory_->resize(2 * bytes);  // so that they leave as much for those that are read
 }
 
 // Reads some more of the request. False: there will be no more, and what there is to say has been said.
@@ -191,6 +240,7 @@ asio::awaitable<bool> Connection::wait_for_input() {
   waiting_for_request_ = false;
   if (length > 0) {
     parser_.commit(length);
+    body_received_ += length;
     co_return true;
   }
   if (aborted_) co_return false;
@@ -212,9 +262,17 @@ asio::awaitable<bool> Connection::meet_expectation() {
   co_return co_await write_all(kContinue);
 }
 
+void Connection::note_refusal(int http_status, const Status& status) {
+  const std::lock_guard lock(core_.refusals_mutex);
+  if (!core_.refusals.take(Clock::now())) return;
+  const LogField fields[] = {LogField::number("status", std::to_string(http_status)), {"peer", peer_}};
+  log(LogLevel::kInfo, message_of(status), fields);
+}
+
 asio::awaitable<bool> Connection::refuse(const Status& status) {
   transport::HttpResponse response = transport::error_response(status);
   core_.requests.count({.status = response.status});
+  note_refusal(response.status, status);
   keep_alive_ = false;
   unread_ = true;
   // A request that asked for a head only, and then failed to arrive, still gets a body: nobody will read on after it.
@@ -222,8 +280,16 @@ asio::awaitable<bool> Connection::refuse(const Status& status) {
   co_return false;
 }
 
-void Connection::hand_over(transport::HttpRequest request) {
-  auto done = [gate = core_.gate, weak = weak_from_this(), sequence = ++sequence_](transport::HttpResponse response) {
+// Requests without a body (probes, metrics, pages) are answered here, at once: they do not wait for those that cost
+// more to read.
+void Connection::hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation) {
+  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory, peer_);
+  const bool here = request.body.empty();
+  const auto errand = std::make_shared<const Errand>(
+      Errand{core_.handler, std::move(cancellation), memory_, accepted_coding(request.header("accept-encoding")),
+             core_.options.max_body_bytes, core_.options.compress_min_bytes, core_.requests});
+  const auto deliver = [gate = core_.gate, weak = weak_from_this(),
+                        sequence = ++sequence_](transport::HttpResponse&& response) {
     const std::lock_guard lock(gate->mutex);
     if (!gate->open) return;
     std::shared_ptr<Connection> self = weak.lock();
@@ -233,13 +299,19 @@ void Connection::hand_over(transport::HttpRequest request) {
       self->deliver(sequence, std::move(response));
     });
   };
-  try {
-    core_.handler(std::move(request), done);
-  } catch (const std::exception& error) {
-    log_error(std::string("a request failed: ") + error.what());
-    done(transport::error_response(
-        transport::make_error(transport::ErrorKind::kBackend, "the server failed on this request")));
-  }
+  const auto done = [gate = core_.gate, &core = core_, here, errand, deliver](transport::HttpResponse response) {
+    const auto finish = [errand, deliver, held = std::make_shared<transport::HttpResponse>(std::move(response))] {
+      errand->finish(*held);
+      deliver(std::move(*held));
+    };
+    if (here) return finish();
+    const std::lock_guard lock(gate->mutex);
+    if (gate->open) core.workers->post(finish);
+  };
+  if (here) return errand->run(std::move(request), done);
+  core_.workers->post([errand, done, held = std::make_shared<transport::HttpRequest>(std::move(request))] {
+    errand->run(std::move(*held), done);
+  });
 }
 
 void Connection::deliver(uint64_t sequence, transport::HttpResponse response) {
@@ -258,7 +330,7 @@ asio::awaitable<bool> Connection::await_answer(transport::HttpRequest request) {
   const auto cancellation = std::make_shared<Cancellation>();
   request.cancellation = cancellation;
   readable_ = broken_ = false;
-  hand_over(std::move(request));
+  hand_over(std::move(request), cancellation);
   watch_ = Watch::kInput;
   watch(tcp::socket::wait_read);
   wake_.expires_at(TimePoint::max());
@@ -320,12 +392,15 @@ asio::awaitable<bool> Connection::write(const transport::HttpResponse& response,
   const std::string head = response_head(response, {.close = !keep_alive_, .keep_alive = http_1_0_});
   std::string_view rest_of_head = head;
   std::string_view rest_of_body = head_only ? std::string_view() : std::string_view(response.body);
+  const TimePoint begin = Clock::now();
+  size_t written = 0;
   while (!rest_of_head.empty() || !rest_of_body.empty()) {
-    arm(core_.options.body_timeout_ms);
+    arm_transfer(begin, written);
     error_code code;
     const size_t sent = co_await stream_.write_some({rest_of_head, rest_of_body}, code);
     if (code) co_return false;
     if (core_.sent_bytes) core_.sent_bytes->add(static_cast<double>(sent));
+    written += sent;
     const size_t of_head = std::min(sent, rest_of_head.size());
     rest_of_head.remove_prefix(of_head);
     rest_of_body.remove_prefix(sent - of_head);
@@ -363,6 +438,18 @@ asio::awaitable<void> Connection::linger() {
     if (length == 0) break;
     discarded += length;
   }
+}
+
+// A client may pause for a while, but not be slow for long: of what it sends and takes, so many bytes a second must
+// have gone on the average of the time beyond that.
+void Connection::arm_transfer(TimePoint begin, size_t bytes) {
+  const auto pause = std::chrono::milliseconds(core_.options.body_timeout_ms);
+  auto left = pause;
+  if (const size_t rate = core_.options.min_transfer_rate; rate > 0) {
+    const auto late = begin + pause + std::chrono::milliseconds(bytes * 1000 / rate);
+    left = std::min(left, std::chrono::ceil<std::chrono::milliseconds>(late - Clock::now()));
+  }
+  arm(static_cast<size_t>(std::max<int64_t>(left.count(), 0)));
 }
 
 void Connection::arm(size_t milliseconds) {

@@ -21,13 +21,16 @@
 #include <string>
 #include <unordered_map>
 
+#include "base/bucket.h"
 #include "base/metrics.h"
+#include "base/worker_pool.h"
 #include "observe/request_metrics.h"
 #include "rerank/options.h"
 #include "rerank/types.h"
 #include "server/client_stream.h"
+#include "server/http1/request_parser.h"
 #include "server/http_server.h"
-#include "server/request_parser.h"
+#include "transport/memory_budget.h"
 
 namespace rerank::server {
 
@@ -37,7 +40,7 @@ class Connection;
 class TlsFiles;
 
 // What handlers' answers go through, so that one that comes after the server has gone finds a closed door.
-struct Gate {
+struct AnswerGate {
   std::mutex mutex;
   bool open = true;
 };
@@ -52,10 +55,15 @@ struct ServerCore {
   Counter* failed_handshakes = nullptr;
   Counter* received_bytes = nullptr;
   Counter* sent_bytes = nullptr;
-  std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+  std::shared_ptr<AnswerGate> gate = std::make_shared<AnswerGate>();
+
+  std::mutex refusals_mutex;
+  Bucket refusals{1, 20};  // log lines about what the transport itself refuses; guarded by refusals_mutex
 
   std::atomic<bool> draining{false};
-  std::atomic<size_t> body_bytes{0};  // held by bodies on their way in
+  std::shared_ptr<transport::MemoryBudget> memory;
+  // Reads bodies and writes answers: I/O threads only move bytes. Null once the server has stopped.
+  std::unique_ptr<WorkerPool> workers;
 
   std::mutex mutex;  // guards the list; who adds to it looks at `draining` under it
   std::condition_variable emptied;
@@ -89,13 +97,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<size_t> read_some(std::span<char> space);
   asio::awaitable<void> linger();
 
-  bool hold_memory(size_t bytes);
-  void hand_over(transport::HttpRequest request);
+  void note_refusal(int http_status, const Status& status);
+  Status hold_body();
+  void hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation);
   void deliver(uint64_t sequence, transport::HttpResponse response);
   void watch(asio::ip::tcp::socket::wait_type what);
   bool look_at_input();  // false: the client is gone
   bool probe();          // false: the client is gone
 
+  // The deadline of a body or an answer that has begun then, of which so many bytes have gone.
+  void arm_transfer(TimePoint begin, size_t bytes);
   void arm(size_t milliseconds);  // the deadline of the next reads and writes; cancels them when it passes
   void schedule_timer();
   void on_timer(uint64_t generation);
@@ -116,7 +127,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool aborted_ = false;
   bool unread_ = false;  // the client may still be sending what we will not read
   uint64_t served_ = 0;
-  size_t held_bytes_ = 0;
+  std::string peer_;
+  std::shared_ptr<transport::MemoryHold> memory_;  // of the current request
+  TimePoint body_begun_;
+  size_t body_received_ = 0;  // bytes since then
 
   // The answer that is waited for, and what is seen of the client meanwhile.
   uint64_t sequence_ = 0;

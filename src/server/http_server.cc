@@ -1,7 +1,5 @@
 #include "server/http_server.h"
 
-#include <sys/resource.h>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -17,8 +15,8 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "server/connection.h"
-#include "server/listen.h"
 #include "server/tls.h"
+#include "transport/listen.h"
 
 namespace rerank::server {
 namespace {
@@ -27,22 +25,8 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr size_t kRefusalsAtOnce = 256;  // connections beyond the limit that are told so; further ones are just closed
-constexpr size_t kOtherOpenFiles = 256;  // files and sockets that are not client connections
 constexpr std::chrono::seconds kAbortTime(10);
 constexpr std::chrono::milliseconds kAcceptPause(50);
-
-// Connections are files: lets the process have as many as it may.
-void raise_open_file_limit(size_t connections) {
-  rlimit limit{};
-  const rlim_t wanted = connections + kOtherOpenFiles;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
-  limit.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
-    log_warning(
-        absl::StrFormat("only %d files may be open at once, too few for --max-connections %d: raise `ulimit -n`",
-                        limit.rlim_cur, connections));
-  }
-}
 
 }  // namespace
 
@@ -80,7 +64,7 @@ struct HttpServer::Impl {
     }
     int fd = options.bound_socket;
     if (fd < 0) {
-      const Result<int> bound = bind_tcp(options.host, options.port);
+      const Result<int> bound = transport::bind_tcp(options.host, options.port);
       if (!bound.ok()) return bound.status();
       fd = *bound;
     }
@@ -116,7 +100,8 @@ struct HttpServer::Impl {
       const std::lock_guard lock(core.mutex);
       open = core.connections.size();
     }
-    if (open >= core.options.max_connections + kRefusalsAtOnce) return;
+    const size_t refusals = std::min(kRefusalsAtOnce, 1 + core.options.max_connections / 8);
+    if (open >= core.options.max_connections + refusals) return;
     const bool refuse = open >= core.options.max_connections;
     auto tls = core.tls ? core.tls->current() : nullptr;
     std::make_shared<Connection>(core, std::move(strand), std::move(socket), std::move(tls), refuse)->start();
@@ -168,9 +153,14 @@ struct HttpServer::Impl {
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, HttpHandler handler,
-                                                      std::shared_ptr<Metrics> metrics) {
-  raise_open_file_limit(options.max_connections);
-  auto impl = std::make_unique<Impl>(options, std::move(handler), std::move(metrics));
+                                                      std::shared_ptr<Metrics> metrics,
+                                                      std::shared_ptr<transport::MemoryBudget> memory) {
+  ServerOptions allowed = options;
+  allowed.max_connections = transport::allowed_connections(options.max_connections, options.grpc_port != 0 ? 2 : 1);
+  auto impl = std::make_unique<Impl>(allowed, std::move(handler), std::move(metrics));
+  if (!memory) memory = std::make_shared<transport::MemoryBudget>(options.max_memory_bytes);
+  impl->core.memory = std::move(memory);
+  impl->core.workers = std::make_unique<WorkerPool>(std::max<size_t>(options.parse_threads, 1));
   if (Status status = impl->listen(); !status.ok()) return status;
   asio::co_spawn(
       impl->accept_strand, [&core = *impl] { return core.accept_connections(); }, asio::detached);
@@ -185,6 +175,15 @@ HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() { drain_and_stop(); }
 
 uint16_t HttpServer::port() const { return impl_->port; }
+
+size_t HttpServer::open_connections() const {
+  const std::lock_guard lock(impl_->core.mutex);
+  return impl_->core.connections.size();
+}
+
+void HttpServer::reload_certificates() {
+  if (impl_->core.tls) impl_->core.tls->reload();
+}
 
 void HttpServer::drain_and_stop() {
   if (std::exchange(impl_->stopped, true)) return;
@@ -208,6 +207,7 @@ void HttpServer::drain_and_stop() {
     const std::lock_guard lock(impl_->core.gate->mutex);
     impl_->core.gate->open = false;
   }
+  impl_->core.workers.reset();
   impl_->work.reset();
   impl_->io.stop();
   for (std::thread& thread : impl_->threads) thread.join();

@@ -20,10 +20,12 @@
 #include "rerank/options.h"
 #include "rerank/status.h"
 #include "transport/http.h"
+#include "transport/memory_budget.h"
 
 namespace rerank::server {
 
-// Called on an I/O thread with a complete request; must return soon. `done` must be called exactly once, on any thread,
+// Called with a complete request: on an I/O thread, and then it must return soon, when the request has no body; else on
+// one of options.parse_threads. `done` must be called exactly once, on any thread,
 // at any time: also after the server is gone, when it does nothing.
 using HttpHandler =
     std::function<void(transport::HttpRequest&& request, std::function<void(transport::HttpResponse)> done)>;
@@ -31,13 +33,18 @@ using HttpHandler =
 class HttpServer {
  public:
   // Listens and starts options.io_threads threads. Raises the process's soft limit of open files towards its hard limit
-  // when options.max_connections needs it. `metrics` may be null. Errors: the address is unknown, taken or forbidden.
+  // when options.max_connections needs it. `metrics` may be null. `memory`: what requests are counted in; null: an
+  // account of its own of options.max_memory_bytes. Errors: the address is unknown, taken or forbidden.
   static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, HttpHandler handler,
-                                                   std::shared_ptr<Metrics> metrics = nullptr);
+                                                   std::shared_ptr<Metrics> metrics = nullptr,
+                                                   std::shared_ptr<transport::MemoryBudget> memory = nullptr);
 
   ~HttpServer();  // drain_and_stop()
 
   uint16_t port() const;  // the real one when options.port is 0
+
+  size_t open_connections() const;
+  void reload_certificates();  // from their files, for connections from now on
 
   // Stops listening, answers what was accepted (for at most options.drain_timeout_ms, then drops it and sets its
   // Cancellation), closes all connections and joins the threads. Blocks; not from an I/O thread. The second call does

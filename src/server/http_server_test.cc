@@ -65,8 +65,9 @@ ServerOptions ephemeral() {
 }
 
 std::unique_ptr<HttpServer> start(const ServerOptions& options, HttpHandler handler = describe,
-                                  std::shared_ptr<Metrics> metrics = nullptr) {
-  auto server = HttpServer::start(options, std::move(handler), std::move(metrics));
+                                  std::shared_ptr<Metrics> metrics = nullptr,
+                                  std::shared_ptr<transport::MemoryBudget> memory = nullptr) {
+  auto server = HttpServer::start(options, std::move(handler), std::move(metrics), std::move(memory));
   EXPECT_TRUE(server.ok()) << server.status();
   return *std::move(server);
 }
@@ -128,9 +129,9 @@ TEST(HttpServer, KeepsOrderWhenAnswersComeLate) {
   Held held;
   const auto server = start(ephemeral(), std::ref(held));
   RawClient client(server->port());
-  client.send("GET /1 HTTP/1.1\r\n\r\n");
+  client.send("GET /1 HTTP/1.1\r\nHost: t\r\n\r\n");
   held.wait_for(1);
-  client.send("GET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n");
+  client.send("GET /2 HTTP/1.1\r\nHost: t\r\n\r\nGET /3 HTTP/1.1\r\nHost: t\r\n\r\n");
   held.answer(0);
   held.wait_for(2);
   held.answer(1);
@@ -212,11 +213,12 @@ TEST(HttpServer, RefusesWhatIsNotHttp) {
   for (const std::string& bytes : std::vector<std::string>{
            std::string("nonsense\r\n\r\n"), std::string("\x16\x03\x01\x02\x00", 5),
            std::string("GET / HTTP/3.7\r\n\r\n"), std::string("GET / HTTP/1.1\r\nA\0B: c\r\n\r\n", 26),
-           std::string("POST / HTTP/1.1\r\nContent-Length: 1x\r\n\r\n"),
-           std::string("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-           std::string("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+           std::string("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1x\r\n\r\n"),
+           std::string(
+               "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+           std::string("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
            std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-           std::string("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999999\r\n\r\n"),
+           std::string("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999999999999999999\r\n\r\n"),
            std::string("GET / HTTP/1.1\r\nHost: t\r\n")}) {
     RawClient client(server->port());
     client.send(bytes);
@@ -351,20 +353,22 @@ TEST(HttpServer, ServesManyClientsAtOnce) {
 }
 
 TEST(HttpServer, BoundsTheMemoryOfBodiesOnTheirWay) {
-  const auto metrics = std::make_shared<Metrics>();
   ServerOptions options = ephemeral();
   options.max_body_bytes = 1 << 20;
-  const auto server = start(options, describe, metrics);
+  const auto memory = std::make_shared<transport::MemoryBudget>(size_t{128} << 20);
+  const auto server = start(options, describe, nullptr, memory);
   const std::string most(options.max_body_bytes - 1, 'x');
-  const std::string head = "POST /a HTTP/1.1\r\nContent-Length: " + std::to_string(most.size() + 1) + "\r\n\r\n";
+  const std::string head =
+      "POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: " + std::to_string(most.size() + 1) + "\r\n\r\n";
   std::vector<RawClient> clients;
   for (int i = 0; i < 40; ++i) {
     clients.emplace_back(server->port());
     ASSERT_TRUE(clients.back().send(head + most));
   }
-  const Counter& received = metrics->counter("rerankd_http_received_bytes_total", "Bytes read from clients.");
-  // Holding this much would be more than 32 bodies of the largest size.
-  while (received.value() < 34.0 * (1 << 20)) std::this_thread::yield();
+  while (memory->held() < (size_t{60} << 20)) std::this_thread::yield();
+  EXPECT_LE(memory->held(), size_t{64} << 20) << "half: they are one client";
+  RawClient other(server->port(), /*from=*/2);
+  EXPECT_EQ(other.request("POST", "/a", most).status, 200) << "another is not shut out";
   int served = 0, refused = 0;
   for (RawClient& client : clients) {
     client.send("x");
@@ -378,6 +382,96 @@ TEST(HttpServer, BoundsTheMemoryOfBodiesOnTheirWay) {
   clients.clear();
   RawClient client(server->port());
   EXPECT_EQ(client.request("POST", "/a", most).status, 200);
+  while (memory->held() > 0) std::this_thread::yield();
+}
+
+TEST(HttpServer, BoundsTheMemoryOfAnswersThatNobodyTakes) {
+  ServerOptions options = ephemeral();
+  options.compress_min_bytes = 0;
+  const auto memory = std::make_shared<transport::MemoryBudget>(size_t{64} << 20);
+  const auto large = [](transport::HttpRequest&&, const Done& done) {
+    transport::HttpResponse response;
+    response.complete = [](transport::HttpResponse& self) { self.body.assign(8u << 20, 'x'); };
+    done(std::move(response));
+  };
+  const auto server = start(options, large, nullptr, memory);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.emplace_back(server->port(), 1, 4096);
+    clients.back().send_request("POST", "/a", "x");
+  }
+  int whole = 0, refused = 0;
+  for (RawClient& client : clients) {
+    const int status = client.read_response().status;
+    EXPECT_LE(memory->held(), size_t{32} << 20);
+    whole += status == 200;
+    refused += status == 503;
+  }
+  EXPECT_EQ(whole + refused, 20);
+  EXPECT_GT(whole, 0);
+  EXPECT_GT(refused, 0);
+  while (memory->held() > 0) std::this_thread::yield();
+}
+
+TEST(HttpServer, SaysWhatARequestWouldNeed) {
+  const auto memory = std::make_shared<transport::MemoryBudget>(size_t{16} << 20);
+  const auto server = start(ephemeral(), describe, nullptr, memory);
+  RawClient client(server->port());
+  const RawResponse refused = client.request("POST", "/a", std::string(1 << 20, 'x'));
+  EXPECT_EQ(refused.status, 413);
+  EXPECT_NE(refused.body.find("may need 16 MiB"), std::string::npos) << refused.body;
+  EXPECT_EQ(client.request("POST", "/a", std::string(100 << 10, 'x')).status, 200) << "on the same connection";
+}
+
+TEST(HttpServer, ClientsThatAreSlowForLongAreClosed) {
+  ServerOptions options = ephemeral();
+  options.body_timeout_ms = 300;
+  options.min_transfer_rate = 64u << 20;
+  options.compress_min_bytes = 0;
+  const auto large = [](transport::HttpRequest&&, const Done& done) {
+    transport::HttpResponse response;
+    response.body.assign(64u << 20, 'x');
+    done(std::move(response));
+  };
+  const auto server = start(options, large);
+  RawClient sender(server->port());
+  sender.send("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n");
+  int sent = 0;
+  for (; sent < 1000 && !sender.has_input(); ++sent) {  // each byte comes in time
+    sender.send("x");
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_LT(sent, 1000);
+  EXPECT_EQ(sender.read_response().status, 408);
+  RawClient reader(server->port(), 1, 4096);
+  reader.send_request("POST", "/a", "x");
+  size_t taken = 0;
+  for (int i = 0; i < 200; ++i) {
+    taken += reader.take(1000);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  while (const size_t length = reader.take(4096)) taken += length;
+  EXPECT_LT(taken, size_t{64} << 20);
+}
+
+TEST(HttpServer, ProbesDoNotWaitForBodiesThatAreRead) {
+  ServerOptions options = ephemeral();
+  options.io_threads = 1;
+  std::promise<void> end;
+  const std::shared_future<void> ended = end.get_future().share();
+  const auto handler = [&](transport::HttpRequest&& request, const Done& done) {
+    if (request.method == "POST") ended.wait();  // parses for as long as it takes
+    describe(std::move(request), done);
+  };
+  const auto server = start(options, handler);
+  std::vector<RawClient> posts;
+  for (int i = 0; i < 10; ++i) {
+    posts.emplace_back(server->port());
+    posts.back().send_request("POST", "/a", "x");
+  }
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(RawClient(server->port()).request("GET", "/health").status, 200);
+  end.set_value();
+  for (RawClient& client : posts) EXPECT_EQ(client.read_response().status, 200);
 }
 
 TEST(HttpServer, CompressesLargeAnswersForThoseWhoAcceptIt) {
@@ -400,6 +494,17 @@ TEST(HttpServer, AHandlerThatThrowsIsA500) {
   const auto server =
       start(ephemeral(), [](transport::HttpRequest&&, const Done&) { throw std::runtime_error("boom"); });
   RawClient client(server->port());
+  EXPECT_EQ(client.request("GET", "/a").status, 500);
+}
+
+TEST(HttpServer, AnAnswerThatCannotBeWrittenIsA500) {
+  const auto server = start(ephemeral(), [](transport::HttpRequest&&, const Done& done) {
+    transport::HttpResponse response;
+    response.complete = [](transport::HttpResponse&) { throw std::runtime_error("boom"); };
+    done(std::move(response));
+  });
+  RawClient client(server->port());
+  EXPECT_EQ(client.request("POST", "/a", "x").status, 500);
   EXPECT_EQ(client.request("GET", "/a").status, 500);
 }
 

@@ -86,6 +86,12 @@ Result<std::unique_ptr<TlsFiles>> TlsFiles::open(const ServerOptions& options) {
   return files;
 }
 
+void TlsFiles::reload() {
+  const std::lock_guard lock(mutex_);
+  stamp_.clear();
+  looked_ = TimePoint();
+}
+
 std::shared_ptr<ssl::context> TlsFiles::current() {
   const std::lock_guard lock(mutex_);
   const TimePoint now = Clock::now();

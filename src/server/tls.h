@@ -23,6 +23,9 @@ class TlsFiles {
   // read before stays.
   std::shared_ptr<boost::asio::ssl::context> current();
 
+  // Has current() read the files the next time, whether they have changed or not.
+  void reload();
+
  private:
   std::string stamp() const;
 

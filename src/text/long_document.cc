@@ -151,6 +151,21 @@ FittedDocument fit_document(const PairTemplate& pieces, const QueryTerms& query,
   return fitted;
 }
 
+size_t fitted_tokens(const PairTemplate& pieces, size_t query, size_t document, const FitSpec& spec) {
+  const size_t limit = spec.max_document_tokens == 0 ? SIZE_MAX : spec.max_document_tokens;
+  const TruncationSpec how{.max_length = spec.max_length};
+  const PairLengths lengths = truncated_lengths(query, document, pieces.added_to_pair(), how);
+  const bool fits = !lengths.truncated && document <= limit;
+  if (fits || spec.truncation != Truncation::kChunks) {
+    return joined_length(pieces, query, std::min(document, limit), how);
+  }
+  const size_t room = std::min({lengths.second, document, limit});
+  size_t tokens = 0;
+  for (const TokenRange& part : chunk_ranges(document, room, spec.chunking))
+    tokens += joined_length(pieces, std::min(lengths.first, query), part.end - part.begin, how);
+  return tokens;
+}
+
 bool cut_to(std::vector<int32_t>& ids, size_t limit, Truncation truncation) {
   if (limit == 0 || ids.size() <= limit) return false;
   if (truncation == Truncation::kTail) {

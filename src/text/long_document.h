@@ -40,6 +40,9 @@ struct FittedDocument {
 FittedDocument fit_document(const PairTemplate& pieces, const QueryTerms& query, std::span<const int32_t> document,
                             const FitSpec& spec);
 
+// How many tokens the pairs of fit_document() have together, without making them.
+size_t fitted_tokens(const PairTemplate& pieces, size_t query, size_t document, const FitSpec& spec);
+
 // Cuts ids to `limit` (0: none) at the end that `truncation` gives up. Returns whether something went.
 bool cut_to(std::vector<int32_t>& ids, size_t limit, Truncation truncation);
 

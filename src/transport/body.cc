@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -18,6 +19,7 @@ using simdjson::dom::element;
 using simdjson::dom::element_type;
 
 constexpr size_t kMaxFields = 1000;         // no client sends 50; keeps the search for a field short
+constexpr size_t kMaxJoinedFields = 32;     // Cohere's documents have a handful
 constexpr size_t kKeptCapacity = 4u << 20;  // parsers that a larger body has grown are not kept for the next
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
@@ -67,24 +69,55 @@ std::optional<std::string> join_parts(const element& content) {
   return joined;
 }
 
-// The named fields of an object, joined by line breaks; those that are missing or no text are left out.
-std::string join_fields(const element& object, const std::vector<std::string>& names) {
-  std::string joined;
-  for (const std::string& name : names) {
-    element member;
-    if (object.at_key(name).get(member)) continue;
-    const auto text = string_of(member);
-    if (!text && !member.is_number() && !member.is_bool()) continue;
-    if (!joined.empty()) joined += '\n';
-    joined += text ? std::string(*text) : simdjson::minify(member);
+// Joins named fields of objects by line breaks; those that are missing or no text are left out. An object's fields are
+// gone through once, however many are named.
+class FieldJoiner {
+ public:
+  explicit FieldJoiner(const Body::JoinedFields& fields) : fields_(fields), left_(fields.max_bytes) {
+    for (size_t i = 0; i < fields.names.size(); ++i) first_of_.try_emplace(std::string_view(fields.names[i]), i);
   }
-  return joined;
-}
+  bool wanted() const { return !fields_.names.empty(); }
+  bool too_large() const { return too_large_; }
 
-std::optional<std::string> text_of(const element& value, const std::vector<std::string>& rank_fields) {
+  std::string join(const element& object) {
+    std::vector<std::optional<element>> members(fields_.names.size());
+    for (const auto& [key, value] : simdjson::dom::object(object)) {
+      const auto found = first_of_.find(key);
+      if (found != first_of_.end() && !members[found->second]) members[found->second] = value;
+    }
+    std::vector<std::pair<std::string_view, std::string>> parts;  // a string of the body, or a number written anew
+    size_t size = 0;
+    for (const std::string& name : fields_.names) {
+      const auto& member = members[first_of_.at(name)];
+      if (!member) continue;
+      const auto text = string_of(*member);
+      if (!text && !member->is_number() && !member->is_bool()) continue;
+      parts.emplace_back(text.value_or(""), text ? std::string() : simdjson::minify(*member));
+      size += parts.back().first.size() + parts.back().second.size() + 1;
+    }
+    too_large_ |= size > left_;
+    if (too_large_) return {};
+    left_ -= size;
+    std::string joined;
+    joined.reserve(size);
+    for (const auto& [text, number] : parts) {
+      if (!joined.empty()) joined += '\n';
+      joined.append(text).append(number);
+    }
+    return joined;
+  }
+
+ private:
+  const Body::JoinedFields& fields_;
+  std::unordered_map<std::string_view, size_t> first_of_;  // where a name stands for the first time
+  size_t left_;
+  bool too_large_ = false;
+};
+
+std::optional<std::string> text_of(const element& value, FieldJoiner* fields = nullptr) {
   if (const auto text = string_of(value)) return std::string(*text);
   if (!value.is_object()) return std::nullopt;
-  if (!rank_fields.empty()) return join_fields(value, rank_fields);
+  if (fields && fields->wanted()) return fields->join(value);
   if (const auto text = member_string(value, "text")) return std::string(*text);
   element content;
   if (!value.at_key("content").get(content)) return join_parts(content);
@@ -279,16 +312,36 @@ std::string Body::text(std::string_view name) {
     fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` is missing: a string is required", name)));
     return {};
   }
-  if (auto text = text_of(*value, {})) return *std::move(text);
+  if (auto text = text_of(*value)) return *std::move(text);
   fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a string or {\"text\": string}", name)));
   return {};
 }
 
-std::vector<std::string> Body::texts(std::string_view name, size_t limit, const std::vector<std::string>& rank_fields) {
+Body::JoinedFields Body::joined_fields(std::string_view name, size_t max_bytes) {
+  JoinedFields fields{words(name), max_bytes};
+  if (fields.names.size() <= kMaxJoinedFields) return fields;
+  fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` names %d fields, more than the %d that may be joined",
+                                                       name, fields.names.size(), kMaxJoinedFields)));
+  return {};
+}
+
+std::vector<std::string> Body::texts(std::string_view name, size_t limit, const JoinedFields& fields) {
   std::vector<std::string> texts;
+  FieldJoiner joiner(fields);
+  const auto fail_if_too_large = [&] {
+    if (!joiner.too_large()) return false;
+    fail(
+        make_error(ErrorKind::kBodyTooLarge,
+                   absl::StrFormat("the fields that are joined make `%s` larger than %d bytes: name fewer fields, send "
+                                   "fewer or shorter documents, or raise --max-body-bytes",
+                                   name, fields.max_bytes)));
+    return true;
+  };
   const element* value = impl_->find(name);
   if (value && (value->is_string() || value->is_object())) {
-    if (auto alone = text_of(*value, rank_fields)) return {*std::move(alone)};
+    auto alone = text_of(*value, &joiner);
+    if (fail_if_too_large()) return texts;
+    if (alone) return {*std::move(alone)};
   }
   simdjson::dom::array items;
   if (!value || value->get_array().get(items)) {
@@ -302,7 +355,8 @@ std::vector<std::string> Body::texts(std::string_view name, size_t limit, const 
   if (!status_.ok()) return texts;
   texts.reserve(count);
   for (const element item : items) {
-    auto text = text_of(item, rank_fields);
+    auto text = text_of(item, &joiner);
+    if (fail_if_too_large()) break;
     if (!text) {
       fail(make_error(ErrorKind::kInvalid,
                       absl::StrFormat("`%s[%d]` must be a string or {\"text\": string}", name, texts.size())));

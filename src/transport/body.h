@@ -49,9 +49,18 @@ class Body {
   // One text: a string, {"text": string}, or {"content": string | [{"type":"text","text": string}, ...]}. Required.
   std::string text(std::string_view name);
 
-  // An array of texts (each as above, or any object when `rank_fields` names the fields to join), or one text alone.
-  // Required, not empty, at most `limit` long.
-  std::vector<std::string> texts(std::string_view name, size_t limit, const std::vector<std::string>& rank_fields = {});
+  // Fields of objects that make a text together, joined by line breaks in this order.
+  struct JoinedFields {
+    std::vector<std::string> names;  // empty: objects are texts as above
+    size_t max_bytes = SIZE_MAX;     // of all joined texts together; more is kBodyTooLarge, before it is made
+  };
+  // The field `name` as JoinedFields::names: an array of strings, 32 at most.
+  JoinedFields joined_fields(std::string_view name, size_t max_bytes);
+
+  // An array of texts (each as above, or any object when `fields` names some), or one text alone. Required, not empty,
+  // at most `limit` long.
+  std::vector<std::string> texts(std::string_view name, size_t limit) { return texts(name, limit, JoinedFields()); }
+  std::vector<std::string> texts(std::string_view name, size_t limit, const JoinedFields& fields);
 
   // TEI's pairs: one [query, text], or an array of such, at most `limit` long. Required. *single: it was one.
   std::vector<std::pair<std::string, std::string>> pairs(std::string_view name, size_t limit, bool* single);

@@ -18,6 +18,7 @@ enum class ErrorKind {
   kEmpty,             // 400: nothing to rank
   kInvalid,           // 422: a field is missing, of the wrong type or out of range
   kUnauthorized,      // 401
+  kForbidden,         // 403: a page of another site
   kNotFound,          // 404: no such route
   kMethod,            // 405: the route exists, the method does not
   kTimeout,           // 408: the client was too slow to send its request

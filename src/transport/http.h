@@ -19,6 +19,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, in the order received
   std::string body;                                          // complete, transfer encoding removed
   std::shared_ptr<Cancellation> cancellation;  // set by the transport when the client has gone; may be null
+  std::string peer;                            // who has sent it, as peer_of() (memory_budget.h) has it; may be empty
 
   // Value of the first header called `name` (lower case), or empty. Points into this object.
   std::string_view header(std::string_view name) const;

@@ -79,6 +79,8 @@ JsonWriter& JsonWriter::null() {
   return *this;
 }
 
+size_t JsonWriter::size() const { return impl_->buffer.GetSize(); }
+
 std::string JsonWriter::take() { return std::string(impl_->buffer.GetString(), impl_->buffer.GetSize()); }
 
 }  // namespace rerank::transport

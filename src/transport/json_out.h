@@ -34,7 +34,8 @@ class JsonWriter {
     return key(name).value(std::forward<T>(content));
   }
 
-  std::string take();  // the document; the writer is spent
+  size_t size() const;  // bytes so far
+  std::string take();   // the document; the writer is spent
 
  private:
   struct Impl;

@@ -24,9 +24,9 @@ class PythonTest(unittest.TestCase):
         cls.golden = [json.loads(line) for line in (MODEL / "golden.jsonl").read_text().splitlines()]
         cls.pairs = [(g["query"], g["document"]) for g in cls.golden]
         cls.process = subprocess.Popen([os.environ["RERANKD"], "serve", "--port", "0", "--model", str(MODEL), "--precision", "fp32",
-                                        "--api-key", "k"], stderr=subprocess.PIPE, text=True)
+                                        "--api-key", "key-of-the-test"], stderr=subprocess.PIPE, text=True)
         cls.url = next(found.group(1) for line in cls.process.stderr if (found := re.search(r"listening on (http://\S+)", line)))
-        cls.server = CrossEncoder(url=cls.url, api_key="k")
+        cls.server = CrossEncoder(url=cls.url, api_key="key-of-the-test")
         cls.library = CrossEncoder(MODEL, precision="fp32", threads=1)
 
     @classmethod

@@ -2,6 +2,8 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <zlib.h>
 
 #include <chrono>
 #include <filesystem>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "support/json.h"
+#include "support/process/memory.h"
 #include "support/program.h"
 #include "support/raw_client.h"
 #include "tei/v1/tei.grpc.pb.h"
@@ -74,7 +77,7 @@ TEST(Attack, SlowlorisHoldsNobodyUp) {
   for (int i = 0; i < 200; ++i) {
     slow.emplace_back(program.port());
     const bool body = i % 2 == 0;  // half of them send their body slowly
-    slow.back().send(body ? "POST /rerank HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{"
+    slow.back().send(body ? "POST /rerank HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n{"
                           : "POST /rerank HTTP/1.1\r\nX: ");
   }
   // The heads go on dripping: each byte comes in time, all of them never do.
@@ -89,6 +92,30 @@ TEST(Attack, SlowlorisHoldsNobodyUp) {
     client.close();
   }
   EXPECT_EQ(good.request("POST", "/rerank", kBody).status, 200);
+}
+
+TEST(Attack, NoRequestHidesInTheBodyOfAnother) {
+  Program program;
+  for (const char* fields :
+       {"Transfer-Encoding: xchunked\r\n", "Transfer-Encoding: identity\r\n", "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: chunked, identity\r\n", "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: xyz\r\nContent-Length: 0\r\n",
+        "Content-Length: 0\r\nContent-Length: 0\r\n", "Host: u\r\n"}) {
+    RawClient client(program.port());
+    client.send(std::string("POST /rerank HTTP/1.1\r\nHost: t\r\n") + fields +
+                "\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+    const RawResponse response = client.read_response();
+    EXPECT_TRUE(response.status == 400 || response.status == 501) << fields << response.status;
+    EXPECT_EQ(response.headers.at("connection"), "close") << fields;
+    client.half_close();
+    EXPECT_TRUE(client.at_end()) << fields << "was answered twice";
+  }
+  // Telnet, and probes that send line by line.
+  RawClient slow(program.port());
+  slow.send("GET /health HTTP/1.0\r\n");
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  slow.send("\r\n");
+  EXPECT_EQ(slow.read_response().status, 200);
 }
 
 TEST(Attack, HugeHeadersAreRefused) {
@@ -116,6 +143,74 @@ TEST(Attack, HugeHeadersAreRefused) {
   EXPECT_EQ(rank_over_grpc(grpc_port, "x", huge), grpc::RESOURCE_EXHAUSTED);
   EXPECT_EQ(rank_over_grpc(grpc_port, "x", "small"), grpc::OK);
   EXPECT_EQ(RawClient(program.port()).request("GET", "/health").status, 200);
+}
+
+TEST(Attack, ConnectionsToOnePortEndNeither) {
+  const uint16_t grpc_port = free_port();
+  Program program({"--grpc-port", std::to_string(grpc_port)}, [] {
+    const rlimit few{128, 128};
+    setrlimit(RLIMIT_NOFILE, &few);
+  });
+  RawClient kept(program.port());
+  for (const uint16_t port : {grpc_port, program.port()}) {
+    std::vector<RawClient> flood;
+    for (int i = 0; i < 400; ++i) flood.emplace_back(port);
+    EXPECT_EQ(kept.request("GET", "/health").status, 200);
+    if (port == grpc_port) {
+      EXPECT_EQ(RawClient(program.port()).request("POST", "/rerank", kBody).status, 200);
+    } else {
+      EXPECT_EQ(rank_over_grpc(grpc_port, "x", "y"), grpc::OK);
+    }
+  }
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (rank_over_grpc(grpc_port, "x", "y") != grpc::OK && std::chrono::steady_clock::now() < patience) continue;
+  EXPECT_EQ(rank_over_grpc(grpc_port, "x", "y"), grpc::OK) << "when those connections have gone";
+  EXPECT_EQ(RawClient(program.port()).request("GET", "/health").status, 200);
+  program.terminate();
+  EXPECT_EQ(program.wait(), 0);
+}
+
+std::string gzip(const std::string& text) {
+  z_stream stream{};
+  deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  std::string packed(deflateBound(&stream, text.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  deflate(&stream, Z_FINISH);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  return packed;
+}
+
+TEST(Attack, BombsHoldABoundedMemoryAndProbesAreAnswered) {
+  Program program({"--max-memory-bytes", std::to_string(256 << 20)});
+  std::string text(6 << 20, 'x');
+  for (size_t i = 0; i < text.size(); i += 7) text[i] = ' ';
+  const std::string bomb = gzip(R"({"query":"q","return_documents":true,"documents":[")" + text + "\"]}");
+  RawClient good(program.port(), /*from=*/2);
+  EXPECT_EQ(good.request("POST", "/rerank", kBody).status, 200);
+  const MemoryGrowth growth(program.pid());
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 40; ++i) {
+    clients.emplace_back(program.port(), 1, 4096);
+    clients.back().send_request("POST", "/rerank", bomb, "Content-Encoding: gzip\r\n");
+    EXPECT_EQ(good.request("GET", "/health").status, 200);
+    EXPECT_EQ(good.request("GET", "/metrics").status, 200);
+  }
+  EXPECT_EQ(good.request("POST", "/rerank", kBody).status, 200) << "another client is served";
+  int served = 0, refused = 0;
+  for (RawClient& client : clients) {
+    const int status = client.read_response().status;
+    served += status == 200;
+    refused += status == 503 || status == 429;
+    client.close();
+  }
+  EXPECT_EQ(served + refused, 40);
+  EXPECT_GT(served, 0);
+  EXPECT_GT(refused, 0);
+  EXPECT_LT(growth.bytes(), size_t{400} << 20);
 }
 
 TEST(Attack, LogsHoldNeitherTextsNorKeys) {

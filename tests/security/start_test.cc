@@ -3,8 +3,11 @@
 #include <pwd.h>
 #include <sys/stat.h>
 
+#include <chrono>
+#include <csignal>
 #include <fstream>
 #include <string>
+#include <thread>
 
 #include "support/json.h"
 #include "support/program.h"
@@ -48,6 +51,56 @@ TEST(Start, TakesSocketsFromSystemd) {
   EXPECT_EQ(RawClient(main_port).request("GET", "/metrics").status, 404);
   ::close(main);
   ::close(metrics);
+}
+
+TEST(Start, SignalsWorkFromTheFirstMoment) {
+  const auto [silent, port] = listening_socket();  // a hub that takes the connection and says nothing
+  const pid_t child = fork();
+  if (child == 0) {
+    setenv("HF_ENDPOINT", ("http://127.0.0.1:" + std::to_string(port)).c_str(), 1);
+    setenv("HF_HUB_CACHE", "/tmp/rerankd-no-such-cache", 1);
+    execl(RERANKD_PROGRAM, RERANKD_PROGRAM, "serve", "--port", "0", "--model", "some/model", nullptr);
+    _exit(127);
+  }
+  sockaddr_in peer{};
+  socklen_t length = sizeof(peer);
+  const int hub = ::accept(silent, reinterpret_cast<sockaddr*>(&peer), &length);
+  kill(child, SIGHUP);  // there is nothing to read again yet
+  kill(child, SIGTERM);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  ::close(hub);
+  ::close(silent);
+}
+
+TEST(Start, SighupReadsKeysAgainAndEndsNothing) {
+  const std::string path = testing::TempDir() + "rerankd-hup-keys";
+  std::ofstream(path) << "ours first-secret\n";
+  Program program({"--api-key-file", path});
+  RawClient client(program.port());
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGHUP}) kill(program.pid(), signal);
+  const auto status = [&](const std::string& key) {
+    return client.request("POST", "/rerank", kBody, "Authorization: Bearer " + key + "\r\n").status;
+  };
+  EXPECT_EQ(status("first-secret"), 200);
+  std::ofstream(path) << "ours second-secret\n";
+  kill(program.pid(), SIGHUP);
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (status("first-secret") != 401 && std::chrono::steady_clock::now() < patience)
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_EQ(status("second-secret"), 200);
+  program.terminate();
+  EXPECT_EQ(program.wait(), 0);
+  EXPECT_NE(program.log().find("SIGHUP"), std::string::npos);
+  EXPECT_NE(program.log().find("127.0.0.1"), std::string::npos) << "refusals name who was refused";
+  std::remove(path.c_str());
+}
+
+TEST(Start, AnEmptyListOfKeysIsNoOpenServer) {
+  for (const char* keys : {",", " ", "short"}) {
+    EXPECT_THROW(Program({}, [keys] { setenv("RERANKD_API_KEY", keys, 1); }), std::runtime_error) << keys;
+  }
 }
 
 TEST(Start, KeepsMetricsApart) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -55,6 +56,7 @@ class FakeReranker : public Reranker {
       last_ = *request;
       ++submitted_;
       changed_.notify_all();
+      if (throws_) throw std::runtime_error("thrown on purpose");
       if (held_) {
         jobs_.emplace_back(std::move(request), std::move(done));
         return;
@@ -84,6 +86,12 @@ class FakeReranker : public Reranker {
   void fail_with(std::optional<Status> status) {
     const std::lock_guard lock(mutex_);
     failure_ = std::move(status);
+  }
+
+  // From now on every request throws.
+  void throw_always(bool throws) {
+    const std::lock_guard lock(mutex_);
+    throws_ = throws;
   }
 
   void set_ready(bool ready) {
@@ -141,9 +149,9 @@ class FakeReranker : public Reranker {
     for (size_t i = 0; i < request.documents.size(); ++i) {
       RankedDocument document;
       document.index = i;
-      document.logit = fake_logit(request.query, request.documents[i]);
+      document.logit = fake_logit(request.query_text(), request.documents[i]);
       document.score = request.scale == ScoreScale::kLogit ? document.logit : fake_sigmoid(document.logit);
-      document.tokens = 3 + static_cast<uint32_t>(request.query.size() + request.documents[i].size()) / 4;
+      document.tokens = 3 + static_cast<uint32_t>(request.query_text().size() + request.documents[i].size()) / 4;
       response.total_tokens += document.tokens;
       response.results.push_back(document);
     }
@@ -161,7 +169,7 @@ class FakeReranker : public Reranker {
   std::optional<Status> failure_;
   RerankRequest last_;
   size_t submitted_ = 0;
-  bool held_ = false;
+  bool held_ = false, throws_ = false;
   bool ready_ = true;
   ModelInfo info_;
 };

@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -28,7 +29,16 @@ struct RawResponse {
 // Throws std::runtime_error when the peer does not behave as the call expects: a test then fails with its message.
 class RawClient {
  public:
-  explicit RawClient(uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  // `from`: the last byte of the loopback address that the client has. `window`: bytes that its kernel takes before it
+  // is read; 0: as usual.
+  explicit RawClient(uint16_t port, uint8_t from = 1, int window = 0) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    if (window > 0) setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+    if (from != 1) {
+      sockaddr_in own{};
+      own.sin_family = AF_INET;
+      own.sin_addr.s_addr = htonl(0x7f000000u + from);
+      ::bind(socket_, reinterpret_cast<sockaddr*>(&own), sizeof(own));
+    }
     const timeval patience{60, 0};
     setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
@@ -109,6 +119,19 @@ class RawClient {
                       std::string_view headers = "") {
     send_request(method, target, body, headers);
     return read_response(method == "HEAD");
+  }
+
+  // Whether something has come, without waiting for it.
+  bool has_input() {
+    char byte;
+    return !input_.empty() || ::recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  }
+
+  // Takes some bytes, as they are; 0: there are no more.
+  size_t take(size_t most) {
+    char bytes[4096];
+    const ssize_t length = ::recv(socket_, bytes, std::min(most, sizeof(bytes)), 0);
+    return length > 0 ? static_cast<size_t>(length) : 0;
   }
 
   // True when the server ends the connection without sending anything more.

@@ -33,6 +33,13 @@ struct CacheOptions {
       "valkey://. When it is slow or gone, the server goes on without it. With a password, better set as "
       "RERANKD_CACHE_URL: flags can be seen by other users of the machine."};
 
+  std::string cache_secret;
+  static constexpr OptionInfo kCacheSecret{
+      "cache-secret", "SECRET", "Limits",
+      "Secret that keys in --cache-url are made with, the same for all replicas; better set as RERANKD_CACHE_SECRET. "
+      "Without it, who may send texts can make two that have one key, and so have one scored as the other. Default: "
+      "the password of --cache-url."};
+
   size_t cache_timeout_ms = 25;
   static constexpr OptionInfo kCacheTimeoutMs{
       "cache-timeout-ms", "MS", "Limits",
@@ -45,6 +52,7 @@ struct CacheOptions {
     visit_field(kCacheTtlSeconds, options.cache_ttl_seconds);
     visit_field(kTokenCacheBytes, options.token_cache_bytes);
     visit_field(kCacheUrl, options.cache_url);
+    visit_field(kCacheSecret, options.cache_secret);
     visit_field(kCacheTimeoutMs, options.cache_timeout_ms);
   }
 };

@@ -22,9 +22,23 @@ struct ServerOptions {
       "TCP port for gRPC, on the same address: tei.v1, rerank.v1, health and reflection. 0: no gRPC."};
 
   size_t io_threads = 1;
-  static constexpr OptionInfo kIoThreads{
-      "io-threads", "N", "Server",
-      "Threads that read and write sockets and JSON. One is enough below 10,000 requests/s."};
+  static constexpr OptionInfo kIoThreads{"io-threads", "N", "Server",
+                                         "Threads that read and write sockets. One is enough below 10,000 requests/s."};
+
+  size_t parse_threads = 2;
+  static constexpr OptionInfo kParseThreads{
+      "parse-threads", "N", "Server",
+      "Threads that decompress, read and write JSON, and serve /tokenize: apart from --io-threads, so that probes are "
+      "answered whatever requests cost to read."};
+
+  size_t max_memory_bytes = 0;
+  static constexpr OptionInfo kMaxMemoryBytes{
+      "max-memory-bytes", "BYTES", "Server",
+      "Memory that all requests together may hold, from the first byte of a body to the last byte of its answer: what "
+      "arrives, what it is decompressed and tokenized to, and answers that clients have not taken. Further requests "
+      "are "
+      "answered 503; one client address may hold half. 0: a quarter of what the process may use (cgroup limits count), "
+      "256 MiB at least."};
 
   size_t max_body_bytes = 32u << 20;
   static constexpr OptionInfo kMaxBodyBytes{"max-body-bytes", "BYTES", "Server",
@@ -44,7 +58,13 @@ struct ServerOptions {
 
   size_t body_timeout_ms = 60000;
   static constexpr OptionInfo kBodyTimeoutMs{"body-timeout-ms", "MS", "Server",
-                                             "Time a client may pause while sending a body."};
+                                             "Time a client may pause while sending a body or taking an answer."};
+
+  size_t min_transfer_rate = 64u << 10;
+  static constexpr OptionInfo kMinTransferRate{
+      "min-transfer-rate", "BYTES", "Server",
+      "Bytes a second that a client must send of a body, or take of an answer, on the average and after "
+      "--body-timeout-ms: slower ones are closed, so that nobody holds memory by the byte. 0: no such bound."};
 
   size_t idle_timeout_ms = 75000;
   static constexpr OptionInfo kIdleTimeoutMs{"idle-timeout-ms", "MS", "Server",
@@ -154,6 +174,7 @@ struct ServerOptions {
 
   // A socket that is bound already, for the server to listen on and close; -1: it binds one itself. Not a setting.
   int bound_socket = -1;
+  int bound_grpc_socket = -1;
 
   template <class O, class Visit>
   static void visit(O& options, Visit&& visit_field) {
@@ -161,11 +182,14 @@ struct ServerOptions {
     visit_field(kPort, options.port);
     visit_field(kGrpcPort, options.grpc_port);
     visit_field(kIoThreads, options.io_threads);
+    visit_field(kParseThreads, options.parse_threads);
+    visit_field(kMaxMemoryBytes, options.max_memory_bytes);
     visit_field(kMaxBodyBytes, options.max_body_bytes);
     visit_field(kMaxHeaderBytes, options.max_header_bytes);
     visit_field(kMaxConnections, options.max_connections);
     visit_field(kHeaderTimeoutMs, options.header_timeout_ms);
     visit_field(kBodyTimeoutMs, options.body_timeout_ms);
+    visit_field(kMinTransferRate, options.min_transfer_rate);
     visit_field(kIdleTimeoutMs, options.idle_timeout_ms);
     visit_field(kDrainTimeoutMs, options.drain_timeout_ms);
     visit_field(kRequestTimeoutMs, options.request_timeout_ms);

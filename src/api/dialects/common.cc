@@ -11,7 +11,8 @@ bool matches(const transport::Body& body) { return body.has("documents"); }
 void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   RerankRequest& request = call.request;
   request.query = body.text("query");
-  request.documents = body.texts("documents", limits.max_documents, body.words("rank_fields"));
+  request.documents =
+      body.texts("documents", limits.max_documents, body.joined_fields("rank_fields", limits.max_text_bytes));
   request.top_n = call.asked = body.positive("top_n");
   read_common_settings(body, call);
   call.return_documents = body.flag("return_documents", limits.return_documents);

@@ -8,7 +8,8 @@ bool matches(const transport::Body& body) { return body.has("input"); }
 
 void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.query = body.text("query");
-  call.request.documents = body.texts("input", limits.max_documents, body.words("rank_fields"));
+  call.request.documents =
+      body.texts("input", limits.max_documents, body.joined_fields("rank_fields", limits.max_text_bytes));
   call.request.top_n = call.asked = body.positive("top_k");
   call.return_documents = body.flag("return_input", false);
 }

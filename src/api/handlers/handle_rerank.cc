@@ -21,7 +21,8 @@ void handle_rerank(Exchange&& exchange) {
         "`passages` (NVIDIA) or `input` (Mixedbread)")));
   }
   exchange.record.label = dialect->name;
-  DialectLimits limits{exchange.state->options.max_documents, exchange.state->options.return_documents};
+  const ApiOptions& options = exchange.state->options;
+  DialectLimits limits{options.max_documents, options.max_text_bytes, options.return_documents};
   // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
   if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
   auto call = std::make_shared<RerankCall>();

@@ -12,37 +12,30 @@
 namespace rerank::api {
 namespace {
 
-using Pairs = std::vector<std::pair<std::string, std::string>>;
-
 // The names of the two sides; the first pair of which one is there is taken.
 constexpr std::pair<const char*, const char*> kSides[] = {
     {"queries", "documents"}, {"queries", "items"}, {"data_1", "data_2"}, {"text_1", "text_2"}};
 
 // One query for all texts, or one each.
-Pairs read_sides(transport::Body& body, size_t limit) {
+PairTexts read_sides(transport::Body& body, size_t limit) {
   auto sides = kSides[3];
   for (const auto& names : kSides) {
     if (!body.has(names.first) || !body.has(names.second)) continue;
     sides = names;
     break;
   }
-  std::vector<std::string> queries = body.texts(sides.first, limit);
-  std::vector<std::string> texts = body.texts(sides.second, limit);
+  PairTexts pairs{body.texts(sides.first, limit), body.texts(sides.second, limit)};
   if (!body.status().ok()) return {};
-  if (queries.size() != 1 && queries.size() != texts.size()) {
+  if (pairs.queries.size() != 1 && pairs.queries.size() != pairs.documents.size()) {
     body.fail(transport::make_error(
         transport::ErrorKind::kInvalid,
         std::string("`") + sides.first + "` must hold one text, or as many as `" + sides.second + "`"));
     return {};
   }
-  Pairs pairs;
-  pairs.reserve(texts.size());
-  for (size_t i = 0; i < texts.size(); ++i)
-    pairs.emplace_back(queries[queries.size() == 1 ? 0 : i], std::move(texts[i]));
   return pairs;
 }
 
-transport::HttpResponse score_answer(const PairScores& result, const ModelInfo& model) {
+void score_answer(const PairScores& result, const ModelInfo& model, transport::HttpResponse& response) {
   transport::JsonWriter json;
   json.begin_object();
   json.field("id", new_id("score"));
@@ -60,19 +53,20 @@ transport::HttpResponse score_answer(const PairScores& result, const ModelInfo& 
   json.end_array();
   write_usage(json, result.whole.total_tokens);
   json.end_object();
-  transport::HttpResponse response;
   response.body = json.take();
-  return response;
 }
 
-TeiCost cost_of(const Pairs& pairs) {
-  TeiCost cost{pairs.size(), 0, 0};
-  for (const auto& [query, text] : pairs) cost.characters += count_characters(query) + count_characters(text);
+TeiCost cost_of(const PairTexts& pairs) {
+  TeiCost cost{pairs.documents.size(), 0, 0};
+  for (const auto* side : {&pairs.queries, &pairs.documents}) {
+    for (const std::string& text : *side) cost.characters += count_characters(text);
+  }
   return cost;
 }
 
 // One pair, or many.
-transport::HttpResponse predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost) {
+void predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost,
+                    transport::HttpResponse& response) {
   transport::JsonWriter json;
   if (!single) json.begin_array();
   for (const float score : result.scores) {
@@ -82,16 +76,14 @@ transport::HttpResponse predict_answer(const PairScores& result, const ModelInfo
     json.end_object().end_array();
   }
   if (!single) json.end_array();
-  transport::HttpResponse response;
   response.body = json.take();
   cost.tokens = result.whole.total_tokens;
   write_tei_timings(cost, result.whole.timings, model, response);
-  return response;
 }
 
-// Scores `pairs` and finishes the exchange with what `answer` makes of the scores.
+// Scores `pairs` and finishes the exchange with the answer that `answer` fills in.
 template <class Answer>
-void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, transport::ErrorShape errors, Answer answer) {
+void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, transport::ErrorShape errors, Answer answer) {
   settings.cancellation = exchange.request.cancellation;
   settings.priority += exchange.priority;
   settings.use_cache = !transport::wants_fresh_scores(exchange.request);
@@ -102,8 +94,10 @@ void run(Exchange&& exchange, RerankRequest settings, Pairs pairs, transport::Er
   score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
     if (!result.ok()) return shared->finish(transport::error_response(result.status(), errors));
     shared->note_ranked(result->whole);
-    transport::HttpResponse response = answer(*result, shared->state->reranker.info());
+    transport::HttpResponse response;
     write_server_timing(result->whole.timings, response);
+    response.complete = [answer, &model = shared->state->reranker.info(),
+                         scores = *std::move(result)](transport::HttpResponse& self) { answer(scores, model, self); };
     shared->finish(std::move(response));
   });
 }
@@ -114,7 +108,7 @@ void handle_score(Exchange&& exchange) {
   Result<transport::Body> body = transport::Body::parse(exchange.request.body);
   if (!body.ok()) return exchange.finish(transport::error_response(body.status()));
   RerankCall call;
-  Pairs pairs = read_sides(*body, exchange.state->options.max_documents);
+  PairTexts pairs = read_sides(*body, exchange.state->options.max_documents);
   read_common_settings(*body, call);
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call.request);
@@ -127,7 +121,11 @@ void handle_predict(Exchange&& exchange) {
   if (!body.ok()) return exchange.finish(transport::error_response(body.status(), transport::ErrorShape::kTei));
   RerankCall call;
   bool single = false;
-  Pairs pairs = body->pairs("inputs", exchange.state->options.max_documents, &single);
+  PairTexts pairs;
+  for (auto& [query, text] : body->pairs("inputs", exchange.state->options.max_documents, &single)) {
+    pairs.queries.push_back(std::move(query));
+    pairs.documents.push_back(std::move(text));
+  }
   call.request.scale = body->flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   read_truncation(*body, "truncate", call);
   read_side(*body, "truncation_direction", call);
@@ -137,8 +135,8 @@ void handle_predict(Exchange&& exchange) {
     return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
   const TeiCost cost = cost_of(pairs);
   run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kTei,
-      [single, cost](const PairScores& result, const ModelInfo& model) {
-        return predict_answer(result, model, single, cost);
+      [single, cost](const PairScores& result, const ModelInfo& model, transport::HttpResponse& response) {
+        predict_answer(result, model, single, cost, response);
       });
 }
 

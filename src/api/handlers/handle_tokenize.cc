@@ -13,7 +13,7 @@
 namespace rerank::api {
 namespace {
 
-constexpr size_t kMaxBytes = 1u << 20;  // it runs on the I/O thread
+constexpr size_t kMaxBytes = 256u << 10;  // a token takes some 100 bytes while it is told, and a byte may be several
 
 // As TEI has it: a token's text is the part of the input that it stands for, and its place counts bytes.
 void write_tokens(transport::JsonWriter& json, std::string_view text, const std::vector<Token>& tokens) {
@@ -42,7 +42,7 @@ void write_tokens(transport::JsonWriter& json, std::string_view text, const std:
 Result<transport::Body> parse_small(transport::HttpRequest& request) {
   if (request.body.size() > kMaxBytes) {
     return transport::make_error(transport::ErrorKind::kInvalid,
-                                 "the body is larger than 1 MiB: send fewer texts at once");
+                                 "the body is larger than 256 KiB: send fewer texts at once");
   }
   return transport::Body::parse(request.body);
 }
@@ -64,7 +64,14 @@ void handle_tokenize(Exchange&& exchange) {
     return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
   transport::JsonWriter json;
   json.begin_array();
-  for (const std::string& text : texts) write_tokens(json, text, exchange.state->reranker.tokenize(text, special));
+  for (const std::string& text : texts) {
+    write_tokens(json, text, exchange.state->reranker.tokenize(text, special));
+    if (json.size() <= exchange.state->options.max_text_bytes) continue;
+    return exchange.finish(transport::error_response(
+        transport::make_error(transport::ErrorKind::kBodyTooLarge,
+                              "the answer would be larger than --max-body-bytes: send fewer texts at once"),
+        transport::ErrorShape::kTei));
+  }
   json.end_array();
   answer(exchange, json);
 }

@@ -50,20 +50,22 @@ struct Gathering {
 
 }  // namespace
 
-void score_pairs(Reranker& reranker, const RerankRequest& settings,
-                 std::vector<std::pair<std::string, std::string>> pairs, std::function<void(Result<PairScores>)> done) {
+void score_pairs(Reranker& reranker, const RerankRequest& settings, PairTexts pairs,
+                 std::function<void(Result<PairScores>)> done) {
   std::vector<std::pair<size_t, std::shared_ptr<RerankRequest>>> requests;  // with the index of the first pair
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    if (requests.empty() || requests.back().second->query != pairs[i].first) {
+  for (size_t i = 0; i < pairs.queries.size(); ++i) {
+    if (requests.empty() || requests.back().second->query != pairs.queries[i]) {
       auto request = std::make_shared<RerankRequest>(settings);
-      request->query = std::move(pairs[i].first);
+      request->query = std::move(pairs.queries[i]);
       requests.emplace_back(i, std::move(request));
     }
-    requests.back().second->documents.push_back(std::move(pairs[i].second));
+    if (pairs.queries.size() > 1) requests.back().second->documents.push_back(std::move(pairs.documents[i]));
   }
+  const size_t count = pairs.documents.size();
+  if (pairs.queries.size() == 1) requests.front().second->documents = std::move(pairs.documents);
   auto gathering = std::make_shared<Gathering>();
   gathering->missing = requests.size();
-  gathering->scores.scores.resize(pairs.size());
+  gathering->scores.scores.resize(count);
   gathering->done = std::move(done);
   for (const auto& [first, request] : requests) {
     reranker.submit(request,

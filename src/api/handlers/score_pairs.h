@@ -17,9 +17,14 @@ struct PairScores {
   RerankResponse whole;
 };
 
-// Neighbouring pairs with the same query make one request, with everything but the texts taken from `settings`. `done`
-// is called once, when all are scored or with the first error, and must not block. `pairs` is not empty.
-void score_pairs(Reranker& reranker, const RerankRequest& settings,
-                 std::vector<std::pair<std::string, std::string>> pairs, std::function<void(Result<PairScores>)> done);
+struct PairTexts {
+  std::vector<std::string> queries;    // one for all documents, or as many as there are documents
+  std::vector<std::string> documents;  // not empty
+};
+
+// Neighbouring pairs with the same query make one request, with everything but the texts taken from `settings`; one
+// query for all is not copied. `done` is called once, when all are scored or with the first error, and must not block.
+void score_pairs(Reranker& reranker, const RerankRequest& settings, PairTexts pairs,
+                 std::function<void(Result<PairScores>)> done);
 
 }  // namespace rerank::api

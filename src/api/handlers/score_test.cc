@@ -4,6 +4,7 @@
 #include <string>
 
 #include "support/api_fixture.h"
+#include "support/process/memory.h"
 
 namespace rerank::api {
 namespace {
@@ -38,6 +39,15 @@ TEST_F(ScoreTest, ScoresPairwise) {
   EXPECT_EQ(post(R"({"text_1":["p","q"]})", "/score").status, 422);
   EXPECT_EQ(post(R"({"text_1":"p","text_2":[]})", "/score").status, 400);
   EXPECT_EQ(post("{", "/score").status, 400);
+}
+
+TEST_F(ScoreTest, OneQueryIsNotCopiedForEachText) {
+  std::string texts = "\"a\"";
+  for (int i = 1; i < 10000; ++i) texts += ",\"a\"";
+  const MemoryGrowth growth;
+  EXPECT_EQ(post(R"({"text_1":")" + std::string(100000, 'q') + R"(","text_2":[)" + texts + "]}", "/score").status, 200);
+  EXPECT_EQ(fake_.last().documents.size(), 10000u);
+  EXPECT_LT(growth.bytes(), size_t{100} << 20) << "copies would be a gigabyte";
 }
 
 TEST_F(ScoreTest, OneFailureFailsAll) {

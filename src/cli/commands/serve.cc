@@ -1,6 +1,7 @@
 // rerankd serve: the HTTP server until SIGTERM or SIGINT.
 #include <absl/strings/numbers.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <thread>
@@ -11,6 +12,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/process.h"
+#include "cli/signals.h"
 #include "observe/gpu_metrics.h"
 #include "observe/process_metrics.h"
 #include "observe/request_log.h"
@@ -18,7 +20,7 @@
 #include "observe/tracer.h"
 #include "rpc/grpc_server.h"
 #include "server/http_server.h"
-#include "server/listen.h"
+#include "transport/listen.h"
 
 namespace rerank::cli {
 namespace {
@@ -43,7 +45,7 @@ Status read_address(const std::string& address, ServerOptions& options) {
 
 Status bind_if_free(ServerOptions& options) {
   if (options.bound_socket >= 0) return ok_status();
-  const Result<int> bound = server::bind_tcp(options.host, options.port);
+  const Result<int> bound = transport::bind_tcp(options.host, options.port);
   if (bound.ok()) options.bound_socket = *bound;
   return bound.status();
 }
@@ -62,6 +64,11 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
     taker.bound_socket = socket.fd;
   }
   RETURN_IF_ERROR(bind_if_free(listeners.main));
+  if (options.grpc_port != 0) {
+    const Result<int> bound = transport::bind_tcp(options.host, options.grpc_port);
+    if (!bound.ok()) return with_context(bound.status(), "gRPC");
+    listeners.main.bound_grpc_socket = *bound;
+  }
   ServerOptions& metrics = listeners.metrics;
   if (metrics.bound_socket < 0 && metrics.read_only_metrics_address.empty()) return listeners;
   if (metrics.bound_socket < 0) {
@@ -72,6 +79,9 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
   metrics.tls_cert = metrics.tls_key = metrics.tls_client_ca = "";
   metrics.max_connections = 64;
   metrics.max_body_bytes = 4096;
+  metrics.idle_timeout_ms = std::min<size_t>(metrics.idle_timeout_ms, 5000);  // sleepers must not blind Prometheus
+  metrics.parse_threads = 1;
+  metrics.max_memory_bytes = size_t{16} << 20;
   return listeners;
 }
 
@@ -83,17 +93,12 @@ struct Serve : Command {
   }
 
   int run() {
-    // Signals are taken by sigwait below; blocked before any thread starts, so that none of them gets one.
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
+    Signals signals;
     if (Status status = complete(); !status.ok()) return report(status);
     auto listeners = listeners_of(server);
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);
+    signals.start();
     auto keys = transport::KeyRing::open(server.api_key, server.api_key_file);
     if (!keys.ok()) return report(keys.status());
 
@@ -108,13 +113,23 @@ struct Serve : Command {
     api::ApiOptions api_options = api::ApiOptions::from(options, server);
     api_options.keys = std::move(*keys);
     api_options.observers = std::move(*observers);
+    const auto memory = std::make_shared<transport::MemoryBudget>(server.max_memory_bytes, metrics.get());
+    api_options.memory = memory;
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
     api::Api api(**reranker, metrics, api_options);
+    // From here on there is something to finish.
+    std::atomic<server::HttpServer*> running = nullptr;
+    signals.serving([&running, ring = api_options.keys] {
+      ring->reload();
+      if (server::HttpServer* of_certificates = running)
+        of_certificates->reload_certificates();  // gRPC looks each second
+    });
     auto http = server::HttpServer::start(
         listeners->main,
         [&api](transport::HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
-        metrics);
+        metrics, memory);
     if (!http.ok()) return report(http.status());
+    running = http->get();
     std::unique_ptr<server::HttpServer> metrics_http;
     if (api_options.metrics_apart) {
       auto started = server::HttpServer::start(listeners->metrics, [&api](transport::HttpRequest&& request, auto done) {
@@ -126,7 +141,7 @@ struct Serve : Command {
     }
     std::unique_ptr<rpc::GrpcServer> grpc;
     if (server.grpc_port != 0) {
-      auto started = rpc::GrpcServer::start(server, {**reranker, api_options, metrics});
+      auto started = rpc::GrpcServer::start(listeners->main, {**reranker, api_options, metrics});
       if (!started.ok()) return report(started.status());
       grpc = std::move(*started);
       log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
@@ -134,10 +149,9 @@ struct Serve : Command {
     log_info(str_cat("listening on ", server.tls_cert.empty() ? "http://" : "https://", server.host, ":",
                      (*http)->port(), "  (POST /v1/rerank, /rerank; GET /health, /info)"));
 
-    int signal = 0;
-    sigwait(&signals, &signal);
+    const int signal =
+        signals.wait([&] { return str_cat(", with ", (*http)->open_connections(), " connections open"); });
     log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM", ": finishing what was accepted"));
-    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second signal ends the program at once
     std::thread other([&] {
       if (grpc) grpc->drain_and_stop();
     });

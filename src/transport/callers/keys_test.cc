@@ -1,4 +1,4 @@
-#include "transport/keys.h"
+#include "transport/callers/keys.h"
 
 #include <gtest/gtest.h>
 
@@ -46,10 +46,10 @@ TEST(KeyFileTest, ErrorsNameTheLineAndNeverTheKey) {
 }
 
 TEST(KeyRingTest, OnlyKnownKeysAreLetIn) {
-  auto ring = *KeyRing::open("one-key, two-key", "");
-  EXPECT_TRUE(ring->admit("one-key").ok());
-  EXPECT_TRUE(ring->admit("two-key").ok());
-  for (const char* wrong : {"", "one-ke", "one-key2", "One-key", ","}) {
+  auto ring = *KeyRing::open("one-key1, two-key1", "");
+  EXPECT_TRUE(ring->admit("one-key1").ok());
+  EXPECT_TRUE(ring->admit("two-key1").ok());
+  for (const char* wrong : {"", "one-key", "one-key2", "One-key1", ","}) {
     EXPECT_TRUE(absl::IsUnauthenticated(ring->admit(wrong).status())) << wrong;
   }
 }
@@ -78,6 +78,13 @@ TEST(KeyRingTest, AChangedFileIsReadAgainAndAWrongOneIsNot) {
   EXPECT_TRUE(ring->admit("new-secret-now", after(4)).ok());
   std::filesystem::remove(file.path);
   EXPECT_TRUE(ring->admit("new-secret-now", after(6)).ok());
+}
+
+TEST(KeyRingTest, AListWithoutAKeyIsNoOpenServer) {
+  for (const char* keys : {",", " ", "\n", ", ,", "short", "long-enough,k", "long enough", "caf\xc3\xa9-secret"})
+    EXPECT_FALSE(KeyRing::open(keys, "").ok()) << keys;
+  EXPECT_TRUE((*KeyRing::open("", ""))->empty()) << "not set";
+  EXPECT_TRUE((*KeyRing::open("secret-1\n", ""))->admit("secret-1").ok()) << "as a file or a variable may end";
 }
 
 TEST(KeyRingTest, AFileThatIsNotThereIsAnErrorAtStart) {

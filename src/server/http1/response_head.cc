@@ -1,4 +1,4 @@
-#include "server/response_head.h"
+#include "server/http1/response_head.h"
 
 #include <ctime>
 
@@ -15,6 +15,7 @@ constexpr Reason kReasons[] = {
     {204, "No Content"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
+    {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},

@@ -1,4 +1,4 @@
-#include "server/content_coding.h"
+#include "server/http1/content_coding.h"
 
 #include <gtest/gtest.h>
 #include <zlib.h>

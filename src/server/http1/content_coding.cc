@@ -1,4 +1,4 @@
-#include "server/content_coding.h"
+#include "server/http1/content_coding.h"
 
 #include <zlib.h>
 
@@ -45,7 +45,7 @@ struct Inflater {
   ~Inflater() { inflateEnd(&stream); }
 };
 
-Status inflate_all(std::string_view input, int window, size_t limit, std::string& output) {
+Status inflate_all(std::string_view input, int window, size_t limit, std::string& output, const MayHold& may_hold) {
   Inflater inflater(window);
   if (!inflater.ready) return transport::make_error(transport::ErrorKind::kUnavailable, "out of memory");
   z_stream& stream = inflater.stream;
@@ -55,7 +55,12 @@ Status inflate_all(std::string_view input, int window, size_t limit, std::string
   size_t filled = 0;
   for (;;) {
     // One byte of room beyond the limit tells a body of exactly the limit from a larger one.
-    if (filled == output.size()) output.resize(std::min(std::max(filled * 2, kStep), limit + 1));
+    if (filled == output.size()) {
+      const size_t size = std::min(std::max(filled * 2, kStep), limit + 1);
+      // While it is copied, both are there.
+      if (Status status = may_hold ? may_hold(input.size() + filled + size) : ok_status(); !status.ok()) return status;
+      output.resize(size);
+    }
     stream.next_out = reinterpret_cast<Bytef*>(output.data() + filled);
     stream.avail_out = static_cast<uInt>(output.size() - filled);
     const int result = inflate(&stream, Z_NO_FLUSH);
@@ -76,29 +81,29 @@ Status inflate_all(std::string_view input, int window, size_t limit, std::string
   return ok_status();
 }
 
-Status decode_one(std::string_view coding, size_t limit, std::string& body) {
+Status decode_one(std::string_view coding, size_t limit, std::string& body, const MayHold& may_hold) {
   if (coding == "identity") return ok_status();
   if (coding != "gzip" && coding != "x-gzip" && coding != "deflate") {
     return transport::make_error(transport::ErrorKind::kUnsupportedMedia,
                                  "this Content-Encoding is not understood: send the body plain, or as gzip or deflate");
   }
   std::string plain;
-  Status status = inflate_all(body, kAnyWindow, limit, plain);
+  Status status = inflate_all(body, kAnyWindow, limit, plain, may_hold);
   if (!status.ok() && transport::kind_of(status) == transport::ErrorKind::kMalformed && coding == "deflate")
-    status = inflate_all(body, kRawWindow, limit, plain);
+    status = inflate_all(body, kRawWindow, limit, plain, may_hold);
   if (status.ok()) body = std::move(plain);
   return status;
 }
 
 }  // namespace
 
-Status decode_content(std::string_view content_encoding, size_t limit, std::string& body) {
+Status decode_content(std::string_view content_encoding, size_t limit, std::string& body, const MayHold& may_hold) {
   std::vector<std::string> codings = split(content_encoding, ',');
   if (codings.size() > 2)
     return transport::make_error(transport::ErrorKind::kUnsupportedMedia, "the body is coded more than twice");
   std::reverse(codings.begin(), codings.end());  // listed in the order in which they were applied
   for (const std::string& coding : codings) {
-    if (Status status = decode_one(coding, limit, body); !status.ok()) return status;
+    if (Status status = decode_one(coding, limit, body, may_hold); !status.ok()) return status;
   }
   return ok_status();
 }

@@ -1,4 +1,4 @@
-#include "server/request_parser.h"
+#include "server/http1/request_parser.h"
 
 #include <algorithm>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -6,9 +6,12 @@
 #include <boost/beast/http/parser.hpp>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "server/http1/framing.h"
 #include "transport/errors.h"
 
 namespace rerank::server {
@@ -49,6 +52,7 @@ struct RequestParser::Impl {
   std::string body;
   size_t body_size = 0;  // bytes of `body` that are filled
   bool head_done = false;
+  std::vector<HeaderField> fields;  // of the head; a trailer's are not among them (RFC 9110 6.5.1)
   Status error;
 
   void begin() {
@@ -65,26 +69,48 @@ struct RequestParser::Impl {
     input.consume(count);
   }
 
+  // Beast looks at a line again only when the end of the head is there, which may never come.
+  Status check_lines() const {
+    const auto bytes = input.data();
+    const char* broken = find_broken_line({static_cast<const char*>(bytes.data()), bytes.size()});
+    if (!broken) return ok_status();
+    return transport::make_error(transport::ErrorKind::kMalformed,
+                                 std::string("not a valid HTTP/1.1 request: ") + broken);
+  }
+
   Event fail(Status status) {
     error = std::move(status);
     return Event::kError;
   }
 
   Event read_head() {
-    skip_line_breaks();
+    if (!parser) skip_line_breaks();
     if (input.size() == 0) return Event::kNeedInput;
-    // Another protocol may never send the end of a head: refuse it by its first byte.
-    const unsigned char first = *static_cast<const unsigned char*>(input.data().data());
-    if (!absl::ascii_isalpha(first)) {
-      return fail(transport::make_error(
-          transport::ErrorKind::kMalformed,
-          first == 0x16 ? "this port speaks plain HTTP, not TLS: use http://" : "not a valid HTTP/1.1 request"));
+    if (!parser) {
+      // Another protocol may never send the end of a head: refuse it by its first byte.
+      const unsigned char first = *static_cast<const unsigned char*>(input.data().data());
+      if (!absl::ascii_isalpha(first)) {
+        return fail(transport::make_error(
+            transport::ErrorKind::kMalformed,
+            first == 0x16 ? "this port speaks plain HTTP, not TLS: use http://" : "not a valid HTTP/1.1 request"));
+      }
+      begin();
     }
-    if (!parser) begin();
+    if (const Status lines = check_lines(); !lines.ok()) return fail(lines);
     beast::error_code code;
     input.consume(parser->put(input.data(), code));
     if (code == http::error::need_more) return Event::kNeedInput;
     if (code) return fail(explain(code, max_header_bytes, max_body_bytes));
+    const auto& message = parser->get();
+    for (const auto& field : message) {
+      std::string name(field.name_string());
+      absl::AsciiStrToLower(&name);
+      fields.emplace_back(std::move(name), std::string(field.value()));
+    }
+    const Status framing =
+        check_framing(message.version() < 11, {message.method_string().data(), message.method_string().size()},
+                      {message.target().data(), message.target().size()}, fields);
+    if (!framing.ok()) return fail(framing);
     head_done = true;
     parser->eager(true);
     return Event::kHead;
@@ -113,6 +139,7 @@ struct RequestParser::Impl {
       if (code == http::error::need_buffer) continue;
       if (code == http::error::need_more) {
         // A chunk's head or trailer is not all here yet. It has no business being large.
+        if (const Status lines = check_lines(); !lines.ok()) return fail(lines);
         if (input.size() < kBodyReadBytes) return Event::kNeedInput;
         return fail(transport::make_error(transport::ErrorKind::kMalformed,
                                           "not a valid HTTP/1.1 request: a chunk's head is too long"));
@@ -145,7 +172,7 @@ RequestParser::Event RequestParser::advance() {
   return impl_->head_done ? impl_->read_body() : impl_->read_head();
 }
 
-bool RequestParser::begun() const { return impl_->head_done || impl_->input.size() > 0; }
+bool RequestParser::begun() const { return impl_->parser || impl_->input.size() > 0; }
 bool RequestParser::head_done() const { return impl_->head_done; }
 size_t RequestParser::body_capacity() const { return impl_->body.capacity() > kBodySlack ? impl_->body.capacity() : 0; }
 bool RequestParser::keep_alive() const { return impl_->parser->keep_alive(); }
@@ -167,11 +194,7 @@ transport::HttpRequest RequestParser::take() {
   transport::HttpRequest request;
   request.method = std::string(message.method_string());
   request.target = std::string(message.target());
-  for (const auto& field : message) {
-    std::string name(field.name_string());
-    absl::AsciiStrToLower(&name);
-    request.headers.emplace_back(std::move(name), std::string(field.value()));
-  }
+  request.headers = std::exchange(impl_->fields, {});
   request.body = std::move(impl_->body);
   impl_->body = {};
   impl_->body_size = 0;

@@ -28,13 +28,17 @@ Result<std::vector<KeyRule>> parse_key_file(std::string_view text, std::string_v
 
 class KeyRing {
  public:
-  // `keys`: separated by commas, all named "key".
+  // `keys`: separated by commas or white space, all named "key"; not empty and without a key: nobody is let in.
   explicit KeyRing(std::string_view keys);
-  // And those of the file at `path`, which may be empty. Errors: the file cannot be read or is
-  // wrong. Later, a file that cannot be read or is wrong is told to the log, and the keys that were read last stay.
+  // And those of the file at `path`, which may be empty. Errors: `keys` is not empty and holds no key, a key is shorter
+  // than 8 letters or cannot be sent in a header, the file cannot be read or is wrong. Later, a file that cannot be
+  // read or is wrong is told to the log, and the keys that were read last stay.
   static Result<std::unique_ptr<KeyRing>> open(std::string_view keys, const std::string& path);
 
-  bool empty() const { return path_.empty() && rules_.empty(); }
+  // Reads the file now, whether it has changed or not.
+  void reload();
+
+  bool empty() const { return !asked_ && path_.empty() && rules_.empty(); }
 
   // Whose secret it is; Unauthenticated when nobody's, ResourceExhausted with a time to retry when that key's rate is
   // used up. Takes as long for a key that is nearly right as for one that is not.
@@ -49,6 +53,7 @@ class KeyRing {
   void look_for_changes(TimePoint now);
   Status read();
 
+  bool asked_ = false;  // keys were given, also if there was none among them
   std::string path_;
   std::vector<KeyRule> fixed_;  // of the option
   std::mutex mutex_;            // guards what follows

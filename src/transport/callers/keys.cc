@@ -1,4 +1,4 @@
-#include "transport/keys.h"
+#include "transport/callers/keys.h"
 
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_split.h>
@@ -16,6 +16,7 @@ namespace rerank::transport {
 namespace {
 
 constexpr size_t kMaxKeys = 10000;
+constexpr size_t kLeastKey = 8;
 constexpr size_t kMaxFileBytes = 4u << 20;
 constexpr std::chrono::seconds kLookEvery(1);
 
@@ -25,6 +26,14 @@ bool same_secret(std::string_view a, std::string_view b) {
   for (size_t i = 0; i < a.size(); ++i)
     difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
   return difference == 0;
+}
+
+// nullptr, or why a key is refused.
+const char* what_is_wrong(std::string_view key) {
+  if (key.size() < kLeastKey) return "a key has at least 8 characters";
+  const auto sendable = [](unsigned char c) { return c > 0x20 && c < 0x7f; };
+  return std::all_of(key.begin(), key.end(), sendable) ? nullptr
+                                                       : "a key has only letters that a header can carry: ASCII";
 }
 
 Status read_setting(const std::string& word, KeyRule& rule) {
@@ -53,7 +62,7 @@ Result<std::vector<KeyRule>> parse_key_file(std::string_view text, std::string_v
     };
     if (words.size() < 2) return wrong("want NAME KEY [rate=N] [priority=N]");
     if (!names.insert(words[0]).second) return wrong("this name is there twice");
-    if (words[1].size() < 8) return wrong("a key has at least 8 characters");
+    if (const char* why = what_is_wrong(words[1])) return wrong(why);
     if (rules.size() == kMaxKeys) return wrong("more than 10000 keys");
     KeyRule rule{words[0], words[1]};
     for (size_t i = 2; i < words.size() && words[i][0] != '#'; ++i) {
@@ -64,9 +73,9 @@ Result<std::vector<KeyRule>> parse_key_file(std::string_view text, std::string_v
   return rules;
 }
 
-KeyRing::KeyRing(std::string_view keys) {
-  for (const std::string& key : std::vector<std::string>(
-           absl::StrSplit(absl::string_view(keys.data(), keys.size()), absl::ByAnyChar(", \t"), absl::SkipEmpty()))) {
+KeyRing::KeyRing(std::string_view keys) : asked_(!keys.empty()) {
+  for (const std::string& key : std::vector<std::string>(absl::StrSplit(
+           absl::string_view(keys.data(), keys.size()), absl::ByAnyChar(", \t\r\n"), absl::SkipEmpty()))) {
     fixed_.push_back({"key", key});
     rules_.push_back({fixed_.back()});
   }
@@ -75,6 +84,14 @@ KeyRing::KeyRing(std::string_view keys) {
 Result<std::unique_ptr<KeyRing>> KeyRing::open(std::string_view keys, const std::string& path) {
   auto ring = std::make_unique<KeyRing>(keys);
   ring->path_ = path;
+  for (const KeyRule& rule : ring->fixed_) {
+    if (const char* wrong = what_is_wrong(rule.secret))
+      return absl::InvalidArgumentError(str_cat("--api-key: ", wrong));
+  }
+  // A list that was made and came out empty is no wish for an open server.
+  if (ring->asked_ && ring->fixed_.empty()) {
+    return absl::InvalidArgumentError("--api-key is set and holds no key: leave it out to ask for none");
+  }
   if (Status read = ring->read(); !read.ok()) return read;
   return ring;
 }
@@ -105,6 +122,13 @@ Status KeyRing::read() {
   }
   rules_ = std::move(made);
   return ok_status();
+}
+
+void KeyRing::reload() {
+  const std::lock_guard lock(mutex_);
+  stamp_ = "";
+  looked_ = TimePoint();
+  look_for_changes(Clock::now());
 }
 
 void KeyRing::look_for_changes(TimePoint now) {

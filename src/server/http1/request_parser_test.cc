@@ -1,4 +1,4 @@
-#include "server/request_parser.h"
+#include "server/http1/request_parser.h"
 
 #include <gtest/gtest.h>
 
@@ -59,13 +59,15 @@ std::vector<std::string> read_all(std::string_view bytes, const std::vector<size
 
 const char* const kStreams[] = {
     "GET / HTTP/1.1\r\nHost: t\r\n\r\n",
-    "\r\n\r\nPOST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\r\nGET /b?c HTTP/1.0\r\n\r\nPUT /d HTTP/1.1\r\n\r\n",
-    "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0a;ext=\"1\"\r\n0123456789\r\n0\r\nTrailer: "
-    "x\r\n\r\nGET /n HTTP/1.1\r\n\r\n",
-    "POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
-    "POST /a HTTP/1.1\r\nContent-Length: 5001\r\n\r\n",
+    "\r\n\r\nPOST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello\r\nGET /b?c HTTP/1.0\r\n\r\nPUT /d "
+    "HTTP/1.1\r\nHost: t\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: "
+    "chunked\r\n\r\n3\r\nabc\r\n0a;ext=\"1\"\r\n0123456789\r\n0\r\nTrailer: "
+    "x\r\n\r\nGET /n HTTP/1.1\r\nHost: t\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+    "POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 5001\r\n\r\n",
     "GARBAGE\r\n\r\n",
-    "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "POST /a HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
 };
 
 TEST(RequestParser, DoesNotCareHowBytesArrive) {
@@ -76,7 +78,7 @@ TEST(RequestParser, DoesNotCareHowBytesArrive) {
     }
   }
   EXPECT_EQ(read_all(kStreams[1], {1}),
-            (std::vector<std::string>{"POST /a 1 hello", "GET /b?c 0 ", "PUT /d 0 ", "more"}));
+            (std::vector<std::string>{"POST /a 2 hello", "GET /b?c 0 ", "PUT /d 1 ", "more"}));
   EXPECT_EQ(read_all(kStreams[2], {1})[0], "POST /a 2 abc0123456789");
 }
 
@@ -86,18 +88,19 @@ TEST(RequestParser, KeepsItsLimits) {
   const std::string body_limit = "error " + std::to_string(static_cast<int>(transport::ErrorKind::kBodyTooLarge));
   EXPECT_EQ(kind("GET /" + std::string(2000, 'x')), header_limit);
   EXPECT_EQ(kind("GET / HTTP/1.1\r\nA: " + std::string(2000, 'x') + "\r\n\r\n"), header_limit);
-  const std::string head = "POST / HTTP/1.1\r\nContent-Length: ";
+  const std::string head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: ";
   EXPECT_EQ(kind(head + "5000\r\n\r\n" + std::string(5000, 'x')), "more");
   EXPECT_EQ(kind(head + "5001\r\n\r\n"), body_limit);
-  EXPECT_EQ(kind("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1389\r\n"), body_limit);
-  EXPECT_EQ(kind("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"), body_limit);
-  EXPECT_EQ(kind("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(100000, 'x')).substr(0, 5),
+  EXPECT_EQ(kind("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1389\r\n"), body_limit);
+  EXPECT_EQ(kind("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"), body_limit);
+  EXPECT_EQ(kind("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(100000, 'x'))
+                .substr(0, 5),
             "error");
 }
 
 TEST(RequestParser, AnnouncedLengthsAreNotBelieved) {
   RequestParser parser(kHeaderLimit, 1u << 30);
-  feed(parser, "POST / HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\nx");
+  feed(parser, "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000000\r\n\r\nx");
   EXPECT_EQ(parser.advance(), Event::kHead);
   EXPECT_EQ(parser.advance(), Event::kNeedInput);
   EXPECT_LT(parser.body_capacity(), 1u << 20);

@@ -1,0 +1,127 @@
+#include "transport/memory_budget.h"
+
+#include <arpa/inet.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_replace.h"
+#include "base/strings.h"
+#include "transport/errors.h"
+
+namespace rerank::transport {
+namespace {
+
+constexpr size_t kLeastBudget = size_t{256} << 20;
+
+// What the control group allows this process, and those above it; SIZE_MAX where none does.
+size_t cgroup_memory() {
+  size_t least = SIZE_MAX;
+  const auto look = [&](const std::string& file) {
+    size_t bytes = 0;
+    if (std::ifstream(file) >> bytes) least = std::min(least, bytes);  // "max" is no number
+  };
+  look("/sys/fs/cgroup/memory.max");
+  look("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (!line.starts_with("0::/")) continue;
+    for (std::string group = line.substr(3); group.size() > 1; group.resize(group.rfind('/')))
+      look("/sys/fs/cgroup" + group + "/memory.max");
+  }
+  return least;
+}
+
+size_t default_budget() {
+  const size_t pages = static_cast<size_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
+  const size_t memory = pages * static_cast<size_t>(std::max(0L, ::sysconf(_SC_PAGESIZE)));
+  return std::max(kLeastBudget, std::min(memory, cgroup_memory()) / 4);
+}
+
+}  // namespace
+
+MemoryBudget::MemoryBudget(size_t total, Metrics* metrics) : total_(total != 0 ? total : default_budget()) {
+  if (!metrics) return;
+  gauge_ = &metrics->gauge("rerankd_request_memory_bytes", "Memory that requests hold, of --max-memory-bytes.");
+  refused_ = &metrics->counter("rerankd_request_memory_refused_total", "Requests refused for want of such memory.");
+}
+
+size_t MemoryBudget::held() const {
+  const std::lock_guard lock(mutex_);
+  return held_;
+}
+
+Status MemoryBudget::change(const std::string& peer, size_t from, size_t to) {
+  const std::lock_guard lock(mutex_);
+  size_t& own = peers_[peer];
+  Status status;
+  if (to > from) {
+    const size_t more = to - from;
+    if (to > total_ / 2) {
+      status = make_error(ErrorKind::kBodyTooLarge,
+                          str_cat("this request may need ", to >> 20, " MiB of memory, more than the ", total_ >> 21,
+                                  " MiB that one client may hold: send fewer or shorter documents at once, or raise "
+                                  "--max-memory-bytes"));
+    } else if (own + more > total_ / 2 || held_ + more > total_) {
+      status = make_error(ErrorKind::kUnavailable,
+                          own + more > total_ / 2
+                              ? "requests from this address hold too much memory at the moment; try again"
+                              : "requests hold too much memory at the moment; try again");
+    }
+    if (!status.ok() && refused_) refused_->add();
+  }
+  if (status.ok()) {
+    own = own - from + to;
+    held_ = held_ - from + to;
+    if (gauge_) gauge_->set(static_cast<double>(held_));
+  }
+  if (own == 0) peers_.erase(peer);
+  return status;
+}
+
+MemoryHold::MemoryHold(std::shared_ptr<MemoryBudget> budget, std::string peer)
+    : budget_(std::move(budget)), peer_(std::move(peer)) {}
+
+MemoryHold::~MemoryHold() { shrink(0); }
+
+Status MemoryHold::resize(size_t bytes) {
+  if (!budget_) return ok_status();
+  const std::lock_guard lock(mutex_);
+  if (bytes == bytes_) return ok_status();
+  Status status = budget_->change(peer_, bytes_, bytes);
+  if (status.ok()) bytes_ = bytes;
+  return status;
+}
+
+void MemoryHold::shrink(size_t bytes) {
+  if (!budget_) return;
+  const std::lock_guard lock(mutex_);
+  if (bytes >= bytes_) return;
+  budget_->change(peer_, bytes_, bytes).IgnoreError();
+  bytes_ = bytes;
+}
+
+std::string peer_of(std::string_view address) {
+  std::string text = absl::StrReplaceAll(absl::string_view(address.data(), address.size()),
+                                         {{"%5B", "["}, {"%5D", "]"}, {"ipv4:", ""}, {"ipv6:", ""}});
+  if (text.starts_with('[')) {
+    text = text.substr(1, text.find(']') - 1);
+  } else if (std::count(text.begin(), text.end(), ':') == 1) {
+    text.resize(text.find(':'));
+  }
+  in6_addr v6{};
+  if (inet_pton(AF_INET6, text.c_str(), &v6) != 1) return text;
+  if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+    char v4[INET_ADDRSTRLEN];
+    return inet_ntop(AF_INET, v6.s6_addr + 12, v4, sizeof(v4));
+  }
+  std::memset(v6.s6_addr + 8, 0, 8);
+  char network[INET6_ADDRSTRLEN];
+  return std::string(inet_ntop(AF_INET6, &v6, network, sizeof(network))) + "/64";
+}
+
+}  // namespace rerank::transport
