@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::cache {
@@ -90,7 +91,7 @@ Result<std::unique_ptr<RedisLink>> RedisLink::connect(const RedisUrl& url, std::
   if (url.database != 0) greetings.push_back({"SELECT", database});
   greetings.push_back({"PING"});
   for (const auto& words : greetings) link->add(words);
-  if (Status status = link->flush(); !status.ok()) return status;
+  RETURN_IF_ERROR(link->flush());
   const Deadline deadline = std::chrono::steady_clock::now() + timeout;
   for (const auto& words : greetings) {
     auto reply = link->read(deadline);

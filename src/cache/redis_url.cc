@@ -29,7 +29,7 @@ Result<std::string> percent_decoded(std::string_view text) {
   return out;
 }
 
-// Cuts `text` at the first `mark`; the part behind it, or nothing.
+// Cuts `text` at the first `mark`; the part after it, or nothing.
 std::string_view cut(std::string_view& text, char mark) {
   const size_t at = text.find(mark);
   if (at == std::string_view::npos) return {};
@@ -69,10 +69,10 @@ Result<RedisUrl> parse_redis_url(std::string_view url) {
   std::string_view port;
   if (!rest.empty() && rest.front() == '[') {  // an IPv6 address
     const size_t end = rest.find(']');
-    if (end == std::string_view::npos) return wrong("no ] behind the address");
+    if (end == std::string_view::npos) return wrong("no ] after the address");
     parsed.host = std::string(rest.substr(1, end - 1));
     port = rest.substr(end + 1);
-    if (!port.empty() && port.front() != ':') return wrong("what stands behind the address is no port");
+    if (!port.empty() && port.front() != ':') return wrong("what follows the address is no port");
     if (!port.empty()) port = port.substr(1);
   } else {
     port = cut(rest, ':');

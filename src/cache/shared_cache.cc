@@ -11,6 +11,7 @@
 #include "base/guarded.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cache/redis_link.h"
 
@@ -164,8 +165,8 @@ class RedisCache : public SharedCache {
     link_ = std::move(*link);
     connected_at_ = Clock::now();
     if (metrics_) metrics_->up.set(1);
-    log_info(str_cat("shared cache ", url_.shown(), told_gone_ ? " is back" : " is there"));
-    told_gone_ = false;
+    log_info(str_cat("shared cache ", url_.shown(), logged_gone_ ? " is back" : " is there"));
+    logged_gone_ = false;
   }
 
   // Leaves the server alone for a while.
@@ -178,12 +179,12 @@ class RedisCache : public SharedCache {
       metrics_->up.set(0);
       metrics_->failures.add();
     }
-    if (told_gone_) return;  // one line, not one per try
-    told_gone_ = true;
+    if (logged_gone_) return;  // one line, not one per try
+    logged_gone_ = true;
     log_warning(str_cat("shared cache ", url_.shown(), ": ", message_of(status), "; going on without it"));
   }
 
-  // Sends everything, then reads the answers: lookups first, each told as soon as it is there.
+  // Sends everything, then reads the answers: lookups first, each completed as soon as it is there.
   Status exchange(std::vector<Lookup>& lookups, const std::vector<Write>& writes) {
     std::vector<std::string_view> words;
     for (const Lookup& lookup : lookups) {
@@ -197,7 +198,7 @@ class RedisCache : public SharedCache {
       const std::string key = key_of(hash), value = value_of(score);
       link_->add({"SET", key, value, "PX", ttl_text_});
     }
-    if (Status status = link_->flush(); !status.ok()) return status;
+    RETURN_IF_ERROR(link_->flush());
     const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
     for (Lookup& lookup : lookups) {
       auto reply = link_->read(deadline);
@@ -205,7 +206,7 @@ class RedisCache : public SharedCache {
       if (reply->kind != RedisReply::Kind::kList || reply->items.size() != lookup.keys.size()) {
         return absl::UnavailableError(str_cat("not an answer to MGET: ", reply->text.substr(0, 100)));
       }
-      tell(lookup, *reply);
+      complete(lookup, *reply);
     }
     Status refused;
     for (size_t i = 0; i < writes.size(); ++i) {
@@ -221,7 +222,7 @@ class RedisCache : public SharedCache {
     return refused;  // out of memory, a read-only replica: no better next time
   }
 
-  void tell(Lookup& lookup, const RedisReply& reply) {
+  void complete(Lookup& lookup, const RedisReply& reply) {
     std::vector<std::optional<CachedScore>> scores(lookup.keys.size());
     size_t hits = 0, invalid = 0;
     for (size_t i = 0; i < scores.size(); ++i) {
@@ -238,7 +239,7 @@ class RedisCache : public SharedCache {
     std::exchange(lookup.found, nullptr)(std::move(scores));
   }
 
-  // Those of the lookups that have not been told find nothing.
+  // Lookups that are not completed yet find nothing.
   static void give_up(std::vector<Lookup>& lookups) {
     for (Lookup& lookup : lookups) {
       if (lookup.found) lookup.found(std::vector<std::optional<CachedScore>>(lookup.keys.size()));
@@ -260,7 +261,7 @@ class RedisCache : public SharedCache {
   std::unique_ptr<RedisLink> link_;
   milliseconds pause_ = kFirstPause;
   TimePoint retry_at_ = Clock::now(), connected_at_;
-  bool told_gone_ = false;
+  bool logged_gone_ = false;
   std::thread thread_;
 };
 

@@ -38,7 +38,7 @@ class SharedCache {
   // Per key: its score, if it was there. Called once, on the cache's thread; must not block.
   using Found = std::function<void(std::vector<std::optional<CachedScore>>)>;
 
-  // Errors: the URL is wrong. That nobody answers there is none. `metrics` may be null, else outlives it.
+  // Errors: the URL is wrong. A server that does not answer is none. `metrics` may be null, else outlives it.
   static Result<std::unique_ptr<SharedCache>> open(const SharedCacheOptions& options, Metrics* metrics);
 
   virtual ~SharedCache() = default;

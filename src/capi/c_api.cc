@@ -140,7 +140,7 @@ rerank_model* rerank_open(const rerank_setting* settings, size_t count, char** e
   std::unique_ptr<rerank_model> model;
   rerank::guarded(error, [&]() -> rerank::Status {
     rerank::Options options;
-    options.model.queue.max_queue_ms = 0;  // the caller waits; nobody else is kept waiting by it
+    options.model.queue.max_queue_ms = 0;  // the caller waits; no other request is kept waiting by it
     for (size_t i = 0; i < count; ++i) {
       rerank::Status status = rerank::assign(options, settings[i].name, settings[i].value);
       if (!status.ok()) return status;

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/metrics.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
@@ -42,7 +43,7 @@ struct Command {
 
   // Completes the options from the configuration file and opens the model, with a progress line for a download.
   Result<std::unique_ptr<Reranker>> open(std::shared_ptr<Metrics> metrics = nullptr) {
-    if (Status status = complete(); !status.ok()) return status;
+    RETURN_IF_ERROR(complete());
     auto progress = std::make_shared<std::pair<std::string, std::unique_ptr<Progress>>>();
     options.model.source.download_progress = [progress](std::string_view file, uint64_t done, uint64_t total) {
       if (progress->first != file)
@@ -53,9 +54,9 @@ struct Command {
   }
 
   Status complete() {
-    if (Status status = settings.apply_config_file(); !status.ok()) return status;
+    RETURN_IF_ERROR(settings.apply_config_file());
     apply_folder_defaults(options);
-    // Who reads a file waits for all of it, however slow the machine is: only commands that serve refuse work.
+    // A command that reads a file waits for all of it, however slow the machine is; only serving refuses work.
     if (!settings.has("max-queue-ms")) options.model.queue.max_queue_ms = 0;
     return ok_status();
   }

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "transport/listen.h"
 
@@ -38,7 +39,7 @@ Result<std::vector<PassedSocket>> take_passed_sockets() {
   const std::vector<std::string> names = absl::StrSplit(variable("LISTEN_FDNAMES"), ':');
   for (int i = 0; i < count; ++i) {
     const int fd = kFirstPassed + i;
-    if (Status status = transport::check_listener(fd, "LISTEN_FDS"); !status.ok()) return status;
+    RETURN_IF_ERROR(transport::check_listener(fd, "LISTEN_FDS"));
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
     sockets.push_back({static_cast<size_t>(i) < names.size() ? names[static_cast<size_t>(i)] : "", fd});
   }

@@ -8,7 +8,7 @@
 
 namespace rerank::cli {
 
-// A socket that systemd, or whoever starts the program the same way, has opened for it (sd_listen_fds(3)).
+// A socket that systemd, or what else starts the program in the same way, has opened for it (sd_listen_fds(3)).
 struct PassedSocket {
   std::string name;  // FileDescriptorName=
   int fd = -1;

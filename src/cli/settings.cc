@@ -68,7 +68,7 @@ Status Settings::apply_config_file() const {
       const std::string name(key.str());
       auto found = bound_.find(name);
       if (found == bound_.end()) {
-        // A file may be shared by commands: a setting of another command is not an error, a word nobody knows is.
+        // A file may be shared by commands: a setting of another command is not an error, an unknown name is.
         Options library;
         ServerOptions server;
         bool known = false;

@@ -1,4 +1,5 @@
 // Converted models compute what the original does, serve as they are, and are fused by ONNX Runtime.
+#include "base/status_macros.h"
 #include "convert/writers.h"
 
 #include <gmock/gmock.h>
@@ -35,7 +36,7 @@ class ConvertTest : public ::testing::Test {
 
   // What `engine` computes from the written folder, held against the reference on the original.
   Result<Verification> verify(EngineKind engine, size_t layers = 0) {
-    if (Status status = copy_companions(*model_, out_, options_); !status.ok()) return status;
+    RETURN_IF_ERROR(copy_companions(*model_, out_, options_));
     auto written = load_model(out_);
     if (!written.ok()) return written.status();
     auto backend = open_backend(*written, engine, {});

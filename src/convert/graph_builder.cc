@@ -1,5 +1,6 @@
 #include "convert/graph_builder.h"
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::convert {
@@ -140,7 +141,7 @@ Status GraphBuilder::close() {
 }
 
 Status GraphBuilder::write(const std::string& path, int64_t opset) {
-  if (Status status = close(); !status.ok()) return status;
+  RETURN_IF_ERROR(close());
   model_.add_opset_import()->set_version(opset);
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   const bool written = model_.SerializeToOstream(&out);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/status_macros.h"
 #include "engine/encoder.h"
 #include "engine/reference/reference_backend.h"
 
@@ -108,7 +109,7 @@ class Calibration {
       const size_t begin = batch_.offsets[s], length = batch_.length(s);
       const uint32_t offsets[] = {0, static_cast<uint32_t>(length)};
       const Batch one = {batch_.ids.subspan(begin, length), batch_.segments.subspan(begin, length), offsets};
-      if (Status status = backend->forward(one, std::span(logits).subspan(s, 1)); !status.ok()) return status;
+      RETURN_IF_ERROR(backend->forward(one, std::span(logits).subspan(s, 1)));
       if (options_.progress) options_.progress(++done_, 3 * batch_.size());
     }
     return ok_status();
@@ -181,7 +182,7 @@ Result<Int8Report> calibrate_int8(std::shared_ptr<const Model> model, const Batc
                                   const CalibrationOptions& options) {
   if (!model->has_weights()) return model->no_weights;
   if (batch.size() == 0) return absl::InvalidArgumentError("calibration: no pairs");
-  if (Status status = check_batch(model->architecture(), batch); !status.ok()) return status;
+  RETURN_IF_ERROR(check_batch(model->architecture(), batch));
   return Calibration(std::move(model), batch, options).run();
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "base/status_macros.h"
 #include "engine/reference/reference_backend.h"
 
 namespace rerank::convert {
@@ -44,10 +45,10 @@ Result<Verification> verify_converted(std::shared_ptr<const Model> original, siz
     OwnedBatch one;
     one.add(pairs, i);
     one.layers = {static_cast<uint8_t>(layers)};
-    if (Status status = reference->forward(one, std::span(expected).subspan(i, 1)); !status.ok()) return status;
+    RETURN_IF_ERROR(reference->forward(one, std::span(expected).subspan(i, 1)));
     if (progress) progress(i + 1, n);
   }
-  if (Status status = converted.forward(pairs, found); !status.ok()) return status;
+  RETURN_IF_ERROR(converted.forward(pairs, found));
   Verification result{.pairs = n, .tokens = pairs.tokens()};
   for (size_t i = 0; i < n; ++i) {
     const double difference = std::abs(static_cast<double>(found[i]) - expected[i]);

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/half.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "convert/graph_builder.h"
 #include "convert/writers.h"
@@ -65,7 +66,7 @@ class EncoderGraph {
     one_ = scalar("one", 1);
   }
 
-  // Of padding; and of each width of window, beside it.
+  // Of padding; and next to it of each width of window.
   void make_masks() {
     const std::string rows =
         graph_.node("Unsqueeze", {"attention_mask"}, "mask_rows", {{"axes", std::vector<int64_t>{1}}});
@@ -501,7 +502,7 @@ Status check(const Model& model, const ConvertOptions& options) {
 }  // namespace
 
 Status write_onnx(const Model& model, const std::string& out, const ConvertOptions& options) {
-  if (Status status = check(model, options); !status.ok()) return status;
+  RETURN_IF_ERROR(check(model, options));
   namespace fs = std::filesystem;
   std::error_code error;
   fs::create_directories(out, error);

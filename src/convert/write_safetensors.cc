@@ -61,7 +61,7 @@ Status append(const TensorView& view, DType type, std::ofstream& out) {
   return ok_status();
 }
 
-// The file's header, and what lies where behind it: each matrix of int8 in front of its scales.
+// The file's header, and what lies where after it: each matrix of int8 in front of its scales.
 struct Layout {
   std::string header;
   uint64_t bytes = 0;

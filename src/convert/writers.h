@@ -23,7 +23,8 @@ struct ConvertOptions {
   // int8 graphs: one scale for the activations of each token, or one for all of a batch as DynamicQuantizeLinear has
   // it.
   bool scale_per_token = true;
-  uint64_t inline_bytes = 1800000000;  // above this the weights go beside the graph: a protobuf ends at 2 GiB
+  uint64_t inline_bytes =
+      1800000000;  // above this the weights go into a file next to the graph: a protobuf ends at 2 GiB
   // int8 weights: config.json says so, and which modules are not quantized.
   bool quantization_in_config = false;
   std::vector<std::string> ignored_modules;

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"

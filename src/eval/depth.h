@@ -17,7 +17,7 @@ namespace rerank::eval {
 struct DepthPair {
   uint32_t list = 0;              // which query's
   float logit = 0;                // of the full depth
-  std::span<const float> states;  // [layers - 1, width], what exits read behind each layer but the last
+  std::span<const float> states;  // [layers - 1, width], what exits read after each layer but the last
 };
 
 struct DepthRow {

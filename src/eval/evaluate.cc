@@ -5,6 +5,7 @@
 #include <deque>
 #include <future>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "eval/measures/statistics.h"
 
@@ -54,9 +55,9 @@ class Scoring {
 
   Result<Scored> finish() {
     while (!under_way_.empty()) {
-      if (Status status = take_first(); !status.ok()) return status;
+      RETURN_IF_ERROR(take_first());
     }
-    if (Status status = store_.flush(); !status.ok()) return status;
+    RETURN_IF_ERROR(store_.flush());
     return std::move(scored_);
   }
 
@@ -132,9 +133,9 @@ class Scoring {
       const size_t place = u.wanted[r.index];
       const KeptScore kept{r.logit, r.tokens, static_cast<float>(each), r.truncated};
       count(kept, (*u.place.results)[u.place.begin + place]);
-      if (Status status = store_.add(u.keys[place], kept); !status.ok()) return status;
+      RETURN_IF_ERROR(store_.add(u.keys[place], kept));
     }
-    if (Status status = keep_rest(u, *response, static_cast<float>(each)); !status.ok()) return status;
+    RETURN_IF_ERROR(keep_rest(u, *response, static_cast<float>(each)));
     return store_.flush();
   }
 
@@ -158,7 +159,7 @@ class Scoring {
       --left;
       count(kept, (*u.place.results)[u.place.begin + place]);
       if (store_.find(u.keys[place]) != nullptr) continue;  // the same text twice, and one of them is among the best
-      if (Status status = store_.add(u.keys[place], kept); !status.ok()) return status;
+      RETURN_IF_ERROR(store_.add(u.keys[place], kept));
     }
     return ok_status();
   }

@@ -32,7 +32,7 @@ struct ScoringOptions {
   RerankRequest request;  // everything but the texts
   std::string settings;   // what else scores depend on, as text: part of the store's keys
   // A document's score may depend on the others of its request. With request.top_n, documents that are not among its
-  // results stand behind those that are, in the candidates' order.
+  // results stand after those that are, in the candidates' order.
   bool listwise = false;
   std::function<void(uint64_t done, uint64_t total)> progress;
 };

@@ -51,7 +51,7 @@ uint32_t percentile(std::span<const uint32_t> sorted, double percent);
 // A row per limit from report.pairs and report.cost.
 void fill_rows(LengthsReport& report, std::span<const size_t> limits);
 
-// The shortest limit that costs no quality that anybody could see: with judgments, one whose ndcg@10 is in all
+// The shortest limit that costs no measurable quality: with judgments, one whose ndcg@10 is in all
 // likelihood within 0.01 of the longest's; without, one that cuts at most a pair in twenty.
 void recommend(LengthsReport& report);
 

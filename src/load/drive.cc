@@ -52,7 +52,7 @@ class Record {
     changed_.notify_all();
   }
 
-  void tell(const Watch& watch) {
+  void report(const Watch& watch) {
     size_t sent, done;
     {
       std::lock_guard lock(mutex_);
@@ -69,7 +69,7 @@ class Record {
         const auto all = [&] { return done_ == run_.samples.size(); };
         if (changed_.wait_for(lock, kWatchEvery, all) || Clock::now() >= until) return;
       }
-      tell(watch);
+      report(watch);
     }
   }
 
@@ -92,7 +92,7 @@ LoadRun drive_open(Target& target, const Workload& workload, const std::vector<d
                    const Watch& watch) {
   const TimePoint start = Clock::now();
   auto record = std::make_shared<Record>(start);
-  TimePoint told = start;
+  TimePoint reported = start;
   const auto at = [&](double seconds) {
     return start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   };
@@ -100,7 +100,7 @@ LoadRun drive_open(Target& target, const Workload& workload, const std::vector<d
     auto request = workload.request(i);  // made before its time, so that making it does not delay it
     while (Clock::now() < at(due[i])) {
       std::this_thread::sleep_until(std::min(at(due[i]), Clock::now() + kWatchEvery));
-      if (Clock::now() - told > kWatchEvery) record->tell(watch), told = Clock::now();
+      if (Clock::now() - reported > kWatchEvery) record->report(watch), reported = Clock::now();
     }
     const size_t place = record->sent(due[i], *request);
     target.submit(std::move(request), [record, place](Answer answer) { record->done(place, answer); });
@@ -140,7 +140,7 @@ LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop&
   }
   while (running > 0) {
     std::this_thread::sleep_for(kWatchEvery);
-    record->tell(watch);
+    record->report(watch);
   }
   for (std::thread& client : clients) client.join();
   LoadRun run = record->take();

@@ -34,7 +34,7 @@ struct LoadRun {
   size_t clients = 0;  // 0: open loop
   double seconds = 0;  // from the first request due to the end of the load
   std::vector<Sample> samples;
-  std::map<std::string, double> stage_ms;  // sums over answered requests, of targets that tell
+  std::map<std::string, double> stage_ms;  // sums over answered requests, of targets that report them
   Status first_error;                      // of the first request that was neither answered nor refused
 };
 

@@ -21,8 +21,8 @@ struct Answer {
     double score;
   };
   std::vector<Ranked> results;                         // in the order given
-  uint64_t tokens = 0;                                 // as told by the target; 0: not told
-  std::vector<std::pair<std::string, double>> stages;  // name, milliseconds: as told by the target (Server-Timing)
+  uint64_t tokens = 0;                                 // as the target reports; 0: not reported
+  std::vector<std::pair<std::string, double>> stages;  // name, milliseconds: as the target reports (Server-Timing)
 };
 
 // Thread-safe. The destructor waits for what is under way, as long as its own time limit allows.

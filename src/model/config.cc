@@ -4,9 +4,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/json/reader.h"
 #include "base/strings.h"
 #include "model/families/family.h"
-#include "model/json.h"
 
 namespace rerank {
 namespace {

@@ -6,8 +6,8 @@
 #include <fstream>
 
 #include "base/hash.h"
+#include "base/json/reader.h"
 #include "base/strings.h"
-#include "model/json.h"
 
 namespace rerank {
 namespace {

@@ -13,11 +13,11 @@
 #include <memory>
 #include <set>
 
+#include "base/json/reader.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "model/graph_file.h"
 #include "model/graphs.h"
-#include "model/json.h"
 #include "model/safetensors.h"
 
 namespace rerank {

@@ -9,8 +9,8 @@
 #include <set>
 
 #include "absl/strings/str_join.h"
+#include "base/json/reader.h"
 #include "base/strings.h"
-#include "model/json.h"
 
 namespace rerank {
 namespace {

@@ -13,7 +13,7 @@
 namespace rerank::observe {
 namespace {
 
-// The fields of /proc/self/stat behind the program's name, as proc(5) numbers them from 3.
+// The fields of /proc/self/stat after the program's name, as proc(5) numbers them from 3.
 std::vector<std::string> stat_fields() {
   std::ifstream file("/proc/self/stat");
   std::string line;

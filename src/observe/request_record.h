@@ -1,5 +1,5 @@
-// What became of one request: made by the transport's handler, told once to every observer when the answer is ready to
-// be sent. Never holds texts or keys. A transport other than HTTP fills in the same record.
+// What became of one request: made by the transport's handler, passed once to every observer when the answer is ready
+// to be sent. Never holds texts or keys. A transport other than HTTP fills in the same record.
 #pragma once
 
 #include <chrono>

@@ -25,7 +25,7 @@ std::string hex(uint64_t bits) {
 
 }  // namespace
 
-// version "-" trace id "-" parent id "-" flags; versions after 00 may go on behind another "-".
+// version "-" trace id "-" parent id "-" flags; versions after 00 may go on after another "-".
 std::optional<TraceContext> parse_traceparent(std::string_view header) {
   constexpr size_t kLength = 55;
   if (header.size() < kLength || header[2] != '-' || header[35] != '-' || header[52] != '-') return std::nullopt;

@@ -1,4 +1,5 @@
-// W3C Trace Context (https://www.w3.org/TR/trace-context/): who asked, and whether the caller records the trace.
+// W3C Trace Context (https://www.w3.org/TR/trace-context/): the caller's span, and whether the caller records the
+// trace.
 #pragma once
 
 #include <cstdint>

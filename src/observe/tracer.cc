@@ -56,8 +56,8 @@ class Collector {
     curl_easy_getinfo(curl_, CURLINFO_RESPONSE_CODE, &status);
     if (status / 100 == 2) return ok_status();
     const bool later = status == 429 || status == 502 || status == 503 || status == 504;
-    const std::string told = str_cat("the collector answers ", status);
-    return later ? absl::UnavailableError(told) : absl::InvalidArgumentError(told);
+    const std::string reason = str_cat("the collector answers ", status);
+    return later ? absl::UnavailableError(reason) : absl::InvalidArgumentError(reason);
   }
 
  private:
@@ -77,7 +77,7 @@ class Tracer : public RequestObserver {
   Tracer(const TracerOptions& options, std::string url, std::vector<std::string> headers,
          std::shared_ptr<Metrics> metrics)
       : options_(options), url_(std::move(url)), headers_(std::move(headers)), metrics_(std::move(metrics)) {
-    if (metrics_) told_ = std::make_unique<TracerMetrics>(*metrics_);
+    if (metrics_) counters_ = std::make_unique<TracerMetrics>(*metrics_);
     thread_ = std::thread([this] { work(); });
   }
 
@@ -107,7 +107,7 @@ class Tracer : public RequestObserver {
   }
 
   void dropped(size_t count) {
-    if (told_) told_->dropped.add(static_cast<double>(count));
+    if (counters_) counters_->dropped.add(static_cast<double>(count));
   }
 
   void work() {
@@ -138,7 +138,7 @@ class Tracer : public RequestObserver {
       if (!absl::IsUnavailable(status)) break;
     }
     if (status.ok()) {
-      if (told_) told_->sent.add(static_cast<double>(records.size()));
+      if (counters_) counters_->sent.add(static_cast<double>(records.size()));
       return;
     }
     dropped(records.size());
@@ -157,7 +157,7 @@ class Tracer : public RequestObserver {
   const std::string url_;
   const std::vector<std::string> headers_;
   const std::shared_ptr<Metrics> metrics_;
-  std::unique_ptr<TracerMetrics> told_;  // null without metrics
+  std::unique_ptr<TracerMetrics> counters_;  // null without metrics
   std::atomic<uint64_t> seen_{0};
   std::mutex mutex_;
   std::condition_variable wake_;

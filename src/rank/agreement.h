@@ -12,7 +12,7 @@ struct LogitAgreement {
   double largest_difference = 0;  // of a logit
 };
 
-// Served's logit of a document that an answer cut to top_n did not return: behind all that it did.
+// Served's logit of a document that an answer cut to top_n did not return: after all that it did.
 inline constexpr float kNotReturned = -std::numeric_limits<float>::infinity();
 
 // One logit per document in each, in the same order; as long as each other, at least one. Two documents that were both

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kBuiltIn = "rerankd-mini-en";
 
-// Beside the program when it is installed, in the source tree when it is not.
+// Next to the program when it is installed, in the source tree when it is not.
 Result<std::string> built_in_folder() {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
@@ -22,7 +22,7 @@ Result<std::string> built_in_folder() {
     if (fs::exists(folder / "config.json", error)) return fs::weakly_canonical(folder, error).string();
   }
   return absl::NotFoundError(
-      str_cat("the built-in model ", kBuiltIn, " is not beside this program; name a model with --model"));
+      str_cat("the built-in model ", kBuiltIn, " is not next to this program; name a model with --model"));
 }
 
 bool looks_like_path(const std::string& model) {

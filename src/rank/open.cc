@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cache/redis_url.h"
 #include "engine/registry.h"
@@ -124,7 +125,7 @@ schedule::PlannerOptions planner_options(const QueueOptions& queue, const Backen
   planner.max_queued_tokens = queue.max_queued_tokens;
   planner.max_queue_seconds = static_cast<double>(queue.max_queue_ms) * 1e-3;
   planner.max_wait_seconds = static_cast<double>(queue.max_wait_us) * 1e-6;
-  planner.stretch = static_cast<double>(queue.queue_stretch);
+  planner.size_penalty = static_cast<double>(queue.queue_stretch);
   planner.pads = engine.pads;
   planner.padding_budget = engine.padding_budget;
   if (queue.queue_policy == QueuePolicy::kWait) planner.max_held_requests = queue.max_held_requests;
@@ -206,7 +207,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!model.ok()) return model.status();
   auto tokenizer = text::Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
-  if (Status status = check_tokenizer(**tokenizer, (*model)->config, located->folder); !status.ok()) return status;
+  RETURN_IF_ERROR(check_tokenizer(**tokenizer, (*model)->config, located->folder));
   auto max_length = pick_max_length(wanted.texts, (*model)->config, **tokenizer);
   if (!max_length.ok()) return max_length.status();
   auto exits = open_exits(wanted.engine, **model);
@@ -215,7 +216,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!backend.ok()) return backend.status();
 
   rank::ServiceParts parts;
-  if (Status status = read_truncation(wanted.texts, (*model)->config, parts); !status.ok()) return status;
+  RETURN_IF_ERROR(read_truncation(wanted.texts, (*model)->config, parts));
   const BackendInfo& engine = (*backend)->info();
   const ModelConfig& config = (*model)->config;
   *max_length = std::min(*max_length, engine.max_length);
@@ -240,10 +241,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.model_layers = config.architecture.layers();
   parts.layers = wanted.engine.layers;
   parts.depth = engine.depth;
-  if (Status status = read_target(wanted.engine, exits->get(), parts); !status.ok()) return status;
+  RETURN_IF_ERROR(read_target(wanted.engine, exits->get(), parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
-  if (Status status = read_host(options.host, engine.threads, metrics.get(), parts); !status.ok()) return status;
+  RETURN_IF_ERROR(read_host(options.host, engine.threads, metrics.get(), parts));
   if (metrics) {
     metrics
         ->gauge("rerankd_info", "Always 1; the labels say what serves.",
@@ -264,13 +265,13 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.tokenizer = std::move(*tokenizer);
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
-  if (Status status = run_warm_up(config, parts); !status.ok()) return status;
-  const std::shared_ptr<Metrics> told = parts.metrics;
+  RETURN_IF_ERROR(run_warm_up(config, parts));
+  const std::shared_ptr<Metrics> kept_metrics = parts.metrics;
   std::unique_ptr<Reranker> service = std::make_unique<rank::Service>(std::move(parts));
-  if (watch.shadow_rate == 0 || !told) return service;
+  if (watch.shadow_rate == 0 || !kept_metrics) return service;
   return rank::with_shadow(
       std::move(service), [settings = rank::shadow_settings(options)] { return Reranker::open(settings); },
-      {watch.shadow_rate, watch.shadow_queue_bytes}, told);
+      {watch.shadow_rate, watch.shadow_queue_bytes}, kept_metrics);
 }
 
 }  // namespace rerank

@@ -380,7 +380,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   job->priority = request.priority;
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
-  job->share = request.use_cache;  // who wants scores computed anew gets his own
+  job->share = request.use_cache;  // a request that wants scores computed anew shares none
   job->done = [this, work](schedule::Job& done_job, Status status) {
     guard(work, [&] { finish(work, done_job, std::move(status)); });
   };

@@ -23,7 +23,7 @@ namespace {
 
 // Of larger requests so many documents are compared, evenly picked: bounds the time of one comparison.
 constexpr size_t kMaxDocuments = 64;
-// A sample that has waited so long for a moment without requests is scored beside them: a server that is never idle
+// A sample that has waited so long for a moment without requests is scored concurrently: a server that is never idle
 // must be measured too. It gives up next to nothing: these threads get a tenth of one core from it (that is what this
 // nice value means to Linux), a tenth of the time.
 constexpr std::chrono::seconds kPatience(2);

@@ -1,5 +1,5 @@
 // Online quality: a sample of the requests that are served is scored again at full depth and precision while nothing
-// else is to do, and how far the two agree is told as metrics. It measures what is served, caches, truncation, exits
+// else is to do, and exports as metrics how far the two agree. It measures what is served, caches, truncation, exits
 // and all, against what the model would have said at its best on the same texts.
 #pragma once
 

@@ -1,4 +1,5 @@
 #include "rank/warm_up.h"
+#include "base/status_macros.h"
 
 #include <algorithm>
 
@@ -33,7 +34,7 @@ Result<WarmUp> warm_up(Backend& backend, std::span<const int32_t> ids, double sq
     }
     std::vector<float> logits(shape.sequences);
     const double begin = clock();
-    if (Status status = backend.forward(pairs, logits); !status.ok()) return status;
+    RETURN_IF_ERROR(backend.forward(pairs, logits));
     batch.seconds = clock() - begin;
     return batch;
   };

@@ -1,4 +1,4 @@
-// Admission: who may wait, and where. What goes into a batch is planner_batch.cc.
+// Admission: what may wait, and at which queue position. What goes into a batch is planner_batch.cc.
 #include "schedule/planner.h"
 
 #include <algorithm>
@@ -30,13 +30,15 @@ double Planner::predict(double work) const {
   return cost_.rate() * work + cost_.fixed() * std::ceil(work / full_batch());
 }
 
-// What a request's place is ahead of the place of its last batch, when `work` of it is left.
-double Planner::head_start(double work) const { return options_.stretch * predict(std::max(0.0, work - full_batch())); }
+// How far the position of a request's next batch is before that of its last one, when `work` of it is left.
+double Planner::later_penalty(double work) const {
+  return options_.size_penalty * predict(std::max(0.0, work - full_batch()));
+}
 
-// The natural time of a request's place. Large ones stand behind each other.
-double Planner::place_time(double arrival, double work) const {
-  const double begin = work > full_batch() ? std::max(arrival, lane_end_) : arrival;
-  return begin + options_.stretch * predict(work) - head_start(work);
+// The time of a request's position without deadlines. Large requests follow one another.
+double Planner::position_time(double arrival, double work) const {
+  const double begin = work > full_batch() ? std::max(arrival, large_lane_end_) : arrival;
+  return begin + options_.size_penalty * predict(work) - later_penalty(work);
 }
 
 double Planner::running_left(double now) const {
@@ -57,26 +59,26 @@ Planner::Candidate Planner::candidate_of(const Request& r) const {
     const Hash128 key = r.key(i);
     if (key && running_keys_.contains(key)) continue;
     c.work += cost_.work(r.lengths[i]);
-    if (!key || !flights_.waits(key)) c.fresh_tokens += r.lengths[i];
+    if (!key || !shared_pairs_.waits(key)) c.fresh_tokens += r.lengths[i];
   }
   return c;
 }
 
-// Whether a newcomer of `work` may go before `other`, which has `ahead` of work to its own end. `jump`: beyond the
-// newcomer's natural place; then requests without a deadline have the one that nobody waits longer than was bearable
-// when they came.
-bool Planner::may_pass(const Request& other, double start, double ahead, double work, bool jump) const {
+// Whether an arriving request of `work` may be scheduled ahead of `other`, which has `ahead` of work to its own end.
+// `jump`: at a position before its natural one; then a request without a deadline must still not wait for longer than
+// max_queue_seconds.
+bool Planner::may_overtake(const Request& other, double start, double ahead, double work, bool jump) const {
   double limit = other.deadline.value_or(std::numeric_limits<double>::infinity());
-  if (jump && options_.max_queue_seconds > 0) limit = std::min(limit, other.place.time + options_.max_queue_seconds);
-  return start + options_.caution * predict(ahead - other.work + work) + predict(other.work) <= limit;
+  if (jump && options_.max_queue_seconds > 0) limit = std::min(limit, other.position.time + options_.max_queue_seconds);
+  return start + options_.prediction_margin * predict(ahead - other.work + work) + predict(other.work) <= limit;
 }
 
-Result<Place> Planner::place_for(const Candidate& c, double now) const {
+Result<QueuePosition> Planner::position_for(const Candidate& c, double now) const {
   const double own = predict(c.work), start = now + running_left(now);
   if (c.deadline && now + own > *c.deadline) {
     return absl::DeadlineExceededError("the request cannot be computed within its deadline, even alone");
   }
-  // A request larger than the whole bound is taken when nothing else waits: refusing it for ever helps nobody.
+  // A request larger than the whole bound is admitted when nothing else waits; else it could never be.
   if (queued_tokens_ > 0 && queued_tokens_ + c.fresh_tokens > options_.max_queued_tokens) {
     // What waits has to shrink by the request's own size before it fits.
     const double over = static_cast<double>(queued_tokens_ + c.fresh_tokens - options_.max_queued_tokens);
@@ -84,40 +86,40 @@ Result<Place> Planner::place_for(const Candidate& c, double now) const {
                               " more do not fit the bound of ", options_.max_queued_tokens),
                       backlog_seconds(now) * over / static_cast<double>(queued_tokens_));
   }
-  Place natural{c.priority, place_time(c.arrival, c.work), static_cast<double>(c.id), c.id};
+  QueuePosition natural{c.priority, position_time(c.arrival, c.work), static_cast<double>(c.id), c.id};
   if (c.deadline) natural.time = std::min(natural.time, *c.deadline - own);
   const auto late = [&](double ahead) {
-    return c.deadline ? start + options_.caution * predict(ahead) + own - *c.deadline : 0;
+    return c.deadline ? start + options_.prediction_margin * predict(ahead) + own - *c.deadline : 0;
   };
-  double ahead = queued_work_;  // before its place
+  double ahead = queued_work_;  // before its position
   const Request *passed = nullptr, *stop = nullptr;
-  // From the end of the queue towards the natural place, and beyond it if the deadline asks for that. When all that
-  // waits can be done first and nobody is in danger, there is nothing to look at.
-  const bool calm =
+  // From the end of the queue towards the natural position, and beyond it if the deadline asks for that. Where all that
+  // waits can be computed first and no deadline is at risk, there is nothing to look at.
+  const bool no_deadline_at_risk =
       late(ahead) <= 0 &&
       (options_.max_queue_seconds <= 0 || start - now + predict(ahead) <= options_.max_queue_seconds) &&
-      (deadlines_.empty() || start + options_.caution * predict(ahead + c.work) <= deadlines_.begin()->first);
-  for (auto it = order_.rbegin(); it != order_.rend() && !calm; ++it) {
+      (deadlines_.empty() || start + options_.prediction_margin * predict(ahead + c.work) <= deadlines_.begin()->first);
+  for (auto it = order_.rbegin(); it != order_.rend() && !no_deadline_at_risk; ++it) {
     const Request& other = *it->second;
     const bool jump = !(natural < it->first);
     stop = &other;
-    if (jump && (late(ahead) <= 0 || other.place.priority > c.priority)) break;
-    if (!may_pass(other, start, ahead, c.work, jump)) break;
+    if (jump && (late(ahead) <= 0 || other.position.priority > c.priority)) break;
+    if (!may_overtake(other, start, ahead, c.work, jump)) break;
     ahead -= other.work;
     passed = &other;
     stop = nullptr;
   }
   if (late(ahead) > 0) return overloaded("too much is waiting to be done within the deadline", late(ahead));
   const double wait = start - now + predict(ahead);
-  if (!calm && options_.max_queue_seconds > 0 && wait > options_.max_queue_seconds) {
+  if (!no_deadline_at_risk && options_.max_queue_seconds > 0 && wait > options_.max_queue_seconds) {
     return overloaded(str_cat("the wait would be ", std::lround(wait), " seconds"), wait - options_.max_queue_seconds);
   }
-  return between(stop != nullptr ? &stop->place : nullptr, natural, passed != nullptr ? &passed->place : nullptr);
+  return between(stop != nullptr ? &stop->position : nullptr, natural, passed != nullptr ? &passed->position : nullptr);
 }
 
 Status Planner::check(size_t tokens, int priority, std::optional<double> deadline, double now) const {
   if (held_.size() < options_.max_held_requests) return ok_status();
-  return place_for({UINT64_MAX, priority, now, deadline, static_cast<double>(tokens), tokens}, now).status();
+  return position_for({UINT64_MAX, priority, now, deadline, static_cast<double>(tokens), tokens}, now).status();
 }
 
 void Planner::note_arrival(double now) {
@@ -145,31 +147,31 @@ Status Planner::admit(const Arrival& arrival, double now) {
                      [&](uint32_t a, uint32_t b) { return r.lengths[a] > r.lengths[b]; });
   }
   note_arrival(now);
-  // Behind those that are held, unless more urgent.
+  // After those that are held, unless more urgent.
   if (!held_.empty() && held_.begin()->first.priority >= r.priority) {
     return hold(std::move(r), overloaded("requests are held until there is room", backlog_seconds(now)));
   }
   const Candidate candidate = candidate_of(r);
-  auto place = place_for(candidate, now);
-  if (absl::IsResourceExhausted(place.status())) return hold(std::move(r), place.status());
-  if (!place.ok()) return place.status();
+  auto position = position_for(candidate, now);
+  if (absl::IsResourceExhausted(position.status())) return hold(std::move(r), position.status());
+  if (!position.ok()) return position.status();
   const uint64_t id = r.id;
-  set_place(r, *place, candidate.work);
+  set_position(r, *position, candidate.work);
   enqueue(requests_.insert_or_assign(id, std::move(r)).first->second);
   return ok_status();
 }
 
-void Planner::set_place(Request& r, const Place& place, double work) {
-  if (work > full_batch()) lane_end_ = place_time(r.arrival, work) + head_start(work);
-  r.place = place;
+void Planner::set_position(Request& r, const QueuePosition& position, double work) {
+  if (work > full_batch()) large_lane_end_ = position_time(r.arrival, work) + later_penalty(work);
+  r.position = position;
 }
 
 Status Planner::hold(Request&& r, const Status& refusal) {
   if (held_.size() >= options_.max_held_requests) return refusal;
   r.held = true;
-  r.place = {r.priority, r.arrival, static_cast<double>(r.id), r.id};
+  r.position = {r.priority, r.arrival, static_cast<double>(r.id), r.id};
   Request& stored = requests_.insert_or_assign(r.id, std::move(r)).first->second;
-  held_[stored.place] = &stored;
+  held_[stored.position] = &stored;
   if (stored.deadline) deadlines_.emplace(*stored.deadline, stored.id);
   return ok_status();
 }
@@ -177,17 +179,17 @@ Status Planner::hold(Request&& r, const Status& refusal) {
 void Planner::promote_held(double now) {
   while (!held_.empty()) {
     Request& r = *held_.begin()->second;
-    auto place = place_for(candidate_of(r), now);
-    if (absl::IsDeadlineExceeded(place.status())) {
+    auto position = position_for(candidate_of(r), now);
+    if (absl::IsDeadlineExceeded(position.status())) {
       plan_->expired.push_back(r.id);
       forget(r.id);
       continue;
     }
-    if (!place.ok()) return;
+    if (!position.ok()) return;
     held_.erase(held_.begin());
     if (r.deadline) deadlines_.erase({*r.deadline, r.id});
     r.held = false;
-    set_place(r, *place, candidate_of(r).work);
+    set_position(r, *position, candidate_of(r).work);
     enqueue(r);
   }
 }
@@ -195,7 +197,7 @@ void Planner::promote_held(double now) {
 void Planner::enqueue(Request& r) {
   for (uint32_t i = 0; i < r.lengths.size(); ++i) enqueue_pair(r, i);
   if (r.queued == 0) return;  // all of it runs already
-  order_[r.place] = &r;
+  order_[r.position] = &r;
   if (r.deadline) deadlines_.emplace(*r.deadline, r.id);
 }
 
@@ -209,9 +211,9 @@ void Planner::enqueue_pair(Request& r, uint32_t pair) {
   r.states[pair] = PairState::kQueued;
   ++r.queued;
   if (!key) return account(r, r.lengths[pair], 1);
-  const Flights::Change change = flights_.join(key, {r.place, pair});
-  if (change.after->place.request != r.id || change.after->pair != pair) return;
-  if (change.before != nullptr) account(requests_.at(change.before->place.request), r.lengths[pair], -1);
+  const SharedPairs::Change change = shared_pairs_.join(key, {r.position, pair});
+  if (change.after->position.request != r.id || change.after->pair != pair) return;
+  if (change.before != nullptr) account(requests_.at(change.before->position.request), r.lengths[pair], -1);
   account(r, r.lengths[pair], 1);
 }
 
@@ -220,10 +222,10 @@ void Planner::withdraw_pair(Request& r, uint32_t pair) {
   --r.queued;
   const Hash128 key = r.key(pair);
   if (!key) return account(r, r.lengths[pair], -1);
-  const Flights::Change change = flights_.leave(key, {r.place, pair});
-  if (change.before->place.request != r.id || change.before->pair != pair) return;
+  const SharedPairs::Change change = shared_pairs_.leave(key, {r.position, pair});
+  if (change.before->position.request != r.id || change.before->pair != pair) return;
   account(r, r.lengths[pair], -1);
-  if (change.after != nullptr) account(requests_.at(change.after->place.request), r.lengths[pair], 1);
+  if (change.after != nullptr) account(requests_.at(change.after->position.request), r.lengths[pair], 1);
 }
 
 void Planner::account(Request& r, uint32_t length, int sign) {
@@ -241,7 +243,7 @@ void Planner::forget(uint64_t request) {
   for (uint32_t i = 0; r.queued > 0 && i < r.lengths.size(); ++i) {
     if (r.states[i] == PairState::kQueued) withdraw_pair(r, i);
   }
-  r.held ? held_.erase(r.place) : order_.erase(r.place);
+  r.held ? held_.erase(r.position) : order_.erase(r.position);
   if (r.deadline) deadlines_.erase({*r.deadline, r.id});
   requests_.erase(found);
 }

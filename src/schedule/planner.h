@@ -1,25 +1,27 @@
-// Who goes into the next batch. A pure state machine: no threads, no clock (times are handed in), no metrics; the
-// threaded shell around it is schedule/scheduler.h, and the simulation in tests/simulation drives it by hand.
+// Chooses the next batch. A pure state machine: no threads, no clock (callers pass times in), no metrics. The threads
+// around it are schedule/scheduler.h, and tests/simulation drives it with a simulated clock.
 //
-// Order. Every request has a place:
-//     place = arrival + stretch * (predicted time of the whole request), or its latest start where a deadline asks for
-//     an earlier one.
-// A request larger than a batch takes its place batch by batch: each next one `stretch` times its own time later; and
-// large requests do so one after another. So small requests overtake large ones that came shortly before, and never
-// wait for the whole of one; all large ones together get their share of the engine, 1/stretch, and what the small ones
-// leave; and nobody waits for ever, for places rise with time. Higher priority goes first. A batch takes pairs in that
-// order until its budget is full, so requests of a batch and less finish one after another instead of all at the end.
+// Order. Every request has a queue position:
+//     position = arrival + size_penalty * (predicted time of the whole request), or its latest start where a deadline
+//     asks for an earlier one.
+// A request larger than a batch gets a position for each of its batches, each `size_penalty` times its own time after
+// the one before, and large requests follow one another in a lane of their own. So small requests overtake large ones
+// that came shortly before, and never wait for the whole of one. All large ones together get 1/size_penalty of the
+// engine, and what the small ones leave. No request waits for ever, because positions rise with time. Higher priority
+// goes first. A batch takes pairs in that order until its budget is full, so requests of a batch and less finish one
+// after another instead of all at the end.
 //
-// Promises. A request with a deadline is accepted only if it can be done in time at its place; if not, it may move
-// further ahead. Nobody is passed who would then miss the deadline he was accepted with, whatever the priority.
+// Deadlines. A request with a deadline is admitted only if it can be computed in time at its position, or at an earlier
+// one. No later request is scheduled ahead of an admitted one if that would make it miss its deadline, whatever their
+// priorities.
 //
-// Equal pairs that wait at the same time, of one request or of many, are computed once (schedule/flights.h), also when
-// one of them is in a running batch already. Each request keeps its own claim: when another one is cancelled, expires
-// or fails, the pair is computed at this one's turn.
+// Equal pairs that wait at the same time, of one request or of many, are computed once (schedule/shared_pairs.h), also
+// when one of them is in a running batch already. Each request keeps its own claim: when another one is cancelled,
+// expires or fails, the pair is computed at this one's position.
 //
 // Batches run one after another. Where the engine takes the next one while it computes (BackendInfo::batches_in_flight)
-// that one is planned shortly before the other is predicted to end: early enough for the engine not to wait, and no
-// earlier, for who comes until then may still be in it.
+// that one is planned shortly before the other is predicted to end: early enough for the engine not to be idle, and no
+// earlier, because requests that arrive until then may still be part of it.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +38,7 @@
 #include "base/hash.h"
 #include "rerank/status.h"
 #include "schedule/cost_model.h"
-#include "schedule/flights.h"
+#include "schedule/shared_pairs.h"
 
 namespace rerank::schedule {
 
@@ -45,18 +47,18 @@ struct PlannerOptions {
   size_t max_batch_tokens = 8192;  // tokens of one batch; a longer pair goes alone
   double max_batch_seconds = 0.25;
   size_t max_queued_tokens = 4u << 20;
-  double max_queue_seconds = 20;  // predicted wait of a newcomer; 0: no bound
+  double max_queue_seconds = 20;  // predicted wait of an arriving request; 0: no bound
   double max_wait_seconds = 0;    // an idle engine waits that long for more work, if it is likely
   size_t max_held_requests = 0;   // requests over the bounds that are held instead of refused; 0: they are refused
-  double stretch = 2.0;
+  double size_penalty = 2.0;
   double square_weight = 0;  // see CostModel
-  // Waits are predicted with this factor when deadlines are promised: machines share cores and clocks, and a promise
-  // that is kept is worth more than a request that is squeezed in. It costs no throughput, for the queue is not empty.
-  double caution = 1.25;
-  // A batch is planned so long before the one that runs is predicted to end, and by a share of the latter's time, for
-  // predictions are off by about that: planned too late the engine waits, too early its place is taken by who came
-  // first. The host needs about a millisecond to plan and gather a batch and to copy it in (a guess: not measured on a
-  // GPU).
+  // Predicted waits are multiplied by this when deadlines are checked, because machines share cores and clocks. It
+  // costs no throughput: the queue is not empty where it matters.
+  double prediction_margin = 1.25;
+  // How long before the predicted end of the running batch the next one is planned: a fixed time, and a share of the
+  // running batch's time, because predictions are off by about that. Planned too late, the engine is idle; too early,
+  // requests that arrive meanwhile are left out. The host needs about a millisecond to plan and gather a batch and to
+  // copy it in (an estimate: not measured on a GPU).
   double prepare_seconds = 0.002;
   double prepare_share = 0.1;
   bool pads = false;             // the engine pads a batch to its longest pair: similar lengths go together
@@ -66,7 +68,7 @@ struct PlannerOptions {
 struct Arrival {
   uint64_t request = 0;  // rising
   std::span<const uint32_t> lengths;
-  std::span<const Hash128> keys;  // per pair what is equal for equal pairs; null ones, or none: shared with nobody
+  std::span<const Hash128> keys;  // per pair, equal for equal pairs; null ones, or none: not shared
   int priority = 0;
   std::optional<double> deadline;
 };
@@ -76,17 +78,17 @@ struct PlannedPair {
   uint32_t pair = 0;  // position in the lengths given to admit()
 };
 
-struct SharedPair {
+struct SharedResult {
   size_t slot = 0;  // in Plan::pairs: the equal pair that is computed
   PlannedPair pair;
 };
 
 struct Plan {
-  std::vector<PlannedPair> pairs;  // what is computed
-  std::vector<SharedPair> shared;  // who else gets its results; grows until the batch has ended
-  std::vector<uint64_t> expired;   // requests dropped since the last plan: their deadline cannot be met any more
-  size_t tokens = 0;               // padding included
-  double work = 0;                 // in the cost model's unit
+  std::vector<PlannedPair> pairs;    // what is computed
+  std::vector<SharedResult> shared;  // other pairs that get its results; grows until the batch has ended
+  std::vector<uint64_t> expired;     // requests dropped since the last plan: their deadline cannot be met any more
+  size_t tokens = 0;                 // padding included
+  double work = 0;                   // in the cost model's unit
 };
 
 // What became of requests when a batch ended.
@@ -99,16 +101,16 @@ class Planner {
  public:
   explicit Planner(const PlannerOptions& options) : options_(options), cost_(options.square_weight) {}
 
-  // Accepts a whole request or refuses it. ResourceExhausted, with the seconds after which a retry makes sense: too
-  // much waits already, or too much to keep its deadline. DeadlineExceeded: it cannot be done in time even alone.
+  // Admits a whole request or refuses it. ResourceExhausted, with the seconds after which a retry makes sense: too much
+  // waits already, or too much to meet its deadline. DeadlineExceeded: it cannot be computed in time even alone.
   Status admit(const Arrival& arrival, double now);
 
-  // What admit() would say to one pair of `tokens` that is shared with nobody: so that a request which will be refused
-  // need not be tokenized first.
+  // What admit() would answer for one pair of `tokens` that is not shared. So a request that will be refused need not
+  // be tokenized first.
   Status check(size_t tokens, int priority, std::optional<double> deadline, double now) const;
 
-  // Forgets a request; its pairs in running batches are computed in vain. Returns the tokens that nobody computes
-  // now.
+  // Forgets a request; results of its pairs in running batches are dropped. Returns the tokens that need not be
+  // computed any more.
   size_t cancel(uint64_t request);
 
   // Forgets requests whose deadline has passed while some of their pairs still wait, and names them. (One whose last
@@ -119,12 +121,12 @@ class Planner {
   // When the next batch should begin, no earlier than it may; null: nothing waits.
   std::optional<double> start_time(double now) const;
 
-  // The next batch; no pairs when nothing waits. The caller runs it, behind those that run already, and then calls
-  // finished(). Lives until then.
+  // The next batch; no pairs when nothing waits. The caller runs it after those that run already, and then calls
+  // finished(), until which the plan lives.
   const Plan& next(double now);
 
-  // A batch has ended: it took the engine `seconds`, without those behind another one, and failed or not. `done`: the
-  // share of its work that was computed, where documents have left before the last layer.
+  // A batch has ended: it took the engine `seconds`, without the wait for an earlier batch, and failed or not. `done`:
+  // the share of its work that was computed, where documents have left before the last layer.
   Outcome finished(const Plan& plan, double now, double seconds, bool ok, double done = 1);
 
   // Observes a batch that was run outside of it: warm-up.
@@ -151,7 +153,7 @@ class Planner {
     size_t next = 0;                 // pairs before it, in that order, do not wait
     size_t queued = 0, unfinished = 0;
     double work = 0;  // of its pairs that wait, without those that come sooner with an equal pair of another request
-    Place place;
+    QueuePosition position;
     bool held = false, begun = false;
     Hash128 key(size_t pair) const { return keys.empty() ? Hash128() : keys[pair]; }
   };
@@ -163,36 +165,36 @@ class Planner {
     Plan* plan = nullptr;
     size_t slot = 0;
   };
-  // What place_for() looks at.
+  // What position_for() looks at.
   struct Candidate {
     uint64_t id = 0;
     int priority = 0;
     double arrival = 0;
     std::optional<double> deadline;
     double work = 0;          // of all its pairs
-    size_t fresh_tokens = 0;  // of those that wait with nobody else yet
+    size_t fresh_tokens = 0;  // of pairs that are not waiting in another request already
   };
 
   double predict(double work) const;
   double full_batch() const;
-  double head_start(double work) const;
-  double place_time(double arrival, double work) const;
+  double later_penalty(double work) const;
+  double position_time(double arrival, double work) const;
   double running_left(double now) const;
   Candidate candidate_of(const Request& request) const;
-  Result<Place> place_for(const Candidate& candidate, double now) const;
-  bool may_pass(const Request& other, double start, double ahead, double work, bool jump) const;
+  Result<QueuePosition> position_for(const Candidate& candidate, double now) const;
+  bool may_overtake(const Request& other, double start, double ahead, double work, bool jump) const;
   Status hold(Request&& request, const Status& refusal);
   void promote_held(double now);
   void note_arrival(double now);
-  void set_place(Request& request, const Place& place, double work);
+  void set_position(Request& request, const QueuePosition& position, double work);
 
   void enqueue(Request& request);
   void enqueue_pair(Request& request, uint32_t pair);
   void withdraw_pair(Request& request, uint32_t pair);
   void account(Request& request, uint32_t length, int sign);
-  void mark_running(const FlightMember& member);
+  void mark_running(const SharedPairMember& member);
   void forget(uint64_t request);
-  void step_back(Request& request, double work_before);
+  void move_back(Request& request, double work_before);
 
   bool fill(Request& request);  // false: it has pairs that found no room
   bool fits(uint32_t length) const;
@@ -202,21 +204,21 @@ class Planner {
   PlannerOptions options_;
   CostModel cost_;
   std::unordered_map<uint64_t, Request> requests_;   // until completed, failed, cancelled or expired
-  std::map<Place, Request*> order_;                  // those with pairs that wait
-  std::map<Place, Request*> held_;                   // those that do not fit the bounds yet
+  std::map<QueuePosition, Request*> order_;          // requests with pairs that wait
+  std::map<QueuePosition, Request*> held_;           // requests that do not fit the bounds yet
   std::set<std::pair<double, uint64_t>> deadlines_;  // of requests in order_ or held_
-  Flights flights_;                                  // pairs that wait and have a key
+  SharedPairs shared_pairs_;                         // pairs that wait and have a key
   std::list<Running> running_;                       // until they have ended, in the order of next()
   std::unordered_map<Hash128, RunningPair, Hash128Hasher> running_keys_;
   Plan* plan_ = nullptr;                 // that is being filled
   uint32_t shortest_ = 0, longest_ = 0;  // of its pairs
   double begins_ = 0;                    // when it will, as predicted
-  double due_ = 0;                       // the earliest deadline of requests that are done with it
+  double earliest_deadline_ = 0;         // the earliest deadline of requests that it completes
   size_t queued_tokens_ = 0;
   double queued_work_ = 0;
   double last_arrival_ = 0, mean_gap_ = 0;  // 0: not known yet
   double waiting_since_ = 0;
-  double lane_end_ = 0;  // the last place of large requests so far
+  double large_lane_end_ = 0;  // the last position of large requests so far
 };
 
 }  // namespace rerank::schedule

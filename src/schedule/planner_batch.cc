@@ -14,7 +14,7 @@ constexpr size_t kLookThrough = 64;
 }  // namespace
 
 std::optional<double> Planner::start_time(double now) const {
-  // Those that are held wait for the end of what runs: before it there may be no place for them.
+  // Held requests wait until the running batch ends: there may be no room before.
   if (order_.empty() && (held_.empty() || !running_.empty())) return std::nullopt;
   double earliest = now;
   if (const double left = running_left(now); left > 0) {
@@ -26,7 +26,7 @@ std::optional<double> Planner::start_time(double now) const {
   // More is likely while the gap since the last arrival is not unusual.
   double start = std::min(waiting_since_ + wait, last_arrival_ + 2 * mean_gap_);
   if (!deadlines_.empty()) {
-    start = std::min(start, deadlines_.begin()->first - options_.caution * predict(queued_work_));
+    start = std::min(start, deadlines_.begin()->first - options_.prediction_margin * predict(queued_work_));
   }
   return std::max(earliest, start);
 }
@@ -42,20 +42,21 @@ bool Planner::fits(uint32_t length) const {
     work = static_cast<double>(plan_->pairs.size() + 1) * cost_.work(longest);
   }
   if (tokens > options_.max_batch_tokens) return false;
-  // Who is done with this batch is not made late by what could as well go into the next one.
-  if (begins_ + cost_.seconds(work) > due_) return false;
+  // A request that this batch completes is not delayed past its deadline by pairs that could go into the next one.
+  if (begins_ + cost_.seconds(work) > earliest_deadline_) return false;
   return !cost_.fitted() || cost_.seconds(work) <= options_.max_batch_seconds;
 }
 
-void Planner::mark_running(const FlightMember& member) {
-  Request& r = requests_.at(member.place.request);
+void Planner::mark_running(const SharedPairMember& member) {
+  Request& r = requests_.at(member.position.request);
   r.states[member.pair] = PairState::kRunning;
   r.begun = true;
   if (--r.queued > 0) return;
-  order_.erase(r.place);
+  order_.erase(r.position);
   if (!r.deadline) return;
   deadlines_.erase({*r.deadline, r.id});
-  if (begins_ + cost_.seconds(plan_->work) <= *r.deadline) due_ = std::min(due_, *r.deadline);
+  if (begins_ + cost_.seconds(plan_->work) <= *r.deadline)
+    earliest_deadline_ = std::min(earliest_deadline_, *r.deadline);
 }
 
 void Planner::take(Request& r, uint32_t pair) {
@@ -69,15 +70,15 @@ void Planner::take(Request& r, uint32_t pair) {
   plan_->work = options_.pads ? static_cast<double>(slot + 1) * cost_.work(longest_) : plan_->work + cost_.work(length);
   if (!key) {
     account(r, length, -1);
-    return mark_running({r.place, pair});
+    return mark_running({r.position, pair});
   }
-  const Flights::Members members = flights_.take(key);
-  account(requests_.at(members.front().place.request), length, -1);
+  const SharedPairs::Members members = shared_pairs_.take(key);
+  account(requests_.at(members.front().position.request), length, -1);
   running_keys_[key] = {plan_, slot};
-  for (const FlightMember& member : members) {
+  for (const SharedPairMember& member : members) {
     mark_running(member);
-    if (member.place.request != r.id || member.pair != pair) {
-      plan_->shared.push_back({slot, {member.place.request, member.pair}});
+    if (member.position.request != r.id || member.pair != pair) {
+      plan_->shared.push_back({slot, {member.position.request, member.pair}});
     }
   }
 }
@@ -97,48 +98,48 @@ bool Planner::fill(Request& r) {
   return r.queued == 0;
 }
 
-// A batch of the request has been planned, and more of it waits: it lets those go first who come before the place of
-// its next batch, as far as its deadline allows.
-void Planner::step_back(Request& r, double work_before) {
-  Place target = r.place;
-  target.time += head_start(work_before) - head_start(r.work);
+// A batch of the request has been planned, and more of it waits: it moves behind requests whose positions are before
+// that of its next batch, as far as its deadline allows.
+void Planner::move_back(Request& r, double work_before) {
+  QueuePosition target = r.position;
+  target.time += later_penalty(work_before) - later_penalty(r.work);
   target.rank = static_cast<double>(r.id);
   const double start = begins_ + cost_.seconds(plan_->work);
-  const Place *before = nullptr, *after = nullptr;
+  const QueuePosition *before = nullptr, *after = nullptr;
   double ahead = 0;
-  for (auto it = order_.upper_bound(r.place); it != order_.end() && it->first < target && after == nullptr; ++it) {
+  for (auto it = order_.upper_bound(r.position); it != order_.end() && it->first < target && after == nullptr; ++it) {
     ahead += it->second->work;
-    const bool late = r.deadline && start + options_.caution * predict(ahead) + predict(r.work) > *r.deadline;
+    const bool late = r.deadline && start + options_.prediction_margin * predict(ahead) + predict(r.work) > *r.deadline;
     (late ? after : before) = &it->first;
   }
   target = between(before, target, after);
-  if (before == nullptr && (after != nullptr || !(r.place < target))) return;
-  order_.erase(r.place);
-  std::vector<uint32_t> shared;  // known by their place to those who share them
+  if (before == nullptr && (after != nullptr || !(r.position < target))) return;
+  order_.erase(r.position);
+  std::vector<uint32_t> shared;  // their members are found by position
   for (size_t i = 0; !r.keys.empty() && i < r.lengths.size(); ++i) {
     if (r.states[i] == PairState::kQueued && r.keys[i]) shared.push_back(static_cast<uint32_t>(i));
   }
   for (uint32_t pair : shared) withdraw_pair(r, pair);
-  r.place = target;
+  r.position = target;
   for (uint32_t pair : shared) enqueue_pair(r, pair);
-  order_[r.place] = &r;
+  order_[r.position] = &r;
 }
 
 const Plan& Planner::next(double now) {
   begins_ = now + running_left(now);
   plan_ = &running_.emplace_back(Running{{}, begins_}).plan;
   longest_ = shortest_ = 0;
-  due_ = std::numeric_limits<double>::infinity();
+  earliest_deadline_ = std::numeric_limits<double>::infinity();
   promote_held(now);
   size_t unfinished = 0;
   for (auto it = order_.begin(); it != order_.end();) {
-    const Place at = it->first;  // filling may take several requests out of the order
+    const QueuePosition at = it->first;  // filling may take several requests out of the order
     Request& r = *it->second;
     if (r.deadline && !r.begun && begins_ + predict(r.work) > *r.deadline) {
       plan_->expired.push_back(r.id);
       forget(r.id);
     } else if (const double before = r.work; !fill(r)) {
-      step_back(r, before);
+      move_back(r, before);
       if (!options_.pads || ++unfinished >= kLookThrough) break;
     }
     it = order_.upper_bound(at);
@@ -147,7 +148,7 @@ const Plan& Planner::next(double now) {
   return *plan_;
 }
 
-// A pair of a batch that did well.
+// A pair of a batch that succeeded.
 void Planner::settle(const PlannedPair& pair, Outcome& outcome) {
   const auto found = requests_.find(pair.request);
   if (found == requests_.end()) return;
@@ -167,7 +168,7 @@ Outcome Planner::finished(const Plan& ended, double now, double seconds, bool ok
   if (ok) {
     cost_.observe(plan.work * done, seconds);
     for (const PlannedPair& pair : plan.pairs) settle(pair, outcome);
-    for (const SharedPair& shared : plan.shared) settle(shared.pair, outcome);
+    for (const SharedResult& shared : plan.shared) settle(shared.pair, outcome);
     return outcome;
   }
   for (const PlannedPair& pair : plan.pairs) {
@@ -175,14 +176,14 @@ Outcome Planner::finished(const Plan& ended, double now, double seconds, bool ok
     outcome.failed.push_back(pair.request);
     forget(pair.request);
   }
-  // Who only shared keeps its claim: it is computed at its own turn, and fails only with its own batch.
-  for (const SharedPair& shared : plan.shared) {
+  // A pair that only shared the result is queued again: it fails only with a batch of its own.
+  for (const SharedResult& shared : plan.shared) {
     const auto found = requests_.find(shared.pair.request);
     if (found == requests_.end()) continue;
     Request& r = found->second;
     enqueue_pair(r, shared.pair.pair);
     r.next = 0;
-    order_[r.place] = &r;
+    order_[r.position] = &r;
     if (r.deadline) deadlines_.emplace(*r.deadline, r.id);
   }
   return outcome;

@@ -73,9 +73,9 @@ TEST(PlannerTest, APairLongerThanTheBudgetGoesAlone) {
 TEST(PlannerTest, ASmallRequestOvertakesALargeOneButNotForEver) {
   Queue queue({.max_batch_tokens = 1000, .max_batch_seconds = 10, .max_queue_seconds = 0});
   queue.learn(0.001);
-  ASSERT_TRUE(queue.add(1, 1000, 100, 10).ok());  // 100 s of work: place 10 + 200
-  ASSERT_TRUE(queue.add(2, 5, 100, 10.1).ok());   // 0.5 s of work: place 11.1
-  ASSERT_TRUE(queue.add(3, 5, 100, 209.5).ok());  // place 210.5: behind the large one
+  ASSERT_TRUE(queue.add(1, 1000, 100, 10).ok());  // 100 s of work: position 10 + 200
+  ASSERT_TRUE(queue.add(2, 5, 100, 10.1).ok());   // 0.5 s of work: position 11.1
+  ASSERT_TRUE(queue.add(3, 5, 100, 209.5).ok());  // position 210.5: after the large one
   EXPECT_EQ(queue.run(209.6).front(), 2u);
   EXPECT_EQ(queue.run(209.7).front(), 1u);
 }
@@ -120,7 +120,7 @@ TEST(PlannerTest, ExpiresWhatWaitsButNotWhatRuns) {
   EXPECT_EQ(queue.planner.queued_tokens(), 0u);
 }
 
-TEST(PlannerTest, NobodyIsPassedWhoWouldMissHisDeadline) {
+TEST(PlannerTest, NoRequestIsOvertakenThatWouldMissItsDeadline) {
   Queue queue({.max_batch_tokens = 100, .max_batch_seconds = 10});
   queue.learn(0.01);
   ASSERT_TRUE(queue.add(1, 4, 100, 0, 4.5).ok());                                        // 4 s of work
@@ -165,7 +165,7 @@ TEST(PlannerTest, EqualPairsAreComputedOnce) {
   EXPECT_TRUE(queue.planner.next(0.02).pairs.empty());
 }
 
-TEST(PlannerTest, WhoSharesIsNotHurtByTheOthers) {
+TEST(PlannerTest, ARequestThatSharesPairsIsNotHurtByTheOthers) {
   Queue queue({.max_batch_tokens = 1000});
   ASSERT_TRUE(queue.add_known(1, {7, 8}, 0).ok());
   ASSERT_TRUE(queue.add_known(2, {8}, 0).ok());
@@ -200,7 +200,7 @@ TEST(PlannerTest, LingersOnlyWhileMoreIsLikely) {
   ASSERT_TRUE(eager.add(1, 1, 10, 1).ok());
   EXPECT_EQ(eager.planner.start_time(1), 1.0);
   ASSERT_TRUE(patient.add(1, 1, 10, 1).ok());
-  EXPECT_EQ(patient.planner.start_time(1), 1.0);  // nobody came before: nothing is likely
+  EXPECT_EQ(patient.planner.start_time(1), 1.0);  // no request came before: nothing is likely
   patient.run(1);
   for (uint64_t id = 2; id < 60; ++id) {
     ASSERT_TRUE(patient.add(id, 1, 1, 1 + 0.001 * static_cast<double>(id)).ok());
@@ -237,7 +237,7 @@ struct TwoBatchesTest : public ::testing::Test {
     ASSERT_TRUE(queue.add_known(1, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 0).ok());
     first = &queue.planner.next(0);
   }
-  Queue queue{{.max_batch_tokens = 100, .max_batch_seconds = 10, .caution = 1}};
+  Queue queue{{.max_batch_tokens = 100, .max_batch_seconds = 10, .prediction_margin = 1}};
   const Plan* first = nullptr;
 };
 
@@ -261,7 +261,7 @@ TEST_F(TwoBatchesTest, BothAreWaitedFor) {
   EXPECT_THAT(queue.run(0.22), ::testing::ElementsAre(4));
 }
 
-TEST_F(TwoBatchesTest, WhoWouldBeLateBehindTheFirstIsDropped) {
+TEST_F(TwoBatchesTest, ARequestThatWouldBeLateAfterTheFirstIsDropped) {
   ASSERT_TRUE(queue.add(2, 1, 100, 0.01).ok());
   ASSERT_TRUE(queue.add(3, 1, 50, 0.01, 0.295, -1).ok());
   (void)queue.planner.next(0.09);

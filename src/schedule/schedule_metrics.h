@@ -1,4 +1,4 @@
-// What the scheduler tells operators.
+// Metrics of the queue and the batches.
 #pragma once
 
 #include "base/metrics.h"
@@ -11,13 +11,13 @@ struct ScheduleMetrics {
         failures(m.counter("rerankd_batch_failures_total", "Batches whose computation failed.")),
         overlapped(m.counter("rerankd_overlapped_batches_total",
                              "Batches handed to the engine while it computed the one before.")),
-        stood_still(m.counter("rerankd_engine_gap_seconds_total",
-                              "Time between two batches in which the engine computed nothing although work waited.")),
+        idle_gap(m.counter("rerankd_engine_gap_seconds_total",
+                           "Time between two batches in which the engine was idle although work waited.")),
         tokens(m.counter("rerankd_batch_tokens_total", "Tokens computed.")),
         pairs(m.counter("rerankd_batch_pairs_total", "Pairs computed.")),
         cancelled(m.counter("rerankd_cancelled_tokens_total", "Tokens not computed because the client had gone.")),
         expired(m.counter("rerankd_expired_tokens_total", "Tokens not computed because their deadline had passed.")),
-        expired_requests(m.counter("rerankd_expired_requests_total", "Requests accepted and not done in time.")),
+        expired_requests(m.counter("rerankd_expired_requests_total", "Requests admitted and not computed in time.")),
         overloaded(m.counter("rerankd_refused_requests_total", "Requests refused when they came, by reason.",
                              {{"reason", "overloaded"}})),
         impossible(m.counter("rerankd_refused_requests_total", "Requests refused when they came, by reason.",
@@ -41,7 +41,7 @@ struct ScheduleMetrics {
         surprise(m.histogram("rerankd_batch_prediction_ratio", "Time of one batch over its predicted time.",
                              {0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2, 4})) {}
 
-  Counter &batches, &failures, &overlapped, &stood_still, &tokens, &pairs, &cancelled, &expired, &expired_requests,
+  Counter &batches, &failures, &overlapped, &idle_gap, &tokens, &pairs, &cancelled, &expired, &expired_requests,
       &overloaded, &impossible, &joined, &joined_tokens;
   Gauge &queued, &requests, &held, &backlog;
   Histogram &seconds, &size_pairs, &fill;

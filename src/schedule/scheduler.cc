@@ -19,9 +19,9 @@
 namespace rerank::schedule {
 namespace {
 
-// Batches whose answers may wait to be told while the engine goes on: some, so that a slow one holds nobody up, and
-// few, for nothing else bounds them.
-constexpr std::ptrdiff_t kMostUntold = 4;
+// Finished batches whose jobs are not completed yet: several, so that a slow completion does not stop the engine, and
+// few, because nothing else bounds them.
+constexpr std::ptrdiff_t kMaxPendingCompletions = 4;
 // Fewer batches that fail may be the fault of what is in them; later than that one may have recovered.
 constexpr size_t kFailuresOfAnEngine = 3;
 constexpr std::chrono::seconds kFailureLasts(10);
@@ -49,8 +49,8 @@ struct BatchRun {
   Status status;
   std::vector<float> logits;
   std::vector<uint8_t> depths;
-  TimePoint handed_over, began, ended;   // began: when those before it were done
-  std::optional<TimePoint> stood_still;  // since when the engine has had nothing to do while work waited
+  TimePoint handed_over, began, ended;  // began: when earlier batches had ended
+  std::optional<TimePoint> idle_since;  // since when the engine was idle while work waited
 
   bool empty() const { return gathered.batch.layers.empty(); }
   double seconds() const { return static_cast<double>(micros()) * 1e-6; }
@@ -76,7 +76,7 @@ struct Scheduler::State {
         model_layers(depth),
         planner(options) {
     if (m != nullptr) metrics = std::make_unique<ScheduleMetrics>(*m);
-    if (backend.info().offloads) teller = std::make_unique<WorkerPool>(1);
+    if (backend.info().offloads) completion_thread = std::make_unique<WorkerPool>(1);
   }
 
   // A thread for each batch that may be in flight: it hands one over and waits for it.
@@ -98,18 +98,18 @@ struct Scheduler::State {
   std::unordered_map<uint64_t, Running> running;  // guarded by mutex
   TimePoint alarm_at = TimePoint::max();          // when the watching thread wakes; guarded by mutex
   uint64_t next_id = 0;
-  size_t telling = 0;   // threads that cancel, on their way through done(); guarded by mutex
-  size_t failures = 0;  // batches that failed since one did not; guarded by mutex, as what follows
+  size_t completing = 0;  // threads that cancel, inside done(); guarded by mutex
+  size_t failures = 0;    // batches that failed since one did not; guarded by mutex, as what follows
   TimePoint last_failure;
-  size_t in_flight = 0;                   // batches
-  TimePoint last_end;                     // of a batch
-  std::optional<TimePoint> stands_still;  // since the last batch ended, while work waits
+  size_t in_flight = 0;                 // batches
+  TimePoint last_end;                   // of a batch
+  std::optional<TimePoint> idle_since;  // since the last batch ended, while work waits
   std::vector<std::thread> engines;
   std::thread watch;
-  std::counting_semaphore<kMostUntold> untold{kMostUntold};
-  std::unique_ptr<WorkerPool> teller;  // null: the engine threads tell
+  std::counting_semaphore<kMaxPendingCompletions> pending_completions{kMaxPendingCompletions};
+  std::unique_ptr<WorkerPool> completion_thread;  // null: the engine threads complete jobs
 
-  // Finished jobs, to be told outside the lock.
+  // Finished jobs, to be completed outside the lock.
   using Finished = std::vector<std::pair<std::unique_ptr<Job>, Status>>;
 
   void take(uint64_t id, const Status& status, Finished& finished) {
@@ -127,7 +127,7 @@ struct Scheduler::State {
     metrics->backlog.set(planner.backlog_seconds(seconds_of(Clock::now())));
   }
 
-  static void tell(Finished& finished) {
+  static void complete(Finished& finished) {
     for (auto& [job, status] : finished) {
       auto done = std::move(job->done);
       done(*job, std::move(status));
@@ -135,14 +135,14 @@ struct Scheduler::State {
     finished.clear();
   }
 
-  // What an engine thread has finished. Where a device computes, the host tells it while the next batch runs; elsewhere
-  // the same cores would do both.
-  void tell_beside(Finished& finished) {
-    if (teller == nullptr || finished.empty()) return tell(finished);
-    untold.acquire();
-    teller->post([this, moved = std::make_shared<Finished>(std::exchange(finished, {}))] {
-      tell(*moved);
-      untold.release();
+  // What an engine thread has finished. Where a device computes, the completion thread completes it while the next
+  // batch runs; elsewhere the same cores would do both.
+  void complete_concurrently(Finished& finished) {
+    if (completion_thread == nullptr || finished.empty()) return complete(finished);
+    pending_completions.acquire();
+    completion_thread->post([this, moved = std::make_shared<Finished>(std::exchange(finished, {}))] {
+      complete(*moved);
+      pending_completions.release();
     });
   }
 
@@ -151,15 +151,15 @@ struct Scheduler::State {
     {
       std::lock_guard lock(mutex);
       if (ended) return;
-      ++telling;
+      ++completing;
       const size_t saved = planner.cancel(id);
       if (metrics) metrics->cancelled.add(static_cast<double>(saved));
       take(id, absl::CancelledError("the client has gone"), finished);
       publish();
     }
-    tell(finished);
+    complete(finished);
     std::lock_guard lock(mutex);
-    if (--telling == 0) wake.notify_all();
+    if (--completing == 0) wake.notify_all();
   }
 
   void drop_late(const std::vector<uint64_t>& expired, size_t tokens, Finished& finished) {
@@ -198,12 +198,12 @@ struct Scheduler::State {
     if (!run.status.ok()) run.gathered.clear();
     run.tokens = run.plan->tokens;
     run.predicted = planner.cost().fitted() ? planner.cost().seconds(run.plan->work) : 0;
-    run.stood_still = std::exchange(stands_still, std::nullopt);
+    run.idle_since = std::exchange(idle_since, std::nullopt);
     ++in_flight;
     publish();
   }
 
-  // Under the lock: when it began, and who hears of it.
+  // Under the lock: when it began, and which jobs are finished.
   void settle(BatchRun& run, Finished& finished) {
     if (!run.empty()) {
       run.began = std::max(run.handed_over, last_end);
@@ -216,7 +216,7 @@ struct Scheduler::State {
                                              run.gathered.share_done(run.depths, model_layers));
     for (uint64_t id : outcome.completed) take(id, ok_status(), finished);
     for (uint64_t id : outcome.failed) take(id, run.status, finished);
-    if (--in_flight == 0 && planner.waiting_requests() > 0) stands_still = last_end;
+    if (--in_flight == 0 && planner.waiting_requests() > 0) idle_since = last_end;
     publish();
   }
 
@@ -265,8 +265,7 @@ struct Scheduler::State {
     metrics->batches.add();
     if (!run.status.ok()) metrics->failures.add();
     if (run.began > run.handed_over) metrics->overlapped.add();
-    if (run.stood_still)
-      metrics->stood_still.add(static_cast<double>(micros_between(*run.stood_still, run.began)) * 1e-6);
+    if (run.idle_since) metrics->idle_gap.add(static_cast<double>(micros_between(*run.idle_since, run.began)) * 1e-6);
     metrics->tokens.add(static_cast<double>(tokens));
     metrics->pairs.add(static_cast<double>(pairs));
     metrics->seconds.observe(run.seconds());
@@ -284,7 +283,7 @@ struct Scheduler::State {
       const auto start = planner.start_time(now);
       if (start && (*start <= now || stopping)) return true;
       if (!start && stopping) return false;
-      if (!start) stands_still.reset();
+      if (!start) idle_since.reset();
       start ? (void)wake.wait_until(lock, time_of(*start)) : wake.wait(lock);
     }
   }
@@ -297,13 +296,13 @@ struct Scheduler::State {
       prepare(run, Clock::now(), finished);
       lock.unlock();
       wake.notify_one();  // another engine thread: what is left may be the next batch
-      tell_beside(finished);
+      complete_concurrently(finished);
       if (!run.empty()) run.status = guarded([&] { return compute(run); });
       lock.lock();
       settle(run, finished);
       lock.unlock();
       if (!run.empty()) count(run);
-      tell_beside(finished);
+      complete_concurrently(finished);
       lock.lock();
     }
   }
@@ -317,7 +316,7 @@ struct Scheduler::State {
       next ? (void)alarm.wait_until(lock, alarm_at) : alarm.wait(lock);
       expire(Clock::now(), finished);
       lock.unlock();
-      tell(finished);
+      complete(finished);
       lock.lock();
     }
   }
@@ -341,11 +340,11 @@ Scheduler::~Scheduler() {
   }
   state_->wake.notify_all();
   for (std::thread& engine : state_->engines) engine.join();
-  state_->teller.reset();
+  state_->completion_thread.reset();
   {
     std::unique_lock lock(state_->mutex);
     state_->ended = true;
-    state_->wake.wait(lock, [this] { return state_->telling == 0; });
+    state_->wake.wait(lock, [this] { return state_->completing == 0; });
   }
   state_->alarm.notify_all();
   state_->watch.join();

@@ -1,8 +1,8 @@
-// The thin threaded shell around the planner: takes jobs from any thread, runs batches on one engine thread, hands
-// logits back (where a device computes, beside the next batch). Where the engine takes a batch while it computes
-// another (BackendInfo::batches_in_flight) there are as many engine threads, each with a batch of its own. Another
-// thread watches deadlines, so that a job which cannot be done any more is answered while a batch runs; a job that is
-// cancelled is dropped by the thread that cancels it.
+// The threads around the planner: takes jobs from any thread, runs batches on one engine thread, completes jobs (where
+// a device computes, on a completion thread, while the next batch runs). Where the engine takes a batch while it
+// computes another (BackendInfo::batches_in_flight) there are as many engine threads, each with a batch of its own.
+// Another thread watches deadlines, so that a job which cannot be computed in time any more is completed while a batch
+// runs. A cancelled job is completed by the thread that cancels it.
 #pragma once
 
 #include <functional>
@@ -30,7 +30,7 @@ struct Job {
   std::shared_ptr<Cancellation> cancellation;  // null: cannot be cancelled
   bool share = true;                           // equal sequences of this and other jobs are computed once
   // Above 0: only the best `keep` sequences are wanted, and others may leave at exits (engine/batch.h, Contest). Such
-  // sequences are shared with nobody.
+  // sequences are not shared.
   uint32_t keep = 0;
   float margin = 0;
   std::vector<float> known;  // full-depth logits of competitors that need not be computed
@@ -39,11 +39,11 @@ struct Job {
   std::vector<float> logits;    // one per sequence
   std::vector<uint8_t> depths;  // layers that each was computed to, 0: all; where fewer, the logit is a guess
   int64_t queue_us = 0;         // until the engine began the job's first batch
-  int64_t compute_us = 0;       // sum of its batches' times, without those behind other batches
+  int64_t compute_us = 0;       // sum of its batches' times, without waits for earlier batches
 
-  // Called exactly once; must not block. On an engine thread, or one beside it where the engine computes on a device
-  // (BackendInfo::offloads), or on the one that submits, cancels or watches deadlines. Logits are valid when the status
-  // is ok.
+  // Called exactly once; must not block. On an engine thread, or on the completion thread where the engine computes on
+  // a device (BackendInfo::offloads), or on the one that submits, cancels or watches deadlines. Logits are valid when
+  // the status is ok.
   std::function<void(Job&, Status)> done;
 };
 
@@ -64,7 +64,7 @@ class Scheduler {
 
   void submit(std::unique_ptr<Job> job);
 
-  // What submit() would say to a job of `tokens`: so that one which will be refused need not be tokenized first.
+  // What submit() would answer for a job of `tokens`. So a job that will be refused need not be tokenized first.
   Status check(size_t tokens, int priority, std::optional<TimePoint> deadline) const;
 
   // Seconds until what is queued is done, as predicted: for Retry-After.

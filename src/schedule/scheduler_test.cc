@@ -203,7 +203,7 @@ TEST(SchedulerTest, EqualSequencesAreComputedOnce) {
 
 // Where the engine runs on a device: the answer that waits for the next batch would wait for ever on the engine's
 // thread.
-TEST(SchedulerTest, ADeviceComputesWhileAnswersAreTold) {
+TEST(SchedulerTest, ADeviceComputesWhileRequestsAreCompleted) {
   FakeBackend backend;
   backend.information.offloads = true;
   Scheduler scheduler(backend, {.max_batch_tokens = 1}, nullptr);

@@ -1,5 +1,5 @@
 // Where the bytes of a text come from in the text that it was made of: how tokens find their place in what a client
-// sent. Kept beside the hot path: nothing here runs while texts are scored.
+// sent. Kept off the hot path: nothing here runs while texts are scored.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 #include "text/tokenizer.h"
+#include "base/status_macros.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -6,9 +7,9 @@
 #include <fstream>
 #include <functional>
 
+#include "base/json/reader.h"
 #include "base/strings.h"
 #include "rapidjson/document.h"
-#include "text/json.h"
 #include "text/models/model.h"
 #include "text/stages/added_tokens.h"
 #include "text/stages/byte_level.h"
@@ -290,15 +291,15 @@ void JsonTokenizer::read_surfaces(const JsonField& root, bool plain_bytes) {
 
 Status JsonTokenizer::parse_parts(const JsonField& root) {
   if (!root.is_object()) return root.expected("an object");
-  RERANK_ASSIGN_OR_RETURN(std::unique_ptr<TokenizerModel> model, parse_model(root.at("model")));
-  RERANK_ASSIGN_OR_RETURN(normalizer_, parse_normalizer(root.at("normalizer")));
-  RERANK_ASSIGN_OR_RETURN(std::unique_ptr<PreTokenizer> pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
-  RERANK_ASSIGN_OR_RETURN(template_, parse_post_processor(root.at("post_processor")));
-  RERANK_ASSIGN_OR_RETURN(added_, AddedTokens::parse(root.at("added_tokens"), *model, normalizer_.get()));
+  ASSIGN_OR_RETURN(std::unique_ptr<TokenizerModel> model, parse_model(root.at("model")));
+  ASSIGN_OR_RETURN(normalizer_, parse_normalizer(root.at("normalizer")));
+  ASSIGN_OR_RETURN(std::unique_ptr<PreTokenizer> pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
+  ASSIGN_OR_RETURN(template_, parse_post_processor(root.at("post_processor")));
+  ASSIGN_OR_RETURN(added_, AddedTokens::parse(root.at("added_tokens"), *model, normalizer_.get()));
   // Byte-level characters between the two are a detour that takes time.
   bool plain_bytes = pre_tokenizer && pre_tokenizer->skip_byte_chars();
   if (plain_bytes && !model->take_plain_bytes()) {
-    RERANK_ASSIGN_OR_RETURN(pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
+    ASSIGN_OR_RETURN(pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
     plain_bytes = false;
   }
   read_surfaces(root, plain_bytes);
@@ -326,7 +327,7 @@ Result<std::shared_ptr<JsonTokenizer>> JsonTokenizer::parse(std::string_view jso
     return absl::InvalidArgumentError(str_cat(where, "not valid JSON: ", simdjson::error_message(error)));
   }
   auto tokenizer = std::make_shared<JsonTokenizer>();
-  RERANK_RETURN_IF_ERROR(tokenizer->parse_parts(JsonField(document, where)));
+  RETURN_IF_ERROR(tokenizer->parse_parts(JsonField(document, where)));
   return tokenizer;
 }
 
@@ -377,13 +378,13 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::strin
   const std::filesystem::path path(folder);
   std::error_code error;
   if (!std::filesystem::exists(path / "tokenizer.json", error)) return missing_tokenizer(path);
-  RERANK_ASSIGN_OR_RETURN(const std::string json, read_file(path / "tokenizer.json"));
-  RERANK_ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer,
-                          JsonTokenizer::parse(json, (path / "tokenizer.json").string()));
+  ASSIGN_OR_RETURN(const std::string json, read_file(path / "tokenizer.json"));
+  ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer,
+                   JsonTokenizer::parse(json, (path / "tokenizer.json").string()));
   const std::filesystem::path config = path / "tokenizer_config.json";
   if (!std::filesystem::exists(config, error)) return tokenizer;
-  RERANK_ASSIGN_OR_RETURN(const std::string config_json, read_file(config));
-  RERANK_ASSIGN_OR_RETURN(const auto length, read_model_max_length(config_json, config.string()));
+  ASSIGN_OR_RETURN(const std::string config_json, read_file(config));
+  ASSIGN_OR_RETURN(const auto length, read_model_max_length(config_json, config.string()));
   if (length) tokenizer->set_model_max_length(*length);
   return tokenizer;
 }

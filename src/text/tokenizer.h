@@ -2,7 +2,7 @@
 // (WordPiece, Unigram, BPE, WordLevel), added tokens, post-processor. What it reads that is not supported is refused by
 // name.
 //
-// A `truncation` or `padding` section does not rule: real files carry a max_length of 128 that nobody means. Limits are
+// A `truncation` or `padding` section does not rule: real files carry a max_length of 128 that is not meant. Limits are
 // the caller's business; see text/pair.h for joining and cutting.
 //
 //   auto tokenizer = Tokenizer::from_folder("models/bge-reranker-v2-m3");
@@ -44,7 +44,7 @@ class Tokenizer {
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
   // The same ids, and the bytes of `text` that each new one stands for (of text that is not UTF-8: of its repaired
-  // form): the offsets of `tokenizers`. For whoever looks at tokens: several times slower than encode().
+  // form): the offsets of `tokenizers`. For clients that look at tokens: several times slower than encode().
   virtual std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
   // The text of ids, as the file's decoder joins them. Ids without a token are left out; so are special tokens where

@@ -18,7 +18,7 @@ constexpr size_t kShownViolations = 5;
 
 struct Client {
   Question question;
-  double arrival = 0, alone = 0, place = 0;
+  double arrival = 0, alone = 0, position = 0;
   uint32_t tokens = 0;
   std::vector<uint8_t> scores;  // per pair: how often it got a logit
 };
@@ -108,9 +108,9 @@ class Simulator {
     for (uint32_t length : q.lengths) client.tokens += length;
     client.alone = true_seconds(client.tokens);
     const bool large = client.tokens > 0.9 * static_cast<double>(s_.planner.max_batch_tokens);
-    client.place =
-        (large ? std::max(now_, lane_end_) : now_) + s_.planner.stretch * client.alone * 1.2;  // speeds are learned
-    if (large) lane_end_ = client.place;
+    client.position = (large ? std::max(now_, large_lane_end_) : now_) +
+                      s_.planner.size_penalty * client.alone * 1.2;  // speeds are learned
+    if (large) large_lane_end_ = client.position;
     client.scores.resize(q.lengths.size());
     std::vector<Hash128> keys;
     for (uint64_t name : q.names) keys.push_back({name, 7});
@@ -201,16 +201,16 @@ class Simulator {
       if (!client.question.names.empty() && !names.insert(client.question.names[pair.pair]).second) {
         violate("equal pairs in one batch");
       }
-      if (s_.fair) check_place(client);
+      if (s_.fair) check_position(client);
       latest_planned_ = std::max(latest_planned_, client.arrival);
     }
     if (!s_.planner.pads && tokens != plan.tokens) violate("a batch's tokens are miscounted");
   }
 
-  // Nobody who came later than a request's last place was planned before it.
-  void check_place(const Client& client) {
-    const double place = client.place;
-    if (latest_planned_ > place + 1e-6) {
+  // No request that arrived after another's last position was planned before it.
+  void check_position(const Client& client) {
+    const double position = client.position;
+    if (latest_planned_ > position + 1e-6) {
       violate(str_cat("a request of ", client.tokens, " tokens was passed by one that came ",
                       latest_planned_ - client.arrival, " s after it"));
     }
@@ -219,7 +219,7 @@ class Simulator {
   void note_shared(Batch& batch) {
     const schedule::Plan& plan = *batch.plan;
     for (; batch.noted_shared < plan.shared.size(); ++batch.noted_shared) {
-      const schedule::SharedPair& shared = plan.shared[batch.noted_shared];
+      const schedule::SharedResult& shared = plan.shared[batch.noted_shared];
       const auto sharer = clients_.find(shared.pair.request), computed = clients_.find(plan.pairs[shared.slot].request);
       ++report_.pairs_shared;
       if (sharer == clients_.end()) violate("a pair is shared with nobody");
@@ -244,7 +244,7 @@ class Simulator {
           violate(str_cat("a pair of request ", pair.request, " scored twice"));
       };
       for (const schedule::PlannedPair& pair : plan.pairs) score(pair);
-      for (const schedule::SharedPair& shared : plan.shared) score(shared.pair);
+      for (const schedule::SharedResult& shared : plan.shared) score(shared.pair);
     }
     for (uint64_t id : outcome.completed) complete(id);
     if (!batch.fails && !outcome.failed.empty()) violate("requests failed without a failure");
@@ -282,7 +282,7 @@ class Simulator {
   std::unordered_map<uint64_t, Client> clients_;
   std::unordered_set<uint64_t> gone_;
   std::deque<Batch> running_;
-  double latest_planned_ = 0, lane_end_ = 0;
+  double latest_planned_ = 0, large_lane_end_ = 0;
 };
 
 }  // namespace

@@ -76,7 +76,7 @@ struct Scenario {
   Engine engine;
   schedule::PlannerOptions planner;
   uint64_t seed = 1;
-  bool fair = false;  // also checks that nobody is passed by who came after his place
+  bool fair = false;  // also checks that no request is overtaken by one that arrived after its position
 };
 
 Report simulate(const Scenario& scenario);

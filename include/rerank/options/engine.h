@@ -34,8 +34,8 @@ struct EngineOptions {
   static constexpr OptionInfo kDevices{
       "devices", "NAME[,NAME...]", "Engine",
       "GPUs of the CUDA engine by number, and cpu: 0,1 or cpu,0. Each batch is shared out among them by the speed "
-      "they show, and a device that fails is taken out. Beside cpu, scores come from both precisions. Default: GPU "
-      "0 where there is one, else the CPU."};
+      "they show, and a device that fails is taken out. With cpu among them, scores come from both precisions. "
+      "Default: GPU 0 where there is one, else the CPU."};
 
   bool cuda_graphs = true;
   static constexpr OptionInfo kCudaGraphs{
@@ -46,14 +46,14 @@ struct EngineOptions {
   bool cuda_overlap = true;
   static constexpr OptionInfo kCudaOverlap{
       "cuda-overlap", "BOOL", "Engine",
-      "The cuda engine takes the next batch in while it computes one. Scores are the same: off to compare or to "
+      "The cuda engine copies the next batch in while it computes one. Scores are the same: off to compare or to "
       "diagnose."};
 
   size_t layers = 0;
   static constexpr OptionInfo kLayers{
       "layers", "N", "Engine",
       "Compute only the first N layers. 0: all. Ruins most models without --exits; `rerankd calibrate` says what it "
-      "costs. Requests may say otherwise."};
+      "costs. A request may ask for something else."};
 
   std::string exits;
   static constexpr OptionInfo kExits{
@@ -75,7 +75,7 @@ struct EngineOptions {
   bool onnx_split = true;
   static constexpr OptionInfo kOnnxSplit{
       "onnx-split", "BOOL", "Engine",
-      "Compute a batch as small blocks side by side, a thread for each, where it is enough for that: faster than "
+      "Compute a batch as small blocks concurrently, a thread for each, where it is enough for that: faster than "
       "all threads on one block. Takes the weights' memory twice; false where that is too much."};
 
   std::string onnxruntime_library;

@@ -66,7 +66,7 @@ struct HostOptions {
   static constexpr OptionInfo kPinThreads{
       "pin-threads", "BOOL", "Engine",
       "The cpu engine's threads stay on one core each, NUMA node after NUMA node. For a machine, or a --cpuset, "
-      "that nothing else works on: beside other work a pinned thread waits where another would move."};
+      "that nothing else uses: next to other work a pinned thread waits where another would move."};
 
   std::string weight_cache;
   static constexpr OptionInfo kWeightCache{

@@ -23,7 +23,7 @@ struct SourceOptions {
   std::string served_model_name;
   static constexpr OptionInfo kServedModelName{
       "served-model-name", "NAME", "Model",
-      "Model name told to clients. Default: made from --model; contains \"rerank\", which RAGFlow looks for."};
+      "Model name shown to clients. Default: made from --model; contains \"rerank\", which RAGFlow looks for."};
 
   std::string revision = "main";
   static constexpr OptionInfo kRevision{"revision", "REV", "Model", "Branch, tag or commit of a hub model."};

@@ -31,16 +31,16 @@ struct QueueOptions {
   size_t queue_stretch = 2;
   static constexpr OptionInfo kQueueStretch{
       "queue-stretch", "N", "Limits",
-      "A request's place in the queue is its arrival plus this many times its own predicted time. Larger: small "
-      "requests overtake large ones that came longer before them. 0: first come, first served. At 2, a large "
-      "request takes at most three times as long as alone because of small ones."};
+      "A request's queue position is its arrival plus a size penalty: this many times its own predicted time. "
+      "Larger: small requests overtake large ones that came longer before them. 0: first come, first served. At 2, "
+      "a large request takes at most three times as long as alone because of small ones."};
 
   QueuePolicy queue_policy = QueuePolicy::kShed;
   static constexpr OptionInfo kQueuePolicy{
       "queue-policy", "POLICY", "Limits",
-      "shed: a request over the bounds of the queue is refused, 429 with Retry-After, so that its client can go "
-      "elsewhere. wait: it is held, whole, until there is room or its deadline passes; for clients that cannot try "
-      "again."};
+      "shed: a request over the bounds of the queue is refused, 429 with Retry-After, so that its client can try "
+      "another server. wait: it is held, whole, until there is room or its deadline passes; for clients that cannot "
+      "try again."};
 
   size_t max_queued_tokens = 4u << 20;
   static constexpr OptionInfo kMaxQueuedTokens{
@@ -51,7 +51,7 @@ struct QueueOptions {
   static constexpr OptionInfo kMaxQueueMs{
       "max-queue-ms", "MS", "Limits",
       "Predicted wait up to which a request is queued; see --queue-policy. Many clients give up after 30 s: work "
-      "that would begin later is done for nobody. 0: no bound."};
+      "that would begin later is wasted. 0: no bound."};
 
   size_t max_held_requests = 1000;
   static constexpr OptionInfo kMaxHeldRequests{

@@ -77,8 +77,8 @@ struct ServerOptions {
   size_t request_timeout_ms = 300000;
   static constexpr OptionInfo kRequestTimeoutMs{
       "request-timeout-ms", "MS", "Server",
-      "Time that a request has which does not say how long its client waits (see docs/http-api.md). What cannot be "
-      "done in time is refused when it comes; what is not done in time is answered 504. The longest time-out of "
+      "Time that a request has when it does not say how long its client waits (see docs/http-api.md). What cannot "
+      "be done in time is refused when it comes; what is not done in time is answered 504. The longest time-out of "
       "known clients. 0: none."};
 
   bool return_documents = true;
@@ -165,7 +165,7 @@ struct ServerOptions {
   double trace_rate = 1;
   static constexpr OptionInfo kTraceRate{
       "trace-rate", "SHARE", "Watching",
-      "Share of requests traced whose caller does not say (W3C traceparent); who says is obeyed."};
+      "Share of requests traced whose caller does not say (W3C traceparent). A caller's choice is obeyed."};
 
   size_t trace_queue = 2048;
   static constexpr OptionInfo kTraceQueue{

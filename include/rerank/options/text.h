@@ -23,7 +23,7 @@ struct TextOptions {
       "What is kept of documents over the limit: auto (what the model's config.json recommends as "
       "rerankd.truncation, else head), head, tail, head-tail, query-aware (the windows that share most with the "
       "query; costs no more than head), or chunks (all of it, in overlapping pieces; costs as much as the document "
-      "is long). Requests may say otherwise."};
+      "is long). A request may ask for something else."};
 
   ChunkScore chunk_score;
   static constexpr OptionInfo kChunkScore{
@@ -36,7 +36,7 @@ struct TextOptions {
 
   size_t max_chunks = 16;
   static constexpr OptionInfo kMaxChunks{"max-chunks", "N", "Texts",
-                                         "Chunks of one document; what lies behind them is cut. Bounds its time."};
+                                         "Chunks of one document; what comes after them is cut. Bounds its time."};
 
   template <class O, class Visit>
   static void visit(O& options, Visit&& visit_field) {

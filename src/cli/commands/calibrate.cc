@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
 #include "engine/registry.h"
@@ -54,7 +55,7 @@ struct Calibrate : Command {
   }
 
   Status calibrate() {
-    if (Status status = complete(); !status.ok()) return status;
+    RETURN_IF_ERROR(complete());
     auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
@@ -72,8 +73,8 @@ struct Calibrate : Command {
     result.texts = source;
     result.precision = backend->info().precision;
     result.kernel = backend->info().kernel;
-    if (Status status = gather(); !status.ok()) return status;
-    if (Status status = compute(); !status.ok()) return status;
+    RETURN_IF_ERROR(gather());
+    RETURN_IF_ERROR(compute());
     return fit_and_write();
   }
 
@@ -168,7 +169,7 @@ struct Calibrate : Command {
       batch.lists.push_back(pairs[i].list);
       if (batch.pairs.tokens() < kBatchTokens && i + 1 < pairs.size()) continue;
       tokens += static_cast<double>(batch.pairs.tokens());
-      if (Status status = compute(batch); !status.ok()) return status;
+      RETURN_IF_ERROR(compute(batch));
       batch = {};
       progress.update(i + 1, pairs.size());
     }
@@ -180,7 +181,7 @@ struct Calibrate : Command {
     const size_t size = batch.lists.size(),
                  width = (model->config.architecture.layers() - 1) * exit_width(model->architecture());
     std::vector<float> logits(size), states(size * width);
-    if (Status status = backend->forward_with_states(batch.pairs, logits, states); !status.ok()) return status;
+    RETURN_IF_ERROR(backend->forward_with_states(batch.pairs, logits, states));
     for (size_t i = 0; i < size; ++i)
       fitter->add({batch.lists[i], logits[i], std::span(states).subspan(i * width, width)});
     return compute_held_out(batch, logits);
@@ -200,7 +201,7 @@ struct Calibrate : Command {
     for (size_t depth = 1; depth <= plain.size(); ++depth) {
       held.pairs.layers.assign(held.lists.size(), static_cast<uint8_t>(depth));
       const TimePoint begin = Clock::now();
-      if (Status status = backend->forward(held.pairs, scores); !status.ok()) return status;
+      RETURN_IF_ERROR(backend->forward(held.pairs, scores));
       seconds[depth - 1] += std::chrono::duration<double>(Clock::now() - begin).count();
       plain[depth - 1].insert(plain[depth - 1].end(), scores.begin(), scores.end());
     }
@@ -230,12 +231,12 @@ struct Calibrate : Command {
     for (const eval::AdaptiveRow& row : result.adaptive) {
       if (row.reached) exits.targets.push_back({row.target, row.margin});
     }
-    if (Status status = write_exits(out, exits); !status.ok()) return status;
+    RETURN_IF_ERROR(write_exits(out, exits));
     std::fputs(eval::depth_table(result).c_str(), stdout);
     for (const auto& [name, text] :
          {std::pair("/depth.json", eval::depth_json(result)), std::pair("/depth.svg", eval::depth_svg(result)),
           std::pair("/depth.html", eval::depth_html(result))}) {
-      if (Status status = eval::write_file(out + name, text); !status.ok()) return status;
+      RETURN_IF_ERROR(eval::write_file(out + name, text));
     }
     return ok_status();
   }

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "absl/strings/str_split.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/commands/calibration_pairs.h"
@@ -64,7 +65,7 @@ struct Convert : Command {
   }
 
   Status convert() {
-    if (Status status = complete(); !status.ok()) return status;
+    RETURN_IF_ERROR(complete());
     if (to != "onnx" && to != "safetensors")
       return absl::InvalidArgumentError(str_cat("--to ", to, ": must be onnx or safetensors"));
     if (activations != "token" && activations != "batch")
@@ -81,7 +82,7 @@ struct Convert : Command {
     if (to == "safetensors" && write.precision == Precision::kInt8) {
       if (write.keep_layers != 0)
         return absl::InvalidArgumentError("--keep-layers: first keep the layers, then quantize what was written");
-      if (Status status = calibrate(); !status.ok()) return status;
+      RETURN_IF_ERROR(calibrate());
     }
     {
       Progress bar("writing", "bytes");
@@ -90,7 +91,7 @@ struct Convert : Command {
           to == "onnx" ? convert::write_onnx(*model, out, write) : convert::write_safetensors(*model, out, write);
       if (!status.ok()) return status;
     }
-    if (Status status = convert::copy_companions(*model, out, write); !status.ok()) return status;
+    RETURN_IF_ERROR(convert::copy_companions(*model, out, write));
     if (!report_text.empty()) std::ofstream(out + "/int8-report.json") << report_text;
     std::printf("written to %s: %s, %s\n", out.c_str(), to.c_str(), std::string(word_of(write.precision)).c_str());
     return no_verify ? ok_status() : verify();
@@ -99,7 +100,7 @@ struct Convert : Command {
   // Finds the matrices that lose most, and excludes them.
   Status calibrate() {
     CalibrationPairs pairs;
-    if (Status status = pairs.read(texts, *model); !status.ok()) return status;
+    RETURN_IF_ERROR(pairs.read(texts, *model));
     Progress bar("calibrating", "pairs");
     convert::CalibrationOptions settings_of_it;
     settings_of_it.sensitivity = sensitivity;

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
 #include "eval/data/bm25.h"
@@ -70,17 +71,17 @@ struct Eval : Command {
     collection = std::move(*read);
     queries = eval::judged_queries(collection, limit);
     if (queries.empty()) return absl::InvalidArgumentError(str_cat(path, ": no query has both a text and judgments"));
-    if (Status status = describe(); !status.ok()) return status;
-    if (Status status = choose_candidates(); !status.ok()) return status;
+    RETURN_IF_ERROR(describe());
+    RETURN_IF_ERROR(choose_candidates());
     auto opened = eval::ScoreStore::open(scores_path());
     if (!opened.ok()) return opened.status();
     store = std::move(*opened);
-    if (Status status = complete(); !status.ok()) return status;
-    if (Status status = measure("", options); !status.ok()) return status;
+    RETURN_IF_ERROR(complete());
+    RETURN_IF_ERROR(measure("", options));
     for (const std::string& setting : compare) {
       Options changed = options;
-      if (Status status = change(setting, changed); !status.ok()) return status;
-      if (Status status = measure(setting, changed); !status.ok()) return status;
+      RETURN_IF_ERROR(change(setting, changed));
+      RETURN_IF_ERROR(measure(setting, changed));
     }
     eval::complete_report(result);
     return write();
@@ -115,7 +116,7 @@ struct Eval : Command {
       return ok_status();
     }
     if (candidates == "bm25") {
-      if (Status status = search(); !status.ok()) return status;
+      RETURN_IF_ERROR(search());
     } else {
       auto read = eval::read_run(candidates);
       if (!read.ok()) return read.status();
@@ -185,10 +186,10 @@ struct Eval : Command {
     std::fputs(eval::report_table(result).c_str(), stdout);
     const eval::SettingResult& first = result.settings.front();
     if (!run_out.empty()) {
-      if (Status status = eval::write_run(run_out, first.scored.run, first.info.id); !status.ok()) return status;
+      RETURN_IF_ERROR(eval::write_run(run_out, first.scored.run, first.info.id));
     }
     if (!json.empty()) {
-      if (Status status = eval::write_file(json, eval::report_json(result)); !status.ok()) return status;
+      RETURN_IF_ERROR(eval::write_file(json, eval::report_json(result)));
     }
     return html.empty() ? ok_status() : eval::write_file(html, eval::report_html(result));
   }

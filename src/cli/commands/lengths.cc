@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
 #include "engine/registry.h"
@@ -79,7 +80,7 @@ struct Lengths : Command {
   }
 
   Status look() {
-    if (Status status = complete(); !status.ok()) return status;
+    RETURN_IF_ERROR(complete());
     auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
     auto loaded = load_model(located->folder);
@@ -90,15 +91,15 @@ struct Lengths : Command {
     result.model = located->name;
     result.source = metrics_file.empty() ? source : str_cat("the pairs of a server (", metrics_file, ")");
     model_limit = std::min((*loaded)->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
-    if (Status status = metrics_file.empty() ? read_lengths() : read_histogram(); !status.ok()) return status;
+    RETURN_IF_ERROR(metrics_file.empty() ? read_lengths() : read_histogram());
     if (result.pairs.empty()) return absl::InvalidArgumentError(str_cat(source, ": holds no texts"));
     std::sort(result.documents.begin(), result.documents.end());
     std::sort(result.pairs.begin(), result.pairs.end());
     choose_limits();
-    if (Status status = measure_cost(*loaded); !status.ok()) return status;
+    RETURN_IF_ERROR(measure_cost(*loaded));
     loaded->reset();
     eval::fill_rows(result, limits);
-    if (Status status = measure_quality(); !status.ok()) return status;
+    RETURN_IF_ERROR(measure_quality());
     eval::recommend(result);
     return write();
   }
@@ -242,7 +243,7 @@ struct Lengths : Command {
          {std::pair(json, eval::lengths_json(result)), std::pair(html, eval::lengths_html(result)),
           std::pair(svg, eval::lengths_svg(result))}) {
       if (path.empty()) continue;
-      if (Status status = eval::write_file(path, text); !status.ok()) return status;
+      RETURN_IF_ERROR(eval::write_file(path, text));
     }
     return ok_status();
   }

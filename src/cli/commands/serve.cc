@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/process.h"
@@ -62,7 +63,7 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
     }
     taker.bound_socket = socket.fd;
   }
-  if (Status status = bind_if_free(listeners.main); !status.ok()) return status;
+  RETURN_IF_ERROR(bind_if_free(listeners.main));
   if (options.grpc_port != 0) {
     const Result<int> bound = transport::bind_tcp(options.host, options.grpc_port);
     if (!bound.ok()) return with_context(bound.status(), "gRPC");
@@ -71,8 +72,8 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
   ServerOptions& metrics = listeners.metrics;
   if (metrics.bound_socket < 0 && metrics.read_only_metrics_address.empty()) return listeners;
   if (metrics.bound_socket < 0) {
-    if (Status status = read_address(metrics.read_only_metrics_address, metrics); !status.ok()) return status;
-    if (Status status = bind_if_free(metrics); !status.ok()) return status;
+    RETURN_IF_ERROR(read_address(metrics.read_only_metrics_address, metrics));
+    RETURN_IF_ERROR(bind_if_free(metrics));
   }
   // No keys, no TLS, and nothing that the main port's clients could fill.
   metrics.tls_cert = metrics.tls_key = metrics.tls_client_ca = "";
@@ -162,7 +163,7 @@ struct Serve : Command {
     return 0;
   }
 
-  // Who is told of each request besides the metrics; every transport gets them.
+  // Observers of each request besides the metrics; every transport gets them.
   Result<std::vector<std::shared_ptr<observe::RequestObserver>>> make_observers(
       const std::shared_ptr<Metrics>& metrics) {
     std::vector<std::shared_ptr<observe::RequestObserver>> observers;

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json/reader.h"
 #include "model/architecture.h"
-#include "model/json.h"
 #include "rerank/status.h"
 
 namespace rerank {

@@ -5,6 +5,7 @@
 #include <array>
 #include <queue>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "text/models/model.h"
 #include "text/models/word_cache.h"
@@ -241,26 +242,26 @@ Status Bpe::read_merges(const JsonField& json) {
                pair.at(1).get(right) != simdjson::SUCCESS) {
       return json.error(str_cat("merge ", rank, ": expected a string or two of them"));
     }
-    RERANK_RETURN_IF_ERROR(add_merge(json, left, right, rank++));
+    RETURN_IF_ERROR(add_merge(json, left, right, rank++));
   }
   return ok_status();
 }
 
 Result<std::unique_ptr<TokenizerModel>> Bpe::parse(const JsonField& json) {
   auto model = std::make_unique<Bpe>();
-  RERANK_RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
+  RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
   if (const JsonField dropout = json.at("dropout"); !dropout.is_null()) {
     double rate = 0;
     if (dropout.element().get(rate) != simdjson::SUCCESS) return dropout.expected("a number");
     if (rate != 0) return dropout.unsupported("merges left out at random are not supported");
   }
-  RERANK_ASSIGN_OR_RETURN(model->prefix_, json.at("continuing_subword_prefix").as_string_or(""));
-  RERANK_ASSIGN_OR_RETURN(model->suffix_, json.at("end_of_word_suffix").as_string_or(""));
-  RERANK_ASSIGN_OR_RETURN(model->fuse_unknown_, json.at("fuse_unk").as_bool_or(false));
-  RERANK_ASSIGN_OR_RETURN(model->byte_fallback_, json.at("byte_fallback").as_bool_or(false));
-  RERANK_ASSIGN_OR_RETURN(model->ignore_merges_, json.at("ignore_merges").as_bool_or(false));
+  ASSIGN_OR_RETURN(model->prefix_, json.at("continuing_subword_prefix").as_string_or(""));
+  ASSIGN_OR_RETURN(model->suffix_, json.at("end_of_word_suffix").as_string_or(""));
+  ASSIGN_OR_RETURN(model->fuse_unknown_, json.at("fuse_unk").as_bool_or(false));
+  ASSIGN_OR_RETURN(model->byte_fallback_, json.at("byte_fallback").as_bool_or(false));
+  ASSIGN_OR_RETURN(model->ignore_merges_, json.at("ignore_merges").as_bool_or(false));
   if (const JsonField unknown = json.at("unk_token"); !unknown.is_null()) {
-    RERANK_ASSIGN_OR_RETURN(const std::string_view token, unknown.as_string());
+    ASSIGN_OR_RETURN(const std::string_view token, unknown.as_string());
     const auto id = model->vocabulary_.find(token);
     if (!id) return unknown.error(str_cat("\"", token, "\" is not in the vocabulary"));
     model->unknown_ = *id;
@@ -270,7 +271,7 @@ Result<std::unique_ptr<TokenizerModel>> Bpe::parse(const JsonField& json) {
     const char name[] = {'<', '0', 'x', kHex[byte >> 4], kHex[byte & 15], '>'};
     model->fallback_ids_[byte] = model->vocabulary_.find(std::string_view(name, sizeof(name))).value_or(-1);
   }
-  RERANK_RETURN_IF_ERROR(model->read_merges(json.at("merges")));
+  RETURN_IF_ERROR(model->read_merges(json.at("merges")));
   return model;
 }
 

@@ -1,4 +1,5 @@
 #include "text/models/model.h"
+#include "base/status_macros.h"
 
 #include "base/strings.h"
 
@@ -10,8 +11,8 @@ class WordLevel : public TokenizerModel {
  public:
   static Result<std::unique_ptr<TokenizerModel>> parse(const JsonField& json) {
     auto model = std::make_unique<WordLevel>();
-    RERANK_RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
-    RERANK_ASSIGN_OR_RETURN(const std::string_view unknown, json.at("unk_token").as_string());
+    RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
+    ASSIGN_OR_RETURN(const std::string_view unknown, json.at("unk_token").as_string());
     const auto id = model->vocabulary_.find(unknown);
     if (!id) return json.at("unk_token").error(str_cat("\"", unknown, "\" is not in the vocabulary"));
     model->unknown_ = *id;
@@ -29,7 +30,7 @@ class WordLevel : public TokenizerModel {
 }  // namespace
 
 Status read_vocabulary(const JsonField& json, Vocabulary& vocabulary) {
-  RERANK_ASSIGN_OR_RETURN(const simdjson::dom::object object, json.as_object());
+  ASSIGN_OR_RETURN(const simdjson::dom::object object, json.as_object());
   vocabulary.reserve(object.size());
   size_t count = 0;
   for (const auto [token, value] : object) {
@@ -47,7 +48,7 @@ Result<std::unique_ptr<TokenizerModel>> parse_model(const JsonField& json) {
   if (!json.is_object()) return json.expected("an object");
   std::string_view type;
   if (!json.at("type").missing()) {
-    RERANK_ASSIGN_OR_RETURN(type, json.at("type").as_string());
+    ASSIGN_OR_RETURN(type, json.at("type").as_string());
   } else if (json.at("vocab").is_array()) {  // files older than the field tell the kind by what they hold
     type = "Unigram";
   } else if (!json.at("merges").missing()) {

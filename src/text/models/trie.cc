@@ -55,7 +55,7 @@ class TrieBuilder {
     for (uint32_t u = 0; u < dead; ++u) {
       if (units_[u].base == kDeadBase || !used_[u]) units_[u].base = dead;
       if (used_[u]) continue;
-      // A unit nobody took gets a label by which no base reaches it; one is left, since every base has a child.
+      // A unit that is not taken gets a label by which no base reaches it; one is left, since every base has a child.
       uint32_t label = 0;
       while (label < 255 && base_used_[u ^ label]) ++label;
       units_[u].label = label;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "text/models/model.h"
 #include "text/models/trie.h"
@@ -140,10 +141,10 @@ Result<std::unique_ptr<TokenizerModel>> Unigram::parse(const JsonField& json) {
   if (model->scores_.empty()) return vocab.error("the vocabulary is empty");
   const JsonField unknown = json.at("unk_id");
   if (unknown.is_null()) return unknown.unsupported("a Unigram model without an unknown token is not supported");
-  RERANK_ASSIGN_OR_RETURN(const int64_t unknown_id, unknown.as_int(0, int64_t(model->scores_.size()) - 1));
+  ASSIGN_OR_RETURN(const int64_t unknown_id, unknown.as_int(0, int64_t(model->scores_.size()) - 1));
   model->unknown_ = int32_t(unknown_id);
   model->unknown_score_ = lowest - kUnknownPenalty;
-  RERANK_ASSIGN_OR_RETURN(model->byte_fallback_, json.at("byte_fallback").as_bool_or(false));
+  ASSIGN_OR_RETURN(model->byte_fallback_, json.at("byte_fallback").as_bool_or(false));
   for (int byte = 0; byte < 256; ++byte) {
     constexpr char kHex[] = "0123456789ABCDEF";
     const char name[] = {'<', '0', 'x', kHex[byte >> 4], kHex[byte & 15], '>'};

@@ -1,5 +1,6 @@
 // WordPiece: a word becomes the longest token it starts with, then the longest continuation, and so on; a word that
 // cannot be covered, or is too long, becomes the unknown token. Source: google-research/bert, tokenization.py.
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "text/models/model.h"
 #include "text/models/trie.h"
@@ -50,21 +51,21 @@ class WordPiece : public TokenizerModel {
 
   const uint64_t owner_ = WordCache::new_owner();
   Trie trie_;
-  Trie::Node continuation_ = Trie::kNone;  // where words go on: behind the prefix "##"
+  Trie::Node continuation_ = Trie::kNone;  // where words go on: after the prefix "##"
   int32_t unknown_ = 0;
   size_t max_chars_ = 100;
 };
 
 Result<std::unique_ptr<TokenizerModel>> WordPiece::parse(const JsonField& json) {
   auto model = std::make_unique<WordPiece>();
-  RERANK_RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
-  RERANK_ASSIGN_OR_RETURN(const std::string_view unknown, json.at("unk_token").as_string());
+  RETURN_IF_ERROR(read_vocabulary(json.at("vocab"), model->vocabulary_));
+  ASSIGN_OR_RETURN(const std::string_view unknown, json.at("unk_token").as_string());
   const auto unknown_id = model->vocabulary_.find(unknown);
   if (!unknown_id) return json.at("unk_token").error(str_cat("\"", unknown, "\" is not in the vocabulary"));
   model->unknown_ = *unknown_id;
-  RERANK_ASSIGN_OR_RETURN(const int64_t max_chars, json.at("max_input_chars_per_word").as_int(0, INT32_MAX));
+  ASSIGN_OR_RETURN(const int64_t max_chars, json.at("max_input_chars_per_word").as_int(0, INT32_MAX));
   model->max_chars_ = size_t(max_chars);
-  RERANK_ASSIGN_OR_RETURN(const std::string_view prefix, json.at("continuing_subword_prefix").as_string());
+  ASSIGN_OR_RETURN(const std::string_view prefix, json.at("continuing_subword_prefix").as_string());
 
   std::vector<std::pair<std::string_view, int32_t>> keys;
   keys.reserve(model->vocabulary_.size());

@@ -1,4 +1,5 @@
 #include "text/stages/added_tokens.h"
+#include "base/status_macros.h"
 
 #include <algorithm>
 
@@ -45,12 +46,12 @@ size_t leading_space(std::string_view text) {
 
 Result<AddedToken> parse_token(const JsonField& json) {
   AddedToken token;
-  RERANK_ASSIGN_OR_RETURN(token.content, json.at("content").as_string());
-  RERANK_ASSIGN_OR_RETURN(token.single_word, json.at("single_word").as_bool_or(false));
-  RERANK_ASSIGN_OR_RETURN(token.lstrip, json.at("lstrip").as_bool_or(false));
-  RERANK_ASSIGN_OR_RETURN(token.rstrip, json.at("rstrip").as_bool_or(false));
-  RERANK_ASSIGN_OR_RETURN(token.special, json.at("special").as_bool_or(false));
-  RERANK_ASSIGN_OR_RETURN(token.normalized, json.at("normalized").as_bool_or(!token.special));
+  ASSIGN_OR_RETURN(token.content, json.at("content").as_string());
+  ASSIGN_OR_RETURN(token.single_word, json.at("single_word").as_bool_or(false));
+  ASSIGN_OR_RETURN(token.lstrip, json.at("lstrip").as_bool_or(false));
+  ASSIGN_OR_RETURN(token.rstrip, json.at("rstrip").as_bool_or(false));
+  ASSIGN_OR_RETURN(token.special, json.at("special").as_bool_or(false));
+  ASSIGN_OR_RETURN(token.normalized, json.at("normalized").as_bool_or(!token.special));
   return token;
 }
 
@@ -109,11 +110,11 @@ Result<AddedTokens> AddedTokens::parse(const JsonField& json, const TokenizerMod
                                        const Normalizer* normalizer) {
   AddedTokens added;
   if (json.is_null()) return added;
-  RERANK_ASSIGN_OR_RETURN(const auto items, json.as_array());
+  ASSIGN_OR_RETURN(const auto items, json.as_array());
   absl::flat_hash_map<std::string, size_t> known;
   auto next_id = int32_t(model.size());
   for (const JsonField& item : items) {
-    RERANK_ASSIGN_OR_RETURN(AddedToken token, parse_token(item));
+    ASSIGN_OR_RETURN(AddedToken token, parse_token(item));
     if (token.content.empty()) continue;
     if (const auto it = known.find(token.content); it != known.end()) {
       token.id = added.tokens_[it->second].id;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "base/json/reader.h"
 #include "rerank/status.h"
-#include "text/json.h"
 #include "text/models/model.h"
 #include "text/models/trie.h"
 #include "text/stages/normalizer.h"
@@ -20,7 +20,7 @@ struct AddedToken {
   int32_t id = 0;
   bool single_word = false;  // only between characters that are not of words
   bool lstrip = false;       // swallows the white space before it
-  bool rstrip = false;       // and behind it
+  bool rstrip = false;       // and after it
   bool normalized = true;    // looked for in the normalized text, in normalized form
   bool special = false;
 };

@@ -39,7 +39,7 @@ constexpr std::array<uint32_t, 128> kAsciiKinds = [] {
   return kinds;
 }();
 
-// Kind of the character at `p`, which is moved behind it.
+// Kind of the character at `p`, which is moved after it.
 inline uint32_t next_kind(const char*& p) {
   const auto byte = static_cast<unsigned char>(*p);
   if (byte < 0x80) {

@@ -1,4 +1,5 @@
 #include "text/stages/decoder.h"
+#include "base/status_macros.h"
 
 #include <utility>
 
@@ -173,19 +174,18 @@ Parsed parse(const JsonField& json, int depth);
 
 Parsed parse_sequence(const JsonField& json, int depth) {
   std::vector<std::unique_ptr<const Decoder>> steps;
-  RERANK_ASSIGN_OR_RETURN(const auto items, json.at("decoders").as_array());
+  ASSIGN_OR_RETURN(const auto items, json.at("decoders").as_array());
   for (const JsonField& item : items) {
-    RERANK_ASSIGN_OR_RETURN(auto step, parse(item, depth + 1));
+    ASSIGN_OR_RETURN(auto step, parse(item, depth + 1));
     if (step) steps.push_back(std::move(step));
   }
   return std::make_unique<SequenceDecoder>(std::move(steps));
 }
 
 Parsed parse_metaspace(const JsonField& json) {
-  RERANK_ASSIGN_OR_RETURN(const std::string_view replacement, json.at("replacement").as_string());
-  RERANK_ASSIGN_OR_RETURN(const bool prefix, json.at("add_prefix_space").as_bool_or(true));
-  RERANK_ASSIGN_OR_RETURN(const std::string_view scheme,
-                          json.at("prepend_scheme").as_string_or(prefix ? "always" : "never"));
+  ASSIGN_OR_RETURN(const std::string_view replacement, json.at("replacement").as_string());
+  ASSIGN_OR_RETURN(const bool prefix, json.at("add_prefix_space").as_bool_or(true));
+  ASSIGN_OR_RETURN(const std::string_view scheme, json.at("prepend_scheme").as_string_or(prefix ? "always" : "never"));
   if (replacement.empty()) return json.at("replacement").expected("a character");
   return std::make_unique<MetaspaceDecoder>(std::string(replacement), scheme != "never");
 }
@@ -193,32 +193,32 @@ Parsed parse_metaspace(const JsonField& json) {
 Parsed parse(const JsonField& json, int depth) {
   if (json.is_null()) return nullptr;
   if (depth > kMaxDepth) return json.error("sequences are nested too deeply");
-  RERANK_ASSIGN_OR_RETURN(const std::string_view type, json.at("type").as_string());
+  ASSIGN_OR_RETURN(const std::string_view type, json.at("type").as_string());
   if (type == "Sequence") return parse_sequence(json, depth);
   if (type == "ByteLevel") return std::make_unique<ByteLevelDecoder>();
   if (type == "Metaspace") return parse_metaspace(json);
   if (type == "ByteFallback") return std::make_unique<ByteFallbackDecoder>();
   if (type == "Fuse") return std::make_unique<FuseDecoder>();
   if (type == "WordPiece") {
-    RERANK_ASSIGN_OR_RETURN(const std::string_view prefix, json.at("prefix").as_string_or("##"));
-    RERANK_ASSIGN_OR_RETURN(const bool cleanup, json.at("cleanup").as_bool_or(true));
+    ASSIGN_OR_RETURN(const std::string_view prefix, json.at("prefix").as_string_or("##"));
+    ASSIGN_OR_RETURN(const bool cleanup, json.at("cleanup").as_bool_or(true));
     return std::make_unique<WordPieceDecoder>(std::string(prefix), cleanup);
   }
   if (type == "BPEDecoder") {
-    RERANK_ASSIGN_OR_RETURN(const std::string_view suffix, json.at("suffix").as_string_or("</w>"));
+    ASSIGN_OR_RETURN(const std::string_view suffix, json.at("suffix").as_string_or("</w>"));
     if (suffix.empty()) return json.at("suffix").expected("a suffix");
     return std::make_unique<BpeDecoder>(std::string(suffix));
   }
   if (type == "Strip") {
-    RERANK_ASSIGN_OR_RETURN(const std::string_view content, json.at("content").as_string());
-    RERANK_ASSIGN_OR_RETURN(const int64_t start, json.at("start").as_int(0, 1 << 20));
-    RERANK_ASSIGN_OR_RETURN(const int64_t stop, json.at("stop").as_int(0, 1 << 20));
+    ASSIGN_OR_RETURN(const std::string_view content, json.at("content").as_string());
+    ASSIGN_OR_RETURN(const int64_t start, json.at("start").as_int(0, 1 << 20));
+    ASSIGN_OR_RETURN(const int64_t stop, json.at("stop").as_int(0, 1 << 20));
     if (content.empty()) return json.at("content").expected("a character");
     return std::make_unique<StripDecoder>(std::string(content), size_t(start), size_t(stop));
   }
   if (type == "Replace") {
-    RERANK_ASSIGN_OR_RETURN(Pattern pattern, Pattern::parse(json.at("pattern")));
-    RERANK_ASSIGN_OR_RETURN(const std::string_view content, json.at("content").as_string());
+    ASSIGN_OR_RETURN(Pattern pattern, Pattern::parse(json.at("pattern")));
+    ASSIGN_OR_RETURN(const std::string_view content, json.at("content").as_string());
     return std::make_unique<ReplaceDecoder>(std::move(pattern), std::string(content));
   }
   return json.at("type").unsupported(str_cat("decoder \"", type, "\" is not supported"));

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json/reader.h"
 #include "rerank/status.h"
-#include "text/json.h"
 
 namespace rerank::text {
 

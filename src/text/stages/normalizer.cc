@@ -1,4 +1,5 @@
 #include "text/stages/normalizer.h"
+#include "base/status_macros.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -343,25 +344,25 @@ Parsed parse(const JsonField& json, int depth);
 
 Parsed parse_sequence(const JsonField& json, int depth) {
   std::vector<std::unique_ptr<const Normalizer>> steps;
-  RERANK_ASSIGN_OR_RETURN(const auto items, json.at("normalizers").as_array());
+  ASSIGN_OR_RETURN(const auto items, json.at("normalizers").as_array());
   for (const JsonField& item : items) {
-    RERANK_ASSIGN_OR_RETURN(auto step, parse(item, depth + 1));
+    ASSIGN_OR_RETURN(auto step, parse(item, depth + 1));
     if (step) steps.push_back(std::move(step));
   }
   return std::make_unique<SequenceNormalizer>(std::move(steps));
 }
 
 Parsed parse_bert(const JsonField& json) {
-  RERANK_ASSIGN_OR_RETURN(const bool clean_text, json.at("clean_text").as_bool());
-  RERANK_ASSIGN_OR_RETURN(const bool ideographs, json.at("handle_chinese_chars").as_bool());
-  RERANK_ASSIGN_OR_RETURN(const bool lowercase, json.at("lowercase").as_bool());
-  RERANK_ASSIGN_OR_RETURN(const bool strip_accents, json.at("strip_accents").as_bool_or(lowercase));
+  ASSIGN_OR_RETURN(const bool clean_text, json.at("clean_text").as_bool());
+  ASSIGN_OR_RETURN(const bool ideographs, json.at("handle_chinese_chars").as_bool());
+  ASSIGN_OR_RETURN(const bool lowercase, json.at("lowercase").as_bool());
+  ASSIGN_OR_RETURN(const bool strip_accents, json.at("strip_accents").as_bool_or(lowercase));
   return std::make_unique<BertNormalizer>(clean_text, ideographs, strip_accents, lowercase);
 }
 
 Parsed parse_precompiled(const JsonField& json) {
   const JsonField field = json.at("precompiled_charsmap");
-  RERANK_ASSIGN_OR_RETURN(const std::string_view encoded, field.as_string());
+  ASSIGN_OR_RETURN(const std::string_view encoded, field.as_string());
   std::string blob;
   if (!absl::Base64Unescape(absl::string_view(encoded.data(), encoded.size()), &blob))
     return field.error("expected base64");
@@ -373,7 +374,7 @@ Parsed parse_precompiled(const JsonField& json) {
 Parsed parse(const JsonField& json, int depth) {
   if (json.is_null()) return nullptr;
   if (depth > kMaxDepth) return json.error("sequences are nested too deeply");
-  RERANK_ASSIGN_OR_RETURN(const std::string_view type, json.at("type").as_string());
+  ASSIGN_OR_RETURN(const std::string_view type, json.at("type").as_string());
   if (type == "Sequence") return parse_sequence(json, depth);
   if (type == "BertNormalizer" || type == "Bert") return parse_bert(json);
   if (type == "Precompiled") return parse_precompiled(json);
@@ -386,17 +387,17 @@ Parsed parse(const JsonField& json, int depth) {
   if (type == "Nmt") return std::make_unique<NmtNormalizer>();
   if (type == "ByteLevel") return std::make_unique<ByteLevelNormalizer>();
   if (type == "Strip") {
-    RERANK_ASSIGN_OR_RETURN(const bool left, json.at("strip_left").as_bool());
-    RERANK_ASSIGN_OR_RETURN(const bool right, json.at("strip_right").as_bool());
+    ASSIGN_OR_RETURN(const bool left, json.at("strip_left").as_bool());
+    ASSIGN_OR_RETURN(const bool right, json.at("strip_right").as_bool());
     return std::make_unique<StripNormalizer>(left, right);
   }
   if (type == "Prepend") {
-    RERANK_ASSIGN_OR_RETURN(const std::string_view prefix, json.at("prepend").as_string());
+    ASSIGN_OR_RETURN(const std::string_view prefix, json.at("prepend").as_string());
     return std::make_unique<PrependNormalizer>(std::string(prefix));
   }
   if (type == "Replace") {
-    RERANK_ASSIGN_OR_RETURN(Pattern pattern, Pattern::parse(json.at("pattern")));
-    RERANK_ASSIGN_OR_RETURN(const std::string_view content, json.at("content").as_string());
+    ASSIGN_OR_RETURN(Pattern pattern, Pattern::parse(json.at("pattern")));
+    ASSIGN_OR_RETURN(const std::string_view content, json.at("content").as_string());
     return std::make_unique<ReplaceNormalizer>(std::move(pattern), std::string(content));
   }
   return json.at("type").unsupported(str_cat("normalizer \"", type, "\" is not supported"));

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json/reader.h"
 #include "rerank/status.h"
-#include "text/json.h"
 #include "text/origins.h"
 
 namespace rerank::text {

@@ -1,8 +1,8 @@
 // The `post_processor` of tokenizer.json, read into a PairTemplate.
 #pragma once
 
+#include "base/json/reader.h"
 #include "rerank/status.h"
-#include "text/json.h"
 #include "text/pair.h"
 
 namespace rerank::text {

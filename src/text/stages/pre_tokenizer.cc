@@ -1,4 +1,5 @@
 #include "text/stages/pre_tokenizer.h"
+#include "base/status_macros.h"
 
 #include "base/strings.h"
 #include "text/stages/byte_level.h"
@@ -382,7 +383,7 @@ class SequencePreTokenizer : public PreTokenizer {
 using Parsed = Result<std::unique_ptr<PreTokenizer>>;
 
 Result<Behavior> parse_behavior(const JsonField& json) {
-  RERANK_ASSIGN_OR_RETURN(const std::string_view name, json.as_string());
+  ASSIGN_OR_RETURN(const std::string_view name, json.as_string());
   if (name == "Removed") return Behavior::kRemoved;
   if (name == "Isolated") return Behavior::kIsolated;
   if (name == "MergedWithPrevious") return Behavior::kMergedWithPrevious;
@@ -392,18 +393,18 @@ Result<Behavior> parse_behavior(const JsonField& json) {
 }
 
 Result<std::string_view> parse_char(const JsonField& json) {
-  RERANK_ASSIGN_OR_RETURN(const std::string_view c, json.as_string());
+  ASSIGN_OR_RETURN(const std::string_view c, json.as_string());
   if (c.empty() || count_chars(c) != 1) return json.expected("one character");
   return c;
 }
 
 Parsed parse_metaspace(const JsonField& json) {
   using Prepend = MetaspacePreTokenizer::Prepend;
-  RERANK_ASSIGN_OR_RETURN(const std::string_view replacement, parse_char(json.at("replacement")));
-  RERANK_ASSIGN_OR_RETURN(const bool split, json.at("split").as_bool_or(true));
-  RERANK_ASSIGN_OR_RETURN(const bool prefix, json.at("add_prefix_space").as_bool_or(true));
+  ASSIGN_OR_RETURN(const std::string_view replacement, parse_char(json.at("replacement")));
+  ASSIGN_OR_RETURN(const bool split, json.at("split").as_bool_or(true));
+  ASSIGN_OR_RETURN(const bool prefix, json.at("add_prefix_space").as_bool_or(true));
   const JsonField scheme_field = json.at("prepend_scheme");
-  RERANK_ASSIGN_OR_RETURN(const std::string_view scheme, scheme_field.as_string_or(prefix ? "always" : "never"));
+  ASSIGN_OR_RETURN(const std::string_view scheme, scheme_field.as_string_or(prefix ? "always" : "never"));
   Prepend prepend = Prepend::kAlways;
   if (scheme == "first") {
     prepend = Prepend::kFirst;
@@ -419,42 +420,42 @@ Parsed parse_metaspace(const JsonField& json) {
 Parsed parse(const JsonField& json, int depth) {
   if (json.is_null()) return nullptr;
   if (depth > kMaxDepth) return json.error("sequences are nested too deeply");
-  RERANK_ASSIGN_OR_RETURN(const std::string_view type, json.at("type").as_string());
+  ASSIGN_OR_RETURN(const std::string_view type, json.at("type").as_string());
   if (type == "BertPreTokenizer") return std::make_unique<BertPreTokenizer>();
   if (type == "WhitespaceSplit") return std::make_unique<WhitespaceSplitPreTokenizer>();
   if (type == "Whitespace") return std::make_unique<WhitespacePreTokenizer>();
   if (type == "Metaspace") return parse_metaspace(json);
   if (type == "ByteLevel") {
-    RERANK_ASSIGN_OR_RETURN(const bool add_prefix_space, json.at("add_prefix_space").as_bool());
-    RERANK_ASSIGN_OR_RETURN(const bool use_regex, json.at("use_regex").as_bool_or(true));
+    ASSIGN_OR_RETURN(const bool add_prefix_space, json.at("add_prefix_space").as_bool());
+    ASSIGN_OR_RETURN(const bool use_regex, json.at("use_regex").as_bool_or(true));
     return std::make_unique<ByteLevelPreTokenizer>(add_prefix_space, use_regex);
   }
   if (type == "Digits") {
-    RERANK_ASSIGN_OR_RETURN(const bool individual, json.at("individual_digits").as_bool());
+    ASSIGN_OR_RETURN(const bool individual, json.at("individual_digits").as_bool());
     return std::make_unique<DigitsPreTokenizer>(individual);
   }
   if (type == "CharDelimiterSplit") {
-    RERANK_ASSIGN_OR_RETURN(const std::string_view delimiter, parse_char(json.at("delimiter")));
+    ASSIGN_OR_RETURN(const std::string_view delimiter, parse_char(json.at("delimiter")));
     return std::make_unique<DelimiterPreTokenizer>(first_char(delimiter));
   }
   if (type == "Punctuation") {
     Behavior behavior = Behavior::kIsolated;
     if (!json.at("behavior").missing()) {
-      RERANK_ASSIGN_OR_RETURN(behavior, parse_behavior(json.at("behavior")));
+      ASSIGN_OR_RETURN(behavior, parse_behavior(json.at("behavior")));
     }
     return std::make_unique<PunctuationPreTokenizer>(behavior);
   }
   if (type == "Split") {
-    RERANK_ASSIGN_OR_RETURN(Pattern pattern, Pattern::parse(json.at("pattern")));
-    RERANK_ASSIGN_OR_RETURN(const Behavior behavior, parse_behavior(json.at("behavior")));
-    RERANK_ASSIGN_OR_RETURN(const bool invert, json.at("invert").as_bool());
+    ASSIGN_OR_RETURN(Pattern pattern, Pattern::parse(json.at("pattern")));
+    ASSIGN_OR_RETURN(const Behavior behavior, parse_behavior(json.at("behavior")));
+    ASSIGN_OR_RETURN(const bool invert, json.at("invert").as_bool());
     return std::make_unique<SplitPreTokenizer>(std::move(pattern), behavior, invert);
   }
   if (type == "Sequence") {
     std::vector<std::unique_ptr<PreTokenizer>> steps;
-    RERANK_ASSIGN_OR_RETURN(const auto items, json.at("pretokenizers").as_array());
+    ASSIGN_OR_RETURN(const auto items, json.at("pretokenizers").as_array());
     for (const JsonField& item : items) {
-      RERANK_ASSIGN_OR_RETURN(auto step, parse(item, depth + 1));
+      ASSIGN_OR_RETURN(auto step, parse(item, depth + 1));
       if (step) steps.push_back(std::move(step));
     }
     return std::make_unique<SequencePreTokenizer>(std::move(steps));

@@ -40,7 +40,7 @@ bool is_regional_indicator(char32_t c) { return c >= 0x1F1E6 && c <= 0x1F1FF; }
 struct State {
   uint32_t properties = 0;
   Hangul hangul = Hangul::kNone;
-  int pictograph = 0;  // GB11: 1 after a pictograph and extenders, 2 after the joiner behind them
+  int pictograph = 0;  // GB11: 1 after a pictograph and extenders, 2 after the joiner that follows them
   int conjunct = 0;    // GB9c: 1 after a consonant and extenders, 2 once a linker was among them
   int regional = 0;    // GB12: regional indicators in a row
 

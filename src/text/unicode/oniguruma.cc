@@ -1,5 +1,6 @@
 #include "text/unicode/oniguruma.h"
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
@@ -19,9 +20,9 @@ class Translator {
   Result<std::string> run() {
     while (at_ < in_.size()) {
       if (in_[at_] == '\\') {
-        if (Status status = escape(); !status.ok()) return status;
+        RETURN_IF_ERROR(escape());
       } else if (in_set_) {
-        if (Status status = set_char(); !status.ok()) return status;
+        RETURN_IF_ERROR(set_char());
       } else {
         plain_char();
       }

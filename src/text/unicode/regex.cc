@@ -1,4 +1,5 @@
 #include "text/unicode/regex.h"
+#include "base/status_macros.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -45,10 +46,10 @@ Result<Pattern> Pattern::parse(const JsonField& json) {
   Pattern pattern;
   std::string_view source = "";
   if (!literal.missing()) {
-    RERANK_ASSIGN_OR_RETURN(pattern.literal_, literal.as_string());
+    ASSIGN_OR_RETURN(pattern.literal_, literal.as_string());
     if (!pattern.literal_.empty()) return pattern;
   } else {
-    RERANK_ASSIGN_OR_RETURN(source, expression.as_string());
+    ASSIGN_OR_RETURN(source, expression.as_string());
   }
   const Result<std::string> translated = pcre2_syntax(source);
   if (!translated.ok()) return expression.unsupported(std::string(translated.status().message()));

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/json/reader.h"
 #include "rerank/status.h"
-#include "text/json.h"
 
 namespace rerank::text {
 
@@ -24,7 +24,7 @@ class Pattern {
   ~Pattern();
 
   // Calls visit(begin, end) for each match in `text` (valid UTF-8), left to right, without overlap. Empty matches
-  // count, but not right behind another match.
+  // count, but not right after another match.
   void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& visit) const;
 
  private:

@@ -13,7 +13,7 @@ inline constexpr char32_t kReplacementChar = 0xFFFD;
 // Bytes of the character that starts with `lead`; `lead` must start a character of valid UTF-8.
 inline size_t utf8_length(unsigned char lead) { return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4; }
 
-// The character at `p`, and moves `p` behind it. The text must be valid UTF-8.
+// The character at `p`, and moves `p` after it. The text must be valid UTF-8.
 inline char32_t next_char(const char*& p) {
   const auto* u = reinterpret_cast<const unsigned char*>(p);
   if (u[0] < 0x80) {

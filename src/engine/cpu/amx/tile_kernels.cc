@@ -43,6 +43,7 @@ constexpr TileKernels make_tile_kernels(const TileKernels* exact = nullptr) {
           tile_attention<Tiles>,
           tile_norm,
           tile_quantize,
+          tile_rotate,
           exact};
 }
 

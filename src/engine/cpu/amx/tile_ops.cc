@@ -20,7 +20,7 @@ size_t even(size_t n) { return round_up(n, 2); }
 
 // RoPE of one head's bf16 values; place(c) is where value c lies.
 template <class Place>
-void rotate_values(size_t head_size, const float* angles, const Place& place) {
+void rotate_row(size_t head_size, const float* angles, const Place& place) {
   const size_t half = head_size / 2;
   const auto read = [](const std::byte* at) {
     uint16_t bits;
@@ -214,25 +214,46 @@ void TileOps::project(size_t layer, const Batch& batch, Rows rows) {
   State& from = rows == Rows::kScored ? scored_ : state_;
   project_to(w.query.panels(), from, TileResult::kQueries, queries_);
   query_row_tiles_ = from.row_tiles;
-  if (attention_->position == PositionKind::kRope) apply_rope(batch, rows, weights_.angles.at(attention_->rope));
+  if (attention_->position == PositionKind::kRope) apply_rope(batch, rows);
 }
 
 // Scored queries are at position 0, where the angle is 0.
-void TileOps::apply_rope(const Batch& batch, Rows rows, const std::vector<float>& angles) {
-  const size_t d = attention_->head_size, stride = state_.row_tiles * kTileBytes;
+void TileOps::apply_rope(const Batch& batch, Rows rows) {
+  const TileAngles& tiles = weights_.tile_angles.at(attention_->rope);
   each(batch.size() * heads(), [&](size_t task, size_t) {
-    const size_t s = task / heads(), panel = task % heads() * head_tiles();
-    for (size_t i = 0; i < batch.length(s); ++i) {
-      const size_t row = starts_[s] * kRowTile + i, tile = row / kRowTile * kTileBytes, inside = row % kRowTile;
-      rotate_values(d, &angles[i * d], [&](size_t c) {
-        return keys_.data() + (panel + c / 32) * stride + tile + c % 32 / 2 * kTileRow + inside * 4 + c % 2 * 2;
-      });
-      if (rows == Rows::kScored) continue;
-      rotate_values(d, &angles[i * d], [&](size_t c) {
-        return queries_.data() + (panel + c / 32) * stride + tile + inside * kTileRow + c % 32 * 2;
-      });
-    }
+    const size_t s = task / heads(), head = task % heads();
+    if (tiles.panels != 0) return rotate_tiles(s, head, tiles, rows == Rows::kAll);
+    rotate_values(s, batch.length(s), head, weights_.angles.at(attention_->rope), rows == Rows::kAll);
   });
+}
+
+// Whole tiles; what lies behind a sequence's last token stays finite.
+void TileOps::rotate_tiles(size_t sequence, size_t head, const TileAngles& angles, bool queries) {
+  const size_t stride = state_.row_tiles * kTileBytes, first = starts_[sequence];
+  for (size_t tile = 0; tile < starts_[sequence + 1] - first; ++tile) {
+    for (size_t p = 0; p < angles.panels; ++p) {
+      const size_t low = (head * head_tiles() + p) * stride + (first + tile) * kTileBytes;
+      const size_t high = low + angles.panels * stride;
+      tiles_.rotate(keys_.data() + low, keys_.data() + high, angles.at(tile, p, true));
+      if (queries) tiles_.rotate(queries_.data() + low, queries_.data() + high, angles.at(tile, p, false));
+    }
+  }
+}
+
+// Value by value, where the halves of a head are not whole tiles.
+void TileOps::rotate_values(size_t sequence, size_t length, size_t head, const std::vector<float>& angles,
+                            bool queries) {
+  const size_t d = attention_->head_size, stride = state_.row_tiles * kTileBytes, panel = head * head_tiles();
+  for (size_t i = 0; i < length; ++i) {
+    const size_t row = starts_[sequence] * kRowTile + i, tile = row / kRowTile * kTileBytes, inside = row % kRowTile;
+    rotate_row(d, &angles[i * d], [&](size_t c) {
+      return keys_.data() + (panel + c / 32) * stride + tile + c % 32 / 2 * kTileRow + inside * 4 + c % 2 * 2;
+    });
+    if (!queries) continue;
+    rotate_row(d, &angles[i * d], [&](size_t c) {
+      return queries_.data() + (panel + c / 32) * stride + tile + inside * kTileRow + c % 32 * 2;
+    });
+  }
 }
 
 void TileOps::gather_scored_rows(const Batch& batch) {

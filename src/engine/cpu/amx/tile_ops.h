@@ -59,7 +59,9 @@ class TileOps : public SharedOps {
   void quantize(Inputs& inputs, size_t row_tiles);
   void product(const Step& step);
   void project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out);
-  void apply_rope(const Batch& batch, Rows rows, const std::vector<float>& angles);
+  void apply_rope(const Batch& batch, Rows rows);
+  void rotate_tiles(size_t sequence, size_t head, const TileAngles& angles, bool queries);
+  void rotate_values(size_t sequence, size_t length, size_t head, const std::vector<float>& angles, bool queries);
   void attend(const Batch& batch, Rows rows, size_t s, size_t head, TileAttention& job);
   void norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights,
             bool keep = false);

@@ -160,6 +160,17 @@ void tile_quantize(const std::byte* from, size_t tiles, std::byte* to, RowRange*
   }
 }
 
+void tile_rotate(std::byte* low, std::byte* high, const float* angles) {
+  constexpr size_t kValues = kTileBytes / 2;
+  for (size_t i = 0; i < kValues; i += 32, low += 64, high += 64, angles += 32) {
+    const Row a[2] = {load_bf16(low), load_bf16(low + 32)}, b[2] = {load_bf16(high), load_bf16(high + 32)};
+    const Row cosine[2] = {load(angles), load(angles + 16)};
+    const Row sine[2] = {load(angles + kValues), load(angles + kValues + 16)};
+    store_bf16(a[0] * cosine[0] - b[0] * sine[0], a[1] * cosine[1] - b[1] * sine[1], low);
+    store_bf16(multiply_add(b[0], cosine[0], a[0] * sine[0]), multiply_add(b[1], cosine[1], a[1] * sine[1]), high);
+  }
+}
+
 template <class Inputs>
 void tile_pack(const float* rows, size_t inputs, std::byte* panel, float* scales, float* sums) {
   constexpr size_t kGroup = Inputs::kInt8 ? 4 : 2, kInputs = 16 * kGroup, kChunk = kChunkSteps * kInputs;

@@ -119,6 +119,9 @@ struct TileKernels {
   // A in bf16 -> A in int8, each row between its smallest and its largest value, or 0; `tiles`: of bf16, the last int8
   // tile filled up.
   void (*quantize)(const std::byte* from, size_t tiles, std::byte* to, RowRange* ranges);
+  // RoPE of a tile of bf16 and the one whose values are head_size / 2 further: low = low cos - high sin, high = high
+  // cos + low sin. angles: 512 cosines in the tile's own order, then as many sines.
+  void (*rotate)(std::byte* low, std::byte* high, const float* angles);
   const TileKernels* exact = nullptr;  // of int8: bf16, for matrices that were kept from quantization
 };
 

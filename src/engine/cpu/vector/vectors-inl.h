@@ -44,9 +44,16 @@ HWY_INLINE void multiply_by(float* x, const float* y, size_t n) {
 }
 
 void rotate(float* x, size_t heads, size_t head_size, const float* angles) {
-  const size_t half = head_size / 2;
+  const D d;
+  const size_t half = head_size / 2, whole = half / kLanes * kLanes;
   for (size_t head = 0; head < heads; ++head, x += head_size) {
-    for (size_t c = 0; c < half; ++c) {
+    for (size_t c = 0; c < whole; c += kLanes) {
+      const V a = hn::LoadU(d, x + c), b = hn::LoadU(d, x + c + half);
+      const V cosine = hn::LoadU(d, angles + c), sine = hn::LoadU(d, angles + c + half);
+      hn::StoreU(hn::MulSub(a, cosine, hn::Mul(b, sine)), d, x + c);
+      hn::StoreU(hn::MulAdd(b, cosine, hn::Mul(a, sine)), d, x + c + half);
+    }
+    for (size_t c = whole; c < half; ++c) {
       const float a = x[c], b = x[c + half], cosine = angles[c], sine = angles[half + c];
       x[c] = a * cosine - b * sine;
       x[c + half] = b * cosine + a * sine;

@@ -58,6 +58,24 @@ TileNormWeights::TileNormWeights(const std::optional<Norm>& norm, size_t padded)
   if (norm) *this = TileNormWeights(*norm, padded);
 }
 
+TileAngles::TileAngles(const std::vector<float>& angles, size_t head_size) {
+  const size_t half = head_size / 2, positions = angles.size() / head_size;
+  if (half % kPanelColumns != 0) return;
+  panels = half / kPanelColumns;
+  const size_t tiles = round_up(positions, kRowTile) / kRowTile;
+  values.resize(tiles * panels * 2 * kLayoutFloats);  // zero: behind the last position nothing is read
+  for (size_t position = 0; position < positions; ++position) {
+    const size_t row = position % kRowTile;
+    for (size_t c = 0; c < half; ++c) {
+      const size_t block = (position / kRowTile * panels + c / kPanelColumns) * 2, column = c % kPanelColumns;
+      float* queries = values.data() + block * kLayoutFloats + row * 32 + column;
+      float* keys = values.data() + (block + 1) * kLayoutFloats + column / 2 * 32 + row * 2 + column % 2;
+      for (size_t part = 0; part < 2; ++part)
+        queries[part * 512] = keys[part * 512] = angles[position * head_size + part * half + c];
+    }
+  }
+}
+
 TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& table, const Packing& packing)
     : SharedWeights(std::move(m), table, packing) {
   const Architecture& a = model->architecture();
@@ -71,6 +89,7 @@ TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& tabl
   head_columns = heads.padded;
   inner_columns = inner.total();
   if (projection.panels() == 0) tile_embedding_norm = TileNormWeights(model->weights.embedding_norm, hidden_columns);
+  for (const auto& [rope, table] : angles) tile_angles[rope] = TileAngles(table, attention.head_size);
   tile_final_norm = TileNormWeights(model->weights.final_norm, hidden_columns);
   // Of a quantized model, what was kept from it stays bf16.
   const bool mixed = model->weights.quantized && kernels.int8;

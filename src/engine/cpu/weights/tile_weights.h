@@ -41,6 +41,21 @@ struct TileLayer {
   TileNormWeights attention_norm, output_norm;
 };
 
+// The angles of RoPE where tiles want them: for each tile of 16 positions and each 32 of the first half of a head, 512
+// cosines and 512 sines in the order of a tile of queries, then of keys. Empty where a head's halves are not whole
+// tiles.
+struct TileAngles {
+  TileAngles() = default;
+  TileAngles(const std::vector<float>& angles, size_t head_size);
+
+  size_t panels = 0;  // of half a head
+  Buffer<float> values;
+  static constexpr size_t kLayoutFloats = 1024;
+  const float* at(size_t position_tile, size_t panel, bool keys) const {
+    return values.data() + ((position_tile * panels + panel) * 2 + keys) * kLayoutFloats;
+  }
+};
+
 struct TileWeights : SharedWeights {
   static constexpr int kOrder = 1, kLayout = kTileLayout;  // as CpuWeights's; the head's panels are kPanelLayout's
 
@@ -49,6 +64,7 @@ struct TileWeights : SharedWeights {
   size_t hidden_columns = 0, head_columns = 0, inner_columns = 0;  // padded
   TileNormWeights tile_embedding_norm;  // null pointers where the tables are narrower than the encoder
   TileNormWeights tile_final_norm;
+  std::map<Rope, TileAngles> tile_angles;
   std::vector<TileLayer> layers;
 };
 

@@ -1,8 +1,9 @@
-#include "text/json.h"
+#include "base/json/reader.h"
 
+#include "base/mapped_file.h"
 #include "base/strings.h"
 
-namespace rerank::text {
+namespace rerank {
 namespace {
 
 std::string_view kind_name(simdjson::dom::element_type type) {
@@ -51,6 +52,18 @@ Result<int64_t> JsonField::as_int(int64_t low, int64_t high) const {
   return value;
 }
 
+Result<uint64_t> JsonField::as_size() const {
+  uint64_t value = 0;
+  if (missing() || element_->get(value) != simdjson::SUCCESS) return expected("a whole number of 0 or more");
+  return value;
+}
+
+Result<double> JsonField::as_number() const {
+  double value = 0;
+  if (missing() || element_->get(value) != simdjson::SUCCESS) return expected("a number");
+  return value;
+}
+
 Result<std::vector<JsonField>> JsonField::as_array() const {
   simdjson::dom::array array;
   if (missing() || element_->get(array) != simdjson::SUCCESS) return expected("an array");
@@ -77,4 +90,40 @@ Status JsonField::unsupported(std::string_view message) const {
   return absl::UnimplementedError(str_cat(where_, where_.ends_with(": ") ? "" : ": ", message));
 }
 
-}  // namespace rerank::text
+Status JsonFile::load(const std::string& path, size_t max_bytes) {
+  auto text = read_file(path, max_bytes);
+  if (!text.ok()) return text.status();
+  return parse(std::move(*text), path);
+}
+
+Status JsonFile::parse(std::string text, std::string origin) {
+  text_ = std::move(text);
+  origin_ = std::move(origin);
+  auto error = parser_.parse(text_).get(document_);
+  if (!error) error = document_.get(root_);
+  if (error) {
+    return absl::InvalidArgumentError(str_cat(origin_, ": not a JSON object: ", simdjson::error_message(error)));
+  }
+  return ok_status();
+}
+
+Result<uint64_t> JsonFile::get_size(const char* field, std::optional<uint64_t> fallback) const {
+  const JsonField found = at(field);
+  if (found.is_null() && fallback) return *fallback;
+  return found.as_size();
+}
+Result<double> JsonFile::get_number(const char* field, std::optional<double> fallback) const {
+  const JsonField found = at(field);
+  if (found.is_null() && fallback) return *fallback;
+  return found.as_number();
+}
+Result<std::string> JsonFile::get_string(const char* field, std::optional<std::string> fallback) const {
+  const JsonField found = at(field);
+  if (found.is_null() && fallback) return *fallback;
+  auto text = found.as_string();
+  if (!text.ok()) return text.status();
+  return std::string(*text);
+}
+Result<bool> JsonFile::get_bool(const char* field, bool fallback) const { return at(field).as_bool_or(fallback); }
+
+}  // namespace rerank

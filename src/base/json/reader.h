@@ -1,5 +1,8 @@
-// Reading tokenizer.json: a JSON value that knows where it stands, so that every error names file and field.
+// Reading JSON that users made: values that know where they stand, so that every error names file and field. simdjson
+// appears in this header because its users need the element types.
 #pragma once
+
+#include <simdjson.h>
 
 #include <cstdint>
 #include <optional>
@@ -8,26 +11,8 @@
 #include <vector>
 
 #include "rerank/status.h"
-#include "simdjson.h"
 
-// Returns the Status of `expression` from the calling function unless it is OK.
-#define RERANK_RETURN_IF_ERROR(expression)                                      \
-  do {                                                                          \
-    if (::rerank::Status status_ = (expression); !status_.ok()) return status_; \
-  } while (false)
-
-#define RERANK_CONCAT_INNER(a, b) a##b
-#define RERANK_CONCAT(a, b) RERANK_CONCAT_INNER(a, b)
-
-// Assigns the value of the Result `expression` to `target`, or returns its Status from the calling function.
-#define RERANK_ASSIGN_OR_RETURN(target, expression) \
-  RERANK_ASSIGN_OR_RETURN_INNER(RERANK_CONCAT(result_, __LINE__), target, expression)
-#define RERANK_ASSIGN_OR_RETURN_INNER(result, target, expression) \
-  auto result = (expression);                                     \
-  if (!result.ok()) return result.status();                       \
-  target = *std::move(result)
-
-namespace rerank::text {
+namespace rerank {
 
 // A view of one value of a parsed document, or of a field that is not there. Cheap to copy but for `where`.
 class JsonField {
@@ -48,6 +33,8 @@ class JsonField {
   Result<std::string_view> as_string() const;
   Result<bool> as_bool() const;
   Result<int64_t> as_int(int64_t low, int64_t high) const;
+  Result<uint64_t> as_size() const;
+  Result<double> as_number() const;
   Result<std::vector<JsonField>> as_array() const;
   Result<simdjson::dom::object> as_object() const;
 
@@ -67,4 +54,29 @@ class JsonField {
   std::string where_;
 };
 
-}  // namespace rerank::text
+// A JSON file whose root is an object, and its document. Its fields and elements live as long as it does.
+class JsonFile {
+ public:
+  // Reads and parses `path`. InvalidArgument when it is no JSON object; as read_file() where it cannot be read.
+  Status load(const std::string& path, size_t max_bytes = 16u << 20);
+  Status parse(std::string text, std::string origin);
+
+  simdjson::dom::object root() const { return root_; }
+  const std::string& origin() const { return origin_; }  // "tokenizer.json"
+  JsonField at(std::string_view key) const { return JsonField(document_, origin_ + ": ").at(key); }
+
+  // Fields of the root. Absent or null: `fallback`, and without one an error. Of another type: an error.
+  Result<uint64_t> get_size(const char* field, std::optional<uint64_t> fallback = {}) const;
+  Result<double> get_number(const char* field, std::optional<double> fallback = {}) const;
+  Result<std::string> get_string(const char* field, std::optional<std::string> fallback = {}) const;
+  Result<bool> get_bool(const char* field, bool fallback) const;
+
+ private:
+  std::string text_;
+  std::string origin_;
+  simdjson::dom::parser parser_;
+  simdjson::dom::element document_;
+  simdjson::dom::object root_;
+};
+
+}  // namespace rerank
