@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "base/bucket.h"
 #include "base/log.h"
+#include "observe/bucket.h"
 
 namespace rerank::observe {
 namespace {

@@ -21,9 +21,9 @@
 #include <string>
 #include <unordered_map>
 
-#include "base/bucket.h"
 #include "base/metrics.h"
 #include "base/worker_pool.h"
+#include "observe/bucket.h"
 #include "observe/request_metrics.h"
 #include "rerank/options.h"
 #include "rerank/types.h"
@@ -58,7 +58,7 @@ struct ServerCore {
   std::shared_ptr<AnswerGate> gate = std::make_shared<AnswerGate>();
 
   std::mutex refusals_mutex;
-  Bucket refusals{1, 20};  // log lines about what the transport itself refuses; guarded by refusals_mutex
+  observe::Bucket refusals{1, 20};  // log lines about what the transport itself refuses; guarded by refusals_mutex
 
   std::atomic<bool> draining{false};
   std::shared_ptr<transport::MemoryBudget> memory;

@@ -22,14 +22,14 @@ bool Guesses::refuses(const std::string& peer, std::string_view secret, TimePoin
 void Guesses::was_wrong(const std::string& peer, TimePoint now) {
   const std::lock_guard lock(mutex_);
   make_room(now);
-  peers_.try_emplace(peer, Peer{Bucket(kRate, kAtOnce, now), {}}).first->second.chances.take(now);
+  peers_.try_emplace(peer, Peer{observe::Bucket(kRate, kAtOnce, now), {}}).first->second.chances.take(now);
 }
 
 void Guesses::was_right(const std::string& peer, std::string_view secret) {
   const Hash128 hash = keyed_hash(key_, secret);
   const std::lock_guard lock(mutex_);
   make_room(Clock::now());
-  auto& right = peers_.try_emplace(peer, Peer{Bucket(kRate, kAtOnce), {}}).first->second.right;
+  auto& right = peers_.try_emplace(peer, Peer{observe::Bucket(kRate, kAtOnce), {}}).first->second.right;
   if (std::find(right.begin(), right.end(), hash) != right.end()) return;
   if (right.size() == kMostRight) right.erase(right.begin());
   right.push_back(hash);

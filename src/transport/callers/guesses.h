@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/bucket.h"
 #include "base/hash.h"
+#include "observe/bucket.h"
 
 namespace rerank::transport {
 
@@ -23,7 +23,7 @@ class Guesses {
 
  private:
   struct Peer {
-    Bucket chances;
+    observe::Bucket chances;
     std::vector<Hash128> right;  // keys it has been right with, the last few
   };
   void make_room(TimePoint now);

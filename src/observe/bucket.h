@@ -6,7 +6,7 @@
 
 #include "rerank/types.h"
 
-namespace rerank {
+namespace rerank::observe {
 
 class Bucket {
  public:
@@ -35,4 +35,4 @@ class Bucket {
   TimePoint filled_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::observe
