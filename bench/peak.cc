@@ -17,7 +17,7 @@ using cpu::Buffer;
 
 const cpu::KernelTable* find(const char* name) {
   for (const auto* table : cpu::compiled_kernels()) {
-    if (std::string_view(table->name) == name && cpu::why_not(*table).empty()) return table;
+    if (std::string_view(table->name) == name && cpu::unsupported_reason(*table).empty()) return table;
   }
   return nullptr;
 }

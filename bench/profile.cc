@@ -139,7 +139,7 @@ void print_profile(std::shared_ptr<const Model> model, const BackendOptions& opt
   for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
     if (options.kernel != "auto" && options.kernel != table->name) continue;
     if (options.precision != "auto" && options.precision != table->precision) continue;
-    if (!cpu::why_not(*table).empty()) continue;
+    if (!cpu::unsupported_reason(*table).empty()) continue;
     if (table->tiles != nullptr) return profile<cpu::TileWeights, cpu::TileOps>(model, *table, batch);
     return profile<cpu::CpuWeights, cpu::CpuOps>(model, *table, batch);
   }

@@ -116,7 +116,7 @@ def check(library, device):
     with model.torch.inference_mode():
         expected = [float(model.score([sequence])[0]) for sequence in sequences]
     for precision, (code, tolerance) in PRECISIONS.items():
-        if reason := rerank.why_not(library, code):
+        if reason := rerank.unsupported_reason(library, code):
             print(f"check {precision}: not here: {reason}")
             continue
         engine = rerank.Engine(library, shape, model.tensor, code)
@@ -145,7 +145,7 @@ def smoke(library):
         return kept[name].buffer_info()
 
     for code, _ in PRECISIONS.values():
-        if rerank.why_not(library, code):
+        if rerank.unsupported_reason(library, code):
             continue
         engine = rerank.Engine(library, shape, tensor, code)
         if engine.batch_tokens() == 0:
@@ -222,7 +222,7 @@ def measure(library, tuning_file):
     tuning = Tuning(library, tuning_file)
     rate, bandwidth = floors(torch)
     print(f"\n{rerank.describe(library)}: matrices {rate / 1e12:.0f} TFLOP/s bf16, copies {bandwidth / 1e9:.0f} GB/s")
-    fp8 = not rerank.why_not(library, rerank.FP8)
+    fp8 = not rerank.unsupported_reason(library, rerank.FP8)
     print("| model, batch | PyTorch fp16, ms | rerankd bf16, ms | times faster | of the matrix rate | rerankd fp8, ms | "
           "bf16 / fp8 |\n|---|---|---|---|---|---|---|")
     rng = random.Random(3)

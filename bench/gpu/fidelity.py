@@ -113,7 +113,7 @@ def main():
     print(f"\nBuilt-in model, {len(lists)} headings, {arguments.depth} sections each, against fp32 (logits spread by {spread:.2f}):")
     print("| precision | largest, mean difference of a logit | same first |\n|---|---|---|")
     for precision in arguments.precisions.split(","):
-        if reason := rerank.why_not(library, CODES[precision]):
+        if reason := rerank.unsupported_reason(library, CODES[precision]):
             print(f"| {precision} | not here: {reason} | |")
             continue
         logits = score(precision)

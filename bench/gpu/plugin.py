@@ -37,7 +37,8 @@ class Model(c.Structure):
 
 
 class Batch(c.Structure):
-    _fields_ = [("struct_size", c.c_size_t), ("ids", c.c_void_p), ("segments", c.c_void_p), ("offsets", c.c_void_p), ("queries", c.c_void_p),
+    _fields_ = [("struct_size", c.c_size_t), ("ids", c.c_void_p), ("segments", c.c_void_p), ("offsets", c.c_void_p),
+                ("queries", c.c_void_p),
                 ("sequences", c.c_uint32)]
 
 
@@ -98,7 +99,7 @@ def identity(plugin, device=0):
     return text.value.decode()
 
 
-def why_not(plugin, precision, device=0):
+def unsupported_reason(plugin, precision, device=0):
     """Empty where the device computes in this precision."""
     text, message = c.create_string_buffer(256), c.create_string_buffer(512)
     return "" if plugin.describe(device, precision, text, 256, message, 512) == 0 else message.value.decode()

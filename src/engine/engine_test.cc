@@ -44,7 +44,7 @@ std::shared_ptr<const Model> load(const TinyModelSpec& spec, const std::string& 
 std::vector<const cpu::KernelTable*> tiers() {
   std::vector<const cpu::KernelTable*> tables;
   for (const auto* table : cpu::compiled_kernels()) {
-    if (cpu::why_not(*table).empty()) tables.push_back(table);
+    if (cpu::unsupported_reason(*table).empty()) tables.push_back(table);
   }
   return tables;
 }

@@ -59,7 +59,7 @@ TEST_P(FamilyTest, EachDepthEqualsTheReference) {
   OwnedBatch batch = recorded_batch(*model);
   auto reference = make_reference_backend(model);
   for (const auto* tier : cpu::compiled_kernels()) {
-    if (!cpu::why_not(*tier).empty()) continue;
+    if (!cpu::unsupported_reason(*tier).empty()) continue;
     auto backend = make_cpu_backend(model, {.precision = tier->precision, .kernel = tier->name, .threads = 2});
     ASSERT_TRUE(backend.ok()) << backend.status();
     const double tolerance = 4 * testing::generated_tolerance_of_tier(tier->name, tier->precision);
@@ -77,7 +77,7 @@ TEST_P(FamilyTest, WhoStaysInAContestHasTheScoreOfTheFullDepth) {
   const auto model = load(GetParam());
   const OwnedBatch batch = recorded_batch(*model);
   for (const auto* tier : cpu::compiled_kernels()) {
-    if (!cpu::why_not(*tier).empty()) continue;
+    if (!cpu::unsupported_reason(*tier).empty()) continue;
     auto backend = make_cpu_backend(
         model, {.precision = tier->precision, .kernel = tier->name, .threads = 2, .exits = exits_of(*model)});
     ASSERT_TRUE(backend.ok()) << backend.status();
@@ -108,7 +108,7 @@ TEST_P(FamilyTest, WeightsFromTheCacheGiveTheSameScores) {
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   for (const auto* tier : cpu::compiled_kernels()) {
-    if (!cpu::why_not(*tier).empty()) continue;
+    if (!cpu::unsupported_reason(*tier).empty()) continue;
     BackendOptions options{.precision = tier->precision, .kernel = tier->name, .threads = 1};
     auto plain = make_cpu_backend(model, options);
     options.weight_cache = folder;

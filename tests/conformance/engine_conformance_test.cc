@@ -33,7 +33,7 @@ std::vector<Row> rows() {
   for (const char* precision : {"fp32", "fp16", "bf16", "fp8"})
     rows.push_back({EngineKind::kCuda, {.precision = precision}});
   for (const auto* table : cpu::compiled_kernels()) {
-    if (!cpu::why_not(*table).empty()) continue;
+    if (!cpu::unsupported_reason(*table).empty()) continue;
     rows.push_back({EngineKind::kCpu, {.precision = table->precision, .kernel = table->name, .threads = 1}});
   }
   for (const char* precision : {"fp32", "fp16", "int8"})

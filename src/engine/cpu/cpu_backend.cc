@@ -34,14 +34,14 @@ Result<const KernelTable*> pick(const BackendOptions& options) {
     known += str_cat(", ", table->name);
     if (options.kernel != "auto" && options.kernel != table->name) continue;
     if (options.precision != "auto" && options.precision != table->precision) continue;
-    const std::string_view refusal = why_not(*table);
+    const std::string_view refusal = unsupported_reason(*table);
     if (!refusal.empty()) {
       refusals += str_cat(refusals.empty() ? "" : "; ", table->name, ": ", refusal);
       continue;
     }
     if (options.kernel != "auto" || is_automatic(*table)) return table;  // a tier named is taken as it is
     if (options.precision == "auto" || std::string_view(table->name).ends_with("-emulated")) continue;
-    if (is_worth_it(*table)) return table;
+    if (faster_than_fp32(*table)) return table;
     // A precision asked for may be slower than fp32, where there is nothing better.
     if (slower == nullptr) slower = table;
   }
@@ -275,7 +275,7 @@ Result<std::string> describe_cpu_backend(const Model& model, const BackendOption
   std::string text =
       str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ", cpu::threads_of(options), " thread(s)");
   for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
-    const std::string_view refusal = cpu::why_not(*table);
+    const std::string_view refusal = cpu::unsupported_reason(*table);
     const std::string said = str_cat("; not ", table->name, ": ", refusal);
     // A tier has a table for each of its precisions.
     if (!refusal.empty() && text.find(said) == std::string::npos) text += said;

@@ -104,7 +104,7 @@ bool multiplies_correctly(const TileKernels& kernels) {
 
 }  // namespace
 
-std::string_view why_not(const KernelTable& table) {
+std::string_view unsupported_reason(const KernelTable& table) {
   const std::string_view name = table.name;
   if (name == "portable") return {};
   const int64_t supported = hwy::SupportedTargets();
@@ -128,10 +128,10 @@ std::string_view why_not(const KernelTable& table) {
 }
 
 bool is_automatic(const KernelTable& table) {
-  return is_worth_it(table) && std::string_view(table.precision) != "int8";
+  return faster_than_fp32(table) && std::string_view(table.precision) != "int8";
 }
 
-bool is_worth_it(const KernelTable& table) {
+bool faster_than_fp32(const KernelTable& table) {
   const std::string_view name = table.name;
   if (name.ends_with("-emulated")) return false;
 #if defined(__x86_64__)

@@ -53,7 +53,9 @@ std::vector<Case> cases() {
 
 TEST(Int8ProductTest, SumsNeverSaturate) {
   for (const cpu::KernelTable* tier : cpu::compiled_kernels()) {
-    if (std::string_view(tier->precision) != "int8" || tier->tiles != nullptr || !cpu::why_not(*tier).empty()) continue;
+    if (std::string_view(tier->precision) != "int8" || tier->tiles != nullptr ||
+        !cpu::unsupported_reason(*tier).empty())
+      continue;
     const cpu::ProductKernels& product = tier->linear;
     const size_t panels = (kOutputs + product.tile_columns - 1) / product.tile_columns;
     for (const Case& c : cases()) {
@@ -205,7 +207,7 @@ class TileCheck {
 
 TEST(TileProductTest, EveryShapeAndResultEqualsExactSums) {
   for (const cpu::KernelTable* tier : cpu::compiled_kernels()) {
-    if (tier->tiles == nullptr || !cpu::why_not(*tier).empty()) continue;
+    if (tier->tiles == nullptr || !cpu::unsupported_reason(*tier).empty()) continue;
     for (const TileCase& shape : std::vector<TileCase>{{2, 1, 1, 0},
                                                        {2, 3, 1, 0},
                                                        {6, 2, 1, 0},

@@ -78,7 +78,7 @@ TEST_F(DepthTest, EachSequenceIsComputedToItsOwnDepth) {
     EXPECT_EQ(expected[1], full[1]);
     EXPECT_EQ(expected[3], full[3]);  // 3 are all there are
     for (const auto* tier : cpu::compiled_kernels()) {
-      if (!cpu::why_not(*tier).empty()) continue;
+      if (!cpu::unsupported_reason(*tier).empty()) continue;
       auto backend = open(*tier, with_exits);
       const double tolerance = tolerance_of(*tier);
       const auto found = logits(*backend, mixed), all = logits(*backend, {});
@@ -90,7 +90,7 @@ TEST_F(DepthTest, EachSequenceIsComputedToItsOwnDepth) {
 
 TEST_F(DepthTest, StatesAreWhatExitsRead) {
   for (const auto* tier : cpu::compiled_kernels()) {
-    if (!cpu::why_not(*tier).empty()) continue;
+    if (!cpu::unsupported_reason(*tier).empty()) continue;
     auto backend = open(*tier, true);
     const size_t size = batch.size(), width = 2 * 3 * 48;
     std::vector<float> with_states(size), states(size * width);
@@ -125,7 +125,7 @@ TEST_F(DepthTest, ExitsReadTheFirstTokenTheQueryAndTheDocument) {
 TEST_F(DepthTest, WhoLeavesAContestIsWhoTheExitsSaySo) {
   for (ExitHead& head : made.heads) head.error = 0.05f;
   for (const auto* tier : cpu::compiled_kernels()) {
-    if (!cpu::why_not(*tier).empty()) continue;
+    if (!cpu::unsupported_reason(*tier).empty()) continue;
     auto backend = open(*tier, true);
     const auto full = logits(*backend, {});
     const std::vector<uint8_t> ones(full.size(), 1), twos(full.size(), 2);

@@ -105,12 +105,12 @@ std::span<const KernelTable* const> compiled_kernels();
 
 // Why this machine cannot run a tier; empty when it can. Asks the operating system for the AMX state where that is
 // needed.
-std::string_view why_not(const KernelTable& table);
+std::string_view unsupported_reason(const KernelTable& table);
 
-// Whether "auto" may pick it: what is worth it, but for int8, which moves scores.
+// Whether "auto" may pick it: what is faster than fp32, but for int8, which moves scores.
 bool is_automatic(const KernelTable& table);
 
 // Whether it is there for speed on this CPU: not emulated tiers, nor products in bf16 where fp32 is as fast.
-bool is_worth_it(const KernelTable& table);
+bool faster_than_fp32(const KernelTable& table);
 
 }  // namespace rerank::cpu

@@ -71,7 +71,7 @@ class WeightCacheTest : public ::testing::Test {
 TEST_F(WeightCacheTest, ScoresAreTheSameFromMemoryAndFromTheFileOnEveryTier) {
   size_t tiers = 0;
   for (const auto* table : cpu::compiled_kernels()) {
-    if (!cpu::why_not(*table).empty()) continue;
+    if (!cpu::unsupported_reason(*table).empty()) continue;
     ++tiers;
     BackendOptions own = {table->precision, table->name, 2}, cached = options();
     cached.precision = table->precision;
@@ -224,7 +224,7 @@ TEST(PackedLayout, ChangesWithItsNumberOnly) {
     const std::string name = str_cat(table->name, " ", table->precision);
     if (std::string_view(table->name) == "portable") continue;  // as wide as the vectors of the machine it is built for
     ASSERT_TRUE(recorded.contains(name)) << name;
-    if (!cpu::why_not(*table).empty()) continue;
+    if (!cpu::unsupported_reason(*table).empty()) continue;
     EXPECT_EQ(table->tiles != nullptr ? tile_layout(*table->tiles) : panel_layout(table->linear), recorded.at(name))
         << name;
   }
