@@ -167,7 +167,7 @@ TEST_F(ApiTest, WhatFieldsAreJoinedToIsBounded) {
     EXPECT_NE(refused.body.find("name fewer fields"), std::string::npos) << refused.body;
   }
   EXPECT_EQ(post(body(20000, 100000, 1)).status, 422) << "180 KB that asked for 2 GB";
-  EXPECT_LT(growth.bytes(), size_t{300} << 20);
+  EXPECT_LT(growth.bytes(), size_t{500} << 20) << "unbounded it would be 2 GB; sanitizers add some";
 }
 
 TEST_F(ApiTest, CommonReadsLimitsAndScales) {
