@@ -4,8 +4,8 @@
 Usage: .venv-train/bin/python bench/peers/long_documents.py [--rounds 3] [--lengths 128,512,2048,8192]
 
 Random weights of the true shape (149 M parameters, mean pooling, windows of 128), 2 threads, 2,048 tokens in each batch or one document that is
-longer. Needs build/release/engine_bench and requirements/train.txt. Logits are compared before a time is printed: fp32 within 1e-4, the other
-precisions within a tenth of the spread that logits of such weights have. A ratio is PyTorch's time over ours in the same round, median
+longer. Needs build/release/engine_bench and requirements/train.txt. Logits are compared before a time is printed: of logits that span
+3.4 at 16 x 128, fp32 within 1e-4, bf16 within 0.3, int8 within 0.4. A ratio is PyTorch's time over ours in the same round, median
 (smallest-largest). PyTorch computes full attention under a mask; rerankd only the window.
 """
 import argparse

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/worker_pool.h"
-#include "engine/sub_batch.h"
 
 namespace rerank {
 namespace {
@@ -34,7 +33,7 @@ struct Speed {
 // A part of a batch for one device.
 struct Share {
   std::vector<uint32_t> sequences;  // rising
-  SubBatch batch;
+  OwnedBatch batch;
   std::vector<Contest> contests;
   std::vector<float> logits;
   std::vector<uint8_t> depths;

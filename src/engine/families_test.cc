@@ -9,6 +9,7 @@
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"
+#include "engine/registry.h"
 #include "engine/supported.h"
 #include "support/golden.h"
 #include "support/tolerances.h"
@@ -166,12 +167,15 @@ TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
   EXPECT_THAT(with([](Architecture& c, auto&) { c.scoring.dense = false; }), HasSubstr("one linear layer"));
 }
 
-TEST(SupportedTest, TheCpuEngineRefusesWhatItDoesNotCompute) {
+TEST(SupportedTest, EnginesRefuseWhatTheyDoNotCompute) {
   auto model = std::make_shared<Model>(*load("modernbert-a"));
   model->config.architecture.blocks[2].attention.mask = MaskKind::kCausal;
   const auto backend = make_cpu_backend(model, {});
   ASSERT_TRUE(absl::IsUnimplemented(backend.status()));
   EXPECT_THAT(std::string(message_of(backend.status())), HasSubstr("cpu engine: does not compute causal attention"));
+  const auto reference = open_backend(model, EngineKind::kReference, {});
+  ASSERT_TRUE(absl::IsUnimplemented(reference.status()));
+  EXPECT_THAT(std::string(message_of(reference.status())), HasSubstr("does not compute causal attention"));
 }
 
 }  // namespace

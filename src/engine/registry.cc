@@ -7,6 +7,7 @@
 #include "engine/devices.h"
 #include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
+#include "engine/supported.h"
 #include "engine/torchscript/torchscript_backend.h"
 
 namespace rerank {
@@ -22,12 +23,26 @@ struct Entry {
   Describe describe;
 };
 
+// The reference computes all parts that any engine does.
+Status check_reference(const Model& model) {
+  if (!model.has_weights()) return model.no_weights;
+  const std::string parts = uncomputed_parts(model.architecture(), {.pre_norm = true,
+                                                                    .gated = true,
+                                                                    .rope = true,
+                                                                    .alibi = true,
+                                                                    .window = true,
+                                                                    .mean_rows = true,
+                                                                    .last_row = true,
+                                                                    .head_norm = true});
+  return parts.empty() ? ok_status() : absl::UnimplementedError(str_cat("reference engine: does not compute ", parts));
+}
+
 Result<std::unique_ptr<Backend>> open_reference(std::shared_ptr<const Model> model, const BackendOptions& options) {
-  if (!model->has_weights()) return model->no_weights;
+  if (Status status = check_reference(*model); !status.ok()) return status;
   return make_reference_backend(std::move(model), options.exits);
 }
 Result<std::string> describe_reference(const Model& model, const BackendOptions&) {
-  if (!model.has_weights()) return model.no_weights;
+  if (Status status = check_reference(model); !status.ok()) return status;
   return std::string("fp32, plain loops; for checking only");
 }
 

@@ -12,7 +12,6 @@
 #include "engine/cpu/vector/cpu_ops.h"
 #include "engine/cpu/weights/weight_cache.h"
 #include "engine/depth/layered_backend.h"
-#include "engine/sub_batch.h"
 #include "engine/supported.h"
 
 namespace rerank {
@@ -150,7 +149,7 @@ class CpuEngine : public LayeredEngine {
       const uint32_t s = sequences[i];
       to = std::copy_n(&rows_[batch_.offsets[s] * hidden], batch_.length(s) * hidden, to);
     }
-    SubBatch kept;
+    OwnedBatch kept;
     kept.assign(batch_, sequences);
     std::swap(kept_, kept);
     batch_ = kept_.view();
@@ -207,7 +206,7 @@ class CpuEngine : public LayeredEngine {
   Status run(const Body& body) {
     const Grouping grouping = share_out(batch_.offsets, team_.size(), kGroupTokens);
     std::atomic<bool> out_of_memory{false};
-    auto compute_one = [&](size_t g, Ops& ops, SubBatch& sub) {
+    auto compute_one = [&](size_t g, Ops& ops, OwnedBatch& sub) {
       try {
         sub.assign(batch_, grouping.groups[g]);
         body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view());
@@ -230,7 +229,7 @@ class CpuEngine : public LayeredEngine {
   struct Worker {
     Worker(const Weights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
     Ops ops;
-    SubBatch batch;
+    OwnedBatch batch;
   };
 
   const Architecture& architecture() const { return weights_.weights->model->architecture(); }
@@ -242,7 +241,7 @@ class CpuEngine : public LayeredEngine {
   BackendInfo info_;
   // The batch that is under way.
   Batch batch_;
-  SubBatch kept_;                 // what batch_ views once sequences have left
+  OwnedBatch kept_;               // what batch_ views once sequences have left
   size_t done_ = 0, wanted_ = 0;  // blocks
   std::vector<float> rows_;       // [tokens, hidden] after `done_` blocks, where that is not 0
   std::vector<float> logits_;

@@ -11,7 +11,6 @@
 #include "base/strings.h"
 #include "engine/depth/contests.h"
 #include "engine/encoder.h"
-#include "engine/sub_batch.h"
 
 namespace rerank {
 namespace {
@@ -97,7 +96,7 @@ class LayeredBackend : public Backend {
       if (sequences.empty()) continue;
       const Depth depth = depth_of(architecture(), batch, sequences[0], exits_.get());
       if (sequences.size() == batch.size()) return compute_to(depth, batch, logits);
-      SubBatch part;
+      OwnedBatch part;
       part.assign(batch, sequences);
       std::vector<float> results(sequences.size());
       if (Status status = compute_to(depth, part.view(), results); !status.ok()) return status;
@@ -124,7 +123,7 @@ class LayeredBackend : public Backend {
 
   Status compute_some(const Batch& batch, const std::vector<uint32_t>& sequences, std::span<float> logits) {
     if (sequences.empty()) return ok_status();
-    SubBatch part;
+    OwnedBatch part;
     part.assign(batch, sequences);
     std::vector<float> results(sequences.size());
     if (Status status = compute(part.view(), results); !status.ok()) return status;
@@ -137,7 +136,7 @@ class LayeredBackend : public Backend {
                  std::span<uint8_t> depths) {
     const size_t width = exit_width(architecture());
     ContestRun contest(contests, *exits_);
-    SubBatch part;
+    OwnedBatch part;
     part.assign(batch, contest.alive());
     Turn turn(*this);
     if (Status status = engine_->start(turn.slot(), part.view()); !status.ok()) return status;
