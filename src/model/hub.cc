@@ -265,7 +265,7 @@ class Download {
     std::ifstream ref(root_ / "refs" / revision_);
     if (ref) std::getline(ref, commit);
     const fs::path folder = root_ / "snapshots" / commit;
-    if (!is_safe_name(commit) || !fs::exists(folder / "config.json") || !fs::exists(folder / "tokenizer.json")) {
+    if (!is_safe_name(commit) || !fs::exists(folder / "config.json") || !has_tokenizer(folder)) {
       return absl::NotFoundError("not in the cache");
     }
     Status status;
@@ -279,7 +279,7 @@ class Download {
 
   Result<std::string> run() {
     if (Status s = fetch("config.json", true); !s.ok()) return s;
-    if (Status s = fetch("tokenizer.json", true); !s.ok()) return s;
+    if (Status s = fetch_tokenizer(); !s.ok()) return s;
     if (Status s = fetch("tokenizer_config.json", false); !s.ok()) return s;
     if (Status s = fetch("special_tokens_map.json", false); !s.ok()) return s;
     if (Status s = fetch_model(); !s.ok()) return s;
@@ -297,6 +297,22 @@ class Download {
 
   GraphNames graph_names() const {
     return options_.onnx_file.empty() ? usual_graph_names(options_.precision) : GraphNames{{options_.onnx_file}, {}};
+  }
+
+  // What a tokenizer is made from: the first that is there.
+  static constexpr const char* kTokenizers[] = {"tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spm.model",
+                                                "spiece.model"};
+  static bool has_tokenizer(const fs::path& folder) {
+    return std::ranges::any_of(kTokenizers, [&](const char* name) { return fs::exists(folder / name); });
+  }
+  Status fetch_tokenizer() {
+    for (const char* name : kTokenizers) {
+      const Status status = fetch(name, true);
+      if (status.ok() && name != kTokenizers[0]) return fetch("added_tokens.json", false);
+      if (!absl::IsNotFound(status)) return status;
+    }
+    return absl::NotFoundError(
+        str_cat(id_, ": the hub has no tokenizer.json for it, nor a vocabulary that one can be built from"));
   }
 
   Status graph_in(const fs::path& folder, bool surely) const {
@@ -318,7 +334,7 @@ class Download {
     if (const Status graph = fetch_graph(); !graph.ok())
       return absl::IsNotFound(graph) ? Status(graph.code(), str_cat(message_of(weights), "; ", message_of(graph)))
                                      : graph;
-    log_info(str_cat(id_, ": no safetensors on the hub, so its graph ", graph_, " was taken, for engine onnx"));
+    log_info(str_cat(id_, ": no weights on the hub, so its graph ", graph_, " was taken, for engine onnx"));
     return ok_status();
   }
 
@@ -369,16 +385,18 @@ class Download {
     return there.empty() ? ", nor any other" : str_cat("; name one of its own with --onnx-file: ", there);
   }
 
+  // The first that the hub has, in one file or in shards.
   Status fetch_weights() {
-    const Status single = fetch("model.safetensors", true);
-    return absl::IsNotFound(single) ? fetch_shards() : single;
+    for (const std::string name : {"model.safetensors", "pytorch_model.bin"}) {
+      if (const Status whole = fetch(name, true); !absl::IsNotFound(whole)) return whole;
+      if (const Status shards = fetch_shards(name + ".index.json"); !absl::IsNotFound(shards)) return shards;
+    }
+    return absl::NotFoundError(
+        str_cat(id_, ": the hub has neither model.safetensors nor pytorch_model.bin for it, nor an index of shards"));
   }
 
-  Status fetch_shards() {
-    const std::string index = "model.safetensors.index.json";
-    if (Status s = fetch(index, true); !s.ok()) {
-      return absl::NotFoundError(str_cat(id_, ": the hub has neither model.safetensors nor ", index, " for it"));
-    }
+  Status fetch_shards(const std::string& index) {
+    if (Status s = fetch(index, true); !s.ok()) return s;
     JsonFile json;
     if (Status s = json.load((root_ / "snapshots" / commit_ / index).string()); !s.ok()) return s;
     std::set<std::string> shards;

@@ -138,6 +138,8 @@ FAMILIES = [
      dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=6, intermediate_size=64, num_labels=1, **COMMON)),
     ("jina-bert-b", transformers.BertConfig, jina_bert.JinaBert, wordpiece,
      dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96, num_labels=1, **COMMON)),
+    ("bert-c", transformers.BertConfig, transformers.BertForSequenceClassification, wordpiece,
+     dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=1, **COMMON)),
 ]
 
 
@@ -192,6 +194,25 @@ def rename_tensors(folder, renamed):
         tensors |= renamed(name, tensor)
     safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
 
+
+def with_older_files(folder, tokenizer):
+    """pytorch_model.bin in two shards, one of each form, and vocab.txt instead of tokenizer.json."""
+    tensors = list(safetensors.torch.load_file(folder / "model.safetensors").items())
+    half, places = len(tensors) // 2, {}
+    for number, part in enumerate((tensors[:half], tensors[half:]), 1):
+        name = f"pytorch_model-0000{number}-of-00002.bin"
+        torch.save(dict(part), folder / name, _use_new_zipfile_serialization=number == 1)
+        places |= {tensor: name for tensor, _ in part}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(dict(metadata={}, weight_map=places)) + "\n")
+    words = tokenizer.get_vocab()
+    (folder / "vocab.txt").write_text("\n".join(sorted(words, key=words.get)) + "\n")
+    (folder / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer_class="BertTokenizer")) + "\n")
+    for name in ("model.safetensors", "tokenizer.json"):
+        (folder / name).unlink()
+
+
+# What is done to a folder when its logits are recorded.
+AT_LAST = {"bert-c": with_older_files}
 
 AFTER = {"modernbert-b": as_older_modernbert, "gte-a": as_new_impl, "jina-v2-a": as_flash_names, "jina-v2-b": as_flash_names,
          "jina-bert-a": jina_bert.as_jina, "jina-bert-b": jina_bert.as_jina}
@@ -271,6 +292,8 @@ def main():
         tokenizer.no_truncation()
         tokenizer.save(str(folder / "tokenizer.json"))
         record(folder, tokenizer, model, rng)
+        if name in AT_LAST:
+            AT_LAST[name](folder, tokenizer)
         print(name, sum(f.stat().st_size for f in folder.iterdir()) // 1024, "KB")
 
 
