@@ -13,7 +13,7 @@
 #include "base/strings.h"
 #include "model/files/torch_file.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 float half_to_float(uint16_t h) {
@@ -236,4 +236,4 @@ Hash128 TensorFiles::digest() const {
   return digest_;
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -6,7 +6,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 using Kind = PickledValue::Kind;
@@ -422,4 +422,4 @@ Result<Pickled> read_pickle(std::span<const std::byte>& bytes) {
   return machine.take();
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

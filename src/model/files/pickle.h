@@ -11,7 +11,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::model {
 
 // Types of elements that torch's storages have.
 enum class TorchType { kFloat, kHalf, kBFloat16, kDouble, kOther };
@@ -72,4 +72,4 @@ inline constexpr size_t kMaxDimensions = 8;
 // InvalidArgument: not a pickle, or numbers that do not fit each other; Unimplemented: it asks for more than tensors.
 Result<Pickled> read_pickle(std::span<const std::byte>& bytes);
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -9,7 +9,7 @@
 #include "model/files/pickle.h"
 #include "model/files/zip.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 using Kind = PickledValue::Kind;
@@ -196,4 +196,4 @@ Status add_torch_tensors(const MappedFile& file, std::map<std::string, TensorVie
   return ok_status();
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

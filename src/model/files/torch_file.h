@@ -9,7 +9,7 @@
 #include "base/mapped_file.h"
 #include "model/safetensors.h"
 
-namespace rerank {
+namespace rerank::model {
 
 // Adds the floating-point tensors of `file`, which stays mapped as long as they are used. Those that lie row by row are
 // views of it; others are copied into `owned`, which takes no more memory than twice the file has. Buffers of integers
@@ -17,4 +17,4 @@ namespace rerank {
 Status add_torch_tensors(const MappedFile& file, std::map<std::string, TensorView>& tensors,
                          std::vector<std::vector<std::byte>>& owned);
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -15,7 +15,7 @@
 #include "model/files/zip.h"
 #include "support/tiny_model.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 using ::testing::AllOf;
@@ -184,4 +184,4 @@ TEST(PickleTest, RecallingLargeValuesIsCheap) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::model

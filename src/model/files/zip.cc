@@ -7,7 +7,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 constexpr uint32_t kLocalHeader = 0x04034b50, kCentralHeader = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50,
@@ -123,4 +123,4 @@ Result<ZipEntries> read_zip(std::span<const std::byte> file) {
   return entries;
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -9,7 +9,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::model {
 
 using ZipEntries = std::map<std::string_view, std::span<const std::byte>>;
 
@@ -21,4 +21,4 @@ Result<ZipEntries> read_zip(std::span<const std::byte> file);
 
 bool looks_like_zip(std::span<const std::byte> file);
 
-}  // namespace rerank
+}  // namespace rerank::model
