@@ -16,10 +16,26 @@ struct EngineFeatures {
   bool rope = false;
   bool alibi = false;
   bool window = false;
-  bool mean_rows = false;  // a head that reads the mean of all rows
-  bool last_row = false;   // ... or the last
-  bool head_norm = false;  // a norm in the head
+  bool mean_rows = false;     // a head that reads the mean of all rows
+  bool last_row = false;      // ... or the last
+  bool head_norm = false;     // a norm in the head
+  bool disentangled = false;  // disentangled attention, and scores with a scale of their own
+  bool buckets = false;       // a bias of scores by bucketed distance
+  bool convolution = false;
 };
+
+// What the reference computes, and other engines all or less of.
+inline constexpr EngineFeatures kAllFeatures = {.pre_norm = true,
+                                                .gated = true,
+                                                .rope = true,
+                                                .alibi = true,
+                                                .window = true,
+                                                .mean_rows = true,
+                                                .last_row = true,
+                                                .head_norm = true,
+                                                .disentangled = true,
+                                                .buckets = true,
+                                                .convolution = true};
 
 // Every part of the architecture that `features` lacks, by name, e.g. "grouped heads (2 of 8), a softcap"; empty: none.
 std::string uncomputed_parts(const model::Architecture& architecture, const EngineFeatures& features);

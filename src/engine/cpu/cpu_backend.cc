@@ -250,13 +250,9 @@ class CpuEngine : public LayeredEngine {
 };
 
 EngineFeatures features() {
-  return {.pre_norm = true,
-          .gated = true,
-          .rope = true,
-          .alibi = true,
-          .window = true,
-          .mean_rows = true,
-          .head_norm = true};
+  EngineFeatures features = kAllFeatures;
+  features.last_row = false;
+  return features;
 }
 
 // What keeps the engine from this model; nothing is loaded.

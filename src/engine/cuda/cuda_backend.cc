@@ -82,13 +82,9 @@ struct Choice {
 };
 
 EngineFeatures features() {
-  return {.pre_norm = true,
-          .gated = true,
-          .rope = true,
-          .alibi = true,
-          .window = true,
-          .mean_rows = true,
-          .head_norm = true};
+  EngineFeatures features = kAllFeatures;
+  features.last_row = features.disentangled = features.buckets = features.convolution = false;
+  return features;
 }
 
 Result<Choice> choose(const model::Model& model, const BackendOptions& options) {

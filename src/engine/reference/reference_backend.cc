@@ -84,6 +84,7 @@ float activate(model::Activation activation, float value) {
 struct DenseLayer {
   DenseLinear query, key, value, attention_output, gate, up, down;  // gate.out 0: not gated
   DenseNorm attention_norm, output_norm;
+  std::vector<float> position_keys, position_queries;  // of disentangled attention, [relative.rows, hidden]
 };
 
 class ReferenceOps {
@@ -96,6 +97,12 @@ class ReferenceOps {
     if (w.segments) segments_ = w.segments->floats();
     if (w.embedding_norm) embedding_norm_ = DenseNorm(*w.embedding_norm);
     if (w.embedding_projection) projection_ = DenseLinear(*w.embedding_projection);
+    if (w.relative) relative_ = relative_table(w, architecture());
+    if (w.convolution) {
+      convolution_ = w.convolution->floats();
+      convolution_bias_ = w.convolution_bias->floats();
+      convolution_norm_ = DenseNorm(*w.convolution_norm);
+    }
     for (const model::LayerWeights& l : w.layers) {
       layers_.push_back({.query = DenseLinear(l.query),
                          .key = DenseLinear(l.key),
@@ -106,6 +113,8 @@ class ReferenceOps {
                          .down = DenseLinear(l.down),
                          .attention_norm = l.attention_norm ? DenseNorm(*l.attention_norm) : DenseNorm(),
                          .output_norm = DenseNorm(l.output_norm)});
+      if (l.position_key) layers_.back().position_keys = projected_positions(relative_, *l.position_key);
+      if (l.position_query) layers_.back().position_queries = projected_positions(relative_, *l.position_query);
     }
     if (w.final_norm) final_norm_ = DenseNorm(*w.final_norm);
     if (w.head_dense) head_dense_ = DenseLinear(*w.head_dense);
@@ -117,7 +126,8 @@ class ReferenceOps {
 
   BlockOrder order(size_t layer) const {
     const model::Block& block = architecture().blocks[layer];
-    return {block.placement == model::NormPlacement::kPre, block.attention_norm};
+    return {block.placement == model::NormPlacement::kPre, block.attention_norm,
+            layer == 0 && architecture().convolution.has_value()};
   }
 
   void embed(const Batch& batch) {
@@ -134,6 +144,7 @@ class ReferenceOps {
     }
     stream_ = norm(embedding_norm_, std::move(stream_));
     if (projection_.out != 0) stream_ = projection_.apply(stream_);
+    if (architecture().convolution) embedded_ = stream_;
     input_ = stream_;
   }
 
@@ -141,6 +152,7 @@ class ReferenceOps {
 
   void project(size_t layer, const Batch& batch, Rows) {  // computes all rows always: plain before fast
     attention_ = &architecture().blocks[layer].attention;
+    layer_ = &layers_[layer];
     query_ = layers_[layer].query.apply(input_, &hook_);
     key_ = layers_[layer].key.apply(input_, &hook_);
     value_ = layers_[layer].value.apply(input_, &hook_);
@@ -187,6 +199,31 @@ class ReferenceOps {
     input_ = stream_;
   }
 
+  // stream = norm(stream + activation(convolution(the embedding's rows))).
+  void add_convolution(const Batch& batch, Rows rows) {
+    const size_t hidden = architecture().hidden, width = architecture().convolution->width;
+    for (size_t s = 0; s < batch.size(); ++s) {
+      const size_t scored = scored_row(architecture(), batch, s) - batch.offsets[s];
+      for (size_t i = 0; i < batch.length(s); ++i) {
+        if (rows == Rows::kScored && i != scored) continue;
+        float* to = stream_.row(rows == Rows::kScored ? s : batch.offsets[s] + i);
+        for (size_t o = 0; o < hidden; ++o) {
+          double sum = convolution_bias_[o];
+          for (size_t k = 0; k < width; ++k) {
+            const size_t from = i + k;  // of the row before the first, plus half the width
+            if (from < width / 2 || from - width / 2 >= batch.length(s)) continue;
+            const float* x = embedded_.row(batch.offsets[s] + from - width / 2);
+            for (size_t c = 0; c < hidden; ++c)
+              sum += static_cast<double>(convolution_[(o * hidden + c) * width + k]) * x[c];
+          }
+          to[o] += activate(architecture().convolution->activation, static_cast<float>(sum));
+        }
+      }
+    }
+    stream_ = norm(convolution_norm_, std::move(stream_));
+    input_ = stream_;
+  }
+
   void norm_final() { stream_ = norm(final_norm_, std::move(stream_)); }
 
   void score(const Batch& batch, std::span<float> logits) {
@@ -230,7 +267,19 @@ class ReferenceOps {
     for (size_t j = 0; j < length; ++j) {
       const float* k = key_.row(first + j) + column;
       for (size_t c = 0; c < d; ++c) weights[j] += static_cast<double>(q[c]) * k[c];
-      weights[j] /= std::sqrt(static_cast<double>(d));
+      if (attention_->position == model::PositionKind::kDisentangled) {
+        const auto row = relative_row(*attention_, static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(j));
+        const size_t at = row * architecture().hidden + column;
+        for (size_t c = 0; c < d && !layer_->position_keys.empty(); ++c)
+          weights[j] += static_cast<double>(q[c]) * layer_->position_keys[at + c];
+        for (size_t c = 0; c < d && !layer_->position_queries.empty(); ++c)
+          weights[j] += static_cast<double>(k[c]) * layer_->position_queries[at + c];
+      }
+      weights[j] *= static_cast<double>(score_scale(*attention_));
+      if (attention_->position == model::PositionKind::kBuckets) {
+        const auto row = relative_row(*attention_, static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(j));
+        weights[j] += relative_[row * attention_->heads + head];
+      }
       const size_t distance = i > j ? i - j : j - i;
       weights[j] -= slope * static_cast<double>(distance);
       if (attention_->mask == model::MaskKind::kWindow && distance > attention_->window) weights[j] = -INFINITY;
@@ -276,8 +325,12 @@ class ReferenceOps {
   DenseNorm embedding_norm_, final_norm_, head_norm_;
   DenseLinear projection_, head_dense_, head_output_;
   std::vector<DenseLayer> layers_;
+  std::vector<float> relative_, convolution_, convolution_bias_;
+  DenseNorm convolution_norm_;
+  DenseMatrix embedded_;  // of a convolution: the embedding's rows
   DenseMatrix stream_, input_, query_, key_, value_, context_;
   const model::Attention* attention_ = nullptr;  // of the block that is being computed
+  const DenseLayer* layer_ = nullptr;
 };
 
 class ReferenceBackend : public Backend {

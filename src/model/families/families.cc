@@ -6,8 +6,9 @@
 namespace rerank::model {
 
 std::span<const Family* const> families() {
-  static constexpr const Family* kFamilies[] = {&kBertFamily, &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily,
-                                                &kGteFamily,  &kJinaBertFamily, &kModernBertFamily};
+  static constexpr const Family* kFamilies[] = {&kBertFamily,  &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily,
+                                                &kGteFamily,   &kJinaBertFamily, &kModernBertFamily, &kDebertaFamily,
+                                                &kMpnetFamily, &kAlbertFamily};
   return kFamilies;
 }
 
@@ -45,7 +46,7 @@ void read_encoder(ConfigReader& config, const EncoderFields& fields, Architectur
     return;
   }
   block.attention.head_size = a.hidden / block.attention.heads;
-  block.feed_forward.activation = config.activation(fields.activation);
+  block.feed_forward.activation = config.activation(fields.activation, fields.activation_fallback);
   a.embedding.vocabulary = config.size("vocab_size", kMaxRows);
   a.embedding.width = a.hidden;
   a.blocks.assign(layers, block);

@@ -26,6 +26,7 @@ struct LayerNames {
   std::string attention_norm;
   TensorSource gate, up, down;  // gate: of gated feed-forwards
   std::string output_norm;
+  TensorSource position_key, position_query;  // of disentangled attention with projections of its own
 };
 
 // Tensors that the architecture does not have are not looked up: their names may be empty.
@@ -33,6 +34,9 @@ struct TensorNames {
   std::string words, positions, segments;  // whole names of tables
   std::string embedding_norm;              // of norms: `name`.weight and `name`.bias
   TensorSource embedding_projection;
+  std::string relative, relative_norm;  // the table of relative positions, whole name, and its norm
+  TensorSource convolution;
+  std::string convolution_norm;
   std::vector<LayerNames> layers;
   std::string final_norm;
   TensorSource head_dense;
@@ -70,6 +74,7 @@ struct EncoderFields {
   const char* heads = "num_attention_heads";
   const char* intermediate = "intermediate_size";
   const char* activation = "hidden_act";
+  const char* activation_fallback = "gelu";
 };
 void read_encoder(ConfigReader& config, const EncoderFields& fields, Architecture& architecture);
 // The table of positions; `after_padding`: the first token's row is pad_token_id + 1.
@@ -79,6 +84,6 @@ void read_segment_table(ConfigReader& config, Architecture& architecture);
 TensorNames bert_encoder_names(const Architecture& architecture, std::string_view prefix);
 
 extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
-    kModernBertFamily;
+    kModernBertFamily, kDebertaFamily, kMpnetFamily, kAlbertFamily;
 
 }  // namespace rerank::model

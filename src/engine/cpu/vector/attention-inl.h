@@ -51,9 +51,10 @@ size_t attention_scratch(size_t length, size_t head_size) {
 // The score of a key `distance` positions away, before exp2, and whether it counts at all.
 struct AttentionMask {
   const AttentionArgs& args;
-  bool unmasked;  // neither window nor slope
+  bool unmasked;  // neither window nor slope, and positions add nothing
 
-  HWY_INLINE explicit AttentionMask(const AttentionArgs& a) : args(a), unmasked(a.window == 0 && a.slope == 0) {}
+  HWY_INLINE explicit AttentionMask(const AttentionArgs& a)
+      : args(a), unmasked(a.window == 0 && a.slope == 0 && a.positions == nullptr && a.distance_bias == nullptr) {}
   size_t first_key(size_t row) const { return args.window == 0 || row < args.window ? 0 : row - args.window; }
   size_t end_key(size_t last_row) const {
     return args.window == 0 ? args.length : std::min(args.length, last_row + args.window + 1);
@@ -94,7 +95,8 @@ struct ProbabilitiesOut {
   size_t row, key;  // of the tile's first
   Element* weights;
   size_t stride;
-  float* totals;  // [rows][kLanes]
+  float* totals;                // [rows][kLanes]
+  const float* bias = nullptr;  // of scores, [rows][kTileColumns]; null: none
 };
 
 // Scores of kRows queries and a panel of keys -> weights, and their sums onto the totals. kPartly: not all keys are
@@ -113,6 +115,10 @@ HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t quer
   for (size_t r = 0; r < kRows; ++r, to += out.stride) {
     V low = sum[r][0], high = sum[r][1];
     if constexpr (kPartly) {
+      if (out.bias != nullptr) {
+        low = hn::Add(low, hn::LoadU(d, out.bias + r * kTileColumns));
+        high = hn::Add(high, hn::LoadU(d, out.bias + r * kTileColumns + kLanes));
+      }
       const V near = out.mask.distance(out.row + r, out.key), far = out.mask.distance(out.row + r, out.key + kLanes);
       low = exp2_vector<kDegree>(d, out.mask.adjust(low, near));
       high = exp2_vector<kDegree>(d, out.mask.adjust(high, far));
@@ -143,11 +149,12 @@ class VectorAttention {
 
  public:
   HWY_INLINE explicit VectorAttention(const AttentionArgs& args)
-      : args_(args), plan_(args.length, args.head_size), mask_(args) {}
+      : args_(args), plan_(args.length, args.head_size), mask_(args), bias_(args) {}
 
   HWY_INLINE void run() {
     pack_keys();
     pack_values();
+    if (bias_.any()) bias_.begin();
     for (size_t row = 0; row < args_.query_rows; row += kTileRows) {
       const size_t rows = std::min(kTileRows, args_.query_rows - row);
       for (size_t r = row; r < row + rows; ++r) prefetch_next_head(r);
@@ -236,6 +243,7 @@ class VectorAttention {
     prepare_queries(row, rows);
     const size_t first = mask_.first_key(row) / P::kColumns * P::kColumns;
     const size_t end = round_up_to(mask_.end_key(row + rows - 1), P::kColumns);
+    if (bias_.any()) bias_.begin_tile(part<Element>(plan_.queries), plan_.query_stride, row, rows, first, end);
     for (size_t key = first; key < end; key += P::kColumns) weigh(row, rows, key);
     float inverse[kTileRows];
     for (size_t r = 0; r < rows; ++r) {
@@ -272,6 +280,7 @@ class VectorAttention {
     const Element* queries = part<Element>(plan_.queries);
     ProbabilitiesOut<Element> out = {
         mask_, row, key, part<Element>(plan_.weights) + key, plan_.weight_stride, part<float>(plan_.totals)};
+    if (bias_.any()) out.bias = bias_.fill(row, 0, rows, key);
     in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
       if (partly) {
@@ -283,6 +292,7 @@ class VectorAttention {
       out.row += kCount;
       out.weights += kCount * plan_.weight_stride;
       out.totals += kCount * kLanes;
+      if (out.bias != nullptr) out.bias += kCount * P::kColumns;
     });
   }
 
@@ -293,6 +303,9 @@ class VectorAttention {
     for (size_t key = first; key < end; key += P::kColumns) {
       P::multiply({queries, plan_.query_stride}, 1, args_.head_size, key_panel(key),
                   {nullptr, nullptr, scores + key, plan_.padded_length});
+      if (!bias_.any()) continue;
+      const float* bias = bias_.fill(row, r, 1, key);
+      for (size_t c = 0; c < P::kColumns; ++c) scores[key + c] += bias[c];
     }
     const auto is_seen = [&](size_t key) { return key >= mask_.first_key(row) && key < mask_.end_key(row); };
     float largest = -INFINITY, sum = 0;
@@ -313,6 +326,7 @@ class VectorAttention {
   const AttentionArgs& args_;
   const AttentionPlan<P> plan_;
   const AttentionMask mask_;
+  PositionBias<P> bias_;
 };
 
 template <class P>

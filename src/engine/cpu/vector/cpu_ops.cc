@@ -15,7 +15,7 @@ constexpr size_t kFeedForwardRows = 192;
 }  // namespace
 
 CpuOps::CpuOps(const CpuWeights& weights, const KernelTable& kernels, Team* team)
-    : SharedOps(weights, kernels, team), weights_(weights) {}
+    : SharedOps(weights, kernels, team), weights_(weights), position_scratch_(members()) {}
 
 CpuOps::LinearJob CpuOps::whole(const PackedLinear& weights, const PaddedMatrix& a, size_t a_row, size_t rows,
                                 PaddedMatrix& c, size_t c_row) const {
@@ -36,6 +36,7 @@ void CpuOps::embed(const Batch& batch) {
   const bool projected = weights_.projection.panels() != 0;
   PaddedMatrix& table_rows = projected ? normed_ : stream_;
   embed_rows(batch, table_rows);
+  if (architecture().convolution) keep_embedded(rows_, [&](size_t row) { return stream_.row(row); });
   if (!projected) return;
   stream_.resize(rows_, architecture().hidden, columns());
   LinearJob job = whole(weights_.projection, table_rows, 0, rows_, stream_, 0);
@@ -44,12 +45,13 @@ void CpuOps::embed(const Batch& batch) {
 }
 
 void CpuOps::norm_attention(size_t layer) {
-  norm_rows(stream_, rows_, weights_.layers[layer].attention_norm, normed_);
+  norm_rows(stream_, rows_, weights_.layer(layer).attention_norm, normed_);
   input_ = &normed_;
 }
 
 void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
-  const PackedLinear& w = weights_.layers[layer].query_key_value;
+  layer_ = &weights_.layer(layer);
+  const PackedLinear& w = layer_->query_key_value;
   attention_ = &attention(layer);
   const size_t panel = columns(), hidden = architecture().hidden;
   projected_.resize(rows_, 3 * hidden, panel);
@@ -61,7 +63,7 @@ void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
     gather(batch, stream_, scored_stream_);
     if (input_ != &stream_) gather(batch, *input_, scored_input_);
     scored_queries_.resize(batch.size(), hidden, panel);
-    const PackedLinear& own = weights_.layers[layer].scored_query;
+    const PackedLinear& own = layer_->scored_query;
     const PaddedMatrix& from = input_ != &stream_ ? scored_input_ : scored_stream_;
     LinearJob queries = whole(own.panels() != 0 ? own : w, from, 0, batch.size(), scored_queries_, 0);
     queries.last_panel = (hidden + panel - 1) / panel;
@@ -94,6 +96,8 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
   size_t longest = 0;
   for (size_t s = 0; s < batch.size(); ++s) longest = std::max(longest, batch.length(s));
   for (auto& scratch : scratch_) scratch.resize(kernels_.attention_scratch(longest, d));
+  if (attention_->position == model::PositionKind::kDisentangled || !weights_.distance_bias.empty())
+    for (auto& scratch : position_scratch_) scratch.resize(kernels_.position_scratch(longest, d));
   const bool scored = rows == Rows::kScored;
   context_.resize(scored ? batch.size() : rows_, hidden, columns());
   each(batch.size() * heads, [&](size_t task, size_t member) {
@@ -107,8 +111,22 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
     args.key_stride = projected_.stride();
     args.length = batch.length(s);
     args.head_size = d;
-    args.scale = 1 / std::sqrt(static_cast<float>(d));
+    args.scale = score_scale(*attention_);
     args.window = attention_->mask == model::MaskKind::kWindow ? attention_->window : 0;
+    const size_t head = task % heads;
+    if (!weights_.distance_bias.empty())
+      args.distance_bias = weights_.distance_bias[head].data() + architecture().max_length - 1;
+    PositionPanels positions;
+    if (attention_->position == model::PositionKind::kDisentangled) {
+      const CpuLayer& w = *layer_;
+      if (w.position_keys.panels != nullptr)
+        positions.keys = w.position_keys.panels + head * w.position_keys.head_bytes;
+      if (w.position_queries.panels != nullptr)
+        positions.queries = w.position_queries.panels + head * w.position_queries.head_bytes;
+      positions.half = weights_.position_half;
+      args.positions = &positions;
+    }
+    args.position_scratch = position_scratch_[member].data();
     if (attention_->position == model::PositionKind::kAlibi) args.slope = alibi_slope(heads, task % heads);
     args.context = context_.row(scored ? s : row) + column;
     args.context_stride = context_.stride();
@@ -124,7 +142,7 @@ void CpuOps::select_rows(const Batch& batch, Rows rows) {
 }
 
 void CpuOps::add_attention(size_t layer) {
-  const CpuLayer& w = weights_.layers[layer];
+  const CpuLayer& w = weights_.layer(layer);
   LinearJob job = whole(w.attention_output, context_, 0, rows_, stream_, 0);
   job.add_to_c = true;
   run(job);
@@ -133,7 +151,7 @@ void CpuOps::add_attention(size_t layer) {
 }
 
 void CpuOps::norm_feed_forward(size_t layer) {
-  norm_rows(stream_, rows_, weights_.layers[layer].output_norm, normed_);
+  norm_rows(stream_, rows_, weights_.layer(layer).output_norm, normed_);
   input_ = &normed_;
 }
 
@@ -145,7 +163,7 @@ void CpuOps::add_feed_forward(size_t layer) {
 }
 
 void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t rows) {
-  const CpuLayer& w = weights_.layers[layer];
+  const CpuLayer& w = weights_.layer(layer);
   const model::FeedForward& ff = feed_forward(layer);
   inner_.resize(rows, ff.width, columns());
   LinearJob up = whole(w.up, input, row, rows, inner_, 0);
@@ -163,6 +181,14 @@ void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t r
   down.add_to_c = true;
   run(down);
   if (!order(layer).pre_norm) norm_rows(stream_, row, rows, w.output_norm);
+}
+
+void CpuOps::add_convolution(const Batch& batch, Rows rows) {
+  const PaddedMatrix& convolved = convolve(batch, rows);
+  each(rows_, [&](size_t row, size_t) {
+    for (size_t c = 0; c < architecture().hidden; ++c) stream_.row(row)[c] += convolved.row(row)[c];
+  });
+  norm_rows(stream_, 0, rows_, weights_.convolution_norm);
 }
 
 void CpuOps::norm_final() { norm_rows(stream_, 0, rows_, weights_.final_norm); }
