@@ -20,7 +20,7 @@
 #include "model/graphs.h"
 #include "model/safetensors.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 namespace fs = std::filesystem;
@@ -505,4 +505,4 @@ Result<std::string> fetch_from_hub(const std::string& id, const std::string& rev
   return downloaded;
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -12,7 +12,7 @@
 #include "base/json/reader.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 float half_to_float(uint16_t h) {
@@ -226,4 +226,4 @@ Hash128 TensorFiles::digest() const {
   return digest_;
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -10,7 +10,7 @@
 
 #include "engine/cpu/buffers.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 // Anonymous memory on huge pages, spread over NUMA nodes where there are several; zero.
 class WeightMemory {
@@ -50,4 +50,4 @@ class OwnWeights : public WeightStore {
   std::vector<WeightMemory> memory_;
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu
