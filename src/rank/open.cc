@@ -208,6 +208,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   auto model =
       model::load_model(located->folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
   if (!model.ok()) return model.status();
+  if ((*model)->architecture().input.kind == model::InputTemplate::Kind::kPrompt) {
+    return absl::UnimplementedError(str_cat(located->folder, ": ", (*model)->config.architecture_name,
+                                            " needs a prompt around query and document, which is not supported yet"));
+  }
   auto tokenizer = text::Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
   RETURN_IF_ERROR(check_tokenizer(**tokenizer, (*model)->config, located->folder));
