@@ -16,11 +16,17 @@ struct EngineFeatures {
   bool rope = false;
   bool alibi = false;
   bool window = false;
-  bool mean_rows = false;     // a head that reads the mean of all rows
-  bool last_row = false;      // ... or the last
-  bool head_norm = false;     // a norm in the head
-  bool disentangled = false;  // disentangled attention, and scores with a scale of their own
-  bool buckets = false;       // a bias of scores by bucketed distance
+  bool mean_rows = false;  // a head that reads the mean of all rows
+  bool last_row = false;   // ... or the last
+  bool head_norm = false;  // a norm in the head
+  // Of decoders: RMS norms, none of the embedding, causal masks, grouped heads of any size, norms of queries and keys,
+  // a head of one linear layer.
+  bool decoder = false;
+  bool softcap = false;         // of attention's scores and of the logit; scores of another scale
+  bool sum_norms = false;       // norms of what a block adds
+  bool mean_of_logits = false;  // a head that reads each row, and the mean of its logits
+  bool disentangled = false;    // disentangled attention
+  bool buckets = false;         // a bias of scores by bucketed distance
   bool convolution = false;
 };
 
@@ -33,6 +39,10 @@ inline constexpr EngineFeatures kAllFeatures = {.pre_norm = true,
                                                 .mean_rows = true,
                                                 .last_row = true,
                                                 .head_norm = true,
+                                                .decoder = true,
+                                                .softcap = true,
+                                                .sum_norms = true,
+                                                .mean_of_logits = true,
                                                 .disentangled = true,
                                                 .buckets = true,
                                                 .convolution = true};

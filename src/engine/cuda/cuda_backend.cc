@@ -83,7 +83,8 @@ struct Choice {
 
 EngineFeatures features() {
   EngineFeatures features = kAllFeatures;
-  features.last_row = features.disentangled = features.buckets = features.convolution = false;
+  features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits = false;
+  features.disentangled = features.buckets = features.convolution = false;
   return features;
 }
 

@@ -6,9 +6,10 @@
 namespace rerank::model {
 
 std::span<const Family* const> families() {
-  static constexpr const Family* kFamilies[] = {&kBertFamily,  &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily,
-                                                &kGteFamily,   &kJinaBertFamily, &kModernBertFamily, &kDebertaFamily,
-                                                &kMpnetFamily, &kAlbertFamily};
+  static constexpr const Family* kFamilies[] = {
+      &kBertFamily,       &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily, &kGteFamily,   &kJinaBertFamily,
+      &kModernBertFamily, &kQwen3Family,    &kQwen2Family,      &kLlamaFamily,   &kGemmaFamily, &kGemma2Family,
+      &kEuroBertFamily,   &kNemotronFamily, &kDebertaFamily,    &kMpnetFamily,   &kAlbertFamily};
   return kFamilies;
 }
 

@@ -46,8 +46,8 @@ class PositionBias {
   HWY_INLINE void begin() {
     if constexpr (P::kGroup != 1) {
       if (args_.positions == nullptr || args_.positions->queries == nullptr) return;
-      P::Step::convert_rows(args_.keys, args_.key_stride, args_.length, args_.head_size, part<Element>(plan_.rows),
-                            plan_.row_stride, args_.length);
+      P::Step::convert_rows(args_.pieces[0].keys, args_.pieces[0].stride, args_.length, args_.head_size,
+                            part<Element>(plan_.rows), plan_.row_stride, args_.length);
     }
   }
 
@@ -116,7 +116,7 @@ class PositionBias {
       const size_t count = std::min(kColumns, args_.length - key);
       Rows<Element> keys;
       if constexpr (P::kGroup == 1) {
-        keys = {args_.keys + key * args_.key_stride, args_.key_stride};
+        keys = {args_.pieces[0].keys + key * args_.pieces[0].stride, args_.pieces[0].stride};
       } else {
         keys = {part<Element>(plan_.rows) + key * plan_.row_stride, plan_.row_stride};
       }

@@ -48,6 +48,7 @@ struct CpuNorm {
   explicit CpuNorm(const std::optional<model::Norm>& norm) {
     if (norm) *this = CpuNorm(*norm);
   }
+  bool empty() const { return gamma.empty(); }
   std::vector<float> gamma, beta;  // empty: there is no such norm
 };
 
@@ -60,7 +61,7 @@ struct PackedPositions {
 struct CpuLayer {
   PackedLinear query_key_value, attention_output, gate, up, down;  // gate: no panels where there is none
   PackedLinear scored_query;  // no panels where the queries of the scored rows need no other precision
-  CpuNorm attention_norm, output_norm;
+  CpuNorm attention_norm, output_norm, query_norm, key_norm, attention_sum_norm, output_sum_norm;
   PackedPositions position_keys, position_queries;
 };
 
@@ -75,9 +76,9 @@ struct SharedWeights {
   // number max_length - 1.
   std::vector<std::vector<float>> distance_bias;
   CpuNorm embedding_norm, final_norm, head_norm;
-  PackedLinear projection;  // no panels where the tables are as wide as the encoder
-  PackedLinear head_dense, head_output;
-  PackedLinear convolution;  // [hidden, width x hidden]; no panels where there is none
+  PackedLinear projection;               // no panels where the tables are as wide as the encoder
+  PackedLinear head_dense, head_output;  // head_dense: no panels where the head has no such layer
+  PackedLinear convolution;              // [hidden, width x hidden]; no panels where there is none
   CpuNorm convolution_norm;
 };
 
