@@ -84,7 +84,7 @@ struct Choice {
 EngineFeatures features() {
   EngineFeatures features = kAllFeatures;
   features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits = false;
-  features.disentangled = features.buckets = features.convolution = false;
+  features.convolution = false;
   return features;
 }
 
