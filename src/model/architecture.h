@@ -137,6 +137,7 @@ struct InputTemplate {
   };
   Kind kind = Kind::kPair;
   bool segments = false;  // token-type ids tell the two texts apart
+  std::string prompt;     // of kPrompt: the name of its template (text/prompt.h); empty: not known
 };
 
 struct Architecture {
