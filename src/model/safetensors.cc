@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_join.h"
 #include "base/json/reader.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank {
@@ -220,10 +221,17 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::s
 Hash128 TensorFiles::digest() const {
   std::call_once(digested_, [this] {
     FieldHasher hasher;
-    for (const MappedFile& file : files_) hasher.add(file.digest().hex());
+    for (const MappedFile& file : files_) hasher.add(digests_.emplace_back(file.digest()).hex());
     digest_ = hasher.finish();
+    has_digest_ = true;
   });
   return digest_;
+}
+
+Status TensorFiles::check() const {
+  for (size_t i = 0; i < files_.size(); ++i)
+    RETURN_IF_ERROR(files_[i].check([&] { return has_digest_ && files_[i].digest() == digests_[i]; }));
+  return ok_status();
 }
 
 }  // namespace rerank

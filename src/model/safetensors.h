@@ -3,6 +3,7 @@
 // (https://huggingface.co/docs/safetensors). Every number in the header is checked against the file before it is used.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -49,6 +50,9 @@ class TensorFiles {
   const std::vector<MappedFile>& files() const { return files_; }
   // Of all files' bytes. Computed on the first call, which reads them; thread-safe.
   Hash128 digest() const;
+  // Whether all that was read of the files was as they were opened, see MappedFile::check(). Of a file whose time alone
+  // is another the bytes are read again, where digest() has read them before. Thread-safe.
+  Status check() const;
 
  private:
   Status add_file(const std::string& path);
@@ -57,6 +61,8 @@ class TensorFiles {
   std::string origin_;
   mutable std::once_flag digested_;
   mutable Hash128 digest_;
+  mutable std::vector<Hash128> digests_;  // of each file, after digested_
+  mutable std::atomic<bool> has_digest_ = false;
 };
 
 // Largest accepted header: ten times that of a 100-layer model with 2,000 tensors.
