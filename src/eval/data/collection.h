@@ -44,7 +44,8 @@ struct CollectionOptions {
   bool need_judgments = true;
 };
 
-// InvalidArgument or NotFound naming file, line and field. Judgments of queries or documents that the collection lacks
+// InvalidArgument or NotFound naming file, line and field; an id that comes twice with two texts is one of these, and with
+// one text it counts once. Judgments of queries or documents that the collection lacks
 // are kept: they count as not found.
 Result<Collection> read_collection(const std::string& path, const CollectionOptions& options = {});
 
