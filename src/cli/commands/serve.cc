@@ -96,6 +96,7 @@ struct Serve : Command {
   int run() {
     Signals signals;
     if (Status status = complete(); !status.ok()) return report(status);
+    expand_paths(server);
     auto listeners = listeners_of(server);
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);

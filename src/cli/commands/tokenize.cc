@@ -27,7 +27,8 @@ struct Tokenize : Command {
     spec.max_length = options.model.texts.max_length != 0 ? options.model.texts.max_length
                                                           : (*tokenizer)->model_max_length().value_or(SIZE_MAX);
     std::ios::sync_with_stdio(false);
-    for (std::string line; std::getline(std::cin, line);) print(**tokenizer, line, spec);
+    TextInput in;
+    for (std::string line; in.next(line);) print(**tokenizer, line, spec);
     return 0;
   }
 
