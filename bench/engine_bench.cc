@@ -21,7 +21,7 @@
 
 namespace {
 
-rerank::OwnedBatch read_batch(const char* path) {
+rerank::engine::OwnedBatch read_batch(const char* path) {
   simdjson::dom::parser parser;
   simdjson::dom::element root = parser.load(path);
   const auto numbers = [](simdjson::dom::array row) {
@@ -29,7 +29,7 @@ rerank::OwnedBatch read_batch(const char* path) {
     for (int64_t number : row) numbers.push_back(static_cast<int32_t>(number));
     return numbers;
   };
-  rerank::OwnedBatch batch;
+  rerank::engine::OwnedBatch batch;
   const simdjson::dom::array ids = root["ids"], segments = root["segments"];
   for (auto row = ids.begin(), row_segments = segments.begin(); row != ids.end(); ++row, ++row_segments)
     batch.add(numbers(*row), numbers(*row_segments));
@@ -54,7 +54,7 @@ int fail(const rerank::Status& status) {
 
 int main(int argc, char** argv) {
   bool profile = false;
-  rerank::BackendOptions options;
+  rerank::engine::BackendOptions options;
   for (; argc > 1 && std::string_view(argv[1]).starts_with("--"); --argc, ++argv) {
     const std::string_view flag = argv[1];
     if (flag == "--profile") profile = true;
@@ -71,9 +71,9 @@ int main(int argc, char** argv) {
                  "[precision] [kernel] [threads] [engine]\n");
     return 2;
   }
-  auto model = rerank::load_model(argv[1]);
+  auto model = rerank::model::load_model(argv[1]);
   if (!model.ok()) return fail(model.status());
-  const rerank::OwnedBatch batch = read_batch(argv[2]);
+  const rerank::engine::OwnedBatch batch = read_batch(argv[2]);
   if (argc > 3) options.precision = argv[3];
   if (argc > 4) options.kernel = argv[4];
   if (argc > 5) options.threads = std::stoul(argv[5]);
@@ -83,7 +83,7 @@ int main(int argc, char** argv) {
   }
   const auto engine = rerank::parse_choice<rerank::EngineKind>(argc > 6 ? argv[6] : "auto");
   if (!engine) return fail(absl::InvalidArgumentError(argv[6]));
-  auto backend = rerank::open_backend(*model, *engine, options);
+  auto backend = rerank::engine::open_backend(*model, *engine, options);
   if (!backend.ok()) return fail(backend.status());
   const auto& info = (*backend)->info();
   std::printf("%s %s %s %zu\n", info.engine.c_str(), info.precision.c_str(), info.kernel.c_str(), info.threads);

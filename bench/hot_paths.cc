@@ -136,9 +136,9 @@ void plan(const std::string&) {
 }
 
 void forward(const std::string& folder, const char* precision) {
-  const auto model = expect(load_model(folder));
-  const auto backend = expect(open_backend(model, EngineKind::kCpu, {.precision = precision, .threads = 1}));
-  OwnedBatch batch;
+  const auto model = expect(model::load_model(folder));
+  const auto backend = expect(engine::open_backend(model, EngineKind::kCpu, {.precision = precision, .threads = 1}));
+  engine::OwnedBatch batch;
   for (size_t i = 0; i < 8; ++i) {
     std::vector<int32_t> ids(24 + 8 * i);
     for (size_t j = 0; j < ids.size(); ++j) ids[j] = static_cast<int32_t>((i * 31 + j * 17) % 200);

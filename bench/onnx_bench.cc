@@ -70,19 +70,19 @@ int main(int argc, char** argv) {
   const auto number = [&](int i, size_t fallback) { return argc > i ? std::stoul(argv[i]) : fallback; };
   if (argc < 2) return std::fprintf(stderr, "usage: onnx_bench MODEL_FOLDER [ROWS] [LENGTH] [THREADS] [ROUNDS]\n"), 2;
   const size_t rows = number(2, 32), length = number(3, 128), threads = number(4, 2), rounds = number(5, 9);
-  auto model = rerank::load_model(argv[1]);
+  auto model = rerank::model::load_model(argv[1]);
   if (!model.ok()) return fail(model.status());
-  rerank::BackendOptions options;
+  rerank::engine::BackendOptions options;
   options.threads = threads;
-  auto served = rerank::open_backend(*model, rerank::EngineKind::kOnnx, options);
+  auto served = rerank::engine::open_backend(*model, rerank::EngineKind::kOnnx, options);
   options.onnx_split = false;
-  auto whole = rerank::open_backend(*model, rerank::EngineKind::kOnnx, options);
+  auto whole = rerank::engine::open_backend(*model, rerank::EngineKind::kOnnx, options);
   if (!served.ok() || !whole.ok()) return fail(served.ok() ? whole.status() : served.status());
 
   std::vector<int32_t> ids(rows * length);
   for (size_t i = 0; i < ids.size(); ++i)
     ids[i] = static_cast<int32_t>((i * 7919 + 13) % ((*model)->config.architecture.embedding.vocabulary - 5) + 5);
-  rerank::OwnedBatch batch;
+  rerank::engine::OwnedBatch batch;
   for (size_t r = 0; r < rows; ++r) batch.add(std::span(ids).subspan(r * length, length));
   Plain plain((*served)->info().files[0], rows, length, threads, ids);
 
@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
     std::vector<double> seconds, ratios;
     double difference = 0;
   };
-  const auto engine = [&](rerank::Backend& backend) {
+  const auto engine = [&](rerank::engine::Backend& backend) {
     return [&] {
       std::vector<float> logits(rows);
       const auto status = backend.forward(batch, logits);

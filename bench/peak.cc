@@ -13,11 +13,11 @@
 namespace rerank::bench {
 namespace {
 
-using cpu::Buffer;
+using engine::cpu::Buffer;
 
-const cpu::KernelTable* find(const char* name) {
-  for (const auto* table : cpu::compiled_kernels()) {
-    if (std::string_view(table->name) == name && cpu::unsupported_reason(*table).empty()) return table;
+const engine::cpu::KernelTable* find(const char* name) {
+  for (const auto* table : engine::cpu::compiled_kernels()) {
+    if (std::string_view(table->name) == name && engine::cpu::unsupported_reason(*table).empty()) return table;
   }
   return nullptr;
 }
@@ -40,9 +40,9 @@ double rate_of(double operations, const Body& body) {
 template <bool kInt8, int kC, int kA, int kB>
 void multiply() {
   if constexpr (kInt8) {
-    cpu::HardwareTiles::multiply_u8s8<kC, kA, kB>();
+    engine::cpu::HardwareTiles::multiply_u8s8<kC, kA, kB>();
   } else {
-    cpu::HardwareTiles::multiply_bf16<kC, kA, kB>();
+    engine::cpu::HardwareTiles::multiply_bf16<kC, kA, kB>();
   }
 }
 
@@ -50,7 +50,7 @@ constexpr double kTileLoops = 64;  // products of tile_loop()
 
 template <bool kInt8>
 void tile_loop(const std::byte* tiles) {
-  using T = cpu::HardwareTiles;
+  using T = engine::cpu::HardwareTiles;
   for (size_t k = 0; k < 16; ++k) {
     const std::byte* p = tiles + k % 8 * 4096;
     T::load<4>(p, 64);
@@ -75,10 +75,10 @@ double tile_rate(Unit unit) {
     tiles.data()[i] = static_cast<std::byte>(bits >> 16);
     tiles.data()[i + 1] = static_cast<std::byte>(bits >> 24);
   }
-  cpu::HardwareTiles::configure();
+  engine::cpu::HardwareTiles::configure();
   const double rate = unit == Unit::kAmxInt8 ? rate_of(kTileLoops * 32768, [&] { tile_loop<true>(tiles.data()); })
                                              : rate_of(kTileLoops * 16384, [&] { tile_loop<false>(tiles.data()); });
-  cpu::HardwareTiles::release();
+  engine::cpu::HardwareTiles::release();
   return rate;
 }
 #else
@@ -139,7 +139,7 @@ double thread_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-Unit unit_of(const cpu::KernelTable& table) {
+Unit unit_of(const engine::cpu::KernelTable& table) {
   const std::string_view precision = table.precision;
   if (table.tiles != nullptr) return precision == "int8" ? Unit::kAmxInt8 : Unit::kAmxBf16;
   return precision == "int8" ? Unit::kVectorInt8 : precision == "bf16" ? Unit::kVectorBf16 : Unit::kFp32;

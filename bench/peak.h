@@ -20,6 +20,6 @@ double thread_seconds();
 double measure_peak(Unit unit, size_t threads);
 
 // What a tier's layers multiply with.
-Unit unit_of(const cpu::KernelTable& table);
+Unit unit_of(const engine::cpu::KernelTable& table);
 
 }  // namespace rerank::bench

@@ -21,16 +21,16 @@ class TimedOps {
   explicit TimedOps(Ops& ops) : ops_(ops) {}
   double seconds[kVerbs] = {};
 
-  void embed(const Batch& b) {
+  void embed(const engine::Batch& b) {
     timed(kEmbed, [&] { ops_.embed(b); });
   }
-  void project(size_t layer, const Batch& b, Rows r) {
+  void project(size_t layer, const engine::Batch& b, engine::Rows r) {
     timed(kProject, [&] { ops_.project(layer, b, r); });
   }
-  void attend(const Batch& b, Rows r) {
+  void attend(const engine::Batch& b, engine::Rows r) {
     timed(kAttend, [&] { ops_.attend(b, r); });
   }
-  void select_rows(const Batch& b, Rows r) {
+  void select_rows(const engine::Batch& b, engine::Rows r) {
     timed(kSelect, [&] { ops_.select_rows(b, r); });
   }
   void add_attention(size_t layer) {
@@ -48,10 +48,10 @@ class TimedOps {
   void add_feed_forward(size_t layer) {
     timed(kFeedForward, [&] { ops_.add_feed_forward(layer); });
   }
-  void score(const Batch& b, std::span<float> logits) {
+  void score(const engine::Batch& b, std::span<float> logits) {
     timed(kHead, [&] { ops_.score(b, logits); });
   }
-  BlockOrder order(size_t layer) const { return ops_.order(layer); }
+  engine::BlockOrder order(size_t layer) const { return ops_.order(layer); }
 
  private:
   template <class Body>
@@ -64,20 +64,20 @@ class TimedOps {
 };
 
 // Operations that have to be done, without padding.
-void count_operations(const Architecture& a, const Batch& batch, double* operations) {
+void count_operations(const model::Architecture& a, const engine::Batch& batch, double* operations) {
   const double tokens = static_cast<double>(batch.tokens()), pairs = static_cast<double>(batch.size());
   const double h = static_cast<double>(a.hidden);
   for (size_t layer = 0; layer < a.layers(); ++layer) {
-    const Block& block = a.blocks[layer];
-    const bool scored = layer + 1 == a.layers() && last_rows(a) == Rows::kScored;
+    const model::Block& block = a.blocks[layer];
+    const bool scored = layer + 1 == a.layers() && engine::last_rows(a) == engine::Rows::kScored;
     const double rows = scored ? pairs : tokens;  // that are computed but for keys and values
     double keys = 0;
     for (size_t s = 0; s < batch.size(); ++s) {
       const double length = static_cast<double>(batch.length(s)), window = static_cast<double>(block.attention.window);
-      const double seen = block.attention.mask == MaskKind::kWindow ? std::min(length, 2 * window + 1) : length;
+      const double seen = block.attention.mask == model::MaskKind::kWindow ? std::min(length, 2 * window + 1) : length;
       keys += (scored ? 1 : length) * seen;
     }
-    const double matrices = block.feed_forward.gate == GateHalf::kNone ? 2 : 3;
+    const double matrices = block.feed_forward.gate == model::GateHalf::kNone ? 2 : 3;
     operations[kProject] += 2 * h * h * (2 * tokens + rows);
     operations[kAttend] += 4 * h * keys;
     operations[kOutput] += 2 * h * h * rows;
@@ -85,13 +85,14 @@ void count_operations(const Architecture& a, const Batch& batch, double* operati
   }
 }
 
-template <class Weights, class Ops>
-void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, const Batch& batch) {
+template <class PackedWeights, class Ops>
+void profile(std::shared_ptr<const model::Model> model, const engine::cpu::KernelTable& table,
+             const engine::Batch& batch) {
   constexpr int kRounds = 5;
-  const Architecture& architecture = model->architecture();
+  const model::Architecture& architecture = model->architecture();
   Team team(1);
-  cpu::OwnWeights store;
-  Weights weights(model, table, {team, store});
+  engine::cpu::OwnWeights store;
+  PackedWeights weights(model, table, {team, store});
   Ops ops(weights, table, nullptr);
   std::vector<float> logits(batch.size());
   const Unit unit = unit_of(table);
@@ -100,8 +101,8 @@ void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, 
     peaks.push_back(measure_peak(unit, 1));
     TimedOps<Ops> timed(ops);
     timed.embed(batch);
-    run_blocks(architecture, batch, timed, 0, architecture.layers());
-    score_stream(architecture, batch, timed, logits);
+    engine::run_blocks(architecture, batch, timed, 0, architecture.layers());
+    engine::score_stream(architecture, batch, timed, logits);
     double total = 0;
     for (int v = 0; v < kVerbs; ++v) {
       seconds[v].push_back(timed.seconds[v]);
@@ -135,13 +136,14 @@ void profile(std::shared_ptr<const Model> model, const cpu::KernelTable& table, 
 
 }  // namespace
 
-void print_profile(std::shared_ptr<const Model> model, const BackendOptions& options, const Batch& batch) {
-  for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
+void print_profile(std::shared_ptr<const model::Model> model, const engine::BackendOptions& options,
+                   const engine::Batch& batch) {
+  for (const engine::cpu::KernelTable* table : engine::cpu::compiled_kernels()) {
     if (options.kernel != "auto" && options.kernel != table->name) continue;
     if (options.precision != "auto" && options.precision != table->precision) continue;
-    if (!cpu::unsupported_reason(*table).empty()) continue;
-    if (table->tiles != nullptr) return profile<cpu::TileWeights, cpu::TileOps>(model, *table, batch);
-    return profile<cpu::CpuWeights, cpu::CpuOps>(model, *table, batch);
+    if (!engine::cpu::unsupported_reason(*table).empty()) continue;
+    if (table->tiles != nullptr) return profile<engine::cpu::TileWeights, engine::cpu::TileOps>(model, *table, batch);
+    return profile<engine::cpu::CpuWeights, engine::cpu::CpuOps>(model, *table, batch);
   }
   std::printf("no tier of that name and precision runs here\n");
 }

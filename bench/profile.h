@@ -7,6 +7,7 @@ namespace rerank::bench {
 
 // Runs `batch` a few times on one thread with the tier that `options` name (precision and kernel; "auto": the first
 // that runs), and prints for each verb its share and its rate, as medians, next to the peak measured in between.
-void print_profile(std::shared_ptr<const Model> model, const BackendOptions& options, const Batch& batch);
+void print_profile(std::shared_ptr<const model::Model> model, const engine::BackendOptions& options,
+                   const engine::Batch& batch);
 
 }  // namespace rerank::bench

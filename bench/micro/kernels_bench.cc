@@ -9,7 +9,7 @@
 namespace rerank::bench {
 namespace {
 
-using namespace cpu;
+using namespace engine::cpu;
 
 struct Peaks {
   double of[kUnits];

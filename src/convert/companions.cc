@@ -49,7 +49,7 @@ void add_quantization(const ConvertOptions& options, rapidjson::Document& json) 
   json.AddMember("quantization_config", quantization, allocator);
 }
 
-Status write_config(const Model& model, const std::string& out, const ConvertOptions& options) {
+Status write_config(const model::Model& model, const std::string& out, const ConvertOptions& options) {
   const std::string source = model.folder + "/config.json", path = out + "/config.json";
   auto text = read_file(source, 16u << 20);
   if (!text.ok()) return text.status();
@@ -76,7 +76,7 @@ Status write_config(const Model& model, const std::string& out, const ConvertOpt
 
 }  // namespace
 
-Status copy_companions(const Model& model, const std::string& out, const ConvertOptions& options) {
+Status copy_companions(const model::Model& model, const std::string& out, const ConvertOptions& options) {
   std::error_code error;
   fs::create_directories(out, error);
   if (fs::equivalent(model.folder, out, error)) return ok_status();  // they are there

@@ -28,7 +28,7 @@ using testing::tolerance;
 class ConvertTest : public ::testing::Test {
  protected:
   void make(const TinyModelSpec& spec) {
-    auto loaded = load_model(testing::write_tiny_model(spec, "convert_test_source"));
+    auto loaded = model::load_model(testing::write_tiny_model(spec, "convert_test_source"));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model_ = *loaded;
     fs::remove_all(out_);
@@ -37,9 +37,9 @@ class ConvertTest : public ::testing::Test {
   // What `engine` computes from the written folder, held against the reference on the original.
   Result<Verification> verify(EngineKind engine, size_t layers = 0) {
     RETURN_IF_ERROR(copy_companions(*model_, out_, options_));
-    auto written = load_model(out_);
+    auto written = model::load_model(out_);
     if (!written.ok()) return written.status();
-    auto backend = open_backend(*written, engine, {});
+    auto backend = engine::open_backend(*written, engine, {});
     if (!backend.ok()) return backend.status();
     return verify_converted(model_, layers, **backend, {});
   }
@@ -57,7 +57,7 @@ class ConvertTest : public ::testing::Test {
     return graph;
   }
 
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const model::Model> model_;
   const std::string out_ = ::testing::TempDir() + "/convert_test_out";
   ConvertOptions options_;
 };
@@ -97,7 +97,7 @@ TEST_F(ConvertTest, TheFirstLayersCanBeKept) {
     if (!found.ok() && without_onnx(found.status())) continue;
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_LT(found->largest, tolerance(engine, Precision::kFp32).generated) << word_of(engine);
-    EXPECT_EQ(load_model(out_).value()->config.architecture.layers(), 2u);
+    EXPECT_EQ(model::load_model(out_).value()->config.architecture.layers(), 2u);
   }
   options_.keep_layers = 5;
   EXPECT_THAT(std::string(message_of(write_onnx(*model_, out_, options_))), HasSubstr("this model has 4"));
@@ -150,7 +150,7 @@ TEST_F(ConvertTest, MatricesCanBeKeptFromQuantization) {
 TEST_F(ConvertTest, QuantizedForEachTokenAScoreDependsOnItsPairAlone) {
   make({});
   options_.precision = Precision::kInt8;
-  OwnedBatch batch;
+  engine::OwnedBatch batch;
   for (int pair = 0; pair < 8; ++pair) {
     std::vector<int32_t> ids(12);
     for (int i = 0; i < 12; ++i) ids[i] = (i * 31 + pair * pair * 7) % 100;
@@ -160,16 +160,16 @@ TEST_F(ConvertTest, QuantizedForEachTokenAScoreDependsOnItsPairAlone) {
   for (bool per_token : {false, true}) {
     options_.scale_per_token = per_token;
     ASSERT_TRUE(write_onnx(*model_, out_, options_).ok());
-    BackendOptions engine;
+    engine::BackendOptions engine;
     engine.threads = 1;
     engine.onnx_file = out_ + "/" + kOnnxFile;
-    auto backend = open_backend(model_, EngineKind::kOnnx, engine);
+    auto backend = engine::open_backend(model_, EngineKind::kOnnx, engine);
     if (!backend.ok() && without_onnx(backend.status())) GTEST_SKIP() << backend.status();
     ASSERT_TRUE(backend.ok()) << backend.status();
     std::vector<float> together(8), alone(1);
     ASSERT_TRUE((*backend)->forward(batch, together).ok());
     for (size_t pair = 0; pair < 8; ++pair) {
-      OwnedBatch one;
+      engine::OwnedBatch one;
       one.add(batch, pair);
       ASSERT_TRUE((*backend)->forward(one, alone).ok());
       apart[per_token] = std::max(apart[per_token], std::abs(static_cast<double>(alone[0]) - together[pair]));
@@ -181,15 +181,15 @@ TEST_F(ConvertTest, QuantizedForEachTokenAScoreDependsOnItsPairAlone) {
 
 TEST_F(ConvertTest, WeightsInOtherPrecisionsServe) {
   make({.architecture = "ElectraForSequenceClassification", .embedding = 24});
-  for (const auto& [precision, dtype, rounding] : {std::tuple{Precision::kFp32, DType::kF32, 1e-6},
-                                                   {Precision::kFp16, DType::kF16, 5e-3},
-                                                   {Precision::kBf16, DType::kBF16, 5e-2}}) {
+  for (const auto& [precision, dtype, rounding] : {std::tuple{Precision::kFp32, model::DType::kF32, 1e-6},
+                                                   {Precision::kFp16, model::DType::kF16, 5e-3},
+                                                   {Precision::kBf16, model::DType::kBF16, 5e-2}}) {
     options_.precision = precision;
     ASSERT_TRUE(write_safetensors(*model_, out_, options_).ok());
     const auto found = verify(EngineKind::kReference);
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_LT(found->largest, rounding) << word_of(precision);
-    EXPECT_EQ(load_model(out_).value()->weights.words.dtype, dtype);
+    EXPECT_EQ(model::load_model(out_).value()->weights.words.dtype, dtype);
   }
 }
 
@@ -201,19 +201,19 @@ TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
   options_.exclude = {"layer.1.", "layer.2.attention.self.key"};
   ASSERT_TRUE(write_safetensors(*model_, out_, options_).ok());
   ASSERT_TRUE(copy_companions(*model_, out_, options_).ok());
-  auto written = load_model(out_);
+  auto written = model::load_model(out_);
   ASSERT_TRUE(written.ok()) << written.status();
-  const Weights& weights = (*written)->weights;
+  const model::Weights& weights = (*written)->weights;
   EXPECT_TRUE(weights.quantized);
-  EXPECT_EQ(weights.layers[0].up.weight.dtype, DType::kI8);
-  EXPECT_EQ(weights.layers[1].up.weight.dtype, DType::kF32);
+  EXPECT_EQ(weights.layers[0].up.weight.dtype, model::DType::kI8);
+  EXPECT_EQ(weights.layers[1].up.weight.dtype, model::DType::kF32);
   EXPECT_EQ(weights.layers[1].up.weight.floats(), model_->weights.layers[1].up.weight.floats());
   const auto exact = model_->weights.layers[0].up.weight.floats(), rounded = weights.layers[0].up.weight.floats();
   for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(rounded[i], exact[i], 0.02);
   // What the file says is the whole difference from the reference on the original, but for the activations.
   std::map<std::string, double> largest;
   for (const char* kernel : {"avx512vnni", "avx2", "portable", "amx-emulated", "auto"}) {
-    auto backend = open_backend(*written, EngineKind::kCpu, {"auto", kernel, 1});
+    auto backend = engine::open_backend(*written, EngineKind::kCpu, {"auto", kernel, 1});
     if (absl::IsUnimplemented(backend.status())) continue;
     ASSERT_TRUE(backend.ok()) << backend.status();
     EXPECT_EQ((*backend)->info().precision, "int8");
@@ -229,7 +229,7 @@ TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
   std::string bytes{std::istreambuf_iterator<char>(in), {}};
   bytes.replace(bytes.find("weight_scale"), 12, "weight_sclae");
   std::ofstream(out_ + "/model.safetensors", std::ios::binary) << bytes;
-  EXPECT_THAT(std::string(message_of(load_model(out_).status())), HasSubstr("weight_scale is missing"));
+  EXPECT_THAT(std::string(message_of(model::load_model(out_).status())), HasSubstr("weight_scale is missing"));
 }
 
 TEST_F(ConvertTest, CalibrationKeepsTheMatrixThatLosesMostAndWhatOnlyFirstRowsGoThrough) {
@@ -241,10 +241,10 @@ TEST_F(ConvertTest, CalibrationKeepsTheMatrixThatLosesMostAndWhatOnlyFirstRowsGo
     if (tensor.name != "bert.encoder.layer.0.output.dense.weight") continue;
     for (size_t row = 0; row < 64; ++row) tensor.values[row * 128 + 5] *= 300;
   }
-  testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);
-  auto loaded = load_model(folder);
+  testing::write_safetensors(folder + "/model.safetensors", tensors, model::DType::kF32);
+  auto loaded = model::load_model(folder);
   ASSERT_TRUE(loaded.ok());
-  OwnedBatch batch;
+  engine::OwnedBatch batch;
   for (int pair = 0; pair < 6; ++pair) {
     std::vector<int32_t> ids(10 + pair);
     for (int i = 0; i < 10 + pair; ++i) ids[i] = (i * 7 + pair * 13) % 100;

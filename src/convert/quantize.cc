@@ -23,7 +23,7 @@ float largest_magnitude(const float* x, size_t n) {
 // What an int8 engine computes of a linear layer.
 class Int8Linear {
  public:
-  explicit Int8Linear(const Linear& linear)
+  explicit Int8Linear(const model::Linear& linear)
       : in_(linear.in()), out_(linear.out()), matrix_(quantize_rows(linear.weight)), bias_(linear.bias_floats()) {}
 
   // y [rows, out] of x [rows, in].
@@ -55,13 +55,13 @@ class Int8Linear {
 
 class Calibration {
  public:
-  Calibration(std::shared_ptr<const Model> model, const Batch& batch, const CalibrationOptions& options)
+  Calibration(std::shared_ptr<const model::Model> model, const engine::Batch& batch, const CalibrationOptions& options)
       : model_(std::move(model)), batch_(batch), options_(options) {
-    const std::vector<LayerWeights>& layers = model_->weights.layers;
-    for (const LayerWeights& layer : layers) {
-      const bool last = &layer == &layers.back() && last_rows(model_->architecture()) == Rows::kScored;
-      for (const Linear* linear : {&layer.query, &layer.key, &layer.value, &layer.attention_output,
-                                   layer.gate ? &*layer.gate : nullptr, &layer.up, &layer.down}) {
+    const std::vector<model::LayerWeights>& layers = model_->weights.layers;
+    for (const model::LayerWeights& layer : layers) {
+      const bool last = &layer == &layers.back() && engine::last_rows(model_->architecture()) == engine::Rows::kScored;
+      for (const model::Linear* linear : {&layer.query, &layer.key, &layer.value, &layer.attention_output,
+                                          layer.gate ? &*layer.gate : nullptr, &layer.up, &layer.down}) {
         if (linear == nullptr) continue;
         const bool all_rows = !last || linear == &layer.key || linear == &layer.value;
         order_.push_back(linear);
@@ -101,14 +101,15 @@ class Calibration {
 
   template <class Body>
   Status pass(std::vector<float>& logits, const Body& body) {
-    const auto backend = make_reference_backend(
-        model_, nullptr,
-        [&](const Linear& linear, std::span<const float> x, std::span<float> y) { body(sites_.at(&linear), x, y); });
+    const auto backend = engine::make_reference_backend(
+        model_, nullptr, [&](const model::Linear& linear, std::span<const float> x, std::span<float> y) {
+          body(sites_.at(&linear), x, y);
+        });
     logits.resize(batch_.size());
     for (size_t s = 0; s < batch_.size(); ++s) {
       const size_t begin = batch_.offsets[s], length = batch_.length(s);
       const uint32_t offsets[] = {0, static_cast<uint32_t>(length)};
-      const Batch one = {batch_.ids.subspan(begin, length), batch_.segments.subspan(begin, length), offsets};
+      const engine::Batch one = {batch_.ids.subspan(begin, length), batch_.segments.subspan(begin, length), offsets};
       RETURN_IF_ERROR(backend->forward(one, std::span(logits).subspan(s, 1)));
       if (options_.progress) options_.progress(++done_, 3 * batch_.size());
     }
@@ -127,7 +128,7 @@ class Calibration {
 
   void choose() {
     std::vector<double> errors;
-    for (const Linear* linear : order_) {
+    for (const model::Linear* linear : order_) {
       const Site& site = sites_.at(linear);
       errors.push_back(std::sqrt(site.error / std::max(site.size, 1e-30)));
     }
@@ -152,11 +153,11 @@ class Calibration {
     return result;
   }
 
-  std::shared_ptr<const Model> model_;
-  const Batch& batch_;
+  std::shared_ptr<const model::Model> model_;
+  const engine::Batch& batch_;
   const CalibrationOptions& options_;
-  std::vector<const Linear*> order_;
-  std::map<const Linear*, Site> sites_;
+  std::vector<const model::Linear*> order_;
+  std::map<const model::Linear*, Site> sites_;
   std::vector<float> other_;
   Int8Report report_;
   uint64_t done_ = 0;
@@ -164,7 +165,7 @@ class Calibration {
 
 }  // namespace
 
-Int8Matrix quantize_rows(const TensorView& weight) {
+Int8Matrix quantize_rows(const model::TensorView& weight) {
   const size_t out = weight.shape[0], in = weight.shape[1];
   Int8Matrix matrix{std::vector<int8_t>(out * in), std::vector<float>(out)};
   std::vector<float> row(in);
@@ -178,11 +179,11 @@ Int8Matrix quantize_rows(const TensorView& weight) {
   return matrix;
 }
 
-Result<Int8Report> calibrate_int8(std::shared_ptr<const Model> model, const Batch& batch,
+Result<Int8Report> calibrate_int8(std::shared_ptr<const model::Model> model, const engine::Batch& batch,
                                   const CalibrationOptions& options) {
   if (!model->has_weights()) return model->no_weights;
   if (batch.size() == 0) return absl::InvalidArgumentError("calibration: no pairs");
-  RETURN_IF_ERROR(check_batch(model->architecture(), batch));
+  RETURN_IF_ERROR(engine::check_batch(model->architecture(), batch));
   return Calibration(std::move(model), batch, options).run();
 }
 

@@ -18,7 +18,7 @@ struct Int8Matrix {
   std::vector<int8_t> values;
   std::vector<float> scales;
 };
-Int8Matrix quantize_rows(const TensorView& weight);
+Int8Matrix quantize_rows(const model::TensorView& weight);
 
 struct MatrixError {
   std::string name;   // of the tensor
@@ -49,7 +49,7 @@ struct CalibrationOptions {
 
 // Runs the reference engine three times over the batch: exact, with all matrices of the layers in int8 (weights for
 // each output, activations for each token) except those that are always kept, and with those chosen.
-Result<Int8Report> calibrate_int8(std::shared_ptr<const Model> model, const Batch& batch,
+Result<Int8Report> calibrate_int8(std::shared_ptr<const model::Model> model, const engine::Batch& batch,
                                   const CalibrationOptions& options);
 
 // The report as JSON.

@@ -15,7 +15,7 @@ constexpr double kBudget = 1e10;
 constexpr size_t kMaxPairs = 32, kMinPairs = 4;
 
 // A query of a quarter and a document of the rest, of random tokens.
-void add_pair(OwnedBatch& pairs, const Architecture& a, size_t length, std::mt19937& random) {
+void add_pair(engine::OwnedBatch& pairs, const model::Architecture& a, size_t length, std::mt19937& random) {
   std::vector<int32_t> ids(length), segments(length);
   for (size_t i = 0; i < length; ++i) {
     ids[i] = static_cast<int32_t>(random() % a.embedding.vocabulary);
@@ -26,23 +26,24 @@ void add_pair(OwnedBatch& pairs, const Architecture& a, size_t length, std::mt19
 
 }  // namespace
 
-Result<Verification> verify_converted(std::shared_ptr<const Model> original, size_t layers, Backend& converted,
+Result<Verification> verify_converted(std::shared_ptr<const model::Model> original, size_t layers,
+                                      engine::Backend& converted,
                                       const std::function<void(uint64_t, uint64_t)>& progress) {
-  const Architecture& a = original->architecture();
+  const model::Architecture& a = original->architecture();
   const size_t limit = std::min(a.max_length, converted.info().max_length);
   double per_token = 0;
-  for (size_t i = 0; i < (layers != 0 ? layers : a.layers()); ++i) per_token += block_products(a, a.blocks[i]);
+  for (size_t i = 0; i < (layers != 0 ? layers : a.layers()); ++i) per_token += model::block_products(a, a.blocks[i]);
   const auto tokens = static_cast<size_t>(kBudget / per_token);
-  OwnedBatch pairs;
+  engine::OwnedBatch pairs;
   std::mt19937 random(1);
   while (pairs.size() < kMaxPairs && (pairs.size() < kMinPairs || pairs.tokens() < tokens)) {
     add_pair(pairs, a, std::min<size_t>(limit, 4 + random() % (pairs.offsets.size() % 4 == 0 ? 128 : 28)), random);
   }
   const size_t n = pairs.size();
   std::vector<float> expected(n), found(n);
-  const auto reference = make_reference_backend(std::move(original), nullptr);
+  const auto reference = engine::make_reference_backend(std::move(original), nullptr);
   for (size_t i = 0; i < n; ++i) {
-    OwnedBatch one;
+    engine::OwnedBatch one;
     one.add(pairs, i);
     one.layers = {static_cast<uint8_t>(layers)};
     RETURN_IF_ERROR(reference->forward(one, std::span(expected).subspan(i, 1)));

@@ -16,7 +16,8 @@ struct Verification {
 
 // Scores generated pairs of mixed lengths, fewer for larger models: the reference is slow. `layers`: of the original
 // that were kept; 0: all. `progress` may be empty.
-Result<Verification> verify_converted(std::shared_ptr<const Model> original, size_t layers, Backend& converted,
+Result<Verification> verify_converted(std::shared_ptr<const model::Model> original, size_t layers,
+                                      engine::Backend& converted,
                                       const std::function<void(uint64_t, uint64_t)>& progress);
 
 }  // namespace rerank::convert

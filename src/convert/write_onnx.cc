@@ -30,7 +30,7 @@ constexpr float kMasked = -10000;  // added to the scores of padding; far enough
 
 class EncoderGraph {
  public:
-  EncoderGraph(const Model& model, const ConvertOptions& options, GraphBuilder& graph)
+  EncoderGraph(const model::Model& model, const ConvertOptions& options, GraphBuilder& graph)
       : a_(model.architecture()), weights_(model.weights), options_(options), graph_(graph) {
     layers_ = options.keep_layers != 0 ? options.keep_layers : a_.layers();
     type_ = options.precision == Precision::kFp16 ? TensorProto::FLOAT16 : TensorProto::FLOAT;
@@ -47,7 +47,7 @@ class EncoderGraph {
     std::string stream = embed();
     for (size_t i = 0; i < layers_; ++i) stream = block(i, stream);
     if (a_.final_norm) stream = norm(stream, *weights_.final_norm, "final_norm", a_.norm_epsilon);
-    if (a_.scoring.rows == ScoredRows::kMean) stream = mean(stream);
+    if (a_.scoring.rows == model::ScoredRows::kMean) stream = mean(stream);
     head(stream);
   }
 
@@ -74,7 +74,7 @@ class EncoderGraph {
     const std::string cast = graph_.node("Cast", {all}, "mask_cast", {{"to", int64_t{type_}}});
     const std::string padding = graph_.node("Sub", {one_, cast}, "mask_padding");
     masks_[0] = graph_.node("Mul", {padding, scalar("masked", kMasked)}, "mask");
-    for (const Block& block : a_.blocks) {
+    for (const model::Block& block : a_.blocks) {
       const size_t window = window_of(block.attention);
       if (window == 0 || masks_.contains(window)) continue;
       const std::string name = str_cat("window_", window);
@@ -87,8 +87,8 @@ class EncoderGraph {
     }
   }
 
-  static size_t window_of(const Attention& attention) {
-    return attention.mask == MaskKind::kWindow ? attention.window : 0;
+  static size_t window_of(const model::Attention& attention) {
+    return attention.mask == model::MaskKind::kWindow ? attention.window : 0;
   }
 
   // |i - j| of every two positions, fp32 [length, length].
@@ -156,10 +156,11 @@ class EncoderGraph {
   }
 
   std::string block(size_t number, const std::string& stream) {
-    const LayerWeights& w = weights_.layers[number];
-    const bool pre = a_.blocks[number].placement == NormPlacement::kPre;
+    const model::LayerWeights& w = weights_.layers[number];
+    const bool pre = a_.blocks[number].placement == model::NormPlacement::kPre;
     const std::string at = str_cat("layer.", number, ".");
-    const auto normed = [&](const std::string& x, const std::optional<Norm>& norm_weights, const std::string& name) {
+    const auto normed = [&](const std::string& x, const std::optional<model::Norm>& norm_weights,
+                            const std::string& name) {
       return norm_weights ? norm(x, *norm_weights, at + name, a_.norm_epsilon) : x;
     };
     const std::string input = pre ? normed(stream, w.attention_norm, "attention_norm") : stream;
@@ -167,7 +168,7 @@ class EncoderGraph {
     const std::string out = linear(context, w.attention_output, at + "attention_output");
     std::string middle = graph_.node("Add", {out, stream}, at + "attention_sum");
     // After the last attention only the rows that the head reads are needed.
-    if (number + 1 == layers_ && a_.scoring.rows == ScoredRows::kFirst)
+    if (number + 1 == layers_ && a_.scoring.rows == model::ScoredRows::kFirst)
       middle = graph_.node("Gather", {middle, first_}, at + "first", {{"axis", int64_t{1}}});
     if (!pre) middle = normed(middle, w.attention_norm, "attention_norm");
     const std::string down = feed_forward(number, pre ? normed(middle, w.output_norm, "output_norm") : middle, at);
@@ -176,8 +177,8 @@ class EncoderGraph {
   }
 
   std::string feed_forward(size_t number, const std::string& input, const std::string& at) {
-    const LayerWeights& w = weights_.layers[number];
-    const FeedForward& ff = a_.blocks[number].feed_forward;
+    const model::LayerWeights& w = weights_.layers[number];
+    const model::FeedForward& ff = a_.blocks[number].feed_forward;
     std::string inner = linear(input, w.up, at + "up");
     if (w.gate) {
       const std::string gate = activate(linear(input, *w.gate, at + "gate"), ff.activation, at + "activation");
@@ -189,10 +190,11 @@ class EncoderGraph {
   }
 
   std::string attention(size_t number, const std::string& input, const std::string& at) {
-    const LayerWeights& w = weights_.layers[number];
-    const Attention& attention = a_.blocks[number].attention;
-    const bool rope = attention.position == PositionKind::kRope;
-    const auto heads_of = [&](const Linear& linear_weights, const std::string& name, std::vector<int64_t> order) {
+    const model::LayerWeights& w = weights_.layers[number];
+    const model::Attention& attention = a_.blocks[number].attention;
+    const bool rope = attention.position == model::PositionKind::kRope;
+    const auto heads_of = [&](const model::Linear& linear_weights, const std::string& name,
+                              std::vector<int64_t> order) {
       const std::string rows = linear(input, linear_weights, at + name);
       const std::string split = graph_.node("Reshape", {rows, head_shape_}, at + name + "_split");
       return graph_.node("Transpose", {split}, at + name + "_heads", {{"perm", std::move(order)}});
@@ -208,7 +210,7 @@ class EncoderGraph {
     }
     const std::string products = graph_.node("MatMul", {query, key}, at + "products");
     std::string scores = graph_.node("Div", {products, root_}, at + "scores");
-    if (attention.position == PositionKind::kAlibi)
+    if (attention.position == model::PositionKind::kAlibi)
       scores = graph_.node("Sub", {scores, alibi(attention)}, at + "scores_by_distance");
     const std::string masked = graph_.node("Add", {scores, masks_.at(window_of(attention))}, at + "masked_scores");
     const std::string shares = graph_.node("Softmax", {masked}, at + "shares", {{"axis", int64_t{3}}});
@@ -219,7 +221,7 @@ class EncoderGraph {
   }
 
   // RoPE of [batch, heads, length, head size].
-  std::string rotated(const std::string& x, const Attention& attention, const std::string& name) {
+  std::string rotated(const std::string& x, const model::Attention& attention, const std::string& name) {
     const auto half = static_cast<int64_t>(attention.head_size / 2);
     const auto [cosines, sines] = angles(attention);
     for (const auto& [key, number] :
@@ -238,11 +240,11 @@ class EncoderGraph {
   }
 
   // Of the batch's positions, [length, head size / 2] each.
-  std::pair<std::string, std::string> angles(const Attention& attention) {
+  std::pair<std::string, std::string> angles(const model::Attention& attention) {
     std::pair<std::string, std::string>& found = angles_[attention.rope];
     if (!found.first.empty()) return found;
     const size_t half = attention.head_size / 2;
-    const std::vector<float> table = rope_table(attention.rope, attention.head_size, a_.max_length);
+    const std::vector<float> table = engine::rope_table(attention.rope, attention.head_size, a_.max_length);
     std::vector<float> parts[2];
     for (size_t position = 0; position < a_.max_length; ++position) {
       for (size_t part = 0; part < 2; ++part) {
@@ -258,10 +260,10 @@ class EncoderGraph {
   }
 
   // What distance takes off a score, [heads, length, length].
-  std::string alibi(const Attention& attention) {
+  std::string alibi(const model::Attention& attention) {
     if (!shared_.insert("alibi").second) return "alibi";
     std::vector<float> slopes;
-    for (size_t head = 0; head < attention.heads; ++head) slopes.push_back(alibi_slope(attention.heads, head));
+    for (size_t head = 0; head < attention.heads; ++head) slopes.push_back(engine::alibi_slope(attention.heads, head));
     const std::string table = weights("slopes", {static_cast<int64_t>(attention.heads), 1, 1}, slopes);
     const std::string far = graph_.node("Cast", {distances()}, "alibi_distances", {{"to", int64_t{type_}}});
     return graph_.node("Mul", {far, table}, "alibi");
@@ -290,15 +292,15 @@ class EncoderGraph {
     graph_.add_output("logits", TensorProto::FLOAT, {"batch", labels});
   }
 
-  std::string activate(const std::string& x, Activation activation, const std::string& name) {
+  std::string activate(const std::string& x, model::Activation activation, const std::string& name) {
     switch (activation) {
-      case Activation::kRelu:
+      case model::Activation::kRelu:
         return graph_.node("Relu", {x}, name);
-      case Activation::kTanh:
+      case model::Activation::kTanh:
         return graph_.node("Tanh", {x}, name);
-      case Activation::kSilu:
+      case model::Activation::kSilu:
         return graph_.node("Mul", {x, graph_.node("Sigmoid", {x}, name + "_sigmoid")}, name);
-      case Activation::kGelu: {
+      case model::Activation::kGelu: {
         const std::string scaled =
             graph_.node("Div", {x, shared("root_2", std::numbers::sqrt2_v<float>)}, name + "_scaled");
         const std::string erf = graph_.node("Erf", {scaled}, name + "_erf");
@@ -306,7 +308,7 @@ class EncoderGraph {
         const std::string twice = graph_.node("Mul", {x, more}, name + "_twice");
         return graph_.node("Mul", {twice, shared("half", 0.5f)}, name);
       }
-      case Activation::kGeluTanh: {
+      case model::Activation::kGeluTanh: {
         const std::string cube = graph_.node("Pow", {x, shared("three", 3)}, name + "_cube");
         const std::string part = graph_.node("Mul", {cube, shared("cubic", 0.044715f)}, name + "_part");
         const std::string sum = graph_.node("Add", {x, part}, name + "_sum");
@@ -321,7 +323,7 @@ class EncoderGraph {
     return x;
   }
 
-  std::string norm(const std::string& x, const Norm& w, const std::string& name, float epsilon) {
+  std::string norm(const std::string& x, const model::Norm& w, const std::string& name, float epsilon) {
     const auto width = static_cast<int64_t>(w.gamma.elements());
     const std::string gamma = weights(name + ".gamma", {width}, w.gamma.floats());
     const std::string beta = weights(name + ".beta", {width}, w.beta_floats());
@@ -339,7 +341,7 @@ class EncoderGraph {
   }
 
   // x W^T + b, in int8 where that is wanted.
-  std::string linear(const std::string& x, const Linear& w, const std::string& name) {
+  std::string linear(const std::string& x, const model::Linear& w, const std::string& name) {
     std::string bias;
     if (w.bias) bias = weights(name + ".bias", {static_cast<int64_t>(w.out())}, w.bias->floats());
     const std::string product = is_quantized(w)
@@ -349,14 +351,14 @@ class EncoderGraph {
   }
 
   // The same for one row per sequence, never quantized.
-  std::string dense_of(const std::string& x, const Linear& w, const std::string& name) {
+  std::string dense_of(const std::string& x, const model::Linear& w, const std::string& name) {
     const std::vector<int64_t> shape = {static_cast<int64_t>(w.out()), static_cast<int64_t>(w.in())};
     const std::string matrix = weights(name + ".weight", shape, w.weight.floats());
     const std::string bias = weights(name + ".bias", {shape[0]}, w.bias_floats());
     return graph_.node("Gemm", {x, matrix, bias}, name, {{"transB", int64_t{1}}});
   }
 
-  bool is_quantized(const Linear& w) const {
+  bool is_quantized(const model::Linear& w) const {
     if (options_.precision != Precision::kInt8) return false;
     return !is_excluded(options_, w.weight.name);
   }
@@ -385,7 +387,7 @@ class EncoderGraph {
   }
 
   // Activations as uint8, weights as int8 with a scale for each column.
-  std::string integer_product(const std::string& x, const Linear& w, const std::string& name) {
+  std::string integer_product(const std::string& x, const model::Linear& w, const std::string& name) {
     const bool per_token = options_.scale_per_token;
     Quantized& quantized = quantized_[x];
     if (quantized.values.empty()) quantized = per_token ? quantize_tokens(x) : quantize_batch(x);
@@ -419,7 +421,7 @@ class EncoderGraph {
     return graph_.node("Mul", {cast, scales_of_both}, name + "_product");
   }
 
-  std::string matrix(const Linear& w, const std::string& name) {
+  std::string matrix(const model::Linear& w, const std::string& name) {
     const std::vector<float> values = w.weight.floats();
     std::vector<float> turned(values.size());
     constexpr size_t kBlock = 64;  // of rows, so that the reads stay in the cache
@@ -432,7 +434,7 @@ class EncoderGraph {
     return weights(name, {static_cast<int64_t>(w.in()), static_cast<int64_t>(w.out())}, turned);
   }
 
-  std::string table_of(const std::string& name, const TensorView& view) {
+  std::string table_of(const std::string& name, const model::TensorView& view) {
     return weights(name, {static_cast<int64_t>(view.shape[0]), static_cast<int64_t>(view.shape[1])}, view.floats());
   }
 
@@ -462,8 +464,8 @@ class EncoderGraph {
     if (options_.progress) options_.progress(std::min(done_, total_), total_);
   }
 
-  const Architecture& a_;
-  const Weights& weights_;
+  const model::Architecture& a_;
+  const model::Weights& weights_;
   const ConvertOptions& options_;
   GraphBuilder& graph_;
   size_t layers_ = 0;
@@ -471,13 +473,13 @@ class EncoderGraph {
   bool segments_ = false;
   std::string first_, context_shape_, head_shape_, root_, one_;
   std::map<size_t, std::string> masks_;  // by the width of the window; 0: of padding alone
-  std::map<Rope, std::pair<std::string, std::string>> angles_;
+  std::map<model::Rope, std::pair<std::string, std::string>> angles_;
   std::map<std::string, Quantized> quantized_;  // by what was quantized
   std::set<std::string> shared_;
   uint64_t done_ = 0, total_ = 0;
 };
 
-Status check(const Model& model, const ConvertOptions& options) {
+Status check(const model::Model& model, const ConvertOptions& options) {
   if (!model.has_weights()) return model.no_weights;
   if (options.precision != Precision::kFp32 && options.precision != Precision::kFp16 &&
       options.precision != Precision::kInt8) {
@@ -487,21 +489,21 @@ Status check(const Model& model, const ConvertOptions& options) {
   if (options.keep_layers > model.architecture().layers())
     return absl::InvalidArgumentError(
         str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.architecture().layers()));
-  const EngineFeatures features = {.pre_norm = true,
-                                   .gated = true,
-                                   .rope = true,
-                                   .alibi = true,
-                                   .window = true,
-                                   .mean_rows = true,
-                                   .head_norm = true};
-  const std::string parts = uncomputed_parts(model.architecture(), features);
+  const engine::EngineFeatures features = {.pre_norm = true,
+                                           .gated = true,
+                                           .rope = true,
+                                           .alibi = true,
+                                           .window = true,
+                                           .mean_rows = true,
+                                           .head_norm = true};
+  const std::string parts = engine::uncomputed_parts(model.architecture(), features);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("--to onnx: does not write ", parts));
   return ok_status();
 }
 
 }  // namespace
 
-Status write_onnx(const Model& model, const std::string& out, const ConvertOptions& options) {
+Status write_onnx(const model::Model& model, const std::string& out, const ConvertOptions& options) {
   RETURN_IF_ERROR(check(model, options));
   namespace fs = std::filesystem;
   std::error_code error;

@@ -16,14 +16,14 @@ namespace {
 
 // A tensor to be written.
 struct Entry {
-  const TensorView* view;
+  const model::TensorView* view;
   bool quantize = false;  // to int8
 };
 
 // The tensors that a model of the first `layers` layers has, in the order of computing.
-std::vector<Entry> tensors_of(const Weights& weights, size_t layers, const ConvertOptions& options) {
+std::vector<Entry> tensors_of(const model::Weights& weights, size_t layers, const ConvertOptions& options) {
   std::vector<Entry> entries;
-  for (const UsedTensor& used : weights.used) {
+  for (const model::UsedTensor& used : weights.used) {
     if (used.layer != SIZE_MAX && used.layer >= layers) continue;
     const bool quantize =
         used.block_matrix && options.precision == Precision::kInt8 && !is_excluded(options, used.view.name);
@@ -39,20 +39,20 @@ uint16_t to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-Status append(const TensorView& view, DType type, std::ofstream& out) {
+Status append(const model::TensorView& view, model::DType type, std::ofstream& out) {
   constexpr size_t kChunk = 1u << 20;
   std::vector<float> values(std::min(kChunk, view.elements()));
   std::vector<uint16_t> halves(values.size());
   for (size_t begin = 0; begin < view.elements(); begin += kChunk) {
     const size_t n = std::min(kChunk, view.elements() - begin);
     view.read_floats(begin, std::span(values).first(n));
-    if (type == DType::kF32) {
+    if (type == model::DType::kF32) {
       out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(4 * n));
       continue;
     }
     for (size_t i = 0; i < n; ++i) {
-      halves[i] = type == DType::kBF16 ? to_bf16(values[i]) : to_half(values[i]);
-      if (type == DType::kF16 && std::isfinite(values[i]) && std::abs(values[i]) > 65504) {
+      halves[i] = type == model::DType::kBF16 ? to_bf16(values[i]) : to_half(values[i]);
+      if (type == model::DType::kF16 && std::isfinite(values[i]) && std::abs(values[i]) > 65504) {
         return absl::InvalidArgumentError(str_cat(view.name, ": ", values[i], " is too large for fp16: use bf16"));
       }
     }
@@ -66,13 +66,13 @@ struct Layout {
   std::string header;
   uint64_t bytes = 0;
 
-  void add(const std::string& name, DType type, const std::vector<size_t>& shape) {
+  void add(const std::string& name, model::DType type, const std::vector<size_t>& shape) {
     size_t elements = 1;
     for (size_t size : shape) elements *= size;
-    const uint64_t end = bytes + elements * dtype_bytes(type);
+    const uint64_t end = bytes + elements * model::dtype_bytes(type);
     header += str_cat(header.empty() ? R"({"__metadata__":{"format":"pt"},)" : ",", "\"", name, "\":{\"dtype\":\"",
-                      dtype_name(type), "\",\"shape\":[", absl::StrJoin(shape, ","), "],\"data_offsets\":[", bytes, ",",
-                      end, "]}");
+                      model::dtype_name(type), "\",\"shape\":[", absl::StrJoin(shape, ","), "],\"data_offsets\":[",
+                      bytes, ",", end, "]}");
     bytes = end;
   }
   void finish() {
@@ -81,7 +81,7 @@ struct Layout {
   }
 };
 
-void append_int8(const TensorView& view, std::ofstream& out) {
+void append_int8(const model::TensorView& view, std::ofstream& out) {
   const Int8Matrix matrix = quantize_rows(view);
   out.write(reinterpret_cast<const char*>(matrix.values.data()), static_cast<std::streamsize>(matrix.values.size()));
   out.write(reinterpret_cast<const char*>(matrix.scales.data()),
@@ -89,10 +89,10 @@ void append_int8(const TensorView& view, std::ofstream& out) {
 }
 
 // int8: what is not quantized stays in the type it has.
-Result<DType> type_of(Precision precision) {
-  if (precision == Precision::kFp32 || precision == Precision::kInt8) return DType::kF32;
-  if (precision == Precision::kFp16) return DType::kF16;
-  if (precision == Precision::kBf16) return DType::kBF16;
+Result<model::DType> type_of(Precision precision) {
+  if (precision == Precision::kFp32 || precision == Precision::kInt8) return model::DType::kF32;
+  if (precision == Precision::kFp16) return model::DType::kF16;
+  if (precision == Precision::kBf16) return model::DType::kBF16;
   return absl::InvalidArgumentError(
       str_cat("--precision ", word_of(precision), ": safetensors can be fp32, fp16, bf16 or int8"));
 }
@@ -104,7 +104,7 @@ bool is_excluded(const ConvertOptions& options, const std::string& name) {
                      [&](const std::string& part) { return name.find(part) != std::string::npos; });
 }
 
-Status write_safetensors(const Model& model, const std::string& out, const ConvertOptions& options) {
+Status write_safetensors(const model::Model& model, const std::string& out, const ConvertOptions& options) {
   namespace fs = std::filesystem;
   if (!model.has_weights()) return model.no_weights;
   auto type = type_of(options.precision);
@@ -118,13 +118,13 @@ Status write_safetensors(const Model& model, const std::string& out, const Conve
   fs::create_directories(out, error);
   const size_t layers = options.keep_layers != 0 ? options.keep_layers : model.architecture().layers();
   const auto entries = tensors_of(model.weights, layers, options);
-  const auto type_in_file = [&](const TensorView& view) {
-    return options.precision == Precision::kInt8 && view.dtype != DType::kI8 ? view.dtype : *type;
+  const auto type_in_file = [&](const model::TensorView& view) {
+    return options.precision == Precision::kInt8 && view.dtype != model::DType::kI8 ? view.dtype : *type;
   };
   Layout layout;
   for (const auto& [view, quantize] : entries) {
-    layout.add(view->name, quantize ? DType::kI8 : type_in_file(*view), view->shape);
-    if (quantize) layout.add(view->name + "_scale", DType::kF32, {view->shape[0], 1});
+    layout.add(view->name, quantize ? model::DType::kI8 : type_in_file(*view), view->shape);
+    if (quantize) layout.add(view->name + "_scale", model::DType::kF32, {view->shape[0], 1});
   }
   layout.finish();
   const std::string path = out + "/model.safetensors", part = path + ".part";
@@ -140,7 +140,8 @@ Status write_safetensors(const Model& model, const std::string& out, const Conve
     } else if (status = append(*view, type_in_file(*view), file); !status.ok()) {
       break;
     }
-    done += quantize ? view->elements() + 4 * view->shape[0] : view->elements() * dtype_bytes(type_in_file(*view));
+    done +=
+        quantize ? view->elements() + 4 * view->shape[0] : view->elements() * model::dtype_bytes(type_in_file(*view));
     if (options.progress) options.progress(done, layout.bytes);
   }
   file.close();

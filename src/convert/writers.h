@@ -37,17 +37,17 @@ inline constexpr char kOnnxDataFile[] = "model.onnx_data";
 
 // Writes `out`/model.onnx (opset 12). InvalidArgument for options that do not fit the model; Unavailable when the
 // disk does not take it: then nothing is left under the final names.
-Status write_onnx(const Model& model, const std::string& out, const ConvertOptions& options);
+Status write_onnx(const model::Model& model, const std::string& out, const ConvertOptions& options);
 
 // Whether a matrix of that name is one of options.exclude.
 bool is_excluded(const ConvertOptions& options, const std::string& name);
 
 // Writes `out`/model.safetensors. int8: matrices of linear layers as `compressed-tensors` has them (int8 with a scale
 // for each output, activations quantized for each token as they come); all else as it was.
-Status write_safetensors(const Model& model, const std::string& out, const ConvertOptions& options);
+Status write_safetensors(const model::Model& model, const std::string& out, const ConvertOptions& options);
 
 // What a model folder has besides weights: config.json, with the new number of layers and precision, and the
 // tokenizer's files.
-Status copy_companions(const Model& model, const std::string& out, const ConvertOptions& options);
+Status copy_companions(const model::Model& model, const std::string& out, const ConvertOptions& options);
 
 }  // namespace rerank::convert

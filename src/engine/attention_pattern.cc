@@ -3,7 +3,7 @@
 #include <bit>
 #include <cmath>
 
-namespace rerank {
+namespace rerank::engine {
 
 float alibi_slope(size_t heads, size_t head) {
   const size_t power = std::bit_floor(heads);
@@ -12,7 +12,7 @@ float alibi_slope(size_t heads, size_t head) {
   return static_cast<float>(std::exp2(-8 * step));
 }
 
-std::vector<float> rope_table(const Rope& rope, size_t head_size, size_t positions) {
+std::vector<float> rope_table(const model::Rope& rope, size_t head_size, size_t positions) {
   const size_t half = head_size / 2;
   std::vector<float> table(positions * head_size);
   for (size_t position = 0; position < positions; ++position) {
@@ -28,4 +28,4 @@ std::vector<float> rope_table(const Rope& rope, size_t head_size, size_t positio
   return table;
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -17,7 +17,7 @@
 #include "support/tiny_model.h"
 #include "support/tolerances.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 std::vector<const cpu::KernelTable*> tiers() {
@@ -47,10 +47,10 @@ TEST_P(AttentionPatternTest, EqualsReferenceOnEveryTier) {
     size_t hidden, heads;
   };
   for (const Shape shape : {Shape{96, 3}, Shape{40, 2}, Shape{128, 2}}) {
-    auto loaded = load_model(testing::write_tiny_model(
+    auto loaded = model::load_model(testing::write_tiny_model(
         {.layers = 3, .hidden = shape.hidden, .heads = shape.heads, .positions = 200}, "attention_test"));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
-    auto model = std::make_shared<Model>(**loaded);
+    auto model = std::make_shared<model::Model>(**loaded);
     const OwnedBatch batch =
         testing::random_batch({1, 5, 33, 150, 197, 40, 12}, model->config.architecture.embedding.vocabulary, 1, 11);
     const auto plain = run(*make_reference_backend(model), batch);
@@ -163,4 +163,4 @@ TEST(VectorAttentionTest, LargeScoresNeitherOverflowNorVanish) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

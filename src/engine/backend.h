@@ -13,7 +13,7 @@
 #include "model/weights.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // Fixed for the life of a backend.
 struct BackendInfo {
@@ -74,8 +74,8 @@ class Backend {
 struct BackendOptions {
   std::string precision = "auto";
   std::string kernel = "auto";
-  size_t threads = 0;                  // 0: as many as this process may use
-  std::shared_ptr<const Exits> exits;  // null: none
+  size_t threads = 0;                         // 0: as many as this process may use
+  std::shared_ptr<const model::Exits> exits;  // null: none
   // Engines that run exported graphs; see rerank/options.h.
   std::string onnx_file, onnxruntime_library, onnx_provider, torchscript_file;
   bool onnx_split = true;
@@ -91,9 +91,9 @@ struct BackendOptions {
 };
 
 // Every id, segment and length within what the architecture allows, offsets rising from 0 to tokens().
-Status check_batch(const Architecture& architecture, const Batch& batch);
+Status check_batch(const model::Architecture& architecture, const Batch& batch);
 
 // Unimplemented when a sequence asks for fewer layers than all: for engines that cannot.
-Status check_full_depth(const Architecture& architecture, const Batch& batch, std::string_view engine);
+Status check_full_depth(const model::Architecture& architecture, const Batch& batch, std::string_view engine);
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -1,9 +1,9 @@
 #include "base/strings.h"
 #include "engine/backend.h"
 
-namespace rerank {
+namespace rerank::engine {
 
-Status check_batch(const Architecture& a, const Batch& batch) {
+Status check_batch(const model::Architecture& a, const Batch& batch) {
   if (batch.segments.size() != batch.ids.size())
     return absl::InvalidArgumentError("batch: segments and ids differ in length");
   if (batch.offsets.empty() || batch.offsets.front() != 0 || batch.offsets.back() != batch.ids.size()) {
@@ -38,7 +38,7 @@ Status check_batch(const Architecture& a, const Batch& batch) {
   return ok_status();
 }
 
-Status check_full_depth(const Architecture& a, const Batch& batch, std::string_view engine) {
+Status check_full_depth(const model::Architecture& a, const Batch& batch, std::string_view engine) {
   for (uint8_t layers : batch.layers) {
     if (layers != 0 && layers < a.layers())
       return absl::UnimplementedError(str_cat(engine, " engine: computes all layers; it cannot stop after ", layers));
@@ -52,4 +52,4 @@ Status Backend::forward_contests(const Batch& batch, std::span<const Contest>, s
   return forward(batch, logits);
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace rerank {
+namespace rerank::engine {
 
 // Views only; the caller owns the memory and keeps it until forward() returns.
 struct Batch {
@@ -69,4 +69,4 @@ struct Contest {
   float floor = -3.4e38f;
 };
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -11,7 +11,7 @@
 #include "base/strings.h"
 #include "base/worker_pool.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 constexpr size_t kMostDevices = 64;  // more than any machine has: a list that long is a mistake
@@ -42,7 +42,7 @@ struct Share {
 
 class DevicesBackend : public Backend {
  public:
-  DevicesBackend(std::shared_ptr<const Model> model, std::vector<Device> devices) : model_(std::move(model)) {
+  DevicesBackend(std::shared_ptr<const model::Model> model, std::vector<Device> devices) : model_(std::move(model)) {
     for (Device& device : devices) members_.push_back(std::make_unique<Member>(std::move(device)));
     describe();
   }
@@ -227,14 +227,14 @@ class DevicesBackend : public Backend {
   }
 
   std::mutex mutex_;  // batches in flight share what is below
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const model::Model> model_;
   std::vector<std::unique_ptr<Member>> members_;
   BackendInfo info_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> join_devices(std::shared_ptr<const Model> model, std::vector<Device> devices) {
+std::unique_ptr<Backend> join_devices(std::shared_ptr<const model::Model> model, std::vector<Device> devices) {
   return std::make_unique<DevicesBackend>(std::move(model), std::move(devices));
 }
 
@@ -257,4 +257,4 @@ Result<std::vector<std::string>> parse_devices(const std::string& list) {
   return names;
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

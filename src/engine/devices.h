@@ -8,7 +8,7 @@
 
 #include "engine/backend.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 struct Device {
   std::string name;  // as --devices has it: "cpu", "0"
@@ -21,9 +21,9 @@ struct Device {
 // A sequence goes to the device that would end it first, by the tokens per second each has shown; contests are shared
 // out too, and keep their best on every device. A device whose batch fails, other than for want of memory, is taken out
 // for good, as long as another is left; a batch fails when there is none that computes it.
-std::unique_ptr<Backend> join_devices(std::shared_ptr<const Model> model, std::vector<Device> devices);
+std::unique_ptr<Backend> join_devices(std::shared_ptr<const model::Model> model, std::vector<Device> devices);
 
 // "cpu,0,1" -> its names; InvalidArgument for what is no device, or given twice.
 Result<std::vector<std::string>> parse_devices(const std::string& list);
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -15,7 +15,7 @@
 #include "support/random_batch.h"
 #include "support/tiny_model.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 using ::testing::Each;
@@ -54,7 +54,7 @@ class FakeDevice : public Backend {
 class DevicesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    auto loaded = load_model(testing::write_tiny_model({.layers = 3}, "devices_test"));
+    auto loaded = model::load_model(testing::write_tiny_model({.layers = 3}, "devices_test"));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model = *loaded;
     batch = testing::random_batch({5, 40, 17, 1, 60, 33, 8, 30, 12, 25, 3, 50},
@@ -78,7 +78,7 @@ class DevicesTest : public ::testing::Test {
     return logits;
   }
 
-  std::shared_ptr<const Model> model;
+  std::shared_ptr<const model::Model> model;
   OwnedBatch batch;
 };
 
@@ -191,15 +191,15 @@ TEST_F(DevicesTest, ABadBatchIsNobodysFault) {
 
 // Two CPU engines: depths asked for, and contests that are shared out, end as on one.
 TEST_F(DevicesTest, DepthsAndContestsAreThoseOfOneDevice) {
-  Exits exits;
+  model::Exits exits;
   std::mt19937 random(2);
   for (int layer = 0; layer < 2; ++layer) {
-    ExitHead head;
+    model::ExitHead head;
     head.error = 0.05f;
     for (int i = 0; i < 3 * 32; ++i) head.weights.push_back(static_cast<float>(random() % 200) / 100 - 1);
     exits.heads.push_back(head);
   }
-  BackendOptions options{.precision = "fp32", .threads = 1, .exits = std::make_shared<const Exits>(exits)};
+  BackendOptions options{.precision = "fp32", .threads = 1, .exits = std::make_shared<const model::Exits>(exits)};
   const auto cpu = [&] { return std::move(*make_cpu_backend(model, options)); };
   std::vector<Device> devices;
   devices.push_back({"0", cpu()});
@@ -246,4 +246,4 @@ TEST_F(DevicesTest, TheRegistryOpensThemByName) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -32,53 +32,54 @@
 #include "model/config.h"
 #include "model/exits.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // How far to go: `layers` of all there are (0: all), and what reads the logit there (null: the model's own head).
 struct Depth {
   size_t layers = 0;
-  const ExitHead* exit = nullptr;
+  const model::ExitHead* exit = nullptr;
 };
 
 // The depth that a batch asks for its sequence `i`.
-inline Depth depth_of(const Architecture& a, const Batch& batch, size_t i, const Exits* exits) {
+inline Depth depth_of(const model::Architecture& a, const Batch& batch, size_t i, const model::Exits* exits) {
   const size_t layers = batch.layers.empty() || batch.layers[i] == 0 ? a.layers() : batch.layers[i];
   const bool exit = exits != nullptr && layers < a.layers();
   return {layers, exit ? &exits->heads[layers - 1] : nullptr};
 }
 
 // The row of the batch that the head reads of sequence `s`, where it reads one.
-inline size_t scored_row(const Architecture& a, const Batch& batch, size_t s) {
-  return a.scoring.rows == ScoredRows::kLast ? batch.offsets[s + 1] - 1 : batch.offsets[s];
+inline size_t scored_row(const model::Architecture& a, const Batch& batch, size_t s) {
+  return a.scoring.rows == model::ScoredRows::kLast ? batch.offsets[s + 1] - 1 : batch.offsets[s];
 }
 
 // The rows that the last block of a pass computes.
-inline Rows last_rows(const Architecture& a) {
-  return a.scoring.rows == ScoredRows::kMean ? Rows::kAll : Rows::kScored;
+inline Rows last_rows(const model::Architecture& a) {
+  return a.scoring.rows == model::ScoredRows::kMean ? Rows::kAll : Rows::kScored;
 }
 
 template <class Ops>
-void score_stream(const Architecture& a, const Batch& batch, Ops& ops, std::span<float> logits) {
+void score_stream(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<float> logits) {
   if (a.final_norm) ops.norm_final();
   ops.score(batch, logits);
 }
 
 // Blocks [first, layers), the last of them for the rows that the head reads.
 template <class Ops>
-void run_blocks(const Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t layers) {
+void run_blocks(const model::Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t layers) {
   for (size_t layer = first; layer < layers; ++layer)
     compute_block(batch, ops, layer, layer + 1 == layers ? last_rows(a) : Rows::kAll);
 }
 
 // pooled [sequences, exit_width()] of the state after a block, whose rows go through `rows` [tokens, hidden].
 template <class Ops>
-void pool(const Architecture& a, const Batch& batch, Ops& ops, std::span<float> rows, std::span<float> pooled) {
+void pool(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<float> rows, std::span<float> pooled) {
   ops.save_state(batch, rows);
   pool_states(batch, a.hidden, rows, pooled);
 }
 
 template <class Ops>
-void encode_to(const Architecture& a, const Batch& batch, Ops& ops, const Depth& depth, std::span<float> logits) {
+void encode_to(const model::Architecture& a, const Batch& batch, Ops& ops, const Depth& depth,
+               std::span<float> logits) {
   const size_t layers = depth.layers == 0 ? a.layers() : depth.layers;
   ops.embed(batch);
   if (depth.exit == nullptr) {
@@ -86,7 +87,7 @@ void encode_to(const Architecture& a, const Batch& batch, Ops& ops, const Depth&
     return score_stream(a, batch, ops, logits);
   }
   for (size_t layer = 0; layer < layers; ++layer) compute_block(batch, ops, layer, Rows::kAll);
-  const size_t width = exit_width(a);
+  const size_t width = model::exit_width(a);
   std::vector<float> rows(batch.tokens() * a.hidden), pooled(batch.size() * width);
   pool(a, batch, ops, rows, pooled);
   for (size_t s = 0; s < batch.size(); ++s) logits[s] = depth.exit->apply(&pooled[s * width]);
@@ -95,7 +96,7 @@ void encode_to(const Architecture& a, const Batch& batch, Ops& ops, const Depth&
 // A way to stop in between: blocks [first, last) of all rows. `stream` [tokens, hidden] is read, where first is not 0,
 // and replaced; pooled [sequences, exit_width()] is what exits read after them.
 template <class Ops>
-void encode_blocks(const Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t last,
+void encode_blocks(const model::Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t last,
                    std::span<float> stream, std::span<float> pooled) {
   first == 0 ? ops.embed(batch) : ops.load_state(batch, stream);
   for (size_t layer = first; layer < last; ++layer) compute_block(batch, ops, layer, Rows::kAll);
@@ -104,7 +105,7 @@ void encode_blocks(const Architecture& a, const Batch& batch, Ops& ops, size_t f
 
 // ... and from there to the end: blocks [first, layers), and the head.
 template <class Ops>
-void encode_rest(const Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t layers,
+void encode_rest(const model::Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t layers,
                  std::span<const float> stream, std::span<float> logits) {
   ops.load_state(batch, stream);
   run_blocks(a, batch, ops, first, layers);
@@ -113,9 +114,9 @@ void encode_rest(const Architecture& a, const Batch& batch, Ops& ops, size_t fir
 
 // All layers; states as Backend::forward_with_states() has them.
 template <class Ops>
-void encode_with_states(const Architecture& a, const Batch& batch, Ops& ops, std::span<float> logits,
+void encode_with_states(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<float> logits,
                         std::span<float> states) {
-  const size_t width = exit_width(a), layers = a.layers();
+  const size_t width = model::exit_width(a), layers = a.layers();
   std::vector<float> rows(batch.tokens() * a.hidden), pooled(batch.size() * width);
   ops.embed(batch);
   for (size_t layer = 0; layer + 1 < layers; ++layer) {
@@ -128,4 +129,4 @@ void encode_with_states(const Architecture& a, const Batch& batch, Ops& ops, std
   score_stream(a, batch, ops, logits);
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

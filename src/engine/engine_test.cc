@@ -22,7 +22,7 @@
 #include "support/tiny_model.h"
 #include "support/tolerances.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 using testing::add_random;
@@ -35,8 +35,8 @@ std::vector<float> run(Backend& backend, const Batch& batch) {
   return logits;
 }
 
-std::shared_ptr<const Model> load(const TinyModelSpec& spec, const std::string& name) {
-  auto model = load_model(testing::write_tiny_model(spec, name));
+std::shared_ptr<const model::Model> load(const TinyModelSpec& spec, const std::string& name) {
+  auto model = model::load_model(testing::write_tiny_model(spec, name));
   EXPECT_TRUE(model.ok()) << model.status();
   return *model;
 }
@@ -74,8 +74,11 @@ const std::vector<TinyModelSpec>& specs() {
        .heads = 2,
        .intermediate = 256,
        .segments = 1,
-       .dtype = DType::kBF16},
-      {.architecture = "DistilBertForSequenceClassification", .layers = 3, .activation = "relu", .dtype = DType::kF16},
+       .dtype = model::DType::kBF16},
+      {.architecture = "DistilBertForSequenceClassification",
+       .layers = 3,
+       .activation = "relu",
+       .dtype = model::DType::kF16},
       {.architecture = "ElectraForSequenceClassification", .hidden = 64, .embedding = 16},
       {.architecture = "ElectraForSequenceClassification", .layers = 3, .labels = 2},
   };
@@ -354,4 +357,4 @@ TEST(GroupingTest, EverySequenceOnceAndEven) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -14,18 +14,18 @@
 #include "support/golden.h"
 #include "support/tolerances.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 using ::testing::HasSubstr;
 
-std::shared_ptr<const Model> load(const char* name) {
-  auto model = load_model(std::string(RERANKD_SOURCE_DIR "/tests/data/models/") + name);
+std::shared_ptr<const model::Model> load(const char* name) {
+  auto model = model::load_model(std::string(RERANKD_SOURCE_DIR "/tests/data/models/") + name);
   EXPECT_TRUE(model.ok()) << model.status();
   return *model;
 }
 
-OwnedBatch recorded_batch(const Model& model) {
+OwnedBatch recorded_batch(const model::Model& model) {
   OwnedBatch batch;
   for (const auto& pair : testing::read_golden_pairs(model.folder)) {
     if (pair.ids.size() <= 200) batch.add(pair.ids, pair.segments);
@@ -34,16 +34,16 @@ OwnedBatch recorded_batch(const Model& model) {
 }
 
 // Exits that read the first token's first state.
-std::shared_ptr<const Exits> exits_of(const Model& model) {
-  Exits exits;
+std::shared_ptr<const model::Exits> exits_of(const model::Model& model) {
+  model::Exits exits;
   for (size_t layer = 0; layer + 1 < model.architecture().layers(); ++layer) {
-    ExitHead head;
-    head.weights.assign(exit_width(model.architecture()), 0.0f);
+    model::ExitHead head;
+    head.weights.assign(model::exit_width(model.architecture()), 0.0f);
     head.weights[0] = 1;
     head.error = 1e-3f;
     exits.heads.push_back(head);
   }
-  return std::make_shared<const Exits>(std::move(exits));
+  return std::make_shared<const model::Exits>(std::move(exits));
 }
 
 std::vector<float> logits_of(Backend& backend, const Batch& batch) {
@@ -95,7 +95,7 @@ TEST_P(FamilyTest, WhoStaysInAContestHasTheScoreOfTheFullDepth) {
     }
     EXPECT_GE(stayed, 3u);
     EXPECT_LT(stayed, batch.size()) << "nobody left: the contest shows nothing";
-    const size_t states_of_one = (model->architecture().layers() - 1) * exit_width(model->architecture());
+    const size_t states_of_one = (model->architecture().layers() - 1) * model::exit_width(model->architecture());
     std::vector<float> states(batch.size() * states_of_one);
     ASSERT_TRUE((*backend)->forward_with_states(batch, logits, states).ok());
     EXPECT_EQ(logits, full) << tier->name;
@@ -132,7 +132,7 @@ INSTANTIATE_TEST_SUITE_P(Recorded, FamilyTest,
                          });
 
 TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
-  Architecture a = load("modernbert-a")->architecture();
+  model::Architecture a = load("modernbert-a")->architecture();
   const EngineFeatures all = {.pre_norm = true,
                               .gated = true,
                               .rope = true,
@@ -145,31 +145,37 @@ TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
   EXPECT_THAT(uncomputed_parts(a, {}), AllOf(HasSubstr("pre-norm blocks"), HasSubstr("gated feed-forwards"),
                                              HasSubstr("rotary positions"), HasSubstr("windows of attention")));
   const auto with = [&](const auto& change) {
-    Architecture changed = a;
+    model::Architecture changed = a;
     change(changed, changed.blocks[1].attention);
     return uncomputed_parts(changed, all);
   };
-  EXPECT_THAT(with([](auto&, Attention& t) { t.kv_heads = 2; }), HasSubstr("grouped heads (2 of keys for 4)"));
-  EXPECT_THAT(with([](auto&, Attention& t) { t.mask = MaskKind::kCausal; }), HasSubstr("causal attention"));
-  EXPECT_THAT(with([](auto&, Attention& t) { t.mask = MaskKind::kWindowAndFirst; }), HasSubstr("global first token"));
-  EXPECT_THAT(with([](auto&, Attention& t) { t.position = PositionKind::kDisentangled; }), HasSubstr("disentangled"));
-  EXPECT_THAT(with([](auto&, Attention& t) { t.position = PositionKind::kBuckets; }), HasSubstr("bucketed"));
-  EXPECT_THAT(with([](auto&, Attention& t) { t.query_key_norm = true; }), HasSubstr("norms of queries and keys"));
-  EXPECT_THAT(with([](auto&, Attention& t) { t.softcap = 30; }), HasSubstr("softcap"));
-  EXPECT_THAT(with([](auto&, Attention& t) { t.score_scale = 1; }), HasSubstr("scale of scores"));
-  EXPECT_THAT(with([](auto&, Attention& t) { t.head_size = 16; }), HasSubstr("heads"));
-  EXPECT_THAT(with([](Architecture& c, auto&) { c.norm = NormKind::kRms; }), HasSubstr("RMS norms"));
-  EXPECT_THAT(with([](Architecture& c, auto&) {
-                c.blocks[0].feed_forward.experts = Experts{8, 2};
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.kv_heads = 2; }), HasSubstr("grouped heads (2 of keys for 4)"));
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.mask = model::MaskKind::kCausal; }),
+              HasSubstr("causal attention"));
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.mask = model::MaskKind::kWindowAndFirst; }),
+              HasSubstr("global first token"));
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.position = model::PositionKind::kDisentangled; }),
+              HasSubstr("disentangled"));
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.position = model::PositionKind::kBuckets; }),
+              HasSubstr("bucketed"));
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.query_key_norm = true; }),
+              HasSubstr("norms of queries and keys"));
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.softcap = 30; }), HasSubstr("softcap"));
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.score_scale = 1; }), HasSubstr("scale of scores"));
+  EXPECT_THAT(with([](auto&, model::Attention& t) { t.head_size = 16; }), HasSubstr("heads"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.norm = model::NormKind::kRms; }), HasSubstr("RMS norms"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) {
+                c.blocks[0].feed_forward.experts = model::Experts{8, 2};
               }),
               HasSubstr("experts"));
-  EXPECT_THAT(with([](Architecture& c, auto&) { c.input.kind = InputTemplate::Kind::kPrompt; }), HasSubstr("prompts"));
-  EXPECT_THAT(with([](Architecture& c, auto&) { c.scoring.dense = false; }), HasSubstr("one linear layer"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.input.kind = model::InputTemplate::Kind::kPrompt; }),
+              HasSubstr("prompts"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.dense = false; }), HasSubstr("one linear layer"));
 }
 
 TEST(SupportedTest, EnginesRefuseWhatTheyDoNotCompute) {
-  auto model = std::make_shared<Model>(*load("modernbert-a"));
-  model->config.architecture.blocks[2].attention.mask = MaskKind::kCausal;
+  auto model = std::make_shared<model::Model>(*load("modernbert-a"));
+  model->config.architecture.blocks[2].attention.mask = model::MaskKind::kCausal;
   const auto backend = make_cpu_backend(model, {});
   ASSERT_TRUE(absl::IsUnimplemented(backend.status()));
   EXPECT_THAT(std::string(message_of(backend.status())), HasSubstr("cpu engine: does not compute causal attention"));
@@ -179,4 +185,4 @@ TEST(SupportedTest, EnginesRefuseWhatTheyDoNotCompute) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

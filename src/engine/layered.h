@@ -9,7 +9,7 @@
 #include "engine/batch.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // A batch goes: start, any number of step and keep, launch, finish. Up to launch() there is one batch at a time;
 // finish() may come after the start of the next one, and be called by another thread. After a failure of any of them
@@ -34,4 +34,4 @@ class LayeredEngine {
   virtual Status finish(uint32_t slot, std::span<float> logits) = 0;
 };
 
-}  // namespace rerank
+}  // namespace rerank::engine

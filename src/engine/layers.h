@@ -6,7 +6,7 @@
 
 #include "engine/batch.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // Which rows a verb computes. After the last block's attention only the rows that the head reads are needed: one of
 // each sequence, unless it reads a mean over all.
@@ -30,4 +30,4 @@ void compute_block(const Batch& batch, Ops& ops, size_t layer, Rows rows) {
   ops.add_feed_forward(layer);
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

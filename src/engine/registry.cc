@@ -10,11 +10,11 @@
 #include "engine/supported.h"
 #include "engine/torchscript/torchscript_backend.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
-using Open = Result<std::unique_ptr<Backend>> (*)(std::shared_ptr<const Model>, const BackendOptions&);
-using Describe = Result<std::string> (*)(const Model&, const BackendOptions&);
+using Open = Result<std::unique_ptr<Backend>> (*)(std::shared_ptr<const model::Model>, const BackendOptions&);
+using Describe = Result<std::string> (*)(const model::Model&, const BackendOptions&);
 
 struct Entry {
   EngineKind engine;
@@ -24,7 +24,7 @@ struct Entry {
 };
 
 // The reference computes all parts that any engine does.
-Status check_reference(const Model& model) {
+Status check_reference(const model::Model& model) {
   if (!model.has_weights()) return model.no_weights;
   const std::string parts = uncomputed_parts(model.architecture(), {.pre_norm = true,
                                                                     .gated = true,
@@ -37,11 +37,12 @@ Status check_reference(const Model& model) {
   return parts.empty() ? ok_status() : absl::UnimplementedError(str_cat("reference engine: does not compute ", parts));
 }
 
-Result<std::unique_ptr<Backend>> open_reference(std::shared_ptr<const Model> model, const BackendOptions& options) {
+Result<std::unique_ptr<Backend>> open_reference(std::shared_ptr<const model::Model> model,
+                                                const BackendOptions& options) {
   if (Status status = check_reference(*model); !status.ok()) return status;
   return make_reference_backend(std::move(model), options.exits);
 }
-Result<std::string> describe_reference(const Model& model, const BackendOptions&) {
+Result<std::string> describe_reference(const model::Model& model, const BackendOptions&) {
   if (Status status = check_reference(model); !status.ok()) return status;
   return std::string("fp32, plain loops; for checking only");
 }
@@ -56,7 +57,7 @@ constexpr Entry kEngines[] = {
 };
 
 // The first that runs, and in the log why no other does.
-Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const Model> model, const BackendOptions& options) {
+Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const model::Model> model, const BackendOptions& options) {
   std::unique_ptr<Backend> picked;
   std::string others;
   const auto add = [&](const Entry& entry, std::string_view why) {
@@ -80,7 +81,7 @@ Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const Model> model, 
 }
 
 // --devices: one engine for each, behind one face where there are several.
-Result<std::unique_ptr<Backend>> open_devices(std::shared_ptr<const Model> model, EngineKind engine,
+Result<std::unique_ptr<Backend>> open_devices(std::shared_ptr<const model::Model> model, EngineKind engine,
                                               BackendOptions options) {
   if (engine != EngineKind::kAuto && engine != EngineKind::kCuda)
     return absl::InvalidArgumentError(str_cat("--devices goes with --engine auto or cuda, not with ", word_of(engine)));
@@ -101,7 +102,7 @@ Result<std::unique_ptr<Backend>> open_devices(std::shared_ptr<const Model> model
 
 }  // namespace
 
-std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions& options) {
+std::vector<EngineChoice> list_engines(const model::Model& model, const BackendOptions& options) {
   std::vector<EngineChoice> choices;
   for (const Entry& entry : kEngines) {
     auto detail = entry.describe(model, options);
@@ -111,7 +112,7 @@ std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions&
   return choices;
 }
 
-BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits) {
+BackendOptions backend_options(const Options& options, std::shared_ptr<const model::Exits> exits) {
   const EngineOptions& engine = options.model.engine;
   const HostOptions& host = options.host;
   return {.precision = std::string(word_of(engine.precision)),
@@ -132,7 +133,7 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const Exi
           .devices = engine.devices};
 }
 
-Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, EngineKind engine,
+Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const model::Model> model, EngineKind engine,
                                               const BackendOptions& options) {
   if (!options.devices.empty()) return open_devices(std::move(model), engine, options);
   for (const Entry& entry : kEngines)
@@ -140,4 +141,4 @@ Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model
   return open_first(std::move(model), options);
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

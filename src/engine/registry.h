@@ -8,7 +8,7 @@
 #include "engine/backend.h"
 #include "rerank/options.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 struct EngineChoice {
   std::string engine;  // "cpu", ...
@@ -18,14 +18,14 @@ struct EngineChoice {
 };
 
 // What each engine would do for this model and these options; loads no weights.
-std::vector<EngineChoice> list_engines(const Model& model, const BackendOptions& options);
+std::vector<EngineChoice> list_engines(const model::Model& model, const BackendOptions& options);
 
 // The part of a program's settings that engines read.
-BackendOptions backend_options(const Options& options, std::shared_ptr<const Exits> exits = nullptr);
+BackendOptions backend_options(const Options& options, std::shared_ptr<const model::Exits> exits = nullptr);
 
 // Opens `engine`, or for kAuto the first that runs, and logs why the others were not picked. The message of a failure
 // names each refusal.
-Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const Model> model, EngineKind engine,
+Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const model::Model> model, EngineKind engine,
                                               const BackendOptions& options);
 
-}  // namespace rerank
+}  // namespace rerank::engine

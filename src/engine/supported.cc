@@ -4,7 +4,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 class Missing {
@@ -19,15 +19,15 @@ class Missing {
   std::string text_;
 };
 
-void check_attention(const Attention& a, const EngineFeatures& has, Missing& missing) {
+void check_attention(const model::Attention& a, const EngineFeatures& has, Missing& missing) {
   missing.add(a.kv_heads != a.heads, str_cat("grouped heads (", a.kv_heads, " of keys for ", a.heads, ")"));
-  missing.add(a.mask == MaskKind::kWindow && !has.window, "windows of attention");
-  missing.add(a.mask == MaskKind::kWindowAndFirst, "a window with a global first token");
-  missing.add(a.mask == MaskKind::kCausal, "causal attention");
-  missing.add(a.position == PositionKind::kRope && !has.rope, "rotary positions");
-  missing.add(a.position == PositionKind::kAlibi && !has.alibi, "ALiBi");
-  missing.add(a.position == PositionKind::kDisentangled, "disentangled attention");
-  missing.add(a.position == PositionKind::kBuckets, "bucketed relative positions");
+  missing.add(a.mask == model::MaskKind::kWindow && !has.window, "windows of attention");
+  missing.add(a.mask == model::MaskKind::kWindowAndFirst, "a window with a global first token");
+  missing.add(a.mask == model::MaskKind::kCausal, "causal attention");
+  missing.add(a.position == model::PositionKind::kRope && !has.rope, "rotary positions");
+  missing.add(a.position == model::PositionKind::kAlibi && !has.alibi, "ALiBi");
+  missing.add(a.position == model::PositionKind::kDisentangled, "disentangled attention");
+  missing.add(a.position == model::PositionKind::kBuckets, "bucketed relative positions");
   missing.add(a.query_key_norm, "norms of queries and keys");
   missing.add(a.score_scale != 0, "a scale of scores that is not 1 / sqrt(head size)");
   missing.add(a.softcap != 0, "a softcap of scores");
@@ -35,15 +35,16 @@ void check_attention(const Attention& a, const EngineFeatures& has, Missing& mis
 
 }  // namespace
 
-std::string uncomputed_parts(const Architecture& a, const EngineFeatures& has) {
+std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures& has) {
   Missing missing;
-  missing.add(a.norm != NormKind::kLayer, "RMS norms");
+  missing.add(a.norm != model::NormKind::kLayer, "RMS norms");
   missing.add(!a.embedding.norm, "an embedding without a norm");
   missing.add(a.final_norm && !has.pre_norm, "a final norm");
-  for (const Block& block : a.blocks) {
-    missing.add(block.placement == NormPlacement::kPre && !has.pre_norm, "pre-norm blocks");
-    missing.add(block.placement == NormPlacement::kPost && !block.attention_norm, "a post-norm block without a norm");
-    missing.add(block.feed_forward.gate != GateHalf::kNone && !has.gated, "gated feed-forwards");
+  for (const model::Block& block : a.blocks) {
+    missing.add(block.placement == model::NormPlacement::kPre && !has.pre_norm, "pre-norm blocks");
+    missing.add(block.placement == model::NormPlacement::kPost && !block.attention_norm,
+                "a post-norm block without a norm");
+    missing.add(block.feed_forward.gate != model::GateHalf::kNone && !has.gated, "gated feed-forwards");
     missing.add(block.feed_forward.experts.has_value(), "experts");
     missing.add(block.feed_forward.width != a.blocks[0].feed_forward.width ||
                     block.attention.heads != a.blocks[0].attention.heads ||
@@ -54,12 +55,12 @@ std::string uncomputed_parts(const Architecture& a, const EngineFeatures& has) {
                 "heads that are not hidden / heads wide");
     check_attention(block.attention, has, missing);
   }
-  missing.add(a.scoring.rows == ScoredRows::kMean && !has.mean_rows, "a head that reads the mean of all tokens");
-  missing.add(a.scoring.rows == ScoredRows::kLast && !has.last_row, "a head that reads the last token");
+  missing.add(a.scoring.rows == model::ScoredRows::kMean && !has.mean_rows, "a head that reads the mean of all tokens");
+  missing.add(a.scoring.rows == model::ScoredRows::kLast && !has.last_row, "a head that reads the last token");
   missing.add(!a.scoring.dense, "a head of one linear layer");
   missing.add(a.scoring.norm && !has.head_norm, "a norm in the head");
-  missing.add(a.input.kind == InputTemplate::Kind::kPrompt, "prompts");
+  missing.add(a.input.kind == model::InputTemplate::Kind::kPrompt, "prompts");
   return missing.take();
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -6,7 +6,7 @@
 
 #include "model/architecture.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // Parts beside those that every engine has: post-norm blocks with LayerNorm, biases, absolute positions, full attention
 // of equal heads, ungated feed-forwards, a head on the first token.
@@ -22,6 +22,6 @@ struct EngineFeatures {
 };
 
 // Every part of the architecture that `features` lacks, by name, e.g. "grouped heads (2 of 8), a softcap"; empty: none.
-std::string uncomputed_parts(const Architecture& architecture, const EngineFeatures& features);
+std::string uncomputed_parts(const model::Architecture& architecture, const EngineFeatures& features);
 
-}  // namespace rerank
+}  // namespace rerank::engine

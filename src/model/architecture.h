@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rerank {
+namespace rerank::model {
 
 enum class Activation { kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 
@@ -137,4 +137,4 @@ std::string_view activation_name(Activation activation);
 double block_products(const Architecture& architecture, const Block& block);
 double attention_products(const Block& block, double keys);
 
-}  // namespace rerank
+}  // namespace rerank::model

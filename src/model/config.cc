@@ -8,7 +8,7 @@
 #include "base/strings.h"
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 std::string architecture_name_of(const JsonFile& json) {
@@ -196,4 +196,4 @@ std::string_view activation_name(Activation activation) {
   return "?";
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -9,7 +9,7 @@
 #include "rerank/status.h"
 #include "rerank/truncation.h"
 
-namespace rerank {
+namespace rerank::model {
 
 struct Family;
 
@@ -44,4 +44,4 @@ Result<ModelConfig> parse_model_config(std::string json, std::string origin);
 // architecture that we do not have has no family, and 0 where config.json says nothing.
 Result<ModelConfig> read_graph_config(const std::string& folder);
 
-}  // namespace rerank
+}  // namespace rerank::model

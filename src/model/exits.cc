@@ -9,7 +9,7 @@
 #include "base/json/reader.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 std::string file_of(const std::string& path) {
@@ -140,4 +140,4 @@ Status write_exits(const std::string& folder, const Exits& exits) {
   return out ? ok_status() : absl::UnavailableError(str_cat(name, ": cannot write"));
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -9,7 +9,7 @@
 #include "model/weights.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::model {
 
 // logit = weights . pooled states + bias, of what engine/depth/pooling.h makes of a pair's tokens
 struct ExitHead {
@@ -48,4 +48,4 @@ Result<Exits> read_exits(const std::string& path, const Model& model);
 // Writes `folder`/exits.json.
 Status write_exits(const std::string& folder, const Exits& exits);
 
-}  // namespace rerank
+}  // namespace rerank::model

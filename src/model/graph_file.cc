@@ -12,7 +12,7 @@
 #include "base/mapped_file.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 namespace fs = std::filesystem;
@@ -231,4 +231,4 @@ Result<GraphFile> read_graph_file(const std::string& path, bool whole) {
   return file;
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -10,7 +10,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::model {
 
 struct GraphFile {
   std::string path;
@@ -28,4 +28,4 @@ Result<GraphFile> read_graph_file(const std::string& path, bool whole = true);
 // Oldest opset that ONNX Runtime promises to run.
 inline constexpr int64_t kOldestOpset = 7;
 
-}  // namespace rerank
+}  // namespace rerank::model

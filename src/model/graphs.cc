@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 namespace fs = std::filesystem;
@@ -58,4 +58,4 @@ std::vector<std::string> torchscript_files(const std::string& folder) {
   return files;
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace rerank {
+namespace rerank::model {
 
 // `folder`/*.onnx and `folder`/onnx/*.onnx by path; model.onnx first, then the others by name.
 std::vector<std::string> onnx_files(const std::string& folder);
@@ -20,4 +20,4 @@ GraphNames usual_graph_names(const std::string& precision);
 // traced_model.pt, ...): other .pt files are checkpoints.
 std::vector<std::string> torchscript_files(const std::string& folder);
 
-}  // namespace rerank
+}  // namespace rerank::model

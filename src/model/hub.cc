@@ -26,7 +26,7 @@
 #include "model/hub/remote_file.h"
 #include "model/safetensors.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 namespace fs = std::filesystem;
@@ -344,4 +344,4 @@ Result<std::string> fetch_from_hub(const std::string& id, const std::string& rev
   return downloaded;
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

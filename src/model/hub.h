@@ -13,7 +13,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::model {
 
 // What is wanted of a repository besides its configuration and tokenizer.
 enum class HubFiles {
@@ -48,4 +48,4 @@ bool is_hub_id(std::string_view text);
 // where the server cannot resume.
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& options);
 
-}  // namespace rerank
+}  // namespace rerank::model

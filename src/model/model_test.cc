@@ -10,7 +10,7 @@
 #include "model/weights.h"
 #include "support/tiny_model.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 using ::testing::AllOf;
@@ -238,4 +238,4 @@ TEST(SafetensorsTest, HalfTypesConvertExactly) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::model

@@ -13,7 +13,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 float half_to_float(uint16_t h) {
@@ -234,4 +234,4 @@ Status TensorFiles::check() const {
   return ok_status();
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

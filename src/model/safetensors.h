@@ -16,7 +16,7 @@
 #include "base/mapped_file.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::model {
 
 // kI8: weights of `compressed-tensors`, each row in units of a scale that stands beside it.
 enum class DType { kF32, kF16, kBF16, kI8 };
@@ -68,4 +68,4 @@ class TensorFiles {
 // Largest accepted header: ten times that of a 100-layer model with 2,000 tensors.
 inline constexpr size_t kMaxSafetensorsHeaderBytes = 16u << 20;
 
-}  // namespace rerank
+}  // namespace rerank::model

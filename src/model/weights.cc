@@ -8,7 +8,7 @@
 #include "model/families/family.h"
 #include "model/graphs.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 // Left over from training, or numbers that are computed anyway.
@@ -228,4 +228,4 @@ Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool 
   return std::make_shared<const Model>(Model{folder, std::move(*config), std::move(*weights), {}});
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -10,7 +10,7 @@
 #include "model/safetensors.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::model {
 
 struct Linear {                    // y = x W^T + b
   TensorView weight;               // [out, in]
@@ -81,4 +81,4 @@ struct Model {
 // can serve it; `graph_named`: the user named one that may lie elsewhere.
 Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool graph_named = false);
 
-}  // namespace rerank
+}  // namespace rerank::model

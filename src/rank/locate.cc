@@ -30,11 +30,12 @@ bool looks_like_path(const std::string& model) {
 }
 
 // What the engine reads besides configuration and tokenizer.
-HubFiles files_for(const EngineOptions& engine) {
+model::HubFiles files_for(const EngineOptions& engine) {
   std::error_code error;
   const bool graph_here = fs::is_regular_file(engine.onnx_file, error);
-  if (engine.engine == EngineKind::kOnnx) return graph_here ? HubFiles::kNeither : HubFiles::kGraph;
-  return engine.engine == EngineKind::kAuto && !graph_here ? HubFiles::kWeightsOrGraph : HubFiles::kWeights;
+  if (engine.engine == EngineKind::kOnnx) return graph_here ? model::HubFiles::kNeither : model::HubFiles::kGraph;
+  return engine.engine == EngineKind::kAuto && !graph_here ? model::HubFiles::kWeightsOrGraph
+                                                           : model::HubFiles::kWeights;
 }
 
 }  // namespace
@@ -59,10 +60,10 @@ Result<LocatedModel> locate_model(const Options& options) {
     located = {*folder, kBuiltIn};
   } else if (fs::is_directory(source.model, error)) {
     located = {source.model, served_name(source.model)};
-  } else if (looks_like_path(source.model) || !is_hub_id(source.model)) {
+  } else if (looks_like_path(source.model) || !model::is_hub_id(source.model)) {
     return absl::NotFoundError(str_cat("--model ", source.model, ": no such folder"));
   } else {
-    auto folder = fetch_from_hub(
+    auto folder = model::fetch_from_hub(
         source.model, source.revision,
         {source.hub_endpoint, source.hub_token, source.hub_cache, source.hub_offline, source.download_progress,
          files_for(engine), engine.onnx_file, std::string(word_of(engine.precision))});

@@ -21,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // Changes whenever a score could: weights, configuration, tokenizer, engine arithmetic.
-Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, const Exits* exits, size_t max_length) {
+Result<std::string> fingerprint(const model::Model& model, const engine::BackendInfo& backend,
+                                const model::Exits* exits, size_t max_length) {
   FieldHasher hasher;
   if (model.has_weights()) {
     hasher.add(model.weights.files->digest().hex());
@@ -36,7 +37,7 @@ Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, 
     if (file.ok()) hasher.add(file->text());
   }
   if (exits != nullptr) {
-    for (const ExitHead& head : exits->heads) {
+    for (const model::ExitHead& head : exits->heads) {
       hasher.add({reinterpret_cast<const char*>(head.weights.data()), head.weights.size() * sizeof(float)});
     }
   }
@@ -44,7 +45,8 @@ Result<std::string> fingerprint(const Model& model, const BackendInfo& backend, 
   return hasher.finish().hex();
 }
 
-Result<size_t> pick_max_length(const TextOptions& texts, const ModelConfig& config, const text::Tokenizer& tokenizer) {
+Result<size_t> pick_max_length(const TextOptions& texts, const model::ModelConfig& config,
+                               const text::Tokenizer& tokenizer) {
   size_t limit = config.max_length();
   if (tokenizer.model_max_length()) limit = std::min(limit, *tokenizer.model_max_length());
   if (texts.max_length == 0) return std::min(limit, config.served_length());
@@ -57,7 +59,7 @@ Result<size_t> pick_max_length(const TextOptions& texts, const ModelConfig& conf
 }
 
 // How documents over the limit are treated where a request does not say.
-Status read_truncation(const TextOptions& texts, const ModelConfig& config, rank::ServiceParts& parts) {
+Status read_truncation(const TextOptions& texts, const model::ModelConfig& config, rank::ServiceParts& parts) {
   if (texts.max_chunks == 0) return absl::InvalidArgumentError("--max-chunks: at least 1");
   parts.truncation = texts.truncation.value_or(config.serving.truncation);
   parts.chunking = {.overlap = texts.chunk_overlap, .max_chunks = texts.max_chunks, .best = texts.chunk_score.best};
@@ -65,7 +67,7 @@ Status read_truncation(const TextOptions& texts, const ModelConfig& config, rank
 }
 
 // The exits that --exits names, and whether --layers can be.
-Result<std::shared_ptr<const Exits>> open_exits(const EngineOptions& engine, const Model& model) {
+Result<std::shared_ptr<const model::Exits>> open_exits(const EngineOptions& engine, const model::Model& model) {
   const size_t layers = model.architecture().layers();
   if (engine.layers > layers || layers > 255) {
     return absl::InvalidArgumentError(str_cat("--layers ", engine.layers, ": this model has ", layers));
@@ -73,14 +75,14 @@ Result<std::shared_ptr<const Exits>> open_exits(const EngineOptions& engine, con
   if (engine.exits.empty()) {
     if (engine.layers != 0 && engine.layers < layers)
       log_warning("--layers without --exits: the model's own head reads a layer it was not trained on");
-    return std::shared_ptr<const Exits>();
+    return std::shared_ptr<const model::Exits>();
   }
-  auto exits = read_exits(engine.exits, model);
+  auto exits = model::read_exits(engine.exits, model);
   if (!exits.ok()) return with_context(exits.status(), "--exits");
-  return std::make_shared<const Exits>(std::move(*exits));
+  return std::make_shared<const model::Exits>(std::move(*exits));
 }
 
-Status read_target(const EngineOptions& engine, const Exits* exits, rank::ServiceParts& parts) {
+Status read_target(const EngineOptions& engine, const model::Exits* exits, rank::ServiceParts& parts) {
   if (engine.target_agreement == 0) return ok_status();
   if (exits == nullptr) {
     return absl::InvalidArgumentError(
@@ -92,7 +94,7 @@ Status read_target(const EngineOptions& engine, const Exits* exits, rank::Servic
   return ok_status();
 }
 
-Status check_tokenizer(const text::Tokenizer& tokenizer, const ModelConfig& config, const std::string& folder) {
+Status check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig& config, const std::string& folder) {
   if (tokenizer.vocab_size() <= config.architecture.embedding.vocabulary) return ok_status();
   return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(),
                                             " tokens, config.json's vocab_size is ",
@@ -110,16 +112,16 @@ Status check_template(const text::Tokenizer& tokenizer, size_t max_length, const
 double seconds_now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
 // What each other token adds to a token's cost, in parts of that of its linear layers.
-double attention_weight(const Architecture& a) {
+double attention_weight(const model::Architecture& a) {
   double linear = 0, attention = 0;
-  for (const Block& block : a.blocks) {
-    linear += block_products(a, block);
-    attention += attention_products(block, 1);
+  for (const model::Block& block : a.blocks) {
+    linear += model::block_products(a, block);
+    attention += model::attention_products(block, 1);
   }
   return linear > 0 ? attention / linear : 1e-3;  // a graph of unknown shape: about that of 384 hidden units
 }
 
-schedule::PlannerOptions planner_options(const QueueOptions& queue, const BackendInfo& engine) {
+schedule::PlannerOptions planner_options(const QueueOptions& queue, const engine::BackendInfo& engine) {
   schedule::PlannerOptions planner;
   planner.max_batch_tokens = std::max<size_t>(1, queue.max_batch_tokens);
   if (engine.batch_tokens != 0 && engine.batch_tokens < planner.max_batch_tokens) {
@@ -153,7 +155,7 @@ HashKey shared_hash_key(const CacheOptions& options) {
 }
 
 // Runs the engine, so that first requests are as fast as later ones and the planner knows its speed.
-Status run_warm_up(const ModelConfig& config, rank::ServiceParts& parts) {
+Status run_warm_up(const model::ModelConfig& config, rank::ServiceParts& parts) {
   std::vector<int32_t> ids;
   parts.tokenizer->encode("A reranker scores how well a document answers a query, and puts the best first.", ids);
   if (ids.empty()) ids.push_back(0);
@@ -168,7 +170,7 @@ Status run_warm_up(const ModelConfig& config, rank::ServiceParts& parts) {
 }
 
 // Which devices compute, and whether they still do.
-void add_device_metrics(Metrics& metrics, const Backend& backend) {
+void add_device_metrics(Metrics& metrics, const engine::Backend& backend) {
   const auto gauge = [&](const std::string& device) -> Gauge& {
     return metrics.gauge("rerankd_device_up", "Whether the device computes; 0: it has failed and was taken out.",
                          {{"device", device}});
@@ -211,7 +213,8 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   }
   auto located = rank::locate_model(options);
   if (!located.ok()) return located.status();
-  auto model = load_model(located->folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
+  auto model =
+      model::load_model(located->folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
   if (!model.ok()) return model.status();
   auto tokenizer = text::Tokenizer::from_folder(located->folder);
   if (!tokenizer.ok()) return tokenizer.status();
@@ -221,13 +224,13 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   RETURN_IF_ERROR(check_template(**tokenizer, *max_length, located->folder));
   auto exits = open_exits(wanted.engine, **model);
   if (!exits.ok()) return exits.status();
-  auto backend = open_backend(*model, wanted.engine.engine, backend_options(options, *exits));
+  auto backend = engine::open_backend(*model, wanted.engine.engine, engine::backend_options(options, *exits));
   if (!backend.ok()) return backend.status();
 
   rank::ServiceParts parts;
   RETURN_IF_ERROR(read_truncation(wanted.texts, (*model)->config, parts));
-  const BackendInfo& engine = (*backend)->info();
-  const ModelConfig& config = (*model)->config;
+  const engine::BackendInfo& engine = (*backend)->info();
+  const model::ModelConfig& config = (*model)->config;
   *max_length = std::min(*max_length, engine.max_length);
   if (!engine.depth && wanted.engine.layers != 0 && wanted.engine.layers < config.architecture.layers()) {
     return absl::InvalidArgumentError(

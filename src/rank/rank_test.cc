@@ -355,12 +355,12 @@ TEST(RerankTest, TimeoutsAndPolicies) {
 
 TEST(WarmUpTest, LearnsTheEnginesSpeedAndTheCostOfAttention) {
   // Time is counted, not measured: 1 ms per batch, 1 us per token, 2 ns per squared token.
-  struct Counted : Backend {
-    BackendInfo info_{.max_length = 512};
+  struct Counted : engine::Backend {
+    engine::BackendInfo info_{.max_length = 512};
     double seconds = 0;
     size_t batches = 0;
-    const BackendInfo& info() const override { return info_; }
-    Status forward(const Batch& batch, std::span<float>) override {
+    const engine::BackendInfo& info() const override { return info_; }
+    Status forward(const engine::Batch& batch, std::span<float>) override {
       ++batches;
       seconds += 1e-3;
       for (size_t i = 0; i < batch.size(); ++i) {
@@ -422,17 +422,17 @@ TEST(OpenTest, SaysWhatIsWrong) {
 // their exact scores.
 TEST(RerankTest, AdaptiveDepthGivesExactScoresToTheBest) {
   const std::string folder = bert(), exits_folder = ::testing::TempDir() + "/rank_test_exits";
-  auto model = load_model(folder);
+  auto model = model::load_model(folder);
   ASSERT_TRUE(model.ok());
-  Exits exits{"golden", weights_digest(**model), {}, {{0.99, 1.0}}};
+  model::Exits exits{"golden", model::weights_digest(**model), {}, {{0.99, 1.0}}};
   for (size_t layer = 0; layer + 1 < (*model)->config.architecture.layers(); ++layer) {
-    ExitHead head;
-    head.weights.assign(exit_width((*model)->architecture()), 0.0f);
+    model::ExitHead head;
+    head.weights.assign(model::exit_width((*model)->architecture()), 0.0f);
     head.weights[0] = 1;
     head.error = 1e-3f;
     exits.heads.push_back(head);
   }
-  ASSERT_TRUE(write_exits(exits_folder, exits).ok());
+  ASSERT_TRUE(model::write_exits(exits_folder, exits).ok());
   RerankRequest request{.query = "what is rain?"};
   for (const auto& pair : testing::read_golden_pairs(folder)) request.documents.push_back(pair.document);
   auto plain = open(folder);

@@ -25,7 +25,7 @@ namespace rerank::rank {
 // What a service is made of. `segments`: the model reads token types (false: they are all zero, as for RoBERTa).
 struct ServiceParts {
   std::shared_ptr<const text::Tokenizer> tokenizer;
-  std::unique_ptr<Backend> backend;
+  std::unique_ptr<engine::Backend> backend;
   std::shared_ptr<Metrics> metrics;  // may be null
   ModelInfo info;
   bool segments = true;

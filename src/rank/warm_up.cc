@@ -20,13 +20,13 @@ constexpr Shape kShapes[] = {{1, 32}, {4, 32}, {8, 64}, {8, 128}, {2, 512}};
 
 }  // namespace
 
-Result<WarmUp> warm_up(Backend& backend, std::span<const int32_t> ids, double square_weight,
+Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, double square_weight,
                        const std::function<double()>& clock) {
   WarmUp result{{}, square_weight};
   const auto limit = static_cast<uint32_t>(std::max<size_t>(1, backend.info().max_length));
   const auto run = [&](Shape shape) -> Result<schedule::MeasuredBatch> {
     schedule::MeasuredBatch batch{std::vector<uint32_t>(shape.sequences, std::min(shape.length, limit)), 0};
-    OwnedBatch pairs;
+    engine::OwnedBatch pairs;
     for (uint32_t length : batch.lengths) {
       std::vector<int32_t> tokens(length);
       for (uint32_t i = 0; i < length; ++i) tokens[i] = ids[i % ids.size()];

@@ -18,7 +18,7 @@ struct WarmUp {
 
 // `ids`: token ids to compute on, any the model knows; not empty. `square_weight`: what the model's shape says, used
 // where it cannot be measured. `clock`: seconds. Takes about a second at most, after the first batch.
-Result<WarmUp> warm_up(Backend& backend, std::span<const int32_t> ids, double square_weight,
+Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, double square_weight,
                        const std::function<double()>& clock);
 
 }  // namespace rerank::rank

@@ -12,8 +12,8 @@
 namespace rerank::schedule {
 
 struct Gathered {
-  OwnedBatch batch;  // with layers
-  std::vector<Contest> contests;
+  engine::OwnedBatch batch;  // with layers
+  std::vector<engine::Contest> contests;
 
   void clear() {
     batch.clear();
@@ -42,7 +42,7 @@ struct Gathered {
   // What `keep` of the job's sequences are known to reach.
   static float floor_of(const Job& job) {
     std::vector<float> known = job.known;
-    if (known.size() < job.keep) return Contest().floor;
+    if (known.size() < job.keep) return engine::Contest().floor;
     std::nth_element(known.begin(), known.begin() + (job.keep - 1), known.end(), std::greater<>());
     return known[job.keep - 1];
   }

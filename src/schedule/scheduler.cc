@@ -70,7 +70,7 @@ Hash128 sequence_key(const Job& job, size_t i) {
 }  // namespace
 
 struct Scheduler::State {
-  State(Backend& b, const PlannerOptions& options, Metrics* m, size_t depth)
+  State(engine::Backend& b, const PlannerOptions& options, Metrics* m, size_t depth)
       : backend(b),
         max_batch_tokens(static_cast<double>(options.max_batch_tokens)),
         model_layers(depth),
@@ -86,7 +86,7 @@ struct Scheduler::State {
     watch = std::thread([this] { watch_deadlines(); });
   }
 
-  Backend& backend;
+  engine::Backend& backend;
   const double max_batch_tokens;
   const size_t model_layers;
   std::unique_ptr<ScheduleMetrics> metrics;
@@ -246,7 +246,7 @@ struct Scheduler::State {
 
   Status compute(BatchRun& run) {
     const Gathered& gathered = run.gathered;
-    const OwnedBatch& batch = gathered.batch;
+    const engine::OwnedBatch& batch = gathered.batch;
     run.handed_over = run.ended = Clock::now();
     run.depths.clear();
     run.logits.assign(batch.size(), 0);
@@ -322,7 +322,7 @@ struct Scheduler::State {
   }
 };
 
-Scheduler::Scheduler(Backend& backend, const PlannerOptions& options, Metrics* metrics,
+Scheduler::Scheduler(engine::Backend& backend, const PlannerOptions& options, Metrics* metrics,
                      std::span<const MeasuredBatch> measured, size_t model_layers)
     : state_(std::make_shared<State>(backend, options, metrics, model_layers)) {
   for (const MeasuredBatch& batch : measured) {

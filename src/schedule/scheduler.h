@@ -23,8 +23,8 @@ namespace rerank::schedule {
 
 // The pairs of one request that have to be computed.
 struct Job {
-  OwnedBatch pairs;    // says no layers
-  uint8_t layers = 0;  // computed of each sequence; 0: all
+  engine::OwnedBatch pairs;  // says no layers
+  uint8_t layers = 0;        // computed of each sequence; 0: all
   int priority = 0;
   std::optional<TimePoint> deadline;
   std::shared_ptr<Cancellation> cancellation;  // null: cannot be cancelled
@@ -57,7 +57,7 @@ class Scheduler {
  public:
   // The backend and metrics must outlive the scheduler. `metrics` may be null. `model_layers`: what depths are measured
   // against; 0: every batch counts as computed to the full depth.
-  Scheduler(Backend& backend, const PlannerOptions& options, Metrics* metrics,
+  Scheduler(engine::Backend& backend, const PlannerOptions& options, Metrics* metrics,
             std::span<const MeasuredBatch> measured = {}, size_t model_layers = 0);
   // Runs what was accepted, then stops.
   ~Scheduler();

@@ -18,10 +18,10 @@ namespace rerank::schedule {
 namespace {
 
 // Logit of a sequence: the sum of its ids. Can be held back, and can fail: the next batch, or that of an id.
-class FakeBackend : public Backend {
+class FakeBackend : public engine::Backend {
  public:
-  const BackendInfo& info() const override { return information; }
-  Status forward(const Batch& batch, std::span<float> logits) override {
+  const engine::BackendInfo& info() const override { return information; }
+  Status forward(const engine::Batch& batch, std::span<float> logits) override {
     ++entered;
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [&] { return open_; });
@@ -43,7 +43,7 @@ class FakeBackend : public Backend {
   std::atomic<int> batches{0}, entered{0};
   std::atomic<bool> fail_next{false}, throw_next{false};
   std::atomic<int32_t> curse{-1};
-  BackendInfo information;
+  engine::BackendInfo information;
 
  private:
   std::mutex mutex_;
@@ -348,17 +348,17 @@ TEST_P(AllJobsTest, AreFinishedWhenItStops) {
 }
 
 // Logit: the first token id. Competitors below the floor, or out of the first `keep`, leave after one layer of four.
-struct ContestBackend : public Backend {
-  BackendInfo information;
-  std::vector<Contest> seen;
-  const BackendInfo& info() const override { return information; }
-  Status forward(const Batch& batch, std::span<float> logits) override {
+struct ContestBackend : public engine::Backend {
+  engine::BackendInfo information;
+  std::vector<engine::Contest> seen;
+  const engine::BackendInfo& info() const override { return information; }
+  Status forward(const engine::Batch& batch, std::span<float> logits) override {
     for (size_t i = 0; i < batch.size(); ++i) logits[i] = static_cast<float>(batch.ids[batch.offsets[i]]);
     return ok_status();
   }
-  Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
-                          std::span<uint8_t> depths) override {
-    for (const Contest& c : contests) {
+  Status forward_contests(const engine::Batch& batch, std::span<const engine::Contest> contests,
+                          std::span<float> logits, std::span<uint8_t> depths) override {
+    for (const engine::Contest& c : contests) {
       seen.push_back(c);
       for (uint32_t s = c.first; s < c.first + c.size; ++s) {
         if (static_cast<float>(batch.ids[batch.offsets[s]]) < c.floor) depths[s] = 1;
@@ -388,7 +388,7 @@ TEST(SchedulerTest, ALaterBatchOfAContestKnowsWhatTheFirstHasReached) {
   const auto depths = promise.get_future().get();
   EXPECT_THAT(depths, ::testing::ElementsAre(0, 0, 0, 1, 0, 1));
   ASSERT_EQ(backend.seen.size(), 2u);
-  EXPECT_EQ(backend.seen[0].floor, Contest().floor);  // one is known, two are wanted
+  EXPECT_EQ(backend.seen[0].floor, engine::Contest().floor);  // one is known, two are wanted
   EXPECT_EQ(backend.seen[1].floor, 7);
   EXPECT_EQ(backend.seen[1].size, 3u);
 }

@@ -17,7 +17,7 @@ namespace {
 
 struct Row {
   EngineKind engine;
-  BackendOptions options;
+  engine::BackendOptions options;
 
   // Of |logit - recorded|. What rounding does to a logit grows with the logits: fp32 apart, it is by their span.
   double tolerance(double span) const {
@@ -32,8 +32,8 @@ std::vector<Row> rows() {
                            {EngineKind::kCpu, {.precision = "fp32", .threads = 2}}};
   for (const char* precision : {"fp32", "fp16", "bf16", "fp8"})
     rows.push_back({EngineKind::kCuda, {.precision = precision}});
-  for (const auto* table : cpu::compiled_kernels()) {
-    if (!cpu::unsupported_reason(*table).empty()) continue;
+  for (const auto* table : engine::cpu::compiled_kernels()) {
+    if (!engine::cpu::unsupported_reason(*table).empty()) continue;
     rows.push_back({EngineKind::kCpu, {.precision = table->precision, .kernel = table->name, .threads = 1}});
   }
   for (const char* precision : {"fp32", "fp16", "int8"})
@@ -55,7 +55,7 @@ struct Pairs {
     return high->logit - low->logit;
   }
 
-  OwnedBatch batch;
+  engine::OwnedBatch batch;
 };
 
 // An engine that this build or this machine does not have is no failure here.
@@ -73,9 +73,9 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   size_t compared = 0;
   Status refusal;
   for (const std::string& folder : testing::golden_models()) {
-    auto model = load_model(folder);
+    auto model = model::load_model(folder);
     ASSERT_TRUE(model.ok()) << model.status();
-    BackendOptions options = row.options;
+    engine::BackendOptions options = row.options;
     if (row.engine == EngineKind::kOnnx) {
       const std::string out = ::testing::TempDir() + "/conformance_" + row.options.precision;
       convert::ConvertOptions convert;
@@ -83,7 +83,7 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
       ASSERT_TRUE(convert::write_onnx(**model, out, convert).ok());
       options.onnx_file = out + "/" + convert::kOnnxFile;
     }
-    auto backend = open_backend(*model, row.engine, options);
+    auto backend = engine::open_backend(*model, row.engine, options);
     if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
     if (row.engine == EngineKind::kCuda && absl::IsUnimplemented(backend.status())) {
       refusal = backend.status();  // no device, or widths that it has no kernels for: the other models are compared
@@ -127,12 +127,12 @@ class ExportedGraphTest : public ::testing::TestWithParam<Exported> {};
 
 TEST_P(ExportedGraphTest, EqualsRecordedLogits) {
   const std::string folder = str_cat(RERANKD_SOURCE_DIR, "/tests/data/models/", GetParam().model);
-  auto model = load_model(folder);
+  auto model = model::load_model(folder);
   ASSERT_TRUE(model.ok()) << model.status();
-  BackendOptions options;
+  engine::BackendOptions options;
   options.onnx_file = str_cat(RERANKD_SOURCE_DIR, "/tests/data/graphs/", GetParam().graph);
   options.torchscript_file = options.onnx_file;
-  auto backend = open_backend(*model, GetParam().engine, options);
+  auto backend = engine::open_backend(*model, GetParam().engine, options);
   if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
   ASSERT_TRUE(backend.ok()) << backend.status();
   const Pairs pairs(folder);

@@ -19,7 +19,7 @@ class CudaDepthTest : public ::testing::Test {
     batch = random_batch(model->config, {5, 40, 17, 1, 60, 33, 8, 100, 64, 63, 65, 2});
     std::mt19937 random(2);
     for (int layer = 0; layer < 3; ++layer) {
-      ExitHead head;
+      model::ExitHead head;
       head.error = 0.02f;
       for (int i = 0; i < 3 * 64; ++i) head.weights.push_back(static_cast<float>(random() % 200) / 400 - 0.25f);
       made.heads.push_back(head);
@@ -27,25 +27,26 @@ class CudaDepthTest : public ::testing::Test {
   }
   void TearDown() override { emulation::settings() = {}; }
 
-  BackendOptions with_exits() const {
-    return {.precision = "fp32", .threads = 2, .exits = std::make_shared<const Exits>(made)};
+  engine::BackendOptions with_exits() const {
+    return {.precision = "fp32", .threads = 2, .exits = std::make_shared<const model::Exits>(made)};
   }
-  std::unique_ptr<Backend> open_cpu(const BackendOptions& options) const {
-    auto backend = make_cpu_backend(model, options);
+  std::unique_ptr<engine::Backend> open_cpu(const engine::BackendOptions& options) const {
+    auto backend = engine::make_cpu_backend(model, options);
     EXPECT_TRUE(backend.ok()) << backend.status();
     return std::move(*backend);
   }
 
-  std::shared_ptr<const Model> model;
-  OwnedBatch batch;
-  Exits made;
+  std::shared_ptr<const model::Model> model;
+  engine::OwnedBatch batch;
+  model::Exits made;
 };
 
 TEST_F(CudaDepthTest, SequencesStopWhereTheyAskTo) {
   const std::vector<uint8_t> layers = {0, 1, 2, 3, 4, 1, 2, 3, 0, 1, 2, 3};
-  Batch mixed = batch.view();
+  engine::Batch mixed = batch.view();
   mixed.layers = layers;
-  for (const BackendOptions& options : {BackendOptions{.precision = "fp32", .threads = 2}, with_exits()}) {
+  for (const engine::BackendOptions& options :
+       {engine::BackendOptions{.precision = "fp32", .threads = 2}, with_exits()}) {
     const auto expected = run(*open_cpu(options), mixed), logits = run(*open(model, options), mixed);
     for (size_t i = 0; i < logits.size(); ++i)
       EXPECT_NEAR(logits[i], expected[i], testing::tolerance(EngineKind::kCuda, Precision::kFp32).generated) << i;
@@ -55,9 +56,9 @@ TEST_F(CudaDepthTest, SequencesStopWhereTheyAskTo) {
 TEST_F(CudaDepthTest, ContestsEndAsOnTheCpu) {
   auto cpu = open_cpu(with_exits()), cuda = open(model, with_exits());
   const std::vector<uint8_t> layers = {2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-  Batch mixed = batch.view();
+  engine::Batch mixed = batch.view();
   mixed.layers = layers;
-  const std::vector<Contest> contests = {{1, 8, 2, 1.0f}, {9, 2, 2, 1.0f, 1e6f}};
+  const std::vector<engine::Contest> contests = {{1, 8, 2, 1.0f}, {9, 2, 2, 1.0f, 1e6f}};
   const auto full = run(*cuda, mixed);
   for (int round = 0; round < 2; ++round) {  // a batch after one whose rows were packed anew
     std::vector<float> expected(full.size()), logits(full.size());
@@ -84,7 +85,7 @@ TEST_F(CudaDepthTest, AContestThatDoesNotFitIsComputedInPieces) {
   emulation::settings().memory = emulation::allocated() + 400 * 1024;
   std::vector<float> logits(full.size());
   std::vector<uint8_t> depths(full.size(), 9);
-  const std::vector<Contest> contests = {{0, 12, 1, 1.0f}};
+  const std::vector<engine::Contest> contests = {{0, 12, 1, 1.0f}};
   const Status status = cuda->forward_contests(batch.view(), contests, logits, depths);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(logits, full);
@@ -92,7 +93,7 @@ TEST_F(CudaDepthTest, AContestThatDoesNotFitIsComputedInPieces) {
 }
 
 TEST_F(CudaDepthTest, ShowsWhatExitsRead) {
-  const size_t width = 3 * exit_width(model->architecture());
+  const size_t width = 3 * model::exit_width(model->architecture());
   auto cpu = open_cpu({.precision = "fp32", .threads = 2}), cuda = open(model, {.precision = "fp32"});
   std::vector<float> expected(batch.view().size()), logits(expected.size());
   std::vector<float> expected_states(expected.size() * width), states(expected_states.size());

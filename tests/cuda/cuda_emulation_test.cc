@@ -49,7 +49,7 @@ TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
   for (const std::string& folder : testing::golden_models()) {
     const auto model = load(folder);
     if (model->config.architecture.blocks[0].attention.head_size % 8 != 0) {
-      const Status refused = make_cuda_backend(model, {.precision = precision()}).status();
+      const Status refused = engine::make_cuda_backend(model, {.precision = precision()}).status();
       EXPECT_THAT(std::string(refused.message()), HasSubstr("multiples of 8"));
       continue;
     }
@@ -58,7 +58,7 @@ TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
     auto pairs = testing::read_golden_pairs(folder);
     std::erase_if(pairs, [](const auto& pair) { return pair.ids.size() > kLongest; });
     ASSERT_GE(pairs.size(), 8u);
-    OwnedBatch batch;
+    engine::OwnedBatch batch;
     for (const auto& pair : pairs) batch.add(pair.ids, pair.segments);
     const auto logits = run(*backend, batch.view());
     for (size_t i = 0; i < pairs.size(); ++i) {
@@ -78,8 +78,8 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceAtEdgeLengthsAndHeadSizes) {
       {.hidden = 64, .heads = 2, .positions = 512},
       {.hidden = 128, .heads = 2, .intermediate = 128, .positions = 512, .labels = 2, .activation = "gelu_new"},
       {.hidden = 96, .heads = 1, .positions = 512, .activation = "silu"},
-      {.hidden = 128, .heads = 1, .positions = 512, .activation = "relu", .dtype = DType::kF16},
-      {.hidden = 48, .heads = 6, .positions = 512, .dtype = DType::kBF16},
+      {.hidden = 128, .heads = 1, .positions = 512, .activation = "relu", .dtype = model::DType::kF16},
+      {.hidden = 48, .heads = 6, .positions = 512, .dtype = model::DType::kBF16},
       {.architecture = "ElectraForSequenceClassification",
        .hidden = 160,
        .heads = 1,
@@ -91,7 +91,7 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceAtEdgeLengthsAndHeadSizes) {
     const auto backend = open(model, {.precision = precision()});
     ASSERT_NE(backend, nullptr);
     const auto batch = random_batch(model->config, {1, 15, 16, 17, 63, 64, 65, 512, 200, 3});
-    const auto expected = run(*make_reference_backend(model), batch.view());
+    const auto expected = run(*engine::make_reference_backend(model), batch.view());
     const auto logits = run(*backend, batch.view());
     for (size_t i = 0; i < logits.size(); ++i) {
       EXPECT_NEAR(logits[i], expected[i], tolerance()) << "model " << m << " length " << batch.view().length(i);
@@ -112,13 +112,13 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceUnderAttentionPatterns) {
       {{.rope_theta = 160000}, {.window = 64, .rope_theta = 10000}, {.window = 3, .alibi = true}}};
   for (const TinyModelSpec& spec : {TinyModelSpec{.layers = 3, .hidden = 96, .heads = 3, .positions = 200},
                                     TinyModelSpec{.layers = 3, .hidden = 48, .heads = 6, .positions = 200}}) {
-    auto model = std::make_shared<Model>(*load(testing::write_tiny_model(spec, "cuda_patterns")));
+    auto model = std::make_shared<model::Model>(*load(testing::write_tiny_model(spec, "cuda_patterns")));
     const auto batch = random_batch(model->config, {1, 5, 33, 150, 197, 40, 12});
     testing::set_attention(model->config.architecture, {});
-    const auto plain = run(*make_reference_backend(model), batch.view());
+    const auto plain = run(*engine::make_reference_backend(model), batch.view());
     for (size_t p = 0; p < patterns.size(); ++p) {
       testing::set_attention(model->config.architecture, patterns[p]);
-      const auto expected = run(*make_reference_backend(model), batch.view());
+      const auto expected = run(*engine::make_reference_backend(model), batch.view());
       double moved = 0;
       for (size_t i = 0; i < expected.size(); ++i) moved = std::max(moved, std::abs(double{expected[i]} - plain[i]));
       EXPECT_GT(moved, 1e-2) << "pattern " << p << " changes nothing";

@@ -21,13 +21,13 @@ class CudaFailuresTest : public ::testing::Test {
   }
   void TearDown() override { emulation::settings() = {}; }
 
-  Status try_run(Backend& backend) {
+  Status try_run(engine::Backend& backend) {
     std::vector<float> logits(batch.view().size());
     return backend.forward(batch.view(), logits);
   }
 
-  std::shared_ptr<const Model> model;
-  OwnedBatch batch;
+  std::shared_ptr<const model::Model> model;
+  engine::OwnedBatch batch;
 };
 
 TEST_F(CudaFailuresTest, NothingIsLostWhereOpeningFailsAtAnyCall) {
@@ -37,7 +37,7 @@ TEST_F(CudaFailuresTest, NothingIsLostWhereOpeningFailsAtAnyCall) {
   EXPECT_EQ(emulation::allocated(), before);
   for (size_t n = 0; n < needed; n += 1 + n / 4) {
     emulation::settings().calls_to_failure = static_cast<int>(n);
-    EXPECT_FALSE(make_cuda_backend(model, {}).ok()) << n;
+    EXPECT_FALSE(engine::make_cuda_backend(model, {}).ok()) << n;
     EXPECT_EQ(emulation::allocated(), before) << n;
   }
 }
@@ -77,7 +77,7 @@ TEST_F(CudaFailuresTest, BatchesAreAsLargeAsMemoryAllows) {
   EXPECT_EQ(run(*backend, batch.view()), expected);
   EXPECT_LE(emulation::allocated(), emulation::settings().memory);
   emulation::settings().memory = emulation::allocated();  // a fresh engine has room for nothing
-  EXPECT_EQ(make_cuda_backend(model, {}).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(engine::make_cuda_backend(model, {}).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(CudaFailuresTest, WhereNotEvenOneSequenceFitsThatIsSaid) {
@@ -98,15 +98,16 @@ TEST_F(CudaFailuresTest, ADeviceThatIsLostFailsEveryBatchAndClosesQuietly) {
     EXPECT_THAT(std::string(status.message()), HasSubstr("unspecified launch failure"));
   }
   backend.reset();
-  EXPECT_FALSE(make_cuda_backend(model, {}).ok());
+  EXPECT_FALSE(engine::make_cuda_backend(model, {}).ok());
 }
 
 TEST_F(CudaFailuresTest, AMachineWithoutADeviceSaysSo) {
   emulation::settings().devices = 0;
-  EXPECT_THAT(std::string(make_cuda_backend(model, {}).status().message()), HasSubstr("no CUDA-capable device"));
+  EXPECT_THAT(std::string(engine::make_cuda_backend(model, {}).status().message()),
+              HasSubstr("no CUDA-capable device"));
   emulation::settings().devices = 1;
   emulation::settings().compute_capability = 75;
-  EXPECT_THAT(std::string(make_cuda_backend(model, {}).status().message()), HasSubstr("too old"));
+  EXPECT_THAT(std::string(engine::make_cuda_backend(model, {}).status().message()), HasSubstr("too old"));
 }
 
 class CudaNoNumberTest : public CudaFailuresTest, public ::testing::WithParamInterface<std::string> {};
@@ -121,12 +122,12 @@ TEST_P(CudaNoNumberTest, StaysWithItsPair) {
       tensor.values[7 * 64] = std::numeric_limits<float>::quiet_NaN();
   }
   const std::string folder = testing::write_tiny_model(spec, "cuda_not_a_number");
-  testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);
+  testing::write_safetensors(folder + "/model.safetensors", tensors, model::DType::kF32);
   const auto broken = load(folder);
   for (int32_t& id : batch.ids) id = id == 7 ? 8 : id;
   const auto expected = run(*open(broken, {.precision = GetParam()}), batch.view());
   auto backend = open(broken, {.precision = GetParam()});
-  OwnedBatch bad = batch;
+  engine::OwnedBatch bad = batch;
   bad.ids[bad.offsets[3] + 11] = 7;
   const auto logits = run(*backend, bad.view());
   for (size_t i = 0; i < logits.size(); ++i) {

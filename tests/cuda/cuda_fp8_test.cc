@@ -62,23 +62,25 @@ std::vector<float> quantized(std::span<const float> rows, size_t width) {
 }
 
 // The reference with the products of its layers in FP8.
-std::unique_ptr<Backend> open_plain(std::shared_ptr<const Model> model) {
-  return make_reference_backend(model, nullptr, [](const Linear& linear, std::span<const float> x, std::span<float> y) {
-    const size_t in = linear.in(), out = linear.out();
-    const std::vector<float> w = quantized(linear.weight.floats(), in), a = quantized(x, in),
-                             bias = linear.bias_floats();
-    for (size_t r = 0; r < x.size() / in; ++r) {
-      for (size_t o = 0; o < out; ++o) {
-        double sum = bias[o];
-        for (size_t i = 0; i < in; ++i) sum += double{w[o * in + i]} * a[r * in + i];
-        y[r * out + o] = static_cast<float>(sum);
-      }
-    }
-  });
+std::unique_ptr<engine::Backend> open_plain(std::shared_ptr<const model::Model> model) {
+  return engine::make_reference_backend(model, nullptr,
+                                        [](const model::Linear& linear, std::span<const float> x, std::span<float> y) {
+                                          const size_t in = linear.in(), out = linear.out();
+                                          const std::vector<float> w = quantized(linear.weight.floats(), in),
+                                                                   a = quantized(x, in), bias = linear.bias_floats();
+                                          for (size_t r = 0; r < x.size() / in; ++r) {
+                                            for (size_t o = 0; o < out; ++o) {
+                                              double sum = bias[o];
+                                              for (size_t i = 0; i < in; ++i)
+                                                sum += double{w[o * in + i]} * a[r * in + i];
+                                              y[r * out + o] = static_cast<float>(sum);
+                                            }
+                                          }
+                                        });
 }
 
-OwnedBatch recorded_pairs(const std::string& folder, size_t longest) {
-  OwnedBatch batch;
+engine::OwnedBatch recorded_pairs(const std::string& folder, size_t longest) {
+  engine::OwnedBatch batch;
   for (const auto& pair : testing::read_golden_pairs(folder)) {
     if (pair.ids.size() <= longest) batch.add(pair.ids, pair.segments);
   }
@@ -90,16 +92,16 @@ class CudaFp8Test : public ::testing::Test {
   void SetUp() override { emulation::settings() = {}; }
   void TearDown() override { emulation::settings() = {}; }
 
-  static BackendOptions fp8() { return {.precision = "fp8"}; }
+  static engine::BackendOptions fp8() { return {.precision = "fp8"}; }
 
   // A model of 64 columns with some of its tensors changed.
   template <class Change>
-  static std::shared_ptr<const Model> changed(const Change& change) {
+  static std::shared_ptr<const model::Model> changed(const Change& change) {
     const TinyModelSpec spec{.hidden = 64, .heads = 2, .intermediate = 128, .positions = 128};
     auto tensors = testing::make_tensors(spec);
     for (auto& tensor : tensors) change(tensor.name, tensor.values);
     const std::string folder = testing::write_tiny_model(spec, "cuda_fp8_changed");
-    testing::write_safetensors(folder + "/model.safetensors", tensors, DType::kF32);
+    testing::write_safetensors(folder + "/model.safetensors", tensors, model::DType::kF32);
     return load(folder);
   }
 };
@@ -111,9 +113,9 @@ TEST_F(CudaFp8Test, IsNoFurtherFromFp32ThanPlainLoopsAre) {
   for (const std::string& folder : testing::golden_models()) {
     const auto model = load(folder);
     if (model->config.architecture.blocks[0].attention.head_size % 8 != 0) continue;
-    const OwnedBatch batch = recorded_pairs(folder, 130);
+    const engine::OwnedBatch batch = recorded_pairs(folder, 130);
     const auto logits = run(*open(model, fp8()), batch.view()), plain = run(*open_plain(model), batch.view());
-    const auto exact = run(*make_reference_backend(model), batch.view());
+    const auto exact = run(*engine::make_reference_backend(model), batch.view());
     for (size_t i = 0; i < exact.size(); ++i) {
       squares += std::pow(logits[i] - exact[i], 2);
       plain_squares += std::pow(plain[i] - exact[i], 2);
@@ -132,8 +134,8 @@ TEST_F(CudaFp8Test, RowsOfAnySizeKeepTheirPrecision) {
       if (!up && !down) return;
       for (float& value : values) value *= up ? factor : factor == 0 ? 1.0f : 1.0f / factor;
     });
-    const OwnedBatch batch = random_batch(model->config, {1, 40, 17, 100});
-    const auto exact = run(*make_reference_backend(model), batch.view());
+    const engine::OwnedBatch batch = random_batch(model->config, {1, 40, 17, 100});
+    const auto exact = run(*engine::make_reference_backend(model), batch.view());
     EXPECT_THAT(run(*open(model, fp8()), batch.view()), ::testing::Pointwise(::testing::FloatNear(0.15f), exact))
         << factor;
   }
@@ -142,21 +144,22 @@ TEST_F(CudaFp8Test, RowsOfAnySizeKeepTheirPrecision) {
 TEST_F(CudaFp8Test, ContestsEndInTheScoresOfTheFullDepth) {
   const auto model =
       load(testing::write_tiny_model({.layers = 4, .hidden = 72, .heads = 3, .positions = 128}, "cuda_fp8"));
-  Exits exits;
+  model::Exits exits;
   for (int layer = 0; layer < 3; ++layer) {
-    ExitHead head;
+    model::ExitHead head;
     head.error = 0.02f;
     for (int i = 0; i < 3 * 72; ++i) head.weights.push_back(static_cast<float>(i * 37 % 200) / 400 - 0.25f);
     exits.heads.push_back(head);
   }
-  BackendOptions options = fp8();
-  options.exits = std::make_shared<const Exits>(exits);
+  engine::BackendOptions options = fp8();
+  options.exits = std::make_shared<const model::Exits>(exits);
   auto backend = open(model, options);
-  const OwnedBatch batch = random_batch(model->config, {5, 40, 17, 1, 60, 33, 8, 100});
+  const engine::OwnedBatch batch = random_batch(model->config, {5, 40, 17, 1, 60, 33, 8, 100});
   const auto full = run(*backend, batch.view());
   std::vector<float> logits(full.size());
   std::vector<uint8_t> depths(full.size());
-  ASSERT_TRUE(backend->forward_contests(batch.view(), std::vector<Contest>{{0, 8, 3, 1.0f}}, logits, depths).ok());
+  ASSERT_TRUE(
+      backend->forward_contests(batch.view(), std::vector<engine::Contest>{{0, 8, 3, 1.0f}}, logits, depths).ok());
   EXPECT_GT(std::count(depths.begin(), depths.end(), 0), 2);
   EXPECT_LT(std::count(depths.begin(), depths.end(), 0), 8);
   for (size_t i = 0; i < full.size(); ++i) {
@@ -168,14 +171,14 @@ TEST_F(CudaFp8Test, ContestsEndInTheScoresOfTheFullDepth) {
 TEST_F(CudaFp8Test, DevicesWithoutItSaySoAndWhatToTake) {
   const auto model = load(testing::write_tiny_model({.hidden = 64, .heads = 2}, "cuda_fp8"));
   emulation::settings().compute_capability = 86;
-  const Status refused = make_cuda_backend(model, fp8()).status();
+  const Status refused = engine::make_cuda_backend(model, fp8()).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(std::string(refused.message()), AllOf(HasSubstr("sm_86"), HasSubstr("8.9"), HasSubstr("bf16")));
-  EXPECT_EQ(describe_cuda_backend(*model, fp8()).status(), refused);
-  EXPECT_TRUE(make_cuda_backend(model, {}).ok());
+  EXPECT_EQ(engine::describe_cuda_backend(*model, fp8()).status(), refused);
+  EXPECT_TRUE(engine::make_cuda_backend(model, {}).ok());
   emulation::settings().compute_capability = 89;
   EXPECT_EQ(open(model, fp8())->info().precision, "fp8");
-  EXPECT_THAT(*describe_cuda_backend(*model, fp8()), HasSubstr("fp8 on Emulated, sm_89"));
+  EXPECT_THAT(*engine::describe_cuda_backend(*model, fp8()), HasSubstr("fp8 on Emulated, sm_89"));
 }
 
 }  // namespace

@@ -17,12 +17,14 @@ class CudaGraphsTest : public ::testing::TestWithParam<emulation::Order> {
   }
   void TearDown() override { emulation::settings() = {}; }
 
-  OwnedBatch batch_of(std::initializer_list<size_t> lengths) const { return random_batch(model->config, lengths); }
-  std::vector<float> plain(const OwnedBatch& batch, const std::string& precision = "auto") const {
+  engine::OwnedBatch batch_of(std::initializer_list<size_t> lengths) const {
+    return random_batch(model->config, lengths);
+  }
+  std::vector<float> plain(const engine::OwnedBatch& batch, const std::string& precision = "auto") const {
     return run(*open(model, {.precision = precision, .cuda_graphs = false}), batch.view());
   }
 
-  std::shared_ptr<const Model> model;
+  std::shared_ptr<const model::Model> model;
 };
 
 INSTANTIATE_TEST_SUITE_P(Orders, CudaGraphsTest, ::testing::Values(emulation::Order::kLate, emulation::Order::kEarly),
@@ -34,9 +36,9 @@ TEST_P(CudaGraphsTest, BatchesOfAClassShareAGraphAndScoreAsWithoutOne) {
   for (const std::string precision : {"fp32", "bf16", "fp8"}) {
     emulation::graphs() = {};
     const auto backend = open(model, {.precision = precision});
-    const std::vector<OwnedBatch> batches = {batch_of({128, 100, 3}), batch_of({70, 60, 50, 40}),
-                                             batch_of({128, 127, 1}), batch_of({90, 1, 1, 104}),
-                                             batch_of({120, 3, 73})};
+    const std::vector<engine::OwnedBatch> batches = {batch_of({128, 100, 3}), batch_of({70, 60, 50, 40}),
+                                                     batch_of({128, 127, 1}), batch_of({90, 1, 1, 104}),
+                                                     batch_of({120, 3, 73})};
     for (int round = 0; round < 2; ++round) {
       for (size_t i = 0; i < batches.size(); ++i)
         EXPECT_EQ(run(*backend, batches[i].view()), plain(batches[i], precision))
@@ -50,16 +52,16 @@ TEST_P(CudaGraphsTest, BatchesOfAClassShareAGraphAndScoreAsWithoutOne) {
 
 TEST_P(CudaGraphsTest, ChangingSizesAndGrowingBuffersLeaveNoGraphBehind) {
   const auto backend = open(model, {});
-  const std::vector<OwnedBatch> batches = {batch_of({20, 30}),
-                                           batch_of({20, 31}),
-                                           batch_of({128, 128, 128, 40}),
-                                           batch_of({60, 3}),
-                                           batch_of({100, 128, 128, 60}),
-                                           batch_of({1}),
-                                           batch_of({128, 128, 128, 128, 128, 128, 128, 128, 128}),
-                                           batch_of({5, 50})};
+  const std::vector<engine::OwnedBatch> batches = {batch_of({20, 30}),
+                                                   batch_of({20, 31}),
+                                                   batch_of({128, 128, 128, 40}),
+                                                   batch_of({60, 3}),
+                                                   batch_of({100, 128, 128, 60}),
+                                                   batch_of({1}),
+                                                   batch_of({128, 128, 128, 128, 128, 128, 128, 128, 128}),
+                                                   batch_of({5, 50})};
   std::vector<std::vector<float>> expected;
-  for (const OwnedBatch& batch : batches) expected.push_back(plain(batch));
+  for (const engine::OwnedBatch& batch : batches) expected.push_back(plain(batch));
   for (int round = 0; round < 3; ++round) {
     for (size_t i = 0; i < batches.size(); ++i)
       EXPECT_EQ(run(*backend, batches[i].view()), expected[i]) << round << " " << i;
@@ -69,15 +71,15 @@ TEST_P(CudaGraphsTest, ChangingSizesAndGrowingBuffersLeaveNoGraphBehind) {
 
 // Contests and exits move buffers and stop half-way: the batches around them do not notice.
 TEST_P(CudaGraphsTest, BatchesAroundContestsAndExitsAreTheirs) {
-  Exits exits;
+  model::Exits exits;
   for (int layer = 0; layer < 2; ++layer) exits.heads.push_back({std::vector<float>(3 * 64, 0.1f), 0, 0.02f});
-  const auto backend = open(model, {.exits = std::make_shared<const Exits>(exits)});
-  const OwnedBatch batch = batch_of({5, 90, 33, 64, 1, 120});
+  const auto backend = open(model, {.exits = std::make_shared<const model::Exits>(exits)});
+  const engine::OwnedBatch batch = batch_of({5, 90, 33, 64, 1, 120});
   const auto expected = plain(batch);
   const auto size = static_cast<uint32_t>(expected.size());
-  const std::vector<Contest> contests = {{0, size, 2, 0.5f}};
+  const std::vector<engine::Contest> contests = {{0, size, 2, 0.5f}};
   const std::vector<uint8_t> shallow(size, 1);
-  Batch with_exits = batch.view();
+  engine::Batch with_exits = batch.view();
   with_exits.layers = shallow;
   for (int round = 0; round < 4; ++round) {
     EXPECT_EQ(run(*backend, batch.view()), expected) << round;
@@ -95,7 +97,7 @@ TEST_P(CudaGraphsTest, LargeBatchesAreLaunchedOneByOne) {
   model = load(testing::write_tiny_model({.layers = 1, .hidden = 512, .heads = 4, .intermediate = 64, .positions = 512},
                                          "cuda_graphs_large"));
   const auto backend = open(model, {});
-  const OwnedBatch batch = batch_of({512, 512, 512, 512, 1});
+  const engine::OwnedBatch batch = batch_of({512, 512, 512, 512, 1});
   const auto first = run(*backend, batch.view());
   EXPECT_EQ(run(*backend, batch.view()), first);
   EXPECT_EQ(emulation::graphs().captured, 0u);
@@ -103,7 +105,7 @@ TEST_P(CudaGraphsTest, LargeBatchesAreLaunchedOneByOne) {
 
 // The call that fails is any of a batch that is recorded, or that is started from a graph.
 TEST_P(CudaGraphsTest, AFailingCallCostsABatchAtMost) {
-  const OwnedBatch batch = batch_of({5, 90, 33});
+  const engine::OwnedBatch batch = batch_of({5, 90, 33});
   const auto expected = plain(batch);
   for (const int before : {1, 2}) {
     const auto probe = open(model, {});
@@ -132,7 +134,7 @@ TEST_P(CudaGraphsTest, AFailingCallCostsABatchAtMost) {
 
 TEST_P(CudaGraphsTest, ADeviceThatIsLostEndsQuietly) {
   const auto backend = open(model, {});
-  const OwnedBatch batch = batch_of({5, 90, 33});
+  const engine::OwnedBatch batch = batch_of({5, 90, 33});
   run(*backend, batch.view());
   emulation::settings().calls_to_failure = 10;
   emulation::settings().failure_stays = true;

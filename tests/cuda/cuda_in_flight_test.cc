@@ -27,13 +27,13 @@ class CudaInFlightTest : public ::testing::TestWithParam<Order> {
         load(testing::write_tiny_model({.layers = 2, .hidden = 64, .heads = 2, .positions = 128}, "cuda_in_flight"));
     small = random_batch(model->config, {5, 40, 17});
     large = random_batch(model->config, {64, 1, 30, 65, 17, 3});
-    for (const OwnedBatch* batch : {&small, &large}) expected[batch] = run(*open(model, {}), batch->view());
+    for (const engine::OwnedBatch* batch : {&small, &large}) expected[batch] = run(*open(model, {}), batch->view());
   }
   void TearDown() override { emulation::settings() = {}; }
 
-  std::shared_ptr<const Model> model;
-  OwnedBatch small, large;
-  std::map<const OwnedBatch*, std::vector<float>> expected;
+  std::shared_ptr<const model::Model> model;
+  engine::OwnedBatch small, large;
+  std::map<const engine::OwnedBatch*, std::vector<float>> expected;
 };
 
 INSTANTIATE_TEST_SUITE_P(Orders, CudaInFlightTest, ::testing::Values(Order::kLate, Order::kEarly, Order::kCopiesLate),
@@ -46,33 +46,34 @@ INSTANTIATE_TEST_SUITE_P(Orders, CudaInFlightTest, ::testing::Values(Order::kLat
 // The library by itself, so that the order of calls is the test's.
 class Library {
  public:
-  explicit Library(const Model& model) {
-    const CudaModelSpec spec(model);
-    EXPECT_EQ(plugin_.open(spec.get(), cuda::Type::kBf16, 0, &engine_, error_, sizeof error_), cuda::Code::kOk)
+  explicit Library(const model::Model& model) {
+    const engine::CudaModelSpec spec(model);
+    EXPECT_EQ(plugin_.open(spec.get(), engine::cuda::Type::kBf16, 0, &engine_, error_, sizeof error_),
+              engine::cuda::Code::kOk)
         << error_;
   }
   ~Library() { plugin_.close(engine_); }
 
-  cuda::Code launch(uint32_t slot, const OwnedBatch& batch) {
+  engine::cuda::Code launch(uint32_t slot, const engine::OwnedBatch& batch) {
     const std::vector<uint32_t> queries(batch.view().size(), 1);
-    const cuda::BatchSpec spec{.ids = batch.ids.data(),
-                               .segments = batch.segments.data(),
-                               .offsets = batch.offsets.data(),
-                               .queries = queries.data(),
-                               .sequences = static_cast<uint32_t>(queries.size())};
-    const cuda::Code code = plugin_.start(engine_, slot, spec, error_, sizeof error_);
-    return code == cuda::Code::kOk ? plugin_.launch(engine_, 2, error_, sizeof error_) : code;
+    const engine::cuda::BatchSpec spec{.ids = batch.ids.data(),
+                                       .segments = batch.segments.data(),
+                                       .offsets = batch.offsets.data(),
+                                       .queries = queries.data(),
+                                       .sequences = static_cast<uint32_t>(queries.size())};
+    const engine::cuda::Code code = plugin_.start(engine_, slot, spec, error_, sizeof error_);
+    return code == engine::cuda::Code::kOk ? plugin_.launch(engine_, 2, error_, sizeof error_) : code;
   }
   // Empty where it fails.
-  std::vector<float> finish(uint32_t slot, const OwnedBatch& batch) {
+  std::vector<float> finish(uint32_t slot, const engine::OwnedBatch& batch) {
     std::vector<float> logits(batch.view().size());
-    if (plugin_.finish(engine_, slot, logits.data(), error_, sizeof error_) != cuda::Code::kOk) return {};
+    if (plugin_.finish(engine_, slot, logits.data(), error_, sizeof error_) != engine::cuda::Code::kOk) return {};
     return logits;
   }
 
  private:
-  const cuda::Plugin& plugin_ = *rerank_cuda_plugin();
-  cuda::Engine* engine_ = nullptr;
+  const engine::cuda::Plugin& plugin_ = *rerank_cuda_plugin();
+  engine::cuda::Engine* engine_ = nullptr;
   char error_[512] = "";
 };
 
@@ -82,9 +83,9 @@ TEST_P(CudaInFlightTest, BothHaveTheirScores) {
     Library library(*model);
     for (const auto& [a, b] : {std::pair{&small, &small}, {&small, &large}, {&large, &small}, {&large, &large}}) {
       for (int round = 0; round < 3; ++round) {  // plainly, recorded, as a graph
-        const OwnedBatch* const batches[] = {a, b};
-        ASSERT_EQ(library.launch(0, *a), cuda::Code::kOk);
-        ASSERT_EQ(library.launch(1, *b), cuda::Code::kOk);
+        const engine::OwnedBatch* const batches[] = {a, b};
+        ASSERT_EQ(library.launch(0, *a), engine::cuda::Code::kOk);
+        ASSERT_EQ(library.launch(1, *b), engine::cuda::Code::kOk);
         for (const uint32_t slot : {finished_first, 1 - finished_first})
           EXPECT_EQ(library.finish(slot, *batches[slot]), expected[batches[slot]]) << slot << " " << round;
       }
@@ -95,10 +96,10 @@ TEST_P(CudaInFlightTest, BothHaveTheirScores) {
 // A queue that is never empty: when one is finished the next takes its slot, behind the one that is computed.
 TEST_P(CudaInFlightTest, OneAfterAnotherTakesTheSlotThatIsFree) {
   Library library(*model);
-  ASSERT_EQ(library.launch(0, small), cuda::Code::kOk);
+  ASSERT_EQ(library.launch(0, small), engine::cuda::Code::kOk);
   for (uint32_t i = 0; i < 12; ++i) {
-    const auto batch = [&](uint32_t n) -> const OwnedBatch& { return n % 3 == 0 ? small : large; };
-    ASSERT_EQ(library.launch((i + 1) % 2, batch(i + 1)), cuda::Code::kOk);
+    const auto batch = [&](uint32_t n) -> const engine::OwnedBatch& { return n % 3 == 0 ? small : large; };
+    ASSERT_EQ(library.launch((i + 1) % 2, batch(i + 1)), engine::cuda::Code::kOk);
     EXPECT_EQ(library.finish(i % 2, batch(i)), expected[&batch(i)]) << i;
   }
 }
@@ -106,17 +107,17 @@ TEST_P(CudaInFlightTest, OneAfterAnotherTakesTheSlotThatIsFree) {
 TEST_P(CudaInFlightTest, WantOfMemoryForOneLeavesTheOther) {
   Library library(*model);
   for (int n = 0; n < 8; ++n) {
-    ASSERT_EQ(library.launch(0, small), cuda::Code::kOk);
+    ASSERT_EQ(library.launch(0, small), engine::cuda::Code::kOk);
     emulation::settings().allocations_to_failure = n;
-    const cuda::Code code = library.launch(1, large);
+    const engine::cuda::Code code = library.launch(1, large);
     const bool failed = emulation::settings().allocations_to_failure < 0;
     emulation::settings().allocations_to_failure = -1;
-    EXPECT_EQ(code, failed ? cuda::Code::kOutOfMemory : cuda::Code::kOk) << n;
+    EXPECT_EQ(code, failed ? engine::cuda::Code::kOutOfMemory : engine::cuda::Code::kOk) << n;
     EXPECT_EQ(library.finish(0, small), expected[&small]) << n;
     if (failed) continue;
     EXPECT_EQ(library.finish(1, large), expected[&large]) << n;
   }
-  ASSERT_EQ(library.launch(1, large), cuda::Code::kOk);
+  ASSERT_EQ(library.launch(1, large), engine::cuda::Code::kOk);
   EXPECT_EQ(library.finish(1, large), expected[&large]);
 }
 
@@ -124,13 +125,13 @@ TEST_P(CudaInFlightTest, AFailingCallOfOneLeavesTheOther) {
   Library library(*model);
   size_t failures = 0;
   for (int n = 0;; n += 3) {
-    ASSERT_EQ(library.launch(0, small), cuda::Code::kOk);
+    ASSERT_EQ(library.launch(0, small), engine::cuda::Code::kOk);
     emulation::settings().calls_to_failure = n;
-    const cuda::Code code = library.launch(1, large);
+    const engine::cuda::Code code = library.launch(1, large);
     const bool all_calls_made = emulation::settings().calls_to_failure >= 0;
     emulation::settings().calls_to_failure = -1;
     EXPECT_EQ(library.finish(0, small), expected[&small]) << n;
-    if (code != cuda::Code::kOk) {
+    if (code != engine::cuda::Code::kOk) {
       ++failures;
       continue;
     }
@@ -140,8 +141,8 @@ TEST_P(CudaInFlightTest, AFailingCallOfOneLeavesTheOther) {
   EXPECT_GT(failures, 3u);
   // The wait for one fails.
   for (const uint32_t bad : {0u, 1u}) {
-    ASSERT_EQ(library.launch(0, small), cuda::Code::kOk);
-    ASSERT_EQ(library.launch(1, large), cuda::Code::kOk);
+    ASSERT_EQ(library.launch(0, small), engine::cuda::Code::kOk);
+    ASSERT_EQ(library.launch(1, large), engine::cuda::Code::kOk);
     emulation::settings().calls_to_failure = 0;
     EXPECT_THAT(library.finish(bad, small), ::testing::IsEmpty());
     EXPECT_EQ(library.finish(1 - bad, bad == 0 ? large : small), expected[bad == 0 ? &large : &small]);
@@ -172,19 +173,19 @@ TEST_P(CudaInFlightTest, TheBackendWaitsForOneWhileTheOtherIsLaunched) {
 
 // Contests, exits, and batches that do not fit in one piece, all at the same time.
 TEST_P(CudaInFlightTest, WhateverTwoThreadsComputeIsTheirs) {
-  Exits exits;
+  model::Exits exits;
   exits.heads.push_back({std::vector<float>(3 * 64, 0.1f), 0, 0.02f});
-  const BackendOptions options{.exits = std::make_shared<const Exits>(exits)};
+  const engine::BackendOptions options{.exits = std::make_shared<const model::Exits>(exits)};
   const auto alone = open(model, options), backend = open(model, options);
   const auto size = static_cast<uint32_t>(large.view().size());
-  const std::vector<Contest> contests = {{0, size, 2, 0.5f}};
+  const std::vector<engine::Contest> contests = {{0, size, 2, 0.5f}};
   const std::vector<uint8_t> shallow(size, 1);
-  const auto contest = [&](Backend& engine) {
+  const auto contest = [&](engine::Backend& engine) {
     std::pair<std::vector<float>, std::vector<uint8_t>> found{std::vector<float>(size), std::vector<uint8_t>(size)};
     EXPECT_TRUE(engine.forward_contests(large.view(), contests, found.first, found.second).ok());
     return found;
   };
-  Batch with_exits = large.view();
+  engine::Batch with_exits = large.view();
   with_exits.layers = shallow;
   const auto winners = contest(*alone);
   const auto guesses = run(*alone, with_exits);
@@ -209,9 +210,9 @@ TEST_P(CudaInFlightTest, WhateverTwoThreadsComputeIsTheirs) {
 TEST_P(CudaInFlightTest, TheSchedulerHasEveryAnswerRight) {
   for (const std::string devices : {"0", "0,1"}) {
     emulation::settings().devices = 2;
-    BackendOptions options;
+    engine::BackendOptions options;
     options.devices = devices;
-    const auto backend = open_backend(model, EngineKind::kCuda, options);
+    const auto backend = engine::open_backend(model, EngineKind::kCuda, options);
     ASSERT_TRUE(backend.ok()) << backend.status();
     Metrics metrics;
     std::atomic<int> right = 0, ended = 0;
@@ -219,7 +220,7 @@ TEST_P(CudaInFlightTest, TheSchedulerHasEveryAnswerRight) {
     {
       schedule::Scheduler scheduler(**backend, {.max_batch_tokens = 200}, &metrics);
       for (int i = 0; i < kJobs; ++i) {
-        const OwnedBatch& batch = i % 3 == 0 ? large : small;
+        const engine::OwnedBatch& batch = i % 3 == 0 ? large : small;
         auto job = std::make_unique<schedule::Job>();
         job->pairs = batch;
         job->share = false;

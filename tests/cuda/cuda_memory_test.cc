@@ -23,28 +23,28 @@ class CudaMemoryTest : public ::testing::Test {
   }
   void TearDown() override { emulation::settings() = {}; }
 
-  static size_t bytes_of(std::shared_ptr<const Model> model, const BackendOptions& options) {
+  static size_t bytes_of(std::shared_ptr<const model::Model> model, const engine::BackendOptions& options) {
     const auto backend = open(std::move(model), options);
     return emulation::allocated();
   }
   // An engine on a device that has `bytes` for batches, and nothing besides once the engine is open.
-  std::unique_ptr<Backend> open_with_room(size_t bytes, const BackendOptions& options = {}) {
+  std::unique_ptr<engine::Backend> open_with_room(size_t bytes, const engine::BackendOptions& options = {}) {
     emulation::settings().memory = weights + bytes + kReserved;
     auto backend = open(model, options);
     emulation::settings().memory -= kReserved;
     return backend;
   }
   // Sequences of `length` that have `tokens` together, or a few less.
-  OwnedBatch batch_of(size_t tokens, size_t length) const {
-    OwnedBatch batch;
+  engine::OwnedBatch batch_of(size_t tokens, size_t length) const {
+    engine::OwnedBatch batch;
     for (size_t i = 0; i < tokens / length; ++i) {
-      const OwnedBatch one = random_batch(model->config, {length});
+      const engine::OwnedBatch one = random_batch(model->config, {length});
       batch.add(one.ids, one.segments);
     }
     return batch;
   }
 
-  std::shared_ptr<const Model> model;
+  std::shared_ptr<const model::Model> model;
   size_t weights = 0;
 };
 
@@ -67,15 +67,15 @@ TEST_F(CudaMemoryTest, ABatchOfTheBudgetFitsAndOneOfTwiceAsMuchDoesNot) {
 }
 
 TEST_F(CudaMemoryTest, TheBudgetCountsWhatExitsNeed) {
-  Exits exits;
+  model::Exits exits;
   for (int layer = 0; layer < 2; ++layer) exits.heads.push_back({std::vector<float>(3 * 64, 0.1f), 0, 0.02f});
-  const BackendOptions options{.exits = std::make_shared<const Exits>(exits)};
+  const engine::BackendOptions options{.exits = std::make_shared<const model::Exits>(exits)};
   const auto backend = open_with_room(size_t{2} << 20, options);
-  const OwnedBatch batch = batch_of(backend->info().batch_tokens, 8);
+  const engine::OwnedBatch batch = batch_of(backend->info().batch_tokens, 8);
   const auto size = static_cast<uint32_t>(batch.view().size());
   std::vector<float> logits(size);
   std::vector<uint8_t> depths(size);
-  const std::vector<Contest> contests = {{0, size, size - 1, 1000.0f}};
+  const std::vector<engine::Contest> contests = {{0, size, size - 1, 1000.0f}};
   const size_t refusals = emulation::refusals();
   ASSERT_TRUE(backend->forward_contests(batch.view(), contests, logits, depths).ok());
   EXPECT_EQ(emulation::refusals(), refusals);
@@ -83,7 +83,7 @@ TEST_F(CudaMemoryTest, TheBudgetCountsWhatExitsNeed) {
 
 TEST_F(CudaMemoryTest, LargerBatchesAreComputedInPieces) {
   const auto backend = open_with_room(size_t{1} << 20);
-  const OwnedBatch batch = batch_of(5 * backend->info().batch_tokens, 60);
+  const engine::OwnedBatch batch = batch_of(5 * backend->info().batch_tokens, 60);
   const size_t refusals = emulation::refusals();
   const auto logits = run(*backend, batch.view());
   EXPECT_EQ(emulation::refusals(), refusals);
@@ -95,7 +95,7 @@ TEST_F(CudaMemoryTest, AFullDeviceComputesOnePairAfterAnother) {
   emulation::settings().memory = weights + (size_t{1} << 20);  // less than is left to others
   const auto backend = open(model, {});
   EXPECT_EQ(backend->info().batch_tokens, 1u);
-  const OwnedBatch batch = batch_of(300, 60);
+  const engine::OwnedBatch batch = batch_of(300, 60);
   const auto logits = run(*backend, batch.view());
   emulation::settings() = {};
   EXPECT_EQ(logits, run(*open(model, {}), batch.view()));
@@ -105,10 +105,10 @@ TEST_F(CudaMemoryTest, DevicesTogetherHaveRoomForTheirSum) {
   emulation::settings().devices = 2;
   emulation::settings().memory = weights + kReserved + (size_t{1} << 20);
   const size_t one = open(model, {})->info().batch_tokens;
-  BackendOptions options;
+  engine::BackendOptions options;
   for (const auto& [devices, expected] : {std::pair{"0,1", 2 * one}, {"cpu,1", one}}) {
     options.devices = devices;
-    const auto backend = open_backend(model, EngineKind::kCuda, options);
+    const auto backend = engine::open_backend(model, EngineKind::kCuda, options);
     ASSERT_TRUE(backend.ok()) << backend.status();
     EXPECT_EQ((*backend)->info().batch_tokens, expected) << devices;
   }

@@ -37,7 +37,7 @@ class CudaTuningTest : public ::testing::Test {
   }
 
   // How often each algorithm is run for a batch whose shapes are known.
-  std::vector<size_t> runs_of(Backend& backend) {
+  std::vector<size_t> runs_of(engine::Backend& backend) {
     emulation::products() = {};
     EXPECT_EQ(run(backend, batch.view()), expected);
     return emulation::products().runs;
@@ -48,7 +48,7 @@ class CudaTuningTest : public ::testing::Test {
     EXPECT_EQ(run(*backend, batch.view()), expected);
     return runs_of(*backend);
   }
-  BackendOptions cached(const std::string& precision = "auto") const {
+  engine::BackendOptions cached(const std::string& precision = "auto") const {
     return {.precision = precision, .tuning_cache = folder};
   }
   std::vector<fs::path> files() const {
@@ -63,8 +63,8 @@ class CudaTuningTest : public ::testing::Test {
     return {std::istreambuf_iterator<char>(in), {}};
   }
 
-  std::shared_ptr<const Model> model;
-  OwnedBatch batch;
+  std::shared_ptr<const model::Model> model;
+  engine::OwnedBatch batch;
   std::vector<float> expected;
   std::vector<std::string> warnings;
   const std::string folder = ::testing::TempDir() + "cuda_tuning/of/this/test";
@@ -184,10 +184,10 @@ TEST_F(CudaTuningTest, OneFailingCallWhileTuningFailsOneBatch) {
 TEST(RowClasses, AreFewAndWasteLittle) {
   std::set<uint32_t> classes;
   for (uint32_t rows = 1; rows <= 8192; ++rows) {
-    const uint32_t padded = cuda::padded_rows(rows);
+    const uint32_t padded = engine::cuda::padded_rows(rows);
     ASSERT_GE(padded, rows);
     ASSERT_LT(padded - rows, std::max(64u, rows / 16 + 1));
-    ASSERT_EQ(cuda::padded_rows(padded), padded);
+    ASSERT_EQ(engine::cuda::padded_rows(padded), padded);
     classes.insert(padded);
   }
   EXPECT_EQ(classes.size(), 64u);

@@ -15,24 +15,25 @@
 
 namespace rerank {
 
-inline OwnedBatch random_batch(const ModelConfig& config, std::initializer_list<size_t> lengths) {
+inline engine::OwnedBatch random_batch(const model::ModelConfig& config, std::initializer_list<size_t> lengths) {
   return testing::random_batch(lengths, config.architecture.embedding.vocabulary,
                                config.architecture.embedding.segment_rows, 7);
 }
 
-inline std::shared_ptr<const Model> load(const std::string& folder) {
-  auto model = load_model(folder);
+inline std::shared_ptr<const model::Model> load(const std::string& folder) {
+  auto model = model::load_model(folder);
   EXPECT_TRUE(model.ok()) << model.status();
   return *model;
 }
 
-inline std::unique_ptr<Backend> open(std::shared_ptr<const Model> model, const BackendOptions& options) {
-  auto backend = make_cuda_backend(std::move(model), options);
+inline std::unique_ptr<engine::Backend> open(std::shared_ptr<const model::Model> model,
+                                             const engine::BackendOptions& options) {
+  auto backend = engine::make_cuda_backend(std::move(model), options);
   EXPECT_TRUE(backend.ok()) << backend.status();
   return backend.ok() ? std::move(*backend) : nullptr;
 }
 
-inline std::vector<float> run(Backend& backend, const Batch& batch) {
+inline std::vector<float> run(engine::Backend& backend, const engine::Batch& batch) {
   std::vector<float> logits(batch.size());
   const Status status = backend.forward(batch, logits);
   EXPECT_TRUE(status.ok()) << status;

@@ -23,7 +23,7 @@ std::map<std::string, size_t> optimized(const std::string& graph) {
   options.SetOptimizedModelFilePath(out.c_str());
   options.SetIntraOpNumThreads(1);
   const Ort::Session session(env, graph.c_str(), options);
-  auto file = read_graph_file(out);
+  auto file = model::read_graph_file(out);
   EXPECT_TRUE(file.ok()) << file.status();
   return file.ok() ? file->operators : std::map<std::string, size_t>();
 }
@@ -31,14 +31,14 @@ std::map<std::string, size_t> optimized(const std::string& graph) {
 class FusionTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    if (const auto runtime = onnx_engine::load_runtime(""); !runtime.ok()) GTEST_SKIP() << runtime.status();
+    if (const auto runtime = engine::onnx::load_runtime(""); !runtime.ok()) GTEST_SKIP() << runtime.status();
   }
 };
 
 TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
-  auto model = load_model(GetParam());
+  auto model = model::load_model(GetParam());
   ASSERT_TRUE(model.ok()) << model.status();
-  const ModelConfig& config = (*model)->config;
+  const model::ModelConfig& config = (*model)->config;
   const std::string out = ::testing::TempDir() + "/fusion_test";
   ASSERT_TRUE(convert::write_onnx(**model, out, {}).ok());
   std::map<std::string, size_t> found = optimized(out + "/" + convert::kOnnxFile);
@@ -48,8 +48,8 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
   EXPECT_EQ(found["Erf"] + found["Sqrt"] + found["ReduceMean"], 0u)
       << "GELU and LayerNorm are one operator each: " << all;
   // ONNX Runtime's fusion of whole attentions knows BERT's: no rotations, slopes or windows.
-  const Block& block = config.architecture.blocks[0];
-  if (block.attention.position != PositionKind::kNone || block.placement == NormPlacement::kPre) return;
+  const model::Block& block = config.architecture.blocks[0];
+  if (block.attention.position != model::PositionKind::kNone || block.placement == model::NormPlacement::kPre) return;
   // Attention is looked for behind a LayerNorm, and projected embeddings have none between them and the first layer.
   EXPECT_EQ(found["Attention"], layers - (config.architecture.embedding.width != config.architecture.hidden ? 1 : 0))
       << all;

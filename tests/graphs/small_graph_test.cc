@@ -29,23 +29,23 @@ bool is_absent(const Status& status) {
          message.find("ONNX Runtime is not there") != std::string_view::npos;
 }
 
-Result<std::unique_ptr<Backend>> open(const std::string& graph, const std::string& folder = kModel) {
-  auto model = load_model(folder);
+Result<std::unique_ptr<engine::Backend>> open(const std::string& graph, const std::string& folder = kModel) {
+  auto model = model::load_model(folder);
   if (!model.ok()) return model.status();
-  BackendOptions options;
+  engine::BackendOptions options;
   options.threads = 1;
   options.onnx_file = graph;
-  return open_backend(*model, EngineKind::kOnnx, options);
+  return engine::open_backend(*model, EngineKind::kOnnx, options);
 }
 
-OwnedBatch batch_of(const std::vector<std::vector<int32_t>>& sequences) {
-  OwnedBatch batch;
+engine::OwnedBatch batch_of(const std::vector<std::vector<int32_t>>& sequences) {
+  engine::OwnedBatch batch;
   for (const auto& ids : sequences) batch.add(ids);
   return batch;
 }
 
 TEST(SmallGraphTest, EveryShapeOfLogitsAndEveryTypeOfIdsIsRead) {
-  const OwnedBatch batch = batch_of({{2, 7, 3}, {2, 9, 11, 3}, {5}});
+  const engine::OwnedBatch batch = batch_of({{2, 7, 3}, {2, 9, 11, 3}, {5}});
   for (const LogitShape shape : {LogitShape::kN, LogitShape::kNx1, LogitShape::kNx2}) {
     for (const bool int32_ids : {false, true}) {
       for (const bool half_logits : {false, true}) {
@@ -63,7 +63,7 @@ TEST(SmallGraphTest, EveryShapeOfLogitsAndEveryTypeOfIdsIsRead) {
 
 TEST(SmallGraphTest, PositionsBeginWhereTheModelsDo) {
   const std::string graph = testing::write_small_graph({.positions = true}, "positions.onnx");
-  const OwnedBatch batch = batch_of({{2, 7, 3}, {2, 9}});
+  const engine::OwnedBatch batch = batch_of({{2, 7, 3}, {2, 9}});
   std::vector<float> logits(2);
   for (const auto& [name, first] : {std::pair("bert-a", 0), std::pair("xlm-roberta-a", 2)}) {
     auto backend = open(graph, str_cat(RERANKD_SOURCE_DIR, "/tests/data/models/", name));

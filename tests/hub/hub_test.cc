@@ -157,7 +157,7 @@ class HubTest : public ::testing::Test {
     fs::remove_all(cache_);
   }
   void TearDown() override { fs::remove_all(cache_); }
-  HubOptions options(bool offline = false) { return {hub_.endpoint(), "secret", cache_, offline, {}}; }
+  model::HubOptions options(bool offline = false) { return {hub_.endpoint(), "secret", cache_, offline, {}}; }
   void publish_tiny_model() { hub_.add_folder(testing::write_tiny_model({}, "hub_test_model")); }
 
   LocalHub hub_;
@@ -167,27 +167,27 @@ class HubTest : public ::testing::Test {
 TEST_F(HubTest, DownloadsIntoTheCacheOnceAndLoads) {
   publish_tiny_model();
   uint64_t told = 0, total = 0;
-  HubOptions o = options();
+  model::HubOptions o = options();
   o.progress = [&](std::string_view file, uint64_t done, uint64_t all) {
     if (file == "model.safetensors") told = done, total = all;
   };
-  auto folder = fetch_from_hub("org/tiny", "main", o);
+  auto folder = model::fetch_from_hub("org/tiny", "main", o);
   ASSERT_TRUE(folder.ok()) << folder.status();
   EXPECT_EQ(*folder, cache_ + "/models--org--tiny/snapshots/c0ffee");
   EXPECT_TRUE(fs::is_symlink(*folder + "/model.safetensors"));
-  EXPECT_TRUE(load_model(*folder).ok()) << load_model(*folder).status();
+  EXPECT_TRUE(model::load_model(*folder).ok()) << model::load_model(*folder).status();
   EXPECT_EQ(told, total);
   EXPECT_GT(total, 0u);
 
   const size_t requests = hub_.seen().size();
-  EXPECT_EQ(*fetch_from_hub("org/tiny", "main", options()), *folder);
-  EXPECT_TRUE(fetch_from_hub("org/tiny", "main", options(true)).ok());
+  EXPECT_EQ(*model::fetch_from_hub("org/tiny", "main", options()), *folder);
+  EXPECT_TRUE(model::fetch_from_hub("org/tiny", "main", options(true)).ok());
   EXPECT_EQ(hub_.seen().size(), requests) << "what is in the cache is not asked for again";
 }
 
 TEST_F(HubTest, TheTokenGoesToTheHubOnly) {
   publish_tiny_model();
-  ASSERT_TRUE(fetch_from_hub("org/tiny", "main", options()).ok());
+  ASSERT_TRUE(model::fetch_from_hub("org/tiny", "main", options()).ok());
   bool elsewhere = false;
   for (const Seen& s : hub_.seen()) {
     if (s.host.starts_with("localhost")) {
@@ -206,7 +206,7 @@ TEST_F(HubTest, ResumesABrokenDownload) {
   const std::string blobs = cache_ + "/models--org--tiny/blobs";
   fs::create_directories(blobs);
   std::ofstream(blobs + "/model.safetensors-etag.incomplete", std::ios::binary) << content.substr(0, 5000);
-  auto folder = fetch_from_hub("org/tiny", "main", options());
+  auto folder = model::fetch_from_hub("org/tiny", "main", options());
   ASSERT_TRUE(folder.ok()) << folder.status();
   EXPECT_EQ(*read_file(*folder + "/model.safetensors", 1u << 30), content);
   std::vector<std::string> ranges;
@@ -221,16 +221,16 @@ TEST_F(HubTest, ADownloadThatBrokeOffHealsWhereTheHubHasNoRanges) {
   const std::string blobs = cache_ + "/models--org--tiny/blobs";
   fs::create_directories(blobs);
   std::ofstream(blobs + "/model.safetensors-etag.incomplete", std::ios::binary) << content.substr(0, 5000);
-  auto folder = fetch_from_hub("org/tiny", "main", options());
+  auto folder = model::fetch_from_hub("org/tiny", "main", options());
   ASSERT_TRUE(folder.ok()) << folder.status();
   EXPECT_EQ(*read_file(*folder + "/model.safetensors", 1u << 30), content);
 }
 
 TEST_F(HubTest, ASilentHubIsGivenUp) {
   hub_.silent = true;
-  HubOptions o = options();
+  model::HubOptions o = options();
   o.patience = std::chrono::seconds(1);
-  const Status status = fetch_from_hub("org/tiny", "main", o).status();
+  const Status status = model::fetch_from_hub("org/tiny", "main", o).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
   EXPECT_THAT(std::string(message_of(status)), HasSubstr(hub_.endpoint()));
 }
@@ -239,27 +239,27 @@ TEST_F(HubTest, BytesAreHeldAgainstTheHubsChecksum) {
   publish_tiny_model();
   const std::string content = *read_file(::testing::TempDir() + "/hub_test_model/model.safetensors", 1u << 30);
   hub_.etag_of_weights = std::string(64, 'a');
-  const Status status = fetch_from_hub("org/tiny", "main", options()).status();
+  const Status status = model::fetch_from_hub("org/tiny", "main", options()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(message_of(status)), HasSubstr("checksum"));
   for (const char* end : {"", ".incomplete"})
     EXPECT_FALSE(fs::exists(cache_ + "/models--org--tiny/blobs/" + hub_.etag_of_weights + end));
   hub_.etag_of_weights = sha256_hex(content);
-  EXPECT_TRUE(fetch_from_hub("org/tiny", "main", options()).ok());
+  EXPECT_TRUE(model::fetch_from_hub("org/tiny", "main", options()).ok());
 }
 
 TEST_F(HubTest, ABlobThatAnotherProgramLeftHalfIsLoadedAgain) {
   publish_tiny_model();
-  auto folder = fetch_from_hub("org/tiny", "main", options());
+  auto folder = model::fetch_from_hub("org/tiny", "main", options());
   ASSERT_TRUE(folder.ok()) << folder.status();
   fs::resize_file(cache_ + "/models--org--tiny/blobs/model.safetensors-etag", 5000);
-  EXPECT_TRUE(fetch_from_hub("org/tiny", "main", options()).ok());
-  EXPECT_TRUE(load_model(*folder).ok()) << load_model(*folder).status();
+  EXPECT_TRUE(model::fetch_from_hub("org/tiny", "main", options()).ok());
+  EXPECT_TRUE(model::load_model(*folder).ok()) << model::load_model(*folder).status();
   // Offline, what is wrong is said of the file that is wrong, also where a graph would do.
   fs::remove(cache_ + "/models--org--tiny/blobs/model.safetensors-etag");
-  HubOptions offline = options(true);
-  offline.files = HubFiles::kWeightsOrGraph;
-  EXPECT_THAT(std::string(message_of(fetch_from_hub("org/tiny", "main", offline).status())),
+  model::HubOptions offline = options(true);
+  offline.files = model::HubFiles::kWeightsOrGraph;
+  EXPECT_THAT(std::string(message_of(model::fetch_from_hub("org/tiny", "main", offline).status())),
               HasSubstr("model.safetensors: a link to a file that is not there"));
 }
 
@@ -268,19 +268,20 @@ TEST_F(HubTest, TakesBranchesTagsAndPullRequests) {
   for (const auto& [revision, escaped] : {std::pair("refs/pr/4", "refs%2Fpr%2F4"),
                                           std::pair("feature/x", "feature%2Fx"), std::pair("v1.0+cpu", "v1.0%2Bcpu")}) {
     hub_.revision = escaped;
-    auto folder = fetch_from_hub("org/tiny", revision, options());
+    auto folder = model::fetch_from_hub("org/tiny", revision, options());
     ASSERT_TRUE(folder.ok()) << folder.status();
-    EXPECT_EQ(*fetch_from_hub("org/tiny", revision, options(true)), *folder);
+    EXPECT_EQ(*model::fetch_from_hub("org/tiny", revision, options(true)), *folder);
   }
   for (const char* bad : {"a/../b", "/a", "a/", "a//b", "a b", "a\nb", "", "a~1"}) {
-    EXPECT_EQ(fetch_from_hub("org/tiny", bad, options()).status().code(), absl::StatusCode::kInvalidArgument) << bad;
+    EXPECT_EQ(model::fetch_from_hub("org/tiny", bad, options()).status().code(), absl::StatusCode::kInvalidArgument)
+        << bad;
   }
 }
 
 TEST_F(HubTest, FollowsARenamedModel) {
   publish_tiny_model();
   hub_.renamed = true;
-  EXPECT_TRUE(fetch_from_hub("org/tiny", "main", options()).ok());
+  EXPECT_TRUE(model::fetch_from_hub("org/tiny", "main", options()).ok());
 }
 
 TEST_F(HubTest, TakesMirrorsAndCachesAsOtherProgramsMakeThem) {
@@ -288,34 +289,35 @@ TEST_F(HubTest, TakesMirrorsAndCachesAsOtherProgramsMakeThem) {
   hub_.revision = hub_.commit = std::string(40, 'a');
   hub_.tells_commit = false;
   hub_.etag_of_weights = "{SHA1{0123456789}}";
-  auto folder = fetch_from_hub("org/tiny", hub_.revision, options());
+  auto folder = model::fetch_from_hub("org/tiny", hub_.revision, options());
   ASSERT_TRUE(folder.ok()) << folder.status();
-  EXPECT_EQ(*fetch_from_hub("org/tiny", hub_.commit, options(true)), *folder);
-  EXPECT_EQ(*fetch_from_hub("org/tiny", "main", options(true)), *folder) << "the only snapshot of a cache without refs";
+  EXPECT_EQ(*model::fetch_from_hub("org/tiny", hub_.commit, options(true)), *folder);
+  EXPECT_EQ(*model::fetch_from_hub("org/tiny", "main", options(true)), *folder)
+      << "the only snapshot of a cache without refs";
   fs::create_directories(cache_ + "/models--org--tiny/refs");
   std::ofstream(cache_ + "/models--org--tiny/refs/main") << "  " << hub_.commit << "\r\n";
-  EXPECT_EQ(*fetch_from_hub("org/tiny", "main", options(true)), *folder);
+  EXPECT_EQ(*model::fetch_from_hub("org/tiny", "main", options(true)), *folder);
 }
 
 TEST(HubAddresses, RedirectsAreResolvedByTheRules) {
   const std::string mirror = "http://mirror/artifactory/hf/a/b";
-  EXPECT_EQ(*hub::resolve_location(mirror, "/cdn/x"), "http://mirror/cdn/x");
-  EXPECT_EQ(*hub::resolve_location(mirror, "//host/x"), "http://host/x");
-  EXPECT_EQ(*hub::resolve_location(mirror, "c?d=1"), "http://mirror/artifactory/hf/a/c?d=1");
-  EXPECT_EQ(*hub::resolve_location(mirror, "../x"), "http://mirror/artifactory/hf/x");
-  EXPECT_EQ(*hub::resolve_location(mirror, "https://host/x"), "https://host/x");
-  EXPECT_FALSE(hub::resolve_location("https://hub/x", "http://hub/x").ok()) << "what began encrypted stays so";
-  EXPECT_FALSE(hub::resolve_location(mirror, "file:///etc/passwd").ok());
-  EXPECT_TRUE(hub::same_origin("https://hub.co/x", "HTTPS://HUB.co:443/y"));
-  EXPECT_FALSE(hub::same_origin("https://hub.co", "https://hub.co.evil.net/x"));
-  EXPECT_FALSE(hub::same_origin("https://hub.co", "https://hub.co@evil.net/x"));
-  EXPECT_FALSE(hub::same_origin("https://hub.co", "https://hub.co:8443"));
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "/cdn/x"), "http://mirror/cdn/x");
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "//host/x"), "http://host/x");
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "c?d=1"), "http://mirror/artifactory/hf/a/c?d=1");
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "../x"), "http://mirror/artifactory/hf/x");
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "https://host/x"), "https://host/x");
+  EXPECT_FALSE(model::hub::resolve_location("https://hub/x", "http://hub/x").ok()) << "what began encrypted stays so";
+  EXPECT_FALSE(model::hub::resolve_location(mirror, "file:///etc/passwd").ok());
+  EXPECT_TRUE(model::hub::same_origin("https://hub.co/x", "HTTPS://HUB.co:443/y"));
+  EXPECT_FALSE(model::hub::same_origin("https://hub.co", "https://hub.co.evil.net/x"));
+  EXPECT_FALSE(model::hub::same_origin("https://hub.co", "https://hub.co@evil.net/x"));
+  EXPECT_FALSE(model::hub::same_origin("https://hub.co", "https://hub.co:8443"));
 }
 
 TEST_F(HubTest, AShortFileIsNotInstalled) {
   publish_tiny_model();
   hub_.announce_extra = 7;
-  auto folder = fetch_from_hub("org/tiny", "main", options());
+  auto folder = model::fetch_from_hub("org/tiny", "main", options());
   EXPECT_EQ(folder.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(message_of(folder.status())), HasSubstr("model.safetensors"));
   EXPECT_FALSE(fs::exists(cache_ + "/models--org--tiny/blobs/model.safetensors-etag"));
@@ -326,9 +328,9 @@ TEST_F(HubTest, TakesShardsByTheirIndex) {
   auto tensors = testing::make_tensors({});
   const size_t half = tensors.size() / 2;
   testing::write_safetensors(folder + "/model-00001-of-00002.safetensors", {tensors.begin(), tensors.begin() + half},
-                             DType::kF32);
+                             model::DType::kF32);
   testing::write_safetensors(folder + "/model-00002-of-00002.safetensors", {tensors.begin() + half, tensors.end()},
-                             DType::kF32);
+                             model::DType::kF32);
   fs::remove(folder + "/model.safetensors");
   std::string map;
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -336,9 +338,9 @@ TEST_F(HubTest, TakesShardsByTheirIndex) {
   }
   std::ofstream(folder + "/model.safetensors.index.json") << "{\"metadata\":{},\"weight_map\":{" << map << "}}";
   hub_.add_folder(folder);
-  auto fetched = fetch_from_hub("org/tiny", "main", options());
+  auto fetched = model::fetch_from_hub("org/tiny", "main", options());
   ASSERT_TRUE(fetched.ok()) << fetched.status();
-  EXPECT_TRUE(load_model(*fetched).ok()) << load_model(*fetched).status();
+  EXPECT_TRUE(model::load_model(*fetched).ok()) << model::load_model(*fetched).status();
 }
 
 // A repository as exporters leave it: graphs in onnx/, of one the weights beside it, and no safetensors.
@@ -346,7 +348,7 @@ class GraphHubTest : public HubTest {
  protected:
   void SetUp() override {
     HubTest::SetUp();
-    auto loaded = load_model(kModel);
+    auto loaded = model::load_model(kModel);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model_ = *loaded;
     const std::string out = ::testing::TempDir() + "/hub_test_graphs";
@@ -371,7 +373,7 @@ class GraphHubTest : public HubTest {
     return o;
   }
 
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const model::Model> model_;
 };
 
 TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
@@ -385,9 +387,9 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
   EXPECT_THAT(hub_.downloaded(),
               UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"));
   // It computes what the weights do: files behind links, weights beside the graph.
-  auto loaded = load_model(located->folder);
+  auto loaded = model::load_model(located->folder);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  auto backend = open_backend(*loaded, EngineKind::kAuto, backend_options(options));
+  auto backend = engine::open_backend(*loaded, EngineKind::kAuto, engine::backend_options(options));
   const std::string_view refusal = message_of(backend.status());
   if (refusal.find("built without it, for ONNX") != std::string_view::npos ||
       refusal.find("is not there (looked") != std::string_view::npos)
@@ -434,19 +436,20 @@ TEST_F(GraphHubTest, AGraphThatIsNotThereIsNamedWithThoseThatAre) {
 
 TEST_F(HubTest, SaysWhatIsWrong) {
   publish_tiny_model();
-  EXPECT_THAT(std::string(message_of(fetch_from_hub("org/other", "main", options()).status())), HasSubstr("org/other"));
-  EXPECT_EQ(fetch_from_hub("org/other", "main", options()).status().code(), absl::StatusCode::kNotFound);
-  auto offline = fetch_from_hub("org/tiny", "main", options(true)).status();
+  EXPECT_THAT(std::string(message_of(model::fetch_from_hub("org/other", "main", options()).status())),
+              HasSubstr("org/other"));
+  EXPECT_EQ(model::fetch_from_hub("org/other", "main", options()).status().code(), absl::StatusCode::kNotFound);
+  auto offline = model::fetch_from_hub("org/tiny", "main", options(true)).status();
   EXPECT_EQ(offline.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(message_of(offline)), HasSubstr("HF_HUB_OFFLINE"));
-  EXPECT_EQ(fetch_from_hub("../etc", "main", options()).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(fetch_from_hub("org/tiny", "../x", options()).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(model::fetch_from_hub("../etc", "main", options()).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(model::fetch_from_hub("org/tiny", "../x", options()).status().code(), absl::StatusCode::kInvalidArgument);
   hub_.gate_status = 401;
-  auto gated = fetch_from_hub("org/tiny", "main", options()).status();
+  auto gated = model::fetch_from_hub("org/tiny", "main", options()).status();
   EXPECT_THAT(std::string(message_of(gated)), HasSubstr("HF_TOKEN"));
-  EXPECT_FALSE(is_hub_id("/absolute"));
-  EXPECT_FALSE(is_hub_id("a/b/c"));
-  EXPECT_TRUE(is_hub_id("BAAI/bge-reranker-v2-m3"));
+  EXPECT_FALSE(model::is_hub_id("/absolute"));
+  EXPECT_FALSE(model::is_hub_id("a/b/c"));
+  EXPECT_TRUE(model::is_hub_id("BAAI/bge-reranker-v2-m3"));
 }
 
 }  // namespace

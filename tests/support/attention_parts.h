@@ -14,15 +14,15 @@ struct AttentionParts {
 };
 
 // One for each block; none: full attention everywhere.
-inline void set_attention(Architecture& architecture, const std::vector<AttentionParts>& parts) {
+inline void set_attention(model::Architecture& architecture, const std::vector<AttentionParts>& parts) {
   for (size_t i = 0; i < architecture.layers(); ++i) {
     const AttentionParts part = parts.empty() ? AttentionParts() : parts[i];
-    Attention& attention = architecture.blocks[i].attention;
-    attention.mask = part.window != 0 ? MaskKind::kWindow : MaskKind::kFull;
+    model::Attention& attention = architecture.blocks[i].attention;
+    attention.mask = part.window != 0 ? model::MaskKind::kWindow : model::MaskKind::kFull;
     attention.window = part.window;
-    attention.position = part.alibi             ? PositionKind::kAlibi
-                         : part.rope_theta != 0 ? PositionKind::kRope
-                                                : PositionKind::kNone;
+    attention.position = part.alibi             ? model::PositionKind::kAlibi
+                         : part.rope_theta != 0 ? model::PositionKind::kRope
+                                                : model::PositionKind::kNone;
     attention.rope = {.theta = part.rope_theta};
   }
 }

@@ -94,13 +94,13 @@ void make_distilbert(const TinyModelSpec& s, Maker& make) {
   make.linear("classifier", s.labels, s.hidden);
 }
 
-void append_value(std::string& bytes, float value, DType dtype) {
-  if (dtype == DType::kF32) {
+void append_value(std::string& bytes, float value, model::DType dtype) {
+  if (dtype == model::DType::kF32) {
     bytes.append(reinterpret_cast<const char*>(&value), 4);
     return;
   }
   uint16_t half;
-  if (dtype == DType::kBF16) {
+  if (dtype == model::DType::kBF16) {
     half = static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
   } else {
     half = to_half(value);
@@ -136,12 +136,12 @@ std::string make_config_json(const TinyModelSpec& s) {
   return json;
 }
 
-void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, DType dtype) {
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, model::DType dtype) {
   std::string header = "{", bytes;
   for (const auto& t : tensors) {
     const size_t begin = bytes.size();
     for (float v : t.values) append_value(bytes, v, dtype);
-    absl::StrAppend(&header, header.size() > 1 ? "," : "", "\"", t.name, "\":{\"dtype\":\"", dtype_name(dtype),
+    absl::StrAppend(&header, header.size() > 1 ? "," : "", "\"", t.name, "\":{\"dtype\":\"", model::dtype_name(dtype),
                     "\",\"shape\":[", absl::StrJoin(t.shape, ","), "],\"data_offsets\":[", begin, ",", bytes.size(),
                     "]}");
   }

@@ -16,7 +16,7 @@ struct TinyModelSpec {
   size_t segments = 2, embedding = 0;  // embedding 0: as hidden
   size_t labels = 1;
   std::string activation = "gelu";
-  DType dtype = DType::kF32;
+  model::DType dtype = model::DType::kF32;
   uint64_t seed = 1;
 };
 
@@ -31,7 +31,7 @@ std::vector<NamedTensor> make_tensors(const TinyModelSpec& spec);
 
 std::string make_config_json(const TinyModelSpec& spec);
 
-void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, DType dtype);
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors, model::DType dtype);
 
 // Writes config.json and model.safetensors into a fresh folder under the test's temporary directory; returns the
 // folder.

@@ -28,7 +28,7 @@ struct CalibrationPair {
 };
 
 struct PairBatch {
-  OwnedBatch pairs;
+  engine::OwnedBatch pairs;
   std::vector<uint32_t> lists;  // that of each pair
 };
 
@@ -58,7 +58,7 @@ struct Calibrate : Command {
     RETURN_IF_ERROR(complete());
     auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
-    auto loaded = load_model(located->folder);
+    auto loaded = model::load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
     model = *loaded;
     auto read = text::Tokenizer::from_folder(located->folder);
@@ -66,7 +66,7 @@ struct Calibrate : Command {
     tokenizer = *read;
     if (model->config.architecture.layers() < 2)
       return absl::InvalidArgumentError("a model of one layer has no earlier exit");
-    auto opened = open_backend(model, options.model.engine.engine, backend_options(options));
+    auto opened = engine::open_backend(model, options.model.engine.engine, engine::backend_options(options));
     if (!opened.ok()) return opened.status();
     backend = std::move(*opened);
     result.model = located->name;
@@ -157,7 +157,7 @@ struct Calibrate : Command {
   // All pairs to the full depth, the fitter fed; those held out also to each depth with the model's own head, timed.
   Status compute() {
     const size_t layers = model->config.architecture.layers();
-    fitter = std::make_unique<eval::ExitFitter>(layers, exit_width(model->architecture()));
+    fitter = std::make_unique<eval::ExitFitter>(layers, model::exit_width(model->architecture()));
     plain.assign(layers, {});
     seconds.assign(layers, 0);
     Progress progress("computing", "pairs");
@@ -179,7 +179,7 @@ struct Calibrate : Command {
 
   Status compute(const PairBatch& batch) {
     const size_t size = batch.lists.size(),
-                 width = (model->config.architecture.layers() - 1) * exit_width(model->architecture());
+                 width = (model->config.architecture.layers() - 1) * model::exit_width(model->architecture());
     std::vector<float> logits(size), states(size * width);
     RETURN_IF_ERROR(backend->forward_with_states(batch.pairs, logits, states));
     for (size_t i = 0; i < size; ++i)
@@ -222,7 +222,7 @@ struct Calibrate : Command {
       row.plain_top5 = agreement.top5;
       row.seconds = seconds[depth] / static_cast<double>(std::max<size_t>(1, final.size()));
     }
-    Exits exits{result.model, weights_digest(*model), {}, {}};
+    model::Exits exits{result.model, model::weights_digest(*model), {}, {}};
     for (size_t i = 0; i < fits.size(); ++i) {
       exits.heads.push_back({{fits[i].weights.begin(), fits[i].weights.end()},
                              static_cast<float>(fits[i].bias),
@@ -231,7 +231,7 @@ struct Calibrate : Command {
     for (const eval::AdaptiveRow& row : result.adaptive) {
       if (row.reached) exits.targets.push_back({row.target, row.margin});
     }
-    RETURN_IF_ERROR(write_exits(out, exits));
+    RETURN_IF_ERROR(model::write_exits(out, exits));
     std::fputs(eval::depth_table(result).c_str(), stdout);
     for (const auto& [name, text] :
          {std::pair("/depth.json", eval::depth_json(result)), std::pair("/depth.svg", eval::depth_svg(result)),
@@ -243,9 +243,9 @@ struct Calibrate : Command {
 
   std::string source, out;
   size_t wanted = 4000, top_k = 30;
-  std::shared_ptr<const Model> model;
+  std::shared_ptr<const model::Model> model;
   std::shared_ptr<const text::Tokenizer> tokenizer;
-  std::unique_ptr<Backend> backend;
+  std::unique_ptr<engine::Backend> backend;
   std::vector<CalibrationPair> pairs;
   std::vector<int32_t> query_ids, document_ids;
   std::unique_ptr<eval::ExitFitter> fitter;

@@ -41,7 +41,7 @@ const std::vector<eval::LooseText>& own_texts() {
 
 }  // namespace
 
-Status CalibrationPairs::read(const std::string& path, const Model& model) {
+Status CalibrationPairs::read(const std::string& path, const model::Model& model) {
   auto tokenizer = text::Tokenizer::from_folder(model.folder);
   if (!tokenizer.ok()) return tokenizer.status();
   std::vector<eval::LooseText> texts = own_texts();

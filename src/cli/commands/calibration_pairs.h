@@ -13,12 +13,12 @@ class CalibrationPairs {
  public:
   // `path`: {"query", "document"} lines, as `rerankd score` reads them; empty: our own. At most 256 tokens of each
   // pair, at most 64 pairs. Uses the model's tokenizer.
-  Status read(const std::string& path, const Model& model);
+  Status read(const std::string& path, const model::Model& model);
 
-  Batch batch() const { return batch_; }
+  engine::Batch batch() const { return batch_; }
 
  private:
-  OwnedBatch batch_;
+  engine::OwnedBatch batch_;
 };
 
 }  // namespace rerank::cli

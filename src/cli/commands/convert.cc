@@ -74,7 +74,7 @@ struct Convert : Command {
     options.model.source.model = folder;
     auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
-    auto loaded = load_model(located->folder);
+    auto loaded = model::load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
     model = *loaded;
     write.exclude = absl::StrSplit(exclude, ',', absl::SkipEmpty());
@@ -122,7 +122,7 @@ struct Convert : Command {
     std::printf("|logit - exact|: all int8 %.3g at most, %.3g in the mean; with %zu of %zu kept %.3g, %.3g\n",
                 report->all.largest, report->all.mean, kept, report->matrices.size(), report->chosen.largest,
                 report->chosen.mean);
-    const auto ignore = [&](const Linear& linear) {
+    const auto ignore = [&](const model::Linear& linear) {
       write.ignored_modules.push_back(linear.weight.name.substr(0, linear.weight.name.rfind('.')));
     };
     if (model->weights.head_dense) ignore(*model->weights.head_dense);
@@ -132,15 +132,15 @@ struct Convert : Command {
   }
 
   Status verify() {
-    auto converted = load_model(out, to == "onnx");
+    auto converted = model::load_model(out, to == "onnx");
     if (!converted.ok()) return converted.status();
-    BackendOptions engine = backend_options(options);
+    engine::BackendOptions engine = engine::backend_options(options);
     engine.onnx_file = to == "onnx" ? convert::kOnnxFile : "";
     // int8 weights are meant for an engine that multiplies int8.
     const EngineKind kind = to == "onnx"                          ? EngineKind::kOnnx
                             : write.precision == Precision::kInt8 ? EngineKind::kCpu
                                                                   : EngineKind::kReference;
-    auto backend = open_backend(*converted, kind, engine);
+    auto backend = engine::open_backend(*converted, kind, engine);
     if (!backend.ok() && to == "onnx" &&
         (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {
       std::printf("not verified: %s\n", std::string(message_of(backend.status())).c_str());
@@ -162,7 +162,7 @@ struct Convert : Command {
   double sensitivity = convert::CalibrationOptions().sensitivity;
   convert::ConvertOptions write;
   bool no_verify = false;
-  std::shared_ptr<const Model> model;
+  std::shared_ptr<const model::Model> model;
 };
 
 }  // namespace

@@ -24,8 +24,8 @@ struct Inspect : Command {
     if (!folder.empty()) options.model.source.model = folder;
     auto located = rank::locate_model(options);
     if (!located.ok()) return report(located.status());
-    auto model = load_model(located->folder,
-                            !options.model.engine.onnx_file.empty() || !options.model.engine.torchscript_file.empty());
+    auto model = model::load_model(
+        located->folder, !options.model.engine.onnx_file.empty() || !options.model.engine.torchscript_file.empty());
     if (!model.ok()) return report(model.status());
     auto tokenizer = text::Tokenizer::from_folder(located->folder);
     print_model(*located, **model);
@@ -36,16 +36,16 @@ struct Inspect : Command {
                     ? str_cat(", model_max_length ", *(*tokenizer)->model_max_length()).c_str()
                     : "");
     std::printf("\nengines\n");
-    for (const EngineChoice& choice : list_engines(**model, backend_options(options))) {
+    for (const engine::EngineChoice& choice : engine::list_engines(**model, engine::backend_options(options))) {
       std::printf("  %-12s  %s %s\n", choice.engine.c_str(),
                   choice.runs ? "runs:" : "does not run:", choice.detail.c_str());
     }
     return 0;
   }
 
-  static void print_model(const rank::LocatedModel& located, const Model& model) {
-    const ModelConfig& c = model.config;
-    const Architecture& a = c.architecture;
+  static void print_model(const rank::LocatedModel& located, const model::Model& model) {
+    const model::ModelConfig& c = model.config;
+    const model::Architecture& a = c.architecture;
     std::printf("model           %s  (%s)\n", located.name.c_str(), located.folder.c_str());
     std::printf("architecture    %s\n", c.architecture_name.c_str());
     if (a.layers() > 0 && a.blocks[0].attention.heads > 0) print_encoder(a);
@@ -54,7 +54,7 @@ struct Inspect : Command {
     std::printf("longest pair    %zu tokens\n", c.max_length());
     std::printf("served with     --max-length %zu --truncation %s, where nothing else is said\n", c.served_length(),
                 std::string(word_of(c.serving.truncation)).c_str());
-    for (const auto& files : {onnx_files(model.folder), torchscript_files(model.folder)}) {
+    for (const auto& files : {model::onnx_files(model.folder), model::torchscript_files(model.folder)}) {
       for (const std::string& file : files) std::printf("graph           %s\n", file.c_str());
     }
     if (!model.has_weights()) {
@@ -65,15 +65,16 @@ struct Inspect : Command {
     for (const auto& [name, view] : model.weights.files->tensors()) bytes += view.bytes.size();
     std::printf("weights         %.1f M parameters, %.1f MB, %s, %zu file(s)\n",
                 static_cast<double>(model.weights.parameters()) / 1e6, static_cast<double>(bytes) / 1e6,
-                dtype_name(model.weights.words.dtype), model.weights.files->files().size());
+                model::dtype_name(model.weights.words.dtype), model.weights.files->files().size());
   }
 
-  static void print_encoder(const Architecture& a) {
-    const Attention& attention = a.blocks[0].attention;
-    const FeedForward& ff = a.blocks[0].feed_forward;
+  static void print_encoder(const model::Architecture& a) {
+    const model::Attention& attention = a.blocks[0].attention;
+    const model::FeedForward& ff = a.blocks[0].feed_forward;
     std::printf("encoder         %zu layers, hidden %zu, %zu heads of %zu, feed-forward %zu (%s%s)\n", a.layers(),
-                a.hidden, attention.heads, attention.head_size, ff.width, ff.gate == GateHalf::kNone ? "" : "gated ",
-                std::string(activation_name(ff.activation)).c_str());
+                a.hidden, attention.heads, attention.head_size, ff.width,
+                ff.gate == model::GateHalf::kNone ? "" : "gated ",
+                std::string(model::activation_name(ff.activation)).c_str());
   }
 
   std::string folder;

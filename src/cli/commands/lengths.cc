@@ -22,9 +22,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // What one pair of a length takes, in a batch of such pairs: the best of three, each of a tenth of a second at least.
-double seconds_of_pair(Backend& backend, size_t tokens, size_t vocabulary) {
+double seconds_of_pair(engine::Backend& backend, size_t tokens, size_t vocabulary) {
   const size_t pairs = std::clamp<size_t>(4096 / tokens, 1, 64);
-  OwnedBatch batch;
+  engine::OwnedBatch batch;
   std::vector<int32_t> ids(tokens);
   for (size_t p = 0; p < pairs; ++p) {
     for (size_t i = 0; i < tokens; ++i) ids[i] = static_cast<int32_t>((p * tokens + i) * 7919 % vocabulary);
@@ -83,7 +83,7 @@ struct Lengths : Command {
     RETURN_IF_ERROR(complete());
     auto located = rank::locate_model(options);
     if (!located.ok()) return located.status();
-    auto loaded = load_model(located->folder);
+    auto loaded = model::load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
     auto read = text::Tokenizer::from_folder(located->folder);
     if (!read.ok()) return read.status();
@@ -166,8 +166,8 @@ struct Lengths : Command {
     limits.erase(std::unique(limits.begin(), limits.end()), limits.end());
   }
 
-  Status measure_cost(const std::shared_ptr<const Model>& model) {
-    auto backend = open_backend(model, options.model.engine.engine, backend_options(options));
+  Status measure_cost(const std::shared_ptr<const model::Model>& model) {
+    auto backend = engine::open_backend(model, options.model.engine.engine, engine::backend_options(options));
     if (!backend.ok()) return backend.status();
     const size_t longest = std::min<size_t>(limits.back(), result.pairs.back());
     for (size_t tokens = 32;; tokens *= 2) {

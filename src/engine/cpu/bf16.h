@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 inline uint16_t to_bf16(float x) {  // to nearest, ties to even; no NaNs come here
   uint32_t bits;
@@ -18,4 +18,4 @@ inline float from_bf16(uint16_t bits) {
   return x;
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -9,7 +9,7 @@
 
 #include <sys/mman.h>
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 inline constexpr size_t kAlignment = 64;       // a cache line, and the widest vector
 inline constexpr size_t kHugePage = 2u << 20;  // from this size on, ask for huge pages
@@ -73,4 +73,4 @@ class PaddedMatrix {
   size_t stride_ = 0;
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -15,7 +15,7 @@
 #include "engine/depth/layered_backend.h"
 #include "engine/supported.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace cpu {
 namespace {
 
@@ -52,7 +52,7 @@ Result<const KernelTable*> pick(const BackendOptions& options) {
 }
 
 // A model that was quantized is computed so where nothing else is asked for.
-BackendOptions with_precision_of(const Model& model, BackendOptions options) {
+BackendOptions with_precision_of(const model::Model& model, BackendOptions options) {
   if (model.weights.quantized && options.precision == "auto") options.precision = "int8";
   return options;
 }
@@ -62,28 +62,30 @@ size_t threads_of(const BackendOptions& options) {
 }
 
 // The store outlives the weights that lie in it.
-template <class Weights>
+template <class PackedWeights>
 struct StoredWeights {
   std::unique_ptr<WeightStore> store;
-  std::unique_ptr<Weights> weights;
+  std::unique_ptr<PackedWeights> weights;
 };
 
 // Packs them, or takes them from the weight cache; a file of the cache that is none, or damaged, is written anew. Where
 // that fails a warning says why, and they are packed into memory.
-template <class Weights>
-StoredWeights<Weights> open_weights(std::shared_ptr<const Model> model, const BackendOptions& options,
-                                    const KernelTable& kernels, Team& team) {
-  const auto pack = [&](WeightStore& store) { return std::make_unique<Weights>(model, kernels, Packing{team, store}); };
+template <class PackedWeights>
+StoredWeights<PackedWeights> open_weights(std::shared_ptr<const model::Model> model, const BackendOptions& options,
+                                          const KernelTable& kernels, Team& team) {
+  const auto pack = [&](WeightStore& store) {
+    return std::make_unique<PackedWeights>(model, kernels, Packing{team, store});
+  };
   if (!options.weight_cache.empty()) {
     const WeightCacheOptions cache = {
         options.weight_cache, options.weight_cache_bytes,
         str_cat(model->weights.files->digest().hex(), " ", kernels.precision, " ", kernels.name, " ", RERANKD_VERSION,
-                " layout ", Weights::kOrder, ".", Weights::kLayout, ".", kPanelLayout)};
+                " layout ", PackedWeights::kOrder, ".", PackedWeights::kLayout, ".", kPanelLayout)};
     // The second time behind a writing.
     for (int attempt = 0; attempt < 2; ++attempt) {
       auto mapped = MappedWeights::open(cache);
       if (mapped.ok()) {
-        std::unique_ptr<Weights> weights = pack(**mapped);
+        std::unique_ptr<PackedWeights> weights = pack(**mapped);
         if (!(*mapped)->mismatched()) {
           log_info(str_cat("weights: ", weight_cache_file(cache), ", ", (*mapped)->bytes(), " bytes"));
           return {std::move(*mapped), std::move(weights)};
@@ -108,14 +110,14 @@ StoredWeights<Weights> open_weights(std::shared_ptr<const Model> model, const Ba
   return {std::move(store), std::move(weights)};
 }
 
-// `Ops` over `Weights`: the verbs on rows of fp32, or on tiles. A batch is shared out anew for each run of blocks:
-// between runs its state lies in rows of fp32.
-template <class Weights, class Ops>
+// `Ops` over `PackedWeights`: the verbs on rows of fp32, or on tiles. A batch is shared out anew for each run of
+// blocks: between runs its state lies in rows of fp32.
+template <class PackedWeights, class Ops>
 class CpuEngine : public LayeredEngine {
  public:
-  CpuEngine(std::shared_ptr<const Model> model, const BackendOptions& options, const KernelTable& kernels)
+  CpuEngine(std::shared_ptr<const model::Model> model, const BackendOptions& options, const KernelTable& kernels)
       : team_(threads_of(options), options.pin_threads ? cpus_for(nodes(), threads_of(options)) : std::vector<int>()),
-        weights_(open_weights<Weights>(std::move(model), options, kernels, team_)),
+        weights_(open_weights<PackedWeights>(std::move(model), options, kernels, team_)),
         together_(*weights_.weights, kernels, &team_) {
     for (size_t i = 0; i < team_.size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
     info_ = {.engine = "cpu",
@@ -141,7 +143,7 @@ class CpuEngine : public LayeredEngine {
 
   Status keep(std::span<const uint32_t> sequences) override {
     if (wanted_ > done_) {
-      std::vector<float> unread(batch_.size() * exit_width(architecture()));
+      std::vector<float> unread(batch_.size() * model::exit_width(architecture()));
       if (Status status = advance(unread); !status.ok()) return status;
     }
     const size_t hidden = architecture().hidden;
@@ -186,7 +188,7 @@ class CpuEngine : public LayeredEngine {
  private:
   // The blocks up to wanted_, and what exits read after them.
   Status advance(std::span<float> pooled) {
-    const size_t hidden = architecture().hidden, width = exit_width(architecture());
+    const size_t hidden = architecture().hidden, width = model::exit_width(architecture());
     rows_.resize(std::max(rows_.size(), batch_.tokens() * hidden));
     Status status = run([&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
       std::vector<float> rows = rows_of(group, sub), read(sub.size() * width);
@@ -235,15 +237,15 @@ class CpuEngine : public LayeredEngine {
   }
 
   struct Worker {
-    Worker(const Weights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
+    Worker(const PackedWeights& weights, const KernelTable& kernels) : ops(weights, kernels, nullptr) {}
     Ops ops;
     OwnedBatch batch;
   };
 
-  const Architecture& architecture() const { return weights_.weights->model->architecture(); }
+  const model::Architecture& architecture() const { return weights_.weights->model->architecture(); }
 
   Team team_;
-  StoredWeights<Weights> weights_;
+  StoredWeights<PackedWeights> weights_;
   Ops together_;
   std::vector<std::unique_ptr<Worker>> workers_;
   BackendInfo info_;
@@ -266,7 +268,7 @@ EngineFeatures features() {
 }
 
 // What keeps the engine from this model; nothing is loaded.
-Result<const KernelTable*> choose(const Model& model, const BackendOptions& options) {
+Result<const KernelTable*> choose(const model::Model& model, const BackendOptions& options) {
   if (!model.has_weights()) return model.no_weights;
   const std::string parts = uncomputed_parts(model.architecture(), features());
   if (!parts.empty()) return absl::UnimplementedError(str_cat("cpu engine: does not compute ", parts));
@@ -276,7 +278,7 @@ Result<const KernelTable*> choose(const Model& model, const BackendOptions& opti
 }  // namespace
 }  // namespace cpu
 
-Result<std::string> describe_cpu_backend(const Model& model, const BackendOptions& options) {
+Result<std::string> describe_cpu_backend(const model::Model& model, const BackendOptions& options) {
   auto kernels = cpu::choose(model, options);
   if (!kernels.ok()) return kernels.status();
   std::string text =
@@ -290,7 +292,8 @@ Result<std::string> describe_cpu_backend(const Model& model, const BackendOption
   return text;
 }
 
-Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
+Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const model::Model> model,
+                                                  const BackendOptions& options) {
   auto kernels = cpu::choose(*model, options);
   if (!kernels.ok()) return kernels.status();
   try {
@@ -306,4 +309,4 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const Model> m
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #endif
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 namespace {
 
 #if defined(__x86_64__)
@@ -141,4 +141,4 @@ bool faster_than_fp32(const KernelTable& table) {
   return true;
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

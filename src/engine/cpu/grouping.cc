@@ -4,7 +4,7 @@
 #include <numeric>
 #include <queue>
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 Grouping share_out(std::span<const uint32_t> offsets, size_t threads, size_t group_tokens) {
   Grouping result;
@@ -38,4 +38,4 @@ Grouping share_out(std::span<const uint32_t> offsets, size_t threads, size_t gro
   return result;
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 struct Grouping {
   std::vector<std::vector<uint32_t>> groups;  // sequence numbers; every sequence is in exactly one group
@@ -17,4 +17,4 @@ struct Grouping {
 // activations to stay in the cache), as even as whole sequences allow: longest first, each into the lightest group.
 Grouping share_out(std::span<const uint32_t> offsets, size_t threads, size_t group_tokens);
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -12,7 +12,7 @@
 #include "engine/cpu/buffers.h"
 #include "engine/cpu/vector/kernels.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 struct Case {
@@ -116,7 +116,7 @@ class TileCheck {
     job.row_tiles = shape_.row_tiles, job.weights = &panels;
     job.first_panel = shape_.panels > 1 ? 1 : 0, job.last_panel = shape_.panels;
     job.first_step = shape_.first_step, job.steps = shape_.steps;
-    job.result = result, job.activation = Activation::kRelu;
+    job.result = result, job.activation = model::Activation::kRelu;
     job.factor = 0.5f;
     const bool by_rows = result == cpu::TileResult::kInner || result == cpu::TileResult::kAdd;
     const size_t bytes = result == cpu::TileResult::kAdd ? 2 * cpu::kTileBytes : cpu::kTileBytes;
@@ -232,4 +232,4 @@ TEST(TileProductTest, EveryShapeAndResultEqualsExactSums) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 namespace {
 
 // Columns of one task of a team: more where each task first converts its rows to the product's type.
@@ -12,7 +12,7 @@ constexpr size_t kTaskColumns = 256, kTaskColumnsConverted = 1024;
 // The word table lies in no cache: a row's lines are asked for while rows before it are added up.
 constexpr size_t kRowsAhead = 4;
 
-void prefetch_row(const TensorView& table, size_t row) {
+void prefetch_row(const model::TensorView& table, size_t row) {
   constexpr size_t kLine = 64;
   const size_t bytes = table.bytes.size() / table.shape[0];
   const std::byte* from = table.bytes.data() + row * bytes;
@@ -53,17 +53,17 @@ void SharedOps::run(const LinearJob& job) {
   });
 }
 
-ActivationFunction* SharedOps::function_of(Activation activation) const {
+ActivationFunction* SharedOps::function_of(model::Activation activation) const {
   switch (activation) {
-    case Activation::kGelu:
+    case model::Activation::kGelu:
       return kernels_.gelu;
-    case Activation::kGeluTanh:
+    case model::Activation::kGeluTanh:
       return kernels_.gelu_tanh;
-    case Activation::kRelu:
+    case model::Activation::kRelu:
       return kernels_.relu;
-    case Activation::kSilu:
+    case model::Activation::kSilu:
       return kernels_.silu;
-    case Activation::kTanh:
+    case model::Activation::kTanh:
       break;
   }
   return [](float* x, size_t n) {  // the head only: a few hundred values per pair
@@ -92,9 +92,9 @@ void SharedOps::norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& 
 }
 
 void SharedOps::embed_row(const Batch& batch, size_t token, size_t position, float* out) const {
-  const Embedding& embedding = architecture().embedding;
+  const model::Embedding& embedding = architecture().embedding;
   const size_t width = embedding.width;
-  const TensorView& words = shared_.model->weights.words;
+  const model::TensorView& words = shared_.model->weights.words;
   if (token + kRowsAhead < batch.tokens()) prefetch_row(words, batch.ids[token + kRowsAhead]);
   words.read_floats(static_cast<size_t>(batch.ids[token]) * width, {out, width});
   const float* table_row = nullptr;
@@ -120,7 +120,7 @@ void SharedOps::embed_rows(const Batch& batch, PaddedMatrix& out) {
 }
 
 void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits) {
-  const Scoring& scoring = architecture().scoring;
+  const model::Scoring& scoring = architecture().scoring;
   dense_.resize(rows, architecture().hidden, columns());
   run({.product = &kernels_.exact,
        .weights = &shared_.head_dense,
@@ -153,4 +153,4 @@ void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float
   }
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -10,13 +10,13 @@
 #include "engine/cpu/weights/cpu_weights.h"
 #include "engine/encoder.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 class SharedOps {
  public:
   BlockOrder order(size_t layer) const {
-    const Block& block = architecture().blocks[layer];
-    return {block.placement == NormPlacement::kPre, block.attention_norm};
+    const model::Block& block = architecture().blocks[layer];
+    return {block.placement == model::NormPlacement::kPre, block.attention_norm};
   }
 
  protected:
@@ -33,7 +33,7 @@ class SharedOps {
     size_t c_row;
     size_t first_panel, last_panel;
     bool add_to_c = false;
-    const Activation* activation = nullptr;
+    const model::Activation* activation = nullptr;
     const PaddedMatrix* factor = nullptr;  // laid out like c: multiplies the activated result
   };
   void run(const LinearJob& job);
@@ -71,20 +71,20 @@ class SharedOps {
     }
   }
   size_t members() const { return scratch_.size(); }
-  const Architecture& architecture() const { return shared_.model->architecture(); }
-  const Attention& attention(size_t layer) const { return architecture().blocks[layer].attention; }
-  const FeedForward& feed_forward(size_t layer) const { return architecture().blocks[layer].feed_forward; }
+  const model::Architecture& architecture() const { return shared_.model->architecture(); }
+  const model::Attention& attention(size_t layer) const { return architecture().blocks[layer].attention; }
+  const model::FeedForward& feed_forward(size_t layer) const { return architecture().blocks[layer].feed_forward; }
   size_t columns() const { return kernels_.linear.tile_columns; }
 
   const KernelTable& kernels_;
   std::vector<Buffer<std::byte>> scratch_;  // of the kernels, one per member
 
  private:
-  ActivationFunction* function_of(Activation activation) const;
+  ActivationFunction* function_of(model::Activation activation) const;
 
   const SharedWeights& shared_;
   Team* team_;
   PaddedMatrix dense_, outputs_;
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 namespace {
 
 constexpr int kMaxCpus = 65536;     // of a list, lest a broken one fill the memory
@@ -96,4 +96,4 @@ bool interleave(void* memory, size_t bytes, const std::vector<Node>& nodes) {
   return ::syscall(SYS_mbind, memory, bytes, kInterleave, mask, kMaxNodes, 0) == 0;
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

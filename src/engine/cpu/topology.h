@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 struct Node {
   int number = 0;
@@ -30,4 +30,4 @@ std::vector<int> cpus_for(const std::vector<Node>& nodes, size_t threads);
 // Spreads pages that have not been touched yet over the nodes; false where the kernel refuses, which costs speed only.
 bool interleave(void* memory, size_t bytes, const std::vector<Node>& nodes);
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -11,7 +11,7 @@
 #include "engine/cpu/topology.h"
 #include "engine/cpu/weights/weight_store.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 namespace {
 
 using ::testing::ElementsAre;
@@ -84,4 +84,4 @@ TEST(TeamTest, PinnedThreadsStayOnTheirCpu) {
 }
 
 }  // namespace
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

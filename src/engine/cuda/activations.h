@@ -8,7 +8,7 @@
 #include "engine/cuda/device_model.h"
 #include "engine/cuda/kernels/row_classes.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 // The residual stream [rows, hidden], and the same for products. Before a projection it is as wide as the embedding.
 template <class T>
@@ -102,4 +102,4 @@ struct Activations {
   }
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -14,7 +14,7 @@
 #include "engine/cuda/kernels/row_classes.h"
 #include "engine/cuda/kernels/tiles.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 class BatchInput {
  public:
@@ -165,4 +165,4 @@ class BatchInput {
   const QueryTile* tiles_ = nullptr;
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -16,7 +16,7 @@
 #include "engine/depth/pooling.h"
 #include "engine/supported.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 namespace fs = std::filesystem;
@@ -91,7 +91,7 @@ EngineFeatures features() {
           .head_norm = true};
 }
 
-Result<Choice> choose(const Model& model, const BackendOptions& options) {
+Result<Choice> choose(const model::Model& model, const BackendOptions& options) {
   if (!model.has_weights()) return model.no_weights;
   if (options.kernel != "auto") return absl::InvalidArgumentError("cuda engine: --kernel: there is one, auto");
   Choice choice;
@@ -103,7 +103,7 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
     return absl::InvalidArgumentError(
         str_cat("cuda engine: --precision ", options.precision, ": there are auto (bf16), fp8, fp16, bf16, fp32"));
   }
-  const Architecture& a = model.architecture();
+  const model::Architecture& a = model.architecture();
   const std::string parts = uncomputed_parts(a, features());
   if (!parts.empty()) return absl::UnimplementedError(str_cat("cuda engine: does not compute ", parts));
   if (a.hidden % 8 != 0 || a.embedding.width % 8 != 0 || a.blocks[0].feed_forward.width % 8 != 0 ||
@@ -127,7 +127,7 @@ Result<Choice> choose(const Model& model, const BackendOptions& options) {
 
 class CudaEngine : public LayeredEngine {
  public:
-  CudaEngine(std::shared_ptr<const Model> model, const Choice& choice, cuda::Engine* engine)
+  CudaEngine(std::shared_ptr<const model::Model> model, const Choice& choice, cuda::Engine* engine)
       : model_(std::move(model)), plugin_(choice.plugin), engine_(engine) {
     const size_t sm = choice.name.find("sm_");
     info_ = {.engine = "cuda",
@@ -216,7 +216,7 @@ class CudaEngine : public LayeredEngine {
     return status_of(function(engine_, arguments..., error, sizeof error), error);
   }
 
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const model::Model> model_;
   const cuda::Plugin* plugin_;
   cuda::Engine* engine_;
   std::optional<TuningFile> tuning_;
@@ -225,13 +225,14 @@ class CudaEngine : public LayeredEngine {
 
 }  // namespace
 
-Result<std::string> describe_cuda_backend(const Model& model, const BackendOptions& options) {
+Result<std::string> describe_cuda_backend(const model::Model& model, const BackendOptions& options) {
   auto choice = choose(model, options);
   if (!choice.ok()) return choice.status();
   return str_cat(choice->precision, " on ", choice->name);
 }
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
+Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const model::Model> model,
+                                                   const BackendOptions& options) {
   auto choice = choose(*model, options);
   if (!choice.ok()) return choice.status();
   const CudaModelSpec spec(*model);
@@ -247,4 +248,4 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> 
   return make_layered_backend(std::move(model), options.exits, std::move(backend));
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

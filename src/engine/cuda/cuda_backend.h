@@ -7,10 +7,11 @@
 
 #include "engine/backend.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // What it would run on, or why not: built without CUDA, no library, no driver, no device, a precision it has not.
-Result<std::string> describe_cuda_backend(const Model& model, const BackendOptions& options);
-Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const Model> model, const BackendOptions& options);
+Result<std::string> describe_cuda_backend(const model::Model& model, const BackendOptions& options);
+Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const model::Model> model,
+                                                   const BackendOptions& options);
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -8,7 +8,7 @@
 #include "engine/registry.h"
 #include "support/tiny_model.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 using ::testing::HasSubstr;
@@ -31,7 +31,7 @@ TEST(CudaTilesTest, EveryQueryIsInOneTileAndLongSequencesComeFirst) {
 
 // A machine without a GPU, or a build without CUDA, says so; auto goes on to the next engine.
 TEST(CudaEngineTest, WhereItCannotRunItSaysWhyAndTheCpuIsTaken) {
-  auto model = load_model(testing::write_tiny_model({.hidden = 48, .heads = 3}, "cuda_test"));
+  auto model = model::load_model(testing::write_tiny_model({.hidden = 48, .heads = 3}, "cuda_test"));
   ASSERT_TRUE(model.ok()) << model.status();
   auto described = describe_cuda_backend(**model, {});
   auto opened = make_cuda_backend(*model, {});
@@ -45,11 +45,11 @@ TEST(CudaEngineTest, WhereItCannotRunItSaysWhyAndTheCpuIsTaken) {
 }
 
 TEST(CudaEngineTest, PrecisionsAndKernelsItHasNotAreRefused) {
-  auto model = load_model(testing::write_tiny_model({.hidden = 48, .heads = 3}, "cuda_test"));
+  auto model = model::load_model(testing::write_tiny_model({.hidden = 48, .heads = 3}, "cuda_test"));
   ASSERT_TRUE(model.ok());
   EXPECT_THAT(std::string(make_cuda_backend(*model, {"int8"}).status().message()), HasSubstr("fp16, bf16, fp32"));
   EXPECT_EQ(make_cuda_backend(*model, {"auto", "amx"}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

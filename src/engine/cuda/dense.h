@@ -6,7 +6,7 @@
 #include "engine/cuda/kernels/gemm.h"
 #include "engine/cuda/kernels/kernels.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 template <class T>
 class Dense {
@@ -80,4 +80,4 @@ class Dense {
   cudaStream_t stream_;
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

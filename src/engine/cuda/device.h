@@ -12,7 +12,7 @@
 
 #include "engine/cuda/plugin.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 struct Failure {
   Code code;
@@ -141,4 +141,4 @@ inline constexpr Type type_of<__half> = Type::kF16;
 template <>
 inline constexpr Type type_of<__nv_bfloat16> = Type::kBf16;
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -10,7 +10,7 @@
 #include "engine/cuda/device.h"
 #include "engine/cuda/kernels/kernels.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 // The type of what is no product in an engine that multiplies numbers of type T.
 template <class T>
@@ -162,4 +162,4 @@ struct DeviceModel {
   }
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -7,7 +7,7 @@
 #include "engine/cuda/verbs.h"
 #include "engine/layers.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 namespace {
 
 // Of the device's memory, what is left to others: kernels that the driver loads when they are first used, graphs, what
@@ -186,4 +186,4 @@ std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int 
   return std::make_unique<TypedEngine<float>>(model, device);
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

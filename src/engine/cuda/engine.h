@@ -8,7 +8,7 @@
 #include "engine/cuda/kernels/tuning.h"
 #include "engine/cuda/plugin.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 struct Engine {
   virtual ~Engine() = default;
@@ -24,4 +24,4 @@ struct Engine {
 
 std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int device);
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -15,7 +15,7 @@
 
 #include "engine/cuda/device.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 class Graph {
  public:
@@ -102,4 +102,4 @@ class Graphs {
   uint64_t uses_ = 0;
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

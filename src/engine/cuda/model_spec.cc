@@ -4,38 +4,40 @@
 
 #include "engine/attention_pattern.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
-cuda::Tensor tensor_of(const TensorView& view) {
-  const cuda::Type type = view.dtype == DType::kF16    ? cuda::Type::kF16
-                          : view.dtype == DType::kBF16 ? cuda::Type::kBf16
-                                                       : cuda::Type::kF32;
+cuda::Tensor tensor_of(const model::TensorView& view) {
+  const cuda::Type type = view.dtype == model::DType::kF16    ? cuda::Type::kF16
+                          : view.dtype == model::DType::kBF16 ? cuda::Type::kBf16
+                                                              : cuda::Type::kF32;
   return {view.bytes.data(), type, view.elements()};
 }
-cuda::Tensor tensor_of(const std::optional<TensorView>& view) { return view ? tensor_of(*view) : cuda::Tensor(); }
-cuda::LinearSpec linear_of(const Linear& linear) {
+cuda::Tensor tensor_of(const std::optional<model::TensorView>& view) {
+  return view ? tensor_of(*view) : cuda::Tensor();
+}
+cuda::LinearSpec linear_of(const model::Linear& linear) {
   return {tensor_of(linear.weight), tensor_of(linear.bias), static_cast<uint32_t>(linear.out()),
           static_cast<uint32_t>(linear.in())};
 }
-cuda::LinearSpec linear_of(const std::optional<Linear>& linear) {
+cuda::LinearSpec linear_of(const std::optional<model::Linear>& linear) {
   return linear ? linear_of(*linear) : cuda::LinearSpec();
 }
-cuda::NormSpec norm_of(const Norm& norm) { return {tensor_of(norm.gamma), tensor_of(norm.beta)}; }
-cuda::NormSpec norm_of(const std::optional<Norm>& norm) { return norm ? norm_of(*norm) : cuda::NormSpec(); }
+cuda::NormSpec norm_of(const model::Norm& norm) { return {tensor_of(norm.gamma), tensor_of(norm.beta)}; }
+cuda::NormSpec norm_of(const std::optional<model::Norm>& norm) { return norm ? norm_of(*norm) : cuda::NormSpec(); }
 
 uint32_t narrow(size_t n) { return static_cast<uint32_t>(n); }
 
-static_assert(static_cast<int>(cuda::Act::kTanh) == static_cast<int>(Activation::kTanh) &&
-              static_cast<int>(cuda::Act::kGelu) == static_cast<int>(Activation::kGelu));
+static_assert(static_cast<int>(cuda::Act::kTanh) == static_cast<int>(model::Activation::kTanh) &&
+              static_cast<int>(cuda::Act::kGelu) == static_cast<int>(model::Activation::kGelu));
 
 }  // namespace
 
-CudaModelSpec::CudaModelSpec(const Model& model) {
-  const Architecture& a = model.architecture();
-  const Weights& w = model.weights;
+CudaModelSpec::CudaModelSpec(const model::Model& model) {
+  const model::Architecture& a = model.architecture();
+  const model::Weights& w = model.weights;
   for (size_t i = 0; i < a.layers(); ++i) {
-    const LayerWeights& l = w.layers[i];
+    const model::LayerWeights& l = w.layers[i];
     layers_.push_back({.query = linear_of(l.query),
                        .key = linear_of(l.key),
                        .value = linear_of(l.value),
@@ -46,21 +48,21 @@ CudaModelSpec::CudaModelSpec(const Model& model) {
                        .attention_norm = norm_of(l.attention_norm),
                        .output_norm = norm_of(l.output_norm),
                        .pattern = pattern_of(a, a.blocks[i].attention),
-                       .pre_norm = a.blocks[i].placement == NormPlacement::kPre});
+                       .pre_norm = a.blocks[i].placement == model::NormPlacement::kPre});
   }
-  const FeedForward& feed_forward = a.blocks[0].feed_forward;
+  const model::FeedForward& feed_forward = a.blocks[0].feed_forward;
   spec_.layers = narrow(a.layers());
   spec_.hidden = narrow(a.hidden);
   spec_.heads = narrow(a.blocks[0].attention.heads);
   spec_.intermediate = narrow(feed_forward.width);
-  spec_.gated = feed_forward.gate != GateHalf::kNone;
+  spec_.gated = feed_forward.gate != model::GateHalf::kNone;
   spec_.embedding = narrow(a.embedding.width);
   spec_.labels = narrow(a.scoring.labels);
   spec_.position_offset = narrow(a.embedding.position_offset);
   spec_.epsilon = a.norm_epsilon;
   spec_.activation = static_cast<cuda::Act>(feed_forward.activation);
   spec_.head_activation = static_cast<cuda::Act>(a.scoring.activation);
-  spec_.scored = a.scoring.rows == ScoredRows::kMean ? cuda::Scored::kMean : cuda::Scored::kFirst;
+  spec_.scored = a.scoring.rows == model::ScoredRows::kMean ? cuda::Scored::kMean : cuda::Scored::kFirst;
   spec_.words = tensor_of(w.words);
   spec_.positions = tensor_of(w.positions);
   spec_.segments = tensor_of(w.segments);
@@ -74,15 +76,15 @@ CudaModelSpec::CudaModelSpec(const Model& model) {
   spec_.layer = layers_.data();
 }
 
-cuda::PatternSpec CudaModelSpec::pattern_of(const Architecture& a, const Attention& attention) {
+cuda::PatternSpec CudaModelSpec::pattern_of(const model::Architecture& a, const model::Attention& attention) {
   cuda::PatternSpec spec;
-  if (attention.mask == MaskKind::kWindow) spec.window = narrow(std::min(attention.window, a.max_length));
-  if (attention.position == PositionKind::kAlibi) {
+  if (attention.mask == model::MaskKind::kWindow) spec.window = narrow(std::min(attention.window, a.max_length));
+  if (attention.position == model::PositionKind::kAlibi) {
     if (slopes_.empty())
       for (size_t head = 0; head < attention.heads; ++head) slopes_.push_back(alibi_slope(attention.heads, head));
     spec.slopes = {slopes_.data(), cuda::Type::kF32, slopes_.size()};
   }
-  if (attention.position == PositionKind::kRope) {
+  if (attention.position == model::PositionKind::kRope) {
     std::vector<float>& angles = angles_[attention.rope];
     if (angles.empty()) angles = rope_table(attention.rope, attention.head_size, a.max_length);
     spec.angles = {angles.data(), cuda::Type::kF32, angles.size()};
@@ -90,4 +92,4 @@ cuda::PatternSpec CudaModelSpec::pattern_of(const Architecture& a, const Attenti
   return spec;
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -7,11 +7,11 @@
 #include "engine/cuda/plugin.h"
 #include "model/weights.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 class CudaModelSpec {
  public:
-  explicit CudaModelSpec(const Model& model);  // outlived by the model
+  explicit CudaModelSpec(const model::Model& model);  // outlived by the model
   CudaModelSpec(const CudaModelSpec&) = delete;
   CudaModelSpec& operator=(const CudaModelSpec&) = delete;
 
@@ -19,12 +19,12 @@ class CudaModelSpec {
 
  private:
   // Attention's pattern, in tables that layers share. Pointers into the maps stay valid.
-  cuda::PatternSpec pattern_of(const Architecture& architecture, const Attention& attention);
+  cuda::PatternSpec pattern_of(const model::Architecture& architecture, const model::Attention& attention);
 
   cuda::ModelSpec spec_;
   std::vector<cuda::LayerSpec> layers_;
   std::vector<float> slopes_;
-  std::map<Rope, std::vector<float>> angles_;
+  std::map<model::Rope, std::vector<float>> angles_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -8,7 +8,7 @@
 #include "engine/cuda/engine.h"
 #include "engine/cuda/kernels/fp8.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 namespace {
 
 void say(char* to, size_t size, const std::string& text) {
@@ -122,10 +122,10 @@ Code learned(Engine* engine, const TunedProduct** products, uint32_t* count, cha
 void close(Engine* engine) { delete engine; }
 
 }  // namespace
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda
 
-extern "C" __attribute__((visibility("default"))) const rerank::cuda::Plugin* rerank_cuda_plugin() {
-  using namespace rerank::cuda;
+extern "C" __attribute__((visibility("default"))) const rerank::engine::cuda::Plugin* rerank_cuda_plugin() {
+  using namespace rerank::engine::cuda;
   static const Plugin plugin{.devices = devices,
                              .describe = describe,
                              .open = open,

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 // A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
 // of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
@@ -130,7 +130,7 @@ struct Plugin {
   void (*close)(Engine* engine);
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda
 
 // The one symbol that the program looks up.
-extern "C" const rerank::cuda::Plugin* rerank_cuda_plugin();
+extern "C" const rerank::engine::cuda::Plugin* rerank_cuda_plugin();

@@ -8,7 +8,7 @@
 
 #include "engine/cuda/batch_input.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 class Slot {
  public:
@@ -62,4 +62,4 @@ class Slot {
   PinnedBuffer results_;
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

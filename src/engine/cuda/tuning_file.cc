@@ -14,7 +14,7 @@
 #include "base/mapped_file.h"
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 namespace fs = std::filesystem;
@@ -98,4 +98,4 @@ Status TuningFile::keep(std::span<const TunedProduct> products) const {
   return absl::UnavailableError(str_cat("--tuning-cache: cannot write ", path_, ": ", error.message()));
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

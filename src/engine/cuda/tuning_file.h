@@ -9,7 +9,7 @@
 #include "engine/cuda/plugin.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 class TuningFile {
  public:
@@ -31,4 +31,4 @@ class TuningFile {
   std::string identity_, path_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::engine

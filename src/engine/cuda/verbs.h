@@ -10,7 +10,7 @@
 #include "engine/cuda/slot.h"
 #include "engine/layers.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 template <class T>
 class CudaOps {
@@ -195,4 +195,4 @@ class CudaOps {
   bool swapped_ = false, packed_ = false;  // states and their scored rows; states and those of fewer sequences
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <functional>
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 // How many of alive[begin..] belong to the contest.
@@ -28,7 +28,8 @@ std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Conte
   return others;
 }
 
-ContestRun::ContestRun(std::span<const Contest> contests, const Exits& exits) : contests_(contests), exits_(exits) {
+ContestRun::ContestRun(std::span<const Contest> contests, const model::Exits& exits)
+    : contests_(contests), exits_(exits) {
   for (const Contest& contest : contests) {
     for (uint32_t s = contest.first; s < contest.first + contest.size; ++s) alive_.push_back(s);
   }
@@ -72,4 +73,4 @@ void ContestRun::drop(size_t layer, std::span<const float> guesses, std::span<fl
   alive_ = std::move(left);
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

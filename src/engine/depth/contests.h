@@ -12,7 +12,7 @@
 #include "engine/batch.h"
 #include "model/exits.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // The sequences that are in no contest; depths[i] of everybody is what the batch says.
 std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Contest> contests,
@@ -21,7 +21,7 @@ std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Conte
 class ContestRun {
  public:
   // Both must outlive it.
-  ContestRun(std::span<const Contest> contests, const Exits& exits);
+  ContestRun(std::span<const Contest> contests, const model::Exits& exits);
 
   // Competitors that are still there, in rising order.
   const std::vector<uint32_t>& alive() const { return alive_; }
@@ -33,8 +33,8 @@ class ContestRun {
 
  private:
   std::span<const Contest> contests_;
-  const Exits& exits_;
+  const model::Exits& exits_;
   std::vector<uint32_t> alive_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -15,7 +15,7 @@
 #include "support/tiny_model.h"
 #include "support/tolerances.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 namespace fs = std::filesystem;
@@ -29,16 +29,16 @@ struct DepthTest : public ::testing::Test {
   void SetUp() override {
     const testing::TinyModelSpec spec{
         .architecture = "BertForSequenceClassification", .layers = 3, .hidden = 48, .heads = 3};
-    auto loaded = load_model(testing::write_tiny_model(spec, "depth_test"));
+    auto loaded = model::load_model(testing::write_tiny_model(spec, "depth_test"));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model = *loaded;
     std::mt19937 random(2);
     for (size_t length : {5, 40, 17, 1, 60, 33, 8})
       testing::add_random(batch, length, model->config.architecture.embedding.vocabulary, 1, random);
     made.model = "tiny";
-    made.weights_digest = weights_digest(*model);
+    made.weights_digest = model::weights_digest(*model);
     for (int layer = 0; layer < 2; ++layer) {
-      ExitHead head;
+      model::ExitHead head;
       head.bias = 0.5f + static_cast<float>(layer);
       for (int i = 0; i < 3 * 48; ++i) head.weights.push_back(static_cast<float>(random() % 200) / 100 - 1);
       made.heads.push_back(head);
@@ -58,21 +58,21 @@ struct DepthTest : public ::testing::Test {
   }
   std::unique_ptr<Backend> open(const cpu::KernelTable& tier, bool with_exits) const {
     BackendOptions options{"auto", tier.name, 2, nullptr};
-    if (with_exits) options.exits = std::make_shared<const Exits>(made);
+    if (with_exits) options.exits = std::make_shared<const model::Exits>(made);
     auto backend = make_cpu_backend(model, options);
     EXPECT_TRUE(backend.ok()) << backend.status();
     return std::move(*backend);
   }
 
-  std::shared_ptr<const Model> model;
+  std::shared_ptr<const model::Model> model;
   OwnedBatch batch;
-  Exits made;
+  model::Exits made;
 };
 
 TEST_F(DepthTest, EachSequenceIsComputedToItsOwnDepth) {
   const std::vector<uint8_t> mixed = {1, 0, 2, 3, 1, 2, 1};
   for (bool with_exits : {false, true}) {
-    auto reference = make_reference_backend(model, with_exits ? std::make_shared<const Exits>(made) : nullptr);
+    auto reference = make_reference_backend(model, with_exits ? std::make_shared<const model::Exits>(made) : nullptr);
     const auto expected = logits(*reference, mixed), full = logits(*reference, {});
     EXPECT_NE(expected[0], full[0]);
     EXPECT_EQ(expected[1], full[1]);
@@ -123,7 +123,7 @@ TEST_F(DepthTest, ExitsReadTheFirstTokenTheQueryAndTheDocument) {
 }
 
 TEST_F(DepthTest, WhoLeavesAContestIsWhoTheExitsSaySo) {
-  for (ExitHead& head : made.heads) head.error = 0.05f;
+  for (model::ExitHead& head : made.heads) head.error = 0.05f;
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty()) continue;
     auto backend = open(*tier, true);
@@ -189,8 +189,8 @@ TEST_F(DepthTest, ExitsAreReadBackAsWrittenAndBelongToOneModel) {
   const std::string folder = (fs::path(::testing::TempDir()) / "depth_test_exits").string();
   made.targets = {{0.99, 1.5}};
   made.heads[1].error = 0.25f;
-  ASSERT_TRUE(write_exits(folder, made).ok());
-  auto read = read_exits(folder, *model);
+  ASSERT_TRUE(model::write_exits(folder, made).ok());
+  auto read = model::read_exits(folder, *model);
   ASSERT_TRUE(read.ok()) << read.status();
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(read->heads[i].weights, made.heads[i].weights);
@@ -199,15 +199,15 @@ TEST_F(DepthTest, ExitsAreReadBackAsWrittenAndBelongToOneModel) {
   }
   ASSERT_EQ(read->targets.size(), 1u);
   EXPECT_EQ(read->targets[0].margin, 1.5);
-  auto other =
-      load_model(testing::write_tiny_model({.layers = 3, .hidden = 48, .heads = 3, .seed = 9}, "depth_test_other"));
+  auto other = model::load_model(
+      testing::write_tiny_model({.layers = 3, .hidden = 48, .heads = 3, .seed = 9}, "depth_test_other"));
   EXPECT_THAT(std::string((*other)->folder), ::testing::Not(::testing::IsEmpty()));
-  EXPECT_EQ(read_exits(folder, **other).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(read_exits(folder + "/none", *model).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(model::read_exits(folder, **other).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(model::read_exits(folder + "/none", *model).status().code(), absl::StatusCode::kNotFound);
   made.heads.pop_back();
-  ASSERT_TRUE(write_exits(folder, made).ok());
-  EXPECT_EQ(read_exits(folder, *model).status().code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(model::write_exits(folder, made).ok());
+  EXPECT_EQ(model::read_exits(folder, *model).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -12,12 +12,12 @@
 #include "engine/depth/contests.h"
 #include "engine/encoder.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 class LayeredBackend : public Backend {
  public:
-  LayeredBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits,
+  LayeredBackend(std::shared_ptr<const model::Model> model, std::shared_ptr<const model::Exits> exits,
                  std::unique_ptr<LayeredEngine> engine)
       : model_(std::move(model)), exits_(std::move(exits)), engine_(std::move(engine)) {
     if (info().batch_tokens != 0) most_tokens_ = info().batch_tokens;
@@ -47,7 +47,7 @@ class LayeredBackend : public Backend {
 
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
     if (Status status = check_batch(architecture(), batch); !status.ok()) return status;
-    const size_t width = exit_width(architecture()), steps = architecture().layers() - 1;
+    const size_t width = model::exit_width(architecture()), steps = architecture().layers() - 1;
     return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
       Turn turn(*this);
       if (Status status = engine_->start(turn.slot(), piece); !status.ok()) return status;
@@ -110,7 +110,7 @@ class LayeredBackend : public Backend {
       Turn turn(*this);
       if (Status status = engine_->start(turn.slot(), piece); !status.ok()) return status;
       if (depth.exit == nullptr) return finish(turn, depth.layers, logits.subspan(first, piece.size()));
-      const size_t width = exit_width(architecture());
+      const size_t width = model::exit_width(architecture());
       std::vector<float> pooled(piece.size() * width);
       for (size_t layer = 1; layer <= depth.layers; ++layer) {
         const bool last = layer == depth.layers;
@@ -134,7 +134,7 @@ class LayeredBackend : public Backend {
   // Block by block, all contests side by side; a competitor that leaves after one leaves the engine's batch too.
   Status compete(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                  std::span<uint8_t> depths) {
-    const size_t width = exit_width(architecture());
+    const size_t width = model::exit_width(architecture());
     ContestRun contest(contests, *exits_);
     OwnedBatch part;
     part.assign(batch, contest.alive());
@@ -193,10 +193,10 @@ class LayeredBackend : public Backend {
     return engine_->finish(turn.slot(), logits);
   }
 
-  const Architecture& architecture() const { return model_->architecture(); }
+  const model::Architecture& architecture() const { return model_->architecture(); }
 
-  std::shared_ptr<const Model> model_;
-  std::shared_ptr<const Exits> exits_;  // may be null
+  std::shared_ptr<const model::Model> model_;
+  std::shared_ptr<const model::Exits> exits_;  // may be null
   std::unique_ptr<LayeredEngine> engine_;
   std::atomic<size_t> most_tokens_ = SIZE_MAX;  // of one piece
   std::mutex turn_;                             // who may call the engine; finish() needs none
@@ -205,9 +205,10 @@ class LayeredBackend : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_layered_backend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits,
+std::unique_ptr<Backend> make_layered_backend(std::shared_ptr<const model::Model> model,
+                                              std::shared_ptr<const model::Exits> exits,
                                               std::unique_ptr<LayeredEngine> engine) {
   return std::make_unique<LayeredBackend>(std::move(model), std::move(exits), std::move(engine));
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

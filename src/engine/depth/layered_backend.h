@@ -6,10 +6,11 @@
 
 #include "engine/layered.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // `exits` may be null.
-std::unique_ptr<Backend> make_layered_backend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits,
+std::unique_ptr<Backend> make_layered_backend(std::shared_ptr<const model::Model> model,
+                                              std::shared_ptr<const model::Exits> exits,
                                               std::unique_ptr<LayeredEngine> engine);
 
-}  // namespace rerank
+}  // namespace rerank::engine

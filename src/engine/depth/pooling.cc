@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 void mean_of(std::span<const float> rows, size_t hidden, float* mean) {
@@ -37,4 +37,4 @@ void pool_states(const Batch& batch, size_t hidden, std::span<const float> rows,
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -6,7 +6,7 @@
 
 #include "engine/batch.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // How many of a pair's tokens are the query's, its separator and the first token among them. The pair ends with a
 // separator in every template that is known: the query with the first one. Where it does not, the query ends where
@@ -16,4 +16,4 @@ size_t query_tokens(std::span<const int32_t> ids, std::span<const int32_t> segme
 // pooled [batch.size(), 3 * hidden] of rows [batch.tokens(), hidden]; a mean over no tokens is zero.
 void pool_states(const Batch& batch, size_t hidden, std::span<const float> rows, std::span<float> pooled);
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -1,7 +1,7 @@
 // In the place of onnx_backend.cc where ONNX Runtime's headers were not there at build time.
 #include "engine/onnx/onnx_backend.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 Status absent() {
@@ -12,9 +12,9 @@ Status absent() {
 
 }  // namespace
 
-Result<std::string> describe_onnx_backend(const Model&, const BackendOptions&) { return absent(); }
-Result<std::unique_ptr<Backend>> make_onnx_backend(std::shared_ptr<const Model>, const BackendOptions&) {
+Result<std::string> describe_onnx_backend(const model::Model&, const BackendOptions&) { return absent(); }
+Result<std::unique_ptr<Backend>> make_onnx_backend(std::shared_ptr<const model::Model>, const BackendOptions&) {
   return absent();
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 
-namespace rerank::onnx_engine {
+namespace rerank::engine::onnx {
 namespace {
 
 void ORT_API_CALL to_our_log(void*, OrtLoggingLevel level, const char*, const char*, const char*, const char* message) {
@@ -191,4 +191,4 @@ Status GraphSession::run(Worker& worker, const Batch& batch, const PaddedBlock& 
   return ok_status();
 }
 
-}  // namespace rerank::onnx_engine
+}  // namespace rerank::engine::onnx

@@ -12,10 +12,10 @@
 #include "model/graph_file.h"
 #include "rerank/status.h"
 
-namespace rerank::onnx_engine {
+namespace rerank::engine::onnx {
 
 struct SessionSpec {
-  GraphFile file;
+  model::GraphFile file;
   std::vector<ProviderChoice> providers;
   size_t threads = 1;  // of one run, the caller's included
   bool arena = true;   // ONNX Runtime keeps memory for activations; where runs stand side by side, malloc is faster
@@ -72,4 +72,4 @@ class GraphSession {
   size_t fixed_rows_ = 0, fixed_length_ = 0;
 };
 
-}  // namespace rerank::onnx_engine
+}  // namespace rerank::engine::onnx

@@ -8,8 +8,8 @@
 #include "engine/onnx/graph_session.h"
 #include "model/graphs.h"
 
-namespace rerank {
-namespace onnx_engine {
+namespace rerank::engine {
+namespace onnx {
 namespace {
 
 namespace fs = std::filesystem;
@@ -25,7 +25,7 @@ bool says(const std::string& path, const std::string& precision) {
   return !quantized && !half;  // auto: what the model is as it was exported
 }
 
-Result<std::string> pick_file(const Model& model, const BackendOptions& options) {
+Result<std::string> pick_file(const model::Model& model, const BackendOptions& options) {
   std::error_code error;
   if (!options.onnx_file.empty()) {
     for (const fs::path& path : {fs::path(model.folder) / options.onnx_file, fs::path(options.onnx_file)}) {
@@ -33,7 +33,7 @@ Result<std::string> pick_file(const Model& model, const BackendOptions& options)
     }
     return absl::NotFoundError(str_cat("--onnx-file ", options.onnx_file, ": neither in ", model.folder, " nor here"));
   }
-  const std::vector<std::string> files = onnx_files(model.folder);
+  const std::vector<std::string> files = model::onnx_files(model.folder);
   if (files.empty()) {
     return absl::NotFoundError(str_cat(model.folder,
                                        ": no .onnx file is in it or in its onnx/; make one with rerankd "
@@ -46,7 +46,7 @@ Result<std::string> pick_file(const Model& model, const BackendOptions& options)
   }
   if (options.precision == "auto" && files.size() == 1) return files[0];
   for (const std::string& file : files) {  // names that say nothing: what is in them
-    if (auto graph = read_graph_file(file); graph.ok() && graph->precision == options.precision) return file;
+    if (auto graph = model::read_graph_file(file); graph.ok() && graph->precision == options.precision) return file;
   }
   return absl::NotFoundError(str_cat("onnx engine: no file for precision ", options.precision, " among ", there,
                                      "; name one with --onnx-file, or make it with rerankd convert"));
@@ -59,7 +59,7 @@ struct Plan {
   std::string kernel;  // "ort-1.31.1-cpu"
 };
 
-Result<Plan> plan(const Model& model, const BackendOptions& options) {
+Result<Plan> plan(const model::Model& model, const BackendOptions& options) {
   if (options.exits != nullptr)
     return absl::UnimplementedError(
         "onnx engine: --exits: a graph computes all layers (see rerankd convert --keep-layers)");
@@ -67,7 +67,7 @@ Result<Plan> plan(const Model& model, const BackendOptions& options) {
     return absl::InvalidArgumentError("onnx engine: --kernel: ONNX Runtime picks its own; see --onnx-provider");
   auto path = pick_file(model, options);
   if (!path.ok()) return path.status();
-  auto file = read_graph_file(*path);
+  auto file = model::read_graph_file(*path);
   if (!file.ok()) return file.status();
   if (options.precision != "auto" && options.precision != file->precision) {
     return absl::InvalidArgumentError(str_cat("onnx engine: --precision ", options.precision, ": ", *path, " is ",
@@ -105,7 +105,7 @@ bool on_cpu(const Plan& plan) {
 // each thread runs its own; may be null.
 class OnnxBackend : public Backend {
  public:
-  OnnxBackend(std::shared_ptr<const Model> model, const Plan& plan, std::unique_ptr<GraphSession> whole,
+  OnnxBackend(std::shared_ptr<const model::Model> model, const Plan& plan, std::unique_ptr<GraphSession> whole,
               std::unique_ptr<GraphSession> split)
       : model_(std::move(model)),
         session_(std::move(whole)),
@@ -114,7 +114,7 @@ class OnnxBackend : public Backend {
         team_(split_ ? plan.threads : 1) {
     for (size_t i = 0; split_ && i < plan.threads; ++i)
       split_workers_.push_back(std::make_unique<GraphSession::Worker>(*split_));
-    const GraphFile& file = plan.session.file;
+    const model::GraphFile& file = plan.session.file;
     info_ = {"onnx", file.precision, plan.kernel, plan.threads, model_->config.max_length()};
     // On CPUs a batch is shared out into blocks of like lengths inside, whatever it holds.
     info_.pads = !on_cpu(plan) || session_->fixed_length() != 0;
@@ -160,7 +160,7 @@ class OnnxBackend : public Backend {
     return ok_status();
   }
 
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const model::Model> model_;
   std::unique_ptr<GraphSession> session_, split_;
   GraphSession::Worker worker_;
   std::vector<std::unique_ptr<GraphSession::Worker>> split_workers_;
@@ -170,31 +170,32 @@ class OnnxBackend : public Backend {
 };
 
 }  // namespace
-}  // namespace onnx_engine
+}  // namespace onnx
 
-Result<std::string> describe_onnx_backend(const Model& model, const BackendOptions& options) {
-  auto plan = onnx_engine::plan(model, options);
+Result<std::string> describe_onnx_backend(const model::Model& model, const BackendOptions& options) {
+  auto plan = onnx::plan(model, options);
   if (!plan.ok()) return plan.status();
   return str_cat(plan->session.file.precision, ", ", plan->session.file.path, " (opset ", plan->session.file.opset,
                  ", ", plan->session.file.producer, "), kernel ", plan->kernel, " of ", plan->runtime->path, ", ",
                  plan->threads, " thread(s)");
 }
 
-Result<std::unique_ptr<Backend>> make_onnx_backend(std::shared_ptr<const Model> model, const BackendOptions& options) {
-  auto plan = onnx_engine::plan(*model, options);
+Result<std::unique_ptr<Backend>> make_onnx_backend(std::shared_ptr<const model::Model> model,
+                                                   const BackendOptions& options) {
+  auto plan = onnx::plan(*model, options);
   if (!plan.ok()) return plan.status();
-  auto session = onnx_engine::GraphSession::open(plan->session);
+  auto session = onnx::GraphSession::open(plan->session);
   if (!session.ok()) return session.status();
-  std::unique_ptr<onnx_engine::GraphSession> split;
-  if (options.onnx_split && plan->threads > 1 && onnx_engine::on_cpu(*plan)) {
-    onnx_engine::SessionSpec one = plan->session;
+  std::unique_ptr<onnx::GraphSession> split;
+  if (options.onnx_split && plan->threads > 1 && onnx::on_cpu(*plan)) {
+    onnx::SessionSpec one = plan->session;
     one.threads = 1;
     one.arena = false;
-    auto opened = onnx_engine::GraphSession::open(one);
+    auto opened = onnx::GraphSession::open(one);
     if (!opened.ok()) return opened.status();
     split = std::move(*opened);
   }
-  return std::make_unique<onnx_engine::OnnxBackend>(std::move(model), *plan, std::move(*session), std::move(split));
+  return std::make_unique<onnx::OnnxBackend>(std::move(model), *plan, std::move(*session), std::move(split));
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -11,7 +11,7 @@
 #include "engine/onnx/onnx_backend.h"
 #include "support/golden.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 namespace fs = std::filesystem;
@@ -21,8 +21,8 @@ using ::testing::HasSubstr;
 const std::string kModel = RERANKD_SOURCE_DIR "/tests/data/models/bert-a";
 const std::string kGraph = RERANKD_SOURCE_DIR "/tests/data/graphs/bert-a-torchscript.onnx";
 
-std::shared_ptr<const Model> model() {
-  auto loaded = load_model(kModel);
+std::shared_ptr<const model::Model> model() {
+  auto loaded = model::load_model(kModel);
   EXPECT_TRUE(loaded.ok()) << loaded.status();
   return *loaded;
 }
@@ -184,4 +184,4 @@ TEST_F(OnnxEngineTest, BlocksSideBySideComputeWhatOneBlockDoes) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

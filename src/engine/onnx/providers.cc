@@ -5,7 +5,7 @@
 #include "absl/strings/str_split.h"
 #include "base/strings.h"
 
-namespace rerank::onnx_engine {
+namespace rerank::engine::onnx {
 namespace {
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -105,4 +105,4 @@ void append_providers(Ort::SessionOptions& options, const std::vector<ProviderCh
   }
 }
 
-}  // namespace rerank::onnx_engine
+}  // namespace rerank::engine::onnx

@@ -8,7 +8,7 @@
 #include "engine/onnx/ort.h"
 #include "engine/onnx/runtime.h"
 
-namespace rerank::onnx_engine {
+namespace rerank::engine::onnx {
 
 struct ProviderChoice {
   std::string name;       // "cuda", as provider_name() has it
@@ -23,4 +23,4 @@ Result<std::vector<ProviderChoice>> parse_providers(const std::string& text, con
 // Adds them to the options of a session; throws Ort::Exception.
 void append_providers(Ort::SessionOptions& options, const std::vector<ProviderChoice>& choices);
 
-}  // namespace rerank::onnx_engine
+}  // namespace rerank::engine::onnx

@@ -10,7 +10,7 @@
 #include "base/strings.h"
 #include "engine/onnx/ort.h"
 
-namespace rerank::onnx_engine {
+namespace rerank::engine::onnx {
 namespace {
 
 namespace fs = std::filesystem;
@@ -102,4 +102,4 @@ Result<const Runtime*> load_runtime(const std::string& library) {
   return loaded;
 }
 
-}  // namespace rerank::onnx_engine
+}  // namespace rerank::engine::onnx

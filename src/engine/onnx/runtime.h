@@ -6,7 +6,7 @@
 
 #include "rerank/status.h"
 
-namespace rerank::onnx_engine {
+namespace rerank::engine::onnx {
 
 struct Runtime {
   std::string path;
@@ -22,4 +22,4 @@ Result<const Runtime*> load_runtime(const std::string& library);
 // "CUDAExecutionProvider" -> "cuda"
 std::string provider_name(std::string_view full_name);
 
-}  // namespace rerank::onnx_engine
+}  // namespace rerank::engine::onnx

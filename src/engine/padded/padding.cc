@@ -4,7 +4,7 @@
 #include <limits>
 #include <numeric>
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 // Blocks of more rows gain nothing and would make the search below slow.
@@ -61,4 +61,4 @@ std::vector<PaddedBlock> share_out_padded(const Batch& batch, const PaddingRule&
   return blocks;
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

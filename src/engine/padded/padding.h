@@ -7,7 +7,7 @@
 
 #include "engine/batch.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 struct PaddingRule {
   size_t length_step = 1;      // a block's length is a multiple of it, so that few different shapes occur
@@ -67,4 +67,4 @@ void fill_padded(const Batch& batch, const PaddedBlock& block, TokenInput input,
   }
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

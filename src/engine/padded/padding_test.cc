@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <random>
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 OwnedBatch ragged_batch(const std::vector<size_t>& lengths) {
@@ -96,4 +96,4 @@ TEST(PaddingTest, FillsTokensAndPaddingAlike) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -6,7 +6,7 @@
 #include "engine/attention_pattern.h"
 #include "engine/encoder.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 struct DenseMatrix {
@@ -22,10 +22,10 @@ struct DenseMatrix {
 struct DenseLinear {
   size_t out = 0, in = 0;
   std::vector<float> weight, bias;
-  const Linear* source = nullptr;
+  const model::Linear* source = nullptr;
 
   DenseLinear() = default;
-  explicit DenseLinear(const Linear& w)
+  explicit DenseLinear(const model::Linear& w)
       : out(w.out()), in(w.in()), weight(w.weight.floats()), bias(w.bias_floats()), source(&w) {}
 
   void apply(const float* x, float* y) const {
@@ -47,7 +47,7 @@ struct DenseNorm {
   std::vector<float> gamma, beta;
 
   DenseNorm() = default;
-  explicit DenseNorm(const Norm& w) : gamma(w.gamma.floats()), beta(w.beta_floats()) {}
+  explicit DenseNorm(const model::Norm& w) : gamma(w.gamma.floats()), beta(w.beta_floats()) {}
 
   void apply(float* x, float epsilon) const {
     const size_t n = gamma.size();
@@ -64,18 +64,18 @@ struct DenseNorm {
   }
 };
 
-float activate(Activation activation, float value) {
+float activate(model::Activation activation, float value) {
   const double x = value;
   switch (activation) {
-    case Activation::kGelu:
+    case model::Activation::kGelu:
       return static_cast<float>(0.5 * x * (1 + std::erf(x / std::sqrt(2.0))));
-    case Activation::kGeluTanh:
+    case model::Activation::kGeluTanh:
       return static_cast<float>(0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))));
-    case Activation::kRelu:
+    case model::Activation::kRelu:
       return value > 0 ? value : 0;
-    case Activation::kSilu:
+    case model::Activation::kSilu:
       return static_cast<float>(x / (1 + std::exp(-x)));
-    case Activation::kTanh:
+    case model::Activation::kTanh:
       return static_cast<float>(std::tanh(x));
   }
   return value;
@@ -88,14 +88,15 @@ struct DenseLayer {
 
 class ReferenceOps {
  public:
-  ReferenceOps(std::shared_ptr<const Model> model, LinearHook hook) : model_(std::move(model)), hook_(std::move(hook)) {
-    const Weights& w = model_->weights;
+  ReferenceOps(std::shared_ptr<const model::Model> model, LinearHook hook)
+      : model_(std::move(model)), hook_(std::move(hook)) {
+    const model::Weights& w = model_->weights;
     words_ = w.words.floats();
     if (w.positions) positions_ = w.positions->floats();
     if (w.segments) segments_ = w.segments->floats();
     if (w.embedding_norm) embedding_norm_ = DenseNorm(*w.embedding_norm);
     if (w.embedding_projection) projection_ = DenseLinear(*w.embedding_projection);
-    for (const LayerWeights& l : w.layers) {
+    for (const model::LayerWeights& l : w.layers) {
       layers_.push_back({.query = DenseLinear(l.query),
                          .key = DenseLinear(l.key),
                          .value = DenseLinear(l.value),
@@ -112,11 +113,11 @@ class ReferenceOps {
     head_output_ = DenseLinear(w.head_output);
   }
 
-  const Architecture& architecture() const { return model_->config.architecture; }
+  const model::Architecture& architecture() const { return model_->config.architecture; }
 
   BlockOrder order(size_t layer) const {
-    const Block& block = architecture().blocks[layer];
-    return {block.placement == NormPlacement::kPre, block.attention_norm};
+    const model::Block& block = architecture().blocks[layer];
+    return {block.placement == model::NormPlacement::kPre, block.attention_norm};
   }
 
   void embed(const Batch& batch) {
@@ -143,7 +144,7 @@ class ReferenceOps {
     query_ = layers_[layer].query.apply(input_, &hook_);
     key_ = layers_[layer].key.apply(input_, &hook_);
     value_ = layers_[layer].value.apply(input_, &hook_);
-    if (attention_->position != PositionKind::kRope) return;
+    if (attention_->position != model::PositionKind::kRope) return;
     const std::vector<float> table = rope_table(attention_->rope, attention_->head_size, architecture().max_length);
     apply_rope(batch, table, query_);
     apply_rope(batch, table, key_);
@@ -173,9 +174,9 @@ class ReferenceOps {
 
   void add_feed_forward(size_t layer) {
     const DenseLayer& w = layers_[layer];
-    const FeedForward& ff = architecture().blocks[layer].feed_forward;
+    const model::FeedForward& ff = architecture().blocks[layer].feed_forward;
     DenseMatrix inner = w.up.apply(input_, &hook_);
-    if (ff.gate == GateHalf::kNone) {
+    if (ff.gate == model::GateHalf::kNone) {
       for (float& v : inner.values) v = activate(ff.activation, v);
     } else {
       const DenseMatrix gate = w.gate.apply(input_, &hook_);
@@ -189,8 +190,8 @@ class ReferenceOps {
   void norm_final() { stream_ = norm(final_norm_, std::move(stream_)); }
 
   void score(const Batch& batch, std::span<float> logits) {
-    const Scoring& scoring = architecture().scoring;
-    if (scoring.rows == ScoredRows::kMean) stream_ = mean_rows(batch, stream_);
+    const model::Scoring& scoring = architecture().scoring;
+    if (scoring.rows == model::ScoredRows::kMean) stream_ = mean_rows(batch, stream_);
     DenseMatrix dense = head_dense_.apply(stream_);
     for (float& v : dense.values) v = activate(scoring.activation, v);
     if (scoring.norm) dense = head_norm_.of(std::move(dense), scoring.norm_epsilon);
@@ -221,7 +222,7 @@ class ReferenceOps {
 
   void attend_row(size_t first, size_t length, size_t i, size_t head) {
     const size_t d = attention_->head_size, column = head * d;
-    const bool alibi = attention_->position == PositionKind::kAlibi;
+    const bool alibi = attention_->position == model::PositionKind::kAlibi;
     const double slope = alibi ? alibi_slope(attention_->heads, head) : 0;
     std::vector<double> weights(length);
     double largest = -INFINITY, sum = 0;
@@ -232,7 +233,7 @@ class ReferenceOps {
       weights[j] /= std::sqrt(static_cast<double>(d));
       const size_t distance = i > j ? i - j : j - i;
       weights[j] -= slope * static_cast<double>(distance);
-      if (attention_->mask == MaskKind::kWindow && distance > attention_->window) weights[j] = -INFINITY;
+      if (attention_->mask == model::MaskKind::kWindow && distance > attention_->window) weights[j] = -INFINITY;
       largest = std::max(largest, weights[j]);
     }
     for (double& w : weights) sum += w = std::exp(w - largest);
@@ -269,19 +270,20 @@ class ReferenceOps {
     return weights.of(std::move(x), architecture().norm_epsilon);
   }
 
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const model::Model> model_;
   LinearHook hook_;
   std::vector<float> words_, positions_, segments_;  // empty: no such table
   DenseNorm embedding_norm_, final_norm_, head_norm_;
   DenseLinear projection_, head_dense_, head_output_;
   std::vector<DenseLayer> layers_;
   DenseMatrix stream_, input_, query_, key_, value_, context_;
-  const Attention* attention_ = nullptr;  // of the block that is being computed
+  const model::Attention* attention_ = nullptr;  // of the block that is being computed
 };
 
 class ReferenceBackend : public Backend {
  public:
-  ReferenceBackend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits, LinearHook hook)
+  ReferenceBackend(std::shared_ptr<const model::Model> model, std::shared_ptr<const model::Exits> exits,
+                   LinearHook hook)
       : ops_(std::move(model), std::move(hook)), exits_(std::move(exits)) {
     info_ = {"reference", "fp32", "plain", 1, ops_.architecture().max_length};
   }
@@ -308,15 +310,15 @@ class ReferenceBackend : public Backend {
   }
 
   ReferenceOps ops_;
-  std::shared_ptr<const Exits> exits_;
+  std::shared_ptr<const model::Exits> exits_;
   BackendInfo info_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model, std::shared_ptr<const Exits> exits,
-                                                LinearHook hook) {
+std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const model::Model> model,
+                                                std::shared_ptr<const model::Exits> exits, LinearHook hook) {
   return std::make_unique<ReferenceBackend>(std::move(model), std::move(exits), std::move(hook));
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -7,13 +7,14 @@
 
 #include "engine/backend.h"
 
-namespace rerank {
+namespace rerank::engine {
 
 // Called behind each linear layer of the encoder's layers, with all its rows: inputs [rows, in], and outputs [rows,
 // out], which it may change, to see what that would do to the logits.
-using LinearHook = std::function<void(const Linear&, std::span<const float> inputs, std::span<float> outputs)>;
+using LinearHook = std::function<void(const model::Linear&, std::span<const float> inputs, std::span<float> outputs)>;
 
-std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const Model> model,
-                                                std::shared_ptr<const Exits> exits = nullptr, LinearHook hook = {});
+std::unique_ptr<Backend> make_reference_backend(std::shared_ptr<const model::Model> model,
+                                                std::shared_ptr<const model::Exits> exits = nullptr,
+                                                LinearHook hook = {});
 
-}  // namespace rerank
+}  // namespace rerank::engine

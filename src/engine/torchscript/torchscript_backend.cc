@@ -13,8 +13,8 @@
 #include "engine/torchscript/plugin.h"
 #include "model/graphs.h"
 
-namespace rerank {
-namespace torchscript_engine {
+namespace rerank::engine {
+namespace torchscript {
 namespace {
 
 namespace fs = std::filesystem;
@@ -74,7 +74,7 @@ Status check_file(const std::string& path) {
   return ok_status();
 }
 
-Result<std::string> pick_file(const Model& model, const BackendOptions& options) {
+Result<std::string> pick_file(const model::Model& model, const BackendOptions& options) {
   if (options.exits != nullptr)
     return absl::UnimplementedError("torchscript engine: --exits: a graph computes all layers");
   if (options.kernel != "auto")
@@ -90,7 +90,7 @@ Result<std::string> pick_file(const Model& model, const BackendOptions& options)
       return absl::NotFoundError(
           str_cat("--torchscript-file ", options.torchscript_file, ": neither in ", model.folder, " nor here"));
     }
-  } else if (const auto files = torchscript_files(model.folder); !files.empty()) {
+  } else if (const auto files = model::torchscript_files(model.folder); !files.empty()) {
     path = files[0];
   } else {
     return absl::NotFoundError(str_cat(model.folder,
@@ -103,7 +103,7 @@ Result<std::string> pick_file(const Model& model, const BackendOptions& options)
 
 class TorchscriptBackend : public Backend {
  public:
-  TorchscriptBackend(std::shared_ptr<const Model> model, const RerankdTorchApi& api, RerankdTorchModule* module,
+  TorchscriptBackend(std::shared_ptr<const model::Model> model, const RerankdTorchApi& api, RerankdTorchModule* module,
                      const RerankdTorchInfo& module_info, const std::string& path, size_t threads)
       : model_(std::move(model)), api_(api), module_(module), module_info_(module_info) {
     info_ = {"torchscript", "fp32", str_cat("torch-", api.version), threads, model_->config.max_length()};
@@ -152,7 +152,7 @@ class TorchscriptBackend : public Backend {
     return ok_status();
   }
 
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const model::Model> model_;
   const RerankdTorchApi& api_;
   RerankdTorchModule* module_;
   RerankdTorchInfo module_info_;
@@ -164,24 +164,24 @@ class TorchscriptBackend : public Backend {
 };
 
 }  // namespace
-}  // namespace torchscript_engine
+}  // namespace torchscript
 
-Result<std::string> describe_torchscript_backend(const Model& model, const BackendOptions& options) {
-  const std::string plugin = torchscript_engine::find_plugin();
-  if (plugin.empty()) return torchscript_engine::no_plugin();
-  auto path = torchscript_engine::pick_file(model, options);
+Result<std::string> describe_torchscript_backend(const model::Model& model, const BackendOptions& options) {
+  const std::string plugin = torchscript::find_plugin();
+  if (plugin.empty()) return torchscript::no_plugin();
+  auto path = torchscript::pick_file(model, options);
   if (!path.ok()) return path.status();
   return str_cat("fp32, ", *path, ", ", plugin);
 }
 
-Result<std::unique_ptr<Backend>> make_torchscript_backend(std::shared_ptr<const Model> model,
+Result<std::unique_ptr<Backend>> make_torchscript_backend(std::shared_ptr<const model::Model> model,
                                                           const BackendOptions& options) {
-  auto path = torchscript_engine::pick_file(*model, options);
+  auto path = torchscript::pick_file(*model, options);
   if (!path.ok()) return path.status();
   if (options.precision != "auto" && options.precision != "fp32")
     return absl::InvalidArgumentError(
         str_cat("torchscript engine: --precision ", options.precision, ": there is fp32"));
-  auto api = torchscript_engine::load_plugin();
+  auto api = torchscript::load_plugin();
   if (!api.ok()) return api.status();
   const size_t threads = options.threads != 0 ? options.threads : available_threads();
   RerankdTorchInfo info{};
@@ -189,8 +189,7 @@ Result<std::unique_ptr<Backend>> make_torchscript_backend(std::shared_ptr<const 
   RerankdTorchModule* module = (*api)->open(path->c_str(), static_cast<int>(threads), &info, error, sizeof error);
   if (module == nullptr)
     return absl::InvalidArgumentError(str_cat(*path, ": libtorch cannot serve it: ", std::string(error)));
-  return std::make_unique<torchscript_engine::TorchscriptBackend>(std::move(model), **api, module, info, *path,
-                                                                  threads);
+  return std::make_unique<torchscript::TorchscriptBackend>(std::move(model), **api, module, info, *path, threads);
 }
 
-}  // namespace rerank
+}  // namespace rerank::engine

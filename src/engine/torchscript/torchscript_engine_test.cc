@@ -9,7 +9,7 @@
 #include "engine/torchscript/torchscript_backend.h"
 #include "support/golden.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 using ::testing::AllOf;
@@ -19,7 +19,7 @@ const std::string kGraphs = RERANKD_SOURCE_DIR "/tests/data/graphs/";
 
 Result<std::unique_ptr<Backend>> open(const std::string& file, const std::string& precision = "auto",
                                       const std::string& kernel = "auto") {
-  auto model = load_model(RERANKD_SOURCE_DIR "/tests/data/models/bert-a");
+  auto model = model::load_model(RERANKD_SOURCE_DIR "/tests/data/models/bert-a");
   if (!model.ok()) return model.status();
   BackendOptions options{precision, kernel, 1};
   options.torchscript_file = file;
@@ -83,4 +83,4 @@ TEST_F(LibtorchTest, ABatchThatFailsIsItsOwnError) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

@@ -19,8 +19,8 @@ class LineReader {
   LineReader& operator=(LineReader&&) noexcept;
   ~LineReader();
 
-  // The next line without its end (LF or CR LF), without a byte order mark before the first; bytes that are not UTF-8 read
-  // as U+FFFD. Valid until the next call. False at the end of the file or at an error.
+  // The next line without its end (LF or CR LF), without a byte order mark before the first; bytes that are not UTF-8
+  // read as U+FFFD. Valid until the next call. False at the end of the file or at an error.
   bool next(std::string_view& line);
 
   // What stopped next(): OK at the end of the file, InvalidArgument for one that is cut short or damaged.

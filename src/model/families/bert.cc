@@ -2,7 +2,7 @@
 // blocks, and a head that reads the first token through the pooler, tanh(dense).
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 void read(ConfigReader& config, Architecture& a) {
@@ -30,4 +30,4 @@ constexpr std::string_view kModelTypes[] = {"bert"};
 
 const Family kBertFamily = {"bert", kArchitectures, kModelTypes, "num_hidden_layers", read, names};
 
-}  // namespace rerank
+}  // namespace rerank::model

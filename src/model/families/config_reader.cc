@@ -4,7 +4,7 @@
 
 #include "base/strings.h"
 
-namespace rerank {
+namespace rerank::model {
 
 size_t ConfigReader::size(const char* field, uint64_t limit, std::optional<uint64_t> fallback) {
   auto value = json_.get_size(field, fallback);
@@ -62,4 +62,4 @@ void ConfigReader::refuse_if(const char* field, std::string_view why) {
   if (boolean(field, false)) fail(absl::UnimplementedError(str_cat(json_.origin(), ": ", field, ": ", why)));
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -13,7 +13,7 @@
 #include "model/architecture.h"
 #include "rerank/status.h"
 
-namespace rerank {
+namespace rerank::model {
 
 // Sizes above these are a broken or hostile file, not a model of this kind.
 inline constexpr uint64_t kMaxLayers = 1000, kMaxWidth = 1u << 16, kMaxRows = 1u << 24;
@@ -52,4 +52,4 @@ class ConfigReader {
   Status status_;
 };
 
-}  // namespace rerank
+}  // namespace rerank::model

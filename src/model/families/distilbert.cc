@@ -2,7 +2,7 @@
 #include "base/strings.h"
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 void read(ConfigReader& config, Architecture& a) {
@@ -47,4 +47,4 @@ constexpr std::string_view kModelTypes[] = {"distilbert"};
 
 const Family kDistilBertFamily = {"distilbert", kArchitectures, kModelTypes, "n_layers", read, names};
 
-}  // namespace rerank
+}  // namespace rerank::model

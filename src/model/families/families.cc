@@ -3,7 +3,7 @@
 #include "base/strings.h"
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::model {
 
 std::span<const Family* const> families() {
   static constexpr const Family* kFamilies[] = {&kBertFamily, &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily,
@@ -96,4 +96,4 @@ TensorNames bert_encoder_names(const Architecture& a, std::string_view prefix) {
   return names;
 }
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -11,7 +11,7 @@
 #include "model/families/config_reader.h"
 #include "model/safetensors.h"
 
-namespace rerank {
+namespace rerank::model {
 
 // Where a linear layer's weight and bias are: `name`.weight and `name`.bias, or the rows from first_row on of a tensor
 // that holds several layers' rows, `rows` in all.
@@ -81,4 +81,4 @@ TensorNames bert_encoder_names(const Architecture& architecture, std::string_vie
 extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
     kModernBertFamily;
 
-}  // namespace rerank
+}  // namespace rerank::model

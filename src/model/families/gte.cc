@@ -5,7 +5,7 @@
 #include "base/strings.h"
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 // A fixed NTK scaling by `factor` (new-impl): base theta x factor, and all frequencies divided by factor^(2 / head
@@ -99,4 +99,4 @@ constexpr std::string_view kModelTypes[] = {"new", "gte"};
 
 const Family kGteFamily = {"gte", kArchitectures, kModelTypes, "num_hidden_layers", read, names};
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -4,7 +4,7 @@
 #include "base/strings.h"
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 bool recognize(const JsonFile& json) {
@@ -53,4 +53,4 @@ constexpr std::string_view kArchitectures[] = {"JinaBertForSequenceClassificatio
 
 const Family kJinaBertFamily = {"jina-bert", kArchitectures, {}, "num_hidden_layers", read, names, recognize};
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -7,7 +7,7 @@
 #include "base/strings.h"
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 bool is_local_by_type(ConfigReader& config, const simdjson::dom::array& types, size_t layer) {
@@ -139,4 +139,4 @@ constexpr std::string_view kModelTypes[] = {"modernbert"};
 
 const Family kModernBertFamily = {"modernbert", kArchitectures, kModelTypes, "num_hidden_layers", read, names};
 
-}  // namespace rerank
+}  // namespace rerank::model

@@ -3,7 +3,7 @@
 #include "base/strings.h"
 #include "model/families/family.h"
 
-namespace rerank {
+namespace rerank::model {
 namespace {
 
 void read(ConfigReader& config, Architecture& a) {
@@ -50,4 +50,4 @@ constexpr std::string_view kModelTypes[] = {"roberta", "xlm-roberta", "camembert
 
 const Family kRobertaFamily = {"roberta", kArchitectures, kModelTypes, "num_hidden_layers", read, names};
 
-}  // namespace rerank
+}  // namespace rerank::model

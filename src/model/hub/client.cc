@@ -7,7 +7,7 @@
 
 #include "base/strings.h"
 
-namespace rerank::hub {
+namespace rerank::model::hub {
 namespace {
 
 // What a server may send back where a small JSON answer is expected.
@@ -201,4 +201,4 @@ Status Client::perform(const std::string& url) {
   return absl::UnavailableError(str_cat(url, ": ", curl_easy_strerror(code)));
 }
 
-}  // namespace rerank::hub
+}  // namespace rerank::model::hub

@@ -12,7 +12,7 @@
 #include "model/hub.h"
 #include "rerank/status.h"
 
-namespace rerank::hub {
+namespace rerank::model::hub {
 
 using Headers = std::map<std::string, std::string>;  // lower-case names; those of the last response
 
@@ -61,4 +61,4 @@ class Client {
   Headers headers_;
 };
 
-}  // namespace rerank::hub
+}  // namespace rerank::model::hub

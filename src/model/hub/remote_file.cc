@@ -9,7 +9,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 
-namespace rerank::hub {
+namespace rerank::model::hub {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 40;
@@ -90,4 +90,4 @@ Result<RemoteFile> look_up(Client& client, const std::string& endpoint, const st
   return file;
 }
 
-}  // namespace rerank::hub
+}  // namespace rerank::model::hub

@@ -9,7 +9,7 @@
 #include "model/hub/client.h"
 #include "rerank/status.h"
 
-namespace rerank::hub {
+namespace rerank::model::hub {
 
 // A file's identity as the hub tells it.
 struct RemoteFile {
@@ -35,4 +35,4 @@ bool is_safe_path(std::string_view path);
 // that stays below where it starts.
 bool is_revision(std::string_view text);
 
-}  // namespace rerank::hub
+}  // namespace rerank::model::hub

@@ -6,7 +6,7 @@
 
 #include "cuda_runtime.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 template <class T>
 T* shared_memory() {
@@ -25,4 +25,4 @@ void wait_for_copies() {
   emulation::wait_for_copies(kLeft);
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -145,7 +145,7 @@ void __syncwarp() {
   emulation::together([](void* const(&)[emulation::kLanes]) {}, nullptr);
 }
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 void load_matrices(unsigned (&r)[4], const void* shared) {
   emulation::Load mine{shared, r};
@@ -164,4 +164,4 @@ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b
 template void multiply_add<__half>(float (&)[4], const unsigned (&)[4], unsigned, unsigned);
 template void multiply_add<__nv_bfloat16>(float (&)[4], const unsigned (&)[4], unsigned, unsigned);
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

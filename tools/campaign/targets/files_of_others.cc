@@ -79,16 +79,16 @@ void engine_file(Input input) {
   const uint8_t kind = reader.byte();
   std::string file(reader.rest());
   if (kind % 2 == 0) {
-    const cpu::WeightCacheOptions options{files_folder(), size_t{1} << 20, "key"};
+    const engine::cpu::WeightCacheOptions options{files_folder(), size_t{1} << 20, "key"};
     file.insert(std::min<size_t>(file.size(), 300), 4096, '\0');  // the header is a page
     const uint64_t bytes = file.size() - std::min<size_t>(file.size(), 4096);
     if (kind % 4 == 0 && file.size() > 4096) {
       std::memcpy(file.data() + 8, &bytes, sizeof bytes);
       seal(file, 4096, 16);
     }
-    const std::string path = cpu::weight_cache_file(options);
+    const std::string path = engine::cpu::weight_cache_file(options);
     file_with(path.substr(path.rfind('/') + 1), file);
-    const auto weights = cpu::MappedWeights::open(options);
+    const auto weights = engine::cpu::MappedWeights::open(options);
     if (!weights.ok()) return;
     for (const size_t size : {size_t{1}, size_t{64}, (*weights)->bytes()}) {
       const std::byte* place = (*weights)->place(size, [](std::byte*) {});
@@ -98,7 +98,7 @@ void engine_file(Input input) {
     require((*weights)->check().ok());
   } else {
     if (kind % 4 == 1) seal(file, 32, 8);
-    const TuningFile tuning(files_folder(), "device");
+    const engine::TuningFile tuning(files_folder(), "device");
     file_with(tuning.path().substr(tuning.path().rfind('/') + 1), file);
     (void)tuning.read();
   }

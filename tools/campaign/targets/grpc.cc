@@ -1,6 +1,6 @@
 // Messages of gRPC, called on the services without a connection: what protobuf reads, and what is made of it.
-#include "rerank/v1/rerank.grpc.pb.h"
 #include <google/protobuf/stubs/logging.h>
+#include "rerank/v1/rerank.grpc.pb.h"
 
 #include <future>
 

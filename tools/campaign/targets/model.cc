@@ -14,16 +14,16 @@
 namespace rerank::campaign {
 
 void safetensors(Input input) {
-  static const ModelConfig small = *parse_model_config(
+  static const model::ModelConfig small = *model::parse_model_config(
       R"({"architectures":["BertForSequenceClassification"],"model_type":"bert","hidden_size":4,"num_hidden_layers":1,
           "num_attention_heads":2,"intermediate_size":4,"vocab_size":2,"max_position_embeddings":16,"type_vocab_size":2,
           "hidden_act":"gelu","num_labels":1})",
       "config.json");
-  const auto files = TensorFiles::open_file(file_with("model.safetensors", input));
+  const auto files = model::TensorFiles::open_file(file_with("model.safetensors", input));
   if (!files.ok()) return;
-  (void)bind_weights(small, *files);
+  (void)model::bind_weights(small, *files);
   for (const auto& [name, tensor] : (*files)->tensors()) {
-    if (tensor.dtype == DType::kI8 || tensor.elements() > (1u << 20)) continue;  // int8 is read with its scales
+    if (tensor.dtype == model::DType::kI8 || tensor.elements() > (1u << 20)) continue;  // int8 is read with its scales
     const auto values = tensor.floats();
     require(values.size() == tensor.elements());
   }
@@ -32,7 +32,7 @@ void safetensors(Input input) {
 }
 
 void config(Input input) {
-  const auto read = parse_model_config(std::string(input), "config.json");
+  const auto read = model::parse_model_config(std::string(input), "config.json");
   if (!read.ok()) require(!message_of(read.status()).empty());
 }
 
@@ -55,27 +55,27 @@ void tokenizer(Input input) {
 }
 
 void onnx_graph(Input input) {
-  const auto graph = read_graph_file(file_with("model.onnx", input), /*whole=*/false);
+  const auto graph = model::read_graph_file(file_with("model.onnx", input), /*whole=*/false);
   if (!graph.ok()) return;
   for (const std::string& path : graph->external) require(path.starts_with(files_folder()));
 }
 
 void exits(Input input) {
-  static const Model model = [] {
-    Model made;
+  static const model::Model fitted = [] {
+    model::Model made;
     made.config.architecture.hidden = 4;
     made.config.architecture.blocks.resize(3);
     return made;
   }();
   std::string text(input);
   // So that not every input ends at the digest.
-  const std::string digest = weights_digest(model);
+  const std::string digest = model::weights_digest(fitted);
   if (const size_t at = text.find("DIGEST"); at != std::string::npos) text.replace(at, 6, digest);
-  const auto read = read_exits(file_with("exits.json", text), model);
+  const auto read = model::read_exits(file_with("exits.json", text), fitted);
   if (!read.ok()) return;
-  require(read->heads.size() + 1 == model.config.architecture.layers());
-  const std::vector<float> pooled(exit_width(model.config.architecture), 1.0f);
-  for (const ExitHead& head : read->heads) {
+  require(read->heads.size() + 1 == fitted.config.architecture.layers());
+  const std::vector<float> pooled(model::exit_width(fitted.config.architecture), 1.0f);
+  for (const model::ExitHead& head : read->heads) {
     require(head.weights.size() == pooled.size());
     (void)head.apply(pooled.data());
   }

@@ -30,7 +30,7 @@
 
 #if HWY_TARGET <= HWY_AVX2
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 
 template <class Tiles, bool kInt8>
 constexpr TileKernels make_tile_kernels(const TileKernels* exact = nullptr) {
@@ -55,6 +55,6 @@ extern constexpr TileKernels kTileBf16 = make_tile_kernels<EmulatedTiles, false>
 extern constexpr TileKernels kTileInt8 = make_tile_kernels<EmulatedTiles, true>(&kTileBf16);
 #endif
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif

@@ -5,7 +5,7 @@
 
 #include "engine/cpu/amx/tiles.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 #if defined(__x86_64__)
 namespace N_AVX3 {
@@ -16,4 +16,4 @@ extern const TileKernels kTileBf16, kTileInt8;  // emulated
 }
 #endif
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

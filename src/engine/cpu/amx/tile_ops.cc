@@ -7,7 +7,7 @@
 #include "engine/attention_pattern.h"
 #include "engine/cpu/bf16.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 namespace {
 
 // Inner columns of the feed-forward part that are computed, and used up, at a time, as one product reads them: with 512
@@ -214,7 +214,7 @@ void TileOps::project(size_t layer, const Batch& batch, Rows rows) {
   State& from = rows == Rows::kScored ? scored_ : state_;
   project_to(w.query.panels(), from, TileResult::kQueries, queries_);
   query_row_tiles_ = from.row_tiles;
-  if (attention_->position == PositionKind::kRope) apply_rope(batch, rows);
+  if (attention_->position == model::PositionKind::kRope) apply_rope(batch, rows);
 }
 
 // Scored queries are at position 0, where the angle is 0.
@@ -274,12 +274,12 @@ void TileOps::attend(const Batch& batch, Rows rows) {
   prepare(context_, query_row_tiles_, head_panels());
   // As many heads together as leave each member of a team some jobs; with ALiBi each has its own slope.
   const size_t wanted = members() == 1 ? 1 : (kPiecesPerMember * members() + batch.size() - 1) / batch.size();
-  const size_t pieces = attention_->position == PositionKind::kAlibi ? heads() : std::min(heads(), wanted);
+  const size_t pieces = attention_->position == model::PositionKind::kAlibi ? heads() : std::min(heads(), wanted);
   each(batch.size() * pieces, [&](size_t task, size_t member) {
     const size_t piece = task % pieces, head = heads() * piece / pieces;
     TileAttention job;
     job.heads = heads() * (piece + 1) / pieces - head;
-    if (attention_->position == PositionKind::kAlibi) job.slope = alibi_slope(heads(), head);
+    if (attention_->position == model::PositionKind::kAlibi) job.slope = alibi_slope(heads(), head);
     job.scratch = scratch_[member].data();
     attend(batch, rows, task / pieces, head, job);
   });
@@ -295,7 +295,7 @@ void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileA
   job.values = values_.data() + panel * key_stride + starts_[s] * (kTileBytes / 2);
   job.key_stride = key_stride;
   job.length = batch.length(s);
-  job.window = attention_->mask == MaskKind::kWindow ? attention_->window : 0;
+  job.window = attention_->mask == model::MaskKind::kWindow ? attention_->window : 0;
   job.queries = queries_.data() + panel * query_stride;
   job.query_stride = query_stride;
   job.context = context_.bf16.data() + panel * kTileBytes;
@@ -362,7 +362,7 @@ void TileOps::add_feed_forward(size_t layer) {
 // Slab by slab of the inner columns, each used up before the next.
 void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
   const TileLayer& w = weights_.layers[layer];
-  const FeedForward& ff = feed_forward(layer);
+  const model::FeedForward& ff = feed_forward(layer);
   const TilePanels &up = w.up.panels(), &down = w.down.panels(), &gate = w.gate.panels();
   const size_t slab_panels = kSlabBytes / (tiles_.int8 ? 1 : 2) / kPanelColumns,
                column_stride = column_tiles() * kTileBytes;
@@ -373,8 +373,8 @@ void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
       product({&state_.inputs, row, row_tiles, &weights, 0, weights.steps, result, inner_.bf16.data(), kTileBytes,
                panels * kTileBytes, panel, panel + panels, 1, ff.activation});
     };
-    if (ff.gate != GateHalf::kNone) inner(gate, TileResult::kInner);
-    inner(up, ff.gate == GateHalf::kNone ? TileResult::kInner : TileResult::kGated);
+    if (ff.gate != model::GateHalf::kNone) inner(gate, TileResult::kInner);
+    inner(up, ff.gate == model::GateHalf::kNone ? TileResult::kInner : TileResult::kGated);
     if (down.kernels->int8) quantize(inner_, row_tiles);
     const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
     product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
@@ -385,7 +385,7 @@ void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
 
 void TileOps::score(const Batch& batch, std::span<float> logits) {
   const size_t hidden = architecture().hidden;
-  if (architecture().scoring.rows != ScoredRows::kMean) {
+  if (architecture().scoring.rows != model::ScoredRows::kMean) {
     rows_.resize(batch.size(), hidden, columns());
     for (size_t s = 0; s < batch.size(); ++s) store_row(state_, s, rows_.row(s));
     return head_of(rows_, batch.size(), logits);
@@ -400,4 +400,4 @@ void TileOps::score(const Batch& batch, std::span<float> logits) {
   head_of(means_, batch.size(), logits);
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -8,7 +8,7 @@
 #include "engine/cpu/shared_ops.h"
 #include "engine/cpu/weights/tile_weights.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 class TileOps : public SharedOps {
  public:
@@ -50,7 +50,7 @@ class TileOps : public SharedOps {
     size_t out_panel_stride, out_row_stride;
     size_t first_panel = 0, last_panel = SIZE_MAX;
     float factor = 1;
-    Activation activation = Activation::kGelu;  // of kInner
+    model::Activation activation = model::Activation::kGelu;  // of kInner
   };
   void place_rows(const Batch& batch);
   void resize(State& state, size_t row_tiles);
@@ -82,9 +82,9 @@ class TileOps : public SharedOps {
   State state_, scored_;        // scored_: the rows that the head reads, after the last layer's project()
   Inputs context_, inner_;
   Buffer<std::byte> queries_, keys_, values_;
-  size_t query_row_tiles_ = 0;            // of queries_ and context_
-  PaddedMatrix rows_, means_;             // of embeddings, and of the head's input
-  const Attention* attention_ = nullptr;  // of the block that is being computed
+  size_t query_row_tiles_ = 0;                   // of queries_ and context_
+  PaddedMatrix rows_, means_;                    // of embeddings, and of the head's input
+  const model::Attention* attention_ = nullptr;  // of the block that is being computed
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

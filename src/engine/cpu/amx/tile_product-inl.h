@@ -4,7 +4,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr size_t kBlockFloats = 4 * 256;  // of sums: [2 row tiles][2 column tiles][16][16]
@@ -74,7 +74,7 @@ struct QueriesOut {
   }
 };
 
-template <Activation kActivation>
+template <model::Activation kActivation>
 struct InnerOut {
   template <class Inputs>
   HWY_INLINE static void unit(const PanelOut& p, const float* sums, size_t block, size_t u, std::byte*) {
@@ -352,15 +352,15 @@ void all_panels(const TileProduct& job) {
 template <class Inputs>
 void inner_panels(const TileProduct& job) {
   switch (job.activation) {
-    case Activation::kGelu:
-      return all_panels<Inputs, InnerOut<Activation::kGelu>>(job);
-    case Activation::kGeluTanh:
-      return all_panels<Inputs, InnerOut<Activation::kGeluTanh>>(job);
-    case Activation::kSilu:
-      return all_panels<Inputs, InnerOut<Activation::kSilu>>(job);
-    case Activation::kRelu:
-    case Activation::kTanh:  // of heads only, which are computed in fp32
-      return all_panels<Inputs, InnerOut<Activation::kRelu>>(job);
+    case model::Activation::kGelu:
+      return all_panels<Inputs, InnerOut<model::Activation::kGelu>>(job);
+    case model::Activation::kGeluTanh:
+      return all_panels<Inputs, InnerOut<model::Activation::kGeluTanh>>(job);
+    case model::Activation::kSilu:
+      return all_panels<Inputs, InnerOut<model::Activation::kSilu>>(job);
+    case model::Activation::kRelu:
+    case model::Activation::kTanh:  // of heads only, which are computed in fp32
+      return all_panels<Inputs, InnerOut<model::Activation::kRelu>>(job);
   }
 }
 
@@ -390,5 +390,5 @@ void tile_product(const TileProduct& job) {
   Inputs::Tiles::release();
 }
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -2,7 +2,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr size_t kNormRows = 8;  // at a time: two sums and a shift of each fill the registers
@@ -198,5 +198,5 @@ void tile_pack(const float* rows, size_t inputs, std::byte* panel, float* scales
   }
 }
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 inline constexpr size_t kTileUnitRows = 16;
 inline constexpr size_t kTileUnitBytes = 64;  // of a row
@@ -144,4 +144,4 @@ struct EmulatedTiles {
   }
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -3,7 +3,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
@@ -188,12 +188,12 @@ HWY_INLINE Row gelu_row(const Row& x) {
   return make_row([&](size_t i) HWY_ATTR { return gelu_short_vector(D(), x.part[i]); });
 }
 
-template <Activation kActivation>
+template <model::Activation kActivation>
 HWY_INLINE Row activate(const Row& x) {
-  if constexpr (kActivation == Activation::kGelu) return gelu_row(x);
+  if constexpr (kActivation == model::Activation::kGelu) return gelu_row(x);
   return make_row([&](size_t i) HWY_ATTR {
-    if constexpr (kActivation == Activation::kGeluTanh) return gelu_tanh_vector(D(), x.part[i]);
-    if constexpr (kActivation == Activation::kSilu) return silu_vector(D(), x.part[i]);
+    if constexpr (kActivation == model::Activation::kGeluTanh) return gelu_tanh_vector(D(), x.part[i]);
+    if constexpr (kActivation == model::Activation::kSilu) return silu_vector(D(), x.part[i]);
     return hn::Max(x.part[i], hn::Zero(D()));
   });
 }
@@ -201,5 +201,5 @@ HWY_INLINE Row activate(const Row& x) {
 // A tile of 16 x 16 32-bit values, transposed.
 HWY_INLINE void transpose_tile(const uint32_t* from, uint32_t* to) { transpose_16x16(from, 16, to, 16); }
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -16,7 +16,7 @@
 
 #include "model/architecture.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 inline constexpr size_t kTileBytes = 1024;
 inline constexpr size_t kTileRow = 64;        // bytes of a row of a tile
@@ -65,7 +65,7 @@ struct TileProduct {
   const TilePanels* weights = nullptr;
   size_t first_panel = 0, last_panel = 0, first_step = 0, steps = 0;  // int8: first_step is the first of a chunk
   TileResult result = TileResult::kAdd;
-  Activation activation = Activation::kGelu;
+  model::Activation activation = model::Activation::kGelu;
   float factor = 1;
   std::byte* out = nullptr;  // of first_panel, row tile 0
   size_t out_panel_stride = 0, out_row_stride = 0;
@@ -125,4 +125,4 @@ struct TileKernels {
   const TileKernels* exact = nullptr;  // of int8: bf16, for matrices that were kept from quantization
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -2,7 +2,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Bytes behind a panel's weights that a quantizing policy keeps there.
@@ -77,5 +77,5 @@ void matmul(const MatMulArgs& args) {
   P::end();
 }
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

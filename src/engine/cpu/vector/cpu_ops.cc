@@ -5,7 +5,7 @@
 
 #include "engine/attention_pattern.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 namespace {
 
 // Rows taken through the feed-forward part together: their inner activations (192 x 4096 fp32 = 3 MB at most) stay
@@ -67,7 +67,7 @@ void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
     queries.last_panel = (hidden + panel - 1) / panel;
     run(queries);
   }
-  if (attention_->position == PositionKind::kRope) apply_rope(batch, rows, weights_.angles.at(attention_->rope));
+  if (attention_->position == model::PositionKind::kRope) apply_rope(batch, rows, weights_.angles.at(attention_->rope));
 }
 
 void CpuOps::gather(const Batch& batch, const PaddedMatrix& from, PaddedMatrix& to) const {
@@ -108,8 +108,8 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
     args.length = batch.length(s);
     args.head_size = d;
     args.scale = 1 / std::sqrt(static_cast<float>(d));
-    args.window = attention_->mask == MaskKind::kWindow ? attention_->window : 0;
-    if (attention_->position == PositionKind::kAlibi) args.slope = alibi_slope(heads, task % heads);
+    args.window = attention_->mask == model::MaskKind::kWindow ? attention_->window : 0;
+    if (attention_->position == model::PositionKind::kAlibi) args.slope = alibi_slope(heads, task % heads);
     args.context = context_.row(scored ? s : row) + column;
     args.context_stride = context_.stride();
     args.scratch = scratch_[member].data();
@@ -146,10 +146,10 @@ void CpuOps::add_feed_forward(size_t layer) {
 
 void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t rows) {
   const CpuLayer& w = weights_.layers[layer];
-  const FeedForward& ff = feed_forward(layer);
+  const model::FeedForward& ff = feed_forward(layer);
   inner_.resize(rows, ff.width, columns());
   LinearJob up = whole(w.up, input, row, rows, inner_, 0);
-  if (ff.gate == GateHalf::kNone) {
+  if (ff.gate == model::GateHalf::kNone) {
     up.activation = &ff.activation;
   } else {
     gate_.resize(rows, ff.width, columns());
@@ -181,10 +181,10 @@ void CpuOps::load_state(const Batch& batch, std::span<const float> in) {
 }
 
 void CpuOps::score(const Batch& batch, std::span<float> logits) {
-  if (architecture().scoring.rows != ScoredRows::kMean) return head_of(stream_, rows_, logits);
+  if (architecture().scoring.rows != model::ScoredRows::kMean) return head_of(stream_, rows_, logits);
   mean_rows(
       batch, [&](size_t s, size_t i) { return stream_.row(batch.offsets[s] + i); }, scored_stream_);
   head_of(scored_stream_, batch.size(), logits);
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

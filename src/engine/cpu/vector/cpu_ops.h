@@ -6,7 +6,7 @@
 
 #include "engine/cpu/shared_ops.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 class CpuOps : public SharedOps {
  public:
@@ -39,7 +39,7 @@ class CpuOps : public SharedOps {
   const PaddedMatrix* input_ = &stream_;       // what products read: stream_, or normed_ in pre-norm blocks
   PaddedMatrix scored_stream_, scored_input_;  // the scored rows of them; scored_input_ of pre-norm blocks only
   PaddedMatrix projected_, scored_queries_, context_, gate_, inner_;
-  const Attention* attention_ = nullptr;  // of the block that is being computed
+  const model::Attention* attention_ = nullptr;  // of the block that is being computed
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

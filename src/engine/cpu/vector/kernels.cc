@@ -30,7 +30,7 @@
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 
 // Tables are constants, not results of functions: code of a tier that this CPU lacks must not run, not even to name
 // itself.
@@ -77,11 +77,11 @@ extern constexpr KernelTable kFp32 = make_table<Fp32>("portable", "fp32");
 extern constexpr KernelTable kInt8 = make_table<ByteProduct<PlainByteDot>, Fp32>("portable", "int8");
 #endif
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 std::span<const KernelTable* const> compiled_kernels() {
   static const KernelTable* const kTables[] = {
@@ -112,5 +112,5 @@ std::span<const KernelTable* const> compiled_kernels() {
   return kTables;
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu
 #endif

@@ -12,7 +12,7 @@
 
 #include "engine/cpu/amx/tiles.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 // A weight matrix W [out, in] as the micro-kernel reads it: panels of `tile_columns` output columns; within a panel,
 // for each group of inputs (1 fp32, 2 bf16), the group's values of each column side by side. Columns behind `out`, and
@@ -113,4 +113,4 @@ bool is_automatic(const KernelTable& table);
 // Whether it is there for speed on this CPU: not emulated tiers, nor products in bf16 where fp32 is as fast.
 bool faster_than_fp32(const KernelTable& table);
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

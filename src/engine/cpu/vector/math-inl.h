@@ -3,7 +3,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <class D, class V>
@@ -173,5 +173,5 @@ HWY_INLINE V silu_vector(D d, V x) {
   return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp_vector(d, hn::Neg(x))));
 }
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -15,7 +15,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
@@ -283,5 +283,5 @@ struct VectorProduct {
   }
 };
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

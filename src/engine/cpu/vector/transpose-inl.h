@@ -2,7 +2,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 
 // Strides in values between rows. Addresses need no alignment.
 HWY_INLINE void transpose_16x16(const uint32_t* from, size_t from_stride, uint32_t* to, size_t to_stride) {
@@ -35,5 +35,5 @@ HWY_INLINE void transpose_16x16(const uint32_t* from, size_t from_stride, uint32
 #endif
 }
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -2,7 +2,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace rerank::cpu::HWY_NAMESPACE {
+namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <class Function>
@@ -86,5 +86,5 @@ void layer_norm(float* x, size_t n, const float* gamma, const float* beta, float
   for (size_t i = whole; i < n; ++i) x[i] = (x[i] - mean) * scale * gamma[i] + beta[i];
 }
 
-}  // namespace rerank::cpu::HWY_NAMESPACE
+}  // namespace rerank::engine::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

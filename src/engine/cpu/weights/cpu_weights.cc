@@ -8,9 +8,9 @@
 #include "engine/attention_pattern.h"
 #include "engine/encoder.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
-void release_pages(const TensorView& tensor) {
+void release_pages(const model::TensorView& tensor) {
   constexpr uintptr_t kPage = 4096;
   const auto begin = reinterpret_cast<uintptr_t>(tensor.bytes.data());
   const uintptr_t first = round_up(begin, kPage), end = (begin + tensor.bytes.size()) / kPage * kPage;
@@ -18,18 +18,18 @@ void release_pages(const TensorView& tensor) {
 }
 
 PackedLinear::PackedLinear(const ProductKernels& kernels, const Packing& packing,
-                           std::initializer_list<const Linear*> parts)
+                           std::initializer_list<const model::Linear*> parts)
     : product_(&kernels) {
   matrix_.in = (*parts.begin())->in();
-  for (const Linear* part : parts) matrix_.out += part->out();
+  for (const model::Linear* part : parts) matrix_.out += part->out();
   const size_t columns = kernels.tile_columns;
   panel_count_ = (matrix_.out + columns - 1) / columns;
   const size_t bytes = kernels.panel_bytes(matrix_.in);
   bias_.resize(panel_count_ * columns);
 
   // Where each output column comes from.
-  std::vector<std::pair<const Linear*, size_t>> sources;
-  for (const Linear* part : parts) {
+  std::vector<std::pair<const model::Linear*, size_t>> sources;
+  for (const model::Linear* part : parts) {
     for (size_t row = 0; row < part->out(); ++row) sources.emplace_back(part, row);
     if (part->bias) part->bias->read_floats(0, {bias_.data() + sources.size() - part->out(), part->out()});
   }
@@ -44,14 +44,14 @@ PackedLinear::PackedLinear(const ProductKernels& kernels, const Packing& packing
       }
       kernels.pack(rows.data(), count, matrix_.in, matrix_.in, panels + panel * bytes);
     });
-    for (const Linear* part : parts) release_pages(part->weight);
+    for (const model::Linear* part : parts) release_pages(part->weight);
   });
   matrix_.bias = bias_.data();
 }
 
-SharedWeights::SharedWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, const Packing& packing)
+SharedWeights::SharedWeights(std::shared_ptr<const model::Model> m, const KernelTable& kernels, const Packing& packing)
     : model(std::move(m)) {
-  const Weights& w = model->weights;
+  const model::Weights& w = model->weights;
   if (w.positions) positions = w.positions->floats();
   if (w.segments) segments = w.segments->floats();
   embedding_norm = CpuNorm(w.embedding_norm);
@@ -60,28 +60,29 @@ SharedWeights::SharedWeights(std::shared_ptr<const Model> m, const KernelTable& 
   if (w.embedding_projection) projection = PackedLinear(kernels.exact, packing, {&*w.embedding_projection});
   head_dense = PackedLinear(kernels.exact, packing, {&*w.head_dense});
   head_output = PackedLinear(kernels.exact, packing, {&w.head_output});
-  const Architecture& a = model->architecture();
-  for (const Block& block : a.blocks) {
-    const Attention& attention = block.attention;
-    if (attention.position != PositionKind::kRope || angles.contains(attention.rope)) continue;
+  const model::Architecture& a = model->architecture();
+  for (const model::Block& block : a.blocks) {
+    const model::Attention& attention = block.attention;
+    if (attention.position != model::PositionKind::kRope || angles.contains(attention.rope)) continue;
     angles[attention.rope] = rope_table(attention.rope, attention.head_size, a.max_length);
   }
 }
 
-CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernels, const Packing& packing)
+CpuWeights::CpuWeights(std::shared_ptr<const model::Model> m, const KernelTable& kernels, const Packing& packing)
     : SharedWeights(std::move(m), kernels, packing) {
   // Of a quantized model, what was kept from it stays exact.
   const bool int8 = std::string_view(kernels.precision) == "int8", mixed = model->weights.quantized && int8;
-  const auto pack = [&](std::initializer_list<const Linear*> parts) {
-    const bool exact = mixed && std::any_of(parts.begin(), parts.end(),
-                                            [](const Linear* part) { return part->weight.dtype != DType::kI8; });
+  const auto pack = [&](std::initializer_list<const model::Linear*> parts) {
+    const bool exact = mixed && std::any_of(parts.begin(), parts.end(), [](const model::Linear* part) {
+                         return part->weight.dtype != model::DType::kI8;
+                       });
     return PackedLinear(exact ? kernels.exact : kernels.linear, packing, parts);
   };
-  for (const LayerWeights& l : model->weights.layers) {
+  for (const model::LayerWeights& l : model->weights.layers) {
     // Where the head reads one row of each sequence, the last layer is computed for it alone, but for keys and values:
     // fp32 costs little there.
     const bool last = int8 && &l == &model->weights.layers.back() && last_rows(model->architecture()) == Rows::kScored;
-    const auto pack_rest = [&](const Linear& part) {
+    const auto pack_rest = [&](const model::Linear& part) {
       return last ? PackedLinear(kernels.exact, packing, {&part}) : pack({&part});
     };
     layers.push_back({.query_key_value = pack({&l.query, &l.key, &l.value}),
@@ -95,4 +96,4 @@ CpuWeights::CpuWeights(std::shared_ptr<const Model> m, const KernelTable& kernel
   }
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -12,7 +12,7 @@
 #include "engine/cpu/weights/weight_store.h"
 #include "model/weights.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 // Who packs, and where to.
 struct Packing {
@@ -24,7 +24,8 @@ struct Packing {
 class PackedLinear {
  public:
   PackedLinear() = default;
-  PackedLinear(const ProductKernels& kernels, const Packing& packing, std::initializer_list<const Linear*> parts);
+  PackedLinear(const ProductKernels& kernels, const Packing& packing,
+               std::initializer_list<const model::Linear*> parts);
 
   const PackedMatrix& matrix() const { return matrix_; }
   const ProductKernels& product() const { return *product_; }  // what it was packed for
@@ -39,12 +40,12 @@ class PackedLinear {
 
 // Gives back the memory of a mapped tensor that has been packed: it would count as this process's for nothing. Reading
 // it again is allowed, and brings it back from the file.
-void release_pages(const TensorView& tensor);
+void release_pages(const model::TensorView& tensor);
 
 struct CpuNorm {
   CpuNorm() = default;
-  explicit CpuNorm(const Norm& norm) : gamma(norm.gamma.floats()), beta(norm.beta_floats()) {}
-  explicit CpuNorm(const std::optional<Norm>& norm) {
+  explicit CpuNorm(const model::Norm& norm) : gamma(norm.gamma.floats()), beta(norm.beta_floats()) {}
+  explicit CpuNorm(const std::optional<model::Norm>& norm) {
     if (norm) *this = CpuNorm(*norm);
   }
   std::vector<float> gamma, beta;  // empty: there is no such norm
@@ -58,11 +59,11 @@ struct CpuLayer {
 
 // What every tier keeps in fp32: tables, their norm, and the head.
 struct SharedWeights {
-  SharedWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
+  SharedWeights(std::shared_ptr<const model::Model> model, const KernelTable& kernels, const Packing& packing);
 
-  std::shared_ptr<const Model> model;         // keeps the mapped word table alive
-  std::vector<float> positions, segments;     // empty: there is no such table
-  std::map<Rope, std::vector<float>> angles;  // rope_table() of every position
+  std::shared_ptr<const model::Model> model;         // keeps the mapped word table alive
+  std::vector<float> positions, segments;            // empty: there is no such table
+  std::map<model::Rope, std::vector<float>> angles;  // rope_table() of every position
   CpuNorm embedding_norm, final_norm, head_norm;
   PackedLinear projection;  // no panels where the tables are as wide as the encoder
   PackedLinear head_dense, head_output;
@@ -73,9 +74,9 @@ struct CpuWeights : SharedWeights {
   // the store. Then the layout of one.
   static constexpr int kOrder = 1, kLayout = kPanelLayout;
 
-  CpuWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
+  CpuWeights(std::shared_ptr<const model::Model> model, const KernelTable& kernels, const Packing& packing);
 
   std::vector<CpuLayer> layers;
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -4,11 +4,11 @@
 
 #include "engine/encoder.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 namespace {
 
 // Row `row` of a linear layer, its inputs where the padding puts them.
-void read_row(const Linear& linear, size_t row, const Widths& in, float* out) {
+void read_row(const model::Linear& linear, size_t row, const Widths& in, float* out) {
   for (size_t g = 0; g < in.groups; ++g) {
     linear.weight.read_floats(row * linear.in() + g * in.width, {out + g * in.padded, in.width});
   }
@@ -16,7 +16,7 @@ void read_row(const Linear& linear, size_t row, const Widths& in, float* out) {
 
 }  // namespace
 
-TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const Linear& from, const Widths& out,
+TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const model::Linear& from, const Widths& out,
                        const Widths& in) {
   panels_.kernels = &kernels;
   const size_t inputs = round_up(in.total(), kernels.inputs_per_tile);
@@ -49,12 +49,12 @@ TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const
   panels_.sums = panels_.scales + out.total();
 }
 
-TileNormWeights::TileNormWeights(const Norm& norm, size_t padded) : gamma(padded), beta(padded) {
+TileNormWeights::TileNormWeights(const model::Norm& norm, size_t padded) : gamma(padded), beta(padded) {
   norm.gamma.read_floats(0, {gamma.data(), norm.gamma.elements()});
   if (norm.beta) norm.beta->read_floats(0, {beta.data(), norm.beta->elements()});
 }
 
-TileNormWeights::TileNormWeights(const std::optional<Norm>& norm, size_t padded) {
+TileNormWeights::TileNormWeights(const std::optional<model::Norm>& norm, size_t padded) {
   if (norm) *this = TileNormWeights(*norm, padded);
 }
 
@@ -76,10 +76,10 @@ TileAngles::TileAngles(const std::vector<float>& angles, size_t head_size) {
   }
 }
 
-TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& table, const Packing& packing)
+TileWeights::TileWeights(std::shared_ptr<const model::Model> m, const KernelTable& table, const Packing& packing)
     : SharedWeights(std::move(m), table, packing) {
-  const Architecture& a = model->architecture();
-  const Attention& attention = a.blocks[0].attention;
+  const model::Architecture& a = model->architecture();
+  const model::Attention& attention = a.blocks[0].attention;
   const TileKernels& kernels = *table.tiles;
   auto pad = [](size_t width) { return round_up(width, kPanelColumns); };
   const Widths hidden = {1, a.hidden, pad(a.hidden)};
@@ -93,14 +93,15 @@ TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& tabl
   tile_final_norm = TileNormWeights(model->weights.final_norm, hidden_columns);
   // Of a quantized model, what was kept from it stays bf16.
   const bool mixed = model->weights.quantized && kernels.int8;
-  const auto pack = [&](const Linear& from, const Widths& out, const Widths& in) {
-    return TileLinear(mixed && from.weight.dtype != DType::kI8 ? *kernels.exact : kernels, packing, from, out, in);
+  const auto pack = [&](const model::Linear& from, const Widths& out, const Widths& in) {
+    return TileLinear(mixed && from.weight.dtype != model::DType::kI8 ? *kernels.exact : kernels, packing, from, out,
+                      in);
   };
-  for (const LayerWeights& l : model->weights.layers) {
+  for (const model::LayerWeights& l : model->weights.layers) {
     // Where the head reads one row of each sequence, the last layer is computed for it alone, but for keys and values:
     // bf16 costs nothing there.
     const bool last = &l == &model->weights.layers.back() && last_rows(a) == Rows::kScored;
-    const auto pack_rest = [&](const Linear& from, const Widths& out, const Widths& in) {
+    const auto pack_rest = [&](const model::Linear& from, const Widths& out, const Widths& in) {
       return last && kernels.int8 ? TileLinear(*kernels.exact, packing, from, out, in) : pack(from, out, in);
     };
     layers.push_back({.query = pack_rest(l.query, heads, hidden),
@@ -115,4 +116,4 @@ TileWeights::TileWeights(std::shared_ptr<const Model> m, const KernelTable& tabl
   }
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

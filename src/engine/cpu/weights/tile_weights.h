@@ -7,7 +7,7 @@
 
 #include "engine/cpu/weights/cpu_weights.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 // `groups` runs of `width` values, each with room for `padded`.
 struct Widths {
@@ -18,7 +18,7 @@ struct Widths {
 class TileLinear {
  public:
   TileLinear() = default;
-  TileLinear(const TileKernels& kernels, const Packing& packing, const Linear& from, const Widths& out,
+  TileLinear(const TileKernels& kernels, const Packing& packing, const model::Linear& from, const Widths& out,
              const Widths& in);
 
   const TilePanels& panels() const { return panels_; }
@@ -30,9 +30,9 @@ class TileLinear {
 
 struct TileNormWeights {
   TileNormWeights() = default;
-  TileNormWeights(const Norm& norm, size_t padded);
+  TileNormWeights(const model::Norm& norm, size_t padded);
   // Empty where there is no norm.
-  TileNormWeights(const std::optional<Norm>& norm, size_t padded);
+  TileNormWeights(const std::optional<model::Norm>& norm, size_t padded);
   Buffer<float> gamma, beta;
 };
 
@@ -59,13 +59,13 @@ struct TileAngles {
 struct TileWeights : SharedWeights {
   static constexpr int kOrder = 1, kLayout = kTileLayout;  // as CpuWeights's; the head's panels are kPanelLayout's
 
-  TileWeights(std::shared_ptr<const Model> model, const KernelTable& kernels, const Packing& packing);
+  TileWeights(std::shared_ptr<const model::Model> model, const KernelTable& kernels, const Packing& packing);
 
   size_t hidden_columns = 0, head_columns = 0, inner_columns = 0;  // padded
   TileNormWeights tile_embedding_norm;  // null pointers where the tables are narrower than the encoder
   TileNormWeights tile_final_norm;
-  std::map<Rope, TileAngles> tile_angles;
+  std::map<model::Rope, TileAngles> tile_angles;
   std::vector<TileLayer> layers;
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

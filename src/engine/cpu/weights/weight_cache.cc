@@ -13,7 +13,7 @@
 #include "base/hash.h"
 #include "base/strings.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 namespace {
 
 namespace fs = std::filesystem;
@@ -183,4 +183,4 @@ Status WeightWriter::commit() {
   return ok_status();
 }
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

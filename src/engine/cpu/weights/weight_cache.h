@@ -14,7 +14,7 @@
 #include "engine/cpu/weights/weight_store.h"
 #include "rerank/status.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 struct WeightCacheOptions {
   std::string folder;    // made where it is not there
@@ -71,4 +71,4 @@ class WeightWriter : public WeightStore {
 // Where the file of a key is.
 std::string weight_cache_file(const WeightCacheOptions& options);
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

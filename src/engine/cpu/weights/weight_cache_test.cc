@@ -18,7 +18,7 @@
 #include "engine/cpu/weights/weight_cache.h"
 #include "support/tiny_model.h"
 
-namespace rerank {
+namespace rerank::engine {
 namespace {
 
 namespace fs = std::filesystem;
@@ -27,7 +27,8 @@ class WeightCacheTest : public ::testing::Test {
  protected:
   void SetUp() override {
     fs::remove_all(folder_);
-    auto loaded = load_model(testing::write_tiny_model({.hidden = 64, .intermediate = 200}, "weight_cache_test"));
+    auto loaded =
+        model::load_model(testing::write_tiny_model({.hidden = 64, .intermediate = 200}, "weight_cache_test"));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     model_ = *loaded;
     std::mt19937 random(1);
@@ -64,7 +65,7 @@ class WeightCacheTest : public ::testing::Test {
   }
 
   const std::string folder_ = ::testing::TempDir() + "weight_cache/of/this/test";
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const model::Model> model_;
   std::vector<int32_t> ids_, segments_;
   std::vector<uint32_t> offsets_{0};
 };
@@ -256,4 +257,4 @@ TEST(PackedLayout, ChangesWithItsNumberOnly) {
 }
 
 }  // namespace
-}  // namespace rerank
+}  // namespace rerank::engine

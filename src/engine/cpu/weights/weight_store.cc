@@ -4,7 +4,7 @@
 
 #include "engine/cpu/topology.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 WeightMemory::WeightMemory(size_t bytes) {
   const size_t alignment = bytes >= kHugePage ? kHugePage : 4096;
@@ -26,4 +26,4 @@ WeightMemory::~WeightMemory() {
 WeightMemory::WeightMemory(WeightMemory&& other) noexcept
     : mapped_(std::exchange(other.mapped_, nullptr)), mapped_bytes_(other.mapped_bytes_), data_(other.data_) {}
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -11,7 +11,7 @@
 #include "engine/cpu/buffers.h"
 #include "rerank/status.h"
 
-namespace rerank::cpu {
+namespace rerank::engine::cpu {
 
 // Anonymous memory on huge pages, spread over NUMA nodes where there are several; zero.
 class WeightMemory {
@@ -54,4 +54,4 @@ class OwnWeights : public WeightStore {
   std::vector<WeightMemory> memory_;
 };
 
-}  // namespace rerank::cpu
+}  // namespace rerank::engine::cpu

@@ -9,7 +9,7 @@
 #include "engine/cuda/kernels/instructions.h"
 #include "engine/cuda/kernels/kernels.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 namespace {
 
 constexpr int kWarps = 4, kTileKeys = 64;
@@ -421,4 +421,4 @@ RERANK_CUDA_ATTENTION(float);
 RERANK_CUDA_ATTENTION(__half);
 RERANK_CUDA_ATTENTION(__nv_bfloat16);
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -4,7 +4,7 @@
 
 #include "engine/cuda/kernels/rows.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 namespace {
 
 constexpr int kQuads = 4;  // of a thread
@@ -212,4 +212,4 @@ void add_norm_sums(const Fp8Sums& sums, const Fp8Norm& norm, float* exact, const
          strided(to, sums.out));
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

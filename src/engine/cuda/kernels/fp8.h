@@ -12,7 +12,7 @@
 #include "engine/cuda/device.h"
 #include "engine/cuda/kernels/kernels.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 using Fp8 = __nv_fp8_e4m3;
 
@@ -61,4 +61,4 @@ void add_norm_sums(const Fp8Sums& sums, const Fp8Norm& norm, float* exact, const
 void norm_quantized(const float* exact, const Fp8Norm& norm, const Fp8Rows& to, uint32_t rows, uint32_t width,
                     cudaStream_t stream);
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

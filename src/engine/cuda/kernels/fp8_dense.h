@@ -5,7 +5,7 @@
 #include "engine/cuda/dense.h"
 #include "engine/cuda/kernels/fp8.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 template <>
 struct ValueOf<Fp8> {
@@ -156,4 +156,4 @@ class Dense<Fp8> {
   cudaStream_t stream_;
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 namespace {
 
 constexpr size_t kWorkspaceBytes = 32u << 20;  // what cuBLAS's documentation asks for on sm_90
@@ -141,4 +141,4 @@ RERANK_CUDA_GEMM(float);
 RERANK_CUDA_GEMM(__half);
 RERANK_CUDA_GEMM(__nv_bfloat16);
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

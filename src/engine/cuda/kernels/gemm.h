@@ -11,7 +11,7 @@
 #include "engine/cuda/kernels/fp8.h"
 #include "engine/cuda/kernels/tuning.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 struct Destroyer {
   void operator()(cublasLtMatmulDesc_t desc) const { (void)cublasLtMatmulDescDestroy(desc); }
@@ -76,4 +76,4 @@ class Gemm {
   uint64_t runs_ = 0;
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

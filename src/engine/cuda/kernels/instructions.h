@@ -7,7 +7,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 // The block's dynamic shared memory, aligned to 16 bytes.
 template <class T>
@@ -66,13 +66,13 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda
 
 #else
 #include "emulated_instructions.h"
 #endif
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(__half x) { return __half2float(x); }
@@ -93,4 +93,4 @@ __device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -1,7 +1,7 @@
 #include "engine/cuda/kernels/kernels.h"
 #include "engine/cuda/kernels/rows.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 namespace {
 
 constexpr int kThreads = 256;
@@ -237,4 +237,4 @@ RERANK_CUDA_KERNELS(__half);
 RERANK_CUDA_KERNELS(__nv_bfloat16);
 template void gather_rows<uint32_t>(const uint32_t*, const uint32_t*, uint32_t*, uint32_t, uint32_t, cudaStream_t);
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

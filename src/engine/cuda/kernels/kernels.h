@@ -5,7 +5,7 @@
 #include "engine/cuda/device.h"
 #include "engine/cuda/kernels/tiles.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 // to[i] = from[i], converted.
 template <class From, class To>
@@ -105,4 +105,4 @@ struct HeadArgs {
 };
 void head_logits(const HeadArgs& args, uint32_t sequences, cudaStream_t stream);
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -5,7 +5,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 // The next of 64, 128, ... 1024, and from there on sixteen for each doubling: few shapes, each with an algorithm of its
 // own, and at most a sixteenth of a large product is computed in vain. What lies behind the last row is read by nobody.
@@ -19,4 +19,4 @@ inline uint32_t padded_sequences(uint32_t sequences) {
   return sequences <= 64 ? std::bit_ceil(sequences) : padded_rows(sequences);
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -4,7 +4,7 @@
 #include "engine/cuda/kernels/instructions.h"
 #include "engine/cuda/kernels/kernels.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 __device__ inline float apply(Act act, float x) {
   switch (act) {
@@ -46,4 +46,4 @@ __device__ inline float over_block(float value, float* shared, Combine combine) 
   return shared[32];
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

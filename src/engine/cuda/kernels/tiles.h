@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 inline constexpr uint32_t kTileQueries = 64;
 
@@ -26,4 +26,4 @@ inline std::vector<QueryTile> attention_tiles(const uint32_t* offsets, uint32_t 
   return tiles;
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 namespace {
 
 static_assert(sizeof(TunedProduct::algorithm) == sizeof(Algorithm));
@@ -89,4 +89,4 @@ std::span<const TunedProduct> Tuning::learned() {
   return told_;
 }
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda

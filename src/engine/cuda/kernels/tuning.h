@@ -13,7 +13,7 @@
 
 #include "engine/cuda/device.h"
 
-namespace rerank::cuda {
+namespace rerank::engine::cuda {
 
 enum class Epilogue { kBias, kBiasGeluTanh, kNone };  // cuBLASLt's GELU is the tanh form
 
@@ -72,4 +72,4 @@ class Tuning {
   bool news_ = false;
 };
 
-}  // namespace rerank::cuda
+}  // namespace rerank::engine::cuda
