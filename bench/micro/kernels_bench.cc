@@ -197,9 +197,9 @@ void vector_attention(benchmark::State& state, const KernelTable* table) {
   Buffer<std::byte> scratch(table->attention_scratch(length, head));
   AttentionArgs args;
   args.queries = projected.row(0);
-  args.keys = args.queries + 12 * head;
-  args.values = args.keys + 12 * head;
-  args.query_stride = args.key_stride = projected.stride();
+  const KeyRows keys = {args.queries + 12 * head, args.queries + 24 * head, projected.stride(), length};
+  args.pieces = {&keys, 1};
+  args.query_stride = projected.stride();
   args.query_rows = args.length = length;
   args.head_size = head;
   args.scale = 0.1f;

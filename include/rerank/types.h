@@ -82,6 +82,9 @@ class SharedQuery {
 struct RerankRequest {
   std::string query;                   // UTF-8; invalid bytes read as U+FFFD
   std::vector<std::string> documents;  // UTF-8; empty texts are scored like any other
+  // What the query is for, of models whose prompt has a place for it; absent: as the server is set. InvalidArgument
+  // with others.
+  std::optional<std::string> instruction;
 
   size_t top_n = 0;  // results wanted; 0 or more than there are documents: all
   ScoreScale scale = ScoreScale::kSigmoid;

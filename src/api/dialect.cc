@@ -78,6 +78,13 @@ void read_long_documents(transport::Body& body, RerankCall& call) {
   request.explain_cuts = body.flag("return_truncation", false);
 }
 
+// Jina's, mixedbread's and Contextual's name, and DashScope's.
+void read_instruction(transport::Body& body, RerankCall& call) {
+  for (const char* name : {"instruction", "instruct"}) {
+    if (std::string text = body.word(name); !text.empty()) call.request.instruction = std::move(text);
+  }
+}
+
 void write_cuts(transport::JsonWriter& json, const RerankCall& call, const RankedDocument& document) {
   if (!call.request.explain_cuts) return;
   json.key("truncation").begin_object();

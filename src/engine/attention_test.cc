@@ -139,12 +139,14 @@ TEST(VectorAttentionTest, LargeScoresNeitherOverflowNorVanish) {
       cpu::Buffer<float> context(Case::kLength * Case::kHead + 64);
       cpu::Buffer<std::byte> scratch(tier->attention_scratch(Case::kLength, Case::kHead));
       cpu::AttentionArgs args;
-      args.queries = c.queries(), args.keys = c.keys(), args.values = c.values();
-      args.query_stride = args.key_stride = Case::kStride;
+      const cpu::KeyRows keys = {c.keys(), c.values(), Case::kStride, Case::kLength};
+      args.queries = c.queries();
+      args.pieces = {&keys, 1};
+      args.query_stride = Case::kStride;
       args.query_rows = args.length = Case::kLength;
       args.head_size = Case::kHead;
       args.scale = 0.693147182f;  // the natural logarithm of 2: queries are not rounded again
-      args.window = c.window;
+      if (c.window != 0) args.before = args.after = c.window;
       args.context = context.data();
       args.context_stride = Case::kHead;
       args.scratch = scratch.data();

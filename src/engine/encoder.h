@@ -54,7 +54,8 @@ inline size_t scored_row(const model::Architecture& a, const Batch& batch, size_
 
 // The rows that the last block of a pass computes.
 inline Rows last_rows(const model::Architecture& a) {
-  return a.scoring.rows == model::ScoredRows::kMean ? Rows::kAll : Rows::kScored;
+  return a.scoring.rows == model::ScoredRows::kFirst || a.scoring.rows == model::ScoredRows::kLast ? Rows::kScored
+                                                                                                   : Rows::kAll;
 }
 
 template <class Ops>

@@ -168,20 +168,23 @@ TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
                 c.blocks[0].feed_forward.experts = model::Experts{8, 2};
               }),
               HasSubstr("experts"));
-  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.input.kind = model::InputTemplate::Kind::kPrompt; }),
-              HasSubstr("prompts"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.blocks[0].sum_norms = true; }), HasSubstr("norms of what"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.softcap = 30; }), HasSubstr("a softcap of the logit"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.rows = model::ScoredRows::kMeanOfLogits; }),
+              HasSubstr("mean"));
   EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.dense = false; }), HasSubstr("one linear layer"));
 }
 
 TEST(SupportedTest, EnginesRefuseWhatTheyDoNotCompute) {
   auto model = std::make_shared<model::Model>(*load("modernbert-a"));
-  model->config.architecture.blocks[2].attention.mask = model::MaskKind::kCausal;
+  model->config.architecture.blocks[2].attention.mask = model::MaskKind::kWindowAndFirst;
   const auto backend = make_cpu_backend(model, {});
   ASSERT_TRUE(absl::IsUnimplemented(backend.status()));
-  EXPECT_THAT(std::string(message_of(backend.status())), HasSubstr("cpu engine: does not compute causal attention"));
+  EXPECT_THAT(std::string(message_of(backend.status())),
+              HasSubstr("cpu engine: does not compute a window with a global"));
   const auto reference = open_backend(model, EngineKind::kReference, {});
   ASSERT_TRUE(absl::IsUnimplemented(reference.status()));
-  EXPECT_THAT(std::string(message_of(reference.status())), HasSubstr("does not compute causal attention"));
+  EXPECT_THAT(std::string(message_of(reference.status())), HasSubstr("does not compute a window with a global"));
 }
 
 }  // namespace

@@ -33,7 +33,11 @@ Status check_reference(const model::Model& model) {
                                                                     .window = true,
                                                                     .mean_rows = true,
                                                                     .last_row = true,
-                                                                    .head_norm = true});
+                                                                    .head_norm = true,
+                                                                    .decoder = true,
+                                                                    .softcap = true,
+                                                                    .sum_norms = true,
+                                                                    .mean_of_logits = true});
   return parts.empty() ? ok_status() : absl::UnimplementedError(str_cat("reference engine: does not compute ", parts));
 }
 

@@ -20,25 +20,27 @@ class Missing {
 };
 
 void check_attention(const model::Attention& a, const EngineFeatures& has, Missing& missing) {
-  missing.add(a.kv_heads != a.heads, str_cat("grouped heads (", a.kv_heads, " of keys for ", a.heads, ")"));
+  missing.add(a.kv_heads != a.heads && !has.decoder,
+              str_cat("grouped heads (", a.kv_heads, " of keys for ", a.heads, ")"));
   missing.add(a.mask == model::MaskKind::kWindow && !has.window, "windows of attention");
   missing.add(a.mask == model::MaskKind::kWindowAndFirst, "a window with a global first token");
-  missing.add(a.mask == model::MaskKind::kCausal, "causal attention");
+  missing.add(a.mask == model::MaskKind::kCausal && !has.decoder, "causal attention");
   missing.add(a.position == model::PositionKind::kRope && !has.rope, "rotary positions");
   missing.add(a.position == model::PositionKind::kAlibi && !has.alibi, "ALiBi");
+  missing.add(a.position == model::PositionKind::kAlibi && a.kv_heads != a.heads, "ALiBi of grouped heads");
   missing.add(a.position == model::PositionKind::kDisentangled, "disentangled attention");
   missing.add(a.position == model::PositionKind::kBuckets, "bucketed relative positions");
-  missing.add(a.query_key_norm, "norms of queries and keys");
-  missing.add(a.score_scale != 0, "a scale of scores that is not 1 / sqrt(head size)");
-  missing.add(a.softcap != 0, "a softcap of scores");
+  missing.add(a.query_key_norm && !has.decoder, "norms of queries and keys");
+  missing.add(a.score_scale != 0 && !has.softcap, "a scale of scores that is not 1 / sqrt(head size)");
+  missing.add(a.softcap != 0 && !has.softcap, "a softcap of scores");
 }
 
 }  // namespace
 
 std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures& has) {
   Missing missing;
-  missing.add(a.norm != model::NormKind::kLayer, "RMS norms");
-  missing.add(!a.embedding.norm, "an embedding without a norm");
+  missing.add(a.norm != model::NormKind::kLayer && !has.decoder, "RMS norms");
+  missing.add(!a.embedding.norm && !has.decoder, "an embedding without a norm");
   missing.add(a.final_norm && !has.pre_norm, "a final norm");
   for (const model::Block& block : a.blocks) {
     missing.add(block.placement == model::NormPlacement::kPre && !has.pre_norm, "pre-norm blocks");
@@ -51,15 +53,18 @@ std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures&
                     block.attention.head_size != a.blocks[0].attention.head_size ||
                     block.placement != a.blocks[0].placement,
                 "blocks of different shapes");
-    missing.add(block.attention.heads * block.attention.head_size != a.hidden,
+    missing.add(block.sum_norms && !has.sum_norms, "norms of what a block adds");
+    missing.add(block.attention.heads * block.attention.head_size != a.hidden && !has.decoder,
                 "heads that are not hidden / heads wide");
     check_attention(block.attention, has, missing);
   }
   missing.add(a.scoring.rows == model::ScoredRows::kMean && !has.mean_rows, "a head that reads the mean of all tokens");
   missing.add(a.scoring.rows == model::ScoredRows::kLast && !has.last_row, "a head that reads the last token");
-  missing.add(!a.scoring.dense, "a head of one linear layer");
+  missing.add(a.scoring.rows == model::ScoredRows::kMeanOfLogits && !has.mean_of_logits,
+              "a head whose logits' mean is the score");
+  missing.add(!a.scoring.dense && !has.decoder, "a head of one linear layer");
+  missing.add(a.scoring.softcap != 0 && !has.softcap, "a softcap of the logit");
   missing.add(a.scoring.norm && !has.head_norm, "a norm in the head");
-  missing.add(a.input.kind == model::InputTemplate::Kind::kPrompt, "prompts");
   return missing.take();
 }
 

@@ -19,6 +19,12 @@ struct EngineFeatures {
   bool mean_rows = false;  // a head that reads the mean of all rows
   bool last_row = false;   // ... or the last
   bool head_norm = false;  // a norm in the head
+  // Of decoders: RMS norms, none of the embedding, causal masks, grouped heads of any size, norms of queries and keys,
+  // a head of one linear layer.
+  bool decoder = false;
+  bool softcap = false;         // of attention's scores and of the logit; scores of another scale
+  bool sum_norms = false;       // norms of what a block adds
+  bool mean_of_logits = false;  // a head that reads each row, and the mean of its logits
 };
 
 // Every part of the architecture that `features` lacks, by name, e.g. "grouped heads (2 of 8), a softcap"; empty: none.

@@ -24,7 +24,8 @@ std::string key_of_request(const ScoringOptions& options) {
   return str_cat(options.settings, "|", r.top_n, "|", r.max_length, "|", static_cast<int>(r.truncation_side), "|",
                  r.max_query_tokens, "|", r.max_document_tokens, "|",
                  r.truncation ? static_cast<int>(*r.truncation) : -1, "|", r.max_chunks, "|",
-                 r.chunk_overlap.value_or(SIZE_MAX), "|", r.chunk_best.value_or(SIZE_MAX));
+                 r.chunk_overlap.value_or(SIZE_MAX), "|", r.chunk_best.value_or(SIZE_MAX), "|",
+                 r.instruction.value_or(""));
 }
 
 // Scores the candidates of one collection: portions of a query's documents, a few under way, answers in order.

@@ -5,9 +5,14 @@
 // The forward pass that it describes (engine/encoder.h):
 //
 //   stream = embed(ids)
-//   each block, post-norm:  stream = norm(stream + attention(stream));       stream = norm(stream +
-//   feed_forward(stream)) each block, pre-norm:   stream = stream + attention(norm(stream));       stream = stream +
-//   feed_forward(norm(stream)) stream = norm(stream), where `final_norm` logits = score(the rows that `scoring` names)
+//   each block, post-norm:  stream = norm(stream + attention(stream))
+//                           stream = norm(stream + feed_forward(stream))
+//   each block, pre-norm:   stream = stream + attention(norm(stream))
+//                           stream = stream + feed_forward(norm(stream))
+//   stream = norm(stream), where `final_norm`
+//   logits = score(the rows that `scoring` names)
+//
+// Fields that say "bound" are part of the weights when they are bound (model/weights.h): engines pass them over.
 #pragma once
 
 #include <compare>
@@ -29,7 +34,7 @@ enum class MaskKind {
   kFull,            // every token sees every token of its sequence
   kWindow,          // tokens at most `window` positions away
   kWindowAndFirst,  // those and the first token, which sees all (Longformer)
-  kCausal,          // tokens up to itself
+  kCausal,          // tokens up to itself, where `window` is not 0 the last `window` of them
 };
 
 // What changes scores besides the products of queries and keys. A table of absolute positions is the embedding's.
@@ -41,10 +46,13 @@ enum class PositionKind {
   kBuckets,       // a learned bias by bucketed distance (Raffel et al. 2020, T5)
 };
 
-// Pair (c, c + head_size / 2) is rotated by position x theta^(-2 c / head_size) / divisor.
+// Pair (c, c + head_size / 2) is rotated by position x f, f = theta^(-2 c / head_size) / divisor. With `llama3` set, f
+// is divided by it where the wavelength 2 pi / f is above original / low_factor, kept where it is below original /
+// high_factor, and blended between.
 struct Rope {
   float theta = 10000;
   float divisor = 1;
+  float llama3 = 0, low_factor = 1, high_factor = 4, original = 8192;
   auto operator<=>(const Rope&) const = default;
 };
 
@@ -52,7 +60,7 @@ struct Attention {
   size_t heads = 0, head_size = 0;
   size_t kv_heads = 0;  // heads of keys and values; fewer than `heads` where groups of queries share them
   MaskKind mask = MaskKind::kFull;
-  size_t window = 0;  // of kWindow: positions on each side, inclusive
+  size_t window = 0;  // of kWindow: positions on each side, inclusive; of kCausal: keys that a token sees, 0: all
   PositionKind position = PositionKind::kNone;
   Rope rope;  // of kRope
   bool bias = true, output_bias = true;
@@ -80,6 +88,8 @@ struct FeedForward {
 struct Block {
   NormPlacement placement = NormPlacement::kPost;
   bool attention_norm = true;  // pre-norm: false where the embedding's norm serves for the first block
+  float sum_scale = 1;         // bound: of what attention and feed-forward add
+  bool sum_norms = false;      // pre-norm: norms of what attention and feed-forward add, too, before it is added
   Attention attention;
   FeedForward feed_forward;
 };
@@ -91,12 +101,23 @@ struct Embedding {
   size_t position_offset = 0;  // row of the first token's position: 0, or padding_idx + 1 in the RoBERTa family
   size_t segment_rows = 0;     // rows of the token-type table; 0: there is none
   bool norm = true;
+  float scale = 1;  // bound: of rows of words
 };
 
-enum class ScoredRows { kFirst, kLast, kMean };  // of a sequence: what the head reads
+// Of a sequence: what the head reads. kMeanOfLogits: each row, and the logit is the mean of theirs.
+enum class ScoredRows { kFirst, kLast, kMean, kMeanOfLogits };
+
+// Decoders without a head of their own: logits of one or two tokens, which are rows of the vocabulary's matrix. They
+// are looked up in tokenizer.json when the model is loaded (model/answers.h).
+struct Answers {
+  std::string positive, negative;  // as the vocabulary spells them; negative empty: the logit of `positive` alone
+  std::optional<size_t> positive_id, negative_id;  // where not the spelling is given but the number
+  bool two() const { return !negative.empty() || negative_id.has_value(); }
+};
 
 struct Scoring {
   ScoredRows rows = ScoredRows::kFirst;
+  std::optional<Answers> answers;
   // output(norm(activation(dense(row)))); without dense: output(row).
   bool dense = true, dense_bias = true;
   Activation activation = Activation::kTanh;
@@ -104,6 +125,8 @@ struct Scoring {
   float norm_epsilon = 1e-5f;
   bool output_bias = true;
   size_t labels = 1;  // 1: the logit is z0; 2: the logit is z1 - z0
+  float scale = 1;    // bound: of z
+  float softcap = 0;  // z is cap x tanh(z / cap); 0: not
 };
 
 // How a query and a document become token ids.
@@ -114,6 +137,7 @@ struct InputTemplate {
   };
   Kind kind = Kind::kPair;
   bool segments = false;  // token-type ids tell the two texts apart
+  std::string prompt;     // of kPrompt: the name of its template (text/prompt.h); empty: not known
 };
 
 struct Architecture {
@@ -122,6 +146,7 @@ struct Architecture {
   size_t max_length = 0;  // longest sequence in tokens
   NormKind norm = NormKind::kLayer;
   bool norm_bias = true;  // norms add a beta
+  float norm_addend = 0;  // bound: of the gammas of blocks and the final norm
   float norm_epsilon = 1e-12f;
   std::vector<Block> blocks;
   bool final_norm = false;

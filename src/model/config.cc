@@ -48,6 +48,7 @@ Status read_names(const JsonFile& json, ModelConfig& config) {
 }
 
 Status read_labels(const JsonFile& json, ModelConfig& config) {
+  if (config.architecture.scoring.answers) return ok_status();
   size_t& labels = config.architecture.scoring.labels;
   simdjson::dom::object names;
   if (json.root()["id2label"].get(names) == simdjson::SUCCESS) {

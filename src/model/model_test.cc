@@ -62,8 +62,8 @@ TEST(ConfigTest, SaysWhatIsWrong) {
   const std::string good = testing::make_config_json({});
   EXPECT_THAT(error_of(folder_with_config("not json")), HasSubstr("config.json"));
   EXPECT_THAT(error_of(folder_with_config("{}")), HasSubstr("architectures"));
-  EXPECT_THAT(error_of(folder_with_config(replaced(good, "BertForSequenceClassification", "LlamaForCausalLM"))),
-              AllOf(HasSubstr("LlamaForCausalLM"), HasSubstr("Supported")));
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "BertForSequenceClassification", "MambaForCausalLM"))),
+              AllOf(HasSubstr("MambaForCausalLM"), HasSubstr("Supported")));
   EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":\"32\""))),
               HasSubstr("hidden_size"));
   EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":33"))),

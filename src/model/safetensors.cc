@@ -104,6 +104,12 @@ size_t TensorView::elements() const {
 }
 
 void TensorView::read_floats(size_t begin, std::span<float> out) const {
+  read_stored(begin, out);
+  if (is_plain()) return;
+  for (float& value : out) value = value * factor + addend;
+}
+
+void TensorView::read_stored(size_t begin, std::span<float> out) const {
   const std::byte* source = bytes.data() + begin * dtype_bytes(dtype);
   if (dtype == DType::kF32) {
     if (!out.empty()) std::memcpy(out.data(), source, out.size_bytes());

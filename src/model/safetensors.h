@@ -31,11 +31,16 @@ struct TensorView {
   std::vector<size_t> shape;
   std::span<const std::byte> bytes;
   std::shared_ptr<const std::vector<float>> scales;  // kI8: what one unit of each row is worth
+  float factor = 1, addend = 0;                      // what it is read as: value x factor + addend
 
   size_t elements() const;
+  bool is_plain() const { return factor == 1 && addend == 0; }  // its bytes are its values
   // Converts elements [begin, begin + out.size()) to fp32. The range must lie inside the tensor.
   void read_floats(size_t begin, std::span<float> out) const;
   std::vector<float> floats() const;
+
+ private:
+  void read_stored(size_t begin, std::span<float> out) const;
 };
 
 // All tensors of a model: one file, or the shards of an index. Views stay valid as long as this object lives.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_join.h"
 #include "base/strings.h"
+#include "model/answers.h"
 #include "model/families/family.h"
 #include "model/graphs.h"
 
@@ -90,6 +91,12 @@ class Binder {
   }
   // Norms from here on are so wide.
   void width(size_t width) { width_ = width; }
+  // A norm of blocks, or behind them.
+  Norm block_norm(const std::string& name) {
+    Norm found = norm(name, a_.norm_bias);
+    found.gamma.addend = a_.norm_addend;
+    return found;
+  }
 
   LayerWeights layer(size_t number, const LayerNames& names) {
     layer_ = number;
@@ -102,14 +109,46 @@ class Binder {
     w.query = linear(names.query, q, h, attention.bias);
     w.key = linear(names.key, kv, h, attention.bias);
     w.value = linear(names.value, kv, h, attention.bias);
-    w.attention_output = linear(names.attention_output, h, q, attention.output_bias);
-    if (block.attention_norm) w.attention_norm = norm(names.attention_norm, a_.norm_bias);
+    if (attention.query_key_norm) {
+      width(attention.head_size);
+      w.query_norm = block_norm(names.query_norm);
+      w.key_norm = block_norm(names.key_norm);
+      width(h);
+    }
+    w.attention_output = scaled(linear(names.attention_output, h, q, attention.output_bias), block.sum_scale);
+    if (block.attention_norm) w.attention_norm = block_norm(names.attention_norm);
+    if (block.sum_norms) w.attention_sum_norm = block_norm(names.attention_sum_norm);
     if (ff.gate != GateHalf::kNone) w.gate = linear(names.gate, ff.width, h, ff.bias);
     w.up = linear(names.up, ff.width, h, ff.bias);
-    w.down = linear(names.down, h, ff.width, ff.output_bias);
-    w.output_norm = norm(names.output_norm, a_.norm_bias);
+    w.down = scaled(linear(names.down, h, ff.width, ff.output_bias), block.sum_scale);
+    w.output_norm = block_norm(names.output_norm);
+    if (block.sum_norms) w.output_sum_norm = block_norm(names.output_sum_norm);
     layer_ = SIZE_MAX;
     return w;
+  }
+
+  static Linear scaled(Linear linear, float factor) {
+    linear.weight.factor = factor;
+    if (linear.bias) linear.bias->factor = factor;
+    return linear;
+  }
+
+  // The rows of the answers in the vocabulary's matrix, which is the words' own where models tie the two.
+  Linear answers(const std::string& matrix, const TensorView& words, std::shared_ptr<const std::vector<float>>& rows) {
+    const Scoring& scoring = a_.scoring;
+    const std::string name = matrix + ".weight";
+    TensorView view = words;
+    view.factor = 1;
+    if (files_.tensors().contains(name)) view = tensor(name, {a_.embedding.vocabulary, a_.hidden});
+    for (const auto& id : {scoring.answers->positive_id, scoring.answers->negative_id}) {
+      if (id.value_or(0) >= a_.embedding.vocabulary)
+        fail(str_cat("the answer's token ", *id, " is outside the vocabulary of ", a_.embedding.vocabulary));
+    }
+    if (!status_.ok()) return {};
+    rows = std::make_shared<const std::vector<float>>(answer_rows(scoring, view));
+    TensorView made = {.name = name, .dtype = DType::kF32, .shape = {scoring.labels, a_.hidden}};
+    made.bytes = std::as_bytes(std::span(*rows));
+    return {made, {}};
   }
 
   void refuse_unknown() {
@@ -179,6 +218,7 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   const Embedding& e = a.embedding;
   bind.width(e.width);
   weights.words = bind.tensor(names.words, {e.vocabulary, e.width});
+  weights.words.factor = e.scale;
   if (e.position_rows > 0) weights.positions = bind.tensor(names.positions, {e.position_rows, e.width});
   if (e.segment_rows > 0) weights.segments = bind.tensor(names.segments, {e.segment_rows, e.width});
   if (e.norm) weights.embedding_norm = bind.norm(names.embedding_norm, a.norm_bias);
@@ -187,11 +227,13 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   bind.width(a.hidden);
   for (size_t i = 0; i < a.layers() && bind.status().ok(); ++i)
     weights.layers.push_back(bind.layer(i, names.layers[i]));
-  if (a.final_norm) weights.final_norm = bind.norm(names.final_norm, a.norm_bias);
+  if (a.final_norm) weights.final_norm = bind.block_norm(names.final_norm);
   const Scoring& scoring = a.scoring;
   if (scoring.dense) weights.head_dense = bind.linear(names.head_dense, a.hidden, a.hidden, scoring.dense_bias);
   if (scoring.norm) weights.head_norm = bind.norm(names.head_norm, scoring.norm_bias);
-  weights.head_output = bind.linear(names.head_output, scoring.labels, a.hidden, scoring.output_bias);
+  weights.head_output = scoring.answers ? bind.answers(names.head_output.name, weights.words, weights.answer_rows)
+                                        : bind.linear(names.head_output, scoring.labels, a.hidden, scoring.output_bias);
+  weights.head_output = Binder::scaled(std::move(weights.head_output), scoring.scale);
   bind.refuse_unknown();
   if (!bind.status().ok()) return bind.status();
   weights.used = bind.take_used();
@@ -222,7 +264,11 @@ Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool 
   }
   auto files = TensorFiles::open_folder(folder);
   if (!files.ok()) return graph && absl::IsNotFound(files.status()) ? with_graph(files.status()) : files.status();
-  if (!config->labels_said) read_labels_of(**files, *config);
+  if (config->architecture.scoring.answers) {
+    if (Status status = find_answers(folder, config->architecture.scoring); !status.ok()) return status;
+  } else if (!config->labels_said) {
+    read_labels_of(**files, *config);
+  }
   auto weights = bind_weights(*config, std::move(*files));
   if (!weights.ok()) return weights.status();
   return std::make_shared<const Model>(Model{folder, std::move(*config), std::move(*weights), {}});

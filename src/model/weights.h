@@ -29,10 +29,12 @@ struct Norm {
 
 struct LayerWeights {
   Linear query, key, value, attention_output;
-  std::optional<Norm> attention_norm;  // none: the block's attention reads the stream as it is
-  std::optional<Linear> gate;          // of gated feed-forwards: what is activated
+  std::optional<Norm> query_norm, key_norm;  // [head size], of each head
+  std::optional<Norm> attention_norm;        // none: the block's attention reads the stream as it is
+  std::optional<Linear> gate;                // of gated feed-forwards: what is activated
   Linear up, down;
   Norm output_norm;  // of the feed-forward: after it, or before it, as the block's placement says
+  std::optional<Norm> attention_sum_norm, output_sum_norm;  // of what is added to the stream
 };
 
 // One tensor of the files that the model uses, whole.
@@ -55,12 +57,16 @@ struct Weights {
   Linear head_output;            // hidden -> labels
   std::vector<UsedTensor> used;  // in the order of computing; each tensor once
   std::shared_ptr<const TensorFiles> files;
+  std::shared_ptr<const std::vector<float>> answer_rows;  // what head_output views, where it is made of answers
 
   bool quantized = false;  // some matrices are int8; the others are to be computed in higher precision
 
   uint64_t parameters() const;
 };
 
+// The views carry what the architecture calls bound. Of answers, `head_output` is one row, the difference of the two
+// (with a softcap: both rows), in fp32.
+//
 // Takes every tensor that the architecture has, checks its shape, and refuses tensors that it does not know (a model
 // that carries more than we compute would be scored wrongly). What transformers passes over too is skipped: heads of
 // pre-training, tables of position numbers.

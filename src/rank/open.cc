@@ -13,6 +13,7 @@
 #include "rank/locate.h"
 #include "rank/service.h"
 #include "rank/shadow.h"
+#include "rank/texts.h"
 #include "rank/warm_up.h"
 
 namespace rerank {
@@ -22,7 +23,7 @@ namespace fs = std::filesystem;
 
 // Changes whenever a score could: weights, configuration, tokenizer, engine arithmetic.
 Result<std::string> fingerprint(const model::Model& model, const engine::BackendInfo& backend,
-                                const model::Exits* exits, size_t max_length) {
+                                const model::Exits* exits, size_t max_length, std::string_view texts) {
   FieldHasher hasher;
   if (model.has_weights()) {
     hasher.add(model.weights.files->digest().hex());
@@ -41,20 +42,29 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
       hasher.add({reinterpret_cast<const char*>(head.weights.data()), head.weights.size() * sizeof(float)});
     }
   }
-  hasher.add(backend.engine).add(backend.precision).add(backend.kernel).add(static_cast<uint64_t>(max_length));
+  hasher.add(backend.engine)
+      .add(backend.precision)
+      .add(backend.kernel)
+      .add(static_cast<uint64_t>(max_length))
+      .add(texts);
   return hasher.finish().hex();
 }
 
+constexpr size_t kLeastTextTokens = 5;  // of query and document together
+
 Result<size_t> pick_max_length(const TextOptions& texts, const model::ModelConfig& config,
-                               const text::Tokenizer& tokenizer) {
+                               const text::PairEncoder& encoder) {
   size_t limit = config.max_length();
-  if (tokenizer.model_max_length()) limit = std::min(limit, *tokenizer.model_max_length());
+  const std::optional<size_t> tokenizer_limit = encoder.tokenizer().model_max_length();
+  if (tokenizer_limit) limit = std::min(limit, *tokenizer_limit);
   if (texts.max_length == 0) return std::min(limit, config.served_length());
   if (texts.max_length > limit) {
     return absl::InvalidArgumentError(
         str_cat("--max-length ", texts.max_length, ": this model takes at most ", limit, " tokens"));
   }
-  if (texts.max_length < 8) return absl::InvalidArgumentError("--max-length: at least 8 tokens are needed for a pair");
+  if (const size_t least = encoder.pieces().added_to_pair() + kLeastTextTokens; texts.max_length < least) {
+    return absl::InvalidArgumentError(str_cat("--max-length: at least ", least, " tokens are needed for a pair"));
+  }
   return texts.max_length;
 }
 
@@ -102,10 +112,10 @@ Status check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfi
 }
 
 // A pair has room for a token of each text, at least.
-Status check_template(const text::Tokenizer& tokenizer, size_t max_length, const std::string& folder) {
-  const size_t added = tokenizer.pair_template().added_to_pair();
+Status check_template(const text::PairTemplate& pieces, size_t max_length, const std::string& folder) {
+  const size_t added = pieces.added_to_pair();
   if (added + 2 <= max_length) return ok_status();
-  return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json adds ", added,
+  return absl::InvalidArgumentError(str_cat(folder, ": its template adds ", added,
                                             " special tokens to a pair, and the model takes at most ", max_length));
 }
 
@@ -157,7 +167,7 @@ HashKey shared_hash_key(const CacheOptions& options) {
 // Runs the engine, so that first requests are as fast as later ones and the planner knows its speed.
 Status run_warm_up(const model::ModelConfig& config, rank::ServiceParts& parts) {
   std::vector<int32_t> ids;
-  parts.tokenizer->encode("A reranker scores how well a document answers a query, and puts the best first.", ids);
+  parts.texts->encode_document("A reranker scores how well a document answers a query, and puts the best first.", ids);
   if (ids.empty()) ids.push_back(0);
   auto measured = rank::warm_up(*parts.backend, ids, attention_weight(config.architecture), seconds_now);
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
@@ -216,12 +226,12 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   auto model =
       model::load_model(located->folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
   if (!model.ok()) return model.status();
-  auto tokenizer = text::Tokenizer::from_folder(located->folder);
-  if (!tokenizer.ok()) return tokenizer.status();
-  RETURN_IF_ERROR(check_tokenizer(**tokenizer, (*model)->config, located->folder));
-  auto max_length = pick_max_length(wanted.texts, (*model)->config, **tokenizer);
+  auto texts = rank::open_texts(located->folder, (*model)->config, wanted.texts);
+  if (!texts.ok()) return texts.status();
+  RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located->folder));
+  auto max_length = pick_max_length(wanted.texts, (*model)->config, **texts);
   if (!max_length.ok()) return max_length.status();
-  RETURN_IF_ERROR(check_template(**tokenizer, *max_length, located->folder));
+  RETURN_IF_ERROR(check_template((*texts)->pieces(), *max_length, located->folder));
   auto exits = open_exits(wanted.engine, **model);
   if (!exits.ok()) return exits.status();
   auto backend = engine::open_backend(*model, wanted.engine.engine, engine::backend_options(options, *exits));
@@ -236,7 +246,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
     return absl::InvalidArgumentError(
         str_cat("--layers: engine ", engine.engine, " computes all layers (see rerankd convert --keep-layers)"));
   }
-  auto digest = fingerprint(**model, engine, exits->get(), *max_length);
+  auto digest = fingerprint(**model, engine, exits->get(), *max_length, (*texts)->identity());
   if (!digest.ok()) return digest.status();
   parts.info = {.id = located->name,
                 .architecture = config.architecture_name,
@@ -274,7 +284,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ", parts.info.parameters / 1000000,
                    " M parameters, up to ", *max_length, " tokens) on engine ", engine.engine, ", precision ",
                    engine.precision, ", kernel ", engine.kernel, ", ", engine.threads, " thread(s)"));
-  parts.tokenizer = std::move(*tokenizer);
+  parts.texts = std::move(*texts);
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
   RETURN_IF_ERROR(run_warm_up(config, parts));

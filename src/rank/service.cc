@@ -28,15 +28,20 @@ int64_t micros_since(TimePoint begin) {
 // A query as pairs and keys are made of it. Requests that share one have one of these, and each step is done once.
 class PreparedQuery {
  public:
-  PreparedQuery(const std::string& text, const HashKey& key) : hash(keyed_hash(key, text)), text_(text) {}
+  PreparedQuery(const std::string& text, const HashKey& key) : hash(keyed_hash(key, text)) {}
 
-  // Any thread.
-  void tokenize(const text::Tokenizer& tokenizer, size_t max_tokens, Truncation truncation) const {
+  // Any thread. The first call's error is every call's.
+  Status tokenize(const text::PairEncoder& texts, const text::QueryText& text) const {
     std::call_once(tokenized_, [&] {
-      tokenizer.encode(text_, ids_);
-      cut_ = text::cut_to(ids_, max_tokens, truncation);
+      auto cut = texts.encode_query(text, ids_);
+      if (!cut.ok()) {
+        failure_ = cut.status();
+        return;
+      }
+      cut_ = *cut;
       terms_.emplace(ids_);
     });
+    return failure_;
   }
 
   const Hash128 hash;  // of the text
@@ -46,8 +51,8 @@ class PreparedQuery {
   bool cut() const { return cut_; }
 
  private:
-  const std::string& text_;
   mutable std::once_flag tokenized_;
+  mutable Status failure_;
   mutable std::vector<int32_t> ids_;
   mutable std::optional<text::QueryTerms> terms_;
   mutable bool cut_ = false;
@@ -154,6 +159,7 @@ Status Service::check(const RerankRequest& request) const {
     return absl::OutOfRangeError(str_cat(request.documents.size(), " documents are more than the limit of ",
                                          parts_.max_documents, " (--max-documents)"));
   }
+  if (Status status = parts_.texts->check_instruction(request.instruction.has_value()); !status.ok()) return status;
   if (request.layers > parts_.model_layers) {
     return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has ", parts_.model_layers));
   }
@@ -260,6 +266,7 @@ void Service::look_up(Work& work) {
                                .add(static_cast<uint64_t>(request.max_document_tokens))
                                .add(work.query->hash.low)
                                .add(work.query->hash.high)
+                               .add(parts_.texts->instruction_of(request.instruction))
                                .finish();
     for (const std::string& document : request.documents) {
       const Hash128 text = work.texts.emplace_back(keyed_hash(parts_.hash_key, document));
@@ -286,6 +293,7 @@ uint8_t Service::layers_of(const RerankRequest& request) const {
 text::FitSpec Service::fit_spec(const RerankRequest& request) const {
   text::FitSpec spec;
   spec.max_length = parts_.info.max_length;
+  spec.strategy = parts_.texts->strategy();
   if (request.max_length > 0) spec.max_length = std::min(spec.max_length, request.max_length);
   spec.max_document_tokens = request.max_document_tokens;
   const bool left = request.truncation_side == TruncationSide::kLeft;
@@ -300,12 +308,12 @@ text::FitSpec Service::fit_spec(const RerankRequest& request) const {
 void Service::tokenize_document(const Work& work, size_t document, std::vector<int32_t>& ids) {
   const RerankRequest& request = *work.request;
   const std::string& text = request.documents[document];
-  if (!tokens_.enabled() || !request.use_cache) return parts_.tokenizer->encode(text, ids);
+  if (!tokens_.enabled() || !request.use_cache) return parts_.texts->encode_document(text, ids);
   const Hash128 key = work.texts.empty() ? keyed_hash(parts_.hash_key, text) : work.texts[document];
   const bool known = tokens_.find(key, ids);
   if (metrics_) (known ? metrics_->token_hits : metrics_->token_misses).add();
   if (known) return;
-  parts_.tokenizer->encode(text, ids);
+  parts_.texts->encode_document(text, ids);
   tokens_.insert(key, ids);
 }
 
@@ -317,6 +325,21 @@ void Service::prepare_query(Work& work) {
                                     : work.own_query.get();
 }
 
+Status Service::tokenize_query(const Work& work) const {
+  const RerankRequest& request = *work.request;
+  const text::FitSpec spec = fit_spec(request);
+  return work.query->tokenize(*parts_.texts, {.query = request.query_text(),
+                                              .instruction = request.instruction,
+                                              .max_query_tokens = request.max_query_tokens,
+                                              .max_length = spec.max_length,
+                                              .truncation = spec.truncation});
+}
+
+// Of several errors the first is the request's.
+void Service::fail_unit(Work& work, Status status) {
+  std::call_once(work.failed, [&] { work.failure = std::move(status); });
+}
+
 void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   const RerankRequest& request = *work->request;
   const bool late = request.deadline && Clock::now() > *request.deadline;
@@ -326,7 +349,7 @@ void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   if (!late && !cancelled) {
     status = guarded([&] {
       if (unit == 0) {
-        work->query->tokenize(*parts_.tokenizer, request.max_query_tokens, fit_spec(request).truncation);
+        if (Status bad = tokenize_query(*work); !bad.ok()) fail_unit(*work, std::move(bad));
       }
       for (size_t m = work->units[unit].first; m < work->units[unit].second; ++m) {
         const size_t i = work->missing[m];
@@ -334,7 +357,7 @@ void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
       }
     });
   }
-  if (!status.ok()) std::call_once(work->failed, [&] { work->failure = std::move(status); });
+  if (!status.ok()) fail_unit(*work, std::move(status));
   if (work->units_left.fetch_sub(1) == 1) guard(work, [&] { join_and_schedule(work); });
 }
 
@@ -346,7 +369,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   if (!work->failure.ok()) return fail(work, work->failure);
   const text::FitSpec spec = fit_spec(request);
   auto job = std::make_unique<schedule::Job>();
-  const text::PairTemplate& pieces = parts_.tokenizer->pair_template();
+  const text::PairTemplate& pieces = parts_.texts->pieces();
   size_t tokens = 0;
   for (size_t i : work->missing)
     tokens += text::fitted_tokens(pieces, work->query->ids().size(), work->document_ids[i].size(), spec);
@@ -466,7 +489,7 @@ void Service::fail(const std::shared_ptr<Work>& work, Status status) {
 }
 
 std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tokens) const {
-  const text::Tokenizer& tokenizer = *parts_.tokenizer;
+  const text::Tokenizer& tokenizer = parts_.texts->tokenizer();
   std::vector<int32_t> ids;
   const std::vector<text::TextSpan> spans = tokenizer.encode_spans(text, ids);
   std::vector<Token> tokens;
@@ -485,7 +508,7 @@ std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tok
 }
 
 Result<std::string> Service::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
-  return parts_.tokenizer->decode(ids, skip_special_tokens);
+  return parts_.texts->tokenizer().decode(ids, skip_special_tokens);
 }
 
 }  // namespace rerank::rank

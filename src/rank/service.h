@@ -18,13 +18,13 @@
 #include "rerank/reranker.h"
 #include "schedule/scheduler.h"
 #include "text/long_document.h"
-#include "text/tokenizer.h"
+#include "text/pair_encoder.h"
 
 namespace rerank::rank {
 
 // What a service is made of. `segments`: the model reads token types (false: they are all zero, as for RoBERTa).
 struct ServiceParts {
-  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::shared_ptr<const text::PairEncoder> texts;
   std::unique_ptr<engine::Backend> backend;
   std::shared_ptr<Metrics> metrics;  // may be null
   ModelInfo info;
@@ -68,6 +68,8 @@ class Service : public Reranker {
   void take_shared(const std::shared_ptr<Work>& work, const std::vector<std::optional<cache::CachedScore>>& scores);
   void tokenize_document(const Work& work, size_t document, std::vector<int32_t>& ids);
   void prepare_query(Work& work);
+  Status tokenize_query(const Work& work) const;
+  static void fail_unit(Work& work, Status status);
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void join_and_schedule(const std::shared_ptr<Work>& work);
   void look_up(Work& work);

@@ -138,6 +138,7 @@ class ShadowedReranker : public Reranker {
   static RerankRequest settings_of(const RerankRequest& request) {
     RerankRequest settings;
     settings.query = request.query_text();
+    settings.instruction = request.instruction;
     settings.truncate = request.truncate;
     settings.truncation_side = request.truncation_side;
     settings.max_length = request.max_length;

@@ -60,6 +60,7 @@ Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) 
   if (settings.has_chunk_overlap()) request->chunk_overlap = settings.chunk_overlap();
   if (settings.priority()) request->priority += transport::priority_behind(settings.priority());
   if (settings.no_cache()) request->use_cache = false;
+  if (!settings.instruction().empty()) request->instruction = settings.instruction();
   return request;
 }
 

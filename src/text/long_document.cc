@@ -63,7 +63,7 @@ FittedDocument fit_at_end(const PairTemplate& pieces, const QueryTerms& query, s
   const size_t whole = document.size();
   if (spec.max_document_tokens != 0 && whole > spec.max_document_tokens)
     document = tail ? document.last(spec.max_document_tokens) : document.first(spec.max_document_tokens);
-  TruncationSpec how{.max_length = spec.max_length};
+  TruncationSpec how{.max_length = spec.max_length, .strategy = spec.strategy};
   how.side = tail ? TruncationSide::kLeft : TruncationSide::kRight;
   const PairLengths lengths = truncated_lengths(query.ids.size(), document.size(), pieces.added_to_pair(), how);
   FittedDocument fitted;
@@ -123,7 +123,7 @@ std::vector<TokenRange> query_aware_ranges(std::span<const int32_t> document, si
 FittedDocument fit_document(const PairTemplate& pieces, const QueryTerms& query, std::span<const int32_t> document,
                             const FitSpec& spec) {
   const size_t limit = spec.max_document_tokens == 0 ? SIZE_MAX : spec.max_document_tokens;
-  const TruncationSpec how{.max_length = spec.max_length};
+  const TruncationSpec how{.max_length = spec.max_length, .strategy = spec.strategy};
   const PairLengths lengths = truncated_lengths(query.ids.size(), document.size(), pieces.added_to_pair(), how);
   const bool fits = !lengths.truncated && document.size() <= limit;
   if (fits || spec.truncation == Truncation::kHead || spec.truncation == Truncation::kTail)
@@ -153,7 +153,7 @@ FittedDocument fit_document(const PairTemplate& pieces, const QueryTerms& query,
 
 size_t fitted_tokens(const PairTemplate& pieces, size_t query, size_t document, const FitSpec& spec) {
   const size_t limit = spec.max_document_tokens == 0 ? SIZE_MAX : spec.max_document_tokens;
-  const TruncationSpec how{.max_length = spec.max_length};
+  const TruncationSpec how{.max_length = spec.max_length, .strategy = spec.strategy};
   const PairLengths lengths = truncated_lengths(query, document, pieces.added_to_pair(), how);
   const bool fits = !lengths.truncated && document <= limit;
   if (fits || spec.truncation != Truncation::kChunks) {

@@ -18,6 +18,7 @@ struct FitSpec {
   size_t max_document_tokens = 0;  // tokens of a document in a pair; 0: no own limit
   Truncation truncation = Truncation::kHead;
   Chunking chunking;
+  TruncationStrategy strategy = TruncationStrategy::kLongestFirst;
 };
 
 // A query's ids, and which they are: looked up for each document.

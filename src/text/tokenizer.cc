@@ -47,7 +47,7 @@ class JsonTokenizer : public Tokenizer {
  public:
   static Result<std::shared_ptr<JsonTokenizer>> parse(std::string_view json, std::string_view origin);
 
-  void encode(std::string_view text, std::vector<int32_t>& ids) const override;
+  void encode(std::string_view text, const TokenSet* as_text, std::vector<int32_t>& ids) const override;
   std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const override;
   Result<std::string> decode(std::span<const int32_t> ids, bool skip_special) const override;
 
@@ -63,6 +63,11 @@ class JsonTokenizer : public Tokenizer {
     return model_->vocabulary().find(token);
   }
   size_t vocab_size() const override { return std::max(model_->vocabulary().id_limit(), added_texts_.size()); }
+  std::vector<ControlToken> added_tokens() const override {
+    std::vector<ControlToken> tokens;
+    for (const AddedToken& token : added_.tokens()) tokens.push_back({token.content, token.id, token.special});
+    return tokens;
+  }
   const PairTemplate& pair_template() const override { return template_; }
   std::optional<size_t> model_max_length() const override { return model_max_length_; }
 
@@ -70,7 +75,8 @@ class JsonTokenizer : public Tokenizer {
 
  private:
   Status parse_parts(const JsonField& root);
-  void encode_stretch(std::string_view text, bool at_start, Scratch& scratch, std::vector<int32_t>& ids) const;
+  void encode_stretch(std::string_view text, bool at_start, const TokenSet* as_text, Scratch& scratch,
+                      std::vector<int32_t>& ids) const;
   void encode_normalized(std::string_view text, bool at_start, Pieces& pieces, std::vector<int32_t>& ids) const;
 
   // What encode_spans() is made of. `origins`: of the stretch's or the normalized text's bytes.
@@ -104,25 +110,25 @@ class JsonTokenizer : public Tokenizer {
   bool fused_bytes_ = false;   // bytes of unknown characters stand for all of them together
 };
 
-void JsonTokenizer::encode(std::string_view text, std::vector<int32_t>& ids) const {
+void JsonTokenizer::encode(std::string_view text, const TokenSet* as_text, std::vector<int32_t>& ids) const {
   std::string repaired;
   if (!is_valid_utf8(text)) text = repaired = repaired_utf8(text);
   thread_local Scratch scratch;
   if (added_.raw().empty()) {
-    encode_stretch(text, true, scratch, ids);
+    encode_stretch(text, true, as_text, scratch, ids);
   } else {
-    added_.raw().split(text, [&](size_t begin, size_t end, int32_t id) {
+    added_.raw().split(text, as_text, [&](size_t begin, size_t end, int32_t id) {
       if (id >= 0) {
         ids.push_back(id);
       } else {
-        encode_stretch(text.substr(begin, end - begin), begin == 0, scratch, ids);
+        encode_stretch(text.substr(begin, end - begin), begin == 0, as_text, scratch, ids);
       }
     });
   }
   scratch.trim();
 }
 
-void JsonTokenizer::encode_stretch(std::string_view text, bool at_start, Scratch& scratch,
+void JsonTokenizer::encode_stretch(std::string_view text, bool at_start, const TokenSet* as_text, Scratch& scratch,
                                    std::vector<int32_t>& ids) const {
   if (text.empty()) return;
   NormalizedText& normalized = scratch.text;
@@ -134,7 +140,7 @@ void JsonTokenizer::encode_stretch(std::string_view text, bool at_start, Scratch
     return;
   }
   const std::string_view value = normalized.value;
-  added_.normalized().split(value, [&](size_t begin, size_t end, int32_t id) {
+  added_.normalized().split(value, as_text, [&](size_t begin, size_t end, int32_t id) {
     if (id >= 0) {
       ids.push_back(id);
     } else {
@@ -163,7 +169,7 @@ std::vector<TextSpan> JsonTokenizer::encode_spans(std::string_view text, std::ve
   if (added_.raw().empty()) {
     locate_stretch(text, true, origins, out);
   } else {
-    added_.raw().split(text, [&](size_t begin, size_t end, int32_t id) {
+    added_.raw().split(text, nullptr, [&](size_t begin, size_t end, int32_t id) {
       if (id < 0) return locate_stretch(text.substr(begin, end - begin), begin == 0, part(begin, end), out);
       out.ids.push_back(id);
       out.spans.push_back({uint32_t(begin), uint32_t(end)});
@@ -197,7 +203,7 @@ void JsonTokenizer::locate_stretch(std::string_view text, bool at_start, Origins
   if (normalizer_) normalizer_->apply_aligned(normalized, origins);
   const std::string_view value = normalized.value;
   if (added_.normalized().empty()) return locate_normalized(value, normalized.at_start, std::move(origins), out);
-  added_.normalized().split(value, [&](size_t begin, size_t end, int32_t id) {
+  added_.normalized().split(value, nullptr, [&](size_t begin, size_t end, int32_t id) {
     if (id >= 0) {
       out.ids.push_back(id);
       out.spans.push_back({origins[begin].begin, origins[end - 1].end});

@@ -25,6 +25,15 @@
 
 namespace rerank::text {
 
+// Tokens by id: whether each is in the set. Shorter than the vocabulary where the rest is not.
+using TokenSet = std::vector<bool>;
+
+struct ControlToken {
+  std::string_view text;
+  int32_t id = 0;
+  bool special = false;  // marked so: of the model's format, not of its language
+};
+
 // Immutable and thread-safe. Each thread that encodes keeps scratch memory and a cache of words (about 1 MB per model).
 class Tokenizer {
  public:
@@ -41,7 +50,11 @@ class Tokenizer {
 
   // Appends the ids of `text`, without the special tokens of the template. Bytes that are not UTF-8 (encoded surrogates
   // among them) read as U+FFFD. Added tokens such as "[SEP]" in the text become their ids, as `tokenizers` has it.
-  virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
+  void encode(std::string_view text, std::vector<int32_t>& ids) const { encode(text, nullptr, ids); }
+
+  // The same, but that the added tokens of `as_text` (may be null) are read as the characters that they are written
+  // with.
+  virtual void encode(std::string_view text, const TokenSet* as_text, std::vector<int32_t>& ids) const = 0;
 
   // The same ids, and the bytes of `text` that each new one stands for (of text that is not UTF-8: of its repaired
   // form): the offsets of `tokenizers`. For clients that look at tokens: several times slower than encode().
@@ -59,6 +72,9 @@ class Tokenizer {
   virtual bool is_special(int32_t id) const = 0;
 
   virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
+
+  // Those of the file's `added_tokens`, in its order. The texts live as long as the tokenizer.
+  virtual std::vector<ControlToken> added_tokens() const = 0;
 
   // One above the largest id: rows that an embedding table needs.
   virtual size_t vocab_size() const = 0;

@@ -8,14 +8,17 @@
 
 namespace rerank::testing {
 
-std::vector<std::string> golden_models() {
+static std::vector<std::string> folders_of(const char* parent) {
   std::vector<std::string> folders;
-  for (const auto& entry : std::filesystem::directory_iterator(RERANKD_SOURCE_DIR "/tests/data/models")) {
+  for (const auto& entry : std::filesystem::directory_iterator(parent)) {
     if (entry.is_directory()) folders.push_back(entry.path().string());
   }
   std::sort(folders.begin(), folders.end());
   return folders;
 }
+
+std::vector<std::string> golden_models() { return folders_of(RERANKD_SOURCE_DIR "/tests/data/models"); }
+std::vector<std::string> decoder_models() { return folders_of(RERANKD_SOURCE_DIR "/tests/data/decoders"); }
 
 std::vector<GoldenPair> read_golden_pairs(const std::string& folder) {
   std::vector<GoldenPair> pairs;
@@ -24,10 +27,13 @@ std::vector<GoldenPair> read_golden_pairs(const std::string& folder) {
   EXPECT_FALSE(parser.load_many(folder + "/golden.jsonl").get(lines)) << folder;
   for (auto line : lines) {
     GoldenPair pair;
-    pair.query = std::string(std::string_view(line["query"]));
-    pair.document = std::string(std::string_view(line["document"]));
     for (int64_t id : simdjson::dom::array(line["ids"])) pair.ids.push_back(static_cast<int32_t>(id));
-    for (int64_t id : simdjson::dom::array(line["segments"])) pair.segments.push_back(static_cast<int32_t>(id));
+    if (line["query"].error() == simdjson::SUCCESS) {
+      pair.query = std::string(std::string_view(line["query"]));
+      pair.document = std::string(std::string_view(line["document"]));
+      for (int64_t id : simdjson::dom::array(line["segments"])) pair.segments.push_back(static_cast<int32_t>(id));
+    }
+    pair.segments.resize(pair.ids.size());
     pair.logit = double(line["logit"]);
     pairs.push_back(std::move(pair));
   }

@@ -14,8 +14,10 @@ struct GoldenPair {
   double logit = 0;
 };
 
-// Folders of all recorded models, sorted by name.
+// Folders of all recorded models that score pairs as they are (tests/data/models), sorted by name.
 std::vector<std::string> golden_models();
+// Of decoders and their like, whose pairs need a prompt (tests/data/decoders, make_decoder_goldens.py): ids only.
+std::vector<std::string> decoder_models();
 
 std::vector<GoldenPair> read_golden_pairs(const std::string& folder);
 

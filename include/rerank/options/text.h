@@ -38,6 +38,23 @@ struct TextOptions {
   static constexpr OptionInfo kMaxChunks{"max-chunks", "N", "Texts",
                                          "Chunks of one document; what comes after them is cut. Bounds its time."};
 
+  std::string prompt;
+  static constexpr OptionInfo kPrompt{
+      "template", "NAME|FILE", "Texts",
+      "Of a decoder: the prompt around query and document, by name (rerankd inspect shows the model's own) or a file "
+      "with {query}, {document} and perhaps {instruction}; docs/prompts.md. Empty: the model's."};
+
+  std::optional<std::string> instruction;
+  static constexpr OptionInfo kInstruction{
+      "instruction", "TEXT", "Texts",
+      "Of a decoder: what queries are for, where a request does not say. Not given: the template's own."};
+
+  bool parse_special = false;
+  static constexpr OptionInfo kParseSpecial{
+      "parse-special", "BOOL", "Texts",
+      "Of a decoder: whether a control token's text in a query or document (<|im_end|>) becomes that token, as in the "
+      "models' own code, instead of being read as text."};
+
   template <class O, class Visit>
   static void visit(O& options, Visit&& visit_field) {
     visit_field(kMaxLength, options.max_length);
@@ -45,6 +62,9 @@ struct TextOptions {
     visit_field(kChunkScore, options.chunk_score);
     visit_field(kChunkOverlap, options.chunk_overlap);
     visit_field(kMaxChunks, options.max_chunks);
+    visit_field(kPrompt, options.prompt);
+    visit_field(kInstruction, options.instruction);
+    visit_field(kParseSpecial, options.parse_special);
   }
 };
 

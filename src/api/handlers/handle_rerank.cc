@@ -27,6 +27,7 @@ void handle_rerank(Exchange&& exchange) {
   if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
   auto call = std::make_shared<RerankCall>();
   dialect->read(*body, limits, *call);
+  read_instruction(*body, *call);
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call->request);
   if (!body->status().ok()) return exchange.finish(transport::error_response(body->status(), dialect->errors));

@@ -110,6 +110,7 @@ void handle_score(Exchange&& exchange) {
   RerankCall call;
   PairTexts pairs = read_sides(*body, exchange.state->options.max_documents);
   read_common_settings(*body, call);
+  read_instruction(*body, call);
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call.request);
   if (!body->status().ok()) return exchange.finish(transport::error_response(body->status()));

@@ -13,7 +13,7 @@
 #include "eval/depth.h"
 #include "model/exits.h"
 #include "rank/locate.h"
-#include "text/tokenizer.h"
+#include "rank/texts.h"
 
 namespace rerank::cli {
 namespace {
@@ -61,9 +61,8 @@ struct Calibrate : Command {
     auto loaded = model::load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
     model = *loaded;
-    auto read = text::Tokenizer::from_folder(located->folder);
-    if (!read.ok()) return read.status();
-    tokenizer = *read;
+    ASSIGN_OR_RETURN(texts, rank::open_texts(located->folder, model->config, options.model.texts));
+    RETURN_IF_ERROR(texts->encode_query({.max_length = pair_limit()}, query_ids).status());  // the instruction fits
     if (model->config.architecture.layers() < 2)
       return absl::InvalidArgumentError("a model of one layer has no earlier exit");
     auto opened = engine::open_backend(model, options.model.engine.engine, engine::backend_options(options));
@@ -139,16 +138,19 @@ struct Calibrate : Command {
                                               " documents are too few to fit and to judge; 10 and 100 are the least"));
   }
 
+  size_t pair_limit() const {
+    const size_t limit = std::min(model->config.max_length(), texts->tokenizer().model_max_length().value_or(SIZE_MAX));
+    const size_t given = options.model.texts.max_length;
+    return std::min(limit, given != 0 ? given : model->config.served_length());
+  }
+
   text::EncodedPair encoded(const CalibrationPair& pair) {
     query_ids.clear();
     document_ids.clear();
-    tokenizer->encode(pair.query, query_ids);
-    tokenizer->encode(pair.document, document_ids);
-    text::TruncationSpec spec;
-    spec.max_length = std::min(model->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
-    spec.max_length = std::min(spec.max_length, options.model.texts.max_length != 0 ? options.model.texts.max_length
-                                                                                    : model->config.served_length());
-    text::EncodedPair joined = text::join_pair(tokenizer->pair_template(), query_ids, document_ids, spec);
+    const text::TruncationSpec spec{.max_length = pair_limit(), .strategy = texts->strategy()};
+    (void)texts->encode_query({.query = pair.query, .max_length = spec.max_length}, query_ids);
+    texts->encode_document(pair.document, document_ids);
+    text::EncodedPair joined = text::join_pair(texts->pieces(), query_ids, document_ids, spec);
     if (model->config.architecture.embedding.segment_rows < 2)
       std::fill(joined.type_ids.begin(), joined.type_ids.end(), 0);
     return joined;
@@ -244,7 +246,7 @@ struct Calibrate : Command {
   std::string source, out;
   size_t wanted = 4000, top_k = 30;
   std::shared_ptr<const model::Model> model;
-  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::shared_ptr<const text::PairEncoder> texts;
   std::unique_ptr<engine::Backend> backend;
   std::vector<CalibrationPair> pairs;
   std::vector<int32_t> query_ids, document_ids;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "eval/data/collection.h"
-#include "text/pair.h"
-#include "text/tokenizer.h"
+#include "rank/texts.h"
 
 namespace rerank::cli {
 namespace {
@@ -42,8 +42,7 @@ const std::vector<eval::LooseText>& own_texts() {
 }  // namespace
 
 Status CalibrationPairs::read(const std::string& path, const model::Model& model) {
-  auto tokenizer = text::Tokenizer::from_folder(model.folder);
-  if (!tokenizer.ok()) return tokenizer.status();
+  ASSIGN_OR_RETURN(const auto encoder, rank::open_texts(model.folder, model.config, {}));
   std::vector<eval::LooseText> texts = own_texts();
   if (!path.empty()) {
     auto read = eval::read_texts(path, kMaxPairs);
@@ -52,15 +51,15 @@ Status CalibrationPairs::read(const std::string& path, const model::Model& model
     if (texts.empty() || texts.front().query.empty())
       return absl::InvalidArgumentError(str_cat("--texts ", path, ": holds no {\"query\", \"document\"} lines"));
   }
-  text::TruncationSpec spec;
+  text::TruncationSpec spec{.strategy = encoder->strategy()};
   spec.max_length = std::min(model.config.max_length(), kMaxTokens);
   std::vector<int32_t> query, document;
   for (const eval::LooseText& text : texts) {
     query.clear();
     document.clear();
-    (*tokenizer)->encode(text.query, query);
-    (*tokenizer)->encode(text.text, document);
-    text::EncodedPair pair = text::join_pair((*tokenizer)->pair_template(), query, document, spec);
+    RETURN_IF_ERROR(encoder->encode_query({.query = text.query, .max_length = spec.max_length}, query).status());
+    encoder->encode_document(text.text, document);
+    text::EncodedPair pair = text::join_pair(encoder->pieces(), query, document, spec);
     if (pair.ids.empty()) continue;
     if (model.config.architecture.embedding.segment_rows <= 1) pair.type_ids.clear();
     batch_.add(pair.ids, pair.type_ids);

@@ -7,7 +7,7 @@
 #include "engine/registry.h"
 #include "model/graphs.h"
 #include "rank/locate.h"
-#include "text/tokenizer.h"
+#include "rank/texts.h"
 
 namespace rerank::cli {
 namespace {
@@ -27,20 +27,31 @@ struct Inspect : Command {
     auto model = model::load_model(
         located->folder, !options.model.engine.onnx_file.empty() || !options.model.engine.torchscript_file.empty());
     if (!model.ok()) return report(model.status());
-    auto tokenizer = text::Tokenizer::from_folder(located->folder);
+    auto texts = rank::open_texts(located->folder, (*model)->config, options.model.texts);
     print_model(*located, **model);
-    if (!tokenizer.ok()) return report(tokenizer.status());
-    std::printf("tokenizer       %zu tokens, %zu special tokens per pair%s\n", (*tokenizer)->vocab_size(),
-                (*tokenizer)->pair_template().added_to_pair(),
-                (*tokenizer)->model_max_length()
-                    ? str_cat(", model_max_length ", *(*tokenizer)->model_max_length()).c_str()
-                    : "");
+    if (!texts.ok()) return report(texts.status());
+    const text::Tokenizer& tokenizer = (*texts)->tokenizer();
+    std::printf(
+        "tokenizer       %zu tokens, %zu special tokens per pair%s\n", tokenizer.vocab_size(),
+        (*texts)->pieces().added_to_pair(),
+        tokenizer.model_max_length() ? str_cat(", model_max_length ", *tokenizer.model_max_length()).c_str() : "");
+    print_prompt(**texts, (*model)->config.architecture.input);
     std::printf("\nengines\n");
     for (const engine::EngineChoice& choice : engine::list_engines(**model, engine::backend_options(options))) {
       std::printf("  %-12s  %s %s\n", choice.engine.c_str(),
                   choice.runs ? "runs:" : "does not run:", choice.detail.c_str());
     }
     return 0;
+  }
+
+  void print_prompt(const text::PairEncoder& texts, const model::InputTemplate& input) const {
+    if (input.kind != model::InputTemplate::Kind::kPrompt) return;
+    const std::string& given = options.model.texts.prompt;
+    std::printf("template        %s%s\n", given.empty() ? input.prompt.c_str() : given.c_str(),
+                given.empty() ? ", the model's" : ", of --template");
+    if (!texts.takes_instruction()) return;
+    const std::string_view instruction = texts.instruction_of(std::nullopt);
+    std::printf("instruction     %.*s\n", static_cast<int>(instruction.size()), instruction.data());
   }
 
   static void print_model(const rank::LocatedModel& located, const model::Model& model) {

@@ -14,7 +14,7 @@
 #include "eval/lengths.h"
 #include "eval/measures/metrics.h"
 #include "rank/locate.h"
-#include "text/tokenizer.h"
+#include "rank/texts.h"
 
 namespace rerank::cli {
 namespace {
@@ -85,12 +85,10 @@ struct Lengths : Command {
     if (!located.ok()) return located.status();
     auto loaded = model::load_model(located->folder);
     if (!loaded.ok()) return loaded.status();
-    auto read = text::Tokenizer::from_folder(located->folder);
-    if (!read.ok()) return read.status();
-    tokenizer = *read;
+    ASSIGN_OR_RETURN(encoder, rank::open_texts(located->folder, (*loaded)->config, options.model.texts));
     result.model = located->name;
     result.source = metrics_file.empty() ? source : str_cat("the pairs of a server (", metrics_file, ")");
-    model_limit = std::min((*loaded)->config.max_length(), tokenizer->model_max_length().value_or(SIZE_MAX));
+    model_limit = std::min((*loaded)->config.max_length(), encoder->tokenizer().model_max_length().value_or(SIZE_MAX));
     RETURN_IF_ERROR(metrics_file.empty() ? read_lengths() : read_histogram());
     if (result.pairs.empty()) return absl::InvalidArgumentError(str_cat(source, ": holds no texts"));
     std::sort(result.documents.begin(), result.documents.end());
@@ -104,10 +102,17 @@ struct Lengths : Command {
     return write();
   }
 
-  size_t tokens_of(const std::string& text) {
+  size_t document_tokens(const std::string& text) {
     scratch.clear();
-    tokenizer->encode(text, scratch);
+    encoder->encode_document(text, scratch);
     return scratch.size();
+  }
+
+  // With the instruction, for models that read one.
+  size_t query_tokens_of(const std::string& text) {
+    scratch.clear();
+    const auto cut = encoder->encode_query({.query = text}, scratch);
+    return cut.ok() ? scratch.size() : 0;
   }
 
   Status read_histogram() {
@@ -123,11 +128,11 @@ struct Lengths : Command {
     if (fs::is_directory(source, error)) return read_folder();
     auto texts = eval::read_texts(source, 0);
     if (!texts.ok()) return texts.status();
-    const size_t added = tokenizer->pair_template().added_to_pair();
+    const size_t added = encoder->pieces().added_to_pair();
     Progress progress("tokenizing", "texts");
     for (const eval::LooseText& t : *texts) {
-      const size_t document = tokens_of(t.text);
-      const size_t query = t.query.empty() ? query_tokens : tokens_of(t.query);
+      const size_t document = document_tokens(t.text);
+      const size_t query = t.query.empty() ? query_tokens : query_tokens_of(t.query);
       result.documents.push_back(static_cast<uint32_t>(document));
       result.pairs.push_back(static_cast<uint32_t>(document + query + added));
       progress.update(++result.texts, texts->size());
@@ -140,13 +145,13 @@ struct Lengths : Command {
     if (!read.ok()) return read.status();
     collection = std::move(*read);
     size_t total = 0;
-    for (const eval::CollectionText& q : collection.queries) total += query_sizes[q.id] = tokens_of(q.text);
+    for (const eval::CollectionText& q : collection.queries) total += query_sizes[q.id] = query_tokens_of(q.text);
     if (!collection.queries.empty()) query_tokens = (total + collection.queries.size() / 2) / collection.queries.size();
     result.query_tokens = static_cast<double>(query_tokens);
-    const size_t added = tokenizer->pair_template().added_to_pair();
+    const size_t added = encoder->pieces().added_to_pair();
     Progress progress("tokenizing", "texts");
     for (const eval::CollectionText& d : collection.documents) {
-      const size_t size = document_sizes[d.id] = tokens_of(d.text);
+      const size_t size = document_sizes[d.id] = document_tokens(d.text);
       result.documents.push_back(static_cast<uint32_t>(size));
       result.pairs.push_back(static_cast<uint32_t>(size + query_tokens + added));
       progress.update(++result.texts, collection.documents.size());
@@ -216,7 +221,7 @@ struct Lengths : Command {
   }
 
   eval::TrecRun cut_at(const eval::TrecRun& run, size_t limit) {
-    const size_t added = tokenizer->pair_template().added_to_pair();
+    const size_t added = encoder->pieces().added_to_pair();
     eval::TrecRun cut;
     for (const auto& [query, documents] : run) {
       for (const eval::ScoredId& d : documents) {
@@ -251,7 +256,7 @@ struct Lengths : Command {
   std::string source, metrics_file, json, html, svg;
   std::vector<size_t> limits;
   size_t query_tokens = 16, judged_limit = 50, top_k = 50, model_limit = 0;
-  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::shared_ptr<const text::PairEncoder> encoder;
   std::vector<int32_t> scratch;
   eval::Collection collection;
   std::unordered_map<std::string, size_t> query_sizes, document_sizes;

@@ -2,10 +2,11 @@
 #include <cstdio>
 #include <iostream>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
 #include "rank/locate.h"
-#include "text/tokenizer.h"
+#include "rank/texts.h"
 
 namespace rerank::cli {
 namespace {
@@ -21,24 +22,45 @@ struct Tokenize : Command {
     if (Status status = complete(); !status.ok()) return report(status);
     auto located = rank::locate_model(options);
     if (!located.ok()) return report(located.status());
-    auto tokenizer = text::Tokenizer::from_folder(located->folder);
-    if (!tokenizer.ok()) return report(tokenizer.status());
-    text::TruncationSpec spec;
-    spec.max_length = options.model.texts.max_length != 0 ? options.model.texts.max_length
-                                                          : (*tokenizer)->model_max_length().value_or(SIZE_MAX);
-    std::ios::sync_with_stdio(false);
-    TextInput in;
-    for (std::string line; in.next(line);) print(**tokenizer, line, spec);
-    return 0;
+    Status status = pair ? print_pairs(located->folder) : print_texts(located->folder);
+    return status.ok() ? 0 : report(status);
   }
 
-  void print(const text::Tokenizer& tokenizer, const std::string& line, const text::TruncationSpec& spec) const {
-    const size_t tab = pair ? line.find('\t') : std::string::npos;
-    std::vector<int32_t> first, second;
-    tokenizer.encode(std::string_view(line).substr(0, tab), first);
-    if (tab != std::string::npos) tokenizer.encode(std::string_view(line).substr(tab + 1), second);
-    const text::EncodedPair encoded = pair ? text::join_pair(tokenizer.pair_template(), first, second, spec)
-                                           : text::join_single(tokenizer.pair_template(), first, spec);
+  Status print_texts(const std::string& folder) const {
+    ASSIGN_OR_RETURN(const auto tokenizer, text::Tokenizer::from_folder(folder));
+    const text::TruncationSpec spec{.max_length = limit(*tokenizer)};
+    TextInput in;
+    for (std::string line; in.next(line);) {
+      std::vector<int32_t> ids;
+      tokenizer->encode(line, ids);
+      print(text::join_single(tokenizer->pair_template(), ids, spec));
+    }
+    return ok_status();
+  }
+
+  Status print_pairs(const std::string& folder) const {
+    ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_model_config(folder));
+    ASSIGN_OR_RETURN(const auto texts, rank::open_texts(folder, config, options.model.texts));
+    const text::TruncationSpec spec{.max_length = limit(texts->tokenizer()), .strategy = texts->strategy()};
+    TextInput in;
+    for (std::string line; in.next(line);) {
+      const size_t tab = std::min(line.find('\t'), line.size());
+      std::vector<int32_t> query, document;
+      const std::string_view text = line;
+      RETURN_IF_ERROR(
+          texts->encode_query({.query = text.substr(0, tab), .max_length = spec.max_length}, query).status());
+      texts->encode_document(text.substr(std::min(tab + 1, text.size())), document);
+      print(text::join_pair(texts->pieces(), query, document, spec));
+    }
+    return ok_status();
+  }
+
+  size_t limit(const text::Tokenizer& tokenizer) const {
+    const size_t given = options.model.texts.max_length;
+    return given != 0 ? given : tokenizer.model_max_length().value_or(SIZE_MAX);
+  }
+
+  static void print(const text::EncodedPair& encoded) {
     std::string out = "[";
     for (int32_t id : encoded.ids) out += str_cat(out.size() > 1 ? "," : "", id);
     out += "]\n";

@@ -21,8 +21,31 @@ namespace {
 
 constexpr size_t kGroupTokens = 512;
 
-// The first tier, best first, that fits what is wanted and that this machine runs.
-Result<const KernelTable*> pick(const BackendOptions& options) {
+EngineFeatures features(bool tiles) {
+  const bool vectors = !tiles;
+  return {.pre_norm = true,
+          .gated = true,
+          .rope = true,
+          .alibi = true,
+          .window = true,
+          .mean_rows = true,
+          .last_row = vectors,
+          .head_norm = true,
+          .decoder = vectors,
+          .softcap = vectors,
+          .sum_norms = vectors,
+          .mean_of_logits = vectors};
+}
+
+// Why a tier is out of the question here; empty: it is not.
+std::string refusal_of(const KernelTable& table, const model::Architecture& architecture) {
+  if (const std::string_view machine = unsupported_reason(table); !machine.empty()) return std::string(machine);
+  const std::string parts = uncomputed_parts(architecture, features(table.tiles != nullptr));
+  return parts.empty() ? "" : str_cat("does not compute ", parts);
+}
+
+// The first tier, best first, that fits what is wanted, that this machine runs, and that computes the model.
+Result<const KernelTable*> pick(const model::Architecture& architecture, const BackendOptions& options) {
   const std::string_view precision = options.precision;
   if (precision != "auto" && precision != "fp32" && precision != "bf16" && precision != "int8") {
     return absl::InvalidArgumentError(str_cat("--precision ", options.precision,
@@ -34,7 +57,7 @@ Result<const KernelTable*> pick(const BackendOptions& options) {
     known += str_cat(", ", table->name);
     if (options.kernel != "auto" && options.kernel != table->name) continue;
     if (options.precision != "auto" && options.precision != table->precision) continue;
-    const std::string_view refusal = unsupported_reason(*table);
+    const std::string refusal = refusal_of(*table, architecture);
     if (!refusal.empty()) {
       refusals += str_cat(refusals.empty() ? "" : "; ", table->name, ": ", refusal);
       continue;
@@ -257,22 +280,13 @@ class CpuEngine : public LayeredEngine {
   std::vector<float> logits_;
 };
 
-EngineFeatures features() {
-  return {.pre_norm = true,
-          .gated = true,
-          .rope = true,
-          .alibi = true,
-          .window = true,
-          .mean_rows = true,
-          .head_norm = true};
-}
-
 // What keeps the engine from this model; nothing is loaded.
 Result<const KernelTable*> choose(const model::Model& model, const BackendOptions& options) {
   if (!model.has_weights()) return model.no_weights;
-  const std::string parts = uncomputed_parts(model.architecture(), features());
+  // The vector tiers compute most: what they do not is said once, not tier by tier.
+  const std::string parts = uncomputed_parts(model.architecture(), features(false));
   if (!parts.empty()) return absl::UnimplementedError(str_cat("cpu engine: does not compute ", parts));
-  return pick(with_precision_of(model, options));
+  return pick(model.architecture(), with_precision_of(model, options));
 }
 
 }  // namespace
@@ -284,7 +298,7 @@ Result<std::string> describe_cpu_backend(const model::Model& model, const Backen
   std::string text =
       str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ", cpu::threads_of(options), " thread(s)");
   for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
-    const std::string_view refusal = cpu::unsupported_reason(*table);
+    const std::string refusal = cpu::refusal_of(*table, model.architecture());
     const std::string said = str_cat("; not ", table->name, ": ", refusal);
     // A tier has a table for each of its precisions.
     if (!refusal.empty() && text.find(said) == std::string::npos) text += said;

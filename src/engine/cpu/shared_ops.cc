@@ -75,11 +75,15 @@ void SharedOps::norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const
   constexpr size_t kTaskRows = 64;
   each((rows + kTaskRows - 1) / kTaskRows, [&](size_t task, size_t) {
     const size_t end = std::min(rows, (task + 1) * kTaskRows);
-    for (size_t r = task * kTaskRows; r < end; ++r) {
-      kernels_.layer_norm(matrix.row(first + r), norm.gamma.size(), norm.gamma.data(), norm.beta.data(),
-                          architecture().norm_epsilon);
-    }
+    for (size_t r = task * kTaskRows; r < end; ++r) norm_row(matrix.row(first + r), norm);
   });
+}
+
+void SharedOps::norm_row(float* row, const CpuNorm& norm) const {
+  const size_t width = norm.gamma.size();
+  const float epsilon = architecture().norm_epsilon;
+  if (architecture().norm == model::NormKind::kRms) return kernels_.rms_norm(row, width, norm.gamma.data(), epsilon);
+  kernels_.layer_norm(row, width, norm.gamma.data(), norm.beta.data(), epsilon);
 }
 
 void SharedOps::norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& norm, PaddedMatrix& to) {
@@ -87,7 +91,7 @@ void SharedOps::norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& 
   to.resize(rows, width, columns());
   each(rows, [&](size_t r, size_t) {
     std::copy_n(from.row(r), width, to.row(r));
-    kernels_.layer_norm(to.row(r), width, norm.gamma.data(), norm.beta.data(), architecture().norm_epsilon);
+    norm_row(to.row(r), norm);
   });
 }
 
@@ -116,22 +120,26 @@ void SharedOps::embed_rows(const Batch& batch, PaddedMatrix& out) {
       embed_row(batch, batch.offsets[s] + i, i, out.row(batch.offsets[s] + i));
     }
   });
-  norm_rows(out, 0, batch.tokens(), shared_.embedding_norm);
+  if (!shared_.embedding_norm.empty()) norm_rows(out, 0, batch.tokens(), shared_.embedding_norm);
 }
 
 void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits) {
   const model::Scoring& scoring = architecture().scoring;
-  dense_.resize(rows, architecture().hidden, columns());
-  run({.product = &kernels_.exact,
-       .weights = &shared_.head_dense,
-       .a = &scored,
-       .a_row = 0,
-       .rows = rows,
-       .c = &dense_,
-       .c_row = 0,
-       .first_panel = 0,
-       .last_panel = shared_.head_dense.panels(),
-       .activation = &scoring.activation});
+  const PaddedMatrix* read = &scored;
+  if (scoring.dense) {
+    dense_.resize(rows, architecture().hidden, columns());
+    run({.product = &kernels_.exact,
+         .weights = &shared_.head_dense,
+         .a = &scored,
+         .a_row = 0,
+         .rows = rows,
+         .c = &dense_,
+         .c_row = 0,
+         .first_panel = 0,
+         .last_panel = shared_.head_dense.panels(),
+         .activation = &scoring.activation});
+    read = &dense_;
+  }
   if (scoring.norm) {
     const CpuNorm& norm = shared_.head_norm;
     for (size_t s = 0; s < rows; ++s)
@@ -140,7 +148,7 @@ void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float
   outputs_.resize(rows, scoring.labels, columns());
   run({.product = &kernels_.exact,
        .weights = &shared_.head_output,
-       .a = &dense_,
+       .a = read,
        .a_row = 0,
        .rows = rows,
        .c = &outputs_,
@@ -148,8 +156,20 @@ void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float
        .first_panel = 0,
        .last_panel = shared_.head_output.panels()});
   for (size_t s = 0; s < rows; ++s) {
-    const float* z = outputs_.row(s);
+    float* z = outputs_.row(s);
+    for (size_t i = 0; scoring.softcap != 0 && i < scoring.labels; ++i)
+      z[i] = scoring.softcap * std::tanh(z[i] / scoring.softcap);
     logits[s] = scoring.labels == 1 ? z[0] : z[1] - z[0];
+  }
+}
+
+void SharedOps::mean_logits(const Batch& batch, const PaddedMatrix& scored, std::span<float> logits) {
+  std::vector<float> all(batch.tokens());
+  head_of(scored, batch.tokens(), all);
+  for (size_t s = 0; s < batch.size(); ++s) {
+    double sum = 0;
+    for (size_t i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i) sum += all[i];
+    logits[s] = static_cast<float>(sum / static_cast<double>(batch.length(s)));
   }
 }
 

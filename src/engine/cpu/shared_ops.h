@@ -37,13 +37,15 @@ class SharedOps {
     const PaddedMatrix* factor = nullptr;  // laid out like c: multiplies the activated result
   };
   void run(const LinearJob& job);
+  void norm_row(float* row, const CpuNorm& norm) const;
   void norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const CpuNorm& norm);
   // The same into rows of another matrix.
   void norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& norm, PaddedMatrix& to);
   // norm(words + positions + segments), [tokens, width of the tables].
   void embed_rows(const Batch& batch, PaddedMatrix& out);
   void embed_row(const Batch& batch, size_t token, size_t position, float* out) const;  // before the norm
-  // to [sequences, hidden] = the mean of each sequence's rows; row(t) is token t's, contiguous.
+  // to [sequences, width of the stream] = the mean of each sequence's rows; row(s, i) is that of its token i,
+  // contiguous.
   template <class RowOf>
   void mean_rows(const Batch& batch, const RowOf& row, PaddedMatrix& to) {
     const size_t hidden = architecture().hidden;
@@ -61,6 +63,8 @@ class SharedOps {
   }
   // Logits of rows [0, rows) of `scored`.
   void head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits);
+  // The mean of the logits of each sequence's rows, of `scored` [tokens].
+  void mean_logits(const Batch& batch, const PaddedMatrix& scored, std::span<float> logits);
 
   template <class Body>
   void each(size_t tasks, const Body& body) {  // body(task, member)

@@ -45,14 +45,18 @@ struct DenseLinear {
 
 struct DenseNorm {
   std::vector<float> gamma, beta;
+  model::NormKind kind = model::NormKind::kLayer;
 
   DenseNorm() = default;
-  explicit DenseNorm(const model::Norm& w) : gamma(w.gamma.floats()), beta(w.beta_floats()) {}
+  DenseNorm(const model::Norm& w, model::NormKind k) : gamma(w.gamma.floats()), beta(w.beta_floats()), kind(k) {}
+  DenseNorm(const std::optional<model::Norm>& w, model::NormKind k) {
+    if (w) *this = DenseNorm(*w, k);
+  }
 
   void apply(float* x, float epsilon) const {
     const size_t n = gamma.size();
     double mean = 0, variance = 0;
-    for (size_t i = 0; i < n; ++i) mean += x[i];
+    for (size_t i = 0; i < n && kind == model::NormKind::kLayer; ++i) mean += x[i];
     mean /= static_cast<double>(n);
     for (size_t i = 0; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
     const double scale = 1 / std::sqrt(variance / static_cast<double>(n) + epsilon);
@@ -83,7 +87,7 @@ float activate(model::Activation activation, float value) {
 
 struct DenseLayer {
   DenseLinear query, key, value, attention_output, gate, up, down;  // gate.out 0: not gated
-  DenseNorm attention_norm, output_norm;
+  DenseNorm attention_norm, output_norm, query_norm, key_norm, attention_sum_norm, output_sum_norm;
 };
 
 class ReferenceOps {
@@ -94,7 +98,8 @@ class ReferenceOps {
     words_ = w.words.floats();
     if (w.positions) positions_ = w.positions->floats();
     if (w.segments) segments_ = w.segments->floats();
-    if (w.embedding_norm) embedding_norm_ = DenseNorm(*w.embedding_norm);
+    const model::NormKind kind = architecture().norm;
+    if (w.embedding_norm) embedding_norm_ = DenseNorm(*w.embedding_norm, kind);
     if (w.embedding_projection) projection_ = DenseLinear(*w.embedding_projection);
     for (const model::LayerWeights& l : w.layers) {
       layers_.push_back({.query = DenseLinear(l.query),
@@ -104,12 +109,16 @@ class ReferenceOps {
                          .gate = l.gate ? DenseLinear(*l.gate) : DenseLinear(),
                          .up = DenseLinear(l.up),
                          .down = DenseLinear(l.down),
-                         .attention_norm = l.attention_norm ? DenseNorm(*l.attention_norm) : DenseNorm(),
-                         .output_norm = DenseNorm(l.output_norm)});
+                         .attention_norm = DenseNorm(l.attention_norm, kind),
+                         .output_norm = DenseNorm(l.output_norm, kind),
+                         .query_norm = DenseNorm(l.query_norm, kind),
+                         .key_norm = DenseNorm(l.key_norm, kind),
+                         .attention_sum_norm = DenseNorm(l.attention_sum_norm, kind),
+                         .output_sum_norm = DenseNorm(l.output_sum_norm, kind)});
     }
-    if (w.final_norm) final_norm_ = DenseNorm(*w.final_norm);
+    if (w.final_norm) final_norm_ = DenseNorm(*w.final_norm, kind);
     if (w.head_dense) head_dense_ = DenseLinear(*w.head_dense);
-    if (w.head_norm) head_norm_ = DenseNorm(*w.head_norm);
+    if (w.head_norm) head_norm_ = DenseNorm(*w.head_norm, kind);
     head_output_ = DenseLinear(w.head_output);
   }
 
@@ -132,7 +141,7 @@ class ReferenceOps {
         if (!segments_.empty()) add(&segments_[static_cast<size_t>(batch.segments[t]) * width], width, row);
       }
     }
-    stream_ = norm(embedding_norm_, std::move(stream_));
+    if (architecture().embedding.norm) stream_ = norm(embedding_norm_, std::move(stream_));
     if (projection_.out != 0) stream_ = projection_.apply(stream_);
     input_ = stream_;
   }
@@ -144,6 +153,10 @@ class ReferenceOps {
     query_ = layers_[layer].query.apply(input_, &hook_);
     key_ = layers_[layer].key.apply(input_, &hook_);
     value_ = layers_[layer].value.apply(input_, &hook_);
+    if (attention_->query_key_norm) {
+      norm_heads(layers_[layer].query_norm, query_);
+      norm_heads(layers_[layer].key_norm, key_);
+    }
     if (attention_->position != model::PositionKind::kRope) return;
     const std::vector<float> table = rope_table(attention_->rope, attention_->head_size, architecture().max_length);
     apply_rope(batch, table, query_);
@@ -165,7 +178,7 @@ class ReferenceOps {
   }
 
   void add_attention(size_t layer) {
-    add(layers_[layer].attention_output.apply(context_, &hook_));
+    add_sum(layers_[layer].attention_output.apply(context_, &hook_), layers_[layer].attention_sum_norm);
     if (!order(layer).pre_norm) stream_ = norm(layers_[layer].attention_norm, std::move(stream_));
     input_ = stream_;
   }
@@ -182,7 +195,7 @@ class ReferenceOps {
       const DenseMatrix gate = w.gate.apply(input_, &hook_);
       for (size_t i = 0; i < inner.values.size(); ++i) inner.values[i] *= activate(ff.activation, gate.values[i]);
     }
-    add(w.down.apply(inner, &hook_));
+    add_sum(w.down.apply(inner, &hook_), w.output_sum_norm);
     if (!order(layer).pre_norm) stream_ = norm(w.output_norm, std::move(stream_));
     input_ = stream_;
   }
@@ -192,10 +205,15 @@ class ReferenceOps {
   void score(const Batch& batch, std::span<float> logits) {
     const model::Scoring& scoring = architecture().scoring;
     if (scoring.rows == model::ScoredRows::kMean) stream_ = mean_rows(batch, stream_);
-    DenseMatrix dense = head_dense_.apply(stream_);
-    for (float& v : dense.values) v = activate(scoring.activation, v);
+    DenseMatrix dense = stream_;
+    if (scoring.dense) {
+      dense = head_dense_.apply(stream_);
+      for (float& v : dense.values) v = activate(scoring.activation, v);
+    }
     if (scoring.norm) dense = head_norm_.of(std::move(dense), scoring.norm_epsilon);
-    const DenseMatrix z = head_output_.apply(dense);
+    DenseMatrix z = head_output_.apply(dense);
+    if (scoring.rows == model::ScoredRows::kMeanOfLogits) z = mean_rows(batch, z);
+    for (float& v : z.values) v = capped(v, scoring.softcap);
     for (size_t s = 0; s < z.rows; ++s) logits[s] = z.columns == 1 ? z.row(s)[0] : z.row(s)[1] - z.row(s)[0];
   }
 
@@ -220,27 +238,42 @@ class ReferenceOps {
     }
   }
 
+  static float capped(double value, float cap) {
+    return static_cast<float>(cap == 0 ? value : cap * std::tanh(value / cap));
+  }
+
+  // Whether the token at position i sees the one at j.
+  bool is_seen(size_t i, size_t j) const {
+    const size_t window = attention_->window, distance = i > j ? i - j : j - i;
+    if (attention_->mask == model::MaskKind::kWindow) return distance <= window;
+    if (attention_->mask == model::MaskKind::kCausal) return j <= i && (window == 0 || distance < window);
+    return true;
+  }
+
   void attend_row(size_t first, size_t length, size_t i, size_t head) {
     const size_t d = attention_->head_size, column = head * d;
+    const size_t kv_column = head / (attention_->heads / attention_->kv_heads) * d;
+    const double scale = attention_->score_scale != 0 ? attention_->score_scale : 1 / std::sqrt(static_cast<double>(d));
     const bool alibi = attention_->position == model::PositionKind::kAlibi;
     const double slope = alibi ? alibi_slope(attention_->heads, head) : 0;
     std::vector<double> weights(length);
     double largest = -INFINITY, sum = 0;
     const float* q = query_.row(first + i) + column;
     for (size_t j = 0; j < length; ++j) {
-      const float* k = key_.row(first + j) + column;
+      const float* k = key_.row(first + j) + kv_column;
       for (size_t c = 0; c < d; ++c) weights[j] += static_cast<double>(q[c]) * k[c];
-      weights[j] /= std::sqrt(static_cast<double>(d));
+      weights[j] *= scale;
+      if (attention_->softcap != 0) weights[j] = attention_->softcap * std::tanh(weights[j] / attention_->softcap);
       const size_t distance = i > j ? i - j : j - i;
       weights[j] -= slope * static_cast<double>(distance);
-      if (attention_->mask == model::MaskKind::kWindow && distance > attention_->window) weights[j] = -INFINITY;
+      if (!is_seen(i, j)) weights[j] = -INFINITY;
       largest = std::max(largest, weights[j]);
     }
     for (double& w : weights) sum += w = std::exp(w - largest);
     float* out = context_.row(first + i) + column;
     for (size_t c = 0; c < d; ++c) {
       double value = 0;
-      for (size_t j = 0; j < length; ++j) value += weights[j] / sum * value_.row(first + j)[column + c];
+      for (size_t j = 0; j < length; ++j) value += weights[j] / sum * value_.row(first + j)[kv_column + c];
       out[c] = static_cast<float>(value);
     }
   }
@@ -264,6 +297,15 @@ class ReferenceOps {
   }
   static void add(const float* values, size_t count, float* to) {
     for (size_t c = 0; c < count; ++c) to[c] += values[c];
+  }
+  // A norm of each head's part of the rows.
+  void norm_heads(const DenseNorm& weights, DenseMatrix& rows) const {
+    for (size_t at = 0; at < rows.values.size(); at += attention_->head_size)
+      weights.apply(&rows.values[at], architecture().norm_epsilon);
+  }
+  // What a part of a block adds, behind its norm where there is one.
+  void add_sum(DenseMatrix sum, const DenseNorm& weights) {
+    add(weights.gamma.empty() ? sum : norm(weights, std::move(sum)));
   }
   void add(const DenseMatrix& other) { add(other.values.data(), other.values.size(), stream_.values.data()); }
   DenseMatrix norm(const DenseNorm& weights, DenseMatrix x) const {

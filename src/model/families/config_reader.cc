@@ -58,6 +58,13 @@ void ConfigReader::require(const char* field, std::string_view only) {
       absl::UnimplementedError(str_cat(json_.origin(), ": ", field, ": ", value, " is not supported (", only, " is)")));
 }
 
+std::string ConfigReader::architecture() const {
+  simdjson::dom::array names;
+  std::string_view name;
+  if (json_.root()["architectures"].get(names) || names.size() == 0 || names.at(0).get(name)) return "";
+  return std::string(name);
+}
+
 void ConfigReader::refuse_if(const char* field, std::string_view why) {
   if (boolean(field, false)) fail(absl::UnimplementedError(str_cat(json_.origin(), ": ", field, ": ", why)));
 }

@@ -39,6 +39,7 @@ class ConfigReader {
   // Unimplemented where the field says anything but `only`.
   void require(const char* field, std::string_view only);
   void refuse_if(const char* field, std::string_view why);  // where it is true
+  std::string architecture() const;                         // the first of `architectures`; empty: there is none
 
  private:
   template <class T>

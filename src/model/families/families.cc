@@ -6,8 +6,10 @@
 namespace rerank::model {
 
 std::span<const Family* const> families() {
-  static constexpr const Family* kFamilies[] = {&kBertFamily, &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily,
-                                                &kGteFamily,  &kJinaBertFamily, &kModernBertFamily};
+  static constexpr const Family* kFamilies[] = {&kBertFamily,     &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily,
+                                                &kGteFamily,      &kJinaBertFamily, &kModernBertFamily, &kQwen3Family,
+                                                &kQwen2Family,    &kLlamaFamily,    &kGemmaFamily,      &kGemma2Family,
+                                                &kEuroBertFamily, &kNemotronFamily};
   return kFamilies;
 }
 

@@ -23,9 +23,11 @@ struct TensorSource {
 
 struct LayerNames {
   TensorSource query, key, value, attention_output;
+  std::string query_norm, key_norm;
   std::string attention_norm;
   TensorSource gate, up, down;  // gate: of gated feed-forwards
   std::string output_norm;
+  std::string attention_sum_norm, output_sum_norm;  // of what is added to the stream
 };
 
 // Tensors that the architecture does not have are not looked up: their names may be empty.
@@ -37,7 +39,7 @@ struct TensorNames {
   std::string final_norm;
   TensorSource head_dense;
   std::string head_norm;
-  TensorSource head_output;
+  TensorSource head_output;  // of answers: the vocabulary's matrix; the words' own where the files lack it
 };
 
 struct Family {
@@ -78,7 +80,20 @@ void read_segment_table(ConfigReader& config, Architecture& architecture);
 // Names of the encoder as BertModel has them.
 TensorNames bert_encoder_names(const Architecture& architecture, std::string_view prefix);
 
+// What decoders share (families/decoder.cc): pre-norm blocks with RMS norms, causal attention of grouped heads, rotary
+// positions, gated feed-forwards, and by the name of the architecture a head: answers, or `score.weight`.
+struct DecoderFields {
+  double norm_epsilon = 1e-6, rope_theta = 10000;
+  const char* activation = "hidden_act";
+  Answers answers;  // of ...ForCausalLM
+};
+void read_decoder(ConfigReader& config, const DecoderFields& fields, Architecture& architecture);
+TensorNames decoder_names(const Architecture& architecture);
+// `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling`: default, linear, llama3.
+Rope read_rope(ConfigReader& config, double theta);
+
 extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
-    kModernBertFamily;
+    kModernBertFamily, kQwen3Family, kQwen2Family, kLlamaFamily, kGemmaFamily, kGemma2Family, kEuroBertFamily,
+    kNemotronFamily;
 
 }  // namespace rerank::model

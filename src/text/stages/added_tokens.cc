@@ -70,13 +70,14 @@ void AddedTokenMatcher::build() {
   trie_ = Trie::build(std::move(keys));
 }
 
-int32_t AddedTokenMatcher::match(std::string_view text, size_t at, size_t& end) const {
+int32_t AddedTokenMatcher::match(std::string_view text, size_t at, const TokenSet* as_text, size_t& end) const {
   int32_t best = -1;
   Trie::Node node = Trie::kRoot;
   while (at < text.size()) {
     node = trie_.child(node, static_cast<unsigned char>(text[at++]));
     if (node == Trie::kNone) break;
-    if (const int32_t value = trie_.value(node); value != Trie::kNoValue) {
+    const int32_t value = trie_.value(node);
+    if (value != Trie::kNoValue && !(as_text != nullptr && contains(*as_text, tokens_[size_t(value)].id))) {
       best = value;
       end = at;
     }
@@ -84,11 +85,12 @@ int32_t AddedTokenMatcher::match(std::string_view text, size_t at, size_t& end) 
   return best;
 }
 
-void AddedTokenMatcher::split(std::string_view text, const std::function<void(size_t, size_t, int32_t)>& visit) const {
+void AddedTokenMatcher::split(std::string_view text, const TokenSet* as_text,
+                              const std::function<void(size_t, size_t, int32_t)>& visit) const {
   size_t open = 0;
   for (size_t at = 0; at < text.size();) {
     size_t end = at;
-    const int32_t found = starts_[static_cast<unsigned char>(text[at])] ? match(text, at, end) : -1;
+    const int32_t found = starts_[static_cast<unsigned char>(text[at])] ? match(text, at, as_text, end) : -1;
     if (found < 0) {
       ++at;
       continue;

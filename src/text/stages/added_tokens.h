@@ -25,6 +25,9 @@ struct AddedToken {
   bool special = false;
 };
 
+using TokenSet = std::vector<bool>;  // as in text/tokenizer.h
+inline bool contains(const TokenSet& set, int32_t id) { return size_t(id) < set.size() && set[size_t(id)]; }
+
 // A set of added tokens to look for; the longest at each place wins.
 class AddedTokenMatcher {
  public:
@@ -34,12 +37,13 @@ class AddedTokenMatcher {
 
   // Calls visit(begin, end, id) for the stretches of `text` in order: added tokens with their id, the text between them
   // with -1. Stretches may be empty only if `text` is. An added token that swallowed white space may reach over the
-  // start of the next one.
-  void split(std::string_view text, const std::function<void(size_t, size_t, int32_t)>& visit) const;
+  // start of the next one. Tokens in `as_text` (may be null) are not looked for.
+  void split(std::string_view text, const TokenSet* as_text,
+             const std::function<void(size_t, size_t, int32_t)>& visit) const;
 
  private:
   // The index of the longest token that starts at `at`, or -1; its end to `end`.
-  int32_t match(std::string_view text, size_t at, size_t& end) const;
+  int32_t match(std::string_view text, size_t at, const TokenSet* as_text, size_t& end) const;
 
   std::vector<AddedToken> tokens_;
   std::vector<std::string> patterns_;

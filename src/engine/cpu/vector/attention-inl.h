@@ -17,7 +17,7 @@ template <class P>
 struct AttentionPlan {
   using Element = typename P::Element;
   size_t key_lanes, padded_length, padded_head, query_stride, weight_stride;
-  size_t keys, values, staging, queries, weights, totals, output, row;  // where each part begins, in bytes
+  size_t keys, values, staging, queries, weights, totals, output, row, places;  // where each part begins, in bytes
   size_t total;
 
   AttentionPlan(size_t length, size_t head)
@@ -34,7 +34,8 @@ struct AttentionPlan {
     totals = weights + kTileRows * weight_stride * sizeof(Element);
     output = totals + kTileRows * kLanes * sizeof(float);
     row = output + kTileRows * padded_head * sizeof(float);
-    total = row + padded_length * sizeof(float);
+    places = row + padded_length * sizeof(float);
+    total = places + 2 * padded_length * sizeof(const float*);
   }
 
   // An odd number of cache lines, so that the rows of a tile do not share cache sets.
@@ -48,30 +49,37 @@ size_t attention_scratch(size_t length, size_t head_size) {
   return AttentionPlan<P>(length, head_size).total;
 }
 
-// The score of a key `distance` positions away, before exp2, and whether it counts at all.
+// The score of a key some positions away, before exp2, and whether it counts at all. Rows are positions.
 struct AttentionMask {
   const AttentionArgs& args;
-  bool unmasked;  // neither window nor slope
 
-  HWY_INLINE explicit AttentionMask(const AttentionArgs& a) : args(a), unmasked(a.window == 0 && a.slope == 0) {}
-  size_t first_key(size_t row) const { return args.window == 0 || row < args.window ? 0 : row - args.window; }
-  size_t end_key(size_t last_row) const {
-    return args.window == 0 ? args.length : std::min(args.length, last_row + args.window + 1);
+  HWY_INLINE explicit AttentionMask(const AttentionArgs& a) : args(a) {}
+  size_t first_key(size_t row) const { return row < args.before ? 0 : row - args.before; }
+  size_t end_key(size_t last_row) const { return std::min(args.length, last_row + args.after + 1); }
+  // Whether each of the rows sees each of these keys, with its score as it is.
+  bool is_plain(size_t row, size_t last_row, size_t key, size_t end) const {
+    return args.slope == 0 && args.softcap == 0 && end <= end_key(row) && key >= first_key(last_row);
   }
-  // Vectors of keys from `key` on, seen from `row`.
-  HWY_INLINE V distance(size_t row, size_t key) const {
+  // Vectors of keys from `key` on, seen from `row`: positions behind it.
+  HWY_INLINE V offset(size_t row, size_t key) const {
     const D d;
-    return hn::Abs(hn::Sub(hn::Iota(d, static_cast<float>(key)), hn::Set(d, static_cast<float>(row))));
+    return hn::Sub(hn::Iota(d, static_cast<float>(key)), hn::Set(d, static_cast<float>(row)));
   }
-  HWY_INLINE V adjust(V score, V distance) const {
-    return hn::NegMulAdd(distance, hn::Set(D(), args.slope * kLog2E), score);
+  HWY_INLINE V adjust(V score, V offset) const {
+    const D d;
+    if (args.softcap != 0) {
+      const float cap = args.softcap * kLog2E;
+      score = hn::Mul(hn::Set(d, cap), tanh_vector(d, hn::Mul(score, hn::Set(d, 1 / cap))));
+    }
+    return hn::NegMulAdd(hn::Abs(offset), hn::Set(d, args.slope * kLog2E), score);
   }
-  HWY_INLINE V apply_mask(V weight, V distance, size_t key) const {
+  HWY_INLINE V apply_mask(V weight, V offset, size_t key) const {
     const D d;
     const size_t left = args.length > key ? std::min(args.length - key, kLanes) : 0;
     const V kept = hn::IfThenElseZero(hn::FirstN(d, left), weight);
-    if (args.window == 0) return kept;
-    return hn::IfThenElseZero(hn::Le(distance, hn::Set(d, static_cast<float>(args.window))), kept);
+    const auto seen = hn::And(hn::Le(offset, hn::Set(d, static_cast<float>(args.after))),
+                              hn::Ge(offset, hn::Set(d, -static_cast<float>(args.before))));
+    return hn::IfThenElseZero(seen, kept);
   }
 };
 
@@ -91,7 +99,7 @@ HWY_INLINE void store_weights(V low, V high, typename Dot::Element* to) {
 template <class Element>
 struct ProbabilitiesOut {
   const AttentionMask& mask;
-  size_t row, key;  // of the tile's first
+  size_t row, key;  // of the tile's first; positions
   Element* weights;
   size_t stride;
   float* totals;  // [rows][kLanes]
@@ -113,7 +121,7 @@ HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t quer
   for (size_t r = 0; r < kRows; ++r, to += out.stride) {
     V low = sum[r][0], high = sum[r][1];
     if constexpr (kPartly) {
-      const V near = out.mask.distance(out.row + r, out.key), far = out.mask.distance(out.row + r, out.key + kLanes);
+      const V near = out.mask.offset(out.row + r, out.key), far = out.mask.offset(out.row + r, out.key + kLanes);
       low = exp2_vector<kDegree>(d, out.mask.adjust(low, near));
       high = exp2_vector<kDegree>(d, out.mask.adjust(high, far));
       low = out.mask.apply_mask(low, near, out.key);
@@ -146,24 +154,43 @@ class VectorAttention {
       : args_(args), plan_(args.length, args.head_size), mask_(args) {}
 
   HWY_INLINE void run() {
+    find_rows();
     pack_keys();
     pack_values();
-    for (size_t row = 0; row < args_.query_rows; row += kTileRows) {
-      const size_t rows = std::min(kTileRows, args_.query_rows - row);
-      for (size_t r = row; r < row + rows; ++r) prefetch_next_head(r);
-      take(row, rows);
+    for (size_t head = 0; head < args_.query_heads; ++head) {
+      column_ = head * args_.head_size;
+      for (size_t row = 0; row < args_.query_rows; row += kTileRows) {
+        const size_t rows = std::min(kTileRows, args_.query_rows - row);
+        for (size_t r = row; r < row + rows; ++r) prefetch_next_head(r, head + 1 == args_.query_heads);
+        take(row, rows);
+      }
     }
   }
 
  private:
   // The next head stands beside this one and comes next, and its rows are too far apart for the CPU to foresee them.
-  HWY_INLINE void prefetch_next_head(size_t row) const {
+  HWY_INLINE void prefetch_next_head(size_t row, bool with_keys) const {
     constexpr size_t kLine = 64 / sizeof(float);
     const size_t head = args_.head_size;
     for (size_t c = head; c < 2 * head; c += kLine) {
-      __builtin_prefetch(args_.queries + row * args_.query_stride + c, 0, 2);
-      __builtin_prefetch(args_.keys + row * args_.key_stride + c, 0, 2);
-      __builtin_prefetch(args_.values + row * args_.key_stride + c, 0, 2);
+      __builtin_prefetch(args_.queries + row * args_.query_stride + column_ + c, 0, 2);
+      if (!with_keys) continue;
+      __builtin_prefetch(key_rows()[args_.length - args_.query_rows + row] + c, 0, 2);
+      __builtin_prefetch(value_rows()[args_.length - args_.query_rows + row] + c, 0, 2);
+    }
+  }
+
+  // Where the keys and the values of each token begin.
+  HWY_INLINE const float** key_rows() const { return part<const float*>(plan_.places); }
+  HWY_INLINE const float** value_rows() const { return key_rows() + plan_.padded_length; }
+  HWY_INLINE void find_rows() {
+    const float** keys = key_rows();
+    const float** values = value_rows();
+    for (const KeyRows& piece : args_.pieces) {
+      for (size_t i = 0; i < piece.count; ++i) {
+        *keys++ = piece.keys + i * piece.stride;
+        *values++ = piece.values + i * piece.stride;
+      }
     }
   }
 
@@ -183,18 +210,27 @@ class VectorAttention {
     const size_t head = args_.head_size, stride = plan_.key_lanes * P::kGroup;
     for (size_t key = 0; key < plan_.padded_length; key += kBlockColumns) {
       const size_t rows = key < args_.length ? std::min(kBlockColumns, args_.length - key) : 0;
-      const float* from = args_.keys + key * args_.key_stride;
+      const float* const* from = key_rows() + key;
       auto* to = reinterpret_cast<uint32_t*>(key_panel(key)) + key % P::kColumns;
       if constexpr (P::kGroup == 1) {
-        if (rows == kBlockColumns && head % 16 == 0) {
-          transpose(reinterpret_cast<const uint32_t*>(from), args_.key_stride, to);
+        const ptrdiff_t apart = rows == kBlockColumns ? from[1] - from[0] : 0;
+        if (rows == kBlockColumns && head % 16 == 0 && are_regular(from, rows, apart)) {
+          transpose(reinterpret_cast<const uint32_t*>(from[0]), static_cast<size_t>(apart), to);
           continue;
         }
       }
       auto* staging = part<Element>(plan_.staging);
-      Dot::convert_rows(from, args_.key_stride, rows, head, staging, stride, kBlockColumns);
+      for (size_t i = 0; i < rows; ++i) Dot::convert_rows(from[i], 0, 1, head, staging + i * stride, stride, 1);
+      Dot::convert_rows(nullptr, 0, 0, head, staging + rows * stride, stride, kBlockColumns - rows);
       transpose(reinterpret_cast<const uint32_t*>(staging), plan_.key_lanes, to);
     }
+  }
+
+  // Whether rows lie `apart` from one another, forward.
+  HWY_INLINE static bool are_regular(const float* const* rows, size_t count, ptrdiff_t apart) {
+    bool regular = apart > 0;
+    for (size_t i = 1; i < count; ++i) regular &= rows[i] - rows[i - 1] == apart;
+    return regular;
   }
 
   HWY_INLINE void transpose(const uint32_t* from, size_t from_stride, uint32_t* to) const {
@@ -205,7 +241,7 @@ class VectorAttention {
   HWY_INLINE V value(size_t key, size_t column) const {
     const D d;
     if (key >= args_.length || column >= args_.head_size) return hn::Zero(d);
-    const float* from = args_.values + key * args_.key_stride + column;
+    const float* from = value_rows()[key] + column;
     if (column + kLanes <= args_.head_size) return hn::LoadU(d, from);
     HWY_ALIGN float last[kLanes] = {};
     std::copy_n(from, args_.head_size - column, last);
@@ -234,13 +270,14 @@ class VectorAttention {
     auto* weights = part<Element>(plan_.weights);
     std::fill_n(totals, rows * kLanes, 0.0f);
     prepare_queries(row, rows);
-    const size_t first = mask_.first_key(row) / P::kColumns * P::kColumns;
-    const size_t end = round_up_to(mask_.end_key(row + rows - 1), P::kColumns);
-    for (size_t key = first; key < end; key += P::kColumns) weigh(row, rows, key);
+    const size_t position = args_.first_position + row;
+    const size_t first = mask_.first_key(position) / P::kColumns * P::kColumns;
+    const size_t end = round_up_to(mask_.end_key(position + rows - 1), P::kColumns);
+    for (size_t key = first; key < end; key += P::kColumns) weigh(position, rows, key);
     float inverse[kTileRows];
     for (size_t r = 0; r < rows; ++r) {
       float sum = hn::GetLane(hn::SumOfLanes(D(), hn::Load(D(), totals + r * kLanes)));
-      if (!(sum >= 1e-30f && sum <= 1e30f)) sum = weigh_again(row + r, r, first, end);
+      if (!(sum >= 1e-30f && sum <= 1e30f)) sum = weigh_again(position + r, r, first, end);
       inverse[r] = 1 / sum;
     }
     auto* output = part<float>(plan_.output);
@@ -251,7 +288,7 @@ class VectorAttention {
     }
     for (size_t r = 0; r < rows; ++r) {
       store_scaled(output + r * plan_.padded_head, args_.head_size, inverse[r],
-                   args_.context + (row + r) * args_.context_stride);
+                   args_.context + (row + r) * args_.context_stride + column_);
     }
   }
 
@@ -261,17 +298,18 @@ class VectorAttention {
     auto* scaled = part<float>(plan_.staging);
     auto* queries = part<Element>(plan_.queries);
     for (size_t r = 0; r < rows; ++r) {
-      store_scaled(args_.queries + (row + r) * args_.query_stride, head, args_.scale * kLog2E, scaled);
+      const float* from = args_.queries + (row + r) * args_.query_stride + column_;
+      store_scaled(from, head, args_.scale * kLog2E, scaled);
       Dot::convert_rows(scaled, 0, 1, head, queries + r * plan_.query_stride, plan_.query_stride, 1);
     }
   }
 
-  HWY_INLINE void weigh(size_t row, size_t rows, size_t key) {
-    const bool partly = !mask_.unmasked || key + P::kColumns > args_.length;
+  HWY_INLINE void weigh(size_t position, size_t rows, size_t key) {
+    const bool partly = !mask_.is_plain(position, position + rows - 1, key, key + P::kColumns);
     const size_t steps = P::steps_of(args_.head_size);
     const Element* queries = part<Element>(plan_.queries);
     ProbabilitiesOut<Element> out = {
-        mask_, row, key, part<Element>(plan_.weights) + key, plan_.weight_stride, part<float>(plan_.totals)};
+        mask_, position, key, part<Element>(plan_.weights) + key, plan_.weight_stride, part<float>(plan_.totals)};
     in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
       if (partly) {
@@ -286,7 +324,7 @@ class VectorAttention {
     });
   }
 
-  // One row with its largest score taken off; returns the sum of its weights.
+  // The row at a position, r of its tile, with its largest score taken off; returns the sum of its weights.
   HWY_NOINLINE float weigh_again(size_t row, size_t r, size_t first, size_t end) {
     float* scores = part<float>(plan_.row);
     const Element* queries = part<Element>(plan_.queries) + r * plan_.query_stride;
@@ -298,6 +336,8 @@ class VectorAttention {
     float largest = -INFINITY, sum = 0;
     for (size_t key = first; key < end; ++key) {
       const auto distance = static_cast<float>(key > row ? key - row : row - key);
+      const float cap = args_.softcap * kLog2E;
+      if (cap != 0) scores[key] = cap * std::tanh(scores[key] / cap);
       scores[key] -= args_.slope * kLog2E * distance;
       if (is_seen(key)) largest = std::max(largest, scores[key]);
     }
@@ -313,6 +353,7 @@ class VectorAttention {
   const AttentionArgs& args_;
   const AttentionPlan<P> plan_;
   const AttentionMask mask_;
+  size_t column_ = 0;  // of the head of queries that is computed, behind the first
 };
 
 template <class P>

@@ -12,6 +12,14 @@ namespace {
 // near.
 constexpr size_t kFeedForwardRows = 192;
 
+void set_mask(const model::Attention& attention, AttentionArgs& args) {
+  args.softcap = attention.softcap;
+  if (attention.mask == model::MaskKind::kWindow) args.before = args.after = attention.window;
+  if (attention.mask != model::MaskKind::kCausal) return;
+  args.after = 0;
+  if (attention.window != 0) args.before = attention.window - 1;
+}
+
 }  // namespace
 
 CpuOps::CpuOps(const CpuWeights& weights, const KernelTable& kernels, Team* team)
@@ -51,23 +59,23 @@ void CpuOps::norm_attention(size_t layer) {
 void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
   const PackedLinear& w = weights_.layers[layer].query_key_value;
   attention_ = &attention(layer);
-  const size_t panel = columns(), hidden = architecture().hidden;
-  projected_.resize(rows_, 3 * hidden, panel);
+  const size_t panel = columns(), queries_width = query_width();
+  projected_.resize(rows_, queries_width + 2 * key_width(), panel);
   LinearJob job = whole(w, *input_, 0, rows_, projected_, 0);
-  if (rows == Rows::kScored) job.first_panel = hidden / panel;
+  if (rows == Rows::kScored) job.first_panel = queries_width / panel;
   run(job);
   if (rows == Rows::kScored) {
     // Keys and values of every row; queries of the scored rows only. A panel that straddles the border belongs to both.
     gather(batch, stream_, scored_stream_);
     if (input_ != &stream_) gather(batch, *input_, scored_input_);
-    scored_queries_.resize(batch.size(), hidden, panel);
+    scored_queries_.resize(batch.size(), queries_width, panel);
     const PackedLinear& own = weights_.layers[layer].scored_query;
     const PaddedMatrix& from = input_ != &stream_ ? scored_input_ : scored_stream_;
     LinearJob queries = whole(own.panels() != 0 ? own : w, from, 0, batch.size(), scored_queries_, 0);
-    queries.last_panel = (hidden + panel - 1) / panel;
+    queries.last_panel = (queries_width + panel - 1) / panel;
     run(queries);
   }
-  if (attention_->position == model::PositionKind::kRope) apply_rope(batch, rows, weights_.angles.at(attention_->rope));
+  finish_heads(layer, batch, rows);
 }
 
 void CpuOps::gather(const Batch& batch, const PaddedMatrix& from, PaddedMatrix& to) const {
@@ -77,39 +85,55 @@ void CpuOps::gather(const Batch& batch, const PaddedMatrix& from, PaddedMatrix& 
     std::copy_n(from.row(scored_row(architecture(), batch, s)), hidden, to.row(s));
 }
 
-// Scored queries are at position 0, where the angle is 0.
-void CpuOps::apply_rope(const Batch& batch, Rows rows, const std::vector<float>& angles) {
+void CpuOps::finish_heads(size_t layer, const Batch& batch, Rows rows) {
+  const CpuLayer& w = weights_.layers[layer];
+  const bool rope = attention_->position == model::PositionKind::kRope;
+  if (!rope && w.query_norm.empty()) return;
+  const float* angles = rope ? weights_.angles.at(attention_->rope).data() : nullptr;
   const size_t heads = attention_->heads, d = attention_->head_size;
+  const auto at = [&](size_t position) { return rope ? angles + position * d : nullptr; };
   each(batch.size(), [&](size_t s, size_t) {
     for (size_t i = 0; i < batch.length(s); ++i) {
       float* row = projected_.row(batch.offsets[s] + i);
-      if (rows == Rows::kAll) kernels_.rotate(row, heads, d, &angles[i * d]);
-      kernels_.rotate(row + heads * d, heads, d, &angles[i * d]);
+      if (rows == Rows::kAll) finish_row(w.query_norm, row, heads, at(i));
+      finish_row(w.key_norm, row + heads * d, attention_->kv_heads, at(i));
     }
+    if (rows == Rows::kAll) return;
+    const size_t position = scored_row(architecture(), batch, s) - batch.offsets[s];
+    finish_row(w.query_norm, scored_queries_.row(s), heads, at(position));
   });
 }
 
+void CpuOps::finish_row(const CpuNorm& norm, float* heads, size_t count, const float* angles) {
+  const size_t d = attention_->head_size;
+  for (size_t h = 0; !norm.empty() && h < count; ++h) norm_row(heads + h * d, norm);
+  if (angles != nullptr) kernels_.rotate(heads, count, d, angles);
+}
+
 void CpuOps::attend(const Batch& batch, Rows rows) {
-  const size_t heads = attention_->heads, d = attention_->head_size, hidden = architecture().hidden;
+  const model::Attention& attention = *attention_;
+  const size_t d = attention.head_size, tasks = attention.kv_heads, group = attention.heads / tasks;
   size_t longest = 0;
   for (size_t s = 0; s < batch.size(); ++s) longest = std::max(longest, batch.length(s));
   for (auto& scratch : scratch_) scratch.resize(kernels_.attention_scratch(longest, d));
   const bool scored = rows == Rows::kScored;
-  context_.resize(scored ? batch.size() : rows_, hidden, columns());
-  each(batch.size() * heads, [&](size_t task, size_t member) {
-    const size_t s = task / heads, column = task % heads * d, row = batch.offsets[s];
+  context_.resize(scored ? batch.size() : rows_, query_width(), columns());
+  each(batch.size() * tasks, [&](size_t task, size_t member) {
+    const size_t s = task / tasks, key_head = task % tasks, column = key_head * group * d, row = batch.offsets[s];
+    const float* keys = projected_.row(row) + query_width() + key_head * d;
+    const KeyRows own = {keys, keys + key_width(), projected_.stride(), batch.length(s)};
     AttentionArgs args;
     args.queries = scored ? scored_queries_.row(s) + column : projected_.row(row) + column;
     args.query_stride = scored ? scored_queries_.stride() : projected_.stride();
     args.query_rows = scored ? 1 : batch.length(s);
-    args.keys = projected_.row(row) + hidden + column;
-    args.values = projected_.row(row) + 2 * hidden + column;
-    args.key_stride = projected_.stride();
+    args.query_heads = group;
+    args.first_position = scored ? scored_row(architecture(), batch, s) - row : 0;
+    args.pieces = {&own, 1};
     args.length = batch.length(s);
     args.head_size = d;
-    args.scale = 1 / std::sqrt(static_cast<float>(d));
-    args.window = attention_->mask == model::MaskKind::kWindow ? attention_->window : 0;
-    if (attention_->position == model::PositionKind::kAlibi) args.slope = alibi_slope(heads, task % heads);
+    args.scale = attention.score_scale != 0 ? attention.score_scale : 1 / std::sqrt(static_cast<float>(d));
+    set_mask(attention, args);
+    if (attention.position == model::PositionKind::kAlibi) args.slope = alibi_slope(tasks, key_head);
     args.context = context_.row(scored ? s : row) + column;
     args.context_stride = context_.stride();
     args.scratch = scratch_[member].data();
@@ -125,11 +149,27 @@ void CpuOps::select_rows(const Batch& batch, Rows rows) {
 
 void CpuOps::add_attention(size_t layer) {
   const CpuLayer& w = weights_.layers[layer];
-  LinearJob job = whole(w.attention_output, context_, 0, rows_, stream_, 0);
-  job.add_to_c = true;
-  run(job);
+  add_sum(whole(w.attention_output, context_, 0, rows_, stream_, 0), w.attention_sum_norm);
   if (!order(layer).pre_norm) norm_rows(stream_, 0, rows_, w.attention_norm);
   input_ = &stream_;
+}
+
+void CpuOps::add_sum(LinearJob job, const CpuNorm& norm) {
+  if (norm.empty()) {
+    job.add_to_c = true;
+    return run(job);
+  }
+  const size_t first = job.c_row, hidden = architecture().hidden;
+  sum_.resize(job.rows, hidden, columns());
+  job.c = &sum_;
+  job.c_row = 0;
+  run(job);
+  norm_rows(sum_, 0, job.rows, norm);
+  for (size_t r = 0; r < job.rows; ++r) {
+    const float* from = sum_.row(r);
+    float* to = stream_.row(first + r);
+    for (size_t c = 0; c < hidden; ++c) to[c] += from[c];
+  }
 }
 
 void CpuOps::norm_feed_forward(size_t layer) {
@@ -159,9 +199,7 @@ void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t r
     up.factor = &gate_;
   }
   run(up);
-  LinearJob down = whole(w.down, inner_, 0, rows, stream_, row);
-  down.add_to_c = true;
-  run(down);
+  add_sum(whole(w.down, inner_, 0, rows, stream_, row), w.output_sum_norm);
   if (!order(layer).pre_norm) norm_rows(stream_, row, rows, w.output_norm);
 }
 
@@ -181,7 +219,9 @@ void CpuOps::load_state(const Batch& batch, std::span<const float> in) {
 }
 
 void CpuOps::score(const Batch& batch, std::span<float> logits) {
-  if (architecture().scoring.rows != model::ScoredRows::kMean) return head_of(stream_, rows_, logits);
+  const model::ScoredRows scored = architecture().scoring.rows;
+  if (scored == model::ScoredRows::kMeanOfLogits) return mean_logits(batch, stream_, logits);
+  if (scored != model::ScoredRows::kMean) return head_of(stream_, rows_, logits);
   mean_rows(
       batch, [&](size_t s, size_t i) { return stream_.row(batch.offsets[s] + i); }, scored_stream_);
   head_of(scored_stream_, batch.size(), logits);

@@ -27,18 +27,24 @@ class CpuOps : public SharedOps {
 
  private:
   void gather(const Batch& batch, const PaddedMatrix& from, PaddedMatrix& to) const;
-  void apply_rope(const Batch& batch, Rows rows, const std::vector<float>& angles);
+  // Norms of heads, and rotations, of queries (of `rows`) and keys.
+  void finish_heads(size_t layer, const Batch& batch, Rows rows);
+  void finish_row(const CpuNorm& norm, float* heads, size_t count, const float* angles);
   // All outputs of a layer over rows of `a`.
   LinearJob whole(const PackedLinear& weights, const PaddedMatrix& a, size_t a_row, size_t rows, PaddedMatrix& c,
                   size_t c_row) const;
   void feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t rows);
+  // stream rows += job's product, behind its norm where there is one.
+  void add_sum(LinearJob job, const CpuNorm& norm);
+  size_t query_width() const { return attention_->heads * attention_->head_size; }
+  size_t key_width() const { return attention_->kv_heads * attention_->head_size; }
 
   const CpuWeights& weights_;
   size_t rows_ = 0;  // of stream_, context_ and what products read
   PaddedMatrix stream_, normed_;
   const PaddedMatrix* input_ = &stream_;       // what products read: stream_, or normed_ in pre-norm blocks
   PaddedMatrix scored_stream_, scored_input_;  // the scored rows of them; scored_input_ of pre-norm blocks only
-  PaddedMatrix projected_, scored_queries_, context_, gate_, inner_;
+  PaddedMatrix projected_, scored_queries_, context_, gate_, inner_, sum_;
   const model::Attention* attention_ = nullptr;  // of the block that is being computed
 };
 

@@ -53,6 +53,7 @@ constexpr KernelTable make_table(const char* name, const char* precision, const 
           relu,
           rotate,
           layer_norm,
+          rms_norm,
           tiles};
 }
 

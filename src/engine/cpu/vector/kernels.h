@@ -42,19 +42,31 @@ struct MatMulArgs {
   std::byte* scratch = nullptr;              // matmul_scratch(in) bytes, 64-byte aligned
 };
 
-// Attention of `query_rows` rows of one sequence and one head, over all `length` keys.
+// Keys and values of tokens that follow one another, of one head.
+struct KeyRows {
+  const float* keys = nullptr;
+  const float* values = nullptr;
+  size_t stride = 0;
+  size_t count = 0;
+};
+
+inline constexpr size_t kAllPositions = size_t{1} << 30;
+
+// Attention of `query_rows` rows of one sequence, over all keys, for the heads of queries that share a head of keys.
 struct AttentionArgs {
-  const float* queries = nullptr;  // first column of the head
+  const float* queries = nullptr;  // first column of the first head; the others stand behind it
   size_t query_stride = 0;
   size_t query_rows = 0;
-  const float* keys = nullptr;  // row 0 of the sequence
-  const float* values = nullptr;
-  size_t key_stride = 0;  // of keys and values
-  size_t length = 0;
+  size_t query_heads = 1;
+  size_t first_position = 0;        // of the first query
+  std::span<const KeyRows> pieces;  // the sequence's keys, from its first token on; where they lie changes no result
+  size_t length = 0;                // of all pieces
   size_t head_size = 0;
-  float scale = 1;           // 1 / sqrt(head_size)
-  size_t window = 0;         // only keys at most so many positions away; 0: all
-  float slope = 0;           // ALiBi: what each position away takes off a score
+  float scale = 1;  // 1 / sqrt(head_size)
+  // Seen are keys at most so many positions before and after.
+  size_t before = kAllPositions, after = kAllPositions;
+  float slope = 0;           // ALiBi: what each position away takes off a score; of one head
+  float softcap = 0;         // scores are cap x tanh(score / cap); 0: not
   float* context = nullptr;  // like queries
   size_t context_stride = 0;
   std::byte* scratch = nullptr;  // attention_scratch(length, head_size) bytes, 64-byte aligned
@@ -95,6 +107,8 @@ struct KernelTable {
   void (*rotate)(float* x, size_t heads, size_t head_size, const float* angles);
   // x = (x - mean) / sqrt(variance + epsilon) * gamma + beta, in two passes.
   void (*layer_norm)(float* x, size_t n, const float* gamma, const float* beta, float epsilon);
+  // x = x / sqrt(mean of squares + epsilon) * gamma
+  void (*rms_norm)(float* x, size_t n, const float* gamma, float epsilon);
 
   // Not null: the layers are computed on tiles (tile_ops.h) by these instead of `linear` and `attention`.
   const TileKernels* tiles = nullptr;

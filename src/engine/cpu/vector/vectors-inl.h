@@ -1,4 +1,4 @@
-// Element-wise functions and LayerNorm. Included once per target by kernels.cc.
+// Element-wise functions and norms. Included once per target by kernels.cc.
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -84,6 +84,23 @@ void layer_norm(float* x, size_t n, const float* gamma, const float* beta, float
     hn::StoreU(hn::MulAdd(normal, hn::LoadU(d, gamma + i), hn::LoadU(d, beta + i)), d, x + i);
   }
   for (size_t i = whole; i < n; ++i) x[i] = (x[i] - mean) * scale * gamma[i] + beta[i];
+}
+
+void rms_norm(float* x, size_t n, const float* gamma, float epsilon) {
+  const D d;
+  const size_t whole = n / kLanes * kLanes;
+  V squares = hn::Zero(d);
+  for (size_t i = 0; i < whole; i += kLanes) {
+    const V value = hn::LoadU(d, x + i);
+    squares = hn::MulAdd(value, value, squares);
+  }
+  float total = hn::GetLane(hn::SumOfLanes(d, squares));
+  for (size_t i = whole; i < n; ++i) total += x[i] * x[i];
+  const float scale = 1 / std::sqrt(total / static_cast<float>(n) + epsilon);
+  const V scale_v = hn::Set(d, scale);
+  for (size_t i = 0; i < whole; i += kLanes)
+    hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, x + i), scale_v), hn::LoadU(d, gamma + i)), d, x + i);
+  for (size_t i = whole; i < n; ++i) x[i] = x[i] * scale * gamma[i];
 }
 
 }  // namespace rerank::engine::cpu::HWY_NAMESPACE

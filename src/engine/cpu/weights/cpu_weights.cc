@@ -58,7 +58,7 @@ SharedWeights::SharedWeights(std::shared_ptr<const model::Model> m, const Kernel
   final_norm = CpuNorm(w.final_norm);
   head_norm = CpuNorm(w.head_norm);
   if (w.embedding_projection) projection = PackedLinear(kernels.exact, packing, {&*w.embedding_projection});
-  head_dense = PackedLinear(kernels.exact, packing, {&*w.head_dense});
+  if (w.head_dense) head_dense = PackedLinear(kernels.exact, packing, {&*w.head_dense});
   head_output = PackedLinear(kernels.exact, packing, {&w.head_output});
   const model::Architecture& a = model->architecture();
   for (const model::Block& block : a.blocks) {
@@ -92,7 +92,11 @@ CpuWeights::CpuWeights(std::shared_ptr<const model::Model> m, const KernelTable&
                       .down = pack_rest(l.down),
                       .scored_query = last ? pack_rest(l.query) : PackedLinear(),
                       .attention_norm = CpuNorm(l.attention_norm),
-                      .output_norm = CpuNorm(l.output_norm)});
+                      .output_norm = CpuNorm(l.output_norm),
+                      .query_norm = CpuNorm(l.query_norm),
+                      .key_norm = CpuNorm(l.key_norm),
+                      .attention_sum_norm = CpuNorm(l.attention_sum_norm),
+                      .output_sum_norm = CpuNorm(l.output_sum_norm)});
   }
 }
 

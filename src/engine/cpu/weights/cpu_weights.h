@@ -48,13 +48,14 @@ struct CpuNorm {
   explicit CpuNorm(const std::optional<model::Norm>& norm) {
     if (norm) *this = CpuNorm(*norm);
   }
+  bool empty() const { return gamma.empty(); }
   std::vector<float> gamma, beta;  // empty: there is no such norm
 };
 
 struct CpuLayer {
   PackedLinear query_key_value, attention_output, gate, up, down;  // gate: no panels where there is none
   PackedLinear scored_query;  // no panels where the queries of the scored rows need no other precision
-  CpuNorm attention_norm, output_norm;
+  CpuNorm attention_norm, output_norm, query_norm, key_norm, attention_sum_norm, output_sum_norm;
 };
 
 // What every tier keeps in fp32: tables, their norm, and the head.
@@ -65,8 +66,8 @@ struct SharedWeights {
   std::vector<float> positions, segments;            // empty: there is no such table
   std::map<model::Rope, std::vector<float>> angles;  // rope_table() of every position
   CpuNorm embedding_norm, final_norm, head_norm;
-  PackedLinear projection;  // no panels where the tables are as wide as the encoder
-  PackedLinear head_dense, head_output;
+  PackedLinear projection;               // no panels where the tables are as wide as the encoder
+  PackedLinear head_dense, head_output;  // head_dense: no panels where the head has no such layer
 };
 
 struct CpuWeights : SharedWeights {

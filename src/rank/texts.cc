@@ -1,0 +1,33 @@
+#include "rank/texts.h"
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+
+namespace rerank::rank {
+
+Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& folder, const model::ModelConfig& config,
+                                                            const TextOptions& options) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const text::Tokenizer> tokenizer, text::Tokenizer::from_folder(folder));
+  const model::InputTemplate& input = config.architecture.input;
+  if (input.kind == model::InputTemplate::Kind::kPair) {
+    const char* unused = !options.prompt.empty() ? "--template" : options.instruction ? "--instruction" : nullptr;
+    if (options.parse_special) unused = "--parse-special";
+    if (unused != nullptr) {
+      return absl::InvalidArgumentError(
+          str_cat(unused, ": this model (", config.architecture_name, ") reads the two texts as they are"));
+    }
+    return text::PairEncoder::plain(std::move(tokenizer));
+  }
+  const std::string& name = !options.prompt.empty() ? options.prompt : input.prompt;
+  if (name.empty()) {
+    return absl::InvalidArgumentError(
+        str_cat(folder, ": ", config.architecture_name,
+                " reads a prompt, and which one its makers trained it with is not known: without it scores mean "
+                "nothing. Give --template NAME or FILE (docs/prompts.md)"));
+  }
+  auto prompt = text::find_prompt(name);
+  if (!prompt.ok()) return with_context(prompt.status(), "--template");
+  return text::PairEncoder::with_prompt(std::move(tokenizer), *prompt, {options.instruction, options.parse_special});
+}
+
+}  // namespace rerank::rank
