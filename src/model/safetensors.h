@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -50,7 +51,10 @@ class TensorFiles {
   static Result<std::shared_ptr<const TensorFiles>> open_folder(const std::string& folder);
   static Result<std::shared_ptr<const TensorFiles>> open_file(const std::string& path);
 
+  // F64 is read as F32, converted when the file is opened.
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  // Tensors of types that nothing here computes with (BOOL, I64, U8, ...): names and types. Buffers, as a rule.
+  const std::map<std::string, std::string>& others() const { return others_; }
   const std::string& origin() const { return origin_; }  // path for messages
   const std::vector<MappedFile>& files() const { return files_; }
   // Of all files' bytes. Computed on the first call, which reads them; thread-safe.
@@ -63,6 +67,8 @@ class TensorFiles {
   Status add_file(const std::string& path);
   std::vector<MappedFile> files_;
   std::map<std::string, TensorView> tensors_;
+  std::map<std::string, std::string> others_;
+  std::list<std::vector<float>> converted_;  // what views of F64 tensors see
   std::string origin_;
   mutable std::once_flag digested_;
   mutable Hash128 digest_;
