@@ -104,7 +104,18 @@ bool is_excluded(const ConvertOptions& options, const std::string& name) {
                      [&](const std::string& part) { return name.find(part) != std::string::npos; });
 }
 
+// Their tensors lie in several folders, which the written one would not have.
+static Status refuse_modules(const model::Model& model) {
+  for (const model::UsedTensor& tensor : model.weights.used) {
+    if (tensor.view.name.find('/') != std::string::npos)
+      return absl::UnimplementedError(
+          "--to safetensors: not of a folder of sentence-transformers' modules (modules.json)");
+  }
+  return ok_status();
+}
+
 Status write_safetensors(const model::Model& model, const std::string& out, const ConvertOptions& options) {
+  if (const Status modules = refuse_modules(model); !modules.ok()) return modules;
   namespace fs = std::filesystem;
   if (!model.has_weights()) return model.no_weights;
   auto type = type_of(options.precision);

@@ -7,6 +7,7 @@
 #include "base/json/reader.h"
 #include "base/strings.h"
 #include "model/families/family.h"
+#include "model/files/modules.h"
 
 namespace rerank::model {
 namespace {
@@ -152,7 +153,10 @@ Result<ModelConfig> read_model_config(const std::string& folder) {
   const std::string path = folder + "/config.json";
   auto text = read_file(path, 16u << 20);
   if (!text.ok()) return text.status();
-  return parse_model_config(std::move(*text), path);
+  auto config = parse_model_config(std::move(*text), path);
+  if (!config.ok()) return config;
+  if (Status s = apply_modules(folder, *config); !s.ok()) return s;
+  return config;
 }
 
 Result<ModelConfig> read_graph_config(const std::string& folder) {

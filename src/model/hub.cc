@@ -20,6 +20,7 @@
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "model/files/modules.h"
 #include "model/graph_file.h"
 #include "model/graphs.h"
 #include "model/hub/client.h"
@@ -79,6 +80,7 @@ class Fetch {
   Result<std::string> run() {
     if (Status s = fetch("config.json", true); !s.ok()) return s;
     if (Status s = fetch_tokenizer(); !s.ok()) return s;
+    if (Status s = fetch_modules(); !s.ok()) return s;
     if (Status s = fetch("tokenizer_config.json", false); !s.ok()) return s;
     if (Status s = fetch("special_tokens_map.json", false); !s.ok()) return s;
     if (Status s = fetch_model(); !s.ok()) return s;
@@ -130,6 +132,18 @@ class Fetch {
                                                 "spiece.model"};
   static bool has_tokenizer(const fs::path& folder) {
     return std::ranges::any_of(kTokenizers, [&](const char* name) { return fs::exists(folder / name); });
+  }
+  // Of a head that stands in modules of its own (model/files/modules.h).
+  Status fetch_modules() {
+    if (Status s = fetch("modules.json", false); !s.ok()) return s;
+    const auto modules = read_modules((root_ / "snapshots" / commit_).string());
+    if (!modules.ok()) return modules.status();
+    for (const Module& module : *modules) {
+      if (module.path.empty()) continue;
+      if (Status s = fetch(module.path + "/config.json", false); !s.ok()) return s;
+      if (Status s = fetch(module.path + "/model.safetensors", false); !s.ok()) return s;
+    }
+    return ok_status();
   }
   Status fetch_tokenizer() {
     for (const char* name : kTokenizers) {

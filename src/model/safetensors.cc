@@ -211,9 +211,43 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_file(const std::str
   return std::shared_ptr<const TensorFiles>(std::move(files));
 }
 
+namespace {
+
+// Folders of sentence-transformers' modules (model/files/modules.h) that have weights of their own.
+std::vector<std::string> module_folders(const std::string& folder) {
+  std::vector<std::string> folders;
+  std::error_code error;
+  if (!std::filesystem::exists(folder + "/modules.json", error)) return folders;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find('_') != std::string::npos && std::filesystem::exists(entry.path() / "model.safetensors", error))
+      folders.push_back(name);
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+}  // namespace
+
 Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::string& folder) {
   for (const char* name : {"/model.safetensors", "/pytorch_model.bin"}) {
     const std::string single = folder + name, index = single + ".index.json";
+    const std::vector<std::string> modules = module_folders(folder);
+    if (std::filesystem::exists(single) && !modules.empty()) {
+      auto files = std::make_shared<TensorFiles>();
+      files->origin_ = single;
+      if (Status status = files->add_file(single); !status.ok()) return status;
+      for (const std::string& module : modules) {
+        TensorFiles own;
+        if (Status status = own.add_file(folder + "/" + module + "/model.safetensors"); !status.ok()) return status;
+        for (MappedFile& file : own.files_) files->files_.push_back(std::move(file));
+        for (auto& [tensor, view] : own.tensors_) {
+          view.name = str_cat(module, "/", tensor);
+          files->tensors_.emplace(view.name, view);
+        }
+      }
+      return std::shared_ptr<const TensorFiles>(std::move(files));
+    }
     if (std::filesystem::exists(single)) return open_file(single);
     if (std::filesystem::exists(index)) return open_index(folder, index);
   }

@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "model/answers.h"
 #include "model/families/family.h"
+#include "model/files/modules.h"
 #include "model/graphs.h"
 
 namespace rerank::model {
@@ -20,6 +21,7 @@ bool is_left_over(std::string_view name) {
                                           "cls.",
                                           "decoder.",
                                           "roberta.pooler.",
+                                          "pooler.",
                                           "lm_predictions.",
                                           "mask_predictions.",
                                           "discriminator_predictions.",
@@ -262,7 +264,8 @@ static void bind_relative(const TensorNames& names, const Architecture& a, Binde
 
 Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files) {
   const Architecture& a = config.architecture;
-  const TensorNames names = config.family->names(a, *files);
+  TensorNames names = config.family->names(a, *files);
+  take_names_of_files(*files, names);
   Binder bind(*files, a);
   Weights weights;
   const Embedding& e = a.embedding;

@@ -13,6 +13,7 @@ import random
 import sys
 
 import jina_bert
+import modules
 import safetensors.torch
 import torch
 import tokenizers
@@ -191,6 +192,11 @@ FAMILIES = [
     ("albert-c", transformers.AlbertConfig, transformers.AlbertForSequenceClassification, wordpiece,
      dict(hidden_size=32, embedding_size=24, num_hidden_layers=5, num_attention_heads=2, intermediate_size=48, num_labels=2,
           hidden_act="relu", classifier_dropout_prob=0.0, **COMMON)),
+    # Folders of sentence-transformers' modules.
+    ("ettin-a", transformers.ModernBertConfig, modules.Chain, modern_bpe,
+     dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48, local_attention=8, num_labels=1, **MODERN)),
+    ("ettin-b", transformers.BertConfig, modules.MeanChain, wordpiece,
+     dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, num_labels=1, **COMMON)),
 ]
 
 
@@ -287,10 +293,10 @@ def is_roberta(name):
 
 
 def has_segments(name):
-    return name.startswith(("bert", "electra", "jina-bert", "albert")) or name == "deberta-c"
+    return name.startswith(("bert", "electra", "jina-bert", "albert")) or name in ("deberta-c", "ettin-b")
 
 
-SMALL = ("deberta", "mpnet", "albert")  # later ones, with shorter pairs: a checkout should not grow
+SMALL = ("deberta", "mpnet", "albert", "ettin")  # later ones, with shorter pairs: a checkout should not grow
 
 
 def positions_for(name):
@@ -334,11 +340,11 @@ def main():
         for parameter in model.parameters():  # biases and norms start at 0 and 1: make them count
             if parameter.dim() == 1:
                 parameter.data += 0.1 * torch.randn_like(parameter)
-            elif name.startswith(("modernbert", "gte", "deberta", "mpnet", "albert")):  # whose own initialisation is too small to tell errors
+            elif name.startswith(("modernbert", "gte", "deberta", "mpnet", "albert", "ettin")):  # whose own initialisation is too small to tell errors
                 parameter.data = torch.randn_like(parameter) * parameter.shape[-1] ** -0.5
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
-        if name.endswith("-b"):  # half of them in the smaller types; the recorded model has the rounded weights
+        if name.endswith("-b") and not name.startswith("ettin"):  # half of them in the smaller types; the recorded model has the rounded weights
             kind = torch.float16 if seed % 4 == 1 else torch.bfloat16
             model = model.to(kind)
             model.save_pretrained(folder)
