@@ -4,7 +4,7 @@
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cuda/cuda_backend.h"
-#include "engine/devices.h"
+#include "engine/devices/devices.h"
 #include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
 #include "engine/supported.h"
