@@ -36,7 +36,7 @@ namespace {
 
 TEST(OutOfMemoryTest, EndsOneRequestAndNoOther) {
   Options options;
-  options.model.source.model = testing::golden_models().front();
+  options.model.source.model = RERANKD_SOURCE_DIR "/tests/data/models/bert-a";
   options.host.threads = 2;
   auto reranker = Reranker::open(options);
   ASSERT_TRUE(reranker.ok()) << reranker.status();

@@ -10,6 +10,7 @@
 #include "base/mapped_file.h"
 #include "base/strings.h"
 #include "rapidjson/document.h"
+#include "text/files/tokenizer_files.h"
 #include "text/models/model.h"
 #include "text/stages/added_tokens.h"
 #include "text/stages/byte_level.h"
@@ -361,12 +362,18 @@ Result<std::optional<size_t>> read_model_max_length(const std::string& json, con
   return size_t(length);
 }
 
-Status missing_tokenizer(const std::filesystem::path& folder) {
-  return absl::NotFoundError(str_cat((folder / "tokenizer.json").string(),
-                                     ": not found. Models with only vocab.txt or a sentencepiece model need it made "
-                                     "once: python -c \"from transformers "
-                                     "import AutoTokenizer; AutoTokenizer.from_pretrained('",
-                                     folder.string(), "').save_pretrained('", folder.string(), "')\""));
+// The folder's tokenizer.json, or what is built where it has none.
+Result<BuiltTokenizer> tokenizer_of(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer.json";
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) {
+    ASSIGN_OR_RETURN(std::string json, read_file(path.string(), kMaxFileBytes));
+    return BuiltTokenizer{std::move(json), path.string()};
+  }
+  if (!vocabulary_file(folder.string()).empty()) return build_tokenizer(folder.string());
+  return absl::NotFoundError(str_cat(path.string(),
+                                     ": not found, and none of vocab.txt, sentencepiece.bpe.model, spm.model and "
+                                     "spiece.model, which it can be built from, is there either"));
 }
 
 }  // namespace
@@ -378,10 +385,8 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view j
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::string& folder) {
   const std::filesystem::path path(folder);
   std::error_code error;
-  if (!std::filesystem::exists(path / "tokenizer.json", error)) return missing_tokenizer(path);
-  ASSIGN_OR_RETURN(const std::string json, read_file((path / "tokenizer.json").string(), kMaxFileBytes));
-  ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer,
-                   JsonTokenizer::parse(json, (path / "tokenizer.json").string()));
+  ASSIGN_OR_RETURN(const BuiltTokenizer read, tokenizer_of(path));
+  ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer, JsonTokenizer::parse(read.json, read.origin));
   const std::filesystem::path config = path / "tokenizer_config.json";
   if (!std::filesystem::exists(config, error)) return tokenizer;
   ASSIGN_OR_RETURN(const std::string config_json, read_file(config.string(), kMaxFileBytes));

@@ -26,6 +26,7 @@
 #include "engine/cpu/vector/int8_product-inl.h"
 #include "engine/cpu/vector/vectors-inl.h"
 #include "engine/cpu/vector/blocks-inl.h"
+#include "engine/cpu/vector/position_bias-inl.h"
 #include "engine/cpu/vector/attention-inl.h"
 // clang-format on
 
@@ -47,6 +48,9 @@ constexpr KernelTable make_table(const char* name, const char* precision, const 
           make_product<VectorProduct<Fp32Dot>>(),
           attention_scratch<Attention>,
           attention<Attention>,
+          position_scratch<Attention>,
+          panel_bytes<Attention>,
+          pack<Attention>,
           std::string_view(precision) == "fp32" ? gelu : gelu_short,
           gelu_tanh,
           silu,
