@@ -198,7 +198,7 @@ class CpuEngine : public LayeredEngine {
     });
   }
 
-  PrefixCounts prefix_counts() const override { return prefixes_.counts(); }
+  std::shared_ptr<const PrefixCounters> prefix_counters() const override { return prefixes_.counters(); }
 
   Status finish(uint32_t, std::span<float> logits) override {
     std::copy_n(logits_.begin(), logits.size(), logits.begin());
