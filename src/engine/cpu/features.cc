@@ -129,7 +129,8 @@ std::string_view unsupported_reason(const KernelTable& table) {
 }
 
 bool is_automatic(const KernelTable& table) {
-  return faster_than_fp32(table) && std::string_view(table.precision) != "int8";
+  return faster_than_fp32(table) && std::string_view(table.precision) != "int8" &&
+         std::string_view(table.precision) != "int4";
 }
 
 bool faster_than_fp32(const KernelTable& table) {
