@@ -25,3 +25,9 @@ if(RERANKD_SANITIZE)
   add_compile_options(-fsanitize=${RERANKD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${RERANKD_SANITIZE})
 endif()
+if(RERANKD_FUZZ)
+  # Counters of edges in every room; libFuzzer itself is linked to its programs only. Abseil's and gtest's headers have
+  # warnings of clang's own.
+  add_compile_options(-fsanitize=fuzzer-no-link -O1 -Wno-everything
+                      -fsanitize-ignorelist=${PROJECT_SOURCE_DIR}/tools/campaign/ignored.txt)
+endif()

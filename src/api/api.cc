@@ -158,7 +158,7 @@ void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   exchange.path = normalise_path(exchange.request.target);
   if (const auto trace = observe::parse_traceparent(exchange.request.header("traceparent")))
     exchange.record.trace = *trace;
-  exchange.cors = state_->access.cors_headers(exchange.request);
+  exchange.cors = state_->access.cors_headers(exchange.request.header("origin"));
   std::string allowed;
   for (const Route& route : kRoutes) {
     if (!served_at(route, port, state_->options.metrics_apart)) continue;

@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -61,6 +65,63 @@ TEST(MappedFileTest, ReadsAFileAndNamesAMissingOne) {
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
   EXPECT_NE(missing.status().message().find(path), std::string_view::npos);
   EXPECT_EQ(MappedFile::open(testing::TempDir()).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+const std::function<bool()> kNobodyAsks = [] {
+  ADD_FAILURE() << "nothing has changed that would have to be looked at";
+  return false;
+};
+
+TEST(MappedFileTest, AFileThatIsCutReadsAsZerosAndSaysSo) {
+  const std::string path = testing::TempDir() + "/mapped_file_cut.txt";
+  const std::string content(100000, 'x');
+  std::ofstream(path) << content;
+  std::vector<MappedFile> files;  // the second is another mapping of it
+  for (int i = 0; i < 2; ++i) files.push_back(*MappedFile::open(path));
+  EXPECT_TRUE(files[0].check(kNobodyAsks).ok());
+  std::filesystem::resize_file(path, 1000);
+  EXPECT_EQ(files[0].text()[0], 'x');
+  for (const size_t at : {99999, 4096, 50000}) EXPECT_EQ(files[0].text()[at], '\0') << at;
+  const Status status = files[0].check(kNobodyAsks);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(status.message().find(path), std::string_view::npos);
+  std::ofstream(path) << content;
+  EXPECT_FALSE(files[0].check(kNobodyAsks).ok()) << "what was read is not known to be right again";
+  EXPECT_EQ(files[1].text()[50000], 'x') << "the other mapping reads what is there now";
+}
+
+TEST(MappedFileTest, AFileThatIsWrittenToIsSeenButATouchedOneIsNot) {
+  const std::string path = testing::TempDir() + "/mapped_file_written.txt";
+  std::ofstream(path) << "hello";
+  const auto make_older = [&] {
+    std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) - std::chrono::hours(1));
+  };
+  const auto file = MappedFile::open(path);
+  make_older();
+  int asked = 0;
+  const auto same = [&] { return ++asked, file->text() == "hello"; };
+  EXPECT_TRUE(file->check(same).ok());
+  EXPECT_TRUE(file->check(same).ok());
+  EXPECT_EQ(asked, 1);
+  {
+    const std::string other = path + ".new";
+    std::ofstream(other) << "other";
+    std::filesystem::rename(other, path);
+  }
+  EXPECT_TRUE(file->check(kNobodyAsks).ok()) << "renaming another file into its place is how it is done";
+  const auto second = MappedFile::open(path);
+  std::fstream(path, std::ios::in | std::ios::out) << "OTHER";
+  make_older();
+  EXPECT_EQ(second->check([&] { return second->text() == "other"; }).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(MappedFileTest, AFifoIsNotWaitedFor) {
+  const std::string path = testing::TempDir() + "/mapped_file_fifo";
+  std::filesystem::remove(path);
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(MappedFile::open(path).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(read_file(path, 100).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(read_file("/dev/zero", 100).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(LogTest, LinesReachTheSink) {

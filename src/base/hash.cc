@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "absl/base/internal/raw_logging.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 
 namespace rerank {
@@ -21,6 +22,12 @@ std::string Hash128::hex() const { return absl::StrFormat("%016x%016x", high, lo
 Hash128 hash128(std::string_view bytes, uint64_t seed) {
   const XXH128_hash_t h = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);
   return {h.low64, h.high64};
+}
+
+std::string sha256_hex(std::string_view bytes) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
+  return absl::BytesToHexString({reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
 HashKey HashKey::random() {

@@ -25,6 +25,9 @@ struct Hash128Hasher {
 
 Hash128 hash128(std::string_view bytes, uint64_t seed = 0);
 
+// SHA-256, as 64 lower-case digits: for checksums that others have made.
+std::string sha256_hex(std::string_view bytes);
+
 // The key of keyed_hash().
 struct HashKey {
   std::array<unsigned char, 16> bytes{};

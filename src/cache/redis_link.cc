@@ -2,9 +2,12 @@
 
 #include <hiredis/hiredis.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <new>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -55,9 +58,40 @@ RedisReply copy_of(const redisReply& reply, bool outer = true) {
 
 }  // namespace
 
+struct RedisReplies::State {
+  redisReader* reader = redisReaderCreate();
+  redisReplyObjectFunctions functions{};
+  State() {
+    if (reader == nullptr) throw std::bad_alloc();
+    functions = *reader->fn;
+    create_any_array = functions.createArray;  // the same for every reader
+    functions.createArray = create_bounded_array;
+    reader->fn = &functions;
+  }
+  ~State() { redisReaderFree(reader); }
+};
+
+RedisReplies::RedisReplies() : state_(std::make_unique<State>()) {}
+RedisReplies::~RedisReplies() = default;
+
+void RedisReplies::feed(std::string_view bytes) { redisReaderFeed(state_->reader, bytes.data(), bytes.size()); }
+
+Result<std::optional<RedisReply>> RedisReplies::next() {
+  void* reply = nullptr;
+  if (redisReaderGetReply(state_->reader, &reply) != REDIS_OK) {
+    return absl::UnavailableError(str_cat("not a Redis answer: ", std::string_view(state_->reader->errstr)));
+  }
+  if (reply == nullptr) {
+    if (state_->reader->len > kMaxAnswerBytes) return absl::UnavailableError("an answer without end");
+    return std::nullopt;
+  }
+  const std::unique_ptr<void, void (*)(void*)> owner(reply, freeReplyObject);
+  return copy_of(*static_cast<redisReply*>(reply));
+}
+
 struct RedisLink::Context {
   redisContext* redis = nullptr;
-  redisReplyObjectFunctions functions{};
+  RedisReplies replies;
   ~Context() {
     if (redis != nullptr) redisFree(redis);
   }
@@ -75,10 +109,6 @@ Result<std::unique_ptr<RedisLink>> RedisLink::connect(const RedisUrl& url, std::
   if (context->redis == nullptr) return absl::UnavailableError("out of memory");
   if (context->redis->err) return context->error("cannot connect");
   redisSetTimeout(context->redis, interval(timeout));
-  context->functions = *context->redis->reader->fn;
-  create_any_array = context->functions.createArray;  // the same for every context
-  context->functions.createArray = create_bounded_array;
-  context->redis->reader->fn = &context->functions;
   std::unique_ptr<RedisLink> link(new RedisLink(std::move(context)));
 
   const std::string database = std::to_string(url.database);
@@ -122,21 +152,18 @@ Status RedisLink::flush() {
 Result<RedisReply> RedisLink::read(Deadline deadline) {
   redisContext* redis = context_->redis;
   while (true) {
-    void* reply = nullptr;
-    if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
-      return absl::UnavailableError(str_cat("not a Redis answer: ", std::string_view(redis->reader->errstr)));
-    }
-    if (reply != nullptr) {
-      const std::unique_ptr<void, void (*)(void*)> owner(reply, freeReplyObject);
-      return copy_of(*static_cast<redisReply*>(reply));
-    }
-    if (redis->reader->len > kMaxAnswerBytes) return absl::UnavailableError("an answer without end");
+    ASSIGN_OR_RETURN(std::optional<RedisReply> reply, context_->replies.next());
+    if (reply) return *std::move(reply);
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     pollfd waiting{redis->fd, POLLIN, 0};
     if (left < 0 || poll(&waiting, 1, static_cast<int>(left) + 1) == 0)
       return absl::UnavailableError("no answer in time");
-    if (redisBufferRead(redis) != REDIS_OK) return context_->error("the connection broke");
+    char bytes[16384];
+    const ssize_t length = ::recv(redis->fd, bytes, sizeof(bytes), 0);
+    if (length < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (length <= 0) return absl::UnavailableError("the connection broke");
+    context_->replies.feed({bytes, static_cast<size_t>(length)});
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,23 @@ struct RedisReply {
   Kind kind = Kind::kOther;
   std::string text;               // of kText and kError
   std::vector<RedisReply> items;  // of kList, one level deep
+};
+
+// Answers out of the bytes that a server sends; bounded in size. One thread. A link's answers go through one.
+class RedisReplies {
+ public:
+  RedisReplies();
+  ~RedisReplies();
+  RedisReplies(const RedisReplies&) = delete;
+  RedisReplies& operator=(const RedisReplies&) = delete;
+
+  void feed(std::string_view bytes);
+  // The next answer; null where its end has not come yet. After an error nothing more can be read.
+  Result<std::optional<RedisReply>> next();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 class RedisLink {

@@ -30,7 +30,9 @@ constexpr char kMagic[] = "RR1";  // and a byte for `truncated`, then logit and 
 
 std::string key_of(const Hash128& hash) { return "rerankd:" + hash.hex(); }
 
-std::string value_of(const CachedScore& score) {
+}  // namespace
+
+std::string shared_value_of(const CachedScore& score) {
   std::string value(kMagic, kMagicBytes);
   value += static_cast<char>(score.truncated);
   value.append(reinterpret_cast<const char*>(&score.logit), 4);
@@ -38,7 +40,7 @@ std::string value_of(const CachedScore& score) {
   return value;
 }
 
-std::optional<CachedScore> score_of(const std::string& value) {
+std::optional<CachedScore> read_shared_value(std::string_view value) {
   if (value.size() != kValueBytes || value.compare(0, kMagicBytes, kMagic) != 0) return std::nullopt;
   const auto truncated = static_cast<unsigned char>(value[kMagicBytes]);
   CachedScore score;
@@ -50,6 +52,8 @@ std::optional<CachedScore> score_of(const std::string& value) {
   score.truncated = truncated == 1;
   return score;
 }
+
+namespace {
 
 struct SharedCacheMetrics {
   explicit SharedCacheMetrics(Metrics& m)
@@ -195,7 +199,7 @@ class RedisCache : public SharedCache {
       link_->add(words);
     }
     for (const auto& [hash, score] : writes) {
-      const std::string key = key_of(hash), value = value_of(score);
+      const std::string key = key_of(hash), value = shared_value_of(score);
       link_->add({"SET", key, value, "PX", ttl_text_});
     }
     RETURN_IF_ERROR(link_->flush());
@@ -227,7 +231,7 @@ class RedisCache : public SharedCache {
     size_t hits = 0, invalid = 0;
     for (size_t i = 0; i < scores.size(); ++i) {
       if (reply.items[i].kind == RedisReply::Kind::kNothing) continue;
-      if (reply.items[i].kind == RedisReply::Kind::kText) scores[i] = score_of(reply.items[i].text);
+      if (reply.items[i].kind == RedisReply::Kind::kText) scores[i] = read_shared_value(reply.items[i].text);
       ++(scores[i] ? hits : invalid);
     }
     if (metrics_) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,10 @@ struct SharedCacheOptions {
   size_t max_waiting_lookups = 1024;  // requests; more find nothing
   size_t max_waiting_writes = 65536;  // pairs, about 100 bytes each; more are dropped: they can be computed again
 };
+
+// A score as the server keeps it, in 12 bytes; null for what is none.
+std::string shared_value_of(const CachedScore& score);
+std::optional<CachedScore> read_shared_value(std::string_view value);
 
 class SharedCache {
  public:

@@ -3,8 +3,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <fstream>
-#include <iostream>
 #include <memory>
 
 #include "base/metrics.h"
@@ -13,27 +11,10 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/settings.h"
+#include "cli/text_input.h"
 #include "rerank/reranker.h"
 
 namespace rerank::cli {
-
-// The text a command reads: a file, or stdin for "-".
-class TextInput {
- public:
-  // NotFound, naming the flag, when the file cannot be opened.
-  Status open(const std::string& flag, const std::string& name) {
-    if (name == "-") return ok_status();
-    file_.open(name);
-    if (!file_) return absl::NotFoundError(str_cat(flag, " ", name, ": cannot open"));
-    in_ = &file_;
-    return ok_status();
-  }
-  bool next(std::string& line) { return static_cast<bool>(std::getline(*in_, line)); }
-
- private:
-  std::ifstream file_;
-  std::istream* in_ = &std::cin;
-};
 
 struct Command {
   Command(CLI::App& program, const std::string& name, const std::string& help)
@@ -55,7 +36,7 @@ struct Command {
 
   Status complete() {
     RETURN_IF_ERROR(settings.apply_config_file());
-    apply_folder_defaults(options);
+    RETURN_IF_ERROR(apply_folder_defaults(options));
     // A command that reads a file waits for all of it, however slow the machine is; only serving refuses work.
     if (!settings.has("max-queue-ms")) options.model.queue.max_queue_ms = 0;
     return ok_status();

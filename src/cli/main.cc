@@ -1,13 +1,34 @@
 // rerankd: the program. Chooses a command and nothing else.
 #include <CLI/CLI.hpp>
 
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
+#include "base/strings.h"
 #include "cli/commands.h"
+#include "cli/environment.h"
 
 namespace cli = rerank::cli;
+
+namespace {
+
+// A result that did not arrive is an error, also where only its last bytes did not.
+int with_output_checked(int code) {
+  std::cout.flush();
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return code;
+  std::fprintf(stderr, "rerankd: cannot write to standard output: %s\n", std::strerror(errno != 0 ? errno : EIO));
+  return code == 0 ? 1 : code;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of that write, not of the program
@@ -31,16 +52,25 @@ int main(int argc, char** argv) {
       cli::add_lengths_command(program),  cli::add_calibrate_command(program), cli::add_bench_command(program),
       cli::add_convert_command(program),  cli::add_options_command(program),   cli::add_routes_command(program),
   };
+  const std::vector<std::string> links = cli::pass_over_service_links();
   try {
     program.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return with_output_checked(program.exit(help));
   } catch (const CLI::ParseError& error) {
-    const int code = program.exit(error);
-    return code == 0 ? 0 : 2;
+    const std::string what = cli::name_the_variable(program, argc, argv, error.what());
+    if (what == error.what()) return program.exit(error), 2;
+    std::fprintf(stderr, "%s\nRun with --help for more information.\n", what.c_str());
+    return 2;
   }
   cli::log_to_stderr(level, format);
+  if (program.got_subcommand("serve")) {
+    for (const std::string& name : links)
+      rerank::log_info(rerank::str_cat(name, " is a service link of the platform, and is passed over"));
+  }
   for (const auto& run : commands) {
     const int code = run();
-    if (code >= 0) return code;
+    if (code >= 0) return with_output_checked(code);
   }
   return 2;
 }

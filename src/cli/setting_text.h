@@ -15,6 +15,7 @@ namespace rerank::cli {
 inline std::string setting_text(const std::string& value) { return value; }
 inline std::string setting_text(bool value) { return value ? "true" : "false"; }
 inline std::string setting_text(double value) { return str_cat(value); }
+inline std::string setting_text(const std::optional<std::string>& value) { return value.value_or(""); }
 inline std::string setting_text(ChunkScore value) { return to_string(value); }
 template <IsChoice E>
 std::string setting_text(E value) {
@@ -45,6 +46,10 @@ template <IsChoice E>
 std::string read_setting(const std::string& text, std::optional<E>& field) {
   field = parse_choice<E>(text);
   return field || text == "auto" ? "" : str_cat(text, ": not known; there are auto, ", words_of<E>());
+}
+inline std::string read_setting(const std::string& text, std::optional<std::string>& field) {
+  field = text;
+  return "";
 }
 inline std::string read_setting(const std::string& text, ChunkScore& field) {
   const auto score = parse_chunk_score(text);

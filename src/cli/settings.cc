@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "base/strings.h"
+#include "cli/environment.h"
 #include "cli/setting_text.h"
 
 namespace rerank::cli {
@@ -20,11 +20,6 @@ std::string environment_name(const OptionInfo& info) {
   std::string name = str_cat("RERANKD_", info.name);
   for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return name;
-}
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
 }
 
 // A scalar of the configuration file as the text that a flag would have.
@@ -114,18 +109,41 @@ std::string scoring_settings(Options options) {
 
 std::string user_cache_folder() {
   const std::string cache = variable("XDG_CACHE_HOME");
-  return cache.empty() ? variable("HOME") + "/.cache" : cache;
+  return cache.empty() ? expand_user("~/.cache") : expand_user(cache);
 }
 
-void apply_folder_defaults(Options& options) {
+template <class O>
+void expand_paths(O& options) {
+  visit_options(options, [](const OptionInfo& info, auto& field) {
+    if constexpr (std::is_same_v<decltype(field), std::string&>) {
+      const std::string_view kind = info.value;
+      if (kind == "DIR" || kind == "FILE" || kind == "DIR|ID") field = expand_user(field);
+    }
+  });
+}
+template void expand_paths(Options&);
+template void expand_paths(ServerOptions&);
+
+Status apply_folder_defaults(Options& options) {
+  expand_paths(options);
   if (options.host.tuning_cache.empty()) options.host.tuning_cache = user_cache_folder() + "/rerankd/tuning";
-  std::string home = variable("HF_HOME");
+  std::string home = expand_user(variable("HF_HOME"));
   if (home.empty()) home = user_cache_folder() + "/huggingface";
-  if (options.model.source.hub_cache.empty()) options.model.source.hub_cache = home + "/hub";
-  if (options.model.source.hub_token.empty()) {
-    std::ifstream file(home + "/token");
-    std::getline(file, options.model.source.hub_token);
+  SourceOptions& source = options.model.source;
+  if (source.hub_cache.empty()) source.hub_cache = expand_user(variable("HUGGINGFACE_HUB_CACHE"));
+  if (source.hub_cache.empty()) source.hub_cache = home + "/hub";
+  if (source.hub_token.empty()) source.hub_token = variable("HUGGING_FACE_HUB_TOKEN");
+  if (source.hub_token.empty()) {
+    const std::string path = expand_user(variable("HF_TOKEN_PATH"));
+    std::ifstream file(path.empty() ? home + "/token" : path);
+    std::getline(file, source.hub_token);
   }
+  source.hub_token = trimmed(source.hub_token);
+  for (const char c : source.hub_token) {
+    if (c <= 0x20 || c >= 0x7f)
+      return absl::InvalidArgumentError("HF_TOKEN: holds a character that a header of HTTP cannot carry");
+  }
+  return ok_status();
 }
 
 std::string options_markdown() {

@@ -46,8 +46,13 @@ class Settings {
   std::map<std::string, Bound> bound_;
 };
 
-// Folders that nothing else is said of: as huggingface_hub has it, with its token, and in user_cache_folder().
-void apply_folder_defaults(Options& options);
+// Expands "~" in settings that are files or folders.
+template <class O>
+void expand_paths(O& options);
+
+// Files and folders with "~" expanded; those that nothing else is said of as huggingface_hub has them, with its token,
+// and in user_cache_folder(). InvalidArgument for a token that cannot be sent.
+Status apply_folder_defaults(Options& options);
 
 // Sets one setting by its flag's name; InvalidArgument naming it when there is none or the value is not one of it.
 Status assign_setting(Options& options, const std::string& name, const std::string& value);

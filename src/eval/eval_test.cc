@@ -107,6 +107,50 @@ TEST_F(EvalTest, BrokenCollectionsNameFileAndLine) {
   EXPECT_EQ(read_collection(folder_).status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(EvalTest, WhatComesTwiceCountsOnceOrIsRefused) {
+  const auto error = [&] { return std::string(message_of(read_collection(folder_).status())); };
+  small_collection();
+  file("corpus.jsonl", "{\"_id\":\"1\",\"text\":\"x\"}\n{\"_id\":\"1\",\"text\":\"x\"}\n");
+  EXPECT_EQ(read_collection(folder_)->documents.size(), 1u);
+  file("corpus.jsonl", "{\"_id\":\"1\",\"text\":\"x\"}\n{\"_id\":\"1\",\"text\":\"y\"}\n");
+  EXPECT_THAT(error(), HasSubstr("corpus.jsonl:2: the id 1 has another text before"));
+  file("corpus.jsonl", "{\"_id\":\"1\",\"text\":\"x\"}\n");
+  file("queries.jsonl", "{\"_id\":\"a\",\"text\":\"x\"}\n{\"_id\":\"a\",\"text\":\"y\"}\n");
+  EXPECT_THAT(error(), HasSubstr("queries.jsonl:2"));
+  file("queries.jsonl", "{\"_id\":\"a\",\"text\":\"x\"}\n");
+  file("qrels/test.tsv", "a\t1\t2\na\t1\t2\n");
+  EXPECT_EQ(read_collection(folder_)->qrels["a"]["1"], 2);
+  file("qrels/test.tsv", "a\t1\t2\na\t1\t1\n");
+  EXPECT_THAT(error(), HasSubstr("test.tsv:2: document 1 has another grade for query a before: 2, now 1"));
+}
+
+TEST_F(EvalTest, AHeaderIsWhatIsKnownAsOneAndGradesAreWhole) {
+  const auto read = [&](const std::string& text) {
+    file("q.tsv", text);
+    return read_qrels(folder_ / "q.tsv");
+  };
+  EXPECT_EQ((*read("a\t1\t2.0\n"))["a"]["1"], 2);
+  EXPECT_EQ((*read("Query_ID\tcorpus-id\tscore\na\t1\t2\n")).size(), 1u);
+  EXPECT_EQ((*read("qid 0 docid grade\na 0 1 1\n")).size(), 1u);
+  for (const char* bad : {"a\t1\t0.7\na\t2\t1\n", "x\ty\tz\na\t1\t1\n", "a\t1\t1\nquery-id\tcorpus-id\tscore\n"})
+    EXPECT_FALSE(read(bad).ok()) << bad;
+  EXPECT_THAT(std::string(message_of(read("a\t1\t0.7\n").status())), HasSubstr("q.tsv:1"));
+}
+
+TEST_F(EvalTest, LinesAreReadAsEverywhere) {
+  using namespace std::string_literals;
+  file("corpus.tsv",
+       "\xEF\xBB\xBF"
+       "1\ta\r\n\r\n2\tb\xff\0c\r\n"s);
+  small_collection();
+  fs::remove(folder_ / "corpus.jsonl.gz");
+  const auto read = read_collection(folder_);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->documents.size(), 2u);
+  EXPECT_EQ(read->documents[0].id, "1");
+  EXPECT_EQ(read->documents[1].text, "b\uFFFD\0c"s);
+}
+
 TEST_F(EvalTest, ReadsTriplesWithTheirOwnCandidates) {
   auto c = read_collection(file("triples.jsonl",
                                 "{\"query\":\"q\",\"pos\":[\"good\"],\"neg\":[\"bad\",\"worse\"]}\n"

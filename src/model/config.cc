@@ -54,8 +54,10 @@ Status read_labels(const JsonFile& json, ModelConfig& config) {
   if (json.root()["id2label"].get(names) == simdjson::SUCCESS) {
     labels = names.size();
     config.labels_said = true;
-    std::string_view first;
-    if (names["0"].get(first) == simdjson::SUCCESS) config.label = std::string(first);
+    // The score is that of the last one: with two, "relevant".
+    config.label = str_cat("LABEL_", labels == 2 ? 1 : 0);
+    std::string_view said;
+    if (names[labels == 2 ? "1" : "0"].get(said) == simdjson::SUCCESS) config.label = std::string(said);
   } else {
     auto count = json.get_size("num_labels", 2);  // transformers' default
     if (!count.ok()) return count.status();

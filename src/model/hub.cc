@@ -5,19 +5,25 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <utility>
+#include <vector>
 
+#include "base/hash.h"
 #include "base/json/reader.h"
 #include "base/log.h"
+#include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "model/graph_file.h"
 #include "model/graphs.h"
+#include "model/hub/client.h"
+#include "model/hub/remote_file.h"
 #include "model/safetensors.h"
 
 namespace rerank::model {
@@ -25,215 +31,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a server may send back where a small JSON answer is expected.
-constexpr size_t kMaxAnswerBytes = 64u << 20;
-constexpr long kConnectSeconds = 15;
-// A transfer slower than this for this long is given up, to be resumed by the next try.
-constexpr long kStallBytesPerSecond = 1000, kStallSeconds = 30;
 constexpr int kTries = 3;
-
-struct CurlClose {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-};
-struct ListFree {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-
-std::string to_lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
-using Headers = std::map<std::string, std::string>;  // lower-case names; those of the last response
-
-size_t take_header(char* data, size_t size, size_t count, void* user) {
-  auto& headers = *static_cast<Headers*>(user);
-  std::string line(data, size * count);
-  while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.pop_back();
-  const size_t colon = line.find(':');
-  if (colon == std::string::npos) return size * count;
-  const size_t value = line.find_first_not_of(' ', colon + 1);
-  headers[to_lower(line.substr(0, colon))] = value == std::string::npos ? "" : line.substr(value);
-  return size * count;
-}
-
-size_t take_text(char* data, size_t size, size_t count, void* user) {
-  auto& text = *static_cast<std::string*>(user);
-  if (text.size() + size * count > kMaxAnswerBytes) return 0;
-  text.append(data, size * count);
-  return size * count;
-}
-
-size_t take_file(char* data, size_t size, size_t count, void* user) {
-  return std::fwrite(data, size, count, static_cast<FILE*>(user));
-}
-
-struct ProgressContext {
-  const HubOptions* options;
-  std::string file;
-  uint64_t before = 0;  // bytes that an earlier try has left
-};
-
-int tell_progress(void* user, curl_off_t total, curl_off_t now, curl_off_t, curl_off_t) {
-  const auto& context = *static_cast<ProgressContext*>(user);
-  if (total > 0) {
-    context.options->progress(context.file, context.before + static_cast<uint64_t>(now),
-                              context.before + static_cast<uint64_t>(total));
-  }
-  return 0;
-}
-
-// One request at a time to the hub.
-class Hub {
- public:
-  explicit Hub(const HubOptions& options) : options_(options), curl_(curl_easy_init()) {}
-
-  // GET as text, following redirects.
-  Result<std::string> text(const std::string& url) {
-    std::string body;
-    prepare(url, true);
-    curl_easy_setopt(curl_.get(), CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(curl_.get(), CURLOPT_WRITEFUNCTION, take_text);
-    curl_easy_setopt(curl_.get(), CURLOPT_WRITEDATA, &body);
-    if (Status status = perform(url); !status.ok()) return status;
-    return body;
-  }
-
-  // HEAD without following redirects: the hub's own headers name commit, etag and size; Location says where the bytes
-  // are.
-  Result<Headers> head(const std::string& url) {
-    prepare(url, true);
-    curl_easy_setopt(curl_.get(), CURLOPT_NOBODY, 1L);
-    if (Status status = perform(url); !status.ok()) return status;
-    return headers_;
-  }
-
-  // Bytes from `offset` on, appended to `file`. `authorised`: the address is the hub itself.
-  Status download(const std::string& url, bool authorised, uint64_t offset, FILE* file, ProgressContext* progress) {
-    prepare(url, authorised);
-    curl_easy_setopt(curl_.get(), CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(curl_.get(), CURLOPT_WRITEFUNCTION, take_file);
-    curl_easy_setopt(curl_.get(), CURLOPT_WRITEDATA, file);
-    curl_easy_setopt(curl_.get(), CURLOPT_LOW_SPEED_LIMIT, kStallBytesPerSecond);
-    curl_easy_setopt(curl_.get(), CURLOPT_LOW_SPEED_TIME, kStallSeconds);
-    if (offset > 0) curl_easy_setopt(curl_.get(), CURLOPT_RESUME_FROM_LARGE, static_cast<curl_off_t>(offset));
-    if (options_.progress) {
-      curl_easy_setopt(curl_.get(), CURLOPT_NOPROGRESS, 0L);
-      curl_easy_setopt(curl_.get(), CURLOPT_XFERINFOFUNCTION, tell_progress);
-      curl_easy_setopt(curl_.get(), CURLOPT_XFERINFODATA, progress);
-    }
-    return perform(url);
-  }
-
- private:
-  void prepare(const std::string& url, bool authorised) {
-    CURL* c = curl_.get();
-    curl_easy_reset(c);
-    headers_.clear();
-    curl_easy_setopt(c, CURLOPT_URL, url.c_str());
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_MAXREDIRS, 5L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "rerankd");
-    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header);
-    curl_easy_setopt(c, CURLOPT_HEADERDATA, &headers_);
-    list_.reset();
-    if (authorised && !options_.token.empty()) {
-      list_.reset(curl_slist_append(nullptr, ("Authorization: Bearer " + options_.token).c_str()));
-      curl_easy_setopt(c, CURLOPT_HTTPHEADER, list_.get());
-    }
-  }
-
-  Status perform(const std::string& url) {
-    const CURLcode code = curl_easy_perform(curl_.get());
-    if (code == CURLE_OK) return ok_status();
-    long status = 0;
-    curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
-    if (status == 401 || status == 403) {
-      return absl::PermissionDeniedError(
-          str_cat(url, ": HTTP ", status, ": no such model, or it is private or gated: set HF_TOKEN"));
-    }
-    if (status == 404) return absl::NotFoundError(str_cat(url, ": not on the hub"));
-    if (status == 416) return absl::OutOfRangeError(str_cat(url, ": cannot resume"));
-    if (status >= 400) return absl::UnavailableError(str_cat(url, ": HTTP ", status));
-    return absl::UnavailableError(str_cat(url, ": ", curl_easy_strerror(code)));
-  }
-
-  const HubOptions& options_;
-  std::unique_ptr<CURL, CurlClose> curl_;
-  std::unique_ptr<curl_slist, ListFree> list_;
-  Headers headers_;
-};
-
-// A file's identity as the hub tells it.
-struct RemoteFile {
-  std::string etag;  // the blob's name in the cache
-  std::string commit;
-  uint64_t size = 0;
-  bool has_size = false;
-  std::string url;     // where the bytes are
-  bool on_hub = true;  // false: redirected to another host, which must not see the token
-};
-
-std::string strip_etag(std::string etag) {
-  if (etag.starts_with("W/")) etag = etag.substr(2);
-  std::erase(etag, '"');
-  return etag;
-}
-
-bool is_safe_name(std::string_view name) {
-  if (name.empty() || name.size() > 200 || name.find("..") != std::string_view::npos) return false;
-  return std::all_of(name.begin(), name.end(),
-                     [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
-}
-
-// A file's name in a repository: "model.onnx", "onnx/model.onnx".
-bool is_safe_path(std::string_view path) {
-  while (!path.empty()) {
-    const size_t slash = path.find('/');
-    if (!is_safe_name(path.substr(0, slash))) return false;
-    if (slash == std::string_view::npos) return true;
-    path.remove_prefix(slash + 1);
-  }
-  return false;
-}
-
-Result<RemoteFile> look_up(Hub& hub, const HubOptions& options, std::string url) {
-  auto headers = hub.head(url);
-  // A renamed model answers with a path of the hub instead of with the file.
-  for (int hops = 0; headers.ok() && hops < 5 && headers->count("x-repo-commit") == 0 &&
-                     headers->count("location") != 0 && headers->at("location").starts_with("/");
-       ++hops) {
-    url = options.endpoint + headers->at("location");
-    headers = hub.head(url);
-  }
-  if (!headers.ok()) return headers.status();
-  RemoteFile file;
-  auto value = [&](const char* name) {
-    auto found = headers->find(name);
-    return found == headers->end() ? std::string() : found->second;
-  };
-  file.etag = strip_etag(value("x-linked-etag").empty() ? value("etag") : value("x-linked-etag"));
-  file.commit = value("x-repo-commit");
-  const std::string size = value("x-linked-size").empty() ? (value("location").empty() ? value("content-length") : "")
-                                                          : value("x-linked-size");
-  file.has_size = !size.empty();
-  file.size = file.has_size ? std::strtoull(size.c_str(), nullptr, 10) : 0;
-  file.url = url;
-  const std::string location = value("location");
-  if (!location.empty()) {
-    file.url = location.starts_with("/") ? options.endpoint + location : location;
-    file.on_hub = file.url.starts_with(options.endpoint + "/");
-  }
-  if (!is_safe_name(file.etag) || !is_safe_name(file.commit)) {
-    return absl::UnavailableError(
-        str_cat(url, ": the answer has no etag or no commit: is HF_ENDPOINT a Hugging Face hub?"));
-  }
-  return file;
-}
+// A file whose size the hub does not tell: configurations and tokenizers, which mirrors may send in chunks.
+constexpr uint64_t kMaxUnannouncedBytes = uint64_t{1} << 30;
 
 // Holds a lock file while a blob is loaded, so that two processes do not write into one file.
 class FileLock {
@@ -249,10 +49,10 @@ class FileLock {
   int fd_;
 };
 
-class Download {
+class Fetch {
  public:
-  Download(std::string id, std::string revision, const HubOptions& options)
-      : id_(std::move(id)), revision_(std::move(revision)), options_(options), hub_(options) {
+  Fetch(std::string id, std::string revision, const HubOptions& options)
+      : id_(std::move(id)), revision_(std::move(revision)), options_(options), hub_(options_) {
     std::string folder = "models--" + id_;
     for (size_t at; (at = folder.find('/')) != std::string::npos;) folder.replace(at, 1, "--");
     root_ = fs::path(options_.cache) / folder;
@@ -261,18 +61,17 @@ class Download {
   // The snapshot folder when it is complete in the cache. `surely`: with what the hub, too, would give; else with what
   // serves.
   Result<std::string> from_cache(bool surely) const {
-    std::string commit = revision_;
-    std::ifstream ref(root_ / "refs" / revision_);
-    if (ref) std::getline(ref, commit);
-    const fs::path folder = root_ / "snapshots" / commit;
-    if (!is_safe_name(commit) || !fs::exists(folder / "config.json") || !fs::exists(folder / "tokenizer.json")) {
-      return absl::NotFoundError("not in the cache");
+    const fs::path folder = root_ / "snapshots" / commit_in_cache();
+    for (const char* name : {"config.json", "tokenizer.json"}) {
+      if (!fs::exists(folder / name))
+        return absl::NotFoundError(str_cat((folder / name).string(), " is not in the cache"));
     }
     Status status;
-    if (wants_weights())
-      status = TensorFiles::open_folder(folder.string()).status();  // also checks that each shard is whole
-    if (options_.files == HubFiles::kGraph || (!status.ok() && !surely && wants_graph()))
-      status = graph_in(folder, surely);
+    if (wants_weights()) status = weights_in(folder);
+    if (options_.files == HubFiles::kGraph || (!status.ok() && !surely && wants_graph())) {
+      const Status graph = graph_in(folder, surely);
+      if (status.ok() || graph.ok()) status = graph;  // else what was looked for first
+    }
     if (!status.ok()) return status;
     return folder.string();
   }
@@ -284,12 +83,39 @@ class Download {
     if (Status s = fetch("special_tokens_map.json", false); !s.ok()) return s;
     if (Status s = fetch_model(); !s.ok()) return s;
     std::error_code error;
-    fs::create_directories(root_ / "refs", error);
-    std::ofstream(root_ / "refs" / revision_) << commit_;
+    const fs::path ref = root_ / "refs" / revision_;
+    if (revision_ != commit_) {
+      fs::create_directories(ref.parent_path(), error);
+      std::ofstream(ref) << commit_;
+    }
     return (root_ / "snapshots" / commit_).string();
   }
 
  private:
+  // The commit that the cache has for the revision.
+  std::string commit_in_cache() const {
+    std::string commit;
+    std::ifstream ref(root_ / "refs" / revision_);
+    if (ref >> commit && hub::is_safe_name(commit)) return commit;  // whatever blanks and line ends are around it
+    std::error_code error;
+    if (hub::is_safe_name(revision_) && fs::exists(root_ / "snapshots" / revision_, error)) return revision_;
+    // A cache that was copied without its refs: its only snapshot.
+    std::vector<std::string> all;
+    if (!fs::exists(root_ / "refs", error)) {
+      for (const auto& entry : fs::directory_iterator(root_ / "snapshots", error))
+        all.push_back(entry.path().filename().string());
+    }
+    return all.size() == 1 ? all.front() : "none";
+  }
+
+  // Also checks that each shard is whole.
+  static Status weights_in(const fs::path& folder) {
+    const fs::path file = folder / "model.safetensors";
+    if (fs::is_symlink(file) && !fs::exists(file))
+      return absl::NotFoundError(str_cat(file.string(), ": a link to a file that is not there"));
+    return TensorFiles::open_folder(folder.string()).status();
+  }
+
   bool wants_weights() const {
     return options_.files == HubFiles::kWeights || options_.files == HubFiles::kWeightsOrGraph;
   }
@@ -328,7 +154,7 @@ class Download {
     std::string tried;
     for (const auto* list : {&names.wanted, &names.instead}) {
       for (const std::string& name : *list) {
-        if (!is_safe_path(name))
+        if (!hub::is_safe_path(name))
           return absl::InvalidArgumentError(
               str_cat("--onnx-file ", name, ": neither a file here nor a name in a repository"));
         const Status status = fetch(name, true);
@@ -347,7 +173,7 @@ class Download {
     if (!graph.ok()) return graph.status();
     for (const std::string& path : graph->external) {
       const std::string beside = fs::path(path).lexically_relative(folder).string();
-      if (!is_safe_path(beside))
+      if (!hub::is_safe_path(beside))
         return absl::InvalidArgumentError(str_cat(path, ": not a name of a file in a repository"));
       if (Status s = fetch(beside, true); !s.ok()) return with_context(s, str_cat("weights of ", name));
     }
@@ -356,7 +182,8 @@ class Download {
 
   // What else could be named, where the hub says.
   std::string graphs_there() {
-    const auto answer = hub_.text(str_cat(options_.endpoint, "/api/models/", id_, "/revision/", revision_));
+    const auto answer =
+        hub_.text(str_cat(options_.endpoint, "/api/models/", id_, "/revision/", hub::escape(revision_)));
     if (!answer.ok()) return "; name one with --onnx-file";
     std::string there;
     simdjson::dom::parser parser;
@@ -387,7 +214,7 @@ class Download {
       return absl::InvalidArgumentError(str_cat(json.origin(), ": weight_map is missing"));
     for (auto field : map) {
       std::string_view name;
-      if (field.value.get(name) || !is_safe_name(name))
+      if (field.value.get(name) || !hub::is_safe_name(name))
         return absl::InvalidArgumentError(str_cat(json.origin(), ": weight_map: not a file name"));
       shards.emplace(name);
     }
@@ -399,8 +226,8 @@ class Download {
 
   // One file into the snapshot. Not required: a file the hub does not have is no error.
   Status fetch(const std::string& name, bool required) {
-    const std::string url = str_cat(options_.endpoint, "/", id_, "/resolve/", revision_, "/", name);
-    auto remote = look_up(hub_, options_, url);
+    const std::string url = str_cat(options_.endpoint, "/", id_, "/resolve/", hub::escape(revision_), "/", name);
+    auto remote = hub::look_up(hub_, options_.endpoint, revision_, url);
     if (!remote.ok()) return absl::IsNotFound(remote.status()) && !required ? ok_status() : remote.status();
     if (commit_.empty()) commit_ = remote->commit;
     if (remote->commit != commit_) {
@@ -411,61 +238,73 @@ class Download {
     fs::create_directories(root_ / "snapshots" / commit_, error);
     if (error)
       return absl::PermissionDeniedError(str_cat(root_.string(), ": cannot make the cache folder: ", error.message()));
-    const fs::path blob = root_ / "blobs" / remote->etag;
-    FileLock lock((root_ / "blobs" / (remote->etag + ".lock")).string());
-    if (!fs::exists(blob)) {
-      if (Status s = load(*remote, name, blob); !s.ok()) return s;
-    }
+    const fs::path blob = root_ / "blobs" / remote->blob;
+    FileLock lock(blob.string() + ".lock");
+    // What another program has left half is loaded again.
+    if (fs::exists(blob) && remote->size && fs::file_size(blob, error) != *remote->size) fs::remove(blob, error);
+    if (!fs::exists(blob)) RETURN_IF_ERROR(load(*remote, name, blob));
     const fs::path link = root_ / "snapshots" / commit_ / name;
     fs::create_directories(link.parent_path(), error);
     fs::remove(link, error);
-    fs::create_symlink((root_ / "blobs" / remote->etag).lexically_relative(link.parent_path()), link, error);
+    fs::create_symlink(blob.lexically_relative(link.parent_path()), link, error);
     if (error) return absl::PermissionDeniedError(str_cat(link.string(), ": ", error.message()));
     return ok_status();
   }
 
   // Into blob.incomplete, resuming what an earlier try left, then renamed.
-  Status load(const RemoteFile& remote, const std::string& name, const fs::path& blob) {
+  Status load(const hub::RemoteFile& remote, const std::string& name, const fs::path& blob) {
     const std::string partial = blob.string() + ".incomplete";
     Status status;
     for (int attempt = 0; attempt < kTries; ++attempt) {
+      status = load_rest(remote, name, partial);
       std::error_code error;
-      uint64_t have = fs::exists(partial, error) ? fs::file_size(partial, error) : 0;
-      if (remote.has_size && have > remote.size) {
-        fs::remove(partial, error);
-        have = 0;
-      }
-      if (!remote.has_size || have < remote.size) {
-        std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(partial.c_str(), "ab"), std::fclose);
-        if (!file) return absl::PermissionDeniedError(str_cat(partial, ": cannot write"));
-        ProgressContext progress{&options_, name, have};
-        status = hub_.download(remote.url, remote.on_hub, have, file.get(), &progress);
-        if (std::fflush(file.get()) != 0)
-          return absl::ResourceExhaustedError(str_cat(partial, ": cannot write: is the disk full?"));
-        file.reset();
-        have = fs::file_size(partial, error);
-        if (absl::IsOutOfRange(status)) fs::remove(partial, error);
-      } else {
-        status = ok_status();
-      }
-      if (status.ok() && remote.has_size && have != remote.size) {
-        status =
-            absl::UnavailableError(str_cat(remote.url, ": ", have, " bytes came, ", remote.size, " were announced"));
-      }
       if (status.ok()) {
         fs::rename(partial, blob, error);
         return error ? absl::PermissionDeniedError(str_cat(blob.string(), ": ", error.message())) : ok_status();
       }
-      if (!absl::IsUnavailable(status) && !absl::IsOutOfRange(status)) return status;
+      // Cannot be gone on with, or is wrong: from its beginning.
+      if (absl::IsOutOfRange(status) || absl::IsDataLoss(status)) fs::remove(partial, error);
+      if (!absl::IsUnavailable(status) && !absl::IsOutOfRange(status) && !absl::IsDataLoss(status)) return status;
       log_warning(
           str_cat("download of ", name, " broke off: ", message_of(status), attempt + 1 < kTries ? "; resuming" : ""));
     }
-    return status;
+    return absl::UnavailableError(std::string(message_of(status)));
+  }
+
+  // One try. OutOfRange: what is there cannot be gone on with. DataLoss: other bytes came than the hub has.
+  Status load_rest(const hub::RemoteFile& remote, const std::string& name, const std::string& partial) {
+    std::error_code error;
+    uint64_t have = fs::exists(partial, error) ? fs::file_size(partial, error) : 0;
+    if (remote.size && have > *remote.size) return absl::OutOfRangeError(str_cat(partial, ": too long"));
+    if (!remote.size || have < *remote.size) {
+      const auto room = fs::space(fs::path(partial).parent_path(), error);
+      if (!error && remote.size && room.available < *remote.size - have) {
+        return absl::ResourceExhaustedError(
+            str_cat(partial, ": ", *remote.size - have, " bytes are needed, the disk has ", room.available));
+      }
+      const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(partial.c_str(), "ab"), std::fclose);
+      if (!file) return absl::PermissionDeniedError(str_cat(partial, ": cannot write"));
+      hub::Download download{file.get(), have, remote.size.value_or(kMaxUnannouncedBytes), {}};
+      if (options_.progress) {
+        download.progress = [&](uint64_t done, uint64_t total) { options_.progress(name, done, total); };
+      }
+      const Status status = hub_.download(remote.url, remote.on_hub, download);
+      if (std::fflush(file.get()) != 0)
+        return absl::ResourceExhaustedError(str_cat(partial, ": cannot write: is the disk full?"));
+      RETURN_IF_ERROR(status);
+      have = fs::file_size(partial, error);
+    }
+    if (remote.size && have != *remote.size)
+      return absl::UnavailableError(str_cat(remote.url, ": ", have, " bytes came, ", *remote.size, " were announced"));
+    if (remote.sha256.empty()) return ok_status();
+    ASSIGN_OR_RETURN(const MappedFile whole, MappedFile::open(partial));
+    if (sha256_hex(whole.text()) == remote.sha256) return ok_status();
+    return absl::DataLossError(str_cat(remote.url, ": its bytes do not have the checksum that the hub has for it"));
   }
 
   std::string id_, revision_;
   HubOptions options_;
-  Hub hub_;
+  hub::Client hub_;
   fs::path root_;
   std::string commit_;
   std::string graph_;  // that was fetched
@@ -475,17 +314,17 @@ class Download {
 
 bool is_hub_id(std::string_view text) {
   const size_t slash = text.find('/');
-  if (slash == std::string_view::npos) return is_safe_name(text);
-  return is_safe_name(text.substr(0, slash)) && is_safe_name(text.substr(slash + 1));
+  if (slash == std::string_view::npos) return hub::is_safe_name(text);
+  return hub::is_safe_name(text.substr(0, slash)) && hub::is_safe_name(text.substr(slash + 1));
 }
 
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& given) {
   if (!is_hub_id(id)) return absl::InvalidArgumentError(str_cat(id, ": not a hub id (org/name)"));
-  if (!is_safe_name(revision))
+  if (!hub::is_revision(revision))
     return absl::InvalidArgumentError(str_cat("--revision ", revision, ": not a branch, tag or commit"));
   HubOptions options = given;
   while (options.endpoint.ends_with('/')) options.endpoint.pop_back();
-  Download download(id, revision, options);
+  Fetch download(id, revision, options);
   auto cached = download.from_cache(!options.offline);
   if (cached.ok()) return cached;
   if (options.offline) {

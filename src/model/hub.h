@@ -6,6 +6,7 @@
 //                                /blobs/ETAG            contents; ETAG.incomplete while loading
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -32,14 +33,19 @@ struct HubOptions {
   HubFiles files = HubFiles::kWeights;
   // Which graph: its name in the repository, else the usual ones of a precision (model/graphs.h).
   std::string onnx_file, precision = "auto";
+  // For how long connecting, an answer's head, and a body that does not come on are waited for. What broke off is tried
+  // three times in all.
+  std::chrono::seconds patience{30};
 };
 
 // "org/name" or "name", of the characters a hub id may have; never a path.
 bool is_hub_id(std::string_view text);
 
 // The folder of the model's files, downloading what is missing: config.json, the tokenizer's files, and the safetensors
-// weights or one graph with the files of weights that it names. Errors name the file, the address and what to do; a
-// broken download is resumed by the next call.
+// weights or one graph with the files of weights that it names. `revision`: a branch, tag, commit or pull request.
+// Files that the hub has a checksum for (its large ones) are held against it; an https address never leads to an http
+// one. Errors name the file, the address and what to do; a broken download is resumed by the next call, or begun again
+// where the server cannot resume.
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& options);
 
 }  // namespace rerank::model

@@ -2,10 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "model/weights.h"
 #include "support/tiny_model.h"
@@ -152,7 +155,7 @@ TEST(FamilyTest, NamesThatAreMissingAreTakenFromTheRest) {
   EXPECT_THAT(error_of(folder), HasSubstr("classifier.weight is missing"));
 }
 
-TEST(WeightsTest, MissingExtraAndMisshapenTensorsAreNamed) {
+TEST(WeightsTest, MissingAndMisshapenTensorsAreNamedAndOthersPassedOver) {
   const std::string folder = testing::write_tiny_model({}, "model_test_tensors");
   auto tensors = testing::make_tensors({});
   auto write = [&](std::vector<testing::NamedTensor> t) {
@@ -164,7 +167,12 @@ TEST(WeightsTest, MissingExtraAndMisshapenTensorsAreNamed) {
   EXPECT_THAT(write(missing), AllOf(HasSubstr(tensors[7].name), HasSubstr("missing")));
   auto extra = tensors;
   extra.push_back({"bert.encoder.layer.2.output.dense.bias", {32}, std::vector<float>(32)});
-  EXPECT_THAT(write(extra), HasSubstr("bert.encoder.layer.2.output.dense.bias"));
+  std::string line;
+  set_log_sink([&](LogLevel, std::string_view message, std::span<const LogField>) { line = message; });
+  EXPECT_EQ(write(extra), "ok") << "as transformers has it, whose warning this is, too";
+  set_log_sink(nullptr);
+  EXPECT_THAT(line, HasSubstr("1 tensor(s) that this architecture does not have are passed over, first "
+                              "bert.encoder.layer.2.output.dense.bias"));
   auto misshapen = tensors;
   misshapen[0].shape = {50, 64};
   EXPECT_THAT(write(misshapen), AllOf(HasSubstr(tensors[0].name), HasSubstr("[50,64]"), HasSubstr("[100,32]")));
@@ -173,14 +181,91 @@ TEST(WeightsTest, MissingExtraAndMisshapenTensorsAreNamed) {
   EXPECT_EQ(write(pretraining), "ok");
 }
 
+// The file of tensors with another type for each whose name `as` gives one.
+std::string retyped(const std::vector<testing::NamedTensor>& tensors, const std::map<std::string, std::string>& as) {
+  std::string header = "{", bytes;
+  for (const auto& t : tensors) {
+    const auto found = as.find(t.name);
+    const std::string type = found == as.end() ? "F32" : found->second;
+    const size_t begin = bytes.size();
+    for (const float value : t.values) {
+      const double wide = value;
+      if (type == "F64") bytes.append(reinterpret_cast<const char*>(&wide), sizeof wide);
+      if (type == "F32") bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+      if (type == "BOOL" || type == "U8") bytes += '\1';
+    }
+    std::string shape;
+    for (const size_t size : t.shape) shape += str_cat(shape.empty() ? "" : ",", size);
+    header += str_cat(header.size() > 1 ? "," : "", "\"", t.name, "\":{\"dtype\":\"", type, "\",\"shape\":[", shape,
+                      "],\"data_offsets\":[", begin, ",", bytes.size(), "]}");
+  }
+  header += "}";
+  const uint64_t size = header.size();
+  return std::string(reinterpret_cast<const char*>(&size), 8) + header + bytes;
+}
+
+TEST(WeightsTest, OtherTypesAndNamesWithoutAPrefixAreReadAsTransformersDoes) {
+  const std::string folder = testing::write_tiny_model({}, "model_test_types");
+  auto tensors = testing::make_tensors({});
+  const auto write = [&](const std::map<std::string, std::string>& as) {
+    std::ofstream(folder + "/model.safetensors", std::ios::binary) << retyped(tensors, as);
+    return load_model(folder);
+  };
+  tensors.push_back({"bert.embeddings.mask", {3}, {1, 1, 1}});
+  tensors.push_back({"bert.some.flags", {2}, {1, 1}});
+  const std::map<std::string, std::string> buffers = {{"bert.embeddings.mask", "BOOL"}, {"bert.some.flags", "U8"}};
+  EXPECT_TRUE(write(buffers).ok()) << write(buffers).status();
+  const std::string wide = "bert.encoder.layer.1.output.dense.weight";
+  auto doubles = buffers;
+  doubles[wide] = "F64";
+  const auto converted = write(doubles);
+  ASSERT_TRUE(converted.ok()) << converted.status();
+  const auto original = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == wide; });
+  EXPECT_EQ((*converted)->weights.files->tensors().at(wide).floats(), original->values);
+  auto wrong = buffers;
+  wrong[wide] = "U8";
+  EXPECT_THAT(std::string(message_of(write(wrong).status())), HasSubstr(wide + " has type U8"));
+  for (auto& tensor : tensors) {
+    if (tensor.name.starts_with("bert.")) tensor.name.erase(0, 5);
+  }
+  EXPECT_TRUE(write({{"embeddings.mask", "BOOL"}, {"some.flags", "U8"}}).ok());
+}
+
+TEST(ConfigTest, JsonAsPythonWritesItStopsNoModel) {
+  const std::string good = testing::make_config_json({});
+  const auto with = [&](const std::string& field) {
+    return error_of(folder_with_config("\xEF\xBB\xBF{" + field + "," + good.substr(good.find('{') + 1)));
+  };
+  for (const char* field : {"\"router_z\": Infinity", "\"a\": NaN", "\"a\": [-Infinity, 1e999]",
+                            "\"a\": 123456789012345678901234567890", "\"a\": \"NaN \\\" Infinity\""})
+    EXPECT_EQ(with(field), "ok") << field;
+  EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":NaN"))),
+              AllOf(HasSubstr("hidden_size"), HasSubstr("found a string")));
+}
+
+TEST(ConfigTest, TheLabelIsThatOfTheScore) {
+  const auto label = [&](const std::string& names, size_t labels) {
+    testing::TinyModelSpec spec;
+    spec.labels = labels;
+    const std::string folder = testing::write_tiny_model(spec, "model_test_label");
+    std::string json = testing::make_config_json(spec);
+    const size_t at = json.find("\"id2label\""), end = json.find('}', at);
+    EXPECT_NE(at, std::string::npos);
+    std::ofstream(folder + "/config.json") << json.replace(at, end + 1 - at, "\"id2label\": " + names);
+    const auto model = load_model(folder);
+    EXPECT_TRUE(model.ok()) << model.status();
+    return model.ok() ? (*model)->config.label : "";
+  };
+  EXPECT_EQ(label(R"({"0":"irrelevant","1":"relevant"})", 2), "relevant");
+  EXPECT_EQ(label(R"({"0":"score"})", 1), "score");
+}
+
 TEST(SafetensorsTest, HostileFilesAreRefused) {
   EXPECT_THAT(error_of(folder_with_header("", 0, 0)), HasSubstr("not a JSON object"));
   EXPECT_THAT(error_of(folder_with_header("{}", 0, 1u << 30)), HasSubstr("limit"));
   EXPECT_THAT(error_of(folder_with_header("{}", 0, 1000)), HasSubstr("truncated"));
   EXPECT_THAT(error_of(folder_with_header("[1]")), HasSubstr("not a JSON object"));
   auto tensor = [](const std::string& fields) { return "{\"w\":{" + fields + "}}"; };
-  EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F64","shape":[1],"data_offsets":[0,8])"))),
-              HasSubstr("F64"));
   EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4],"data_offsets":[0,16000])"))),
               HasSubstr("outside the file"));
   EXPECT_THAT(error_of(folder_with_header(tensor(R"("dtype":"F32","shape":[4],"data_offsets":[16,0])"))),

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_join.h"
 #include "base/json/reader.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::model {
@@ -35,6 +36,18 @@ Result<DType> parse_dtype(std::string_view name) {
   return absl::UnimplementedError(str_cat("dtype ", name, " is not supported (F32, F16, BF16 and I8 are)"));
 }
 
+bool is_read(std::string_view dtype) { return dtype == "F64" || parse_dtype(dtype).ok(); }
+
+std::vector<float> narrowed(std::span<const std::byte> doubles) {
+  std::vector<float> floats(doubles.size() / sizeof(double));
+  for (size_t i = 0; i < floats.size(); ++i) {
+    double value = 0;
+    std::memcpy(&value, doubles.data() + i * sizeof value, sizeof value);
+    floats[i] = static_cast<float>(value);
+  }
+  return floats;
+}
+
 bool is_safe_file_name(std::string_view name) {
   return !name.empty() && name.find('/') == std::string_view::npos && name != "." && name != "..";
 }
@@ -48,7 +61,8 @@ Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::eleme
   if (entry.get(fields)) return absl::InvalidArgumentError("not an object");
   std::string_view dtype;
   if (fields["dtype"].get(dtype)) return absl::InvalidArgumentError("dtype is missing or not a string");
-  auto parsed = parse_dtype(dtype);
+  const bool wide = dtype == "F64";  // its elements are converted by whoever asked
+  auto parsed = wide ? DType::kF32 : parse_dtype(dtype);
   if (!parsed.ok()) return parsed.status();
   view.dtype = *parsed;
   simdjson::dom::array shape;
@@ -70,7 +84,8 @@ Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::eleme
         str_cat("data_offsets lie outside the file (truncated download?); data has ", data.size(), " bytes"));
   }
   size_t bytes = 0;
-  if (__builtin_mul_overflow(elements, dtype_bytes(view.dtype), &bytes) || bytes != end - begin) {
+  if (__builtin_mul_overflow(elements, wide ? sizeof(double) : dtype_bytes(view.dtype), &bytes) ||
+      bytes != end - begin) {
     return absl::InvalidArgumentError(str_cat("shape [", absl::StrJoin(view.shape, ","), "] of ", dtype,
                                               " does not fit its ", end - begin, " bytes"));
   }
@@ -157,14 +172,18 @@ Status TensorFiles::add_file(const std::string& path) {
   std::vector<std::pair<const std::byte*, const std::byte*>> ranges;
   for (auto field : header) {
     if (field.key == "__metadata__") continue;
-    // Integer buffers (position_ids) of old checkpoints are of no use to us, and of types we do not read.
+    // Buffers (position_ids, masks) of old checkpoints are of no use to us, and of types we do not read.
     std::string_view dtype;
-    if (field.value["dtype"].get(dtype) == simdjson::SUCCESS && (dtype == "I64" || dtype == "I32")) continue;
+    if (field.value["dtype"].get(dtype) == simdjson::SUCCESS && !is_read(dtype)) {
+      others_.emplace(field.key, dtype);
+      continue;
+    }
     auto view = parse_entry(field.key, field.value, data);
     if (!view.ok()) {
       return Status(view.status().code(), str_cat(path, ": tensor ", field.key, ": ", message_of(view.status())));
     }
     if (!view->bytes.empty()) ranges.emplace_back(view->bytes.data(), view->bytes.data() + view->bytes.size());
+    if (dtype == "F64") view->bytes = std::as_bytes(std::span(converted_.emplace_back(narrowed(view->bytes))));
     if (!tensors_.emplace(std::string(field.key), std::move(*view)).second) {
       return fail(str_cat("tensor ", field.key, " appears twice"));
     }
@@ -226,10 +245,17 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::s
 Hash128 TensorFiles::digest() const {
   std::call_once(digested_, [this] {
     FieldHasher hasher;
-    for (const MappedFile& file : files_) hasher.add(file.digest().hex());
+    for (const MappedFile& file : files_) hasher.add(digests_.emplace_back(file.digest()).hex());
     digest_ = hasher.finish();
+    has_digest_ = true;
   });
   return digest_;
+}
+
+Status TensorFiles::check() const {
+  for (size_t i = 0; i < files_.size(); ++i)
+    RETURN_IF_ERROR(files_[i].check([&] { return has_digest_ && files_[i].digest() == digests_[i]; }));
+  return ok_status();
 }
 
 }  // namespace rerank::model

@@ -3,8 +3,10 @@
 // (https://huggingface.co/docs/safetensors). Every number in the header is checked against the file before it is used.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -49,19 +51,29 @@ class TensorFiles {
   static Result<std::shared_ptr<const TensorFiles>> open_folder(const std::string& folder);
   static Result<std::shared_ptr<const TensorFiles>> open_file(const std::string& path);
 
+  // F64 is read as F32, converted when the file is opened.
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  // Tensors of types that nothing here computes with (BOOL, I64, U8, ...): names and types. Buffers, as a rule.
+  const std::map<std::string, std::string>& others() const { return others_; }
   const std::string& origin() const { return origin_; }  // path for messages
   const std::vector<MappedFile>& files() const { return files_; }
   // Of all files' bytes. Computed on the first call, which reads them; thread-safe.
   Hash128 digest() const;
+  // Whether all that was read of the files was as they were opened, see MappedFile::check(). Of a file whose time alone
+  // is another the bytes are read again, where digest() has read them before. Thread-safe.
+  Status check() const;
 
  private:
   Status add_file(const std::string& path);
   std::vector<MappedFile> files_;
   std::map<std::string, TensorView> tensors_;
+  std::map<std::string, std::string> others_;
+  std::list<std::vector<float>> converted_;  // what views of F64 tensors see
   std::string origin_;
   mutable std::once_flag digested_;
   mutable Hash128 digest_;
+  mutable std::vector<Hash128> digests_;  // of each file, after digested_
+  mutable std::atomic<bool> has_digest_ = false;
 };
 
 // Largest accepted header: ten times that of a 100-layer model with 2,000 tensors.

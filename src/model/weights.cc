@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_join.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "model/answers.h"
 #include "model/families/family.h"
@@ -54,12 +55,15 @@ class Binder {
   std::vector<UsedTensor> take_used() { return std::move(used_); }
 
   TensorView tensor(const std::string& name, std::vector<size_t> shape, bool block_matrix = false) {
-    auto found = files_.tensors().find(name);
-    if (found == files_.tensors().end()) {
-      fail(str_cat("tensor ", name, " is missing"));
+    const TensorView* const found = find(name);
+    if (found == nullptr) {
+      const auto other = files_.others().find(name);
+      fail(other == files_.others().end()
+               ? str_cat("tensor ", name, " is missing")
+               : str_cat("tensor ", name, " has type ", other->second, "; F32, F16, BF16, F64 and I8 are read"));
       return {};
     }
-    const TensorView& view = found->second;
+    const TensorView& view = *found;
     if (view.dtype == DType::kI8 && !block_matrix)
       fail(str_cat("tensor ", name, " is int8; only the matrices of linear layers can be"));
     if (view.shape != shape) {
@@ -84,7 +88,7 @@ class Binder {
 
   Norm norm(const std::string& name, bool beta) {
     // Checkpoints converted from TensorFlow say gamma and beta.
-    const bool old_names = files_.tensors().count(name + ".gamma") != 0;
+    const bool old_names = find(name + ".gamma") != nullptr;
     Norm norm = {tensor(name + (old_names ? ".gamma" : ".weight"), {width_}), {}};
     if (beta) norm.beta = tensor(name + (old_names ? ".beta" : ".bias"), {width_});
     return norm;
@@ -139,7 +143,7 @@ class Binder {
     const std::string name = matrix + ".weight";
     TensorView view = words;
     view.factor = 1;
-    if (files_.tensors().contains(name)) view = tensor(name, {a_.embedding.vocabulary, a_.hidden});
+    if (find(name) != nullptr) view = tensor(name, {a_.embedding.vocabulary, a_.hidden});
     for (const auto& id : {scoring.answers->positive_id, scoring.answers->negative_id}) {
       if (id.value_or(0) >= a_.embedding.vocabulary)
         fail(str_cat("the answer's token ", *id, " is outside the vocabulary of ", a_.embedding.vocabulary));
@@ -151,17 +155,34 @@ class Binder {
     return {made, {}};
   }
 
-  void refuse_unknown() {
-    std::vector<std::string> unknown;
+  // What transformers passes over, with a warning, too.
+  void note_unused() const {
+    size_t count = 0;
+    std::string first;
     for (const auto& [name, view] : files_.tensors()) {
-      if (used_names_.count(name) == 0 && !is_left_over(name)) unknown.push_back(name);
+      if (used_names_.count(name) != 0 || is_left_over(name)) continue;
+      if (count++ == 0) first = name;
     }
-    if (unknown.empty()) return;
-    fail(str_cat(unknown.size(), " tensor(s) that this architecture does not have, first ", unknown.front(),
-                 " (does config.json belong to this file?)"));
+    if (count > 0) {
+      log_info(str_cat(files_.origin(), ": ", count,
+                       " tensor(s) that this architecture does not have are passed over, first ", first));
+    }
   }
 
  private:
+  // Null where there is none. A model that was saved without the prefix of its body ("bert.") has all its names without
+  // it.
+  const TensorView* find(const std::string& name) const {
+    const auto& all = files_.tensors();
+    if (const auto found = all.find(name); found != all.end()) return &found->second;
+    const size_t dot = name.find('.');
+    if (dot == std::string::npos) return nullptr;
+    const auto prefixed = all.lower_bound(name.substr(0, dot + 1));
+    if (prefixed != all.end() && prefixed->first.starts_with(name.substr(0, dot + 1))) return nullptr;
+    const auto bare = all.find(name.substr(dot + 1));
+    return bare == all.end() ? nullptr : &bare->second;
+  }
+
   // Of int8 with its scales, which stand beside it.
   TensorView int8_matrix(const TensorView& found, const std::vector<size_t>& shape) {
     TensorView view = found;
@@ -234,7 +255,7 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   weights.head_output = scoring.answers ? bind.answers(names.head_output.name, weights.words, weights.answer_rows)
                                         : bind.linear(names.head_output, scoring.labels, a.hidden, scoring.output_bias);
   weights.head_output = Binder::scaled(std::move(weights.head_output), scoring.scale);
-  bind.refuse_unknown();
+  bind.note_unused();
   if (!bind.status().ok()) return bind.status();
   weights.used = bind.take_used();
   weights.quantized = bind.quantized();
@@ -248,7 +269,9 @@ static void read_labels_of(const TensorFiles& files, ModelConfig& config) {
   const auto found = files.tensors().find(names.head_output.name + ".weight");
   if (found == files.tensors().end() || found->second.shape.size() != 2) return;  // binding says so
   const size_t rows = found->second.shape[0];
-  if (rows == 1 || rows == 2) config.architecture.scoring.labels = rows;
+  if (rows != 1 && rows != 2) return;
+  config.architecture.scoring.labels = rows;
+  config.label = rows == 2 ? "LABEL_1" : "LABEL_0";
 }
 
 Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool graph_named) {

@@ -112,6 +112,14 @@ Status check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfi
                                             config.architecture.embedding.vocabulary, ": they do not belong together"));
 }
 
+// A pair has room for a token of each text, at least.
+Status check_template(const text::PairTemplate& pieces, size_t max_length, const std::string& folder) {
+  const size_t added = pieces.added_to_pair();
+  if (added + 2 <= max_length) return ok_status();
+  return absl::InvalidArgumentError(str_cat(folder, ": its template adds ", added,
+                                            " special tokens to a pair, and the model takes at most ", max_length));
+}
+
 double seconds_now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
 // What each other token adds to a token's cost, in parts of that of its linear layers.
@@ -245,6 +253,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located->folder));
   auto max_length = pick_max_length(wanted.texts, (*model)->config, **texts);
   if (!max_length.ok()) return max_length.status();
+  RETURN_IF_ERROR(check_template((*texts)->pieces(), *max_length, located->folder));
   auto exits = open_exits(wanted.engine, **model);
   if (!exits.ok()) return exits.status();
   auto backend = engine::open_backend(*model, wanted.engine.engine, engine::backend_options(options, *exits));

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/mapped_file.h"
 #include "base/metrics.h"
 #include "base/strings.h"
 #include "model/exits.h"
@@ -115,6 +116,24 @@ TEST(RerankTest, ADecoderWithoutAKnownPromptIsRefused) {
   Options options;
   options.model.source.model = std::string(RERANKD_SOURCE_DIR) + "/tests/data/decoders/llama-a";
   EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("Give --template"));
+}
+
+TEST(RerankTest, ATokenizerThatLeavesNoRoomForTextsIsRefused) {
+  const std::string folder = ::testing::TempDir() + "rank_test_template";
+  std::filesystem::remove_all(folder);
+  std::filesystem::copy(bert(), folder);
+  std::string json = *read_file(folder + "/tokenizer.json", 1u << 20);
+  const size_t at = json.find('2', json.find("\"ids\""));  // [CLS] of the template becomes a thousand tokens
+  ASSERT_NE(at, std::string::npos);
+  for (int i = 0; i < 1000; ++i) json.insert(at, "2,");
+  const size_t token = json.find("\"[CLS]\"", json.find("\"tokens\"", at));
+  for (int i = 0; i < 1000; ++i) json.insert(token, "\"[CLS]\",");
+  std::ofstream(folder + "/tokenizer.json") << json;
+  Options options;
+  options.model.source.model = folder;
+  const auto refused = Reranker::open(options);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(message_of(refused.status())), ::testing::HasSubstr("special tokens to a pair"));
 }
 
 TEST(RerankTest, ManyRequestsAtOnceGetTheirOwnAnswers) {

@@ -1,5 +1,6 @@
 #include "rpc/grpc_server.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -116,6 +117,8 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& optio
   [[maybe_unused]] static const bool once = [] {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    // It writes a line to stderr for each message that is not UTF-8: as many as a client likes.
+    google::protobuf::SetLogHandler(nullptr);
     return true;
   }();
   auto impl = std::make_unique<Impl>(options, parts);

@@ -29,6 +29,12 @@ constexpr size_t kGoodbyeMs = 1000;         // how long a client may take to ans
 constexpr size_t kFreshGraceMs = 500;       // while draining: time for a request that is on its way on a new connection
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
+// What the handler's answers have too: a page may read them, and a 415 says which codings are taken (RFC 7694 3).
+void add_common_headers(transport::HttpResponse& response, const transport::Access::Headers& cors) {
+  response.headers.insert(response.headers.end(), cors.begin(), cors.end());
+  if (response.status == 415) response.headers.emplace_back("Accept-Encoding", "gzip, deflate");
+}
+
 // One request away from its connection, on a worker: read, handled, and its answer written.
 struct Errand {
   HttpHandler handler;  // the server may go while it is under way
@@ -38,6 +44,7 @@ struct Errand {
   size_t max_body_bytes;
   size_t compress_min_bytes;
   observe::RequestMetrics requests;
+  transport::Access::Headers cors;  // of answers that are not the handler's
 
   // Decompresses the body and hands it over. `done` is called once.
   void run(transport::HttpRequest&& request, const std::function<void(transport::HttpResponse)>& done) const {
@@ -50,6 +57,7 @@ struct Errand {
     if (status.ok()) return;
     if (absl::IsInternal(status)) log_error(message_of(status));
     transport::HttpResponse response = transport::error_response(status);
+    add_common_headers(response, cors);
     observe::RequestMetrics(requests).count({.status = response.status});
     once(std::move(response));
   }
@@ -271,6 +279,7 @@ void Connection::note_refusal(int http_status, const Status& status) {
 
 asio::awaitable<bool> Connection::refuse(const Status& status) {
   transport::HttpResponse response = transport::error_response(status);
+  add_common_headers(response, core_.access.cors_headers(parser_.field("origin")));
   core_.requests.count({.status = response.status});
   note_refusal(response.status, status);
   keep_alive_ = false;
@@ -287,7 +296,8 @@ void Connection::hand_over(transport::HttpRequest request, std::shared_ptr<Cance
   const bool here = request.body.empty();
   const auto errand = std::make_shared<const Errand>(
       Errand{core_.handler, std::move(cancellation), memory_, accepted_coding(request.header("accept-encoding")),
-             core_.options.max_body_bytes, core_.options.compress_min_bytes, core_.requests});
+             core_.options.max_body_bytes, core_.options.compress_min_bytes, core_.requests,
+             core_.access.cors_headers(request.header("origin"))});
   const auto deliver = [gate = core_.gate, weak = weak_from_this(),
                         sequence = ++sequence_](transport::HttpResponse&& response) {
     const std::lock_guard lock(gate->mutex);

@@ -30,6 +30,7 @@
 #include "server/client_stream.h"
 #include "server/http1/request_parser.h"
 #include "server/http_server.h"
+#include "transport/callers/access.h"
 #include "transport/memory_budget.h"
 
 namespace rerank::server {
@@ -56,6 +57,8 @@ struct ServerCore {
   Counter* received_bytes = nullptr;
   Counter* sent_bytes = nullptr;
   std::shared_ptr<AnswerGate> gate = std::make_shared<AnswerGate>();
+  // Only for the headers that let pages read answers: keys are the handler's business.
+  const transport::Access access{std::make_shared<transport::KeyRing>(""), options.cors_origin};
 
   std::mutex refusals_mutex;
   observe::Bucket refusals{1, 20};  // log lines about what the transport itself refuses; guarded by refusals_mutex

@@ -490,6 +490,29 @@ TEST(HttpServer, CompressesLargeAnswersForThoseWhoAcceptIt) {
   EXPECT_EQ(client.request("GET", "/still-open").status, 200);
 }
 
+TEST(HttpServer, PagesMayReadWhatTheTransportRefuses) {
+  ServerOptions options = ephemeral();
+  options.cors_origin = "https://page.example";
+  options.max_body_bytes = 100;
+  const auto server = start(options);
+  const std::string origin = "Origin: https://page.example\r\n";
+  for (const auto& [status, body, headers] : {std::tuple(413, std::string(200, 'x'), origin),
+                                              std::tuple(413, std::string("x"), origin + "Content-Length: 200\r\n"),
+                                              std::tuple(415, std::string("x"), origin + "Content-Encoding: br\r\n"),
+                                              std::tuple(417, std::string("x"), origin + "Expect: magic\r\n")}) {
+    RawClient client(server->port());
+    const bool given = headers.find("Content-Length") != std::string::npos;
+    client.send("POST /echo HTTP/1.1\r\nHost: h\r\n" + headers +
+                (given ? "" : "Content-Length: " + std::to_string(body.size()) + "\r\n") + "\r\n" + body);
+    const RawResponse answer = client.read_response();
+    EXPECT_EQ(answer.status, status);
+    ASSERT_EQ(answer.headers.count("access-control-allow-origin"), 1u) << status;
+    EXPECT_EQ(answer.headers.at("access-control-allow-origin"), "https://page.example");
+    for (const char* name : {"date", "server"}) EXPECT_EQ(answer.headers.count(name), 1u) << name;
+    EXPECT_EQ(answer.headers.count("accept-encoding"), status == 415 ? 1u : 0u) << status;
+  }
+}
+
 TEST(HttpServer, AHandlerThatThrowsIsA500) {
   const auto server =
       start(ephemeral(), [](transport::HttpRequest&&, const Done&) { throw std::runtime_error("boom"); });

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 
 #include "base/json/reader.h"
+#include "base/mapped_file.h"
 #include "base/strings.h"
 #include "rapidjson/document.h"
 #include "text/models/model.h"
@@ -25,6 +25,10 @@ namespace {
 constexpr size_t kMaxFileBytes = 256u << 20;
 constexpr size_t kKeptScratchBytes = 1u << 20;  // a thread's buffers larger than this are freed after use
 constexpr double kMaxSaneLength = 16'777'216;   // model_max_length above this means "not known"
+
+// How many times as long a file's normalizer and pre-tokenizer may make a text. XLM-RoBERTa's, whose longest
+// replacement has 33 bytes, come to 132 at most.
+constexpr double kMaxGrowth = 512;
 
 // Buffers of one thread's encoding.
 struct Scratch {
@@ -300,6 +304,11 @@ Status JsonTokenizer::parse_parts(const JsonField& root) {
   ASSIGN_OR_RETURN(std::unique_ptr<TokenizerModel> model, parse_model(root.at("model")));
   ASSIGN_OR_RETURN(normalizer_, parse_normalizer(root.at("normalizer")));
   ASSIGN_OR_RETURN(std::unique_ptr<PreTokenizer> pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
+  const double growth = (normalizer_ ? normalizer_->growth() : 1) * (pre_tokenizer ? pre_tokenizer->growth() : 1);
+  if (growth > kMaxGrowth) {
+    return root.error(str_cat("normalizer and pre_tokenizer may make a text ", growth, " times as long; ", kMaxGrowth,
+                              " is the limit"));
+  }
   ASSIGN_OR_RETURN(template_, parse_post_processor(root.at("post_processor")));
   ASSIGN_OR_RETURN(added_, AddedTokens::parse(root.at("added_tokens"), *model, normalizer_.get()));
   // Byte-level characters between the two are a detour that takes time.
@@ -337,20 +346,6 @@ Result<std::shared_ptr<JsonTokenizer>> JsonTokenizer::parse(std::string_view jso
   return tokenizer;
 }
 
-Result<std::string> read_file(const std::filesystem::path& path) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) return absl::NotFoundError(str_cat(path.string(), ": ", error.message()));
-  if (size > kMaxFileBytes) {
-    return absl::OutOfRangeError(str_cat(path.string(), ": larger than ", kMaxFileBytes >> 20, " MB"));
-  }
-  std::string text(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(text.data(), std::streamsize(size)))
-    return absl::InvalidArgumentError(str_cat(path.string(), ": cannot be read"));
-  return text;
-}
-
 // model_max_length of a tokenizer_config.json. Many carry 1000000000000000019884624838656 for "none", which is no
 // integer to the parser that tokenizer.json is read with.
 Result<std::optional<size_t>> read_model_max_length(const std::string& json, const std::string& where) {
@@ -384,12 +379,12 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::strin
   const std::filesystem::path path(folder);
   std::error_code error;
   if (!std::filesystem::exists(path / "tokenizer.json", error)) return missing_tokenizer(path);
-  ASSIGN_OR_RETURN(const std::string json, read_file(path / "tokenizer.json"));
+  ASSIGN_OR_RETURN(const std::string json, read_file((path / "tokenizer.json").string(), kMaxFileBytes));
   ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer,
                    JsonTokenizer::parse(json, (path / "tokenizer.json").string()));
   const std::filesystem::path config = path / "tokenizer_config.json";
   if (!std::filesystem::exists(config, error)) return tokenizer;
-  ASSIGN_OR_RETURN(const std::string config_json, read_file(config));
+  ASSIGN_OR_RETURN(const std::string config_json, read_file(config.string(), kMaxFileBytes));
   ASSIGN_OR_RETURN(const auto length, read_model_max_length(config_json, config.string()));
   if (length) tokenizer->set_model_max_length(*length);
   return tokenizer;

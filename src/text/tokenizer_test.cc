@@ -154,6 +154,26 @@ TEST(TokenizerErrors, HostileFiles) {
   }
 }
 
+std::string repeated(const char* list, const std::string& item, int times) {
+  std::string all = item;
+  for (int i = 1; i < times; ++i) all += "," + item;
+  return std::string(R"({"type":"Sequence",")") + list + "\":[" + all + "]}";
+}
+
+TEST(TokenizerErrors, FilesThatMakeTextsMuchLongerAreRefused) {
+  const std::string twice = R"({"type":"Replace","pattern":{"String":"a"},"content":"aa"})";
+  const std::string empty =
+      R"({"type":"Replace","pattern":{"String":""},"content":")" + std::string(100000, 'x') + "\"}";
+  const std::string bytes = R"({"type":"ByteLevel"})", spaces = R"({"type":"Metaspace","replacement":"_"})";
+  const std::string moved =
+      R"({"type":"Replace","pattern":{"Regex":"aaaa\\K"},"content":")" + std::string(600, 'x') + "\"}";
+  for (const std::string& normalizer :
+       {repeated("normalizers", twice, 34), empty, repeated("normalizers", bytes, 34), moved})
+    EXPECT_THAT(error_of(with("normalizer", normalizer)), HasSubstr("times as long; 512 is the limit"));
+  EXPECT_THAT(error_of(with("pre_tokenizer", repeated("pretokenizers", spaces, 34))), HasSubstr("512 is the limit"));
+  EXPECT_TRUE(Tokenizer::from_json(with("normalizer", repeated("normalizers", twice, 3)), "t").ok());
+}
+
 class Folder : public testing::Test {
  protected:
   Folder() : path_(std::filesystem::temp_directory_path() / ("rerankd_text_test_" + std::to_string(::getpid()))) {

@@ -13,8 +13,29 @@ struct JsonWriter::Impl {
   rapidjson::Writer<rapidjson::StringBuffer> writer{buffer};
 };
 
-JsonWriter::JsonWriter() : impl_(std::make_unique<Impl>()) {}
-JsonWriter::~JsonWriter() = default;
+namespace {
+
+constexpr size_t kKeptBytes = 4u << 20;  // buffers that a larger document has grown are not kept for the next
+
+// Each thread keeps a writer with its buffer: a new one would be copied several times while it grows.
+template <class Impl>
+std::unique_ptr<Impl>& spare_writer() {
+  thread_local std::unique_ptr<Impl> writer;
+  return writer;
+}
+
+}  // namespace
+
+JsonWriter::JsonWriter() : impl_(std::move(spare_writer<Impl>())) {
+  if (!impl_) impl_ = std::make_unique<Impl>();
+}
+
+JsonWriter::~JsonWriter() {
+  if (impl_->buffer.GetSize() > kKeptBytes) return;
+  impl_->buffer.Clear();
+  impl_->writer.Reset(impl_->buffer);
+  spare_writer<Impl>() = std::move(impl_);
+}
 
 JsonWriter& JsonWriter::begin_object() {
   impl_->writer.StartObject();

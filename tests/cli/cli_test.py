@@ -109,6 +109,50 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(run("--help").returncode, 0)
         self.assertIn("rerankd", run("--version").stdout)
 
+    def test_a_result_that_cannot_be_written_is_an_error(self):
+        model = MODELS / "bert-a"
+        for arguments in (["score", "--model", model], ["tokenize", "--model", model], ["rank", "--query", "q", "--model", model],
+                          ["inspect", model], ["options"], ["routes"], ["--help"], ["--version"]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([PROGRAM, *map(str, arguments)], input='["a", "b"]\n', stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertIn("cannot write", done.stderr)
+
+    def test_lines_are_read_alike_by_all_commands(self):
+        model = MODELS / "bert-a"
+        plain = b"rain falls\nthe cat\n"
+        odd = b"\xef\xbb\xbfrain falls\r\n\n  \r\nthe cat\r\n"
+
+        def scores(text):
+            done = subprocess.run([PROGRAM, "rank", "--query", "rain", "--model", model, "--format", "json"], input=text, capture_output=True, check=True)
+            return [(r["index"], r["logit"], r["document"]) for r in json.loads(done.stdout)["results"]]
+
+        self.assertEqual(scores(plain), scores(odd))
+        lines = '\ufeff{"query":"rain","document":"the cat"}\r\n["rain","the cat"]\n{"query":"rain","text":"the cat"}\n{"query":"rain","passage":"the cat"}\n'
+        found = run("score", "--model", model, text_in=lines + '{"query":"rain","document":"the cat \\ud800"}\n').stdout.splitlines()
+        self.assertEqual(len(found), 5)
+        self.assertEqual(len(set(found[:4])), 1)
+
+    def test_what_the_surroundings_say(self):
+        link = {"RERANKD_PORT": "tcp://10.96.14.2:8080", "RERANKD_GRPC_PORT": "tcp://10.96.14.3:8081", "RERANKD_PORT_8080_TCP": "tcp://10.96.14.2:8080"}
+        self.assertEqual(run("options", **link).returncode, 0)
+        with tempfile.TemporaryDirectory() as home:
+            done = run("serve", "--model", "/nonexistent/model", check=False, RERANKD_LOG_LEVEL="info", HOME=home, **link)
+            self.assertIn("no such folder", done.stderr)
+            self.assertIn("RERANKD_PORT is a service link", done.stderr)
+            wrong = run("serve", check=False, RERANKD_PORT="abc")
+            self.assertEqual(wrong.returncode, 2)
+            self.assertIn("RERANKD_PORT", wrong.stderr)
+            self.assertNotIn("variable", run("serve", "--port", "abc", check=False).stderr)
+            # No shell has seen these.
+            shutil.copytree(MODELS / "bert-a", f"{home}/m")
+            self.assertIn("BertFor", run("inspect", HOME=home, RERANKD_MODEL="~/m").stdout)
+            offline = {"HOME": home, "HF_HUB_OFFLINE": "1", "RERANKD_MODEL": "some/model"}
+            for name, value, place in [("HF_HUB_CACHE", "~/hub", "hub"), ("HF_HOME", "~/x", "x/hub"), ("HUGGINGFACE_HUB_CACHE", "~/old", "old")]:
+                self.assertIn(f"{home}/{place}", run("inspect", check=False, **offline, **{name: value}).stderr)
+            self.assertIn("HF_TOKEN", run("inspect", check=False, **offline, HF_TOKEN="a b").stderr)
+            self.assertNotIn("HF_TOKEN", run("inspect", check=False, **offline, HF_TOKEN=" hf_x\n").stderr)
+
     def test_flag_beats_environment_beats_file(self):
         with tempfile.TemporaryDirectory() as folder:
             config = pathlib.Path(folder) / "rerankd.toml"

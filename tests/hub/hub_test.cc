@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/strings.h"
@@ -15,6 +16,7 @@
 #include "convert/writers.h"
 #include "engine/registry.h"
 #include "model/hub.h"
+#include "model/hub/client.h"
 #include "model/weights.h"
 #include "rank/locate.h"
 #include "server/http_server.h"
@@ -43,8 +45,10 @@ class LocalHub {
   LocalHub() {
     ServerOptions options;
     options.port = 0;
-    auto server =
-        server::HttpServer::start(options, [this](transport::HttpRequest&& r, auto done) { done(answer(r)); });
+    auto server = server::HttpServer::start(options, [this](transport::HttpRequest&& r, auto done) {
+      if (silent) return held_.push_back(std::move(done));
+      done(answer(r));
+    });
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
   }
@@ -74,12 +78,16 @@ class LocalHub {
 
   size_t announce_extra = 0;  // bytes announced beyond what is sent
   int gate_status = 0;        // answer everything with this status
+  bool ranges = true;         // false: the whole file is sent, whatever range is asked for
+  bool silent = false;        // requests are taken and never answered
+  std::string revision = "main", commit = "c0ffee", etag_of_weights;  // the last: as made of the name when empty
+  bool tells_commit = true;
+  bool renamed = false;  // the model has another name, and the old one leads there
 
  private:
-  static constexpr std::string_view kFiles = "/org/tiny/resolve/main/", kElsewhere = "/cdn/";
-
-  static std::string name_of(std::string_view path) {
-    for (std::string_view prefix : {kFiles, kElsewhere}) {
+  std::string name_of(std::string_view path) const {
+    for (const std::string& prefix :
+         {str_cat("/org/", renamed ? "new" : "tiny", "/resolve/", revision, "/"), std::string("/cdn/")}) {
       if (path.starts_with(prefix)) return std::string(path.substr(prefix.size()));
     }
     return "";
@@ -99,10 +107,13 @@ class LocalHub {
     seen_.push_back({r.method, path, std::string(r.header("range")), std::string(r.header("authorization")),
                      std::string(r.header("host"))});
     if (gate_status != 0) return {.status = gate_status, .body = "{}"};
+    if (renamed && path.starts_with("/org/tiny/"))
+      return {.status = 307, .headers = {{"location", "/org/new/" + path.substr(10)}}, .body = "{}"};
     if (path == "/api/models/org/tiny/revision/main") return listing();
     const std::string name = name_of(path);
     std::string etag = name + "-etag";
     std::replace(etag.begin(), etag.end(), '/', '-');
+    if (name == "model.safetensors" && !etag_of_weights.empty()) etag = etag_of_weights;
     auto file = files_.find(name);
     if (file == files_.end()) return {.status = 404, .body = "{}"};
     transport::HttpResponse response;
@@ -110,17 +121,18 @@ class LocalHub {
     const bool linked = name.ends_with(".safetensors") || name.ends_with(".onnx") || name.ends_with("_data");
     if (linked && !path.starts_with("/cdn/")) {
       response.status = 302;
-      response.headers = {{"x-repo-commit", "c0ffee"},
+      response.headers = {{"x-repo-commit", commit},
                           {"etag", "\"pointer\""},
                           {"x-linked-etag", "\"" + etag + "\""},
                           {"x-linked-size", std::to_string(file->second.size() + announce_extra)},
                           {"location", str_cat("http://localhost:", server_->port(), "/cdn/", name)}};
       return response;
     }
-    response.headers = {{"x-repo-commit", "c0ffee"}, {"etag", "\"" + etag + "\""}};
+    response.headers = {{"etag", "\"" + etag + "\""}};
+    if (tells_commit) response.headers.emplace_back("x-repo-commit", commit);
     response.body = file->second;
     const std::string_view range = r.header("range");
-    if (range.starts_with("bytes=")) {
+    if (ranges && range.starts_with("bytes=")) {
       const size_t from = std::stoul(std::string(range.substr(6)));
       response.status = 206;
       response.headers.emplace_back("content-range",
@@ -133,6 +145,7 @@ class LocalHub {
   std::mutex mutex_;
   std::map<std::string, std::string> files_;
   std::vector<Seen> seen_;
+  std::vector<std::function<void(transport::HttpResponse)>> held_;
   std::unique_ptr<server::HttpServer> server_;
 };
 
@@ -199,6 +212,106 @@ TEST_F(HubTest, ResumesABrokenDownload) {
   std::vector<std::string> ranges;
   for (const Seen& s : hub_.seen()) ranges.push_back(s.range);
   EXPECT_THAT(ranges, Contains("bytes=5000-"));
+}
+
+TEST_F(HubTest, ADownloadThatBrokeOffHealsWhereTheHubHasNoRanges) {
+  publish_tiny_model();
+  hub_.ranges = false;
+  const std::string content = *read_file(::testing::TempDir() + "/hub_test_model/model.safetensors", 1u << 30);
+  const std::string blobs = cache_ + "/models--org--tiny/blobs";
+  fs::create_directories(blobs);
+  std::ofstream(blobs + "/model.safetensors-etag.incomplete", std::ios::binary) << content.substr(0, 5000);
+  auto folder = model::fetch_from_hub("org/tiny", "main", options());
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(*read_file(*folder + "/model.safetensors", 1u << 30), content);
+}
+
+TEST_F(HubTest, ASilentHubIsGivenUp) {
+  hub_.silent = true;
+  model::HubOptions o = options();
+  o.patience = std::chrono::seconds(1);
+  const Status status = model::fetch_from_hub("org/tiny", "main", o).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_THAT(std::string(message_of(status)), HasSubstr(hub_.endpoint()));
+}
+
+TEST_F(HubTest, BytesAreHeldAgainstTheHubsChecksum) {
+  publish_tiny_model();
+  const std::string content = *read_file(::testing::TempDir() + "/hub_test_model/model.safetensors", 1u << 30);
+  hub_.etag_of_weights = std::string(64, 'a');
+  const Status status = model::fetch_from_hub("org/tiny", "main", options()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(message_of(status)), HasSubstr("checksum"));
+  for (const char* end : {"", ".incomplete"})
+    EXPECT_FALSE(fs::exists(cache_ + "/models--org--tiny/blobs/" + hub_.etag_of_weights + end));
+  hub_.etag_of_weights = sha256_hex(content);
+  EXPECT_TRUE(model::fetch_from_hub("org/tiny", "main", options()).ok());
+}
+
+TEST_F(HubTest, ABlobThatAnotherProgramLeftHalfIsLoadedAgain) {
+  publish_tiny_model();
+  auto folder = model::fetch_from_hub("org/tiny", "main", options());
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  fs::resize_file(cache_ + "/models--org--tiny/blobs/model.safetensors-etag", 5000);
+  EXPECT_TRUE(model::fetch_from_hub("org/tiny", "main", options()).ok());
+  EXPECT_TRUE(model::load_model(*folder).ok()) << model::load_model(*folder).status();
+  // Offline, what is wrong is said of the file that is wrong, also where a graph would do.
+  fs::remove(cache_ + "/models--org--tiny/blobs/model.safetensors-etag");
+  model::HubOptions offline = options(true);
+  offline.files = model::HubFiles::kWeightsOrGraph;
+  EXPECT_THAT(std::string(message_of(model::fetch_from_hub("org/tiny", "main", offline).status())),
+              HasSubstr("model.safetensors: a link to a file that is not there"));
+}
+
+TEST_F(HubTest, TakesBranchesTagsAndPullRequests) {
+  publish_tiny_model();
+  for (const auto& [revision, escaped] : {std::pair("refs/pr/4", "refs%2Fpr%2F4"),
+                                          std::pair("feature/x", "feature%2Fx"), std::pair("v1.0+cpu", "v1.0%2Bcpu")}) {
+    hub_.revision = escaped;
+    auto folder = model::fetch_from_hub("org/tiny", revision, options());
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    EXPECT_EQ(*model::fetch_from_hub("org/tiny", revision, options(true)), *folder);
+  }
+  for (const char* bad : {"a/../b", "/a", "a/", "a//b", "a b", "a\nb", "", "a~1"}) {
+    EXPECT_EQ(model::fetch_from_hub("org/tiny", bad, options()).status().code(), absl::StatusCode::kInvalidArgument)
+        << bad;
+  }
+}
+
+TEST_F(HubTest, FollowsARenamedModel) {
+  publish_tiny_model();
+  hub_.renamed = true;
+  EXPECT_TRUE(model::fetch_from_hub("org/tiny", "main", options()).ok());
+}
+
+TEST_F(HubTest, TakesMirrorsAndCachesAsOtherProgramsMakeThem) {
+  publish_tiny_model();
+  hub_.revision = hub_.commit = std::string(40, 'a');
+  hub_.tells_commit = false;
+  hub_.etag_of_weights = "{SHA1{0123456789}}";
+  auto folder = model::fetch_from_hub("org/tiny", hub_.revision, options());
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(*model::fetch_from_hub("org/tiny", hub_.commit, options(true)), *folder);
+  EXPECT_EQ(*model::fetch_from_hub("org/tiny", "main", options(true)), *folder)
+      << "the only snapshot of a cache without refs";
+  fs::create_directories(cache_ + "/models--org--tiny/refs");
+  std::ofstream(cache_ + "/models--org--tiny/refs/main") << "  " << hub_.commit << "\r\n";
+  EXPECT_EQ(*model::fetch_from_hub("org/tiny", "main", options(true)), *folder);
+}
+
+TEST(HubAddresses, RedirectsAreResolvedByTheRules) {
+  const std::string mirror = "http://mirror/artifactory/hf/a/b";
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "/cdn/x"), "http://mirror/cdn/x");
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "//host/x"), "http://host/x");
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "c?d=1"), "http://mirror/artifactory/hf/a/c?d=1");
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "../x"), "http://mirror/artifactory/hf/x");
+  EXPECT_EQ(*model::hub::resolve_location(mirror, "https://host/x"), "https://host/x");
+  EXPECT_FALSE(model::hub::resolve_location("https://hub/x", "http://hub/x").ok()) << "what began encrypted stays so";
+  EXPECT_FALSE(model::hub::resolve_location(mirror, "file:///etc/passwd").ok());
+  EXPECT_TRUE(model::hub::same_origin("https://hub.co/x", "HTTPS://HUB.co:443/y"));
+  EXPECT_FALSE(model::hub::same_origin("https://hub.co", "https://hub.co.evil.net/x"));
+  EXPECT_FALSE(model::hub::same_origin("https://hub.co", "https://hub.co@evil.net/x"));
+  EXPECT_FALSE(model::hub::same_origin("https://hub.co", "https://hub.co:8443"));
 }
 
 TEST_F(HubTest, AShortFileIsNotInstalled) {

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -25,8 +26,10 @@ class Program {
   explicit Program(const std::vector<std::string>& flags = {}, const std::function<void()>& prepare = {}) {
     int output[2];
     if (pipe(output) != 0) throw std::runtime_error("pipe");
-    std::vector<std::string> words = {
-        RERANKD_PROGRAM, "serve", "--port", "0", "--model", RERANKD_SOURCE_DIR "/models/rerankd-mini-en"};
+    std::vector<std::string> words = {RERANKD_PROGRAM, "serve", "--port", "0"};
+    if (std::find(flags.begin(), flags.end(), "--model") == flags.end()) {
+      words.insert(words.end(), {"--model", RERANKD_SOURCE_DIR "/models/rerankd-mini-en"});
+    }
     words.insert(words.end(), flags.begin(), flags.end());
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());

@@ -1,5 +1,6 @@
 #include "base/json/reader.h"
 
+#include "base/json/standard.h"
 #include "base/mapped_file.h"
 #include "base/strings.h"
 
@@ -100,6 +101,10 @@ Status JsonFile::parse(std::string text, std::string origin) {
   text_ = std::move(text);
   origin_ = std::move(origin);
   auto error = parser_.parse(text_).get(document_);
+  if (error) {
+    text_ = standard_json(text_);
+    error = parser_.parse(text_).get(document_);
+  }
   if (!error) error = document_.get(root_);
   if (error) {
     return absl::InvalidArgumentError(str_cat(origin_, ": not a JSON object: ", simdjson::error_message(error)));

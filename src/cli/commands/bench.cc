@@ -185,7 +185,7 @@ struct Bench : Command {
     TextInput in;
     std::vector<std::string> lines;
     if (Status opened = in.open("--arrivals", arrival_kind.substr(kTrace.size())); !opened.ok()) return opened;
-    for (std::string line; in.next(line);) lines.push_back(line);
+    for (std::string line; in.next_text(line);) lines.push_back(line);
     auto read = load::read_trace(lines);
     if (!read.ok()) return with_context(read.status(), str_cat("--arrivals ", arrival_kind));
     trace = std::move(*read);

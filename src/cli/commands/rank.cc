@@ -28,12 +28,13 @@ std::string first_line(const std::string& text, size_t columns) {
   return line;
 }
 
-void print_table(const RerankRequest& request, const RerankResponse& response) {
+// `lines`: where each document stands in its file.
+void print_table(const RerankRequest& request, const RerankResponse& response, const std::vector<size_t>& lines) {
   const size_t columns = terminal_columns() - 24;
   std::printf("rank    score  line  document\n");
   for (size_t i = 0; i < response.results.size(); ++i) {
     const RankedDocument& r = response.results[i];
-    std::printf("%4zu  %7.4f %5zu  %s%s\n", i + 1, r.score, r.index + 1,
+    std::printf("%4zu  %7.4f %5zu  %s%s\n", i + 1, r.score, lines[r.index],
                 first_line(request.documents[r.index], columns).c_str(), r.truncated ? "  (cut)" : "");
   }
 }
@@ -87,7 +88,10 @@ struct Rank : Command {
   int run() {
     TextInput in;
     if (Status opened = in.open("--documents", file); !opened.ok()) return report(opened);
-    for (std::string line; in.next(line);) request.documents.push_back(std::move(line));
+    for (std::string line; in.next_text(line);) {
+      request.documents.push_back(std::move(line));
+      numbers.push_back(in.number());
+    }
     if (request.documents.empty()) return report(absl::InvalidArgumentError("no documents: one a line is expected"));
     options.model.queue.max_documents = std::max(options.model.queue.max_documents, request.documents.size());
     auto reranker = open();
@@ -95,11 +99,12 @@ struct Rank : Command {
     request.explain_cuts = format == "json";
     auto response = (*reranker)->rerank(request);
     if (!response.ok()) return report(response.status());
-    format == "json" ? print_json(request, *response, (*reranker)->info()) : print_table(request, *response);
+    format == "json" ? print_json(request, *response, (*reranker)->info()) : print_table(request, *response, numbers);
     return 0;
   }
 
   RerankRequest request;
+  std::vector<size_t> numbers;
   std::string file = "-", format = "table";
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "cli/command.h"
+#include "transport/repair.h"
 
 namespace rerank::cli {
 namespace {
@@ -42,11 +43,8 @@ struct Score : Command {
       return std::ferror(stdout) ? absl::UnavailableError("cannot write to stdout") : ok_status();
     };
     Status status;
-    size_t number = 0;
-    for (std::string line; status.ok() && in.next(line);) {
-      ++number;
-      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      auto request = parse(line, number);
+    for (std::string line; status.ok() && in.next_text(line);) {
+      auto request = parse(line, in.number());
       if (!request.ok()) {
         status = request.status();
         break;
@@ -64,16 +62,30 @@ struct Score : Command {
   }
 
   Result<std::shared_ptr<const RerankRequest>> parse(const std::string& line, size_t number) {
-    simdjson::dom::object object;
+    simdjson::dom::element root;
+    auto error = parser.parse(line).get(root);
+    std::string repaired;
+    if (error) error = parser.parse(repaired = transport::repair_text(line, /*escapes=*/true)).get(root);
     auto request = std::make_shared<RerankRequest>();
-    std::string_view query, document;
-    if (parser.parse(line).get(object) || object["query"].get(query) || object["document"].get(document)) {
+    if (error || !read_pair(root, *request)) {
       return absl::InvalidArgumentError(str_cat(file == "-" ? "stdin" : file, ":", number,
-                                                ": not an object with the strings \"query\" and \"document\""));
+                                                ": not an object with the strings \"query\" and \"document\" (or "
+                                                "\"text\", \"passage\"), nor an array of two strings"));
     }
-    request->query = std::string(query);
-    request->documents.emplace_back(document);
     return std::shared_ptr<const RerankRequest>(std::move(request));
+  }
+
+  static bool read_pair(const simdjson::dom::element& root, RerankRequest& request) {
+    std::string_view query, document;
+    if (simdjson::dom::array pair; !root.get(pair)) {
+      if (pair.size() != 2 || pair.at(0).get(query) || pair.at(1).get(document)) return false;
+    } else {
+      if (root["query"].get(query)) return false;
+      if (root["document"].get(document) && root["text"].get(document) && root["passage"].get(document)) return false;
+    }
+    request.query = std::string(query);
+    request.documents.emplace_back(document);
+    return true;
   }
 
   std::string file = "-";

@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
+#include "cli/heap.h"
 #include "cli/process.h"
 #include "cli/signals.h"
 #include "observe/gpu_metrics.h"
@@ -95,6 +96,7 @@ struct Serve : Command {
   int run() {
     Signals signals;
     if (Status status = complete(); !status.ok()) return report(status);
+    expand_paths(server);
     auto listeners = listeners_of(server);
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);
@@ -117,6 +119,7 @@ struct Serve : Command {
     api_options.memory = memory;
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
     api::Api api(**reranker, metrics, api_options);
+    const HeapTrimmer trimmer;
     // From here on there is something to finish.
     std::atomic<server::HttpServer*> running = nullptr;
     signals.serving([&running, ring = api_options.keys] {

@@ -29,7 +29,8 @@ struct Tokenize : Command {
   Status print_texts(const std::string& folder) const {
     ASSIGN_OR_RETURN(const auto tokenizer, text::Tokenizer::from_folder(folder));
     const text::TruncationSpec spec{.max_length = limit(*tokenizer)};
-    for (std::string line; std::getline(std::cin, line);) {
+    TextInput in;
+    for (std::string line; in.next(line);) {
       std::vector<int32_t> ids;
       tokenizer->encode(line, ids);
       print(text::join_single(tokenizer->pair_template(), ids, spec));
@@ -41,7 +42,8 @@ struct Tokenize : Command {
     ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_model_config(folder));
     ASSIGN_OR_RETURN(const auto texts, rank::open_texts(folder, config, options.model.texts));
     const text::TruncationSpec spec{.max_length = limit(texts->tokenizer()), .strategy = texts->strategy()};
-    for (std::string line; std::getline(std::cin, line);) {
+    TextInput in;
+    for (std::string line; in.next(line);) {
       const size_t tab = std::min(line.find('\t'), line.size());
       std::vector<int32_t> query, document;
       const std::string_view text = line;

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "engine/cpu/amx/tile_ops.h"
 #include "engine/cpu/grouping.h"
@@ -203,7 +204,14 @@ class CpuEngine : public LayeredEngine {
 
   Status finish(uint32_t, std::span<float> logits) override {
     std::copy_n(logits_.begin(), logits.size(), logits.begin());
-    return ok_status();
+    return check_files();
+  }
+
+  // Whether the files that weights are read from, tables of embeddings and perhaps packed matrices, are still those
+  // that were opened.
+  Status check_files() const {
+    RETURN_IF_ERROR(weights_.weights->model->weights.files->check());
+    return weights_.store->check();
   }
 
  private:
@@ -337,13 +345,13 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const model::M
   auto kernels = cpu::choose(*model, options);
   if (!kernels.ok()) return kernels.status();
   try {
-    std::unique_ptr<LayeredEngine> engine;
-    if ((*kernels)->tiles != nullptr) {
-      engine = std::make_unique<cpu::CpuEngine<cpu::TileWeights, cpu::TileOps>>(model, options, **kernels);
-    } else {
-      engine = std::make_unique<cpu::CpuEngine<cpu::CpuWeights, cpu::CpuOps>>(model, options, **kernels);
-    }
-    return make_layered_backend(std::move(model), options.exits, std::move(engine));
+    const auto open = [&](auto engine) -> Result<std::unique_ptr<Backend>> {
+      RETURN_IF_ERROR(engine->check_files());  // the weights were packed from them
+      return make_layered_backend(model, options.exits, std::move(engine));
+    };
+    if ((*kernels)->tiles == nullptr)
+      return open(std::make_unique<cpu::CpuEngine<cpu::CpuWeights, cpu::CpuOps>>(model, options, **kernels));
+    return open(std::make_unique<cpu::CpuEngine<cpu::TileWeights, cpu::TileOps>>(model, options, **kernels));
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
   }

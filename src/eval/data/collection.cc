@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <random>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "eval/data/line_reader.h"
 
@@ -65,6 +66,8 @@ Result<std::vector<CollectionText>> read_entries(const std::string& stem) {
   auto lines = LineReader::open(path);
   if (!lines.ok()) return lines.status();
   std::vector<CollectionText> entries;
+  std::unordered_map<std::string, size_t> places;
+  size_t repeats = 0;
   simdjson::dom::parser parser;
   for (std::string_view line; lines->next(line);) {
     if (line.empty()) continue;
@@ -81,9 +84,17 @@ Result<std::vector<CollectionText>> read_entries(const std::string& stem) {
         return absl::InvalidArgumentError(str_cat(lines->where(), ": expected id, tab, text"));
       entry = {std::string(line.substr(0, tab)), std::string(line.substr(tab + 1))};
     }
-    entries.push_back(std::move(entry));
+    const auto [place, is_new] = places.try_emplace(entry.id, entries.size());
+    if (is_new) {
+      entries.push_back(std::move(entry));
+    } else if (entries[place->second].text == entry.text) {
+      ++repeats;
+    } else {
+      return absl::InvalidArgumentError(str_cat(lines->where(), ": the id ", entry.id, " has another text before"));
+    }
   }
   if (!lines->status().ok()) return lines->status();
+  if (repeats > 0) log_warning(str_cat(path, ": ", repeats, " lines repeat an id and its text, and are passed over"));
   return entries;
 }
 

@@ -44,8 +44,9 @@ struct CollectionOptions {
   bool need_judgments = true;
 };
 
-// InvalidArgument or NotFound naming file, line and field. Judgments of queries or documents that the collection lacks
-// are kept: they count as not found.
+// InvalidArgument or NotFound naming file, line and field; an id that comes twice with two texts is one of these, and
+// with one text it counts once. Judgments of queries or documents that the collection lacks are kept: they count as not
+// found.
 Result<Collection> read_collection(const std::string& path, const CollectionOptions& options = {});
 
 // Ids of queries with judgments and a text, in the collection's order; at most `limit` of them (0: all), drawn at

@@ -1,6 +1,7 @@
 #include "eval/data/judgments.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <fstream>
@@ -23,6 +24,23 @@ Status unreadable(const LineReader& lines, std::string_view expected) {
   return absl::InvalidArgumentError(str_cat(lines.where(), ": expected ", expected));
 }
 
+// BEIR's first line, and what others write there. Anything else that is no judgment is an error, not a header.
+bool is_header(const Fields& f) {
+  std::string first(f[0]);
+  for (char& c : first) c = c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char* name : {"query_id", "queryid", "qid", "query", "topic", "topic_id"})
+    if (first == name) return true;
+  return false;
+}
+
+// Whole, also where it is written as "2.0".
+bool read_grade(std::string_view text, int& grade) {
+  double number = 0;
+  if (!parse_number(text, number) || number != std::floor(number) || std::abs(number) > 1e6) return false;
+  grade = static_cast<int>(number);
+  return true;
+}
+
 }  // namespace
 
 Result<Qrels> read_qrels(const std::string& path) {
@@ -34,12 +52,18 @@ Result<Qrels> read_qrels(const std::string& path) {
     if (line.empty()) continue;
     const Fields f = columns_of(line);
     const bool was_first = std::exchange(first, false);
-    long grade = 0;
-    if ((f.size() != 3 && f.size() != 4) || !parse_integer(f.back(), grade)) {
-      if (was_first && f.size() == 3) continue;  // BEIR's header
+    int grade = 0;
+    if ((f.size() != 3 && f.size() != 4) || !read_grade(f.back(), grade)) {
+      if (was_first && f.size() >= 3 && is_header(f)) continue;
       return unreadable(*lines, "\"query-id corpus-id grade\" or TREC's \"query 0 document grade\", grades whole");
     }
-    qrels[std::string(f[0])][std::string(f[f.size() - 2])] = static_cast<int>(grade);
+    const std::string_view document = f[f.size() - 2];
+    const auto [judged, is_new] = qrels[std::string(f[0])].try_emplace(std::string(document), grade);
+    if (!is_new && judged->second != grade) {
+      return absl::InvalidArgumentError(str_cat(lines->where(), ": document ", document,
+                                                " has another grade for query ", f[0], " before: ", judged->second,
+                                                ", now ", grade));
+    }
   }
   if (!lines->status().ok()) return lines->status();
   if (qrels.empty()) return absl::InvalidArgumentError(str_cat(path, ": holds no judgments"));

@@ -19,7 +19,8 @@ struct ScoredId {
 using TrecRun = std::map<std::string, std::vector<ScoredId>>;  // query id -> documents, in the file's or ranker's order
 
 // Reads judgments: BEIR's "query-id TAB corpus-id TAB score" with or without its header line, or TREC's four columns
-// "query 0 document grade". Anything else is InvalidArgument naming file and line.
+// "query 0 document grade", grades whole ("2.0" is 2). Anything else is InvalidArgument naming file and line, and so is
+// a document with two grades for one query.
 Result<Qrels> read_qrels(const std::string& path);
 
 // Reads a run: TREC's six columns "query Q0 document rank score tag", or "query document rank score", or "query

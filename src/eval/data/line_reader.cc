@@ -2,10 +2,12 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
 #include "base/strings.h"
+#include "text/unicode/utf8.h"
 
 namespace rerank::eval {
 
@@ -13,8 +15,35 @@ struct LineReader::State {
   ~State() {
     if (file != nullptr) gzclose(file);
   }
+  // Into `line`, with its end. Not gzgets(): lines may hold zero bytes.
+  bool read_line() {
+    line.clear();
+    while (true) {
+      const std::string_view rest = std::string_view(bytes).substr(at);
+      const size_t end = rest.find('\n');
+      line += rest.substr(0, end == std::string_view::npos ? end : end + 1);
+      at += std::min(rest.size(), end == std::string_view::npos ? end : end + 1);
+      if (end != std::string_view::npos) return true;
+      bytes.resize(kPiece);
+      const int length = gzread(file, bytes.data(), static_cast<unsigned>(bytes.size()));
+      bytes.resize(static_cast<size_t>(std::max(0, length)));
+      at = 0;
+      if (length > 0) continue;
+      int code = Z_OK;
+      const char* message = gzerror(file, &code);
+      if (code != Z_OK && code != Z_STREAM_END) {
+        status = absl::InvalidArgumentError(str_cat(path, ": ", std::string(message)));
+        return false;
+      }
+      return !line.empty();
+    }
+  }
+
+  static constexpr size_t kPiece = 256u << 10;
   gzFile file = nullptr;
   std::string path, line;
+  std::string bytes;  // read and not yet taken, from `at` on
+  size_t at = 0;
   size_t number = 0;
   Status status;
 };
@@ -35,23 +64,12 @@ Result<LineReader> LineReader::open(const std::string& path) {
 
 bool LineReader::next(std::string_view& line) {
   State& s = *state_;
-  s.line.clear();
-  char part[8192];
-  while (gzgets(s.file, part, sizeof part) != nullptr) {
-    s.line += part;
-    if (s.line.ends_with('\n')) break;
-  }
-  int code = Z_OK;
-  const char* message = gzerror(s.file, &code);
-  if (code != Z_OK && code != Z_STREAM_END) {
-    s.status = absl::InvalidArgumentError(str_cat(s.path, ": ", std::string(message)));
-    return false;
-  }
-  if (s.line.empty()) return false;
+  if (!s.read_line()) return false;
   ++s.number;
   while (s.line.ends_with('\n') || s.line.ends_with('\r')) s.line.pop_back();
+  if (s.number == 1 && s.line.starts_with("\xEF\xBB\xBF")) s.line.erase(0, 3);
+  if (!text::is_valid_utf8(s.line)) s.line = text::repaired_utf8(s.line);
   line = s.line;
-  if (s.number == 1 && line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
   return true;
 }
 
@@ -85,12 +103,6 @@ bool parse_number(std::string_view text, double& value) {
   if (text.starts_with('+')) text.remove_prefix(1);
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
-}
-
-bool parse_integer(std::string_view text, long& value) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
 }  // namespace rerank::eval

@@ -19,7 +19,8 @@ class LineReader {
   LineReader& operator=(LineReader&&) noexcept;
   ~LineReader();
 
-  // The next line without its end; valid until the next call. False at the end of the file or at an error.
+  // The next line without its end (LF or CR LF), without a byte order mark before the first; bytes that are not UTF-8
+  // read as U+FFFD. Valid until the next call. False at the end of the file or at an error.
   bool next(std::string_view& line);
 
   // What stopped next(): OK at the end of the file, InvalidArgument for one that is cut short or damaged.
@@ -40,8 +41,7 @@ std::vector<std::string_view> split_fields(std::string_view line, char separator
 // The parts of a line between runs of blanks and tabs.
 std::vector<std::string_view> split_words(std::string_view line);
 
-// Whole-text conversions; false when `text` is not wholly a number.
+// A whole text; false when `text` is not wholly a number.
 bool parse_number(std::string_view text, double& value);
-bool parse_integer(std::string_view text, long& value);
 
 }  // namespace rerank::eval

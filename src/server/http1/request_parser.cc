@@ -178,6 +178,12 @@ RequestParser::Event RequestParser::advance() {
 bool RequestParser::begun() const { return impl_->parser || impl_->input.size() > 0; }
 bool RequestParser::head_done() const { return impl_->head_done; }
 size_t RequestParser::body_capacity() const { return impl_->body.capacity() > kBodySlack ? impl_->body.capacity() : 0; }
+std::string_view RequestParser::field(std::string_view name) const {
+  if (!impl_->parser) return {};
+  const auto value = impl_->parser->get()[boost::beast::string_view(name.data(), name.size())];
+  return {value.data(), value.size()};
+}
+
 bool RequestParser::keep_alive() const { return impl_->parser->keep_alive(); }
 bool RequestParser::http_1_0() const { return impl_->parser->get().version() < 11; }
 bool RequestParser::is_head() const { return impl_->parser->get().method() == http::verb::head; }

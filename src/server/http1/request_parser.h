@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "rerank/status.h"
 #include "transport/http.h"
@@ -35,6 +36,9 @@ class RequestParser {
   bool begun() const;            // some bytes of the next request are here
   bool head_done() const;        // between kHead and take()
   size_t body_capacity() const;  // bytes that the body being received takes
+
+  // A field of the head, as far as it has been read: also when the request is refused. Empty: not there, or not yet.
+  std::string_view field(std::string_view name) const;
 
   // After kHead:
   bool keep_alive() const;  // as the client asks (HTTP/1.0: only when it asks)

@@ -1,6 +1,7 @@
 // What words became, per thread: text repeats its words, and most of the time of a model goes into words seen before.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -36,7 +37,7 @@ class WordCache {
     entry.bytes = uint8_t(word.size());
     entry.count = uint8_t(count);
     std::memcpy(entry.word, word.data(), word.size());
-    std::memcpy(entry.ids, ids, count * sizeof(int32_t));
+    std::copy_n(ids, count, entry.ids);  // none, and then from nowhere, of a word that a model leaves out
   }
 
  private:

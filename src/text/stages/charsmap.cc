@@ -1,5 +1,6 @@
 #include "text/stages/charsmap.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "text/unicode/grapheme.h"
@@ -59,6 +60,16 @@ std::optional<std::string_view> Charsmap::find(std::string_view chunk) const {
     }
   }
   return std::nullopt;
+}
+
+size_t Charsmap::growth() const {
+  size_t longest = 1;
+  for (size_t at = 0; at < replacements_.size();) {
+    const size_t end = std::min(replacements_.find('\0', at), replacements_.size());
+    longest = std::max(longest, end - at);
+    at = end + 1;
+  }
+  return longest;
 }
 
 void Charsmap::append_grapheme(const char* begin, const char* end, std::string& out) const {

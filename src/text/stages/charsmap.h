@@ -25,6 +25,9 @@ class Charsmap {
   // stands for, and others character by character: what `tokenizers` does. Valid UTF-8 in, valid UTF-8 out.
   void append_mapped(std::string_view text, std::string& out) const;
 
+  // Bytes that one byte may become at most.
+  size_t growth() const;
+
  private:
   // What stands for the shortest prefix of `chunk` in the map, if any.
   std::optional<std::string_view> find(std::string_view chunk) const;

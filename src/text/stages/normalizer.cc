@@ -281,6 +281,10 @@ class ReplaceNormalizer : public Normalizer {
     apply(text);
     origins = std::move(made);
   }
+  double growth() const override {
+    const auto made = static_cast<double>(content_.size()), least = static_cast<double>(pattern_.least_match());
+    return least == 0 ? made + 1 : std::max(1.0, made / least);
+  }
 
  private:
   Pattern pattern_;
@@ -297,6 +301,7 @@ class PrependNormalizer : public Normalizer {
     if (!text.value.empty()) origins.insert(origins.begin(), prefix_.size(), origins.front());
     apply(text);
   }
+  double growth() const override { return static_cast<double>(prefix_.size()) + 1; }
 
  private:
   std::string prefix_;
@@ -310,6 +315,7 @@ class PrecompiledNormalizer : public Normalizer {
     map_.append_mapped(text.value, text.scratch);
     text.swap();
   }
+  double growth() const override { return static_cast<double>(map_.growth()); }
 
  private:
   Charsmap map_;
@@ -322,6 +328,7 @@ class ByteLevelNormalizer : public Normalizer {
     for (char c : text.value) append_byte_char(static_cast<unsigned char>(c), text.scratch);
     text.swap();
   }
+  double growth() const override { return 2; }
 };
 
 class SequenceNormalizer : public Normalizer {
@@ -332,6 +339,11 @@ class SequenceNormalizer : public Normalizer {
   }
   void apply_aligned(NormalizedText& text, Origins& origins) const override {
     for (const auto& step : steps_) step->apply_aligned(text, origins);
+  }
+  double growth() const override {
+    double product = 1;
+    for (const auto& step : steps_) product *= step->growth();
+    return product;
   }
 
  private:

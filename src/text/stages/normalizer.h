@@ -31,6 +31,10 @@ class Normalizer {
 
   // The same, and `origins` of the text's bytes become those of the new text's.
   virtual void apply_aligned(NormalizedText& text, Origins& origins) const;
+
+  // How many times as long a text may become at most by what the file says, however often it is applied. 1 for the
+  // forms of Unicode, which make a text up to 11 times as long, but once.
+  virtual double growth() const { return 1; }
 };
 
 // The normalizer described by `json`; null for JSON null, which changes nothing.

@@ -280,6 +280,7 @@ class MetaspacePreTokenizer : public PreTokenizer {
     rewrite_origins(pieces, prefix, width, origins);
     apply(pieces);
   }
+  double growth() const override { return static_cast<double>(replacement_.size()) + 1; }
 
  private:
   std::string replacement_;
@@ -315,6 +316,7 @@ class ByteLevelPreTokenizer : public PreTokenizer {
         pieces, [](const Piece&) { return size_t{0}; }, width, origins);
     replace_bytes(pieces);
   }
+  double growth() const override { return (add_prefix_space_ ? 2 : 1) * (byte_chars_ ? 2 : 1); }
 
   bool skip_byte_chars() override {
     byte_chars_ = false;
@@ -373,6 +375,11 @@ class SequencePreTokenizer : public PreTokenizer {
   }
   void apply_aligned(Pieces& pieces, Origins& origins) const override {
     for (const auto& step : steps_) step->apply_aligned(pieces, origins);
+  }
+  double growth() const override {
+    double product = 1;
+    for (const auto& step : steps_) product *= step->growth();
+    return product;
   }
   bool skip_byte_chars() override { return !steps_.empty() && steps_.back()->skip_byte_chars(); }
 

@@ -47,6 +47,9 @@ class PreTokenizer {
   // For byte-level splitters: stop replacing bytes by their printable characters. True if that was all the difference,
   // so that a model that knows its tokens as bytes may be given pieces of plain text.
   virtual bool skip_byte_chars() { return false; }
+
+  // As Normalizer::growth().
+  virtual double growth() const { return 1; }
 };
 
 // The pre-tokenizer described by `json`; null for JSON null, which leaves the text whole.

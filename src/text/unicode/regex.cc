@@ -31,6 +31,7 @@ struct Matcher {
 
 struct Pattern::Compiled {
   pcre2_code* code = nullptr;
+  bool moves_begin = false;  // \K: a match may begin later than the pattern does
   ~Compiled() { pcre2_code_free(code); }
 };
 
@@ -64,6 +65,7 @@ Result<Pattern> Pattern::parse(const JsonField& json) {
     pcre2_get_error_message(code, message, std::size(message));
     return expression.error(str_cat("bad regular expression at byte ", offset, ": ", reinterpret_cast<char*>(message)));
   }
+  compiled->moves_begin = source.find("\\K") != std::string_view::npos;
   pcre2_jit_compile(compiled->code, PCRE2_JIT_COMPLETE);  // without it, matching is interpreted
   pattern.compiled_ = std::move(compiled);
   return pattern;
@@ -89,6 +91,13 @@ void Pattern::for_each_match(std::string_view text, const std::function<void(siz
     visit(begin, end);
     from = last_end = end;
   }
+}
+
+size_t Pattern::least_match() const {
+  if (!compiled_) return literal_.size();
+  uint32_t characters = 0;
+  if (compiled_->moves_begin || pcre2_pattern_info(compiled_->code, PCRE2_INFO_MINLENGTH, &characters) != 0) return 0;
+  return characters;
 }
 
 void Pattern::for_each_literal(std::string_view text, const std::function<void(size_t, size_t)>& visit) const {

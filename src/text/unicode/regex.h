@@ -27,6 +27,9 @@ class Pattern {
   // count, but not right after another match.
   void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& visit) const;
 
+  // No match is shorter, in bytes. 0 where that is not known.
+  size_t least_match() const;
+
  private:
   struct Compiled;
 

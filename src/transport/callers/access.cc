@@ -82,8 +82,7 @@ Result<KeyRule> Access::admit(std::string_view authorization, const std::string&
   return caller;
 }
 
-std::vector<std::pair<std::string, std::string>> Access::cors_headers(const HttpRequest& request) const {
-  const std::string_view origin = request.header("origin");
+Access::Headers Access::cors_headers(std::string_view origin) const {
   if (origins_.empty() || origin.empty()) return {};
   for (const std::string& allowed : origins_) {
     if (allowed == "*") return {{"Access-Control-Allow-Origin", "*"}};

@@ -30,8 +30,9 @@ class Access {
   // "localhost" or a host among `origins`: another name may be one that a page's site has made to mean this machine.
   Status check_page(const HttpRequest& request) const;
 
-  // The headers that let the page which sent this request read the answer; empty when it may not.
-  std::vector<std::pair<std::string, std::string>> cors_headers(const HttpRequest& request) const;
+  // The headers that let a page of this origin read an answer; empty when it may not.
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  Headers cors_headers(std::string_view origin) const;
 
  private:
   std::shared_ptr<KeyRing> keys_;

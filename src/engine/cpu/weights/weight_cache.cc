@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/strings.h"
@@ -37,17 +38,11 @@ Status failed(const std::string& path, const char* what) {
 
 Hash128 hash_of(const std::byte* data, size_t bytes) { return hash128({reinterpret_cast<const char*>(data), bytes}); }
 
-// Maps `bytes` of a file read-only; null where that fails.
-std::byte* map(int file, size_t bytes) {
-  void* memory = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0);
-  return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
-}
-
 // Deletes the least recently used of the folder's files until `needed` more fit; and what crashed writers have left.
 void make_room(const std::string& folder, size_t max_bytes, size_t needed) {
   struct File {
     fs::path path;
-    fs::file_time_type used;
+    std::pair<time_t, long> used;
     uintmax_t bytes;
   };
   std::vector<File> files;
@@ -55,11 +50,12 @@ void make_room(const std::string& folder, size_t max_bytes, size_t needed) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string extension = entry.path().extension();
-    const auto used = entry.last_write_time(error);
-    if (extension == kTemporary && fs::file_time_type::clock::now() - used > kForgotten)
+    if (extension == kTemporary && fs::file_time_type::clock::now() - entry.last_write_time(error) > kForgotten)
       fs::remove(entry.path(), error);
-    if (extension != kSuffix) continue;
-    files.push_back({entry.path(), used, entry.file_size(error)});
+    struct stat info {};
+    if (extension != kSuffix || ::stat(entry.path().c_str(), &info) != 0) continue;
+    // Using one sets this time, not that of writing, by which others see that it has changed.
+    files.push_back({entry.path(), {info.st_atim.tv_sec, info.st_atim.tv_nsec}, static_cast<uintmax_t>(info.st_size)});
     total += files.back().bytes;
   }
   std::sort(files.begin(), files.end(), [](const File& a, const File& b) { return a.used < b.used; });
@@ -76,33 +72,33 @@ std::string weight_cache_file(const WeightCacheOptions& options) {
 
 Result<std::unique_ptr<MappedWeights>> MappedWeights::open(const WeightCacheOptions& options) {
   const std::string path = weight_cache_file(options);
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return absl::NotFoundError(path);
-  std::unique_ptr<MappedWeights> weights(new MappedWeights);
-  struct stat info {};
-  const bool has_header = ::fstat(file, &info) == 0 && static_cast<size_t>(info.st_size) > kHeaderBytes;
-  if (has_header) {
-    weights->mapped_bytes_ = static_cast<size_t>(info.st_size);
-    weights->mapped_ = map(file, weights->mapped_bytes_);
-  }
-  ::futimens(file, nullptr);  // used now; may fail in a folder that is only read
-  ::close(file);
-  if (weights->mapped_ == nullptr)
-    return absl::DataLossError(str_cat(path, has_header ? ": cannot map" : ": too short"));
+  auto file = MappedFile::open(path);
+  if (absl::IsNotFound(file.status())) return file.status();
+  if (!file.ok()) return absl::DataLossError(std::string(message_of(file.status())));
+  // When it was used last; may fail in a folder that is only read.
+  const timespec used[] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+  ::utimensat(AT_FDCWD, path.c_str(), used, 0);
+  std::unique_ptr<MappedWeights> weights(new MappedWeights(*std::move(file)));
+  const auto bytes = weights->file_.bytes();
+  if (bytes.size() <= kHeaderBytes) return absl::DataLossError(str_cat(path, ": too short"));
   Header header;
-  std::memcpy(&header, weights->mapped_, sizeof header);
+  std::memcpy(&header, bytes.data(), sizeof header);
   header.key[sizeof header.key - 1] = 0;
   if (header.magic != kMagic || options.key != header.key)
     return absl::DataLossError(str_cat(path, ": not a file of these weights"));
-  weights->bytes_ = weights->mapped_bytes_ - kHeaderBytes;
-  const Hash128 hash = hash_of(weights->mapped_ + kHeaderBytes, weights->bytes_);
-  if (header.bytes != weights->bytes_ || hash != Hash128{header.hash_low, header.hash_high})
+  weights->bytes_ = bytes.size() - kHeaderBytes;
+  weights->hash_ = {header.hash_low, header.hash_high};
+  if (header.bytes != weights->bytes_ || weights->hash() != weights->hash_)
     return absl::DataLossError(str_cat(path, ": damaged"));
   return weights;
 }
 
-MappedWeights::~MappedWeights() {
-  if (mapped_ != nullptr) ::munmap(mapped_, mapped_bytes_);
+const std::byte* MappedWeights::matrices() const { return file_.bytes().data() + kHeaderBytes; }
+
+Hash128 MappedWeights::hash() const { return hash_of(matrices(), bytes_); }
+
+Status MappedWeights::check() const {
+  return file_.check([this] { return hash() == hash_; });
 }
 
 const std::byte* MappedWeights::place(size_t bytes, const Fill& fill) {
@@ -112,7 +108,7 @@ const std::byte* MappedWeights::place(size_t bytes, const Fill& fill) {
     return rest_.place(bytes, fill);
   }
   at_ += taken;
-  return mapped_ + kHeaderBytes + at_ - taken;
+  return matrices() + at_ - taken;
 }
 
 Result<std::unique_ptr<WeightWriter>> WeightWriter::create(const WeightCacheOptions& options) {
@@ -167,10 +163,13 @@ Status WeightWriter::commit() {
   make_room(options_.folder, options_.max_bytes, kHeaderBytes + bytes_);
   const size_t all = kHeaderBytes + bytes_;
   if (::ftruncate(file_, static_cast<off_t>(all)) != 0) return failed(temporary_, "cannot write");
-  std::byte* const mapped = map(file_, all);
-  if (mapped == nullptr) return failed(temporary_, "cannot map");
-  const Hash128 hash = hash_of(mapped + kHeaderBytes, bytes_);
-  ::munmap(mapped, all);
+  Hash128 hash;
+  {
+    auto mapped = MappedFile::open(temporary_);
+    if (!mapped.ok()) return absl::UnavailableError(str_cat("weight cache: ", message_of(mapped.status())));
+    if (mapped->bytes().size() != all) return absl::UnavailableError(str_cat(temporary_, ": was cut"));
+    hash = hash_of(mapped->bytes().data() + kHeaderBytes, bytes_);
+  }
   Header header;
   header.bytes = bytes_;
   header.hash_low = hash.low, header.hash_high = hash.high;

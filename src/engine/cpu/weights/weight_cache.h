@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "base/mapped_file.h"
 #include "engine/cpu/weights/weight_store.h"
 #include "rerank/status.h"
 
@@ -26,16 +27,20 @@ class MappedWeights : public WeightStore {
  public:
   // NotFound where there is no file of this key; DataLoss, saying what is wrong, for one that cannot be used.
   static Result<std::unique_ptr<MappedWeights>> open(const WeightCacheOptions& options);
-  ~MappedWeights() override;
 
   const std::byte* place(size_t bytes, const Fill& fill) override;
+  Status check() const override;
   bool mismatched() const { return mismatched_ || at_ != bytes_; }
   size_t bytes() const { return bytes_; }
 
  private:
-  MappedWeights() = default;
-  std::byte* mapped_ = nullptr;
-  size_t mapped_bytes_ = 0, bytes_ = 0, at_ = 0;
+  explicit MappedWeights(MappedFile file) : file_(std::move(file)) {}
+  const std::byte* matrices() const;
+  Hash128 hash() const;  // of the matrices
+
+  MappedFile file_;
+  Hash128 hash_;  // that the header has
+  size_t bytes_ = 0, at_ = 0;
   bool mismatched_ = false;
   OwnWeights rest_;  // what is not in the file
 };

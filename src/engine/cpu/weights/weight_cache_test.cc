@@ -1,4 +1,5 @@
 // The files of packed weights: used when they are good, written anew when they are not, bounded.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -130,6 +131,30 @@ TEST_F(WeightCacheTest, ABadFileIsWrittenAnew) {
   });
 }
 
+TEST_F(WeightCacheTest, AFileThatIsCutInUseFailsBatchesAndEndsNothing) {
+  score(options());
+  auto backend = make_cpu_backend(model_, options());
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  std::vector<float> logits(3);
+  ASSERT_TRUE((*backend)->forward({ids_, segments_, offsets_}, logits).ok());
+  auto other = make_cpu_backend(model_, options());  // what another process does when it starts
+  EXPECT_TRUE((*backend)->forward({ids_, segments_, offsets_}, logits).ok());
+  fs::resize_file(only_file(), 5000);
+  for (auto* engine : {&backend, &other}) {
+    const Status status = (**engine)->forward({ids_, segments_, offsets_}, logits);
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_NE(status.message().find(only_file().string()), std::string_view::npos) << status;
+  }
+}
+
+TEST_F(WeightCacheTest, AFifoInItsPlaceIsPassedOver) {
+  const auto expected = score(options());
+  const auto file = only_file();
+  fs::remove(file);
+  ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
+  EXPECT_EQ(score(options()), expected);
+}
+
 TEST_F(WeightCacheTest, AWholeFileOfAnotherPackingIsNotUsed) {
   const cpu::WeightCacheOptions cache = {folder_, 1 << 20, "some key"};
   auto writer = cpu::WeightWriter::create(cache);
@@ -158,8 +183,8 @@ TEST_F(WeightCacheTest, TheLeastRecentlyUsedLeave) {
     ASSERT_TRUE((*writer)->commit().ok());
   };
   const auto age = [&](const std::string& key, int hours) {
-    fs::last_write_time(cpu::weight_cache_file({folder_, 0, key}),
-                        fs::file_time_type::clock::now() - std::chrono::hours(hours));
+    const timespec times[] = {{.tv_sec = ::time(nullptr) - hours * 3600}, {.tv_nsec = UTIME_OMIT}};
+    ASSERT_EQ(::utimensat(AT_FDCWD, cpu::weight_cache_file({folder_, 0, key}).c_str(), times, 0), 0);
   };
   write("a");
   write("b");

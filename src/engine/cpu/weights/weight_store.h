@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/cpu/buffers.h"
+#include "rerank/status.h"
 
 namespace rerank::engine::cpu {
 
@@ -36,6 +37,9 @@ class WeightStore {
   // into zeroed memory; it is not called where it is there already. The same model packed for the same tier asks for
   // the same sizes in the same order.
   virtual const std::byte* place(size_t bytes, const Fill& fill) = 0;
+
+  // Whether what was read so far was what was placed; a file may have been written to by others. Thread-safe.
+  virtual Status check() const { return ok_status(); }
 };
 
 class OwnWeights : public WeightStore {

@@ -1,0 +1,79 @@
+#include "cli/environment.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include <cstdlib>
+#include <string_view>
+
+#include "base/strings.h"
+
+namespace rerank::cli {
+namespace {
+
+bool is_service_link(std::string_view entry) {
+  if (!entry.starts_with("RERANKD_")) return false;
+  const std::string_view value = entry.substr(std::min(entry.find('='), entry.size() - 1) + 1);
+  return value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
+}
+
+bool is_given(const std::string& flag, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word.starts_with(flag) && (word.size() == flag.size() || word[flag.size()] == '=')) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::vector<std::string> pass_over_service_links() {
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (is_service_link(*entry)) names.emplace_back(*entry, std::string_view(*entry).find('='));
+  }
+  for (const std::string& name : names) ::unsetenv(name.c_str());
+  return names;
+}
+
+std::string name_the_variable(const CLI::App& program, int argc, char** argv, std::string what) {
+  for (const CLI::App* command : program.get_subcommands()) {
+    for (const CLI::Option* option : command->get_options()) {
+      const std::string flag = option->get_name(), name = option->get_envname();
+      const size_t at = flag.empty() ? std::string::npos : what.find(flag);
+      if (at == std::string::npos || name.empty() || variable(name.c_str()).empty()) continue;
+      const size_t end = at + flag.size();
+      if (end < what.size() && (std::isalnum(static_cast<unsigned char>(what[end])) || what[end] == '-')) continue;
+      if (!is_given(flag, argc, argv)) return str_cat(name, " (the variable of ", flag, "): ", what);
+    }
+  }
+  return what;
+}
+
+std::string expand_user(const std::string& path) {
+  if (!path.starts_with('~')) return path;
+  const size_t end = std::min(path.find('/'), path.size());
+  const std::string user = path.substr(1, end - 1);
+  std::string home = user.empty() ? variable("HOME") : "";
+  if (home.empty()) {
+    const passwd* entry = user.empty() ? ::getpwuid(::getuid()) : ::getpwnam(user.c_str());
+    if (entry == nullptr) return path;
+    home = entry->pw_dir;
+  }
+  return home + path.substr(end);
+}
+
+std::string trimmed(const std::string& text) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kBlanks);
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
+}
+
+}  // namespace rerank::cli

@@ -1,0 +1,30 @@
+// What the surroundings of the program say, and how it is meant.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace rerank::cli {
+
+// Empty when it is not set.
+std::string variable(const char* name);
+
+// Unsets variables that a platform made, not an operator: Kubernetes puts RERANKD_PORT=tcp://10.96.14.2:8080 into every
+// pod beside a Service called `rerankd`, and RERANKD_GRPC_PORT for `rerankd-grpc`. Returns their names.
+std::vector<std::string> pass_over_service_links();
+
+// `what` is CLI11's message about an option: the same with the variable that the value came from, where it came from
+// one.
+std::string name_the_variable(const CLI::App& program, int argc, char** argv, std::string what);
+
+// "~" and "~user" at the beginning as a shell expands them, which no shell has done in a file or a compose.yaml.
+std::string expand_user(const std::string& path);
+
+// Without blanks and line ends around it, as files and templates leave them.
+std::string trimmed(const std::string& text);
+
+}  // namespace rerank::cli
