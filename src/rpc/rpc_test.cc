@@ -1,5 +1,6 @@
 // A GrpcServer over a FakeReranker, as clients see it.
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -45,6 +46,32 @@ class RpcTest : public testing::Test {
   std::unique_ptr<GrpcServer> server_;
   std::shared_ptr<grpc::Channel> channel_;
 };
+
+grpc::Status send_bytes(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                        const std::string& bytes) {
+  grpc::GenericStub stub(channel);
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  const grpc::Slice slice(bytes);
+  const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  call->Finish(&answer, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  return status;
+}
+
+TEST_F(RpcTest, AMessageThatDoesNotParseIsSaidToBeOne) {
+  const grpc::Status broken = send_bytes(channel_, "/tei.v1.Rerank/Rerank", "\xff\xff\xff");
+  EXPECT_EQ(broken.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_THAT(broken.error_message(), HasSubstr("UTF-8"));
+  EXPECT_EQ(send_bytes(channel_, "/rerank.v1.Reranker/RerankStream", "\xff\xff\xff").error_code(),
+            grpc::INVALID_ARGUMENT);
+  EXPECT_EQ(send_bytes(channel_, "/tei.v1.Embed/Embed", "").error_code(), grpc::UNIMPLEMENTED);
+}
 
 TEST_F(RpcTest, RanksForTeiClients) {
   const auto stub = tei::Rerank::NewStub(channel_);
