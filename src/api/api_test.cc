@@ -190,6 +190,19 @@ TEST_F(ApiTest, CommonReadsLimitsAndScales) {
   }
 }
 
+TEST_F(ApiTest, InstructionsOfEveryDialect) {
+  for (const char* body : {R"({"query":"q","documents":["a"],)", R"({"query":"q","texts":["a"],)",
+                           R"({"query":{"text":"q"},"passages":[{"text":"a"}],)", R"({"query":"q","input":["a"],)"}) {
+    for (const char* name : {"instruction", "instruct"}) {
+      post(std::string(body) + '"' + name + R"(":"find bears"})");
+      EXPECT_EQ(fake_.last().instruction, "find bears") << body;
+    }
+    post(std::string(body) + R"("instruction":""})");
+    EXPECT_EQ(fake_.last().instruction, std::nullopt) << body;
+    EXPECT_EQ(post(std::string(body) + R"("instruction":7})").status, 422) << body;
+  }
+}
+
 TEST_F(ApiTest, LongDocumentsAreTreatedAsTheRequestSays) {
   post(R"({"query":"q","documents":["a"],"max_chunks_per_doc":1024,"overlap_tokens":80})");
   EXPECT_FALSE(fake_.last().truncation.has_value());  // sent by clients that nobody told to

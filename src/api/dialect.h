@@ -61,7 +61,7 @@ void read_side(transport::Body& body, const char* name, RerankCall& call);  // "
 void read_long_documents(transport::Body& body, RerankCall& call);          // what becomes of documents over the limit
 void write_cuts(transport::JsonWriter& json, const RerankCall& call,
                 const RankedDocument& document);                     // "truncation", when asked
-void read_instruction(transport::Body& body, RerankCall& call);              // of all dialects; "" is none
+void read_instruction(transport::Body& body, RerankCall& call);      // of all dialects; "" is none
 void read_common_settings(transport::Body& body, RerankCall& call);  // scale, truncation and limits of D
 void write_usage(transport::JsonWriter& json, uint64_t tokens);      // "usage": {...}
 // TEI's timing headers: milliseconds, the last three as means per text; and Server-Timing, as every answer has it.

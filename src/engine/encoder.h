@@ -78,6 +78,16 @@ void pool(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<
   pool_states(batch, a.hidden, rows, pooled);
 }
 
+// Blocks [0, layers) as far as their keys and values: of tokens that others stand behind.
+template <class Ops>
+void encode_keys(const Batch& batch, Ops& ops, size_t layers) {
+  ops.embed(batch);
+  for (size_t layer = 0; layer + 1 < layers; ++layer) compute_block(batch, ops, layer, Rows::kAll);
+  const BlockOrder order = ops.order(layers - 1);
+  if (order.pre_norm && order.attention_norm) ops.norm_attention(layers - 1);
+  ops.project(layers - 1, batch, Rows::kAll);
+}
+
 template <class Ops>
 void encode_to(const model::Architecture& a, const Batch& batch, Ops& ops, const Depth& depth,
                std::span<float> logits) {

@@ -20,6 +20,8 @@ class LayeredEngine {
 
   virtual const BackendInfo& info() const = 0;
 
+  virtual PrefixCounts prefix_counts() const { return {}; }
+
   // `slot` is below info().batches_in_flight, of no batch that is to be finished yet. What the batch views stays as it
   // is until finish() has returned.
   virtual Status start(uint32_t slot, const Batch& batch) = 0;

@@ -136,8 +136,9 @@ struct InputTemplate {
     kPrompt,  // a text around both, for decoders
   };
   Kind kind = Kind::kPair;
-  bool segments = false;  // token-type ids tell the two texts apart
-  std::string prompt;     // of kPrompt: the name of its template (text/prompt.h); empty: not known
+  bool segments = false;      // token-type ids tell the two texts apart
+  std::string prompt;         // of kPrompt: the name of its template (text/prompt.h); empty: not known
+  size_t advised_length = 0;  // tokens that its makers cut a pair to; 0: the model's limit
 };
 
 struct Architecture {

@@ -1,6 +1,7 @@
 // config.json of a Hugging Face model folder -> the architecture, and what is said of serving it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -32,7 +33,11 @@ struct ModelConfig {
 
   size_t max_length() const { return architecture.max_length; }
   // Longest pair that is scored where the operator does not say.
-  size_t served_length() const { return serving.max_length != 0 ? serving.max_length : max_length(); }
+  size_t served_length() const {
+    if (serving.max_length != 0) return serving.max_length;
+    const size_t advised = architecture.input.advised_length;
+    return advised != 0 ? std::min(advised, max_length()) : max_length();
+  }
 };
 
 // Reads and checks `folder`/config.json. Unimplemented for an architecture or setting we do not have, naming both it

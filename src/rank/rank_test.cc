@@ -7,6 +7,7 @@
 #include <fstream>
 #include <future>
 #include <map>
+#include <sstream>
 #include <thread>
 
 #include "base/mapped_file.h"
@@ -17,6 +18,7 @@
 #include "rank/score.h"
 #include "rank/warm_up.h"
 #include "rerank/reranker.h"
+#include "simdjson.h"
 #include "support/golden.h"
 #include "support/tolerances.h"
 
@@ -49,6 +51,71 @@ TEST(RerankTest, TextToLogitsAsTransformers) {
       EXPECT_NEAR(r.score, 1 / (1 + std::exp(-pair.logit)), tolerance);
     }
   }
+}
+
+// A recorded decoder that takes prompts longer than the recorded sequences: RoPE has no table.
+std::string decoder_with_room(const std::string& name) {
+  namespace fs = std::filesystem;
+  const fs::path from = fs::path(RERANKD_SOURCE_DIR) / "tests/data/decoders" / name;
+  const fs::path to = fs::path(::testing::TempDir()) / ("prompt-" + name);
+  fs::create_directories(to);
+  fs::copy(from, to, fs::copy_options::overwrite_existing | fs::copy_options::recursive);
+  std::ostringstream config;
+  config << std::ifstream(from / "config.json").rdbuf();
+  const std::string limit = "\"max_position_embeddings\": 192";
+  std::string text = config.str();
+  text.replace(text.find(limit), limit.size(), "\"max_position_embeddings\": 4096");
+  std::ofstream(to / "config.json") << text;
+  return to.string();
+}
+
+TEST(RerankTest, PromptsToLogitsAsTransformers) {
+  const double tolerance = testing::tolerance(EngineKind::kCpu, Precision::kFp32).recorded;
+  for (const char* name : {"qwen3-a", "qwen2-a", "gemma-a", "nemotron-a"}) {
+    const std::string folder = decoder_with_room(name);
+    simdjson::dom::parser parser;
+    for (const bool parsed : {false, true}) {
+      auto reranker = open(folder, [&](Options& o) { o.model.texts.parse_special = parsed; });
+      simdjson::dom::document_stream lines = parser.load_many(folder + "/prompts.jsonl");
+      for (const simdjson::dom::element line : lines) {
+        if (bool(line["parse_special"]) != parsed) continue;
+        RerankRequest request{.query = std::string(std::string_view(line["query"])),
+                              .documents = {std::string(std::string_view(line["document"]))}};
+        if (!line["instruction"].is_null()) request.instruction = std::string(std::string_view(line["instruction"]));
+        auto response = reranker->rerank(std::move(request));
+        ASSERT_TRUE(response.ok()) << response.status();
+        EXPECT_NEAR(response->results.at(0).logit, double(line["logit"]), tolerance) << name;
+        EXPECT_EQ(response->results.at(0).tokens, line["ids"].get_array().size());
+      }
+    }
+  }
+}
+
+TEST(RerankTest, AnInstructionIsPartOfTheCachesKey) {
+  auto reranker = open(decoder_with_room("qwen3-a"), [](Options& o) { o.host.caches.cache_bytes = 1 << 20; });
+  const auto ask = [&](std::optional<std::string> instruction) {
+    auto response = reranker->rerank({.query = "q", .documents = {"a bear"}, .instruction = std::move(instruction)});
+    EXPECT_TRUE(response.ok()) << response.status();
+    return std::pair(response->results.at(0).logit, response->cached_documents);
+  };
+  const auto plain = ask(std::nullopt), other = ask("find the opposite");
+  EXPECT_NE(plain.first, other.first);
+  EXPECT_EQ(other.second, 0u);
+  EXPECT_EQ(ask("find the opposite"), std::pair(other.first, size_t{1}));
+  // The default, said or not, is one.
+  EXPECT_EQ(ask("Given a web search query, retrieve relevant passages that answer the query"),
+            std::pair(plain.first, size_t{1}));
+}
+
+TEST(RerankTest, AnInstructionIsRefusedByModelsWithoutAPlaceForIt) {
+  auto response = open(bert())->rerank({.query = "q", .documents = {"d"}, .instruction = "i"});
+  EXPECT_EQ(response.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(RerankTest, ADecoderWithoutAKnownPromptIsRefused) {
+  Options options;
+  options.model.source.model = std::string(RERANKD_SOURCE_DIR) + "/tests/data/decoders/llama-a";
+  EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("Give --template"));
 }
 
 TEST(RerankTest, ATokenizerThatLeavesNoRoomForTextsIsRefused) {

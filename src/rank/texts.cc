@@ -10,7 +10,9 @@ Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& f
   ASSIGN_OR_RETURN(std::shared_ptr<const text::Tokenizer> tokenizer, text::Tokenizer::from_folder(folder));
   const model::InputTemplate& input = config.architecture.input;
   if (input.kind == model::InputTemplate::Kind::kPair) {
-    const char* unused = !options.prompt.empty() ? "--template" : options.instruction ? "--instruction" : nullptr;
+    const char* unused = !options.prompt.empty()        ? "--template"
+                         : !options.instruction.empty() ? "--instruction"
+                                                        : nullptr;
     if (options.parse_special) unused = "--parse-special";
     if (unused != nullptr) {
       return absl::InvalidArgumentError(
@@ -27,7 +29,9 @@ Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& f
   }
   auto prompt = text::find_prompt(name);
   if (!prompt.ok()) return with_context(prompt.status(), "--template");
-  return text::PairEncoder::with_prompt(std::move(tokenizer), *prompt, {options.instruction, options.parse_special});
+  text::PromptSettings settings{.parse_special = options.parse_special};
+  if (!options.instruction.empty()) settings.instruction = options.instruction;
+  return text::PairEncoder::with_prompt(std::move(tokenizer), *prompt, settings);
 }
 
 }  // namespace rerank::rank

@@ -175,7 +175,7 @@ Result<bool> PairEncoder::encode_query(const QueryText& text, std::vector<int32_
   const std::vector<TextSpan> spans = tokenizer_->encode_spans(text.query, own);
   size_t keep = own.size();
   if (text.max_query_tokens != 0) keep = std::min(keep, text.max_query_tokens);
-  if (ids.size() > limit) keep = std::min(keep, own.size() - std::min(own.size(), ids.size() - limit));
+  if (ids.size() > limit) keep = std::min(keep, own.size() * limit / ids.size());
   if (keep == own.size()) return false;
   // The cut text may have more tokens than were counted: control tokens that are read as text, a word cut in two.
   while (true) {

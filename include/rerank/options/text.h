@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 
 #include "rerank/options/option_info.h"
 #include "rerank/truncation.h"
@@ -44,10 +45,10 @@ struct TextOptions {
       "Of a decoder: the prompt around query and document, by name (rerankd inspect shows the model's own) or a file "
       "with {query}, {document} and perhaps {instruction}; docs/prompts.md. Empty: the model's."};
 
-  std::optional<std::string> instruction;
+  std::string instruction;
   static constexpr OptionInfo kInstruction{
       "instruction", "TEXT", "Texts",
-      "Of a decoder: what queries are for, where a request does not say. Not given: the template's own."};
+      "Of a decoder: what queries are for, where a request does not say. Empty: the template's own."};
 
   bool parse_special = false;
   static constexpr OptionInfo kParseSpecial{

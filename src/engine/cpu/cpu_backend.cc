@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "engine/cpu/amx/tile_ops.h"
 #include "engine/cpu/grouping.h"
+#include "engine/cpu/shared_prefixes.h"
 #include "engine/cpu/topology.h"
 #include "engine/cpu/vector/cpu_ops.h"
 #include "engine/cpu/weights/weight_cache.h"
@@ -141,7 +142,8 @@ class CpuEngine : public LayeredEngine {
   CpuEngine(std::shared_ptr<const model::Model> model, const BackendOptions& options, const KernelTable& kernels)
       : team_(threads_of(options), options.pin_threads ? cpus_for(nodes(), threads_of(options)) : std::vector<int>()),
         weights_(open_weights<PackedWeights>(std::move(model), options, kernels, team_)),
-        together_(*weights_.weights, kernels, &team_) {
+        together_(*weights_.weights, kernels, &team_),
+        prefixes_(architecture(), Ops::kTakesRuns ? options.prefix_bytes : 0) {
     for (size_t i = 0; i < team_.size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
     info_ = {.engine = "cpu",
              .precision = kernels.precision,
@@ -184,7 +186,8 @@ class CpuEngine : public LayeredEngine {
 
   Status launch(size_t layers) override {
     logits_.resize(batch_.size());
-    return run([&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+    if (done_ == 0 && prefixes_.enabled()) return launch_shared(layers);
+    return run(batch_, {}, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
       std::vector<float> results(sub.size());
       if (done_ == 0) {
         encode_to(architecture(), sub, ops, {layers, nullptr}, results);
@@ -195,6 +198,8 @@ class CpuEngine : public LayeredEngine {
       for (size_t i = 0; i < group.size(); ++i) logits_[group[i]] = results[i];
     });
   }
+
+  PrefixCounts prefix_counts() const override { return prefixes_.counts(); }
 
   Status finish(uint32_t, std::span<float> logits) override {
     std::copy_n(logits_.begin(), logits.size(), logits.begin());
@@ -209,11 +214,36 @@ class CpuEngine : public LayeredEngine {
   }
 
  private:
+  // What sequences begin with together first, then what each has of its own.
+  Status launch_shared(size_t layers) {
+    try {
+      SharedPass pass = prefixes_.begin(batch_, layers);
+      while (pass.next_level()) {
+        Status status = run(pass.batch(), pass.runs(), [&](std::span<const uint32_t>, Ops& ops, const Batch& sub) {
+          encode_keys(sub, ops, layers);
+        });
+        if (!status.ok()) return status;
+      }
+      pass.finish_parts();
+      return run(pass.batch(), pass.runs(), [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+        std::vector<float> results(sub.size());
+        encode_to(architecture(), sub, ops, {layers, nullptr}, results);
+        for (size_t i = 0; i < group.size(); ++i) logits_[group[i]] = results[i];
+      });
+    } catch (const std::bad_alloc&) {
+      return out_of_memory();
+    }
+  }
+
+  static Status out_of_memory() {
+    return absl::InternalError("cpu engine: out of memory for this batch; lower --max-batch-tokens");
+  }
+
   // The blocks up to wanted_, and what exits read after them.
   Status advance(std::span<float> pooled) {
     const size_t hidden = architecture().hidden, width = model::exit_width(architecture());
     rows_.resize(std::max(rows_.size(), batch_.tokens() * hidden));
-    Status status = run([&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+    Status status = run(batch_, {}, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
       std::vector<float> rows = rows_of(group, sub), read(sub.size() * width);
       encode_blocks(architecture(), sub, ops, done_, wanted_, rows, read);
       for (size_t i = 0; i < group.size(); ++i) {
@@ -234,17 +264,22 @@ class CpuEngine : public LayeredEngine {
     return rows;
   }
 
-  // body(group, ops, the group as a batch) for groups of sequences.
+  // body(group, ops, the group as a batch) for groups of sequences. `runs`: what each of them stands behind; empty:
+  // nothing.
   template <class Body>
-  Status run(const Body& body) {
-    const Grouping grouping = share_out(batch_.offsets, team_.size(), kGroupTokens);
-    std::atomic<bool> out_of_memory{false};
+  Status run(const Batch& batch, std::span<const Run> runs, const Body& body) {
+    const Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
+    std::atomic<bool> failed{false};
     auto compute_one = [&](size_t g, Ops& ops, OwnedBatch& sub) {
       try {
-        sub.assign(batch_, grouping.groups[g]);
+        sub.assign(batch, grouping.groups[g]);
+        std::vector<Run> own;
+        for (uint32_t s : grouping.groups[g])
+          if (!runs.empty()) own.push_back(runs[s]);
+        if constexpr (Ops::kTakesRuns) ops.begin_runs(own);
         body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view());
       } catch (const std::bad_alloc&) {
-        out_of_memory = true;
+        failed = true;
       }
     };
     if (grouping.together) {
@@ -253,10 +288,7 @@ class CpuEngine : public LayeredEngine {
       team_.run(grouping.groups.size(),
                 [&](size_t g, size_t member) { compute_one(g, workers_[member]->ops, workers_[member]->batch); });
     }
-    if (out_of_memory) {
-      return absl::InternalError("cpu engine: out of memory for this batch; lower --max-batch-tokens");
-    }
-    return ok_status();
+    return failed ? out_of_memory() : ok_status();
   }
 
   struct Worker {
@@ -271,6 +303,7 @@ class CpuEngine : public LayeredEngine {
   StoredWeights<PackedWeights> weights_;
   Ops together_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  SharedPrefixes prefixes_;
   BackendInfo info_;
   // The batch that is under way.
   Batch batch_;

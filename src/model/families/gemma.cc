@@ -21,6 +21,7 @@ void read_activation(ConfigReader& config, Architecture& a) {
 
 void read_gemma(ConfigReader& config, Architecture& a) {
   read_decoder(config, {.answers = {.positive = "Yes"}}, a);
+  a.input.prompt = "bge-reranker-gemma";
   read_activation(config, a);
   a.norm_addend = 1;
   a.embedding.scale = std::sqrt(static_cast<float>(a.hidden));

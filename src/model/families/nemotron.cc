@@ -9,6 +9,7 @@ namespace {
 void read(ConfigReader& config, Architecture& a) {
   read_decoder(config, {.norm_epsilon = 1e-5}, a);
   for (Block& block : a.blocks) block.attention.mask = MaskKind::kFull;
+  a.input.prompt = "llama-nemotron-rerank";
   const std::string pooling = config.text("pooling", "avg");
   if (pooling == "avg") {
     a.scoring.rows = ScoredRows::kMean;

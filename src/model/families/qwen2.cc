@@ -9,6 +9,8 @@ void read(ConfigReader& config, Architecture& a) {
   read_decoder(config, {.rope_theta = 10000, .answers = {.positive = "1", .negative = "0"}}, a);
   config.refuse_if("use_sliding_window", "sliding windows of Qwen2 are not supported");
   for (Block& block : a.blocks) block.attention.bias = true;
+  a.input.prompt = "mxbai-rerank-v2";
+  a.input.advised_length = 8192;
 }
 
 TensorNames names(const Architecture& a, const TensorFiles&) { return decoder_names(a); }

@@ -9,6 +9,8 @@ void read(ConfigReader& config, Architecture& a) {
   read_decoder(config, {.rope_theta = 1e6, .answers = {.positive = "yes", .negative = "no"}}, a);
   config.refuse_if("use_sliding_window", "sliding windows of Qwen3 are not supported");
   for (Block& block : a.blocks) block.attention.query_key_norm = true;
+  a.input.prompt = "qwen3-reranker";
+  a.input.advised_length = 8192;
 }
 
 TensorNames names(const Architecture& a, const TensorFiles&) { return decoder_names(a); }

@@ -14,6 +14,7 @@ class TileOps : public SharedOps {
  public:
   TileOps(const TileWeights& weights, const KernelTable& kernels, Team* team);
 
+  static constexpr bool kTakesRuns = false;  // sequences begin at position 0
   void embed(const Batch& batch);
   void project(size_t layer, const Batch& batch, Rows rows);
   void attend(const Batch& batch, Rows rows);

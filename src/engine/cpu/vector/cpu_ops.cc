@@ -59,6 +59,7 @@ void CpuOps::norm_attention(size_t layer) {
 void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
   const PackedLinear& w = weights_.layers[layer].query_key_value;
   attention_ = &attention(layer);
+  layer_ = layer;
   const size_t panel = columns(), queries_width = query_width();
   projected_.resize(rows_, queries_width + 2 * key_width(), panel);
   LinearJob job = whole(w, *input_, 0, rows_, projected_, 0);
@@ -76,6 +77,15 @@ void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
     run(queries);
   }
   finish_heads(layer, batch, rows);
+  keep_keys(layer, batch);
+}
+
+void CpuOps::keep_keys(size_t layer, const Batch& batch) {
+  for (size_t s = 0; s < runs_.size(); ++s) {
+    if (runs_[s].keep == nullptr) continue;
+    for (size_t i = 0; i < batch.length(s); ++i)
+      std::copy_n(projected_.row(batch.offsets[s] + i) + query_width(), 2 * key_width(), runs_[s].keep->row(layer, i));
+  }
 }
 
 void CpuOps::gather(const Batch& batch, const PaddedMatrix& from, PaddedMatrix& to) const {
@@ -93,13 +103,14 @@ void CpuOps::finish_heads(size_t layer, const Batch& batch, Rows rows) {
   const size_t heads = attention_->heads, d = attention_->head_size;
   const auto at = [&](size_t position) { return rope ? angles + position * d : nullptr; };
   each(batch.size(), [&](size_t s, size_t) {
+    const size_t start = start_of(s);
     for (size_t i = 0; i < batch.length(s); ++i) {
       float* row = projected_.row(batch.offsets[s] + i);
-      if (rows == Rows::kAll) finish_row(w.query_norm, row, heads, at(i));
-      finish_row(w.key_norm, row + heads * d, attention_->kv_heads, at(i));
+      if (rows == Rows::kAll) finish_row(w.query_norm, row, heads, at(start + i));
+      finish_row(w.key_norm, row + heads * d, attention_->kv_heads, at(start + i));
     }
     if (rows == Rows::kAll) return;
-    const size_t position = scored_row(architecture(), batch, s) - batch.offsets[s];
+    const size_t position = start + scored_row(architecture(), batch, s) - batch.offsets[s];
     finish_row(w.query_norm, scored_queries_.row(s), heads, at(position));
   });
 }
@@ -114,12 +125,13 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
   const model::Attention& attention = *attention_;
   const size_t d = attention.head_size, tasks = attention.kv_heads, group = attention.heads / tasks;
   size_t longest = 0;
-  for (size_t s = 0; s < batch.size(); ++s) longest = std::max(longest, batch.length(s));
+  for (size_t s = 0; s < batch.size(); ++s) longest = std::max(longest, start_of(s) + batch.length(s));
   for (auto& scratch : scratch_) scratch.resize(kernels_.attention_scratch(longest, d));
   const bool scored = rows == Rows::kScored;
   context_.resize(scored ? batch.size() : rows_, query_width(), columns());
   each(batch.size() * tasks, [&](size_t task, size_t member) {
     const size_t s = task / tasks, key_head = task % tasks, column = key_head * group * d, row = batch.offsets[s];
+    const size_t start = start_of(s);
     const float* keys = projected_.row(row) + query_width() + key_head * d;
     const KeyRows own = {keys, keys + key_width(), projected_.stride(), batch.length(s)};
     AttentionArgs args;
@@ -127,9 +139,11 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
     args.query_stride = scored ? scored_queries_.stride() : projected_.stride();
     args.query_rows = scored ? 1 : batch.length(s);
     args.query_heads = group;
-    args.first_position = scored ? scored_row(architecture(), batch, s) - row : 0;
-    args.pieces = {&own, 1};
-    args.length = batch.length(s);
+    args.first_position = start + (scored ? scored_row(architecture(), batch, s) - row : 0);
+    std::vector<KeyRows> pieces;
+    if (start != 0) pieces_of(s, key_head, own, pieces);
+    args.pieces = start == 0 ? std::span(&own, 1) : std::span<const KeyRows>(pieces);
+    args.length = start + batch.length(s);
     args.head_size = d;
     args.scale = attention.score_scale != 0 ? attention.score_scale : 1 / std::sqrt(static_cast<float>(d));
     set_mask(attention, args);
@@ -139,6 +153,14 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
     args.scratch = scratch_[member].data();
     kernels_.attention(args);
   });
+}
+
+void CpuOps::pieces_of(size_t s, size_t key_head, const KeyRows& own, std::vector<KeyRows>& pieces) const {
+  for (const KeptView& view : *runs_[s].before) {
+    const float* keys = view.keys->row(layer_, 0) + key_head * attention_->head_size;
+    pieces.push_back({keys, keys + key_width(), view.keys->width(), view.tokens});
+  }
+  pieces.push_back(own);
 }
 
 void CpuOps::select_rows(const Batch& batch, Rows rows) {

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include "engine/cpu/kept_keys.h"
 #include "engine/cpu/shared_ops.h"
 
 namespace rerank::engine::cpu {
@@ -11,6 +12,10 @@ namespace rerank::engine::cpu {
 class CpuOps : public SharedOps {
  public:
   CpuOps(const CpuWeights& weights, const KernelTable& kernels, Team* team);
+
+  // What the sequences of the batches to come stand behind, one for each; empty: nothing. They outlive those batches.
+  static constexpr bool kTakesRuns = true;
+  void begin_runs(std::span<const Run> runs) { runs_ = runs; }
 
   void embed(const Batch& batch);
   void norm_attention(size_t layer);
@@ -37,6 +42,13 @@ class CpuOps : public SharedOps {
   // stream rows += job's product, behind its norm where there is one.
   void add_sum(LinearJob job, const CpuNorm& norm);
   size_t query_width() const { return attention_->heads * attention_->head_size; }
+  // The position of the first token of sequence `s` of a batch.
+  size_t start_of(size_t s) const {
+    return runs_.empty() || runs_[s].before == nullptr ? 0 : tokens_of(*runs_[s].before);
+  }
+  void keep_keys(size_t layer, const Batch& batch);
+  // Keys of a head of sequence `s`: those before it, then its own.
+  void pieces_of(size_t s, size_t key_head, const KeyRows& own, std::vector<KeyRows>& pieces) const;
   size_t key_width() const { return attention_->kv_heads * attention_->head_size; }
 
   const CpuWeights& weights_;
@@ -45,6 +57,8 @@ class CpuOps : public SharedOps {
   const PaddedMatrix* input_ = &stream_;       // what products read: stream_, or normed_ in pre-norm blocks
   PaddedMatrix scored_stream_, scored_input_;  // the scored rows of them; scored_input_ of pre-norm blocks only
   PaddedMatrix projected_, scored_queries_, context_, gate_, inner_, sum_;
+  std::span<const Run> runs_;
+  size_t layer_ = 0;                             // the block that is being computed
   const model::Attention* attention_ = nullptr;  // of the block that is being computed
 };
 

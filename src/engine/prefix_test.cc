@@ -1,0 +1,203 @@
+// Sequences that begin alike: what is planned, and that scores are the same, bit for bit, whether it is shared or not.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "base/strings.h"
+#include "engine/cpu/cpu_backend.h"
+#include "engine/cpu/kept_keys.h"
+#include "engine/cpu/vector/kernels.h"
+#include "engine/prefix_plan.h"
+
+namespace rerank::engine {
+namespace {
+
+using ::testing::ElementsAre;
+
+using Ids = std::vector<int32_t>;
+
+OwnedBatch batch_of(const std::vector<Ids>& sequences) {
+  OwnedBatch batch;
+  for (const Ids& ids : sequences) batch.add(ids);
+  return batch;
+}
+
+TEST(PrefixPlanTest, PartsFollowOneAnother) {
+  // A template (1 1), two queries, documents; the second query's first document is a beginning of its second.
+  const OwnedBatch batch = batch_of({{1, 1, 2, 2, 7}, {1, 1, 3, 3}, {1, 1, 2, 2, 8, 8}, {1, 1, 3, 3, 9}});
+  const PrefixPlan plan = plan_prefixes(batch, {.least_saved = 1});
+  ASSERT_EQ(plan.parts.size(), 3u);
+  EXPECT_EQ(plan.parts[0].begin, 0u);
+  EXPECT_EQ(plan.parts[0].end, 2u);
+  for (size_t i : {1, 2}) {
+    EXPECT_EQ(plan.parts[i].parent, 0u);
+    EXPECT_EQ(plan.parts[i].begin, 2u);
+  }
+  EXPECT_EQ(plan.own_begin(0), 4u);
+  EXPECT_EQ(plan.own_begin(1), 3u) << "its last token stays its own";
+  EXPECT_EQ(plan.own_begin(2), 4u);
+  EXPECT_EQ(plan.own_begin(3), 3u);
+  EXPECT_EQ(plan.saved, 3 * 2 + 2 + 1u);
+}
+
+TEST(PrefixPlanTest, WhatSavesLittleOrNeedsTooMuchIsNotShared) {
+  const OwnedBatch batch = batch_of({{1, 2, 3, 4, 5}, {1, 2, 3, 4, 6}, {1, 2, 9}});
+  EXPECT_TRUE(plan_prefixes(batch, {.least_saved = 5}).parts.empty());
+  const PrefixPlan little = plan_prefixes(batch, {.least_saved = 4});
+  ASSERT_EQ(little.parts.size(), 1u);
+  EXPECT_EQ(little.parts[0].end, 2u) << "of all three";
+  EXPECT_TRUE(plan_prefixes(batch, {.least_saved = 1, .most_tokens = 1}).parts.empty());
+  EXPECT_EQ(plan_prefixes(batch, {.least_saved = 1, .levels = 1}).parts.size(), 1u);
+  EXPECT_TRUE(plan_prefixes(batch_of({{1, 2, 3}}), {.least_saved = 1}).parts.empty());
+  EXPECT_TRUE(plan_prefixes(batch_of({{1}, {1}, {1}}), {.least_saved = 1}).parts.empty());
+}
+
+TEST(PrefixStoreTest, StaysWithinItsBoundAndKeepsWhatIsUsed) {
+  const auto keys = [](size_t tokens) { return std::make_shared<cpu::KeptKeys>(1, tokens, 4); };
+  const size_t ten = cpu::KeptKeys::bytes_of(1, 10, 4);
+  cpu::PrefixStore store(3 * ten);
+  const auto ids = [](int32_t first, size_t count) {
+    Ids ids(count, 5);
+    ids[0] = first;
+    return ids;
+  };
+  for (int32_t i = 0; i < 3; ++i) store.add(ids(i, 10), {{keys(10), 10}});
+  EXPECT_EQ(store.bytes(), 3 * ten);
+  EXPECT_EQ(cpu::tokens_of(store.find(ids(0, 12))), 10u);
+  EXPECT_EQ(cpu::tokens_of(store.find(ids(1, 9))), 9u) << "the beginning of what is kept";
+  EXPECT_TRUE(store.find(ids(1, 7)).empty());
+  store.add(ids(3, 10), {{keys(10), 10}});
+  EXPECT_EQ(store.bytes(), 3 * ten);
+  EXPECT_TRUE(store.find(ids(2, 10)).empty()) << "used longest ago";
+  EXPECT_FALSE(store.find(ids(0, 10)).empty());
+  store.add(ids(4, 40), {{keys(40), 40}});
+  EXPECT_TRUE(store.find(ids(4, 40)).empty()) << "larger than the bound";
+  for (int32_t i = 10; i < 100; ++i) store.add(ids(i, 10), {{keys(10), 10}});
+  EXPECT_LE(store.bytes(), 3 * ten);
+}
+
+// Requests as users and attackers send them: documents that begin with one another, equal ones, empty ones (the own
+// part is one token), one document; several queries behind one template.
+class Requests {
+ public:
+  Requests(const model::Architecture& a, uint64_t seed)
+      : random_(seed), vocabulary_(a.embedding.vocabulary), limit_(a.max_length) {}
+
+  OwnedBatch next() {
+    if (one_in(8) || begin_.empty()) begin_ = some(below(limit_ / 2));
+    std::vector<Ids> sequences;
+    for (size_t query = 0; query <= below(3); ++query) {
+      const Ids with_query = joined(begin_, some(below(limit_ / 3)));
+      const size_t documents = 1 + below(6);
+      for (size_t i = 0; i < documents; ++i) {
+        const Ids& before = !sequences.empty() && one_in(4) ? sequences[below(sequences.size())] : with_query;
+        Ids ids = joined(before, one_in(5) ? Ids() : some(1 + below(24)));
+        if (one_in(6)) ids.resize(1 + below(ids.size()));
+        if (ids.empty()) ids = some(1);
+        ids.resize(std::min(ids.size(), limit_));
+        sequences.push_back(std::move(ids));
+      }
+    }
+    std::shuffle(sequences.begin(), sequences.end(), random_);
+    return batch_of(sequences);
+  }
+
+ private:
+  size_t below(size_t n) { return std::uniform_int_distribution<size_t>(0, n - 1)(random_); }
+  bool one_in(size_t n) { return below(n) == 0; }
+  Ids some(size_t count) {
+    Ids ids(count);
+    for (int32_t& id : ids) id = static_cast<int32_t>(below(vocabulary_));
+    return ids;
+  }
+  static Ids joined(Ids a, const Ids& b) {
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+  }
+
+  std::mt19937_64 random_;
+  const size_t vocabulary_, limit_;
+  Ids begin_;
+};
+
+std::shared_ptr<const model::Model> load(const char* name) {
+  auto model = model::load_model(str_cat(RERANKD_SOURCE_DIR, "/tests/data/decoders/", name));
+  EXPECT_TRUE(model.ok()) << model.status();
+  return *model;
+}
+
+std::unique_ptr<Backend> open(const std::shared_ptr<const model::Model>& model, const cpu::KernelTable& tier,
+                              size_t prefix_bytes) {
+  auto backend = make_cpu_backend(
+      model, {.precision = tier.precision, .kernel = tier.name, .threads = 2, .prefix_bytes = prefix_bytes});
+  EXPECT_TRUE(backend.ok()) << backend.status();
+  return std::move(*backend);
+}
+
+void expect_equal_scores(const char* name, const cpu::KernelTable& tier, size_t requests, size_t prefix_bytes) {
+  const auto model = load(name);
+  const auto shared = open(model, tier, prefix_bytes), plain = open(model, tier, 0);
+  Requests random(model->architecture(), 11);
+  uint64_t tokens = 0;
+  for (size_t i = 0; i < requests; ++i) {
+    const OwnedBatch batch = random.next();
+    tokens += batch.tokens();
+    std::vector<float> found(batch.size()), expected(batch.size());
+    ASSERT_TRUE(shared->forward(batch, found).ok());
+    ASSERT_TRUE(plain->forward(batch, expected).ok());
+    ASSERT_EQ(found, expected) << name << " " << tier.name << " " << tier.precision << " request " << i;
+  }
+  const PrefixCounts counts = shared->prefix_counts();
+  EXPECT_EQ(counts.computed_tokens + counts.shared_tokens + counts.kept_tokens, tokens);
+  EXPECT_GT(counts.shared_tokens, tokens / 20);
+  EXPECT_GT(counts.kept_tokens, tokens / 50);
+  EXPECT_LE(counts.kept_bytes, prefix_bytes);
+  EXPECT_EQ(plain->prefix_counts().shared_tokens, 0u);
+}
+
+TEST(SharedPrefixTest, ScoresAreTheSameBitForBit) {
+  for (const auto* tier : cpu::compiled_kernels()) {
+    if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
+    const bool fast = std::string_view(tier->name).starts_with("avx512") || std::string_view(tier->name) == "avx2";
+    for (const char* name : {"qwen3-a", "qwen2-b"})
+      expect_equal_scores(name, *tier, fast ? 850 : 60, size_t{1} << 20);
+    expect_equal_scores("gemma2-a", *tier, 100, size_t{1} << 20);
+    expect_equal_scores("llama-a", *tier, 100, 60'000);  // a store that holds hardly one beginning
+  }
+}
+
+// Each depth computes its own blocks; what fewer blocks computed serves no other batch.
+TEST(SharedPrefixTest, FewerLayersAreSharedToo) {
+  const auto model = load("qwen3-b");
+  const auto* tier = cpu::compiled_kernels().back();
+  for (const auto* each : cpu::compiled_kernels())
+    if (cpu::unsupported_reason(*each).empty() && each->tiles == nullptr) tier = each;
+  const auto shared = open(model, *tier, size_t{1} << 20), plain = open(model, *tier, 0);
+  Requests random(model->architecture(), 3);
+  for (size_t i = 0; i < 60; ++i) {
+    OwnedBatch batch = random.next();
+    for (size_t s = 0; s < batch.size(); ++s) batch.layers.push_back(static_cast<uint8_t>((s + i) % 4));
+    std::vector<float> found(batch.size()), expected(batch.size());
+    ASSERT_TRUE(shared->forward(batch, found).ok());
+    ASSERT_TRUE(plain->forward(batch, expected).ok());
+    ASSERT_EQ(found, expected) << i;
+  }
+  EXPECT_GT(shared->prefix_counts().shared_tokens, 0u);
+}
+
+// Where tokens see those behind them, nothing can be shared.
+TEST(SharedPrefixTest, BidirectionalModelsShareNothing) {
+  const auto model = load("nemotron-a");
+  auto backend = make_cpu_backend(model, {.precision = "fp32", .threads = 1});
+  ASSERT_TRUE(backend.ok());
+  Ids ids(100, 3);
+  const OwnedBatch batch = batch_of({ids, ids, ids});
+  std::vector<float> logits(3);
+  ASSERT_TRUE((*backend)->forward(batch, logits).ok());
+  EXPECT_EQ((*backend)->prefix_counts().shared_tokens, 0u);
+}
+
+}  // namespace
+}  // namespace rerank::engine
