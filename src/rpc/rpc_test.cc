@@ -181,6 +181,47 @@ TEST_F(RpcTest, TokenizesAndDecodes) {
   EXPECT_EQ(text.text(), "ab");
 }
 
+// Tokenizes when it is told to.
+class SlowTokenizer : public FakeReranker {
+ public:
+  std::vector<Token> tokenize(std::string_view text, bool special) const override {
+    released.wait();
+    return FakeReranker::tokenize(text, special);
+  }
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+};
+
+TEST(RpcThreads, CallsDoNotWaitForTextsThatAreTokenized) {
+  SlowTokenizer slow;
+  const auto server = *GrpcServer::start({}, {slow, {}, std::make_shared<Metrics>()});
+  const auto channel =
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), grpc::InsecureChannelCredentials());
+  constexpr size_t kCalls = 50;  // more than gRPC has threads
+  struct Call {
+    grpc::ClientContext context;
+    tei::EncodeRequest request;
+    tei::EncodeResponse response;
+    std::promise<grpc::Status> done;
+  };
+  const auto stub = tei::Tokenize::NewStub(channel);
+  std::vector<std::unique_ptr<Call>> calls;
+  for (size_t i = 0; i < kCalls; ++i) {
+    Call& call = *calls.emplace_back(std::make_unique<Call>());
+    call.request.set_inputs("ab");
+    stub->async()->Tokenize(&call.context, &call.request, &call.response,
+                            [&call](grpc::Status status) { call.done.set_value(std::move(status)); });
+  }
+  for (int i = 0; i < 20; ++i) {
+    grpc::ClientContext context;
+    context.set_deadline(system_clock::now() + std::chrono::seconds(30));
+    tei::InfoResponse info;
+    EXPECT_TRUE(tei::Info::NewStub(channel)->Info(&context, {}, &info).ok());
+  }
+  slow.release.set_value();
+  for (const auto& call : calls) EXPECT_TRUE(call->done.get_future().get().ok());
+}
+
 TEST_F(RpcTest, DescribesItself) {
   tei::InfoResponse info;
   grpc::ClientContext first;
