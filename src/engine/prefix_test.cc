@@ -161,8 +161,7 @@ TEST(SharedPrefixTest, ScoresAreTheSameBitForBit) {
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
     const bool fast = std::string_view(tier->name).starts_with("avx512") || std::string_view(tier->name) == "avx2";
-    for (const char* name : {"qwen3-a", "qwen2-b"})
-      expect_equal_scores(name, *tier, fast ? 850 : 60, size_t{1} << 20);
+    for (const char* name : {"qwen3-a", "qwen2-b"}) expect_equal_scores(name, *tier, fast ? 850 : 60, size_t{1} << 20);
     expect_equal_scores("gemma2-a", *tier, 100, size_t{1} << 20);
     expect_equal_scores("llama-a", *tier, 100, 60'000);  // a store that holds hardly one beginning
   }
