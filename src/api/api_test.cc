@@ -430,6 +430,25 @@ TEST_F(ApiTest, PagesOfOtherSitesMayNotCall) {
   EXPECT_EQ(call("GET", "/health", "", {{"origin", "http://evil.example"}}).status, 200) << "tells nothing";
 }
 
+TEST_F(ApiTest, TakesAKeyUnderTheNamesThatClientsSendItBy) {
+  restart({.api_keys = "secret-1"});
+  const std::string body = R"({"query":"q","texts":["a"]})";
+  EXPECT_EQ(call("POST", "/rerank", body, {{"x-api-key", "secret-1"}}).status, 200);
+  EXPECT_EQ(call("POST", "/rerank", body, {{"api-key", "secret-1"}}).status, 200);
+  EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", "Bearer\tsecret-1"}}).status, 200);
+  EXPECT_EQ(call("POST", "/rerank", body, {{"x-api-key", "secret-2"}}).status, 401);
+  EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", "Bearer wrong"}, {"x-api-key", "secret-1"}}).status, 401);
+}
+
+TEST_F(ApiTest, ServesPathsAsClientsWriteThem) {
+  const std::string body = R"({"query":"q","documents":["a"]})";
+  for (const char* path :
+       {"/v1/reranks", "/compatible-api/v1/reranks", "/v1/re-rank", "/V1/Rerank", "/v1/%72erank", "/v1/re%2Drank"})
+    EXPECT_EQ(call("POST", path, body).status, 200) << path;
+  for (const char* path : {"/v1%2Frerank", "/v1/%rerank", "/v1/rerank%", "/v1/xrerank"})
+    EXPECT_EQ(call("POST", path, body).status, 404) << path;
+}
+
 TEST_F(ApiTest, IgnoresKeysWhereNoneIsSet) {
   for (const char* any : {"Bearer ", "Bearer None", "raw", "Basic x"}) {
     EXPECT_EQ(call("POST", "/rerank", R"({"query":"q","texts":["a"]})", {{"authorization", any}}).status, 200);

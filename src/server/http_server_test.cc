@@ -320,6 +320,14 @@ TEST(HttpServer, RefusesConnectionsBeyondTheLimit) {
   EXPECT_EQ(clients[0].request("GET", "/a").status, 200);
 }
 
+TEST(HttpServer, TakesAnAddressInBrackets) {
+  ServerOptions options = ephemeral();
+  options.host = "[::1]";
+  const auto server = server::HttpServer::start(options, describe);
+  if (!server.ok()) GTEST_SKIP() << "no IPv6 here: " << server.status();
+  EXPECT_NE((*server)->port(), 0);
+}
+
 TEST(HttpServer, OneAddressHasHalfOfTheConnections) {
   ServerOptions options = ephemeral();
   options.max_connections = 4;
