@@ -4,7 +4,7 @@
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cuda/cuda_backend.h"
-#include "engine/devices.h"
+#include "engine/devices/devices.h"
 #include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
 #include "engine/supported.h"
@@ -119,6 +119,7 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const mod
           .pin_threads = host.pin_threads,
           .weight_cache = host.weight_cache,
           .weight_cache_bytes = host.weight_cache_bytes,
+          .prefix_bytes = host.prefix_bytes,
           .tuning_cache = host.tuning_cache == "none" ? "" : host.tuning_cache,
           .cuda_graphs = engine.cuda_graphs,
           .cuda_overlap = engine.cuda_overlap,

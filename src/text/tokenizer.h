@@ -38,9 +38,10 @@ struct ControlToken {
 class Tokenizer {
  public:
   // Reads `tokenizer.json` of a Hugging Face folder, or builds it from vocab.txt or a model of SentencePiece where it
-  // is not there (text/files/tokenizer_files.h), and reads tokenizer_config.json (model_max_length). NotFound when
-  // there is neither; InvalidArgument or Unimplemented naming file and field when it is wrong or holds what is not
-  // supported; OutOfRange when it is larger than 256 MB.
+  // is not there (text/files/tokenizer_files.h), and tokenizer_config.json (text/stages/tokenizer_config.h: its length,
+  // and fields of classes that go before tokenizer.json's). NotFound when there is neither; InvalidArgument or
+  // Unimplemented naming file and field when it is wrong or holds what is not supported; OutOfRange when it is larger
+  // than 256 MB.
   static Result<std::shared_ptr<const Tokenizer>> from_folder(const std::string& folder);
 
   // Reads the text of a tokenizer.json. `origin` names it in errors: "tokenizer.json".

@@ -9,10 +9,9 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "base/json/writer.h"
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
-#include "rapidjson/stringbuffer.h"
-#include "rapidjson/writer.h"
 #include "text/files/sentencepiece_file.h"
 #include "text/unicode/unicode.h"
 #include "text/unicode/utf8.h"
@@ -22,7 +21,6 @@ namespace {
 
 using rapidjson::Value;
 using Kind = TokenizerKind;
-using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 
 constexpr size_t kMaxVocabularyBytes = 64u << 20;
 
@@ -65,57 +63,57 @@ class Tokens {
 
 class Builder {
  public:
-  explicit Builder(const TokenizerFolder& folder) : folder_(folder), out_(buffer_) {}
+  explicit Builder(const TokenizerFolder& folder) : folder_(folder) {}
 
   Result<std::string> build(const std::string& file) {
     RETURN_IF_ERROR(read_roles());
     ASSIGN_OR_RETURN(const std::string bytes, read_file(file, kMaxVocabularyBytes));
-    out_.StartObject();
-    out_.Key("model");
+    out_.begin_object();
+    out_.key("model");
     RETURN_IF_ERROR(file.ends_with(".txt") ? wordpiece(bytes, file) : unigram(bytes, file));
     RETURN_IF_ERROR(add_tokens());
-    out_.Key("normalizer");
+    out_.key("normalizer");
     RETURN_IF_ERROR(normalizer());
-    out_.Key("pre_tokenizer");
+    out_.key("pre_tokenizer");
     RETURN_IF_ERROR(pre_tokenizer());
     RETURN_IF_ERROR(post_processor());
-    out_.Key("decoder");
+    out_.key("decoder");
     decoder();
-    out_.Key("added_tokens");
+    out_.key("added_tokens");
     added_tokens();
-    out_.EndObject();
-    return std::string(buffer_.GetString(), buffer_.GetSize());
+    out_.end_object();
+    return out_.take();
   }
 
  private:
   bool is(Kind kind) const { return folder_.facts->kind == kind; }
   bool is_wordpiece() const { return is(Kind::kBert) || is(Kind::kMpnet); }
 
-  void text(std::string_view value) { out_.String(value.data(), static_cast<rapidjson::SizeType>(value.size())); }
+  void text(std::string_view value) { out_.value(value); }
   void field(const char* name, std::string_view value) {
-    out_.Key(name);
+    out_.key(name);
     text(value);
   }
   void flag(const char* name, bool value) {
-    out_.Key(name);
-    out_.Bool(value);
+    out_.key(name);
+    out_.value(value);
   }
   void start(std::string_view type) {
-    out_.StartObject();
+    out_.begin_object();
     field("type", type);
   }
   void simple(std::string_view type) {
     start(type);
-    out_.EndObject();
+    out_.end_object();
   }
   void start_sequence(const char* list) {
     start("Sequence");
-    out_.Key(list);
-    out_.StartArray();
+    out_.key(list);
+    out_.begin_array();
   }
   void end_sequence() {
-    out_.EndArray();
-    out_.EndObject();
+    out_.end_array();
+    out_.end_object();
   }
 
   Status read_roles() {
@@ -149,8 +147,7 @@ class Builder {
   void replace(std::string_view kind, std::string_view pattern, std::string_view with);
 
   const TokenizerFolder& folder_;
-  rapidjson::StringBuffer buffer_;
-  Writer out_;
+  JsonWriter out_;
   std::array<std::optional<SpecialToken>, kTokenRoles> roles_;
   Tokens tokens_;
   std::vector<SpecialToken> piece_tokens_;  // that a sentencepiece file marks
@@ -181,17 +178,17 @@ Status Builder::wordpiece(std::string_view bytes, const std::string& file) {
   start("WordPiece");
   field("unk_token", role(kUnk));
   field("continuing_subword_prefix", "##");
-  out_.Key("max_input_chars_per_word");
-  out_.Uint(100);
-  out_.Key("vocab");
-  out_.StartObject();
+  out_.key("max_input_chars_per_word");
+  out_.value(100);
+  out_.key("vocab");
+  out_.begin_object();
   for (const auto& [word, id] : ids) {
     text(word);
-    out_.Uint64(id);
+    out_.value(id);
     tokens_.know(std::string(word), id);
   }
-  out_.EndObject();
-  out_.EndObject();
+  out_.end_object();
+  out_.end_object();
   tokens_.set_next(ids.size());
   return ok_status();
 }
@@ -223,22 +220,22 @@ Status Builder::unigram(std::string_view bytes, const std::string& file) {
   if (unknown < 0 || unknown >= std::ssize(pieces))
     return absl::InvalidArgumentError(str_cat(file, ": its unknown piece is number ", unknown, " of ", pieces.size()));
   start("Unigram");
-  out_.Key("unk_id");
-  out_.Int64(unknown);
+  out_.key("unk_id");
+  out_.value(unknown);
   flag("byte_fallback", false);
-  out_.Key("vocab");
-  out_.StartArray();
+  out_.key("vocab");
+  out_.begin_array();
   for (size_t id = 0; id < pieces.size(); ++id) {
     const auto& [piece, score] = pieces[id];
     if (!std::isfinite(score)) return absl::InvalidArgumentError(str_cat(file, ": piece ", id, " has no score"));
-    out_.StartArray();
+    out_.begin_array();
     text(piece);
-    out_.Double(score);
-    out_.EndArray();
+    out_.value(score);
+    out_.end_array();
     tokens_.know(piece, id);
   }
-  out_.EndArray();
-  out_.EndObject();
+  out_.end_array();
+  out_.end_object();
   tokens_.set_next(pieces.size());
   return ok_status();
 }
@@ -305,13 +302,13 @@ Status Builder::add_tokens() {
 
 void Builder::replace(std::string_view kind, std::string_view pattern, std::string_view with) {
   start("Replace");
-  out_.Key("pattern");
-  out_.StartObject();
+  out_.key("pattern");
+  out_.begin_object();
   text(kind);
   text(pattern);
-  out_.EndObject();
+  out_.end_object();
   field("content", with);
-  out_.EndObject();
+  out_.end_object();
 }
 
 Status Builder::normalizer() {
@@ -321,7 +318,7 @@ Status Builder::normalizer() {
     std::string encoded;
     absl::Base64Escape(charsmap_, &encoded);
     field("precompiled_charsmap", encoded);
-    out_.EndObject();
+    out_.end_object();
   };
   ASSIGN_OR_RETURN(const bool lower, config.boolean("do_lower_case", !is(Kind::kDeberta)));
   if (is_wordpiece()) {
@@ -331,19 +328,19 @@ Status Builder::normalizer() {
     start("BertNormalizer");
     flag("clean_text", true);
     flag("handle_chinese_chars", chinese);
-    out_.Key("strip_accents");
+    out_.key("strip_accents");
     if (config.find("strip_accents") == nullptr) {
-      out_.Null();
+      out_.null();
     } else {
       ASSIGN_OR_RETURN(const bool strip, config.boolean("strip_accents", false));
-      out_.Bool(strip);
+      out_.value(strip);
     }
     flag("lowercase", lower);
-    out_.EndObject();
+    out_.end_object();
     return ok_status();
   }
   if (is(Kind::kXlmRoberta)) {
-    charsmap_.empty() ? static_cast<void>(out_.Null()) : precompiled();
+    charsmap_.empty() ? static_cast<void>(out_.null()) : precompiled();
     return ok_status();
   }
   ASSIGN_OR_RETURN(const bool keep_accents, config.boolean("keep_accents", false));
@@ -355,7 +352,7 @@ Status Builder::normalizer() {
     start("Strip");
     flag("strip_left", false);
     flag("strip_right", true);
-    out_.EndObject();
+    out_.end_object();
   } else {
     replace("String", "``", "\"");
     replace("String", "''", "\"");
@@ -372,7 +369,7 @@ void Builder::metaspace(std::string_view type, bool first_only) {
   field("replacement", "\xE2\x96\x81");
   field("prepend_scheme", first_only ? (is(Kind::kDeberta) ? "first" : "never") : "always");
   flag("split", true);
-  out_.EndObject();
+  out_.end_object();
 }
 
 Status Builder::pre_tokenizer() {
@@ -388,7 +385,7 @@ Status Builder::pre_tokenizer() {
   } else if (punctuation) {
     start("Punctuation");
     field("behavior", "Isolated");
-    out_.EndObject();
+    out_.end_object();
   }
   metaspace("Metaspace", !prefix);
   end_sequence();
@@ -398,64 +395,64 @@ Status Builder::pre_tokenizer() {
 // What stands around one text and around two: marks by their role, texts, and their segment.
 Status Builder::post_processor() {
   const auto id_of = [&](TokenRole which) { return tokens_.find(role(which)).value_or(0); };
-  out_.Key("post_processor");
+  out_.key("post_processor");
   if (is(Kind::kMpnet)) {
     start("RobertaProcessing");
     for (const auto& [name, which] : {std::pair{"sep", kSep}, std::pair{"cls", kCls}}) {
-      out_.Key(name);
-      out_.StartArray();
+      out_.key(name);
+      out_.begin_array();
       text(role(which));
-      out_.Uint64(id_of(which));
-      out_.EndArray();
+      out_.value(id_of(which));
+      out_.end_array();
     }
     flag("trim_offsets", true);
     flag("add_prefix_space", false);
-    out_.EndObject();
+    out_.end_object();
     return ok_status();
   }
   const bool two_ends = is(Kind::kXlmRoberta);
   const TokenRole first = two_ends ? kBos : kCls, last = two_ends ? kEos : kSep;
   const auto part = [&](const char* what, std::string_view id, int segment) {
-    out_.StartObject();
-    out_.Key(what);
-    out_.StartObject();
+    out_.begin_object();
+    out_.key(what);
+    out_.begin_object();
     field("id", id);
-    out_.Key("type_id");
-    out_.Int(segment);
-    out_.EndObject();
-    out_.EndObject();
+    out_.key("type_id");
+    out_.value(segment);
+    out_.end_object();
+    out_.end_object();
   };
   start("TemplateProcessing");
   for (const bool pair : {false, true}) {
-    out_.Key(pair ? "pair" : "single");
-    out_.StartArray();
+    out_.key(pair ? "pair" : "single");
+    out_.begin_array();
     part("SpecialToken", role(first), 0);
     part("Sequence", "A", 0);
     part("SpecialToken", role(last), 0);
     if (pair && two_ends) part("SpecialToken", role(last), 0);
     if (pair) part("Sequence", "B", two_ends ? 0 : 1);
     if (pair) part("SpecialToken", role(last), two_ends ? 0 : 1);
-    out_.EndArray();
+    out_.end_array();
   }
-  out_.Key("special_tokens");
-  out_.StartObject();
+  out_.key("special_tokens");
+  out_.begin_object();
   for (const TokenRole which : {first, last}) {
     if (which == last && role(first) == role(last)) continue;
     text(role(which));
-    out_.StartObject();
+    out_.begin_object();
     field("id", role(which));
-    out_.Key("ids");
-    out_.StartArray();
-    out_.Uint64(id_of(which));
-    out_.EndArray();
-    out_.Key("tokens");
-    out_.StartArray();
+    out_.key("ids");
+    out_.begin_array();
+    out_.value(id_of(which));
+    out_.end_array();
+    out_.key("tokens");
+    out_.begin_array();
     text(role(which));
-    out_.EndArray();
-    out_.EndObject();
+    out_.end_array();
+    out_.end_object();
   }
-  out_.EndObject();
-  out_.EndObject();
+  out_.end_object();
+  out_.end_object();
   return ok_status();
 }
 
@@ -464,24 +461,24 @@ void Builder::decoder() {
   start("WordPiece");
   field("prefix", "##");
   flag("cleanup", true);
-  out_.EndObject();
+  out_.end_object();
 }
 
 void Builder::added_tokens() {
-  out_.StartArray();
+  out_.begin_array();
   for (const auto& [id, token] : tokens_.take()) {
-    out_.StartObject();
-    out_.Key("id");
-    out_.Uint64(id);
+    out_.begin_object();
+    out_.key("id");
+    out_.value(id);
     field("content", token.text);
     flag("single_word", token.single_word);
     flag("lstrip", token.lstrip);
     flag("rstrip", token.rstrip);
     flag("normalized", token.normalized);
     flag("special", token.special);
-    out_.EndObject();
+    out_.end_object();
   }
-  out_.EndArray();
+  out_.end_array();
 }
 
 }  // namespace

@@ -140,7 +140,7 @@ std::span<const KernelTable* const> compiled_kernels();
 // needed.
 std::string_view unsupported_reason(const KernelTable& table);
 
-// Whether "auto" may pick it: what is faster than fp32, but for int8, which moves scores.
+// Whether "auto" may pick it: what is faster than fp32, but for int8 and int4, which move scores.
 bool is_automatic(const KernelTable& table);
 
 // Whether it is there for speed on this CPU: not emulated tiers, nor products in bf16 where fp32 is as fast.
