@@ -52,6 +52,9 @@ void root(Exchange&& exchange) {
 constexpr Route kRoutes[] = {
     {"POST", "rerank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer",
      "tei.v1.Rerank/Rerank tei.v1.Rerank/RerankStream rerank.v1.Reranker/Rerank rerank.v1.Reranker/RerankStream"},
+    {"POST", "reranks", "rerank", handle_rerank, Key::kNeeded, "Rank documents (DashScope)", "RerankRequest",
+     "RerankAnswer"},
+    {"POST", "re-rank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer"},
     {"POST", "reranking", "rerank", handle_rerank, Key::kNeeded, "Rank documents (NVIDIA, Mixedbread)", "RerankRequest",
      "RerankAnswer"},
     {"POST", "ranking", "rerank", handle_rerank, Key::kNeeded, "Rank documents (NVIDIA)", "RerankRequest",
@@ -97,6 +100,14 @@ bool served_at(const Route& route, Api::Port port, bool metrics_apart) {
 
 bool method_matches(std::string_view method, std::string_view allowed) {
   return method == allowed || (method == "HEAD" && allowed == "GET");
+}
+
+// The key, under the names that clients send it by.
+std::string_view credentials_of(const transport::HttpRequest& request) {
+  for (const char* name : {"authorization", "x-api-key", "api-key"}) {
+    if (const std::string_view value = request.header(name); !value.empty()) return value;
+  }
+  return {};
 }
 
 transport::HttpResponse refuse_caller(const Status& status) {
@@ -170,7 +181,7 @@ void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
         const transport::HttpRequest& asked = exchange.request;
         const Status page = state_->access.check_page(asked);
         if (!page.ok()) return exchange.finish(transport::error_response(page));
-        const Result<transport::KeyRule> caller = state_->access.admit(asked.header("authorization"), asked.peer);
+        const Result<transport::KeyRule> caller = state_->access.admit(credentials_of(asked), asked.peer);
         if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
         exchange.priority = caller->priority;
         exchange.record.key = caller->name;

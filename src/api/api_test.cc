@@ -120,7 +120,13 @@ TEST_F(ApiTest, CommonReadsTopNLeniently) {
     EXPECT_EQ(json.size("/results"), 3u) << top_n;
   }
   EXPECT_EQ(Json(post(R"({"query":"q","documents":["a","b","c"],"top_n":1})").body).size("/results"), 1u);
-  for (const char* top_n : {"\"two\"", "1.5", "[1]", "true"}) {
+  for (const char* top_n : {"\"1\"", "\" 1 \""})
+    EXPECT_EQ(
+        Json(post(std::string(R"({"query":"q","documents":["a","b"],"top_n":)") + top_n + "}").body).size("/results"),
+        1u)
+        << top_n;
+  EXPECT_EQ(Json(post(R"({"query":"q","documents":["a","b"],"top_n":""})").body).size("/results"), 2u);
+  for (const char* top_n : {"\"two\"", "\"1.5\"", "1.5", "[1]", "true"}) {
     EXPECT_EQ(post(std::string(R"({"query":"q","documents":["a"],"top_n":)") + top_n + "}").status, 422) << top_n;
   }
 }
@@ -140,7 +146,7 @@ TEST_F(ApiTest, CommonJoinsRankFields) {
   post(R"({"query":"q","documents":[{"title":"T","body":"B","year":1999,"x":"X"},"plain",{"body":"only"}],
           "rank_fields":["title","body","year","none"]})");
   EXPECT_EQ(fake_.last().documents, (std::vector<std::string>{"T\nB\n1999", "plain", "only"}));
-  EXPECT_EQ(post(R"({"query":"q","documents":[{"title":"T"}]})").status, 422);
+  EXPECT_EQ(post(R"({"query":"q","documents":[{"title":"T","kind":"K"}]})").status, 422);
   EXPECT_EQ(post(R"({"query":"q","documents":[{"text":"T"}],"rank_fields":[1]})").status, 422);
 }
 
@@ -428,6 +434,43 @@ TEST_F(ApiTest, PagesOfOtherSitesMayNotCall) {
   restart(local);
   EXPECT_EQ(ask("127.0.0.1", {{"origin", "https://page"}, {"sec-fetch-site", "cross-site"}}), 200);
   EXPECT_EQ(call("GET", "/health", "", {{"origin", "http://evil.example"}}).status, 200) << "tells nothing";
+}
+
+TEST_F(ApiTest, TakesAKeyUnderTheNamesThatClientsSendItBy) {
+  restart({.api_keys = "secret-1"});
+  const std::string body = R"({"query":"q","texts":["a"]})";
+  EXPECT_EQ(call("POST", "/rerank", body, {{"x-api-key", "secret-1"}}).status, 200);
+  EXPECT_EQ(call("POST", "/rerank", body, {{"api-key", "secret-1"}}).status, 200);
+  EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", "Bearer\tsecret-1"}}).status, 200);
+  EXPECT_EQ(call("POST", "/rerank", body, {{"x-api-key", "secret-2"}}).status, 401);
+  EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", "Bearer wrong"}, {"x-api-key", "secret-1"}}).status, 401);
+}
+
+TEST_F(ApiTest, ServesPathsAsClientsWriteThem) {
+  const std::string body = R"({"query":"q","documents":["a"]})";
+  for (const char* path :
+       {"/v1/reranks", "/compatible-api/v1/reranks", "/v1/re-rank", "/V1/Rerank", "/v1/%72erank", "/v1/re%2Drank"})
+    EXPECT_EQ(call("POST", path, body).status, 200) << path;
+  for (const char* path : {"/v1%2Frerank", "/v1/%rerank", "/v1/rerank%", "/v1/xrerank"})
+    EXPECT_EQ(call("POST", path, body).status, 404) << path;
+}
+
+TEST_F(ApiTest, ReadsFlagsAndDocumentsAsClientsWriteThem) {
+  const auto documents = [&](const std::string& flag) {
+    return Json(post(R"({"query":"q","documents":["a"],"return_documents":)" + flag + "}").body)
+        .has("/results/0/document");
+  };
+  for (const char* yes : {"1", "\"1\"", "\"True\"", "true", "\"\""}) EXPECT_TRUE(documents(yes)) << yes;
+  for (const char* no : {"0", "\"0\"", "\"false\""}) EXPECT_FALSE(documents(no)) << no;
+  EXPECT_EQ(post(R"({"query":"q","documents":["a"],"return_documents":2})").status, 422);
+  for (const char* key : {"text", "content", "page_content", "body", "value", "passage", "anything"}) {
+    EXPECT_EQ(post(std::string(R"({"query":"q","documents":[{"id":7,")") + key + R"(":"a"}]})").status, 200) << key;
+    EXPECT_EQ(fake_.last().documents.at(0), "a") << key;
+  }
+  for (const char* unclear : {R"({"x":"a","y":"b"})", R"({"image":"a"})", R"({"id":"a"})", R"({"x":1})"})
+    EXPECT_EQ(post(std::string(R"({"query":"q","documents":[)") + unclear + "]}").status, 422) << unclear;
+  EXPECT_EQ(Json(post(R"({"query":"q","documents":["a","b"],"texts":true})").body).size(""), 2u)
+      << "as llama.cpp answers it";
 }
 
 TEST_F(ApiTest, IgnoresKeysWhereNoneIsSet) {

@@ -6,12 +6,12 @@
 
 namespace rerank::api {
 
-// The path of a target ("/a//b/?x" or "http://host/a/b"): no query string, no repeated and no trailing slashes. "" for
-// "/".
+// The path of a target ("/a//b/?x" or "http://host/a/b"): no query string, no repeated and no trailing slashes, and
+// letters that are escaped without need ("%72") as themselves. "" for "/".
 std::string normalise_path(std::string_view target);
 
-// `pattern` is one of: "/" (the root itself); "a" or "a/b" (the last segments); "a/*" (a segment `a` with something
-// after it).
+// `pattern` is one of: "/" (the root itself); "a" or "a/b" (the last segments, in upper or lower case); "a/*" (a
+// segment `a` with something after it).
 bool path_matches(std::string_view path, std::string_view pattern);
 
 }  // namespace rerank::api

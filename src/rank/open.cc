@@ -34,7 +34,8 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
     if (!file.ok()) return file.status();
     hasher.add(file->text());
   }
-  for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json"}) {
+  for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json", "/vocab.txt",
+                           "/sentencepiece.bpe.model", "/spm.model", "/spiece.model"}) {
     auto file = MappedFile::open(model.folder + name);
     if (file.ok()) hasher.add(file->text());
   }

@@ -1,5 +1,6 @@
 #include "rpc/acceptor.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 
 #include "base/guarded.h"
 #include "base/strings.h"
+#include "transport/memory_budget.h"
 
 namespace rerank::rpc {
 namespace {
@@ -27,6 +29,16 @@ std::optional<uint64_t> socket_inode(int fd) {
   struct stat about {};
   if (::fstat(fd, &about) != 0 || !S_ISSOCK(about.st_mode)) return std::nullopt;
   return about.st_ino;
+}
+
+std::string name_of(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address);
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address);
+  const bool is_v6 = address.ss_family == AF_INET6;
+  const void* bytes = is_v6 ? static_cast<const void*>(&v6->sin6_addr) : static_cast<const void*>(&v4->sin_addr);
+  if (::inet_ntop(address.ss_family, bytes, text, sizeof text) == nullptr) return "";
+  return transport::peer_of(text);
 }
 
 Status system_error(std::string_view what) { return absl::UnavailableError(str_cat(what, ": ", std::strerror(errno))); }
@@ -80,20 +92,28 @@ bool Acceptor::wait(int milliseconds) {
 }
 
 bool Acceptor::accept_one() {
-  const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  sockaddr_storage address{};
+  socklen_t length = sizeof(address);
+  const int fd = ::accept4(listener_, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK || stopping_) return false;
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) wait(kPauseMs);
     return true;
   }
+  const std::string peer = name_of(address);
   if (open_.size() >= options_.max_connections) forget_closed();
   const auto inode = socket_inode(fd);
-  if (open_.size() >= options_.max_connections || !inode) {
+  bool taken = inode && open_.size() < options_.max_connections && peers_.take(peer);
+  if (inode && !taken && open_.size() < options_.max_connections) {
+    forget_closed();  // some of this peer's may have gone
+    taken = peers_.take(peer);
+  }
+  if (!taken) {
     ::close(fd);
     if (options_.refused) options_.refused->add();
     return true;
   }
-  open_.push_back({fd, *inode});
+  open_.push_back({fd, *inode, peer});
   if (options_.open) options_.open->set(static_cast<double>(open_.size()));
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -102,7 +122,11 @@ bool Acceptor::accept_one() {
 }
 
 void Acceptor::forget_closed() {
-  std::erase_if(open_, [](const Connection& connection) { return socket_inode(connection.fd) != connection.inode; });
+  std::erase_if(open_, [this](const Connection& connection) {
+    if (socket_inode(connection.fd) == connection.inode) return false;
+    peers_.give_back(connection.peer);
+    return true;
+  });
 }
 
 }  // namespace rerank::rpc

@@ -5,18 +5,20 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "base/metrics.h"
 #include "rerank/status.h"
+#include "transport/peer_shares.h"
 
 namespace rerank::rpc {
 
 class Acceptor {
  public:
   struct Options {
-    size_t max_connections = 0;  // open at once; further ones are closed as they come
+    size_t max_connections = 0;  // open at once, half of them of one address; further ones are closed as they come
     Counter* refused = nullptr;  // null: not counted
     Gauge* open = nullptr;       // null: not told
   };
@@ -37,6 +39,7 @@ class Acceptor {
   struct Connection {
     int fd;
     uint64_t inode;  // of its socket: another one under this number is another connection
+    std::string peer;
   };
   Acceptor(int listener, int wake, const Options& options, Take take, Failed failed);
   void serve();
@@ -49,6 +52,7 @@ class Acceptor {
   const Take take_;
   const Failed failed_;
   std::vector<Connection> open_;
+  transport::PeerShares peers_{transport::share_of_one_peer(options_.max_connections)};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -31,12 +31,21 @@ struct RpcCore {
   size_t max_message_bytes = 0;
   // Answers are written here: the thread that computed scores has better things to do.
   WorkerPool writers{1};
+  // Texts are tokenized, and ids decoded, for clients that want to see them here: not on gRPC's threads, which all
+  // calls share, and not where answers wait to be written.
+  WorkerPool tokenizers{1};
 
   // Has `write` make an answer there, and tells how that has ended. `write` also is the last that uses what it has.
   template <class Write>
   void write(std::function<void(const Status&)> done, Write write) {
-    auto task = [done, write = std::move(write)]() mutable { done(guarded(write)); };
-    if (const Status posted = guarded([&] { writers.post(task); }); !posted.ok()) done(posted);
+    run(writers, std::move(done), std::move(write));
+  }
+
+  // Has `work`, which returns nothing or a Status, done by a pool; otherwise as write().
+  template <class Work>
+  static void run(WorkerPool& pool, std::function<void(const Status&)> done, Work work) {
+    auto task = [done, work = std::move(work)]() mutable { done(guarded(work)); };
+    if (const Status posted = guarded([&] { pool.post(task); }); !posted.ok()) done(posted);
   }
 };
 

@@ -18,6 +18,7 @@
 #include "base/strings.h"
 #include "rpc/acceptor.h"
 #include "rpc/services.h"
+#include "rpc/unreadable.h"
 #include "transport/listen.h"
 
 namespace rerank::rpc {
@@ -126,6 +127,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& optio
   impl->connections = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials(options));
   limit(options, builder);
+  builder.experimental().SetInterceptorCreators(explain_unreadable_messages());
   for (const auto& service : impl->services) builder.RegisterService(service.get());
   impl->server = builder.BuildAndStart();
   if (!impl->server) return absl::UnavailableError("cannot serve gRPC: check the --tls files");

@@ -1,5 +1,6 @@
 // A GrpcServer over a FakeReranker, as clients see it.
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -45,6 +46,32 @@ class RpcTest : public testing::Test {
   std::unique_ptr<GrpcServer> server_;
   std::shared_ptr<grpc::Channel> channel_;
 };
+
+grpc::Status send_bytes(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                        const std::string& bytes) {
+  grpc::GenericStub stub(channel);
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  const grpc::Slice slice(bytes);
+  const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  call->Finish(&answer, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  return status;
+}
+
+TEST_F(RpcTest, AMessageThatDoesNotParseIsSaidToBeOne) {
+  const grpc::Status broken = send_bytes(channel_, "/tei.v1.Rerank/Rerank", "\xff\xff\xff");
+  EXPECT_EQ(broken.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_THAT(broken.error_message(), HasSubstr("UTF-8"));
+  EXPECT_EQ(send_bytes(channel_, "/rerank.v1.Reranker/RerankStream", "\xff\xff\xff").error_code(),
+            grpc::INVALID_ARGUMENT);
+  EXPECT_EQ(send_bytes(channel_, "/tei.v1.Embed/Embed", "").error_code(), grpc::UNIMPLEMENTED);
+}
 
 TEST_F(RpcTest, RanksForTeiClients) {
   const auto stub = tei::Rerank::NewStub(channel_);
@@ -152,6 +179,47 @@ TEST_F(RpcTest, TokenizesAndDecodes) {
   grpc::ClientContext second;
   ASSERT_TRUE(stub->Decode(&second, back, &text).ok());
   EXPECT_EQ(text.text(), "ab");
+}
+
+// Tokenizes when it is told to.
+class SlowTokenizer : public FakeReranker {
+ public:
+  std::vector<Token> tokenize(std::string_view text, bool special) const override {
+    released.wait();
+    return FakeReranker::tokenize(text, special);
+  }
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+};
+
+TEST(RpcThreads, CallsDoNotWaitForTextsThatAreTokenized) {
+  SlowTokenizer slow;
+  const auto server = *GrpcServer::start({}, {slow, {}, std::make_shared<Metrics>()});
+  const auto channel =
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), grpc::InsecureChannelCredentials());
+  constexpr size_t kCalls = 50;  // more than gRPC has threads
+  struct Call {
+    grpc::ClientContext context;
+    tei::EncodeRequest request;
+    tei::EncodeResponse response;
+    std::promise<grpc::Status> done;
+  };
+  const auto stub = tei::Tokenize::NewStub(channel);
+  std::vector<std::unique_ptr<Call>> calls;
+  for (size_t i = 0; i < kCalls; ++i) {
+    Call& call = *calls.emplace_back(std::make_unique<Call>());
+    call.request.set_inputs("ab");
+    stub->async()->Tokenize(&call.context, &call.request, &call.response,
+                            [&call](grpc::Status status) { call.done.set_value(std::move(status)); });
+  }
+  for (int i = 0; i < 20; ++i) {
+    grpc::ClientContext context;
+    context.set_deadline(system_clock::now() + std::chrono::seconds(30));
+    tei::InfoResponse info;
+    EXPECT_TRUE(tei::Info::NewStub(channel)->Info(&context, {}, &info).ok());
+  }
+  slow.release.set_value();
+  for (const auto& call : calls) EXPECT_TRUE(call->done.get_future().get().ok());
 }
 
 TEST_F(RpcTest, DescribesItself) {

@@ -16,7 +16,7 @@ namespace {
 namespace tei = ::tei::v1;
 using Context = grpc::CallbackServerContext;
 
-constexpr size_t kMaxTokenizedBytes = 256u << 10;  // at once: it runs on a thread that others wait for
+constexpr size_t kMaxTokenizedBytes = 256u << 10;  // at once: others wait for their turn
 
 // Times as means per text, but the first.
 void write_metadata(const api::TeiCost& cost, const Timings& timings, tei::Metadata& out) {
@@ -177,6 +177,19 @@ void predict_single(RpcCall&, const tei::PredictRequest&, tei::PredictResponse&,
   done(transport::make_error(transport::ErrorKind::kInvalid, "this model scores pairs: call PredictPair or Rerank"));
 }
 
+void add_token(std::string_view text, const Token& token, tei::EncodeResponse& out) {
+  tei::SimpleToken& made = *out.add_tokens();
+  made.set_id(static_cast<uint32_t>(token.id));
+  made.set_special(token.special);
+  if (const auto& place = token.place) {
+    made.set_text(transport::repair_text(text.substr(place->begin, place->end - place->begin), false));
+    made.set_start(static_cast<uint32_t>(place->begin));
+    made.set_stop(static_cast<uint32_t>(place->end));
+  } else {
+    made.set_text(transport::repair_text(token.text, false));
+  }
+}
+
 void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& out, const RpcDone& done) {
   const std::string& text = in.inputs();
   if (text.empty()) return done(transport::make_error(transport::ErrorKind::kEmpty, "`inputs` cannot be empty"));
@@ -184,20 +197,11 @@ void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& ou
     return done(
         transport::make_error(transport::ErrorKind::kInvalid, "`inputs` is larger than 256 KiB: send less at once"));
   }
-  for (const Token& token : call.core().reranker.tokenize(text, in.add_special_tokens())) {
-    tei::SimpleToken& made = *out.add_tokens();
-    made.set_id(static_cast<uint32_t>(token.id));
-    made.set_special(token.special);
-    if (const auto& place = token.place) {
-      made.set_text(
-          transport::repair_text(std::string_view(text).substr(place->begin, place->end - place->begin), false));
-      made.set_start(static_cast<uint32_t>(place->begin));
-      made.set_stop(static_cast<uint32_t>(place->end));
-    } else {
-      made.set_text(transport::repair_text(token.text, false));
-    }
-  }
-  done(ok_status());
+  // The message is not there any more when its turn comes: a stream has read the next one.
+  RpcCore& core = call.core();
+  core.run(core.tokenizers, done, [&core, &out, text, special = in.add_special_tokens()] {
+    for (const Token& token : core.reranker.tokenize(text, special)) add_token(text, token, out);
+  });
 }
 
 void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& out, const RpcDone& done) {
@@ -208,9 +212,12 @@ void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& ou
   }
   std::vector<int32_t> ids;
   for (const uint32_t id : in.ids()) ids.push_back(id <= INT32_MAX ? static_cast<int32_t>(id) : -1);
-  const Result<std::string> text = call.core().reranker.decode(ids, in.skip_special_tokens());
-  if (text.ok()) out.set_text(transport::repair_text(*text, false));
-  done(text.status());
+  RpcCore& core = call.core();
+  core.run(core.tokenizers, done, [&core, &out, ids = std::move(ids), skip = in.skip_special_tokens()]() -> Status {
+    const Result<std::string> text = core.reranker.decode(ids, skip);
+    if (text.ok()) out.set_text(transport::repair_text(*text, false));
+    return text.status();
+  });
 }
 
 // A method with one message each way, and a stream of the same.

@@ -87,24 +87,18 @@ struct Errand {
   }
 };
 
-std::string peer_of_socket(const tcp::socket& socket) {
-  error_code code;
-  const auto endpoint = socket.remote_endpoint(code);
-  return code ? std::string() : transport::peer_of(endpoint.address().to_string());
-}
-
 auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitable, code); }
 
 }  // namespace
 
 Connection::Connection(ServerCore& core, Strand strand, tcp::socket socket, std::shared_ptr<asio::ssl::context> tls,
-                       bool refuse)
+                       std::string peer, bool refuse)
     : core_(core),
       strand_(std::move(strand)),
       stream_(std::move(socket), std::move(tls)),
       parser_(core.options.max_header_bytes, core.options.max_body_bytes),
       refuse_(refuse),
-      peer_(peer_of_socket(stream_.socket())),
+      peer_(std::move(peer)),
       wake_(strand_),
       timer_(strand_) {}
 
@@ -147,8 +141,10 @@ asio::awaitable<void> Connection::run() {
     if (!co_await shake_hands()) {
       // Nothing more to say.
     } else if (refuse_) {
-      co_await refuse(transport::make_error(transport::ErrorKind::kUnavailable,
-                                            "too many open connections; try again, or raise --max-connections"));
+      co_await refuse(
+          transport::make_error(transport::ErrorKind::kUnavailable,
+                                "too many open connections, of all clients or of this address; try again, or "
+                                "raise --max-connections"));
     } else {
       while (co_await serve_one()) {
       }
@@ -164,6 +160,11 @@ asio::awaitable<void> Connection::run() {
   ++timer_generation_;
   timer_.cancel();
   memory_.reset();
+  if (refuse_) {
+    --core_.refusing;
+  } else {
+    core_.peers.give_back(peer_);
+  }
   if (core_.open_connections) core_.open_connections->add(-1);
   const std::lock_guard lock(core_.mutex);
   core_.connections.erase(this);

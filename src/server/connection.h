@@ -32,6 +32,7 @@
 #include "server/http_server.h"
 #include "transport/callers/access.h"
 #include "transport/memory_budget.h"
+#include "transport/peer_shares.h"
 
 namespace rerank::server {
 
@@ -68,6 +69,9 @@ struct ServerCore {
   // Reads bodies and writes answers: I/O threads only move bytes. Null once the server has stopped.
   std::unique_ptr<WorkerPool> workers;
 
+  transport::PeerShares peers{transport::share_of_one_peer(options.max_connections)};  // connections
+  std::atomic<size_t> refusing{0};  // connections that are only told that there are too many
+
   std::mutex mutex;  // guards the list; who adds to it looks at `draining` under it
   std::condition_variable emptied;
   std::unordered_map<Connection*, std::weak_ptr<Connection>> connections;
@@ -77,9 +81,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Strand = asio::strand<asio::io_context::executor_type>;
 
-  // `core` outlives the connection. `tls`: null: in the clear. `refuse`: answer 503 and close.
+  // `core` outlives the connection. `tls`: null: in the clear. `refuse`: answer 503 and close; else it has a share of
+  // its peer's, which it gives back.
   Connection(ServerCore& core, Strand strand, asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls,
-             bool refuse);
+             std::string peer, bool refuse);
   ~Connection();
 
   void start();

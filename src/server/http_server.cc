@@ -28,6 +28,12 @@ constexpr size_t kRefusalsAtOnce = 256;  // connections beyond the limit that ar
 constexpr std::chrono::seconds kAbortTime(10);
 constexpr std::chrono::milliseconds kAcceptPause(50);
 
+std::string peer_of_socket(const tcp::socket& socket) {
+  error_code code;
+  const auto endpoint = socket.remote_endpoint(code);
+  return code ? std::string() : transport::peer_of(endpoint.address().to_string());
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -101,10 +107,13 @@ struct HttpServer::Impl {
       open = core.connections.size();
     }
     const size_t refusals = std::min(kRefusalsAtOnce, 1 + core.options.max_connections / 8);
-    if (open >= core.options.max_connections + refusals) return;
-    const bool refuse = open >= core.options.max_connections;
+    std::string peer = peer_of_socket(socket);
+    const bool refuse = open - core.refusing >= core.options.max_connections || !core.peers.take(peer);
+    if (refuse && core.refusing >= refusals) return;
+    if (refuse) ++core.refusing;
     auto tls = core.tls ? core.tls->current() : nullptr;
-    std::make_shared<Connection>(core, std::move(strand), std::move(socket), std::move(tls), refuse)->start();
+    std::make_shared<Connection>(core, std::move(strand), std::move(socket), std::move(tls), std::move(peer), refuse)
+        ->start();
   }
 
   asio::awaitable<void> accept_connections() {

@@ -309,15 +309,43 @@ TEST(HttpServer, RefusesConnectionsBeyondTheLimit) {
   const auto server = start(options);
   std::vector<RawClient> clients;
   for (int i = 0; i < 3; ++i) {
-    clients.emplace_back(server->port());
+    clients.emplace_back(server->port(), /*from=*/i < 2 ? 1 : 2);
     EXPECT_EQ(clients.back().request("GET", "/a").status, 200);
   }
-  RawClient refused(server->port());
+  RawClient refused(server->port(), /*from=*/3);
   const RawResponse response = refused.read_response();
   EXPECT_EQ(response.status, 503);
   EXPECT_EQ(response.headers.count("retry-after"), 1u);
   EXPECT_TRUE(refused.at_end());
   EXPECT_EQ(clients[0].request("GET", "/a").status, 200);
+}
+
+TEST(HttpServer, TakesAnAddressInBrackets) {
+  ServerOptions options = ephemeral();
+  options.host = "[::1]";
+  const auto server = server::HttpServer::start(options, describe);
+  if (!server.ok()) GTEST_SKIP() << "no IPv6 here: " << server.status();
+  EXPECT_NE((*server)->port(), 0);
+}
+
+TEST(HttpServer, OneAddressHasHalfOfTheConnections) {
+  ServerOptions options = ephemeral();
+  options.max_connections = 4;
+  const auto server = start(options);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.emplace_back(server->port(), /*from=*/1);
+    EXPECT_EQ(clients.back().request("GET", "/a").status, 200);
+  }
+  RawClient refused(server->port(), /*from=*/1);
+  EXPECT_EQ(refused.read_response().status, 503);
+  EXPECT_TRUE(refused.at_end());
+  RawClient other(server->port(), /*from=*/2);
+  EXPECT_EQ(other.request("GET", "/a").status, 200);
+  clients[0].close();
+  while (server->open_connections() > 2) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  RawClient next(server->port(), /*from=*/1);
+  EXPECT_EQ(next.request("GET", "/a").status, 200) << "what was given back is there again";
 }
 
 TEST(HttpServer, IsNotDisturbedByAThousandIdleConnections) {

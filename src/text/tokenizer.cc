@@ -9,7 +9,7 @@
 #include "base/json/reader.h"
 #include "base/mapped_file.h"
 #include "base/strings.h"
-#include "rapidjson/document.h"
+#include "text/files/tokenizer_files.h"
 #include "text/models/model.h"
 #include "text/stages/added_tokens.h"
 #include "text/stages/byte_level.h"
@@ -17,6 +17,7 @@
 #include "text/stages/normalizer.h"
 #include "text/stages/post_processor.h"
 #include "text/stages/pre_tokenizer.h"
+#include "text/stages/tokenizer_config.h"
 #include "text/unicode/utf8.h"
 
 namespace rerank::text {
@@ -24,7 +25,6 @@ namespace {
 
 constexpr size_t kMaxFileBytes = 256u << 20;
 constexpr size_t kKeptScratchBytes = 1u << 20;  // a thread's buffers larger than this are freed after use
-constexpr double kMaxSaneLength = 16'777'216;   // model_max_length above this means "not known"
 
 // How many times as long a file's normalizer and pre-tokenizer may make a text. XLM-RoBERTa's, whose longest
 // replacement has 33 bytes, come to 132 at most.
@@ -45,7 +45,8 @@ struct Scratch {
 
 class JsonTokenizer : public Tokenizer {
  public:
-  static Result<std::shared_ptr<JsonTokenizer>> parse(std::string_view json, std::string_view origin);
+  static Result<std::shared_ptr<JsonTokenizer>> parse(std::string_view json, std::string_view origin,
+                                                      const TokenizerConfig& config);
 
   void encode(std::string_view text, const TokenSet* as_text, std::vector<int32_t>& ids) const override;
   std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const override;
@@ -74,7 +75,7 @@ class JsonTokenizer : public Tokenizer {
   void set_model_max_length(size_t tokens) { model_max_length_ = tokens; }
 
  private:
-  Status parse_parts(const JsonField& root);
+  Status parse_parts(const JsonField& root, const TokenizerConfig& config);
   void encode_stretch(std::string_view text, bool at_start, const TokenSet* as_text, Scratch& scratch,
                       std::vector<int32_t>& ids) const;
   void encode_normalized(std::string_view text, bool at_start, Pieces& pieces, std::vector<int32_t>& ids) const;
@@ -299,11 +300,25 @@ void JsonTokenizer::read_surfaces(const JsonField& root, bool plain_bytes) {
   trim_offsets_ = trims(root.at("post_processor"));
 }
 
-Status JsonTokenizer::parse_parts(const JsonField& root) {
+// The parts of tokenizer.json, as far as the class that tokenizer_config.json names does not make them of its own
+// fields.
+Result<std::unique_ptr<const Normalizer>> normalizer_of(const JsonField& json, const TokenizerConfig& config) {
+  if (config.bert && json.at("type").as_string_or("").value_or("") == "BertNormalizer")
+    return make_bert_normalizer(config.bert->lowercase, config.bert->strip_accents, config.bert->ideographs);
+  return parse_normalizer(json);
+}
+
+Result<std::unique_ptr<PreTokenizer>> pre_tokenizer_of(const JsonField& json, const TokenizerConfig& config) {
+  if (config.add_prefix_space && json.at("type").as_string_or("").value_or("") == "ByteLevel")
+    return make_byte_level_pre_tokenizer(*config.add_prefix_space);
+  return parse_pre_tokenizer(json);
+}
+
+Status JsonTokenizer::parse_parts(const JsonField& root, const TokenizerConfig& config) {
   if (!root.is_object()) return root.expected("an object");
   ASSIGN_OR_RETURN(std::unique_ptr<TokenizerModel> model, parse_model(root.at("model")));
-  ASSIGN_OR_RETURN(normalizer_, parse_normalizer(root.at("normalizer")));
-  ASSIGN_OR_RETURN(std::unique_ptr<PreTokenizer> pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
+  ASSIGN_OR_RETURN(normalizer_, normalizer_of(root.at("normalizer"), config));
+  ASSIGN_OR_RETURN(std::unique_ptr<PreTokenizer> pre_tokenizer, pre_tokenizer_of(root.at("pre_tokenizer"), config));
   const double growth = (normalizer_ ? normalizer_->growth() : 1) * (pre_tokenizer ? pre_tokenizer->growth() : 1);
   if (growth > kMaxGrowth) {
     return root.error(str_cat("normalizer and pre_tokenizer may make a text ", growth, " times as long; ", kMaxGrowth,
@@ -314,7 +329,7 @@ Status JsonTokenizer::parse_parts(const JsonField& root) {
   // Byte-level characters between the two are a detour that takes time.
   bool plain_bytes = pre_tokenizer && pre_tokenizer->skip_byte_chars();
   if (plain_bytes && !model->take_plain_bytes()) {
-    ASSIGN_OR_RETURN(pre_tokenizer, parse_pre_tokenizer(root.at("pre_tokenizer")));
+    ASSIGN_OR_RETURN(pre_tokenizer, pre_tokenizer_of(root.at("pre_tokenizer"), config));
     plain_bytes = false;
   }
   read_surfaces(root, plain_bytes);
@@ -331,7 +346,8 @@ Status JsonTokenizer::parse_parts(const JsonField& root) {
   return ok_status();
 }
 
-Result<std::shared_ptr<JsonTokenizer>> JsonTokenizer::parse(std::string_view json, std::string_view origin) {
+Result<std::shared_ptr<JsonTokenizer>> JsonTokenizer::parse(std::string_view json, std::string_view origin,
+                                                            const TokenizerConfig& config) {
   const std::string where = str_cat(origin, ": ");
   if (json.size() > kMaxFileBytes) {
     return absl::OutOfRangeError(str_cat(where, "larger than ", kMaxFileBytes >> 20, " MB"));
@@ -342,51 +358,41 @@ Result<std::shared_ptr<JsonTokenizer>> JsonTokenizer::parse(std::string_view jso
     return absl::InvalidArgumentError(str_cat(where, "not valid JSON: ", simdjson::error_message(error)));
   }
   auto tokenizer = std::make_shared<JsonTokenizer>();
-  RETURN_IF_ERROR(tokenizer->parse_parts(JsonField(document, where)));
+  RETURN_IF_ERROR(tokenizer->parse_parts(JsonField(document, where), config));
   return tokenizer;
 }
 
-// model_max_length of a tokenizer_config.json. Many carry 1000000000000000019884624838656 for "none", which is no
-// integer to the parser that tokenizer.json is read with.
-Result<std::optional<size_t>> read_model_max_length(const std::string& json, const std::string& where) {
-  rapidjson::Document document;
-  document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
-  if (document.HasParseError() || !document.IsObject()) {
-    return absl::InvalidArgumentError(str_cat(where, ": not valid JSON at byte ", document.GetErrorOffset()));
+// The folder's tokenizer.json, or what is built where it has none.
+Result<BuiltTokenizer> tokenizer_of(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer.json";
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) {
+    ASSIGN_OR_RETURN(std::string json, read_file(path.string(), kMaxFileBytes));
+    return BuiltTokenizer{std::move(json), path.string()};
   }
-  const auto member = document.FindMember("model_max_length");
-  if (member == document.MemberEnd() || !member->value.IsNumber()) return std::nullopt;
-  const double length = member->value.GetDouble();
-  if (!(length >= 1 && length <= kMaxSaneLength)) return std::nullopt;
-  return size_t(length);
-}
-
-Status missing_tokenizer(const std::filesystem::path& folder) {
-  return absl::NotFoundError(str_cat((folder / "tokenizer.json").string(),
-                                     ": not found. Models with only vocab.txt or a sentencepiece model need it made "
-                                     "once: python -c \"from transformers "
-                                     "import AutoTokenizer; AutoTokenizer.from_pretrained('",
-                                     folder.string(), "').save_pretrained('", folder.string(), "')\""));
+  if (!vocabulary_file(folder.string()).empty()) return build_tokenizer(folder.string());
+  return absl::NotFoundError(str_cat(path.string(),
+                                     ": not found, and none of vocab.txt, sentencepiece.bpe.model, spm.model and "
+                                     "spiece.model, which it can be built from, is there either"));
 }
 
 }  // namespace
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view json, std::string_view origin) {
-  return JsonTokenizer::parse(json, origin);
+  return JsonTokenizer::parse(json, origin, {});
 }
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::string& folder) {
   const std::filesystem::path path(folder);
   std::error_code error;
-  if (!std::filesystem::exists(path / "tokenizer.json", error)) return missing_tokenizer(path);
-  ASSIGN_OR_RETURN(const std::string json, read_file((path / "tokenizer.json").string(), kMaxFileBytes));
-  ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer,
-                   JsonTokenizer::parse(json, (path / "tokenizer.json").string()));
-  const std::filesystem::path config = path / "tokenizer_config.json";
-  if (!std::filesystem::exists(config, error)) return tokenizer;
-  ASSIGN_OR_RETURN(const std::string config_json, read_file(config.string(), kMaxFileBytes));
-  ASSIGN_OR_RETURN(const auto length, read_model_max_length(config_json, config.string()));
-  if (length) tokenizer->set_model_max_length(*length);
+  ASSIGN_OR_RETURN(const BuiltTokenizer read, tokenizer_of(path));
+  TokenizerConfig config;
+  if (const std::string beside = (path / "tokenizer_config.json").string(); std::filesystem::exists(beside, error)) {
+    ASSIGN_OR_RETURN(std::string text, read_file(beside, kMaxFileBytes));
+    ASSIGN_OR_RETURN(config, read_tokenizer_config(std::move(text), beside));
+  }
+  ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer, JsonTokenizer::parse(read.json, read.origin, config));
+  if (config.model_max_length) tokenizer->set_model_max_length(*config.model_max_length);
   return tokenizer;
 }
 

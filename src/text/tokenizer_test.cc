@@ -185,12 +185,11 @@ class Folder : public testing::Test {
   std::filesystem::path path_;
 };
 
-TEST_F(Folder, SaysHowToMakeAMissingFile) {
-  write("vocab.txt", "[UNK]\n");
+TEST_F(Folder, SaysWhatIsMissing) {
   const auto result = Tokenizer::from_folder(path_.string());
   EXPECT_EQ(result.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(result.status().message()), HasSubstr("tokenizer.json: not found"));
-  EXPECT_THAT(std::string(result.status().message()), HasSubstr("save_pretrained"));
+  EXPECT_THAT(std::string(result.status().message()), HasSubstr("vocab.txt"));
 }
 
 TEST_F(Folder, ReadsTheModelsLengthWhenItSaysAny) {
@@ -202,7 +201,45 @@ TEST_F(Folder, ReadsTheModelsLengthWhenItSaysAny) {
   EXPECT_EQ((*Tokenizer::from_folder(path_.string()))->model_max_length(), std::nullopt);
   write("tokenizer_config.json", "{");
   EXPECT_THAT(std::string(Tokenizer::from_folder(path_.string()).status().message()),
-              HasSubstr("tokenizer_config.json: not valid"));
+              HasSubstr("tokenizer_config.json: not a JSON object"));
+  write("tokenizer_config.json",
+        "\xEF\xBB\xBF"
+        R"({"model_max_length": "512", "x": NaN})");
+  EXPECT_EQ((*Tokenizer::from_folder(path_.string()))->model_max_length(), 512u);
+  write("tokenizer_config.json", R"({"tokenizer_class": "BertTokenizer", "do_lower_case": "no"})");
+  EXPECT_THAT(std::string(Tokenizer::from_folder(path_.string()).status().message()),
+              HasSubstr("do_lower_case: expected a boolean"));
+}
+
+// The ids are those of transformers 5.23 for the same two files.
+TEST_F(Folder, AClassThatIsNamedBesideTheFileAppliesItsFields) {
+  const auto ids = [&](const std::string& model, const std::string& config) {
+    const std::string source = RERANKD_SOURCE_DIR "/tests/data/models/" + model + "/tokenizer.json";
+    std::filesystem::copy_file(source, path_ / "tokenizer.json", std::filesystem::copy_options::overwrite_existing);
+    write("tokenizer_config.json", config);
+    const auto tokenizer = Tokenizer::from_folder(path_.string());
+    EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+    return encode(**tokenizer, "Rain Café 北京 where");
+  };
+  const std::vector<int32_t> plain = {25, 144, 77, 10, 86, 98, 76, 60, 58, 128, 133};
+  EXPECT_EQ(ids("bert-a", R"({"tokenizer_class":"BertTokenizer"})"), plain);
+  EXPECT_EQ(ids("bert-a", R"({"tokenizer_class":"PreTrainedTokenizerFast","do_lower_case":false})"), plain);
+  EXPECT_THAT(ids("bert-a", R"({"tokenizer_class":"BertTokenizer","do_lower_case":false})"),
+              ElementsAre(1, 1, 60, 58, 128, 133));
+  EXPECT_THAT(ids("bert-a", R"({"tokenizer_class":"BertTokenizerFast","strip_accents":false})"),
+              ElementsAre(25, 144, 77, 1, 60, 58, 128, 133));
+  EXPECT_THAT(ids("bert-a", R"({"tokenizer_class":"BertTokenizerFast","tokenize_chinese_chars":false})"),
+              ElementsAre(25, 144, 77, 10, 86, 98, 76, 1, 128, 133));
+  EXPECT_THAT(ids("electra-a", R"({"tokenizer_class":"ElectraTokenizer","do_lower_case":false})"),
+              ElementsAre(1, 1, 60, 58, 128, 135));
+  EXPECT_THAT(ids("distilbert-a", R"({"tokenizer_class":"DistilBertTokenizer","do_lower_case":false})"),
+              ElementsAre(1, 1, 60, 58, 186));
+  const std::vector<int32_t> roberta = {54, 69, 308, 225, 39, 69, 74, 132, 107, 452, 263, 336};
+  EXPECT_EQ(ids("roberta-a", R"({"tokenizer_class":"RobertaTokenizer"})"), roberta);
+  EXPECT_EQ(ids("roberta-a", R"({"tokenizer_class":"PreTrainedTokenizerFast","add_prefix_space":true})"), roberta);
+  std::vector<int32_t> prefixed = roberta;
+  prefixed.insert(prefixed.begin(), 225);
+  EXPECT_EQ(ids("roberta-a", R"({"tokenizer_class":"RobertaTokenizer","add_prefix_space":true})"), prefixed);
 }
 
 }  // namespace

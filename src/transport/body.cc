@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "simdjson.h"
 #include "transport/errors.h"
@@ -114,6 +115,20 @@ class FieldJoiner {
   bool too_large_ = false;
 };
 
+// Of an object that has one text, whatever its name is: not of one that is an image or the like, nor its id.
+std::optional<std::string> only_string_of(const element& object) {
+  std::optional<std::string_view> only;
+  for (const auto& field : simdjson::dom::object(object)) {
+    for (const char* media : {"image", "image_url", "video", "audio", "url"})
+      if (field.key == media) return std::nullopt;
+    if (field.key == "id" || field.key == "_id") continue;
+    const auto text = string_of(field.value);
+    if (text && only) return std::nullopt;
+    if (text) only = text;
+  }
+  return only ? std::optional<std::string>(*only) : std::nullopt;
+}
+
 std::optional<std::string> text_of(const element& value, FieldJoiner* fields = nullptr) {
   if (const auto text = string_of(value)) return std::string(*text);
   if (!value.is_object()) return std::nullopt;
@@ -121,7 +136,10 @@ std::optional<std::string> text_of(const element& value, FieldJoiner* fields = n
   if (const auto text = member_string(value, "text")) return std::string(*text);
   element content;
   if (!value.at_key("content").get(content)) return join_parts(content);
-  return std::nullopt;
+  for (const char* name : {"page_content", "body", "value", "passage"}) {
+    if (const auto text = member_string(value, name)) return std::string(*text);
+  }
+  return only_string_of(value);
 }
 
 using Pair = std::pair<std::string, std::string>;
@@ -261,9 +279,13 @@ bool Body::flag(std::string_view name, bool fallback) {
   if (!value || value->is_null()) return fallback;
   bool flag = false;
   if (!value->get_bool().get(flag)) return flag;
+  // As servers read it that are made with pydantic.
+  int64_t number = 0;
+  if (!value->get_int64().get(number) && (number == 0 || number == 1)) return number == 1;
   if (const auto text = string_of(*value)) {
-    if (same_word(*text, "true")) return true;
-    if (same_word(*text, "false")) return false;
+    if (text->empty()) return fallback;
+    if (same_word(*text, "true") || *text == "1") return true;
+    if (same_word(*text, "false") || *text == "0") return false;
   }
   fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be true or false", name)));
   return fallback;
@@ -281,6 +303,10 @@ int64_t Body::integer(std::string_view name, int64_t fallback) {
     if (number >= 9.2e18) return kLargest;
     if (number <= -9.2e18) return -kLargest;
     return static_cast<int64_t>(number);
+  }
+  if (const auto text = string_of(*value)) {
+    if (text->empty()) return fallback;
+    if (absl::SimpleAtoi(absl::string_view(text->data(), text->size()), &whole)) return whole;
   }
   fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a whole number", name)));
   return fallback;

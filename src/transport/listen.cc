@@ -29,7 +29,10 @@ Status cannot_listen(const std::string& host, uint16_t port, int error) {
 
 }  // namespace
 
-Result<int> bind_tcp(const std::string& host, uint16_t port) {
+Result<int> bind_tcp(const std::string& named, uint16_t port) {
+  // As in an URL: [::1].
+  const bool bracketed = named.size() > 2 && named.front() == '[' && named.back() == ']';
+  const std::string host = bracketed ? named.substr(1, named.size() - 2) : named;
   addrinfo wanted{};
   wanted.ai_family = AF_UNSPEC;
   wanted.ai_socktype = SOCK_STREAM;

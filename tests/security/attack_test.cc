@@ -38,10 +38,11 @@ class KeyFile {
   std::string path_;
 };
 
-grpc::StatusCode rank_over_grpc(uint16_t port, const std::string& key, const std::string& value) {
+grpc::StatusCode rank_over_grpc(uint16_t port, const std::string& key, const std::string& value,
+                                const std::string& query = "q") {
   const auto channel = grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials());
   ::tei::v1::RerankRequest request;
-  request.set_query("q");
+  request.set_query(query);
   request.add_texts("a");
   ::tei::v1::RerankResponse response;
   grpc::ClientContext context;
@@ -184,6 +185,21 @@ std::string gzip(const std::string& text) {
   return packed;
 }
 
+TEST(Attack, OneAddressLeavesConnectionsToOthers) {
+  const uint16_t grpc_port = free_port();
+  Program program({"--grpc-port", std::to_string(grpc_port), "--max-connections", "40"});
+  std::vector<RawClient> held;
+  for (const uint16_t port : {program.port(), grpc_port}) {
+    for (int i = 0; i < 100; ++i) held.emplace_back(port, /*from=*/3);
+  }
+  RawClient other(program.port(), /*from=*/2);
+  EXPECT_EQ(other.request("POST", "/rerank", kBody).status, 200);
+  EXPECT_EQ(rank_over_grpc(grpc_port, "x", "small"), grpc::OK);
+  for (RawClient& client : held) client.close();
+  RawClient again(program.port(), /*from=*/3);
+  EXPECT_EQ(again.request("POST", "/rerank", kBody).status, 200) << "and has its share again";
+}
+
 TEST(Attack, BombsHoldABoundedMemoryAndProbesAreAnswered) {
   Program program({"--max-memory-bytes", std::to_string(256 << 20)});
   std::string text(6 << 20, 'x');
@@ -218,6 +234,19 @@ TEST(Attack, BombsHoldABoundedMemoryAndProbesAreAnswered) {
          std::chrono::steady_clock::now() < patience)
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   EXPECT_LT(memory_figure("VmRSS", program.pid()), before + (size_t{60} << 20));
+}
+
+TEST(Attack, MessagesThatAreNoTextFillNoLog) {
+  const uint16_t grpc_port = free_port();
+  Program program({"--grpc-port", std::to_string(grpc_port)});
+  for (int i = 0; i < 50; ++i) {
+    const grpc::StatusCode code = rank_over_grpc(grpc_port, "x", "small", "\xff\xfe");
+    EXPECT_TRUE(code == grpc::INTERNAL || code == grpc::INVALID_ARGUMENT) << code;
+  }
+  EXPECT_EQ(rank_over_grpc(grpc_port, "x", "small"), grpc::OK);
+  program.terminate();
+  EXPECT_EQ(program.wait(), 0);
+  EXPECT_EQ(program.log().find("UTF-8"), std::string::npos) << program.log();
 }
 
 TEST(Attack, LogsHoldNeitherTextsNorKeys) {

@@ -49,8 +49,10 @@ struct ServerOptions {
                                               "Largest request head; more is answered 431."};
 
   size_t max_connections = 4096;
-  static constexpr OptionInfo kMaxConnections{"max-connections", "N", "Server",
-                                              "Open connections; further ones are answered 503 and closed."};
+  static constexpr OptionInfo kMaxConnections{
+      "max-connections", "N", "Server",
+      "Open connections of each port, half of them of one client address; further "
+      "ones are answered 503 and closed."};
 
   size_t header_timeout_ms = 10000;
   static constexpr OptionInfo kHeaderTimeoutMs{"header-timeout-ms", "MS", "Server",

@@ -12,7 +12,9 @@ bool matches(const transport::Body& body) { return body.has("texts"); }
 
 void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.query = body.text("query");
-  call.request.documents = body.texts("texts", limits.max_documents);
+  // llama.cpp's way to ask for answers of this form: {"documents": [...], "texts": true}.
+  const bool elsewhere = body.kind("texts") == transport::Body::Kind::kBool && body.has("documents");
+  call.request.documents = body.texts(elsewhere ? "documents" : "texts", limits.max_documents);
   call.request.scale = body.flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
   call.request.top_n = call.asked = body.positive("top_n");  // not TEI's own; LiteLLM and AI Proxy send it
   read_truncation(body, "truncate", call);
@@ -30,7 +32,7 @@ TeiCost cost_of(const RerankCall& call, const RerankResponse& result) {
 
 void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
            transport::HttpResponse& response) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_array();
   for (const RankedDocument& document : result.results) {
     json.begin_object();

@@ -23,19 +23,10 @@ namespace {
 constexpr size_t kGroupTokens = 512;
 
 EngineFeatures features(bool tiles) {
-  const bool vectors = !tiles;
-  return {.pre_norm = true,
-          .gated = true,
-          .rope = true,
-          .alibi = true,
-          .window = true,
-          .mean_rows = true,
-          .last_row = vectors,
-          .head_norm = true,
-          .decoder = vectors,
-          .softcap = vectors,
-          .sum_norms = vectors,
-          .mean_of_logits = vectors};
+  EngineFeatures features = kAllFeatures;
+  if (tiles)
+    features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits = false;
+  return features;
 }
 
 // Why a tier is out of the question here; empty: it is not.

@@ -72,6 +72,8 @@ Status inflate_all(std::string_view input, int window, size_t limit, std::string
     if (result == Z_STREAM_END) {
       // gzip files may be several, one after the other.
       if (stream.avail_in == 0 || window == kRawWindow) break;
+      // Some writers pad with zeros.
+      if (std::all_of(stream.next_in, stream.next_in + stream.avail_in, [](Bytef byte) { return byte == 0; })) break;
       if (inflateReset(&stream) != Z_OK) break;
     } else if (result != Z_OK) {
       return transport::make_error(transport::ErrorKind::kMalformed, "the compressed body is broken or cut short");

@@ -52,6 +52,14 @@ TEST(ContentCoding, DecodesWhatClientsSend) {
   }
 }
 
+TEST(ContentCoding, TakesZerosAfterABody) {
+  std::string body = pack(long_text(), kGzip) + std::string(500, '\0');
+  EXPECT_TRUE(decode_content("gzip", 10 << 20, body).ok());
+  EXPECT_EQ(body, long_text());
+  body = pack(long_text(), kGzip) + std::string(500, '\0') + "x";
+  EXPECT_FALSE(decode_content("gzip", 10 << 20, body).ok());
+}
+
 TEST(ContentCoding, BoundsWhatComesOut) {
   const std::string zeros(10 << 20, '\0');
   const std::string bomb = pack(zeros, kGzip);

@@ -1,5 +1,5 @@
-// Beast asserts that the last chunk's header has 5 bytes before it is read again, which "0\r\n\r" does not; the code behind
-// the assertion waits for more, as it should. Its other assertions are left out with it.
+// Beast asserts that the last chunk's header has 5 bytes before it is read again, which "0\r\n\r" does not; the code
+// behind the assertion waits for more, as it should. Its other assertions are left out with it.
 #define BOOST_DISABLE_ASSERTS
 #include "server/http1/request_parser.h"
 

@@ -428,6 +428,12 @@ void Normalizer::apply_aligned(NormalizedText& text, Origins& origins) const {
   });
 }
 
+std::unique_ptr<const Normalizer> make_bert_normalizer(bool lowercase, std::optional<bool> strip_accents,
+                                                       bool ideographs) {
+  return std::make_unique<BertNormalizer>(/*clean_text=*/true, ideographs, strip_accents.value_or(lowercase),
+                                          lowercase);
+}
+
 Result<std::unique_ptr<const Normalizer>> parse_normalizer(const JsonField& json) { return parse(json, 0); }
 
 }  // namespace rerank::text

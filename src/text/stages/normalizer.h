@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,10 @@ class Normalizer {
   // forms of Unicode, which make a text up to 11 times as long, but once.
   virtual double growth() const { return 1; }
 };
+
+// What a BertNormalizer of these fields does. `strip_accents` absent: as `lowercase`.
+std::unique_ptr<const Normalizer> make_bert_normalizer(bool lowercase, std::optional<bool> strip_accents,
+                                                       bool ideographs);
 
 // The normalizer described by `json`; null for JSON null, which changes nothing.
 Result<std::unique_ptr<const Normalizer>> parse_normalizer(const JsonField& json);

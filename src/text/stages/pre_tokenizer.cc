@@ -472,6 +472,10 @@ Parsed parse(const JsonField& json, int depth) {
 
 }  // namespace
 
+std::unique_ptr<PreTokenizer> make_byte_level_pre_tokenizer(bool add_prefix_space) {
+  return std::make_unique<ByteLevelPreTokenizer>(add_prefix_space, /*split=*/true);
+}
+
 Result<std::unique_ptr<PreTokenizer>> parse_pre_tokenizer(const JsonField& json) { return parse(json, 0); }
 
 }  // namespace rerank::text

@@ -52,6 +52,8 @@ class PreTokenizer {
   virtual double growth() const { return 1; }
 };
 
+std::unique_ptr<PreTokenizer> make_byte_level_pre_tokenizer(bool add_prefix_space);
+
 // The pre-tokenizer described by `json`; null for JSON null, which leaves the text whole.
 Result<std::unique_ptr<PreTokenizer>> parse_pre_tokenizer(const JsonField& json);
 

@@ -65,9 +65,11 @@ Status Access::check_page(const HttpRequest& request) const {
 
 Result<KeyRule> Access::admit(std::string_view authorization, const std::string& peer) const {
   if (keys_->empty()) return KeyRule{};
-  constexpr std::string_view kScheme = "bearer ";
+  constexpr std::string_view kScheme = "bearer";
   std::string_view credentials = trim(authorization);
-  if (same_word(credentials.substr(0, kScheme.size()), kScheme)) credentials = trim(credentials.substr(kScheme.size()));
+  const char after = credentials.size() > kScheme.size() ? credentials[kScheme.size()] : '\0';
+  if ((after == ' ' || after == '\t') && same_word(credentials.substr(0, kScheme.size()), kScheme))
+    credentials = trim(credentials.substr(kScheme.size()));
   const bool guess = !peer.empty() && !credentials.empty();
   if (guess && guesses_->refuses(peer, credentials)) {
     return make_error(ErrorKind::kOverloaded, "too many wrong keys from this address; try again");

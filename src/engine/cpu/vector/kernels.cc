@@ -31,6 +31,7 @@
 #endif
 #include "engine/cpu/vector/vectors-inl.h"
 #include "engine/cpu/vector/blocks-inl.h"
+#include "engine/cpu/vector/position_bias-inl.h"
 #include "engine/cpu/vector/attention-inl.h"
 // clang-format on
 
@@ -52,6 +53,9 @@ constexpr KernelTable make_table(const char* name, const char* precision, const 
           make_product<VectorProduct<Fp32Dot>>(),
           attention_scratch<Attention>,
           attention<Attention>,
+          position_scratch<Attention>,
+          panel_bytes<Attention>,
+          pack<Attention>,
           std::string_view(precision) == "fp32" ? gelu : gelu_short,
           gelu_tanh,
           silu,

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Mixed traffic for long: memory stays flat, and no answer is wrong or lost.
+
+Usage: soak.py [--minutes N] [--write]
+
+Four good clients (keys, gzip, caches, requests that pass caches by) whose answers are compared, and others that send odd and broken
+requests, go away in the middle, read slowly, and reload keys. Memory is noted at the start, after 10 minutes (or a third) and at the end.
+"""
+import argparse
+import gzip
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+
+from living import Clients, Probe, Server, Tally, post, reset, signal, table, write_section
+
+KEY = "a-key-of-the-soak"
+
+
+def odd_traffic(server, stopping, counts):
+    draw = random.Random(1)
+    while not stopping.wait(0.03):
+        size = draw.choice([10, 1000, 50000])
+        body = json.dumps({"query": f"q{draw.random()}", "documents": ["lorem ipsum " * (size // 12 + 1)] * draw.randrange(1, 6),
+                           "truncation": draw.choice(["head", "tail", "query-aware", "chunks"])})
+        headers = f"Authorization: Bearer {KEY}\r\n"
+        kind = draw.randrange(8)
+        payload = {0: post(gzip.compress(body.encode()), headers=headers + "Content-Encoding: gzip\r\nAccept-Encoding: gzip\r\n"),
+                   1: post(body, "/score", headers), 2: post(body[: len(body) // 2], headers=headers), 3: post("nonsense", headers=headers),
+                   4: post(body, headers=headers)[: draw.randrange(20, 200)], 5: post(json.dumps({"inputs": "some text"}), "/tokenize", headers),
+                   6: b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"}.get(kind, post(body, headers=headers))
+        try:
+            client = server.connect()
+            client.sendall(payload)
+            if kind == 7:
+                reset(client)
+            else:
+                client.settimeout(5 if kind != 4 else 0.2)
+                client.recv(draw.choice([1, 4096, 65536]))
+                client.close()
+        except OSError:
+            pass
+        counts[0] += 1
+        if counts[0] % 500 == 0:
+            server.process.send_signal(signal.SIGHUP)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.NamedTemporaryFile("w", suffix=".keys") as keys:
+        keys.write(f"soak {KEY}\n")
+        keys.flush()
+        flags = ["--api-key-file", keys.name, "--max-memory-bytes", 256 << 20, "--cache-bytes", 8 << 20, "--token-cache-bytes", 8 << 20]
+        with Server(*flags, grpc=True) as server:
+            tally, counts, stopping = Tally(), [0], threading.Event()
+            others = [threading.Thread(target=odd_traffic, args=(server, stopping, counts), daemon=True) for _ in range(2)]
+            with Clients(server, tally, threads=4, pause=0.02, headers={"Authorization": f"Bearer {KEY}"}), Probe(server) as probe:
+                for thread in others:
+                    thread.start()
+                time.sleep(5)
+                memory, begin = [server.memory()], time.monotonic()
+                first = min(10.0, arguments.minutes / 3)
+                for until in (first, arguments.minutes):
+                    time.sleep(max(0, begin + 60 * until - time.monotonic()))
+                    memory.append(server.memory())
+                stopping.set()
+                files = server.files()
+            alive = server.alive()
+    flat = memory[2] < memory[1] + 60
+    good = alive and flat and tally.wrong == 0 and tally.lost == 0
+    row = {"minutes": arguments.minutes, **tally.row(), "odd requests": counts[0], "slowest probe, ms": round(probe.slowest),
+           "MiB at start": memory[0], f"MiB after {first:.0f} min": memory[1], "MiB at the end": memory[2], "open files": files,
+           "verdict": "held" if good else "FAILED"}
+    print(row)
+    if arguments.write:
+        write_section("soak", table([row]))
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
