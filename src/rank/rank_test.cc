@@ -7,6 +7,7 @@
 #include <fstream>
 #include <future>
 #include <map>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -430,14 +431,16 @@ TEST(WarmUpTest, LearnsTheEnginesSpeedAndTheCostOfAttention) {
     Status forward(const engine::Batch& batch, std::span<float>) override {
       ++batches;
       seconds += 1e-3;
+      std::set<int32_t> first;
       for (size_t i = 0; i < batch.size(); ++i) {
+        EXPECT_TRUE(first.insert(batch.ids[batch.offsets[i]]).second) << "two sequences begin alike";
         const auto n = static_cast<double>(batch.length(i));
         seconds += 1e-6 * n + 2e-9 * n * n;
       }
       return ok_status();
     }
   } backend;
-  const std::vector<int32_t> ids = {5, 6, 7};
+  const std::vector<int32_t> ids = {5, 6, 7, 8, 9, 10, 11, 12, 13};
   auto learned = warm_up(backend, ids, 1e-3, [&] { return backend.seconds; });
   ASSERT_TRUE(learned.ok());
   EXPECT_NEAR(learned->square_weight / 2e-3, 1, 0.5);

@@ -27,9 +27,10 @@ Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, d
   const auto run = [&](Shape shape) -> Result<schedule::MeasuredBatch> {
     schedule::MeasuredBatch batch{std::vector<uint32_t>(shape.sequences, std::min(shape.length, limit)), 0};
     engine::OwnedBatch pairs;
-    for (uint32_t length : batch.lengths) {
-      std::vector<int32_t> tokens(length);
-      for (uint32_t i = 0; i < length; ++i) tokens[i] = ids[i % ids.size()];
+    for (size_t s = 0; s < batch.lengths.size(); ++s) {
+      // Each begins elsewhere: what sequences begin with together an engine may compute once.
+      std::vector<int32_t> tokens(batch.lengths[s]);
+      for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = ids[(s + i) % ids.size()];
       pairs.add(tokens);
     }
     std::vector<float> logits(shape.sequences);

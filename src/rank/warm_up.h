@@ -16,8 +16,9 @@ struct WarmUp {
   double square_weight = 0;  // attention's cost of one squared token, relative to one token of the linear layers
 };
 
-// `ids`: token ids to compute on, any the model knows; not empty. `square_weight`: what the model's shape says, used
-// where it cannot be measured. `clock`: seconds. Takes about a second at most, after the first batch.
+// `ids`: token ids to compute on, any the model knows; not empty, and as many different ones as a batch has sequences.
+// `square_weight`: what the model's shape says, used where it cannot be measured. `clock`: seconds. Takes about a
+// second at most, after the first batch.
 Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, double square_weight,
                        const std::function<double()>& clock);
 

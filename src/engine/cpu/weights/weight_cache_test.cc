@@ -237,12 +237,28 @@ std::string tile_layout(const cpu::TileKernels& kernels) {
 // kPanelLayout or kTileLayout and record what is packed now.
 TEST(PackedLayout, ChangesWithItsNumberOnly) {
   const std::map<std::string, std::string> recorded = {
-      {"avx512bf16 bf16", "568cba9a3bfdc2b2"},    {"avx512 fp32", "fae0f8b91470a182"},
-      {"avx2 fp32", "12dfc449c72c90cd"},          {"avx512vnni-bf16 int8", "41b47cb896615d67"},
-      {"avx512vnni int8", "41b47cb896615d67"},    {"avx2 int8", "9b2d189b2a2fd503"},
-      {"bf16-emulated bf16", "1bef31b67919d714"}, {"amx bf16", "bc991875ec909faa"},
-      {"amx-emulated bf16", "bc991875ec909faa"},  {"amx int8", "de17cecc9ebfc836"},
+      {"avx512bf16 bf16", "568cba9a3bfdc2b2"},
+      {"avx512 fp32", "fae0f8b91470a182"},
+      {"avx2 fp32", "12dfc449c72c90cd"},
+      {"avx512vnni-bf16 int8", "41b47cb896615d67"},
+      {"avx512vnni int8", "41b47cb896615d67"},
+      {"avx2 int8", "9b2d189b2a2fd503"},
+      {"bf16-emulated bf16", "1bef31b67919d714"},
+      {"amx bf16", "bc991875ec909faa"},
+      {"amx-emulated bf16", "bc991875ec909faa"},
+      {"amx int8", "de17cecc9ebfc836"},
       {"amx-emulated int8", "de17cecc9ebfc836"},
+      {"amx-rows bf16", "568cba9a3bfdc2b2"},
+      {"amx-rows-emulated bf16", "568cba9a3bfdc2b2"},
+      {"amx-rows-narrow-emulated bf16", "1bef31b67919d714"},
+      {"amx-rows int8", "bd8ee33b3b57cec4"},
+      {"amx-rows-emulated int8", "bd8ee33b3b57cec4"},
+      {"amx-rows-narrow-emulated int8", "1dcaac87031d5126"},
+      {"amx-rows int4", "0dd5b0ae651e4d22"},
+      {"avx512bf16 int4", "0dd5b0ae651e4d22"},
+      {"avx512 int4", "0dd5b0ae651e4d22"},
+      {"avx2 int4", "ecf95e70f8f6885a"},
+      {"bf16-emulated int4", "ecf95e70f8f6885a"},
   };
   EXPECT_EQ(cpu::kPanelLayout, 1);
   EXPECT_EQ(cpu::kTileLayout, 1);
