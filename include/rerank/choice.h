@@ -72,13 +72,13 @@ struct Choices<EngineKind> {
 };
 
 // What the inputs of matrix products are; kAuto: what the engine takes by itself.
-enum class Precision { kAuto, kFp32, kBf16, kFp16, kInt8, kFp8 };
+enum class Precision { kAuto, kFp32, kBf16, kFp16, kInt8, kInt4, kFp8 };
 
 template <>
 struct Choices<Precision> {
   static constexpr Choice<Precision> kAll[] = {
-      {Precision::kAuto, "auto"}, {Precision::kFp32, "fp32"}, {Precision::kBf16, "bf16"},
-      {Precision::kFp16, "fp16"}, {Precision::kInt8, "int8"}, {Precision::kFp8, "fp8"},
+      {Precision::kAuto, "auto"}, {Precision::kFp32, "fp32"}, {Precision::kBf16, "bf16"}, {Precision::kFp16, "fp16"},
+      {Precision::kInt8, "int8"}, {Precision::kInt4, "int4"}, {Precision::kFp8, "fp8"},
   };
 };
 

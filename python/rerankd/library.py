@@ -2,6 +2,7 @@
 import ctypes
 import os
 import pathlib
+import threading
 
 from .errors import RerankError
 
@@ -52,7 +53,8 @@ def _hub_defaults():
 
 class Library:
     def __init__(self, settings):
-        self.model, self.library = None, _load()
+        self.model = None
+        self.library = _load()
         settings = {**_hub_defaults(), **settings}
         own = HERE / "models/rerankd-mini-en"
         if "model" not in settings and own.exists():
@@ -68,14 +70,26 @@ class Library:
         self.library.rerank_free(ctypes.cast(error, ctypes.c_void_p))
         return text
 
-    def predict(self, pairs):
+    def predict(self, pairs, instruction=None):
+        """Logits in the order of the pairs. The call runs in a thread of its own, so that Ctrl-C ends the wait for it."""
+        if instruction is not None:
+            raise RerankError("in process the instruction is a setting: CrossEncoder(model, instruction=...)")
+        done = []
+        worker = threading.Thread(target=lambda: done.append(self._outcome(pairs)), daemon=True)
+        worker.start()
+        while worker.is_alive():
+            worker.join(0.1)
+        code, result = done[0]
+        if code:
+            raise RerankError(result, code)
+        return result
+
+    def _outcome(self, pairs):
         texts = [[_bytes(pair[side]) for pair in pairs] for side in (0, 1)]
         arrays = [(_Text * len(pairs))(*(_Text(t, len(t)) for t in side)) for side in texts]
         logits, error = (ctypes.c_float * len(pairs))(), ctypes.c_char_p()
         code = self.library.rerank_predict(self.model, arrays[0], arrays[1], len(pairs), logits, ctypes.byref(error))
-        if code:
-            raise RerankError(self._message(error), code)
-        return list(logits)
+        return code, self._message(error) if code else list(logits)
 
     @property
     def engine(self):
@@ -87,7 +101,8 @@ class Library:
             self.model = None
 
     def __del__(self):
-        self.close()
+        if getattr(self, "model", None):
+            self.close()
 
 
 def _bytes(text):

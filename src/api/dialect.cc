@@ -85,7 +85,7 @@ void read_instruction(transport::Body& body, RerankCall& call) {
   }
 }
 
-void write_cuts(transport::JsonWriter& json, const RerankCall& call, const RankedDocument& document) {
+void write_cuts(JsonWriter& json, const RerankCall& call, const RankedDocument& document) {
   if (!call.request.explain_cuts) return;
   json.key("truncation").begin_object();
   json.field("truncated", document.truncated);
@@ -99,7 +99,7 @@ void write_cuts(transport::JsonWriter& json, const RerankCall& call, const Ranke
   json.end_object();
 }
 
-void write_usage(transport::JsonWriter& json, uint64_t tokens) {
+void write_usage(JsonWriter& json, uint64_t tokens) {
   json.key("usage").begin_object();
   json.field("prompt_tokens", tokens);
   json.field("total_tokens", tokens);

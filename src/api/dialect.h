@@ -6,12 +6,12 @@
 #include <memory>
 #include <string>
 
+#include "base/json/writer.h"
 #include "rerank/reranker.h"
 #include "rerank/types.h"
 #include "transport/body.h"
 #include "transport/errors.h"
 #include "transport/http.h"
-#include "transport/json_out.h"
 
 namespace rerank::api {
 
@@ -59,11 +59,11 @@ void read_truncation(transport::Body& body, const char* name,
                      RerankCall& call);                                     // bool, or NVIDIA's "NONE", "END", "START"
 void read_side(transport::Body& body, const char* name, RerankCall& call);  // "left" or "right", any case
 void read_long_documents(transport::Body& body, RerankCall& call);          // what becomes of documents over the limit
-void write_cuts(transport::JsonWriter& json, const RerankCall& call,
+void write_cuts(JsonWriter& json, const RerankCall& call,
                 const RankedDocument& document);                     // "truncation", when asked
 void read_instruction(transport::Body& body, RerankCall& call);      // of all dialects; "" is none
 void read_common_settings(transport::Body& body, RerankCall& call);  // scale, truncation and limits of D
-void write_usage(transport::JsonWriter& json, uint64_t tokens);      // "usage": {...}
+void write_usage(JsonWriter& json, uint64_t tokens);                 // "usage": {...}
 // TEI's timing headers: milliseconds, the last three as means per text; and Server-Timing, as every answer has it.
 struct TeiCost {
   size_t texts = 0;  // not 0

@@ -219,7 +219,7 @@ TEST(SharedCacheTest, ReplicasShareScoresAndNoRequestFails) {
   RedisProcess redis;
   const auto open = [&] {
     Options options;
-    options.model.source.model = testing::golden_models().front();
+    options.model.source.model = RERANKD_SOURCE_DIR "/tests/data/models/bert-a";
     options.model.engine.precision = Precision::kFp32;
     options.host.threads = 1;
     options.host.caches.cache_bytes = 0;  // everything is asked of the shared cache

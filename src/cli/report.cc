@@ -1,5 +1,3 @@
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 
 #include <cstdio>
 #include <ctime>
@@ -7,6 +5,7 @@
 #include <chrono>
 
 #include "absl/strings/str_format.h"
+#include "base/json/writer.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/commands.h"
@@ -40,25 +39,22 @@ std::string text_line(LogLevel level, std::string_view message, std::span<const 
 }
 
 std::string json_line(LogLevel level, std::string_view message, std::span<const LogField> fields) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> out(buffer);
-  const auto text = [&](std::string_view value) {
-    out.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
-  };
-  out.StartObject();
-  out.Key("time"), text(now_text());
-  out.Key("level"), text(kLevelNames[static_cast<int>(level)]);
-  out.Key("message"), text(message);
+  JsonWriter out;
+  const auto text = [&](std::string_view value) { out.value(value); };
+  out.begin_object();
+  out.key("time"), text(now_text());
+  out.key("level"), text(kLevelNames[static_cast<int>(level)]);
+  out.key("message"), text(message);
   for (const LogField& field : fields) {
-    out.Key(field.name);
+    out.key(field.name);
     if (field.is_number) {
-      out.RawValue(field.value.data(), field.value.size(), rapidjson::kNumberType);
+      out.number(field.value);
     } else {
       text(field.value);
     }
   }
-  out.EndObject();
-  return {buffer.GetString(), buffer.GetSize()};
+  out.end_object();
+  return out.take();
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
                                            "vocab.json",
                                            "merges.txt",
                                            "sentencepiece.bpe.model",
+                                           "spm.model",
                                            "spiece.model"};
 
 const char* dtype_of(Precision precision) {

@@ -1,7 +1,5 @@
 #include "convert/quantize.h"
-
-#include <rapidjson/prettywriter.h>
-#include <rapidjson/stringbuffer.h>
+#include "base/json/writer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -188,46 +186,44 @@ Result<Int8Report> calibrate_int8(std::shared_ptr<const model::Model> model, con
 }
 
 std::string report_json(const Int8Report& report) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::PrettyWriter<rapidjson::StringBuffer> json(buffer);
-  json.SetIndent(' ', 1);
+  JsonWriter json(JsonStyle::kIndented);
   const auto number = [&](const char* key, double value) {
-    json.Key(key);
-    json.Double(value);
+    json.key(key);
+    json.value(value);
   };
   const auto logits = [&](const char* key, const LogitError& error) {
-    json.Key(key);
-    json.StartObject();
+    json.key(key);
+    json.begin_object();
     number("largest", error.largest);
     number("mean", error.mean);
-    json.EndObject();
+    json.end_object();
   };
-  json.StartObject();
-  json.Key("calibration");
-  json.StartObject();
-  json.Key("pairs");
-  json.Uint64(report.pairs);
-  json.Key("tokens");
-  json.Uint64(report.tokens);
+  json.begin_object();
+  json.key("calibration");
+  json.begin_object();
+  json.key("pairs");
+  json.value(report.pairs);
+  json.key("tokens");
+  json.value(report.tokens);
   number("logits_span", report.spread);
-  json.EndObject();
+  json.end_object();
   logits("logit_error_all_int8", report.all);
   logits("logit_error_as_written", report.chosen);
   number("kept_above", report.limit);
-  json.Key("matrices");
-  json.StartArray();
+  json.key("matrices");
+  json.begin_array();
   for (const MatrixError& matrix : report.matrices) {
-    json.StartObject();
-    json.Key("name");
-    json.String(matrix.name.c_str());
+    json.begin_object();
+    json.key("name");
+    json.value(matrix.name.c_str());
     number("relative_error", matrix.error);
-    json.Key("int8");
-    json.Bool(!matrix.kept);
-    json.EndObject();
+    json.key("int8");
+    json.value(!matrix.kept);
+    json.end_object();
   }
-  json.EndArray();
-  json.EndObject();
-  return std::string(buffer.GetString()) + "\n";
+  json.end_array();
+  json.end_object();
+  return json.take() + "\n";
 }
 
 }  // namespace rerank::convert

@@ -35,6 +35,51 @@ std::vector<float> run(Backend& backend, const Batch& batch) {
   return logits;
 }
 
+// Positions of every kind in sequences that end on every side of a tile, and beyond the reach of the tables.
+TEST(RelativeAttentionTest, EqualsReferenceOnEveryTier) {
+  for (const char* name : {"deberta-a", "deberta-b", "deberta-c", "mpnet-a"}) {
+    const auto loaded = model::load_model(std::string(RERANKD_SOURCE_DIR "/tests/data/models/") + name);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    const OwnedBatch batch =
+        testing::random_batch({1, 2, 5, 15, 16, 17, 31, 32, 33, 64, 95, 96, 97, 127, 130, 150, 160},
+                              (*loaded)->config.architecture.embedding.vocabulary, 1, 7);
+    const auto expected = run(*make_reference_backend(*loaded), batch);
+    for (const auto* tier : tiers()) {
+      for (const size_t threads : {1, 3}) {
+        auto backend =
+            make_cpu_backend(*loaded, {.precision = tier->precision, .kernel = tier->name, .threads = threads});
+        ASSERT_TRUE(backend.ok()) << backend.status();
+        const auto found = run(**backend, batch);
+        const double tolerance = 4 * testing::generated_tolerance_of_tier(tier->name, tier->precision);
+        for (size_t i = 0; i < found.size(); ++i)
+          EXPECT_NEAR(found[i], expected[i], tolerance) << name << " " << tier->name << " sequence " << i;
+      }
+    }
+  }
+}
+
+// Scores that fp32 cannot take the exponential of: rows are computed again with their largest score taken off, and
+// their positions with them.
+TEST(RelativeAttentionTest, HugeScoresKeepTheirPositions) {
+  const auto loaded = model::load_model(RERANKD_SOURCE_DIR "/tests/data/models/deberta-a");
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  auto model = std::make_shared<model::Model>(**loaded);
+  for (model::Block& block : model->config.architecture.blocks) block.attention.score_scale *= 200;
+  const OwnedBatch batch =
+      testing::random_batch({3, 40, 90, 150}, model->config.architecture.embedding.vocabulary, 1, 5);
+  const auto expected = run(*make_reference_backend(model), batch);
+  for (const auto* tier : tiers()) {
+    auto backend = make_cpu_backend(model, {.precision = tier->precision, .kernel = tier->name, .threads = 1});
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    const auto found = run(**backend, batch);
+    const bool exact = std::string_view(tier->precision) == "fp32";  // rounded scores decide otherwise between keys
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_TRUE(std::isfinite(found[i])) << tier->name << " " << i;
+      if (exact) EXPECT_NEAR(found[i], expected[i], 2e-3) << tier->name << " " << i;
+    }
+  }
+}
+
 struct PatternCase {
   const char* name;
   std::vector<testing::AttentionParts> layers;  // three

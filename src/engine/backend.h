@@ -41,11 +41,11 @@ struct DeviceState {
 };
 
 // Tokens that an engine did not compute, since sequences begin alike (engine/prefix_plan.h); all rise but kept_bytes.
-struct PrefixCounts {
-  uint64_t computed_tokens = 0;  // of all sequences and of what they share
-  uint64_t shared_tokens = 0;    // not computed, since another sequence of the batch begins with them
-  uint64_t kept_tokens = 0;      // not computed, since an earlier batch did
-  uint64_t kept_bytes = 0;       // of keys and values that are kept for batches to come
+struct PrefixCounters {
+  std::atomic<uint64_t> computed_tokens = 0;  // of all sequences and of what they share
+  std::atomic<uint64_t> shared_tokens = 0;    // not computed, since another sequence of the batch begins with them
+  std::atomic<uint64_t> kept_tokens = 0;      // not computed, since an earlier batch did
+  std::atomic<uint64_t> kept_bytes = 0;       // of keys and values that are kept for batches to come
 };
 
 class Backend {
@@ -64,8 +64,8 @@ class Backend {
   // the backend was opened with exits; else the model's own head reads that layer.
   virtual Status forward(const Batch& batch, std::span<float> logits) = 0;
 
-  // Since it was opened. Thread-safe.
-  virtual PrefixCounts prefix_counts() const { return {}; }
+  // Since it was opened; null: this engine, or this model, shares nothing.
+  virtual std::shared_ptr<const PrefixCounters> prefix_counters() const { return nullptr; }
 
   // As forward(), but a competitor whose logit, as an exit guesses it, is the contest's margin below what others have
   // reached leaves there (engine/depth/contests.h); its logit is the guess. Everybody else's is that of the full depth,
@@ -91,10 +91,10 @@ struct BackendOptions {
   std::string onnx_file, onnxruntime_library, onnx_provider, torchscript_file;
   bool onnx_split = true;
   // The cpu engine's; see rerank/options.h.
-  size_t prefix_bytes = size_t{256} << 20;
   bool pin_threads = false;
   std::string weight_cache;  // empty: none
   size_t weight_cache_bytes = 0;
+  size_t prefix_bytes = size_t{256} << 20;
   std::string tuning_cache;  // the cuda engine's folder; empty: none
   bool cuda_graphs = true;
   bool cuda_overlap = true;  // two batches in flight

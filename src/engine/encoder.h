@@ -16,6 +16,8 @@
 //   add_attention(layer)      stream += context W^T + b; post-norm: then stream = norm(stream)
 //   norm_feed_forward(layer)  input = norm(stream)
 //   add_feed_forward(layer)   stream += feed_forward(input); post-norm: then stream = norm(stream)
+//   add_convolution(batch, rows)  stream = norm(stream + activation(convolution of what embed() gave)), of `rows`; only
+//                             where order() asks for it
 //   norm_final()              stream = norm(stream), where the architecture has a final norm
 //   score(batch, logits)      the head, of the rows that scoring names
 //   save_state(batch, out)    out [tokens, hidden] = stream

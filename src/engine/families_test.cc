@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/strings.h"
+#include "engine/attention_pattern.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/reference/reference_backend.h"
@@ -124,26 +125,45 @@ TEST_P(FamilyTest, WeightsFromTheCacheGiveTheSameScores) {
 
 INSTANTIATE_TEST_SUITE_P(Recorded, FamilyTest,
                          ::testing::Values("modernbert-a", "modernbert-b", "modernbert-c", "gte-a", "jina-v2-a",
-                                           "jina-bert-a"),
+                                           "jina-bert-a", "deberta-a", "deberta-b", "deberta-c", "mpnet-a", "albert-a"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
 
+// DeBERTa-v2's buckets, as its paper and transformers have them: 256 of them for distances up to 512.
+TEST(RelativePositionsTest, DistancesFallIntoTheirRows) {
+  const model::Attention attention = {
+      .position = model::PositionKind::kDisentangled,
+      .relative = {.rows = 512, .buckets = 256, .max_distance = 512, .query_to_position = true}};
+  const std::pair<ptrdiff_t, size_t> expected[] = {{0, 256},   {1, 257},   {-1, 255},  {128, 384}, {129, 385},
+                                                   {200, 425}, {256, 448}, {300, 463}, {511, 511}, {5000, 511},
+                                                   {-200, 87}, {-512, 0},  {-5000, 0}};
+  for (const auto& [distance, row] : expected) EXPECT_EQ(relative_row(attention, distance), row) << distance;
+  EXPECT_EQ(relative_reach(attention, 100), 100u);
+  const size_t reach = relative_reach(attention, 8192);
+  EXPECT_GT(reach, 500u);
+  EXPECT_LE(reach, 512u);
+}
+
+// Blocks that share their tensors are packed once, but for the last one of int8.
+TEST(SharedBlocksTest, TensorsOfAlbertAreBoundOnce) {
+  const auto model = load("albert-a");
+  for (size_t i = 0; i < model->architecture().layers(); ++i) EXPECT_EQ(model->weights.first_with_tensors_of(i), 0u);
+  EXPECT_EQ(load("bert-a")->weights.first_with_tensors_of(1), 1u);
+}
+
 TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
   model::Architecture a = load("modernbert-a")->architecture();
-  const EngineFeatures all = {.pre_norm = true,
-                              .gated = true,
-                              .rope = true,
-                              .alibi = true,
-                              .window = true,
-                              .mean_rows = true,
-                              .last_row = true,
-                              .head_norm = true};
+  EngineFeatures all = kAllFeatures;
+  all.decoder = all.softcap = all.sum_norms = all.mean_of_logits = false;
   EXPECT_EQ(uncomputed_parts(a, all), "");
   EXPECT_THAT(uncomputed_parts(a, {}), AllOf(HasSubstr("pre-norm blocks"), HasSubstr("gated feed-forwards"),
                                              HasSubstr("rotary positions"), HasSubstr("windows of attention")));
+  EXPECT_THAT(uncomputed_parts(load("deberta-c")->architecture(), {}),
+              AllOf(HasSubstr("disentangled attention"), HasSubstr("a convolution")));
+  EXPECT_THAT(uncomputed_parts(load("mpnet-a")->architecture(), {}), HasSubstr("bucketed relative positions"));
   const auto with = [&](const auto& change) {
     model::Architecture changed = a;
     change(changed, changed.blocks[1].attention);
@@ -154,10 +174,6 @@ TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
               HasSubstr("causal attention"));
   EXPECT_THAT(with([](auto&, model::Attention& t) { t.mask = model::MaskKind::kWindowAndFirst; }),
               HasSubstr("global first token"));
-  EXPECT_THAT(with([](auto&, model::Attention& t) { t.position = model::PositionKind::kDisentangled; }),
-              HasSubstr("disentangled"));
-  EXPECT_THAT(with([](auto&, model::Attention& t) { t.position = model::PositionKind::kBuckets; }),
-              HasSubstr("bucketed"));
   EXPECT_THAT(with([](auto&, model::Attention& t) { t.query_key_norm = true; }),
               HasSubstr("norms of queries and keys"));
   EXPECT_THAT(with([](auto&, model::Attention& t) { t.softcap = 30; }), HasSubstr("softcap"));

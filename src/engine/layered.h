@@ -20,7 +20,7 @@ class LayeredEngine {
 
   virtual const BackendInfo& info() const = 0;
 
-  virtual PrefixCounts prefix_counts() const { return {}; }
+  virtual std::shared_ptr<const PrefixCounters> prefix_counters() const { return nullptr; }
 
   // `slot` is below info().batches_in_flight, of no batch that is to be finished yet. What the batch views stays as it
   // is until finish() has returned.

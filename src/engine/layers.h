@@ -16,6 +16,7 @@ enum class Rows { kAll, kScored };
 struct BlockOrder {
   bool pre_norm = false;
   bool attention_norm = true;  // pre-norm: false where the stream goes into attention as it is
+  bool convolution = false;    // a convolution of the embedding's rows is added behind the block
 };
 
 template <class Ops>
@@ -28,6 +29,9 @@ void compute_block(const Batch& batch, Ops& ops, size_t layer, Rows rows) {
   ops.add_attention(layer);
   if (order.pre_norm) ops.norm_feed_forward(layer);
   ops.add_feed_forward(layer);
+  if constexpr (requires { ops.add_convolution(batch, rows); }) {
+    if (order.convolution) ops.add_convolution(batch, rows);
+  }
 }
 
 }  // namespace rerank::engine

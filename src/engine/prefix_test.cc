@@ -149,21 +149,21 @@ void expect_equal_scores(const char* name, const cpu::KernelTable& tier, size_t 
     ASSERT_TRUE(plain->forward(batch, expected).ok());
     ASSERT_EQ(found, expected) << name << " " << tier.name << " " << tier.precision << " request " << i;
   }
-  const PrefixCounts counts = shared->prefix_counts();
+  const PrefixCounters& counts = *shared->prefix_counters();
   EXPECT_EQ(counts.computed_tokens + counts.shared_tokens + counts.kept_tokens, tokens);
   EXPECT_GT(counts.shared_tokens, tokens / 20);
   EXPECT_GT(counts.kept_tokens, tokens / 50);
   EXPECT_LE(counts.kept_bytes, prefix_bytes);
-  EXPECT_EQ(plain->prefix_counts().shared_tokens, 0u);
+  EXPECT_EQ(plain->prefix_counters(), nullptr);
 }
 
 TEST(SharedPrefixTest, ScoresAreTheSameBitForBit) {
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
     const bool fast = std::string_view(tier->name).starts_with("avx512") || std::string_view(tier->name) == "avx2";
-    for (const char* name : {"qwen3-a", "qwen2-b"}) expect_equal_scores(name, *tier, fast ? 850 : 60, size_t{1} << 20);
-    expect_equal_scores("gemma2-a", *tier, 100, size_t{1} << 20);
-    expect_equal_scores("llama-a", *tier, 100, 60'000);  // a store that holds hardly one beginning
+    for (const char* name : {"qwen3-a", "qwen2-b"}) expect_equal_scores(name, *tier, fast ? 560 : 30, size_t{1} << 20);
+    expect_equal_scores("gemma2-a", *tier, fast ? 100 : 20, size_t{1} << 20);
+    expect_equal_scores("llama-a", *tier, fast ? 100 : 20, 60'000);  // a store that holds hardly one beginning
   }
 }
 
@@ -183,7 +183,7 @@ TEST(SharedPrefixTest, FewerLayersAreSharedToo) {
     ASSERT_TRUE(plain->forward(batch, expected).ok());
     ASSERT_EQ(found, expected) << i;
   }
-  EXPECT_GT(shared->prefix_counts().shared_tokens, 0u);
+  EXPECT_GT(shared->prefix_counters()->shared_tokens, 0u);
 }
 
 // Where tokens see those behind them, nothing can be shared.
@@ -195,7 +195,7 @@ TEST(SharedPrefixTest, BidirectionalModelsShareNothing) {
   const OwnedBatch batch = batch_of({ids, ids, ids});
   std::vector<float> logits(3);
   ASSERT_TRUE((*backend)->forward(batch, logits).ok());
-  EXPECT_EQ((*backend)->prefix_counts().shared_tokens, 0u);
+  EXPECT_EQ((*backend)->prefix_counters(), nullptr);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cuda/cuda_backend.h"
-#include "engine/devices.h"
+#include "engine/devices/devices.h"
 #include "engine/onnx/onnx_backend.h"
 #include "engine/reference/reference_backend.h"
 #include "engine/supported.h"
@@ -23,21 +23,9 @@ struct Entry {
   Describe describe;
 };
 
-// The reference computes all parts that any engine does.
 Status check_reference(const model::Model& model) {
   if (!model.has_weights()) return model.no_weights;
-  const std::string parts = uncomputed_parts(model.architecture(), {.pre_norm = true,
-                                                                    .gated = true,
-                                                                    .rope = true,
-                                                                    .alibi = true,
-                                                                    .window = true,
-                                                                    .mean_rows = true,
-                                                                    .last_row = true,
-                                                                    .head_norm = true,
-                                                                    .decoder = true,
-                                                                    .softcap = true,
-                                                                    .sum_norms = true,
-                                                                    .mean_of_logits = true});
+  const std::string parts = uncomputed_parts(model.architecture(), kAllFeatures);
   return parts.empty() ? ok_status() : absl::UnimplementedError(str_cat("reference engine: does not compute ", parts));
 }
 
@@ -132,6 +120,7 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const mod
           .pin_threads = host.pin_threads,
           .weight_cache = host.weight_cache,
           .weight_cache_bytes = host.weight_cache_bytes,
+          .prefix_bytes = host.prefix_bytes,
           .tuning_cache = host.tuning_cache == "none" ? "" : host.tuning_cache,
           .cuda_graphs = engine.cuda_graphs,
           .cuda_overlap = engine.cuda_overlap,

@@ -28,10 +28,11 @@ void check_attention(const model::Attention& a, const EngineFeatures& has, Missi
   missing.add(a.position == model::PositionKind::kRope && !has.rope, "rotary positions");
   missing.add(a.position == model::PositionKind::kAlibi && !has.alibi, "ALiBi");
   missing.add(a.position == model::PositionKind::kAlibi && a.kv_heads != a.heads, "ALiBi of grouped heads");
-  missing.add(a.position == model::PositionKind::kDisentangled, "disentangled attention");
-  missing.add(a.position == model::PositionKind::kBuckets, "bucketed relative positions");
+  missing.add(a.position == model::PositionKind::kDisentangled && !has.disentangled, "disentangled attention");
+  missing.add(a.position == model::PositionKind::kBuckets && !has.buckets, "bucketed relative positions");
   missing.add(a.query_key_norm && !has.decoder, "norms of queries and keys");
-  missing.add(a.score_scale != 0 && !has.softcap, "a scale of scores that is not 1 / sqrt(head size)");
+  missing.add(a.score_scale != 0 && !has.softcap && a.position != model::PositionKind::kDisentangled,
+              "a scale of scores that is not 1 / sqrt(head size)");
   missing.add(a.softcap != 0 && !has.softcap, "a softcap of scores");
 }
 
@@ -58,6 +59,7 @@ std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures&
                 "heads that are not hidden / heads wide");
     check_attention(block.attention, has, missing);
   }
+  missing.add(a.convolution.has_value() && !has.convolution, "a convolution");
   missing.add(a.scoring.rows == model::ScoredRows::kMean && !has.mean_rows, "a head that reads the mean of all tokens");
   missing.add(a.scoring.rows == model::ScoredRows::kLast && !has.last_row, "a head that reads the last token");
   missing.add(a.scoring.rows == model::ScoredRows::kMeanOfLogits && !has.mean_of_logits,

@@ -25,7 +25,27 @@ struct EngineFeatures {
   bool softcap = false;         // of attention's scores and of the logit; scores of another scale
   bool sum_norms = false;       // norms of what a block adds
   bool mean_of_logits = false;  // a head that reads each row, and the mean of its logits
+  bool disentangled = false;    // disentangled attention
+  bool buckets = false;         // a bias of scores by bucketed distance
+  bool convolution = false;
 };
+
+// What the reference computes, and other engines all or less of.
+inline constexpr EngineFeatures kAllFeatures = {.pre_norm = true,
+                                                .gated = true,
+                                                .rope = true,
+                                                .alibi = true,
+                                                .window = true,
+                                                .mean_rows = true,
+                                                .last_row = true,
+                                                .head_norm = true,
+                                                .decoder = true,
+                                                .softcap = true,
+                                                .sum_norms = true,
+                                                .mean_of_logits = true,
+                                                .disentangled = true,
+                                                .buckets = true,
+                                                .convolution = true};
 
 // Every part of the architecture that `features` lacks, by name, e.g. "grouped heads (2 of 8), a softcap"; empty: none.
 std::string uncomputed_parts(const model::Architecture& architecture, const EngineFeatures& features);

@@ -1,7 +1,5 @@
 // An HTTP/1.1 client of rerank servers: one thread, a coroutine per request, connections kept and used again.
 #include <absl/strings/ascii.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 #include <simdjson.h>
 
 #include <boost/asio/awaitable.hpp>
@@ -16,6 +14,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/json/writer.h"
 #include "base/strings.h"
 #include "load/target.h"
 
@@ -59,20 +58,19 @@ Result<Address> parse_address(const HttpTargetOptions& options) {
 }
 
 std::string body_of(const RerankRequest& request, const HttpTargetOptions& options) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> out(buffer);
-  auto text = [&](std::string_view s) { out.String(s.data(), static_cast<rapidjson::SizeType>(s.size())); };
+  JsonWriter out;
+  auto text = [&](std::string_view s) { out.value(s); };
   const bool tei = options.dialect == "tei";
-  out.StartObject();
-  if (!tei) out.Key("model"), text(options.model);
-  out.Key("query"), text(request.query);
-  out.Key(tei ? "texts" : "documents"), out.StartArray();
+  out.begin_object();
+  if (!tei) out.key("model"), text(options.model);
+  out.key("query"), text(request.query);
+  out.key(tei ? "texts" : "documents"), out.begin_array();
   for (const std::string& document : request.documents) text(document);
-  out.EndArray();
-  if (tei) out.Key("truncate"), out.Bool(true);
-  if (!tei && request.top_n > 0) out.Key("top_n"), out.Uint64(request.top_n);
-  out.EndObject();
-  return {buffer.GetString(), buffer.GetSize()};
+  out.end_array();
+  if (tei) out.key("truncate"), out.value(true);
+  if (!tei && request.top_n > 0) out.key("top_n"), out.value(request.top_n);
+  out.end_object();
+  return out.take();
 }
 
 // TEI answers an array; the others an object with `results` (or `data`) whose items have an index and a score.

@@ -1,7 +1,5 @@
 #include "load/summary.h"
-
-#include <rapidjson/prettywriter.h>
-#include <rapidjson/stringbuffer.h>
+#include "base/json/writer.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,45 +10,43 @@
 namespace rerank::load {
 namespace {
 
-using Writer = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
+using Writer = JsonWriter;
 
-void key(Writer& out, const char* name, double value) { out.Key(name), out.Double(value); }
-void key(Writer& out, const char* name, size_t value) { out.Key(name), out.Uint64(value); }
-void key(Writer& out, const char* name, const std::string& value) {
-  out.Key(name), out.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
-}
+void key(Writer& out, const char* name, double value) { out.key(name), out.value(value); }
+void key(Writer& out, const char* name, size_t value) { out.key(name), out.value(value); }
+void key(Writer& out, const char* name, const std::string& value) { out.key(name), out.value(value); }
 
 void write(Writer& out, const LatencySummary& latency) {
-  out.Key("latency_ms"), out.StartObject();
+  out.key("latency_ms"), out.begin_object();
   key(out, "mean", latency.mean), key(out, "p50", latency.p50), key(out, "p90", latency.p90);
   key(out, "p95", latency.p95), key(out, "p99", latency.p99), key(out, "p99.9", latency.p999);
   key(out, "max", latency.max);
-  out.EndObject();
+  out.end_object();
 }
 
 void write(Writer& out, const Summary& run) {
-  out.StartObject();
+  out.begin_object();
   if (run.clients == 0) key(out, "offered_requests_per_second", run.offered);
   if (run.clients > 0) key(out, "clients", run.clients);
   key(out, "seconds", run.seconds);
-  out.Key("requests"), out.StartObject();
+  out.key("requests"), out.begin_object();
   key(out, "sent", run.sent), key(out, "answered", run.answered), key(out, "refused", run.refused);
   key(out, "failed", run.failed), key(out, "unanswered", run.unanswered);
-  out.EndObject();
+  out.end_object();
   key(out, "requests_per_second", run.requests_per_second);
   key(out, "documents_per_second", run.documents_per_second);
   if (run.tokens_per_second > 0) key(out, "tokens_per_second", run.tokens_per_second);
   write(out, run.latency);
-  out.Key("http_statuses"), out.StartObject();
+  out.key("http_statuses"), out.begin_object();
   for (const auto& [status, count] : run.http_statuses) key(out, std::to_string(status).c_str(), count);
-  out.EndObject();
+  out.end_object();
   if (!run.stage_ms.empty()) {
-    out.Key("stage_mean_ms"), out.StartObject();
+    out.key("stage_mean_ms"), out.begin_object();
     for (const auto& [name, ms] : run.stage_ms) key(out, name.c_str(), ms);
-    out.EndObject();
+    out.end_object();
   }
   if (!run.first_error.empty()) key(out, "first_error", run.first_error);
-  out.EndObject();
+  out.end_object();
 }
 
 }  // namespace
@@ -101,12 +97,10 @@ Summary summarize(const LoadRun& run) {
 }
 
 std::string to_json(const BenchReport& report) {
-  rapidjson::StringBuffer buffer;
-  Writer out(buffer);
-  out.SetIndent(' ', 1);
-  out.StartObject();
+  JsonWriter out(JsonStyle::kIndented);
+  out.begin_object();
   key(out, "target", report.target);
-  out.Key("workload"), out.StartObject();
+  out.key("workload"), out.begin_object();
   key(out, "documents_per_request", report.workload.documents_per_request);
   key(out, "document_tokens", report.workload.document_tokens);
   key(out, "query_tokens", report.workload.query_tokens);
@@ -114,12 +108,12 @@ std::string to_json(const BenchReport& report) {
   key(out, "distinct_requests", report.workload.distinct);
   if (report.workload.distinct > 0) key(out, "zipf", report.workload.zipf);
   key(out, "seed", static_cast<size_t>(report.workload.seed));
-  out.EndObject();
-  out.Key("runs"), out.StartArray();
+  out.end_object();
+  out.key("runs"), out.begin_array();
   for (const Summary& run : report.runs) write(out, run);
-  out.EndArray();
-  out.EndObject();
-  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+  out.end_array();
+  out.end_object();
+  return out.take() + "\n";
 }
 
 }  // namespace rerank::load

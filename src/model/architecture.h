@@ -56,13 +56,27 @@ struct Rope {
   auto operator<=>(const Rope&) const = default;
 };
 
+// Of kDisentangled and kBuckets: distances r = query's position - key's position are told apart as rows of tables.
+struct RelativePositions {
+  size_t rows = 0;          // of the tables
+  size_t buckets = 0;       // r beyond buckets / 2 (kDisentangled) or buckets / 4 (kBuckets) falls into logarithmic
+                            // buckets; 0: each r is a row of its own
+  size_t max_distance = 0;  // where the logarithmic buckets end
+  // Of kDisentangled: scores gain q_i . PK[r] and k_j . PQ[r], where PK and PQ are projections of one table.
+  bool query_to_position = false;  // "c2p"
+  bool key_to_position = false;    // "p2c"
+  bool own_projections = false;    // of positions; else the block's own of keys and queries
+  auto operator<=>(const RelativePositions&) const = default;
+};
+
 struct Attention {
   size_t heads = 0, head_size = 0;
   size_t kv_heads = 0;  // heads of keys and values; fewer than `heads` where groups of queries share them
   MaskKind mask = MaskKind::kFull;
   size_t window = 0;  // of kWindow: positions on each side, inclusive; of kCausal: keys that a token sees, 0: all
   PositionKind position = PositionKind::kNone;
-  Rope rope;  // of kRope
+  Rope rope;                   // of kRope
+  RelativePositions relative;  // of kDisentangled and kBuckets
   bool bias = true, output_bias = true;
   bool query_key_norm = false;  // an RMS norm of each head's queries and keys
   float score_scale = 0;        // factor of query-key products; 0: 1 / sqrt(head_size)
@@ -101,7 +115,8 @@ struct Embedding {
   size_t position_offset = 0;  // row of the first token's position: 0, or padding_idx + 1 in the RoBERTa family
   size_t segment_rows = 0;     // rows of the token-type table; 0: there is none
   bool norm = true;
-  float scale = 1;  // bound: of rows of words
+  bool projected = false;  // a linear layer to `hidden`, though the tables are as wide (ALBERT)
+  float scale = 1;         // bound: of rows of words
 };
 
 // Of a sequence: what the head reads. kMeanOfLogits: each row, and the logit is the mean of theirs.
@@ -141,6 +156,12 @@ struct InputTemplate {
   size_t advised_length = 0;  // tokens that its makers cut a pair to; 0: the model's limit
 };
 
+// Of DeBERTa-v2, behind the first block: stream = norm(stream + activation(convolution of the embedding's rows)).
+struct Convolution {
+  size_t width = 0;  // rows that a row is made of, itself in the middle; odd
+  Activation activation = Activation::kTanh;
+};
+
 struct Architecture {
   Embedding embedding;
   size_t hidden = 0;
@@ -150,6 +171,9 @@ struct Architecture {
   float norm_addend = 0;  // bound: of the gammas of blocks and the final norm
   float norm_epsilon = 1e-12f;
   std::vector<Block> blocks;
+  size_t groups = 0;           // of blocks that have the same tensors, in order and equally many; 0: each has its own
+  bool relative_norm = false;  // of kDisentangled: a norm of the table of relative positions
+  std::optional<Convolution> convolution;
   bool final_norm = false;
   Scoring scoring;
   InputTemplate input;

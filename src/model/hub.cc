@@ -62,10 +62,10 @@ class Fetch {
   // serves.
   Result<std::string> from_cache(bool surely) const {
     const fs::path folder = root_ / "snapshots" / commit_in_cache();
-    for (const char* name : {"config.json", "tokenizer.json"}) {
-      if (!fs::exists(folder / name))
-        return absl::NotFoundError(str_cat((folder / name).string(), " is not in the cache"));
-    }
+    if (!fs::exists(folder / "config.json"))
+      return absl::NotFoundError(str_cat((folder / "config.json").string(), " is not in the cache"));
+    if (!has_tokenizer(folder))
+      return absl::NotFoundError(str_cat((folder / kTokenizers[0]).string(), " is not in the cache"));
     Status status;
     if (wants_weights()) status = weights_in(folder);
     if (options_.files == HubFiles::kGraph || (!status.ok() && !surely && wants_graph())) {
@@ -78,7 +78,7 @@ class Fetch {
 
   Result<std::string> run() {
     if (Status s = fetch("config.json", true); !s.ok()) return s;
-    if (Status s = fetch("tokenizer.json", true); !s.ok()) return s;
+    if (Status s = fetch_tokenizer(); !s.ok()) return s;
     if (Status s = fetch("tokenizer_config.json", false); !s.ok()) return s;
     if (Status s = fetch("special_tokens_map.json", false); !s.ok()) return s;
     if (Status s = fetch_model(); !s.ok()) return s;
@@ -125,6 +125,22 @@ class Fetch {
     return options_.onnx_file.empty() ? usual_graph_names(options_.precision) : GraphNames{{options_.onnx_file}, {}};
   }
 
+  // What a tokenizer is made from: the first that is there.
+  static constexpr const char* kTokenizers[] = {"tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spm.model",
+                                                "spiece.model"};
+  static bool has_tokenizer(const fs::path& folder) {
+    return std::ranges::any_of(kTokenizers, [&](const char* name) { return fs::exists(folder / name); });
+  }
+  Status fetch_tokenizer() {
+    for (const char* name : kTokenizers) {
+      const Status status = fetch(name, true);
+      if (status.ok() && name != kTokenizers[0]) return fetch("added_tokens.json", false);
+      if (!absl::IsNotFound(status)) return status;
+    }
+    return absl::NotFoundError(
+        str_cat(id_, ": the hub has no tokenizer.json for it, nor a vocabulary that one can be built from"));
+  }
+
   Status graph_in(const fs::path& folder, bool surely) const {
     const GraphNames names = graph_names();
     for (const auto* list : {&names.wanted, &names.instead}) {
@@ -144,7 +160,7 @@ class Fetch {
     if (const Status graph = fetch_graph(); !graph.ok())
       return absl::IsNotFound(graph) ? Status(graph.code(), str_cat(message_of(weights), "; ", message_of(graph)))
                                      : graph;
-    log_info(str_cat(id_, ": no safetensors on the hub, so its graph ", graph_, " was taken, for engine onnx"));
+    log_info(str_cat(id_, ": no weights on the hub, so its graph ", graph_, " was taken, for engine onnx"));
     return ok_status();
   }
 
@@ -196,16 +212,18 @@ class Fetch {
     return there.empty() ? ", nor any other" : str_cat("; name one of its own with --onnx-file: ", there);
   }
 
+  // The first that the hub has, in one file or in shards.
   Status fetch_weights() {
-    const Status single = fetch("model.safetensors", true);
-    return absl::IsNotFound(single) ? fetch_shards() : single;
+    for (const std::string name : {"model.safetensors", "pytorch_model.bin"}) {
+      if (const Status whole = fetch(name, true); !absl::IsNotFound(whole)) return whole;
+      if (const Status shards = fetch_shards(name + ".index.json"); !absl::IsNotFound(shards)) return shards;
+    }
+    return absl::NotFoundError(
+        str_cat(id_, ": the hub has neither model.safetensors nor pytorch_model.bin for it, nor an index of shards"));
   }
 
-  Status fetch_shards() {
-    const std::string index = "model.safetensors.index.json";
-    if (Status s = fetch(index, true); !s.ok()) {
-      return absl::NotFoundError(str_cat(id_, ": the hub has neither model.safetensors nor ", index, " for it"));
-    }
+  Status fetch_shards(const std::string& index) {
+    if (Status s = fetch(index, true); !s.ok()) return s;
     JsonFile json;
     if (Status s = json.load((root_ / "snapshots" / commit_ / index).string()); !s.ok()) return s;
     std::set<std::string> shards;

@@ -17,8 +17,8 @@ namespace rerank::model {
 
 // What is wanted of a repository besides its configuration and tokenizer.
 enum class HubFiles {
-  kWeights,         // safetensors
-  kWeightsOrGraph,  // an ONNX graph where there are no safetensors
+  kWeights,         // safetensors, else pytorch_model.bin
+  kWeightsOrGraph,  // an ONNX graph where there are neither
   kGraph,           // an ONNX graph
   kNeither,         // the graph is elsewhere
 };

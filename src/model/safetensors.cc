@@ -12,6 +12,7 @@
 #include "base/json/reader.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "model/files/torch_file.h"
 
 namespace rerank::model {
 namespace {
@@ -151,7 +152,15 @@ std::vector<float> TensorView::floats() const {
 Status TensorFiles::add_file(const std::string& path) {
   auto file = MappedFile::open(path);
   if (!file.ok()) return file.status();
-  const auto bytes = file->bytes();
+  const Status read =
+      path.ends_with(".bin") ? add_torch_tensors(*file, tensors_, owned_) : add_safetensors(*file, path);
+  if (!read.ok()) return path.ends_with(".bin") ? with_context(read, path) : read;
+  files_.push_back(std::move(*file));
+  return ok_status();
+}
+
+Status TensorFiles::add_safetensors(const MappedFile& file, const std::string& path) {
+  const auto bytes = file.bytes();
   auto fail = [&](std::string_view what) { return absl::InvalidArgumentError(str_cat(path, ": ", what)); };
   if (bytes.size() < 8) return fail("not a safetensors file: shorter than its 8-byte header length");
   uint64_t header_bytes = 0;
@@ -192,7 +201,6 @@ Status TensorFiles::add_file(const std::string& path) {
   for (size_t i = 1; i < ranges.size(); ++i) {
     if (ranges[i].first < ranges[i - 1].second) return fail("tensors overlap");
   }
-  files_.push_back(std::move(*file));
   return ok_status();
 }
 
@@ -204,16 +212,18 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_file(const std::str
 }
 
 Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::string& folder) {
-  const std::string single = folder + "/model.safetensors";
-  const std::string index = single + ".index.json";
-  if (std::filesystem::exists(single)) return open_file(single);
-  if (!std::filesystem::exists(index)) {
-    return absl::NotFoundError(
-        str_cat(folder,
-                ": neither model.safetensors nor model.safetensors.index.json is there. A folder with only "
-                "pytorch_model.bin can be converted with transformers: model.save_pretrained(folder, "
-                "safe_serialization=True)"));
+  for (const char* name : {"/model.safetensors", "/pytorch_model.bin"}) {
+    const std::string single = folder + name, index = single + ".index.json";
+    if (std::filesystem::exists(single)) return open_file(single);
+    if (std::filesystem::exists(index)) return open_index(folder, index);
   }
+  return absl::NotFoundError(str_cat(folder,
+                                     ": none of model.safetensors, model.safetensors.index.json, pytorch_model.bin and "
+                                     "pytorch_model.bin.index.json is there"));
+}
+
+Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_index(const std::string& folder,
+                                                                   const std::string& index) {
   JsonFile json;
   if (Status status = json.load(index, kMaxSafetensorsHeaderBytes); !status.ok()) return status;
   simdjson::dom::object map;

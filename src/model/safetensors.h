@@ -25,7 +25,7 @@ enum class DType { kF32, kF16, kBF16, kI8 };
 const char* dtype_name(DType dtype);
 size_t dtype_bytes(DType dtype);
 
-// A read-only view of one tensor, row-major. The bytes belong to a MappedFile and may be unaligned.
+// A read-only view of one tensor, row-major. The bytes belong to a TensorFiles and may be unaligned.
 struct TensorView {
   std::string name;
   DType dtype = DType::kF32;
@@ -47,7 +47,8 @@ struct TensorView {
 // All tensors of a model: one file, or the shards of an index. Views stay valid as long as this object lives.
 class TensorFiles {
  public:
-  // `folder`/model.safetensors, or the files that `folder`/model.safetensors.index.json names.
+  // `folder`/model.safetensors, or the files that `folder`/model.safetensors.index.json names; where neither is there,
+  // the same of pytorch_model.bin (model/files/torch_file.h).
   static Result<std::shared_ptr<const TensorFiles>> open_folder(const std::string& folder);
   static Result<std::shared_ptr<const TensorFiles>> open_file(const std::string& path);
 
@@ -64,8 +65,11 @@ class TensorFiles {
   Status check() const;
 
  private:
+  static Result<std::shared_ptr<const TensorFiles>> open_index(const std::string& folder, const std::string& index);
   Status add_file(const std::string& path);
+  Status add_safetensors(const MappedFile& file, const std::string& path);
   std::vector<MappedFile> files_;
+  std::vector<std::vector<std::byte>> owned_;  // what no view of a file can say
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, std::string> others_;
   std::list<std::vector<float>> converted_;  // what views of F64 tensors see

@@ -20,6 +20,8 @@ bool is_left_over(std::string_view name) {
                                           "cls.",
                                           "decoder.",
                                           "roberta.pooler.",
+                                          "lm_predictions.",
+                                          "mask_predictions.",
                                           "discriminator_predictions.",
                                           "generator_predictions.",
                                           "vocab_transform.",
@@ -127,6 +129,11 @@ class Binder {
     w.down = scaled(linear(names.down, h, ff.width, ff.output_bias), block.sum_scale);
     w.output_norm = block_norm(names.output_norm);
     if (block.sum_norms) w.output_sum_norm = block_norm(names.output_sum_norm);
+    const RelativePositions& relative = attention.relative;
+    if (relative.query_to_position)
+      w.position_key = relative.own_projections ? linear(names.position_key, q, h, attention.bias) : w.key;
+    if (relative.key_to_position)
+      w.position_query = relative.own_projections ? linear(names.position_query, q, h, attention.bias) : w.query;
     layer_ = SIZE_MAX;
     return w;
   }
@@ -224,11 +231,33 @@ class Binder {
 std::vector<float> Linear::bias_floats() const { return bias ? bias->floats() : std::vector<float>(out()); }
 std::vector<float> Norm::beta_floats() const { return beta ? beta->floats() : std::vector<float>(gamma.elements()); }
 
+size_t Weights::first_with_tensors_of(size_t layer) const {
+  const auto same = [&](const LayerWeights& other) {
+    return other.query.weight.bytes.data() == layers[layer].query.weight.bytes.data() &&
+           other.down.weight.bytes.data() == layers[layer].down.weight.bytes.data();
+  };
+  return static_cast<size_t>(std::ranges::find_if(layers, same) - layers.begin());
+}
+
 uint64_t Weights::parameters() const {
   uint64_t total = 0;
   if (files == nullptr) return 0;
   for (const auto& [name, view] : files->tensors()) total += view.elements();
   return total;
+}
+
+// The table of relative positions, and a convolution.
+static void bind_relative(const TensorNames& names, const Architecture& a, Binder& bind, Weights& weights) {
+  const Attention& attention = a.blocks[0].attention;
+  if (attention.position == PositionKind::kDisentangled || attention.position == PositionKind::kBuckets) {
+    const size_t width = attention.position == PositionKind::kBuckets ? attention.heads : a.hidden;
+    weights.relative = bind.tensor(names.relative, {attention.relative.rows, width});
+  }
+  if (a.relative_norm) weights.relative_norm = bind.norm(names.relative_norm, true);
+  if (!a.convolution) return;
+  weights.convolution = bind.tensor(names.convolution.name + ".weight", {a.hidden, a.hidden, a.convolution->width});
+  weights.convolution_bias = bind.tensor(names.convolution.name + ".bias", {a.hidden});
+  weights.convolution_norm = bind.norm(names.convolution_norm, true);
 }
 
 Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files) {
@@ -243,9 +272,10 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   if (e.position_rows > 0) weights.positions = bind.tensor(names.positions, {e.position_rows, e.width});
   if (e.segment_rows > 0) weights.segments = bind.tensor(names.segments, {e.segment_rows, e.width});
   if (e.norm) weights.embedding_norm = bind.norm(names.embedding_norm, a.norm_bias);
-  if (e.width != a.hidden)
+  if (e.width != a.hidden || e.projected)
     weights.embedding_projection = bind.linear(names.embedding_projection, a.hidden, e.width, true);
   bind.width(a.hidden);
+  bind_relative(names, a, bind, weights);
   for (size_t i = 0; i < a.layers() && bind.status().ok(); ++i)
     weights.layers.push_back(bind.layer(i, names.layers[i]));
   if (a.final_norm) weights.final_norm = bind.block_norm(names.final_norm);

@@ -34,6 +34,9 @@ struct LayerWeights {
   std::optional<Linear> gate;                // of gated feed-forwards: what is activated
   Linear up, down;
   Norm output_norm;  // of the feed-forward: after it, or before it, as the block's placement says
+  // Of disentangled attention: what projects the table of relative positions, the same as `key` and `query` where the
+  // block has no other.
+  std::optional<Linear> position_key, position_query;
   std::optional<Norm> attention_sum_norm, output_sum_norm;  // of what is added to the stream
 };
 
@@ -50,6 +53,12 @@ struct Weights {
   std::optional<TensorView> segments;   // [segment_rows, embedding width]
   std::optional<Norm> embedding_norm;
   std::optional<Linear> embedding_projection;  // embedding width -> hidden, where they differ
+  // [relative.rows, hidden] of disentangled attention, or [relative.rows, heads] of buckets; and its norm.
+  std::optional<TensorView> relative;
+  std::optional<Norm> relative_norm;
+  std::optional<TensorView> convolution;  // [hidden, hidden, convolution's width]
+  std::optional<TensorView> convolution_bias;
+  std::optional<Norm> convolution_norm;
   std::vector<LayerWeights> layers;
   std::optional<Norm> final_norm;
   std::optional<Linear> head_dense;  // hidden -> hidden, on the rows that are scored
@@ -61,6 +70,8 @@ struct Weights {
 
   bool quantized = false;  // some matrices are int8; the others are to be computed in higher precision
 
+  // The first block that has the same tensors (ALBERT's all have): what engines pack once.
+  size_t first_with_tensors_of(size_t layer) const;
   uint64_t parameters() const;
 };
 

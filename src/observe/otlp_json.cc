@@ -1,18 +1,17 @@
 // Records -> OTLP's JSON. Field names: opentelemetry-proto, trace/v1/trace.proto, by its JSON mapping (ids as hex,
 // 64-bit numbers as strings).
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 
 #include <algorithm>
 #include <string>
 
+#include "base/json/writer.h"
 #include "observe/tracer.h"
 
 namespace rerank::observe {
 namespace {
 
 using std::chrono::nanoseconds;
-using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+using Writer = JsonWriter;
 
 enum SpanKind { kInternal = 1, kServer = 2 };
 constexpr int kStatusError = 2;
@@ -56,49 +55,49 @@ class SpanWriter {
     nanoseconds from, to;
   };
 
-  void string(std::string_view value) { out_.String(value.data(), static_cast<unsigned>(value.size())); }
+  void string(std::string_view value) { out_.value(value); }
 
   void field(const char* name, std::string_view value) {
-    out_.Key(name);
+    out_.key(name);
     string(value);
   }
 
   void begin(std::string_view id, std::string_view parent, std::string_view name, SpanKind kind, Interval interval) {
-    out_.StartObject();
+    out_.begin_object();
     field("traceId", trace_id_);
     field("spanId", id);
     if (!parent.empty()) field("parentSpanId", parent);
     field("name", name);
-    out_.Key("kind"), out_.Int(kind);
+    out_.key("kind"), out_.value(kind);
     field("startTimeUnixNano", std::to_string((started_ + interval.from).count()));
     field("endTimeUnixNano", std::to_string((started_ + interval.to).count()));
-    out_.Key("attributes"), out_.StartArray();
+    out_.key("attributes"), out_.begin_array();
   }
 
   void text(const char* key, std::string_view value) {
-    out_.StartObject();
+    out_.begin_object();
     field("key", key);
-    out_.Key("value"), out_.StartObject();
+    out_.key("value"), out_.begin_object();
     field("stringValue", value);
-    out_.EndObject(), out_.EndObject();
+    out_.end_object(), out_.end_object();
   }
 
   void number(const char* key, uint64_t value) {
-    out_.StartObject();
+    out_.begin_object();
     field("key", key);
-    out_.Key("value"), out_.StartObject();
+    out_.key("value"), out_.begin_object();
     field("intValue", std::to_string(value));
-    out_.EndObject(), out_.EndObject();
+    out_.end_object(), out_.end_object();
   }
 
   void end(bool error) {
-    out_.EndArray();
+    out_.end_array();
     if (error) {
-      out_.Key("status"), out_.StartObject();
-      out_.Key("code"), out_.Int(kStatusError);
-      out_.EndObject();
+      out_.key("status"), out_.begin_object();
+      out_.key("code"), out_.value(kStatusError);
+      out_.end_object();
     }
-    out_.EndObject();
+    out_.end_object();
   }
 
   void stage(std::string_view parent, const char* name, Interval interval) {
@@ -115,19 +114,18 @@ class SpanWriter {
 }  // namespace
 
 std::string otlp_json(std::span<const RequestRecord> records, const std::string& service_name) {
-  rapidjson::StringBuffer buffer;
-  Writer out(buffer);
-  out.StartObject(), out.Key("resourceSpans"), out.StartArray(), out.StartObject();
-  out.Key("resource"), out.StartObject(), out.Key("attributes"), out.StartArray();
-  out.StartObject(), out.Key("key"), out.String("service.name");
-  out.Key("value"), out.StartObject(), out.Key("stringValue"), out.String(service_name.c_str());
-  out.EndObject(), out.EndObject(), out.EndArray(), out.EndObject();
-  out.Key("scopeSpans"), out.StartArray(), out.StartObject();
-  out.Key("scope"), out.StartObject(), out.Key("name"), out.String("rerankd"), out.EndObject();
-  out.Key("spans"), out.StartArray();
+  JsonWriter out;
+  out.begin_object(), out.key("resourceSpans"), out.begin_array(), out.begin_object();
+  out.key("resource"), out.begin_object(), out.key("attributes"), out.begin_array();
+  out.begin_object(), out.key("key"), out.value("service.name");
+  out.key("value"), out.begin_object(), out.key("stringValue"), out.value(service_name.c_str());
+  out.end_object(), out.end_object(), out.end_array(), out.end_object();
+  out.key("scopeSpans"), out.begin_array(), out.begin_object();
+  out.key("scope"), out.begin_object(), out.key("name"), out.value("rerankd"), out.end_object();
+  out.key("spans"), out.begin_array();
   for (const RequestRecord& record : records) SpanWriter(out, record).write();
-  out.EndArray(), out.EndObject(), out.EndArray(), out.EndObject(), out.EndArray(), out.EndObject();
-  return {buffer.GetString(), buffer.GetSize()};
+  out.end_array(), out.end_object(), out.end_array(), out.end_object(), out.end_array(), out.end_object();
+  return out.take();
 }
 
 }  // namespace rerank::observe

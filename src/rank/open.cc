@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <mutex>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -33,7 +34,8 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
     if (!file.ok()) return file.status();
     hasher.add(file->text());
   }
-  for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json"}) {
+  for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json", "/vocab.txt",
+                           "/sentencepiece.bpe.model", "/spm.model", "/spiece.model"}) {
     auto file = MappedFile::open(model.folder + name);
     if (file.ok()) hasher.add(file->text());
   }
@@ -194,6 +196,27 @@ void add_device_metrics(Metrics& metrics, const engine::Backend& backend) {
   });
 }
 
+void add_prefix_metrics(Metrics& metrics, const engine::Backend& backend) {
+  const auto counters = backend.prefix_counters();
+  if (counters == nullptr) return;
+  const auto tokens = [&](const char* how) -> Counter& {
+    return metrics.counter("rerankd_prefix_tokens_total", "Tokens of pairs: computed, or not since they begin alike.",
+                           {{"how", how}});
+  };
+  Counter &computed = tokens("computed"), &shared = tokens("shared"), &kept = tokens("kept");
+  Gauge& bytes = metrics.gauge("rerankd_prefix_bytes", "Keys and values that are kept for later batches.");
+  metrics.on_collect([counters, &computed, &shared, &kept, &bytes, mutex = std::make_shared<std::mutex>()] {
+    const std::lock_guard lock(*mutex);
+    const auto raise = [](Counter& counter, uint64_t to) {
+      counter.add(std::max(0.0, static_cast<double>(to) - counter.value()));
+    };
+    raise(computed, counters->computed_tokens);
+    raise(shared, counters->shared_tokens);
+    raise(kept, counters->kept_tokens);
+    bytes.set(static_cast<double>(counters->kept_bytes));
+  });
+}
+
 // The threads and caches that the host gives a service.
 Status read_host(const HostOptions& host, size_t compute_threads, Metrics* metrics, rank::ServiceParts& parts) {
   const CacheOptions& caches = host.caches;
@@ -276,6 +299,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
                  {"kernel", engine.kernel}})
         .set(1);
     add_device_metrics(*metrics, **backend);
+    add_prefix_metrics(*metrics, **backend);
     metrics->gauge("rerankd_batch_tokens_max", "Most tokens of one batch.")
         .set(static_cast<double>(parts.planner.max_batch_tokens));
     metrics->gauge("rerankd_model_layers", "Layers that the model has.")

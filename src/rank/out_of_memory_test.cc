@@ -28,6 +28,7 @@ void* operator new(size_t size) {
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return std::malloc(size); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
@@ -36,7 +37,7 @@ namespace {
 
 TEST(OutOfMemoryTest, EndsOneRequestAndNoOther) {
   Options options;
-  options.model.source.model = testing::golden_models().front();
+  options.model.source.model = RERANKD_SOURCE_DIR "/tests/data/models/bert-a";
   options.host.threads = 2;
   auto reranker = Reranker::open(options);
   ASSERT_TRUE(reranker.ok()) << reranker.status();

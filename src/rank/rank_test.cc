@@ -36,7 +36,7 @@ std::unique_ptr<Reranker> open(const std::string& folder, const std::function<vo
   return std::move(*reranker);
 }
 
-std::string bert() { return testing::golden_models().front(); }
+std::string bert() { return RERANKD_SOURCE_DIR "/tests/data/models/bert-a"; }
 
 TEST(RerankTest, TextToLogitsAsTransformers) {
   const double tolerance = testing::tolerance(EngineKind::kCpu, Precision::kFp32).recorded;

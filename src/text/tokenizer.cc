@@ -9,6 +9,7 @@
 #include "base/json/reader.h"
 #include "base/mapped_file.h"
 #include "base/strings.h"
+#include "text/files/tokenizer_files.h"
 #include "text/models/model.h"
 #include "text/stages/added_tokens.h"
 #include "text/stages/byte_level.h"
@@ -361,12 +362,18 @@ Result<std::shared_ptr<JsonTokenizer>> JsonTokenizer::parse(std::string_view jso
   return tokenizer;
 }
 
-Status missing_tokenizer(const std::filesystem::path& folder) {
-  return absl::NotFoundError(str_cat((folder / "tokenizer.json").string(),
-                                     ": not found. Models with only vocab.txt or a sentencepiece model need it made "
-                                     "once: python -c \"from transformers "
-                                     "import AutoTokenizer; AutoTokenizer.from_pretrained('",
-                                     folder.string(), "').save_pretrained('", folder.string(), "')\""));
+// The folder's tokenizer.json, or what is built where it has none.
+Result<BuiltTokenizer> tokenizer_of(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer.json";
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) {
+    ASSIGN_OR_RETURN(std::string json, read_file(path.string(), kMaxFileBytes));
+    return BuiltTokenizer{std::move(json), path.string()};
+  }
+  if (!vocabulary_file(folder.string()).empty()) return build_tokenizer(folder.string());
+  return absl::NotFoundError(str_cat(path.string(),
+                                     ": not found, and none of vocab.txt, sentencepiece.bpe.model, spm.model and "
+                                     "spiece.model, which it can be built from, is there either"));
 }
 
 }  // namespace
@@ -378,15 +385,13 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view j
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::string& folder) {
   const std::filesystem::path path(folder);
   std::error_code error;
-  if (!std::filesystem::exists(path / "tokenizer.json", error)) return missing_tokenizer(path);
-  ASSIGN_OR_RETURN(const std::string json, read_file((path / "tokenizer.json").string(), kMaxFileBytes));
+  ASSIGN_OR_RETURN(const BuiltTokenizer read, tokenizer_of(path));
   TokenizerConfig config;
   if (const std::string beside = (path / "tokenizer_config.json").string(); std::filesystem::exists(beside, error)) {
     ASSIGN_OR_RETURN(std::string text, read_file(beside, kMaxFileBytes));
     ASSIGN_OR_RETURN(config, read_tokenizer_config(std::move(text), beside));
   }
-  ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer,
-                   JsonTokenizer::parse(json, (path / "tokenizer.json").string(), config));
+  ASSIGN_OR_RETURN(std::shared_ptr<JsonTokenizer> tokenizer, JsonTokenizer::parse(read.json, read.origin, config));
   if (config.model_max_length) tokenizer->set_model_max_length(*config.model_max_length);
   return tokenizer;
 }

@@ -37,10 +37,11 @@ struct ControlToken {
 // Immutable and thread-safe. Each thread that encodes keeps scratch memory and a cache of words (about 1 MB per model).
 class Tokenizer {
  public:
-  // Reads `tokenizer.json` of a Hugging Face folder and, where it is there, tokenizer_config.json
-  // (text/stages/tokenizer_config.h: its length, and fields of classes that go before tokenizer.json's). NotFound when there
-  // is no tokenizer.json, saying how to make one; InvalidArgument or Unimplemented naming file and field when it is
-  // wrong or holds what is not supported; OutOfRange when it is larger than 256 MB.
+  // Reads `tokenizer.json` of a Hugging Face folder, or builds it from vocab.txt or a model of SentencePiece where it
+  // is not there (text/files/tokenizer_files.h), and tokenizer_config.json (text/stages/tokenizer_config.h: its length,
+  // and fields of classes that go before tokenizer.json's). NotFound when there is neither; InvalidArgument or
+  // Unimplemented naming file and field when it is wrong or holds what is not supported; OutOfRange when it is larger
+  // than 256 MB.
   static Result<std::shared_ptr<const Tokenizer>> from_folder(const std::string& folder);
 
   // Reads the text of a tokenizer.json. `origin` names it in errors: "tokenizer.json".

@@ -6,7 +6,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
-#include "transport/json_out.h"
+#include "base/json/writer.h"
 
 namespace rerank::transport {
 namespace {

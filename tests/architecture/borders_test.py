@@ -14,7 +14,7 @@ import sources
 MOST_FILES = 20
 CODE_FOLDERS = ["src", "include", "tests", "tools", "bench"]
 DATA_FOLDERS = ["tests/data", "tests/clients/fixtures"]
-SHARED_BY_ENGINES = {"depth", "padded"}  # folders of src/engine that are no engine
+SHARED_BY_ENGINES = {"depth", "devices", "padded"}  # folders of src/engine that are no engine
 
 # `base` is everybody's; `capi` is C. What is public is defined in rank/open.cc.
 WITHOUT_NAMESPACE = {"base", "capi"}

@@ -568,6 +568,12 @@ class ReadmeTest(unittest.TestCase):
                                       env={**os.environ, "PATH": f"{place}:{os.environ['PATH']}"})
                 self.assertEqual(done.returncode, 0, command + "\n" + done.stderr)
 
+    def test_the_chinese_readme_has_the_same_commands(self):
+        chinese = "\n".join(re.findall(r"```sh\n(.*?)```", (SOURCE / "README.zh-CN.md").read_text(), re.S)).splitlines()
+        commands = {line.split("#")[0].strip() for line in self.commands.splitlines()}
+        self.assertGreaterEqual(len(chinese), 5)
+        self.assertEqual([line for line in chinese if line.split("#")[0].strip() not in commands], [])
+
     def test_curl_request(self):
         body = re.search(r"curl http://127.0.0.1:8080/v1/rerank .*? -d '(.*?)'", self.commands, re.S).group(1)
         with Server() as server:

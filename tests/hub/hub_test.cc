@@ -343,6 +343,19 @@ TEST_F(HubTest, TakesShardsByTheirIndex) {
   EXPECT_TRUE(model::load_model(*fetched).ok()) << model::load_model(*fetched).status();
 }
 
+// An older repository: pytorch_model.bin and vocab.txt, neither model.safetensors nor tokenizer.json.
+TEST_F(HubTest, OlderFilesAreTakenWhereNewerOnesAreMissing) {
+  hub_.add("config.json", testing::make_config_json({}));
+  hub_.add("vocab.txt", "[UNK]\n");
+  hub_.add("pytorch_model.bin", *read_file(RERANKD_SOURCE_DIR "/tests/data/torch/zip.bin", 1u << 20));
+  auto fetched = fetch_from_hub("org/tiny", "main", options());
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  for (const char* name : {"vocab.txt", "pytorch_model.bin"}) EXPECT_TRUE(fs::exists(*fetched + "/" + name)) << name;
+  const size_t seen = hub_.downloaded().size();
+  EXPECT_TRUE(fetch_from_hub("org/tiny", "main", options()).ok());
+  EXPECT_EQ(hub_.downloaded().size(), seen) << "the cache serves it the second time";
+}
+
 // A repository as exporters leave it: graphs in onnx/, of one the weights beside it, and no safetensors.
 class GraphHubTest : public HubTest {
  protected:
@@ -383,7 +396,7 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
   auto located = rank::locate_model(options);
   set_log_sink({});
   ASSERT_TRUE(located.ok()) << located.status();
-  EXPECT_THAT(lines, HasSubstr("no safetensors on the hub, so its graph onnx/model.onnx was taken, for engine onnx"));
+  EXPECT_THAT(lines, HasSubstr("no weights on the hub, so its graph onnx/model.onnx was taken, for engine onnx"));
   EXPECT_THAT(hub_.downloaded(),
               UnorderedElementsAre("config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"));
   // It computes what the weights do: files behind links, weights beside the graph.

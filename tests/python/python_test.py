@@ -3,12 +3,16 @@
 Run by ctest; by hand: RERANKD=build/release/rerankd RERANKD_LIBRARY=build/release/librerank.so RERANKD_SOURCE_DIR=.
 python3 tests/python/python_test.py
 """
+import http.server
+import importlib.util
+import inspect
 import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import threading
 import unittest
 
 SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"]).resolve()
@@ -69,6 +73,104 @@ class PythonTest(unittest.TestCase):
             CrossEncoder("model", url=self.url)
         with self.assertRaises(ValueError):
             self.library.predict([("one", "two", "three")])
+
+    def test_signatures_are_those_of_sentence_transformers(self):
+        """Of 5.1: names, order and defaults; ours may have more, by keyword only."""
+        theirs = {
+            "__init__": "model_name_or_path num_labels max_length activation_fn device cache_folder trust_remote_code revision "
+                        "local_files_only token model_kwargs tokenizer_kwargs config_kwargs model_card_data backend",
+            "predict": "sentences batch_size show_progress_bar activation_fn apply_softmax convert_to_numpy convert_to_tensor",
+            "rank": "query documents top_k return_documents batch_size show_progress_bar activation_fn apply_softmax convert_to_numpy "
+                    "convert_to_tensor"}
+        for name, parameters in theirs.items():
+            ours = [p for p in inspect.signature(getattr(CrossEncoder, name)).parameters.values() if p.name != "self"]
+            self.assertEqual([p.name for p in ours if p.kind is p.POSITIONAL_OR_KEYWORD], parameters.split(), name)
+        with self.assertRaises(TypeError):
+            self.library.rank("q", ["d"], topk=1)
+        with self.assertRaises(TypeError):
+            self.library.predict([("q", "d")], raw=True)
+        for unheard in ({"num_labels": 3}, {"trust_remote_code": True}, {"model_kwargs": {"attn": 1}}, {"backend": "openvino"}):
+            with self.assertRaises(ValueError):
+                CrossEncoder(MODEL, **unheard)
+        with CrossEncoder(MODEL, 1, 64, precision="fp32", device="cpu", threads=1) as limited:
+            self.assertIsInstance(limited.predict(("q", "word " * 500)), float)
+
+    def test_activations_are_applied_to_logits(self):
+        class Identity:
+            def __call__(self, logits):
+                return logits
+
+        class Doubled:
+            def __call__(self, logits):
+                return logits * 2
+
+        pairs = self.pairs[:5]
+        logits = self.library.predict(pairs, raw_scores=True, convert_to_numpy=False)
+        self.assertEqual(logits, self.library.predict(pairs, activation_fn=Identity(), convert_to_numpy=False))
+        if importlib.util.find_spec("numpy") or importlib.util.find_spec("torch"):
+            for ours, logit in zip(self.library.predict(pairs, activation_fn=Doubled()), logits):
+                self.assertAlmostEqual(ours, 2 * logit, places=4)
+        ranked = self.library.rank("what is rain?", ["rain falls", "cats"], activation_fn=Identity())
+        self.assertEqual(ranked, self.library.rank("what is rain?", ["rain falls", "cats"], raw_scores=True))
+
+    def test_pairs_of_any_kind(self):
+        queries, documents = zip(*self.pairs)
+        wanted = list(self.library.predict(self.pairs))
+        for model in (self.library, self.server):
+            for given in (zip(queries, documents), (list(pair) for pair in self.pairs), list(self.pairs)):
+                for score, other in zip(model.predict(given), wanted, strict=True):
+                    self.assertAlmostEqual(score, other, places=4)
+        self.assertAlmostEqual(self.library.predict(inputs=self.pairs[:1])[0], wanted[0], places=5)
+        for bad, message in (([("q", None)], "pair 0: document is None"), ([("q", "d"), (1, "d")], "pair 1: query is int"),
+                             ([("a", "b", "c")], "pair 0: expected"), (["ab"], "pair 0: expected")):
+            with self.assertRaisesRegex(ValueError, message):
+                self.library.predict(bad)
+
+    def test_a_busy_server_is_asked_again(self):
+        answers = [(503, b'{"error":"loading"}'), (429, b'{"error":"later"}'), (200, b'[{"index":0,"score":1.5}]')]
+
+        class Busy(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                status, body = answers.pop(0)
+                self.send_response(status)
+                if status != 200:
+                    self.send_header("Retry-After", "0")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as busy:
+            busy.daemon_threads = True
+            threading.Thread(target=busy.serve_forever, daemon=True).start()
+            with CrossEncoder(url=f"http://127.0.0.1:{busy.server_port}") as model:
+                self.assertEqual(model.rank("q", ["d"], raw_scores=True), [{"corpus_id": 0, "score": 1.5}])
+            busy.shutdown()
+        self.assertEqual(answers, [])
+
+    def test_ctrl_c_ends_the_wait(self):
+        code = ("import os, signal, sys, threading, time; sys.path.insert(0, sys.argv[1]); from rerankd import CrossEncoder\n"
+                "model = CrossEncoder(sys.argv[2], precision='fp32', threads=1); model._name\n"
+                "model.backend._outcome = lambda pairs: time.sleep(30)\n"
+                "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+                "try: model.predict(('a', 'b'))\n"
+                "except KeyboardInterrupt: print('interrupted', flush=True); os._exit(0)\n")
+        run = subprocess.run([sys.executable, "-c", code, str(SOURCE / "python"), str(MODEL)], stdout=subprocess.PIPE, timeout=25, text=True)
+        self.assertEqual(run.stdout, "interrupted\n")
+
+    def test_without_the_library_there_is_one_error(self):
+        code = "import sys; sys.path.insert(0, sys.argv[1]); from rerankd import CrossEncoder; CrossEncoder('x')"
+        environment = {**os.environ, "RERANKD_LIBRARY": "/no/librerank.so", "LD_LIBRARY_PATH": ""}
+        run = subprocess.run([sys.executable, "-c", code, str(SOURCE / "python")], stderr=subprocess.PIPE, env=environment, text=True)
+        if (SOURCE / "python/rerankd/librerank.so").exists():
+            self.skipTest("a library lies in the package")
+        self.assertEqual(run.stderr.count("Traceback"), 1, run.stderr)
+        self.assertIn("librerank.so cannot be loaded", run.stderr)
 
     def test_odd_texts_are_scored(self):
         scores = self.library.predict([("", ""), ("a\0b", "\ud800 lone"), ("🙂", "汉字" * 5000)])

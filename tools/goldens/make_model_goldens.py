@@ -35,15 +35,24 @@ def texts(rng, count):
     return [" ".join(rng.choice(WORDS) for _ in range(rng.randint(3, 20))) for _ in range(count)]
 
 
-def wordpiece(corpus):
+def wordpiece(corpus, specials=tuple(SPECIALS["bert"])):
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(corpus, trainers.WordPieceTrainer(vocab_size=300, special_tokens=SPECIALS["bert"], show_progress=False))
+    tokenizer.train_from_iterator(corpus, trainers.WordPieceTrainer(vocab_size=300, special_tokens=list(specials), show_progress=False))
+    if "[CLS]" not in specials:
+        return tokenizer
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)])
+    return tokenizer
+
+
+def mpnet_words(corpus):
+    """MPNet's: words between RoBERTa's marks; number 1 is padding, which its positions pass over."""
+    tokenizer = wordpiece(corpus, ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"])
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return tokenizer
 
 
@@ -80,6 +89,20 @@ def modern_bpe(corpus):
     cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", cls), ("[SEP]", sep)])
+    return tokenizer
+
+
+def pieces(corpus):
+    """DeBERTa-v3's: unigram pieces between BERT's marks."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(), normalizers.NFKC(), normalizers.Replace(tokenizers.Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.train_from_iterator(corpus, trainers.UnigramTrainer(
+        vocab_size=300, special_tokens=SPECIALS["bert"], unk_token="[UNK]", show_progress=False))
+    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)])
     return tokenizer
 
 
@@ -138,6 +161,36 @@ FAMILIES = [
      dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=6, intermediate_size=64, num_labels=1, **COMMON)),
     ("jina-bert-b", transformers.BertConfig, jina_bert.JinaBert, wordpiece,
      dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96, num_labels=1, **COMMON)),
+    ("bert-c", transformers.BertConfig, transformers.BertForSequenceClassification, wordpiece,
+     dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=1, **COMMON)),
+    # v3's kind, with buckets that most lengths pass; projections of its own; v2-xlarge's convolution and tables.
+    ("deberta-a", transformers.DebertaV2Config, transformers.DebertaV2ForSequenceClassification, pieces,
+     dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48, num_labels=1, position_buckets=32,
+          relative_attention=True, norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p", position_biased_input=False,
+          type_vocab_size=0, max_relative_positions=-1, layer_norm_eps=1e-7, **COMMON)),
+    ("deberta-b", transformers.DebertaV2Config, transformers.DebertaV2ForSequenceClassification, pieces,
+     dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=1, position_buckets=-1,
+          relative_attention=True, share_att_key=False, pos_att_type=["c2p", "p2c"], position_biased_input=False, type_vocab_size=0,
+          max_relative_positions=40, layer_norm_eps=1e-7, **COMMON)),
+    ("deberta-c", transformers.DebertaV2Config, transformers.DebertaV2ForSequenceClassification, pieces,
+     dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, num_labels=2, position_buckets=16,
+          relative_attention=True, norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type=["c2p"], position_biased_input=True,
+          type_vocab_size=2, max_relative_positions=64, conv_kernel_size=3, conv_act="gelu", pooler_hidden_act="tanh", **COMMON)),
+    ("mpnet-a", transformers.MPNetConfig, transformers.MPNetForSequenceClassification, mpnet_words,
+     dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48, num_labels=1, **COMMON)),
+    ("mpnet-b", transformers.MPNetConfig, transformers.MPNetForSequenceClassification, mpnet_words,
+     dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=64, num_labels=1, **COMMON)),
+    ("mpnet-c", transformers.MPNetConfig, transformers.MPNetForSequenceClassification, mpnet_words,
+     dict(hidden_size=40, num_hidden_layers=2, num_attention_heads=5, intermediate_size=48, num_labels=2, **COMMON)),
+    ("albert-a", transformers.AlbertConfig, transformers.AlbertForSequenceClassification, wordpiece,
+     dict(hidden_size=48, embedding_size=16, num_hidden_layers=4, num_attention_heads=4, intermediate_size=64, num_labels=1,
+          classifier_dropout_prob=0.0, **COMMON)),
+    ("albert-b", transformers.AlbertConfig, transformers.AlbertForSequenceClassification, wordpiece,
+     dict(hidden_size=32, embedding_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=48, num_labels=1,
+          hidden_act="gelu", classifier_dropout_prob=0.0, **COMMON)),
+    ("albert-c", transformers.AlbertConfig, transformers.AlbertForSequenceClassification, wordpiece,
+     dict(hidden_size=32, embedding_size=24, num_hidden_layers=5, num_attention_heads=2, intermediate_size=48, num_labels=2,
+          hidden_act="relu", classifier_dropout_prob=0.0, **COMMON)),
 ]
 
 
@@ -193,30 +246,56 @@ def rename_tensors(folder, renamed):
     safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
 
 
+def with_older_files(folder, tokenizer):
+    """pytorch_model.bin in two shards, one of each form, and vocab.txt instead of tokenizer.json."""
+    tensors = list(safetensors.torch.load_file(folder / "model.safetensors").items())
+    half, places = len(tensors) // 2, {}
+    for number, part in enumerate((tensors[:half], tensors[half:]), 1):
+        name = f"pytorch_model-0000{number}-of-00002.bin"
+        torch.save(dict(part), folder / name, _use_new_zipfile_serialization=number == 1)
+        places |= {tensor: name for tensor, _ in part}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(dict(metadata={}, weight_map=places)) + "\n")
+    words = tokenizer.get_vocab()
+    (folder / "vocab.txt").write_text("\n".join(sorted(words, key=words.get)) + "\n")
+    (folder / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer_class="BertTokenizer")) + "\n")
+    for name in ("model.safetensors", "tokenizer.json"):
+        (folder / name).unlink()
+
+
+# What is done to a folder when its logits are recorded.
+AT_LAST = {"bert-c": with_older_files}
+
 AFTER = {"modernbert-b": as_older_modernbert, "gte-a": as_new_impl, "jina-v2-a": as_flash_names, "jina-v2-b": as_flash_names,
          "jina-bert-a": jina_bert.as_jina, "jina-bert-b": jina_bert.as_jina}
 
 
-def make_pairs(rng):
+def make_pairs(rng, longest=900):
     def words(n):
         return " ".join(rng.choice(WORDS) for _ in range(n))
 
     pairs = [("", ""), ("rain", ""), ("", "rain"), ("What's the weather?", "Is it sunny today?")]
     for n in (1, 3, 8, 15, 30, 60, 120, 200, 300, 480, 900):
-        pairs.append((words(rng.randint(1, 12)), words(n)))
-    pairs.append((words(400), words(400)))  # the query is cut as well
+        if n <= longest:
+            pairs.append((words(rng.randint(1, 12)), words(n)))
+    most = min(longest, 400)
+    pairs.append((words(most), words(most)))  # the query is cut as well
     return pairs
 
 
 def is_roberta(name):
-    return name.startswith(("roberta", "xlm-roberta", "jina-v2"))
+    return name.startswith(("roberta", "xlm-roberta", "jina-v2", "mpnet"))
 
 
 def has_segments(name):
-    return name.startswith(("bert", "electra", "jina-bert"))
+    return name.startswith(("bert", "electra", "jina-bert", "albert")) or name == "deberta-c"
+
+
+SMALL = ("deberta", "mpnet", "albert")  # later ones, with shorter pairs: a checkout should not grow
 
 
 def positions_for(name):
+    if name.startswith(SMALL):
+        return 162 if is_roberta(name) else 160
     return 514 if is_roberta(name) else 512
 
 
@@ -224,7 +303,7 @@ def record(folder, tokenizer, model, rng):
     limit = positions_for(folder.name) - (2 if is_roberta(folder.name) else 0)
     tokenizer.enable_truncation(max_length=limit, strategy="longest_first")
     lines = []
-    for query, document in make_pairs(rng):
+    for query, document in make_pairs(rng, 200 if folder.name.startswith(SMALL) else 900):
         encoded = tokenizer.encode(query, document)
         segments = encoded.type_ids if has_segments(folder.name) else [0] * len(encoded.ids)
         inputs = dict(input_ids=torch.tensor([encoded.ids]), attention_mask=torch.ones(1, len(encoded.ids), dtype=torch.long))
@@ -255,7 +334,7 @@ def main():
         for parameter in model.parameters():  # biases and norms start at 0 and 1: make them count
             if parameter.dim() == 1:
                 parameter.data += 0.1 * torch.randn_like(parameter)
-            elif name.startswith(("modernbert", "gte")):  # whose own initialisation is too small to tell errors
+            elif name.startswith(("modernbert", "gte", "deberta", "mpnet", "albert")):  # whose own initialisation is too small to tell errors
                 parameter.data = torch.randn_like(parameter) * parameter.shape[-1] ** -0.5
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -271,6 +350,8 @@ def main():
         tokenizer.no_truncation()
         tokenizer.save(str(folder / "tokenizer.json"))
         record(folder, tokenizer, model, rng)
+        if name in AT_LAST:
+            AT_LAST[name](folder, tokenizer)
         print(name, sum(f.stat().st_size for f in folder.iterdir()) // 1024, "KB")
 
 

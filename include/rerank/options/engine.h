@@ -19,9 +19,10 @@ struct EngineOptions {
   Precision precision = Precision::kAuto;
   static constexpr OptionInfo kPrecision{
       "precision", "P", "Engine",
-      "auto, fp32, fp16, bf16, int8 or fp8, of which an engine has some. auto: bf16 where the CPU multiplies it "
+      "auto, fp32, fp16, bf16, int8, int4 or fp8, of which an engine has some. auto: bf16 where the CPU multiplies it "
       "faster, else fp32. int8 is faster still and changes scores most: compare rankings on your own documents "
-      "first. fp8 is the CUDA engine's, for GPUs from compute capability 8.9 (Ada, Hopper); it changes scores as "
+      "first. int4 is the cpu engine's, for models that do not fit otherwise: weights stay 4 bits in memory and are "
+      "multiplied in bf16 or fp32. fp8 is the CUDA engine's, for GPUs from compute capability 8.9 (Ada, Hopper); it changes scores as "
       "int8 does, and its speed is not known yet."};
 
   std::string kernel = "auto";

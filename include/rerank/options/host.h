@@ -81,6 +81,13 @@ struct HostOptions {
       "Most that --weight-cache keeps; the least recently used weights leave. The default holds a handful of large "
       "models."};
 
+  size_t prefix_bytes = size_t{256} << 20;
+  static constexpr OptionInfo kPrefixBytes{
+      "prefix-bytes", "N", "Engine",
+      "Decoders on the cpu engine: most that it keeps of keys and values of what pairs begin with, and most that one "
+      "batch may take while it is computed. 0: nothing is shared. The default holds a thousand tokens of a model of "
+      "0.6 billion parameters: the template, some instructions and queries."};
+
   std::string tuning_cache;
   static constexpr OptionInfo kTuningCache{
       "tuning-cache", "DIR", "Engine",
@@ -101,6 +108,7 @@ struct HostOptions {
     visit_field(kPinThreads, options.pin_threads);
     visit_field(kWeightCache, options.weight_cache);
     visit_field(kWeightCacheBytes, options.weight_cache_bytes);
+    visit_field(kPrefixBytes, options.prefix_bytes);
     visit_field(kTuningCache, options.tuning_cache);
   }
 

@@ -18,7 +18,7 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
   call.return_documents = body.flag("return_documents", limits.return_documents);
 }
 
-void write_results(transport::JsonWriter& json, const RerankCall& call, const RerankResponse& result) {
+void write_results(JsonWriter& json, const RerankCall& call, const RerankResponse& result) {
   json.key("results").begin_array();
   for (const RankedDocument& document : result.results) {
     json.begin_object();
@@ -38,7 +38,7 @@ void write_results(transport::JsonWriter& json, const RerankCall& call, const Re
 
 void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
            transport::HttpResponse& response) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_object();
   json.field("id", new_id("rerank"));
   json.field("model", model.id);

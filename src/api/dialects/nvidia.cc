@@ -18,7 +18,7 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
 }
 
 void write(const RerankCall&, const RerankResponse& result, const ModelInfo&, transport::HttpResponse& response) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_object();
   json.key("rankings").begin_array();
   for (const RankedDocument& document : result.results) {

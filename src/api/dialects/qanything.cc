@@ -18,7 +18,7 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
 void write(const RerankCall& call, const RerankResponse& result, const ModelInfo&, transport::HttpResponse& response) {
   std::vector<float> scores(call.request.documents.size());
   for (const RankedDocument& document : result.results) scores[document.index] = document.score;
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_array();
   for (const float score : scores) json.value(score);
   json.end_array();

@@ -32,7 +32,7 @@ TeiCost cost_of(const RerankCall& call, const RerankResponse& result) {
 
 void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
            transport::HttpResponse& response) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_array();
   for (const RankedDocument& document : result.results) {
     json.begin_object();

@@ -19,7 +19,7 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
 
 void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
            transport::HttpResponse& response) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_object();
   json.field("object", "list");
   json.key("data").begin_array();

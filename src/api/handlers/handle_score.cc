@@ -36,7 +36,7 @@ PairTexts read_sides(transport::Body& body, size_t limit) {
 }
 
 void score_answer(const PairScores& result, const ModelInfo& model, transport::HttpResponse& response) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_object();
   json.field("id", new_id("score"));
   json.field("object", "list");
@@ -67,7 +67,7 @@ TeiCost cost_of(const PairTexts& pairs) {
 // One pair, or many.
 void predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost,
                     transport::HttpResponse& response) {
-  transport::JsonWriter json;
+  JsonWriter json;
   if (!single) json.begin_array();
   for (const float score : result.scores) {
     json.begin_array().begin_object();

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "api/exchange.h"
+#include "base/json/writer.h"
 #include "transport/body.h"
 #include "transport/errors.h"
-#include "transport/json_out.h"
 
 namespace rerank::api {
 namespace {
@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kMaxBytes = 256u << 10;  // a token takes some 100 bytes while it is told, and a byte may be several
 
 // As TEI has it: a token's text is the part of the input that it stands for, and its place counts bytes.
-void write_tokens(transport::JsonWriter& json, std::string_view text, const std::vector<Token>& tokens) {
+void write_tokens(JsonWriter& json, std::string_view text, const std::vector<Token>& tokens) {
   json.begin_array();
   for (const Token& token : tokens) {
     json.begin_object();
@@ -47,7 +47,7 @@ Result<transport::Body> parse_small(transport::HttpRequest& request) {
   return transport::Body::parse(request.body);
 }
 
-void answer(Exchange& exchange, transport::JsonWriter& json) {
+void answer(Exchange& exchange, JsonWriter& json) {
   transport::HttpResponse response;
   response.body = json.take();
   exchange.finish(std::move(response));
@@ -62,7 +62,7 @@ void handle_tokenize(Exchange&& exchange) {
   const bool special = body->flag("add_special_tokens", true);
   if (!body->status().ok())
     return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_array();
   for (const std::string& text : texts) {
     write_tokens(json, text, exchange.state->reranker.tokenize(text, special));
@@ -83,7 +83,7 @@ void handle_decode(Exchange&& exchange) {
   const bool skip_special = body->flag("skip_special_tokens", true);
   if (!body->status().ok())
     return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_array();
   for (const std::vector<int32_t>& ids : lists) {
     const Result<std::string> text = exchange.state->reranker.decode(ids, skip_special);

@@ -3,20 +3,20 @@
 #include <algorithm>
 
 #include "api/pages/web/embedded.h"
+#include "base/json/writer.h"
 #include "transport/errors.h"
-#include "transport/json_out.h"
 
 namespace rerank::api {
 namespace {
 
-void write_labels(transport::JsonWriter& json, const ModelInfo& model) {
+void write_labels(JsonWriter& json, const ModelInfo& model) {
   json.begin_object();
   json.key("id2label").begin_object().field("0", model.label).end_object();
   json.key("label2id").begin_object().field(model.label, uint64_t{0}).end_object();
   json.end_object();
 }
 
-void write_model(transport::JsonWriter& json, const ModelInfo& model) {
+void write_model(JsonWriter& json, const ModelInfo& model) {
   json.begin_object();
   json.field("id", model.id);
   json.field("object", "model");
@@ -29,7 +29,7 @@ void write_model(transport::JsonWriter& json, const ModelInfo& model) {
   json.end_object();
 }
 
-transport::HttpResponse page(transport::JsonWriter& json) {
+transport::HttpResponse page(JsonWriter& json) {
   transport::HttpResponse response;
   response.body = json.take();
   return response;
@@ -51,13 +51,13 @@ transport::HttpResponse health_page(bool ready) {
         transport::make_error(transport::ErrorKind::kUnavailable, "unhealthy: starting, stopping, or the engine fails"),
         transport::ErrorShape::kTei);
   }
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_object().field("status", "ok").end_object();
   return page(json);
 }
 
 transport::HttpResponse info_page(const ModelInfo& model, const ApiOptions& options) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_object();
   json.field("model_id", model.id);
   json.key("model_sha").null();
@@ -91,7 +91,7 @@ transport::HttpResponse info_page(const ModelInfo& model, const ApiOptions& opti
 }
 
 transport::HttpResponse models_page(const ModelInfo& model) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_object();
   json.field("object", "list");
   json.key("data").begin_array();
@@ -102,13 +102,13 @@ transport::HttpResponse models_page(const ModelInfo& model) {
 }
 
 transport::HttpResponse model_page(const ModelInfo& model) {
-  transport::JsonWriter json;
+  JsonWriter json;
   write_model(json, model);
   return page(json);
 }
 
 transport::HttpResponse cluster_auth_page(bool required) {
-  transport::JsonWriter json;
+  JsonWriter json;
   json.begin_object().field("auth", required).end_object();
   return page(json);
 }

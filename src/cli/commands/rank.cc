@@ -1,11 +1,10 @@
 // rerankd rank: one query, documents from a file or stdin, a table or JSON.
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
 
+#include "base/json/writer.h"
 #include "base/strings.h"
 #include "cli/command.h"
 
@@ -40,35 +39,34 @@ void print_table(const RerankRequest& request, const RerankResponse& response, c
 }
 
 void print_json(const RerankRequest& request, const RerankResponse& response, const ModelInfo& info) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer> out(buffer);
-  auto text = [&](std::string_view s) { out.String(s.data(), static_cast<rapidjson::SizeType>(s.size())); };
-  out.StartObject();
-  out.Key("model"), text(info.id);
-  out.Key("results"), out.StartArray();
+  JsonWriter out;
+  auto text = [&](std::string_view s) { out.value(s); };
+  out.begin_object();
+  out.key("model"), text(info.id);
+  out.key("results"), out.begin_array();
   for (const RankedDocument& r : response.results) {
-    out.StartObject();
-    out.Key("index"), out.Uint64(r.index);
-    out.Key("score"), out.Double(r.score);
-    out.Key("logit"), out.Double(r.logit);
-    out.Key("tokens"), out.Uint(r.tokens);
-    out.Key("truncated"), out.Bool(r.truncated);
-    out.Key("document_tokens"), out.Uint(r.document_tokens);
-    out.Key("kept"), out.StartArray();
+    out.begin_object();
+    out.key("index"), out.value(r.index);
+    out.key("score"), out.value(r.score);
+    out.key("logit"), out.value(r.logit);
+    out.key("tokens"), out.value(r.tokens);
+    out.key("truncated"), out.value(r.truncated);
+    out.key("document_tokens"), out.value(r.document_tokens);
+    out.key("kept"), out.begin_array();
     for (const TokenRange& part : r.kept) {
-      out.StartArray();
-      out.Uint(part.begin), out.Uint(part.end);
-      out.EndArray();
+      out.begin_array();
+      out.value(part.begin), out.value(part.end);
+      out.end_array();
     }
-    out.EndArray();
-    out.Key("document"), text(request.documents[r.index]);
-    out.EndObject();
+    out.end_array();
+    out.key("document"), text(request.documents[r.index]);
+    out.end_object();
   }
-  out.EndArray();
-  out.Key("total_tokens"), out.Uint64(response.total_tokens);
-  out.Key("milliseconds"), out.Double(static_cast<double>(response.timings.total_us) * 1e-3);
-  out.EndObject();
-  std::puts(buffer.GetString());
+  out.end_array();
+  out.key("total_tokens"), out.value(response.total_tokens);
+  out.key("milliseconds"), out.value(static_cast<double>(response.timings.total_us) * 1e-3);
+  out.end_object();
+  std::puts(out.take().c_str());
 }
 
 struct Rank : Command {

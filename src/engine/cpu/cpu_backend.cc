@@ -23,19 +23,10 @@ namespace {
 constexpr size_t kGroupTokens = 512;
 
 EngineFeatures features(bool tiles) {
-  const bool vectors = !tiles;
-  return {.pre_norm = true,
-          .gated = true,
-          .rope = true,
-          .alibi = true,
-          .window = true,
-          .mean_rows = true,
-          .last_row = vectors,
-          .head_norm = true,
-          .decoder = vectors,
-          .softcap = vectors,
-          .sum_norms = vectors,
-          .mean_of_logits = vectors};
+  EngineFeatures features = kAllFeatures;
+  if (tiles)
+    features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits = false;
+  return features;
 }
 
 // Why a tier is out of the question here; empty: it is not.
@@ -48,9 +39,10 @@ std::string refusal_of(const KernelTable& table, const model::Architecture& arch
 // The first tier, best first, that fits what is wanted, that this machine runs, and that computes the model.
 Result<const KernelTable*> pick(const model::Architecture& architecture, const BackendOptions& options) {
   const std::string_view precision = options.precision;
-  if (precision != "auto" && precision != "fp32" && precision != "bf16" && precision != "int8") {
-    return absl::InvalidArgumentError(str_cat("--precision ", options.precision,
-                                              ": the cpu engine has auto, fp32, bf16, int8; fp8 is the cuda engine's"));
+  if (precision != "auto" && precision != "fp32" && precision != "bf16" && precision != "int8" && precision != "int4") {
+    return absl::InvalidArgumentError(
+        str_cat("--precision ", options.precision,
+                ": the cpu engine has auto, fp32, bf16, int8, int4; fp8 is the cuda engine's"));
   }
   std::string known, refusals;
   const KernelTable* slower = nullptr;
@@ -199,7 +191,7 @@ class CpuEngine : public LayeredEngine {
     });
   }
 
-  PrefixCounts prefix_counts() const override { return prefixes_.counts(); }
+  std::shared_ptr<const PrefixCounters> prefix_counters() const override { return prefixes_.counters(); }
 
   Status finish(uint32_t, std::span<float> logits) override {
     std::copy_n(logits_.begin(), logits.size(), logits.begin());

@@ -109,12 +109,13 @@ std::string_view unsupported_reason(const KernelTable& table) {
   if (name == "portable") return {};
   const int64_t supported = hwy::SupportedTargets();
 #if defined(__x86_64__)
+  if (name == "amx-rows-emulated") return supported & HWY_AVX3 ? "" : "this CPU has no AVX-512";
   if (name == "avx2" || name.ends_with("-emulated")) return supported & HWY_AVX2 ? "" : "this CPU has no AVX2";
   if ((supported & HWY_AVX3) == 0) return "this CPU has no AVX-512";
   if (name == "avx512bf16") return has_avx512_bf16() ? "" : "this CPU has no AVX512_BF16";
   if (name == "avx512vnni-bf16" && !has_avx512_bf16()) return "this CPU has no AVX512_BF16";
   if (name.starts_with("avx512vnni")) return has_avx512_vnni() ? "" : "this CPU has no AVX512_VNNI";
-  if (name == "amx") {
+  if (name == "amx" || name == "amx-rows") {
     if (!has_amx() || !has_avx512_bf16()) return "this CPU has no AMX";
     static const bool kGranted = ask_for_tiles();
     if (!kGranted) return "the operating system does not grant the AMX tile state";
@@ -128,7 +129,8 @@ std::string_view unsupported_reason(const KernelTable& table) {
 }
 
 bool is_automatic(const KernelTable& table) {
-  return faster_than_fp32(table) && std::string_view(table.precision) != "int8";
+  return faster_than_fp32(table) && std::string_view(table.precision) != "int8" &&
+         std::string_view(table.precision) != "int4";
 }
 
 bool faster_than_fp32(const KernelTable& table) {

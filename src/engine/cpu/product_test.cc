@@ -205,6 +205,48 @@ class TileCheck {
   std::vector<cpu::RowRange> ranges_;
 };
 
+// A weight of 4 bits is within half a unit of what it was, a unit being an eighth of the largest of its group of 32,
+// and within one at that magnitude's other sign; rows of the unit matrix read the weights back.
+TEST(Int4ProductTest, WeightsAreReadBackWithinAUnit) {
+  constexpr size_t kGroup = 32;
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  for (const cpu::KernelTable* tier : cpu::compiled_kernels()) {
+    if (std::string_view(tier->precision) != "int4" || !cpu::unsupported_reason(*tier).empty()) continue;
+    const cpu::ProductKernels& product = tier->linear;
+    for (size_t in : {1, 32, 70, 256}) {
+      const size_t panels = (kOutputs + product.tile_columns - 1) / product.tile_columns;
+      std::vector<float> weights(kOutputs * in);
+      for (size_t i = 0; i < weights.size(); ++i) weights[i] = i / in == 3 ? 0 : normal(random);
+      cpu::Buffer<std::byte> packed(panels * product.panel_bytes(in)), scratch(product.matmul_scratch(in));
+      product.pack(weights.data(), kOutputs, in, in, packed.data());
+      cpu::PaddedMatrix unit, result;
+      unit.resize(in, in, product.tile_columns);
+      result.resize(in, kOutputs, product.tile_columns);
+      for (size_t k = 0; k < in; ++k) unit.row(k)[k] = 1;
+      const cpu::PackedMatrix matrix = {packed.data(), nullptr, kOutputs, in};
+      cpu::MatMulArgs args;
+      args.a = unit.row(0), args.a_stride = unit.stride(), args.rows = in;
+      args.weights = &matrix, args.last_panel = panels;
+      args.c = result.row(0), args.c_stride = result.stride();
+      args.scratch = scratch.data();
+      product.matmul(args);
+      for (size_t o = 0; o < kOutputs; ++o) {
+        for (size_t first = 0; first < in; first += kGroup) {
+          const size_t end = std::min(in, first + kGroup);
+          float largest = 0;
+          for (size_t k = first; k < end; ++k) largest = std::max(largest, std::abs(weights[o * in + k]));
+          for (size_t k = first; k < end; ++k) {
+            const float exact = weights[o * in + k], unit_error = std::abs(exact) > 0.9f * largest ? 1.0f : 0.5f;
+            ASSERT_NEAR(result.row(k)[o], exact, (unit_error + 0.1f) * largest / 8)
+                << tier->name << " in " << in << " output " << o << " input " << k;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(TileProductTest, EveryShapeAndResultEqualsExactSums) {
   for (const cpu::KernelTable* tier : cpu::compiled_kernels()) {
     if (tier->tiles == nullptr || !cpu::unsupported_reason(*tier).empty()) continue;

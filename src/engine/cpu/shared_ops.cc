@@ -123,6 +123,41 @@ void SharedOps::embed_rows(const Batch& batch, PaddedMatrix& out) {
   if (!shared_.embedding_norm.empty()) norm_rows(out, 0, batch.tokens(), shared_.embedding_norm);
 }
 
+// As a linear layer over the rows around each, side by side; outside of a sequence they are zero.
+const PaddedMatrix& SharedOps::convolve(const Batch& batch, Rows rows) {
+  const model::Convolution& convolution = *architecture().convolution;
+  const size_t hidden = architecture().hidden, width = convolution.width;
+  const size_t count = rows == Rows::kScored ? batch.size() : batch.tokens();
+  around_.resize(count, width * hidden, columns());
+  const auto gather_around = [&](size_t s, size_t position, float* to) {
+    for (size_t k = 0; k < width; ++k, to += hidden) {
+      const size_t from = position + k;  // of the row half a width before the first
+      if (from >= width / 2 && from - width / 2 < batch.length(s)) {
+        std::copy_n(embedded_.row(batch.offsets[s] + from - width / 2), hidden, to);
+      } else {
+        std::fill_n(to, hidden, 0.0f);
+      }
+    }
+  };
+  each(batch.size(), [&](size_t s, size_t) {
+    if (rows == Rows::kScored)
+      return gather_around(s, scored_row(architecture(), batch, s) - batch.offsets[s], around_.row(s));
+    for (size_t i = 0; i < batch.length(s); ++i) gather_around(s, i, around_.row(batch.offsets[s] + i));
+  });
+  convolved_.resize(count, hidden, columns());
+  run({.product = &kernels_.exact,
+       .weights = &shared_.convolution,
+       .a = &around_,
+       .a_row = 0,
+       .rows = count,
+       .c = &convolved_,
+       .c_row = 0,
+       .first_panel = 0,
+       .last_panel = shared_.convolution.panels(),
+       .activation = &convolution.activation});
+  return convolved_;
+}
+
 void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits) {
   const model::Scoring& scoring = architecture().scoring;
   const PaddedMatrix* read = &scored;

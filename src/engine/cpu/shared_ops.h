@@ -16,7 +16,8 @@ class SharedOps {
  public:
   BlockOrder order(size_t layer) const {
     const model::Block& block = architecture().blocks[layer];
-    return {block.placement == model::NormPlacement::kPre, block.attention_norm};
+    return {block.placement == model::NormPlacement::kPre, block.attention_norm,
+            layer == 0 && architecture().convolution.has_value()};
   }
 
  protected:
@@ -61,6 +62,14 @@ class SharedOps {
       for (size_t c = 0; c < hidden; ++c) mean[c] *= share;
     });
   }
+  // What a convolution reads later: row(t) is token t's embedding, contiguous.
+  template <class RowOf>
+  void keep_embedded(size_t tokens, const RowOf& row) {
+    embedded_.resize(tokens, architecture().hidden, columns());
+    for (size_t t = 0; t < tokens; ++t) std::copy_n(row(t), architecture().hidden, embedded_.row(t));
+  }
+  // activation(convolution of the embedding's rows), of all tokens or of one of each sequence.
+  const PaddedMatrix& convolve(const Batch& batch, Rows rows);
   // Logits of rows [0, rows) of `scored`.
   void head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits);
   // The mean of the logits of each sequence's rows, of `scored` [tokens].
@@ -89,6 +98,7 @@ class SharedOps {
   const SharedWeights& shared_;
   Team* team_;
   PaddedMatrix dense_, outputs_;
+  PaddedMatrix embedded_, around_, convolved_;  // of a convolution
 };
 
 }  // namespace rerank::engine::cpu

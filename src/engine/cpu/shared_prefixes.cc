@@ -23,8 +23,6 @@ SharedPrefixes::SharedPrefixes(const model::Architecture& a, size_t bytes)
   limits_.most_tokens = store_.limit() / KeptKeys::bytes_of(layers_, 1, width_);
 }
 
-PrefixCounts SharedPrefixes::counts() const { return {computed_, shared_, kept_, kept_bytes_}; }
-
 KeptChain SharedPass::Part::chain() const {
   KeptChain whole = before;
   if (keys != nullptr) whole.push_back({keys, keys->tokens()});
@@ -39,7 +37,7 @@ SharedPass::SharedPass(SharedPrefixes& prefixes, const Batch& whole, size_t laye
       plan_(plan_prefixes(whole, prefixes.limits_)),
       parts_(plan_.parts.size()),
       before_(whole.size()) {
-  prefixes_.shared_ += plan_.saved;
+  prefixes_.counters_->shared_tokens += plan_.saved;
   for (size_t level = 0; level < prefixes.limits_.levels; ++level) {
     for (size_t i = 0; i < parts_.size(); ++i)
       if (plan_.parts[i].level == level) prepare(i);
@@ -58,7 +56,7 @@ void SharedPass::prepare(size_t number) {
   if (stored_) {
     KeptChain found = prefixes_.store_.find(ids_of(planned));
     if (tokens_of(found) > planned.begin) {
-      prefixes_.kept_ += tokens_of(found) - planned.begin;
+      prefixes_.counters_->kept_tokens += tokens_of(found) - planned.begin;
       part.before = std::move(found);
     }
   }
@@ -75,7 +73,7 @@ void SharedPass::add_run(size_t sequence, size_t begin, size_t end, const KeptCh
   const size_t at = whole_.offsets[sequence] + begin, count = end - begin;
   batch_.add(whole_.ids.subspan(at, count), whole_.segments.subspan(at, count));
   runs_.push_back({&before, keep});
-  prefixes_.computed_ += count;
+  prefixes_.counters_->computed_tokens += count;
 }
 
 bool SharedPass::next_level() {
@@ -93,14 +91,14 @@ bool SharedPass::next_level() {
 void SharedPass::finish_parts() {
   for (size_t i = 0; i < parts_.size() && stored_; ++i)
     if (parts_[i].keys != nullptr) prefixes_.store_.add(ids_of(plan_.parts[i]), parts_[i].chain());
-  prefixes_.kept_bytes_ = prefixes_.store_.bytes();
+  prefixes_.counters_->kept_bytes = prefixes_.store_.bytes();
   clear();
   for (size_t s = 0; s < whole_.size(); ++s) {
     if (const uint32_t part = plan_.part_of[s]; part != SharedPart::kNone) {
       before_[s] = parts_[part].chain();
     } else if (stored_) {
       before_[s] = prefixes_.store_.find(whole_.ids.subspan(whole_.offsets[s], whole_.length(s) - 1));
-      prefixes_.kept_ += tokens_of(before_[s]);
+      prefixes_.counters_->kept_tokens += tokens_of(before_[s]);
     }
   }
   for (size_t s = 0; s < whole_.size(); ++s) add_run(s, tokens_of(before_[s]), whole_.length(s), before_[s], nullptr);

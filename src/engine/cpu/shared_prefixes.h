@@ -2,7 +2,7 @@
 // with (engine/prefix_plan.h), whose keys and values are kept, then the tokens that each has of its own.
 #pragma once
 
-#include <atomic>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -61,7 +61,8 @@ class SharedPrefixes {
 
   bool enabled() const { return limits_.most_tokens > 0; }
   SharedPass begin(const Batch& batch, size_t layers) { return {*this, batch, layers}; }
-  PrefixCounts counts() const;
+  // Null where nothing is shared.
+  std::shared_ptr<const PrefixCounters> counters() const { return enabled() ? counters_ : nullptr; }
 
  private:
   friend class SharedPass;
@@ -69,7 +70,7 @@ class SharedPrefixes {
   const size_t layers_, width_;  // of all blocks; of a row of keys and values
   PrefixLimits limits_;
   PrefixStore store_;
-  std::atomic<uint64_t> computed_ = 0, shared_ = 0, kept_ = 0, kept_bytes_ = 0;
+  const std::shared_ptr<PrefixCounters> counters_ = std::make_shared<PrefixCounters>();
 };
 
 }  // namespace rerank::engine::cpu

@@ -82,13 +82,10 @@ struct Choice {
 };
 
 EngineFeatures features() {
-  return {.pre_norm = true,
-          .gated = true,
-          .rope = true,
-          .alibi = true,
-          .window = true,
-          .mean_rows = true,
-          .head_norm = true};
+  EngineFeatures features = kAllFeatures;
+  features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits = false;
+  features.convolution = false;
+  return features;
 }
 
 Result<Choice> choose(const model::Model& model, const BackendOptions& options) {

@@ -60,6 +60,10 @@ DeviceBuffer<To> uploaded(const Tensor& tensor, cudaStream_t stream) {
   return buffer;
 }
 
+inline DeviceBuffer<float> optional_floats(const Tensor& tensor, cudaStream_t stream) {
+  return tensor.count > 0 ? uploaded<float>(tensor, stream) : DeviceBuffer<float>();
+}
+
 template <class T>
 struct DeviceLinear {  // linear layers over one input, side by side
   DeviceBuffer<T> weight, bias;
@@ -98,6 +102,9 @@ struct DeviceLayer {
   DeviceBuffer<float> slopes;
   const float* angles;  // of DeviceModel; null: none
   bool pre_norm;
+  DeviceBuffer<float> position_keys, position_queries, distance_bias;
+  uint32_t reach;
+  float scale;
 };
 
 template <class T>
@@ -122,18 +129,22 @@ struct DeviceModel {
     for (uint32_t i = 0; i < spec.layers; ++i) {
       const auto* at = reinterpret_cast<const unsigned char*>(spec.layer) + i * spec.layer_size;
       const LayerSpec l = known_part(*reinterpret_cast<const LayerSpec*>(at), spec.layer_size);
-      layers.push_back(
-          {.query_key_value = DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
-           .attention_output = DeviceLinear<T>({&l.attention_output}, stream),
-           .gate = l.gate.out > 0 ? DeviceLinear<T>({&l.gate}, stream) : DeviceLinear<T>(),
-           .up = DeviceLinear<T>({&l.up}, stream),
-           .down = DeviceLinear<T>({&l.down}, stream),
-           .attention_norm = DeviceNorm(l.attention_norm, stream),
-           .output_norm = DeviceNorm(l.output_norm, stream),
-           .window = l.pattern.window,
-           .slopes = l.pattern.slopes.count > 0 ? uploaded<float>(l.pattern.slopes, stream) : DeviceBuffer<float>(),
-           .angles = shared_angles(l.pattern.angles, stream),
-           .pre_norm = l.pre_norm != 0});
+      layers.push_back({.query_key_value = DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
+                        .attention_output = DeviceLinear<T>({&l.attention_output}, stream),
+                        .gate = l.gate.out > 0 ? DeviceLinear<T>({&l.gate}, stream) : DeviceLinear<T>(),
+                        .up = DeviceLinear<T>({&l.up}, stream),
+                        .down = DeviceLinear<T>({&l.down}, stream),
+                        .attention_norm = DeviceNorm(l.attention_norm, stream),
+                        .output_norm = DeviceNorm(l.output_norm, stream),
+                        .window = l.pattern.window,
+                        .slopes = optional_floats(l.pattern.slopes, stream),
+                        .angles = shared_angles(l.pattern.angles, stream),
+                        .pre_norm = l.pre_norm != 0,
+                        .position_keys = optional_floats(l.relative.keys, stream),
+                        .position_queries = optional_floats(l.relative.queries, stream),
+                        .distance_bias = optional_floats(l.relative.bias, stream),
+                        .reach = l.relative.reach,
+                        .scale = l.relative.scale});
     }
     head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
     head_output = DeviceLinear<float>({&spec.head_output}, stream);

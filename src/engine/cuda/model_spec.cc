@@ -1,6 +1,7 @@
 #include "engine/cuda/model_spec.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/attention_pattern.h"
 
@@ -48,7 +49,8 @@ CudaModelSpec::CudaModelSpec(const model::Model& model) {
                        .attention_norm = norm_of(l.attention_norm),
                        .output_norm = norm_of(l.output_norm),
                        .pattern = pattern_of(a, a.blocks[i].attention),
-                       .pre_norm = a.blocks[i].placement == model::NormPlacement::kPre});
+                       .pre_norm = a.blocks[i].placement == model::NormPlacement::kPre,
+                       .relative = relative_of(model, i)});
   }
   const model::FeedForward& feed_forward = a.blocks[0].feed_forward;
   spec_.layers = narrow(a.layers());
@@ -74,6 +76,47 @@ CudaModelSpec::CudaModelSpec(const model::Model& model) {
   spec_.head_dense = linear_of(w.head_dense);
   spec_.head_output = linear_of(w.head_output);
   spec_.layer = layers_.data();
+}
+
+cuda::Tensor CudaModelSpec::keep(std::vector<float> values) {
+  const std::vector<float>& kept = kept_.emplace_back(std::move(values));
+  return {kept.data(), cuda::Type::kF32, kept.size()};
+}
+
+cuda::RelativeSpec CudaModelSpec::relative_of(const model::Model& model, size_t block) {
+  const model::Architecture& a = model.architecture();
+  const model::Attention& attention = a.blocks[block].attention;
+  cuda::RelativeSpec spec;
+  spec.scale = attention.score_scale;
+  if (attention.position != model::PositionKind::kDisentangled && attention.position != model::PositionKind::kBuckets)
+    return spec;
+  const size_t reach = relative_reach(attention, a.max_length), rows = 2 * reach + 1;
+  spec.reach = narrow(reach);
+  // values(row of the tables) for each distance, `width` side by side.
+  const auto by_distance = [&](const std::vector<float>& table, size_t width) {
+    std::vector<float> values;
+    for (size_t i = 0; i < rows; ++i) {
+      const size_t row = relative_row(attention, static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(reach));
+      const auto from = table.begin() + static_cast<ptrdiff_t>(row * width);
+      values.insert(values.end(), from, from + static_cast<ptrdiff_t>(width));
+    }
+    return values;
+  };
+  if (attention.position == model::PositionKind::kBuckets) {
+    if (distance_bias_.count == 0) {
+      const std::vector<float> values = by_distance(model.weights.relative->floats(), attention.heads);
+      std::vector<float> by_head(values.size());
+      for (size_t i = 0; i < values.size(); ++i) by_head[i % attention.heads * rows + i / attention.heads] = values[i];
+      distance_bias_ = keep(std::move(by_head));
+    }
+    spec.bias = distance_bias_;
+    return spec;
+  }
+  const std::vector<float> table = relative_table(model.weights, a);
+  const model::LayerWeights& l = model.weights.layers[block];
+  if (l.position_key) spec.keys = keep(by_distance(projected_positions(table, *l.position_key), a.hidden));
+  if (l.position_query) spec.queries = keep(by_distance(projected_positions(table, *l.position_query), a.hidden));
+  return spec;
 }
 
 cuda::PatternSpec CudaModelSpec::pattern_of(const model::Architecture& a, const model::Attention& attention) {

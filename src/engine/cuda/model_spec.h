@@ -21,10 +21,16 @@ class CudaModelSpec {
   // Attention's pattern, in tables that layers share. Pointers into the maps stay valid.
   cuda::PatternSpec pattern_of(const model::Architecture& architecture, const model::Attention& attention);
 
+  cuda::RelativeSpec relative_of(const model::Model& model, size_t block);
+  // Kept as long as this object.
+  cuda::Tensor keep(std::vector<float> values);
+
   cuda::ModelSpec spec_;
   std::vector<cuda::LayerSpec> layers_;
   std::vector<float> slopes_;
   std::map<model::Rope, std::vector<float>> angles_;
+  std::vector<std::vector<float>> kept_;
+  cuda::Tensor distance_bias_;  // which blocks share
 };
 
 }  // namespace rerank::engine

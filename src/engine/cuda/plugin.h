@@ -42,11 +42,21 @@ struct PatternSpec {      // as rerank::Attention; tensors are fp32, count 0: th
   Tensor slopes, angles;  // ALiBi's [heads]; RoPE's [positions][2][head size / 2] (engine/attention_pattern.h)
 };
 
+// What relative positions do to scores. Tensors are fp32, count 0: there is none. Rows are distances, the query's
+// position minus the key's, from -reach to reach; what is farther away is as the outermost.
+struct RelativeSpec {
+  Tensor keys, queries;  // [2 reach + 1][hidden]: queries are multiplied by the first, keys by the second
+  Tensor bias;           // [heads][2 reach + 1], added to scores
+  uint32_t reach = 0;
+  float scale = 0;  // of products; 0: 1 / sqrt(head size)
+};
+
 struct LayerSpec {
   LinearSpec query, key, value, attention_output, gate, up, down;  // gate: of gated feed-forwards, what is activated
   NormSpec attention_norm, output_norm;
   PatternSpec pattern;
   uint32_t pre_norm = 0;  // as rerank::NormPlacement::kPre
+  RelativeSpec relative;
 };
 
 enum class Scored : uint32_t { kFirst, kMean };  // as rerank::ScoredRows

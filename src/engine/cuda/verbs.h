@@ -82,8 +82,14 @@ class CudaOps {
 
   void attend(const Batch&, Rows rows) {
     const ModelSpec& m = model_.shape;
-    const AttentionShape shape{m.heads, m.hidden / m.heads, m.hidden, model_.layers[layer_].window,
-                               model_.layers[layer_].slopes.data()};
+    const DeviceLayer<T>& w = model_.layers[layer_];
+    const AttentionShape shape{m.heads,
+                               m.hidden / m.heads,
+                               m.hidden,
+                               w.window,
+                               w.slopes.data(),
+                               w.scale,
+                               {w.position_keys.data(), w.position_queries.data(), w.distance_bias.data(), w.reach}};
     if (rows == Rows::kAll)
       return attend_all(a_.qkv.data(), a_.context.data(), input().tiles(), input().counts().tiles, shape, stream_);
     attend_first(a_.scored_queries.data(), a_.qkv.data(), a_.context.data(), places(), input().counts().sequences,

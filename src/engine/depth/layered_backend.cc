@@ -24,7 +24,7 @@ class LayeredBackend : public Backend {
   }
 
   const BackendInfo& info() const override { return engine_->info(); }
-  PrefixCounts prefix_counts() const override { return engine_->prefix_counts(); }
+  std::shared_ptr<const PrefixCounters> prefix_counters() const override { return engine_->prefix_counters(); }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
     if (Status status = check_batch(architecture(), batch); !status.ok()) return status;

@@ -88,6 +88,7 @@ float activate(model::Activation activation, float value) {
 struct DenseLayer {
   DenseLinear query, key, value, attention_output, gate, up, down;  // gate.out 0: not gated
   DenseNorm attention_norm, output_norm, query_norm, key_norm, attention_sum_norm, output_sum_norm;
+  std::vector<float> position_keys, position_queries;  // of disentangled attention, [relative.rows, hidden]
 };
 
 class ReferenceOps {
@@ -101,6 +102,12 @@ class ReferenceOps {
     const model::NormKind kind = architecture().norm;
     if (w.embedding_norm) embedding_norm_ = DenseNorm(*w.embedding_norm, kind);
     if (w.embedding_projection) projection_ = DenseLinear(*w.embedding_projection);
+    if (w.relative) relative_ = relative_table(w, architecture());
+    if (w.convolution) {
+      convolution_ = w.convolution->floats();
+      convolution_bias_ = w.convolution_bias->floats();
+      convolution_norm_ = DenseNorm(*w.convolution_norm, kind);
+    }
     for (const model::LayerWeights& l : w.layers) {
       layers_.push_back({.query = DenseLinear(l.query),
                          .key = DenseLinear(l.key),
@@ -115,6 +122,8 @@ class ReferenceOps {
                          .key_norm = DenseNorm(l.key_norm, kind),
                          .attention_sum_norm = DenseNorm(l.attention_sum_norm, kind),
                          .output_sum_norm = DenseNorm(l.output_sum_norm, kind)});
+      if (l.position_key) layers_.back().position_keys = projected_positions(relative_, *l.position_key);
+      if (l.position_query) layers_.back().position_queries = projected_positions(relative_, *l.position_query);
     }
     if (w.final_norm) final_norm_ = DenseNorm(*w.final_norm, kind);
     if (w.head_dense) head_dense_ = DenseLinear(*w.head_dense);
@@ -126,7 +135,8 @@ class ReferenceOps {
 
   BlockOrder order(size_t layer) const {
     const model::Block& block = architecture().blocks[layer];
-    return {block.placement == model::NormPlacement::kPre, block.attention_norm};
+    return {block.placement == model::NormPlacement::kPre, block.attention_norm,
+            layer == 0 && architecture().convolution.has_value()};
   }
 
   void embed(const Batch& batch) {
@@ -143,6 +153,7 @@ class ReferenceOps {
     }
     if (architecture().embedding.norm) stream_ = norm(embedding_norm_, std::move(stream_));
     if (projection_.out != 0) stream_ = projection_.apply(stream_);
+    if (architecture().convolution) embedded_ = stream_;
     input_ = stream_;
   }
 
@@ -150,6 +161,7 @@ class ReferenceOps {
 
   void project(size_t layer, const Batch& batch, Rows) {  // computes all rows always: plain before fast
     attention_ = &architecture().blocks[layer].attention;
+    layer_ = &layers_[layer];
     query_ = layers_[layer].query.apply(input_, &hook_);
     key_ = layers_[layer].key.apply(input_, &hook_);
     value_ = layers_[layer].value.apply(input_, &hook_);
@@ -197,6 +209,31 @@ class ReferenceOps {
     }
     add_sum(w.down.apply(inner, &hook_), w.output_sum_norm);
     if (!order(layer).pre_norm) stream_ = norm(w.output_norm, std::move(stream_));
+    input_ = stream_;
+  }
+
+  // stream = norm(stream + activation(convolution(the embedding's rows))).
+  void add_convolution(const Batch& batch, Rows rows) {
+    const size_t hidden = architecture().hidden, width = architecture().convolution->width;
+    for (size_t s = 0; s < batch.size(); ++s) {
+      const size_t scored = scored_row(architecture(), batch, s) - batch.offsets[s];
+      for (size_t i = 0; i < batch.length(s); ++i) {
+        if (rows == Rows::kScored && i != scored) continue;
+        float* to = stream_.row(rows == Rows::kScored ? s : batch.offsets[s] + i);
+        for (size_t o = 0; o < hidden; ++o) {
+          double sum = convolution_bias_[o];
+          for (size_t k = 0; k < width; ++k) {
+            const size_t from = i + k;  // of the row before the first, plus half the width
+            if (from < width / 2 || from - width / 2 >= batch.length(s)) continue;
+            const float* x = embedded_.row(batch.offsets[s] + from - width / 2);
+            for (size_t c = 0; c < hidden; ++c)
+              sum += static_cast<double>(convolution_[(o * hidden + c) * width + k]) * x[c];
+          }
+          to[o] += activate(architecture().convolution->activation, static_cast<float>(sum));
+        }
+      }
+    }
+    stream_ = norm(convolution_norm_, std::move(stream_));
     input_ = stream_;
   }
 
@@ -262,8 +299,20 @@ class ReferenceOps {
     for (size_t j = 0; j < length; ++j) {
       const float* k = key_.row(first + j) + kv_column;
       for (size_t c = 0; c < d; ++c) weights[j] += static_cast<double>(q[c]) * k[c];
+      if (attention_->position == model::PositionKind::kDisentangled) {
+        const auto row = relative_row(*attention_, static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(j));
+        const size_t at = row * architecture().hidden + column;
+        for (size_t c = 0; c < d && !layer_->position_keys.empty(); ++c)
+          weights[j] += static_cast<double>(q[c]) * layer_->position_keys[at + c];
+        for (size_t c = 0; c < d && !layer_->position_queries.empty(); ++c)
+          weights[j] += static_cast<double>(k[c]) * layer_->position_queries[at + c];
+      }
       weights[j] *= scale;
       if (attention_->softcap != 0) weights[j] = attention_->softcap * std::tanh(weights[j] / attention_->softcap);
+      if (attention_->position == model::PositionKind::kBuckets) {
+        const auto row = relative_row(*attention_, static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(j));
+        weights[j] += relative_[row * attention_->heads + head];
+      }
       const size_t distance = i > j ? i - j : j - i;
       weights[j] -= slope * static_cast<double>(distance);
       if (!is_seen(i, j)) weights[j] = -INFINITY;
@@ -318,8 +367,12 @@ class ReferenceOps {
   DenseNorm embedding_norm_, final_norm_, head_norm_;
   DenseLinear projection_, head_dense_, head_output_;
   std::vector<DenseLayer> layers_;
+  std::vector<float> relative_, convolution_, convolution_bias_;
+  DenseNorm convolution_norm_;
+  DenseMatrix embedded_;  // of a convolution: the embedding's rows
   DenseMatrix stream_, input_, query_, key_, value_, context_;
   const model::Attention* attention_ = nullptr;  // of the block that is being computed
+  const DenseLayer* layer_ = nullptr;
 };
 
 class ReferenceBackend : public Backend {

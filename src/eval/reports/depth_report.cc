@@ -1,10 +1,9 @@
 // What `rerankd calibrate` found, as table, JSON and pictures.
-#include <rapidjson/prettywriter.h>
-#include <rapidjson/stringbuffer.h>
 
 #include <algorithm>
 #include <cstdio>
 
+#include "base/json/writer.h"
 #include "base/strings.h"
 #include "eval/depth.h"
 #include "report/chart.h"
@@ -108,23 +107,21 @@ std::string depth_table(const DepthReport& report) {
 }
 
 std::string depth_json(const DepthReport& report) {
-  rapidjson::StringBuffer buffer;
-  rapidjson::PrettyWriter<rapidjson::StringBuffer> json(buffer);
-  json.SetIndent(' ', 1);
-  auto number = [&](const char* name, double value) { json.Key(name), json.Double(value); };
-  json.StartObject();
-  json.Key("model"), json.String(report.model.c_str());
-  json.Key("texts"), json.String(report.texts.c_str());
-  json.Key("precision"), json.String(report.precision.c_str());
-  json.Key("kernel"), json.String(report.kernel.c_str());
-  json.Key("fitted_pairs"), json.Uint64(report.fitted_pairs);
-  json.Key("held_out_lists"), json.Uint64(report.held_lists);
-  json.Key("held_out_pairs"), json.Uint64(report.held_pairs);
+  JsonWriter json(JsonStyle::kIndented);
+  auto number = [&](const char* name, double value) { json.key(name), json.value(value); };
+  json.begin_object();
+  json.key("model"), json.value(report.model.c_str());
+  json.key("texts"), json.value(report.texts.c_str());
+  json.key("precision"), json.value(report.precision.c_str());
+  json.key("kernel"), json.value(report.kernel.c_str());
+  json.key("fitted_pairs"), json.value(report.fitted_pairs);
+  json.key("held_out_lists"), json.value(report.held_lists);
+  json.key("held_out_pairs"), json.value(report.held_pairs);
   number("tokens_per_pair", report.tokens);
-  json.Key("depths"), json.StartArray();
+  json.key("depths"), json.begin_array();
   for (const DepthRow& r : report.rows) {
-    json.StartObject();
-    json.Key("layers"), json.Uint64(r.layers);
+    json.begin_object();
+    json.key("layers"), json.value(r.layers);
     number("seconds_per_pair", r.seconds);
     number("speedup", speedup(report, r));
     number("exit_error", r.error);
@@ -136,22 +133,22 @@ std::string depth_json(const DepthReport& report) {
     number("dropped_top1", r.plain_top1);
     number("dropped_top5", r.plain_top5);
     number("penalty", r.penalty);
-    json.EndObject();
+    json.end_object();
   }
-  json.EndArray();
-  json.Key("simulated_early_leaving"), json.StartArray();
+  json.end_array();
+  json.key("simulated_early_leaving"), json.begin_array();
   for (const AdaptiveRow& r : report.adaptive) {
-    json.StartObject();
+    json.begin_object();
     number("target_top5", r.target);
-    json.Key("reached"), json.Bool(r.reached);
+    json.key("reached"), json.value(r.reached);
     number("margin", r.margin);
     number("top5", r.top5);
     number("layers_per_pair", r.layers);
-    json.EndObject();
+    json.end_object();
   }
-  json.EndArray();
-  json.EndObject();
-  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+  json.end_array();
+  json.end_object();
+  return json.take() + "\n";
 }
 
 std::string depth_svg(const DepthReport& report) { return report::svg_lines(agreement_chart(report)) + "\n"; }

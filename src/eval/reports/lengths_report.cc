@@ -1,10 +1,9 @@
 // What `rerankd lengths` found, as table, JSON and pictures.
-#include <rapidjson/prettywriter.h>
-#include <rapidjson/stringbuffer.h>
 
 #include <algorithm>
 #include <cstdio>
 
+#include "base/json/writer.h"
 #include "base/strings.h"
 #include "eval/lengths.h"
 #include "report/chart.h"
@@ -13,7 +12,7 @@
 namespace rerank::eval {
 namespace {
 
-using Json = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
+using Json = JsonWriter;
 using Rows = std::vector<std::vector<std::string>>;
 
 std::string format(const char* form, double a, double b = 0, double c = 0) {
@@ -120,9 +119,9 @@ std::vector<std::string> charts(const LengthsReport& report) {
 }
 
 void write_percentiles(Json& json, const char* name, const std::vector<uint32_t>& values) {
-  json.Key(name), json.StartObject();
-  for (double p : kPercentiles) json.Key(format("p%.0f", p).c_str()), json.Uint(percentile(values, p));
-  json.EndObject();
+  json.key(name), json.begin_object();
+  for (double p : kPercentiles) json.key(format("p%.0f", p).c_str()), json.value(percentile(values, p));
+  json.end_object();
 }
 
 }  // namespace
@@ -133,47 +132,45 @@ std::string lengths_table(const LengthsReport& report) {
 }
 
 std::string lengths_json(const LengthsReport& report) {
-  rapidjson::StringBuffer buffer;
-  Json json(buffer);
-  json.SetIndent(' ', 1);
-  json.StartObject();
-  json.Key("source"), json.String(report.source.c_str());
-  json.Key("model"), json.String(report.model.c_str());
-  json.Key("texts"), json.Uint64(report.texts);
-  json.Key("judged_queries"), json.Uint64(report.queries);
+  JsonWriter json(JsonStyle::kIndented);
+  json.begin_object();
+  json.key("source"), json.value(report.source.c_str());
+  json.key("model"), json.value(report.model.c_str());
+  json.key("texts"), json.value(report.texts);
+  json.key("judged_queries"), json.value(report.queries);
   write_percentiles(json, "document_tokens", report.documents);
   write_percentiles(json, "pair_tokens", report.pairs);
-  json.Key("limits"), json.StartArray();
+  json.key("limits"), json.begin_array();
   for (const LimitRow& r : report.rows) {
-    json.StartObject();
-    json.Key("limit"), json.Uint64(r.limit);
-    json.Key("truncated_share"), json.Double(r.cut);
-    json.Key("lost_token_share"), json.Double(r.lost);
-    json.Key("tokens_per_pair"), json.Double(r.tokens);
-    if (!report.cost.empty()) json.Key("seconds_per_pair"), json.Double(r.seconds);
+    json.begin_object();
+    json.key("limit"), json.value(r.limit);
+    json.key("truncated_share"), json.value(r.cut);
+    json.key("lost_token_share"), json.value(r.lost);
+    json.key("tokens_per_pair"), json.value(r.tokens);
+    if (!report.cost.empty()) json.key("seconds_per_pair"), json.value(r.seconds);
     if (r.ndcg) {
-      json.Key("ndcg@10"), json.Double(r.ndcg->mean);
-      json.Key("interval"), json.StartArray(), json.Double(r.ndcg->low), json.Double(r.ndcg->high), json.EndArray();
+      json.key("ndcg@10"), json.value(r.ndcg->mean);
+      json.key("interval"), json.begin_array(), json.value(r.ndcg->low), json.value(r.ndcg->high), json.end_array();
     }
     if (r.difference) {
-      json.Key("difference"), json.Double(r.difference->difference.mean);
-      json.Key("p"), json.Double(r.difference->p);
+      json.key("difference"), json.value(r.difference->difference.mean);
+      json.key("p"), json.value(r.difference->p);
     }
-    json.EndObject();
+    json.end_object();
   }
-  json.EndArray();
-  json.Key("measured_cost"), json.StartArray();
+  json.end_array();
+  json.key("measured_cost"), json.begin_array();
   for (const CostPoint& c : report.cost) {
-    json.StartObject();
-    json.Key("tokens"), json.Uint64(c.tokens);
-    json.Key("seconds"), json.Double(c.seconds);
-    json.EndObject();
+    json.begin_object();
+    json.key("tokens"), json.value(c.tokens);
+    json.key("seconds"), json.value(c.seconds);
+    json.end_object();
   }
-  json.EndArray();
-  json.Key("recommended_max_length"), json.Uint64(report.recommended);
-  json.Key("reason"), json.String(report.reason.c_str());
-  json.EndObject();
-  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+  json.end_array();
+  json.key("recommended_max_length"), json.value(report.recommended);
+  json.key("reason"), json.value(report.reason.c_str());
+  json.end_object();
+  return json.take() + "\n";
 }
 
 std::string lengths_html(const LengthsReport& report) {

@@ -1,7 +1,5 @@
 #include "eval/reports/report.h"
-
-#include <rapidjson/prettywriter.h>
-#include <rapidjson/stringbuffer.h>
+#include "base/json/writer.h"
 
 #include <cstdio>
 
@@ -10,96 +8,96 @@
 namespace rerank::eval {
 namespace {
 
-using Json = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
+using Json = JsonWriter;
 
-void key(Json& json, std::string_view name) { json.Key(name.data(), static_cast<rapidjson::SizeType>(name.size())); }
+void key(Json& json, std::string_view name) { json.key(name); }
 
 void text(Json& json, std::string_view name, std::string_view value) {
   key(json, name);
-  json.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
+  json.value(value);
 }
 
 void write_means(Json& json, std::string_view name, const Measured& measured) {
   key(json, name);
-  json.StartObject();
+  json.begin_object();
   for (size_t m = 0; m < measured.measures.size(); ++m) {
     key(json, measured.measures[m].name());
-    json.Double(measured.mean(m));
+    json.value(measured.mean(m));
   }
-  json.EndObject();
+  json.end_object();
 }
 
 void write_intervals(Json& json, std::string_view name, const Measured& measured,
                      const std::vector<Interval>& intervals) {
   key(json, name);
-  json.StartObject();
+  json.begin_object();
   for (size_t m = 0; m < intervals.size(); ++m) {
     key(json, measured.measures[m].name());
-    json.StartArray();
-    json.Double(intervals[m].low);
-    json.Double(intervals[m].high);
-    json.EndArray();
+    json.begin_array();
+    json.value(intervals[m].low);
+    json.value(intervals[m].high);
+    json.end_array();
   }
-  json.EndObject();
+  json.end_object();
 }
 
 void write_tests(Json& json, std::string_view name, const Measured& measured, const std::vector<PairedTest>& tests) {
   if (tests.empty()) return;
   key(json, name);
-  json.StartObject();
+  json.begin_object();
   for (size_t m = 0; m < tests.size(); ++m) {
     const PairedTest& t = tests[m];
     key(json, measured.measures[m].name());
-    json.StartObject();
-    key(json, "difference"), json.Double(t.difference.mean);
-    key(json, "low"), json.Double(t.difference.low);
-    key(json, "high"), json.Double(t.difference.high);
-    key(json, "p"), json.Double(t.p);
-    key(json, "wins"), json.Uint64(t.wins);
-    key(json, "losses"), json.Uint64(t.losses);
-    key(json, "ties"), json.Uint64(t.ties);
-    json.EndObject();
+    json.begin_object();
+    key(json, "difference"), json.value(t.difference.mean);
+    key(json, "low"), json.value(t.difference.low);
+    key(json, "high"), json.value(t.difference.high);
+    key(json, "p"), json.value(t.p);
+    key(json, "wins"), json.value(t.wins);
+    key(json, "losses"), json.value(t.losses);
+    key(json, "ties"), json.value(t.ties);
+    json.end_object();
   }
-  json.EndObject();
+  json.end_object();
 }
 
 void write_cost(Json& json, const ScoringCost& cost) {
   key(json, "cost");
-  json.StartObject();
-  key(json, "pairs"), json.Uint64(cost.pairs);
-  key(json, "tokens"), json.Uint64(cost.tokens);
-  key(json, "truncated"), json.Uint64(cost.truncated);
-  key(json, "unknown_documents"), json.Uint64(cost.unknown);
-  key(json, "from_earlier_runs"), json.Uint64(cost.from_store);
-  key(json, "seconds"), json.Double(cost.seconds);
-  key(json, "pairs_per_second"), json.Double(cost.pairs_per_second());
-  json.EndObject();
+  json.begin_object();
+  key(json, "pairs"), json.value(cost.pairs);
+  key(json, "tokens"), json.value(cost.tokens);
+  key(json, "truncated"), json.value(cost.truncated);
+  key(json, "unknown_documents"), json.value(cost.unknown);
+  key(json, "from_earlier_runs"), json.value(cost.from_store);
+  key(json, "seconds"), json.value(cost.seconds);
+  key(json, "pairs_per_second"), json.value(cost.pairs_per_second());
+  json.end_object();
 }
 
 void write_model(Json& json, const ModelInfo& info) {
   key(json, "model");
-  json.StartObject();
+  json.begin_object();
   text(json, "id", info.id);
   text(json, "engine", info.engine);
   text(json, "precision", info.precision);
   text(json, "kernel", info.kernel);
   text(json, "fingerprint", info.fingerprint);
-  key(json, "max_length"), json.Uint64(info.max_length);
-  key(json, "threads"), json.Uint64(info.threads);
-  json.EndObject();
+  key(json, "max_length"), json.value(info.max_length);
+  key(json, "threads"), json.value(info.threads);
+  json.end_object();
 }
 
 void write_agreement(Json& json, const Agreement& a) {
   key(json, "agreement");
-  json.StartObject();
-  key(json, "kendall_tau"), json.Double(a.kendall_tau);
-  key(json, "top1_overlap"), json.Double(a.top1);
-  key(json, "top5_overlap"), json.Double(a.top5);
-  key(json, "top10_overlap"), json.Double(a.top10);
-  key(json, "mean_logit_change"), json.Double(a.mean_logit_change);
-  key(json, "largest_logit_change"), json.Double(a.largest_logit_change);
-  key(json, "largest_score_change"), json.Double(a.largest_score_change);
-  json.EndObject();
+  json.begin_object();
+  key(json, "kendall_tau"), json.value(a.kendall_tau);
+  key(json, "top1_overlap"), json.value(a.top1);
+  key(json, "top5_overlap"), json.value(a.top5);
+  key(json, "top10_overlap"), json.value(a.top10);
+  key(json, "mean_logit_change"), json.value(a.mean_logit_change);
+  key(json, "largest_logit_change"), json.value(a.largest_logit_change);
+  key(json, "largest_score_change"), json.value(a.largest_score_change);
+  json.end_object();
 }
 
 void write_setting(Json& json, const SettingResult& s) {
@@ -204,33 +202,31 @@ std::string report_table(const EvalReport& report) {
 }
 
 std::string report_json(const EvalReport& report) {
-  rapidjson::StringBuffer buffer;
-  Json json(buffer);
-  json.SetIndent(' ', 1);
-  json.StartObject();
+  JsonWriter json(JsonStyle::kIndented);
+  json.begin_object();
   text(json, "collection", report.collection);
   if (!report.split.empty()) text(json, "split", report.split);
-  key(json, "documents"), json.Uint64(report.documents);
-  key(json, "queries"), json.Uint64(report.queries);
-  key(json, "queries_without_relevant"), json.Uint64(report.without_relevant);
+  key(json, "documents"), json.value(report.documents);
+  key(json, "queries"), json.value(report.queries);
+  key(json, "queries_without_relevant"), json.value(report.without_relevant);
   text(json, "candidates", report.candidates);
-  key(json, "top_k"), json.Uint64(report.top_k);
+  key(json, "top_k"), json.value(report.top_k);
   if (report.baseline) {
     write_means(json, "baseline", *report.baseline);
     write_intervals(json, "baseline_intervals", *report.baseline, report.baseline_intervals);
   }
   write_setting(json, report.settings.front());
   key(json, "comparisons");
-  json.StartArray();
+  json.begin_array();
   for (size_t s = 1; s < report.settings.size(); ++s) {
-    json.StartObject();
+    json.begin_object();
     text(json, "setting", report.settings[s].name);
     write_setting(json, report.settings[s]);
-    json.EndObject();
+    json.end_object();
   }
-  json.EndArray();
-  json.EndObject();
-  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+  json.end_array();
+  json.end_object();
+  return json.take() + "\n";
 }
 
 }  // namespace rerank::eval

@@ -6,10 +6,10 @@
 namespace rerank::model {
 
 std::span<const Family* const> families() {
-  static constexpr const Family* kFamilies[] = {&kBertFamily,     &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily,
-                                                &kGteFamily,      &kJinaBertFamily, &kModernBertFamily, &kQwen3Family,
-                                                &kQwen2Family,    &kLlamaFamily,    &kGemmaFamily,      &kGemma2Family,
-                                                &kEuroBertFamily, &kNemotronFamily};
+  static constexpr const Family* kFamilies[] = {
+      &kBertFamily,       &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily, &kGteFamily,   &kJinaBertFamily,
+      &kModernBertFamily, &kQwen3Family,    &kQwen2Family,      &kLlamaFamily,   &kGemmaFamily, &kGemma2Family,
+      &kEuroBertFamily,   &kNemotronFamily, &kDebertaFamily,    &kMpnetFamily,   &kAlbertFamily};
   return kFamilies;
 }
 
@@ -47,7 +47,7 @@ void read_encoder(ConfigReader& config, const EncoderFields& fields, Architectur
     return;
   }
   block.attention.head_size = a.hidden / block.attention.heads;
-  block.feed_forward.activation = config.activation(fields.activation);
+  block.feed_forward.activation = config.activation(fields.activation, fields.activation_fallback);
   a.embedding.vocabulary = config.size("vocab_size", kMaxRows);
   a.embedding.width = a.hidden;
   a.blocks.assign(layers, block);

@@ -27,6 +27,7 @@ struct LayerNames {
   std::string attention_norm;
   TensorSource gate, up, down;  // gate: of gated feed-forwards
   std::string output_norm;
+  TensorSource position_key, position_query;        // of disentangled attention with projections of its own
   std::string attention_sum_norm, output_sum_norm;  // of what is added to the stream
 };
 
@@ -35,6 +36,9 @@ struct TensorNames {
   std::string words, positions, segments;  // whole names of tables
   std::string embedding_norm;              // of norms: `name`.weight and `name`.bias
   TensorSource embedding_projection;
+  std::string relative, relative_norm;  // the table of relative positions, whole name, and its norm
+  TensorSource convolution;
+  std::string convolution_norm;
   std::vector<LayerNames> layers;
   std::string final_norm;
   TensorSource head_dense;
@@ -72,6 +76,7 @@ struct EncoderFields {
   const char* heads = "num_attention_heads";
   const char* intermediate = "intermediate_size";
   const char* activation = "hidden_act";
+  const char* activation_fallback = "gelu";
 };
 void read_encoder(ConfigReader& config, const EncoderFields& fields, Architecture& architecture);
 // The table of positions; `after_padding`: the first token's row is pad_token_id + 1.
@@ -94,6 +99,6 @@ Rope read_rope(ConfigReader& config, double theta);
 
 extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
     kModernBertFamily, kQwen3Family, kQwen2Family, kLlamaFamily, kGemmaFamily, kGemma2Family, kEuroBertFamily,
-    kNemotronFamily;
+    kNemotronFamily, kDebertaFamily, kMpnetFamily, kAlbertFamily;
 
 }  // namespace rerank::model

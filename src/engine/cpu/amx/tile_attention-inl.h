@@ -43,7 +43,8 @@ size_t tile_attention_scratch(size_t head_tiles) {
 template <class Tiles, size_t kHeadTiles>
 class Attention {
  public:
-  HWY_INLINE explicit Attention(const TileAttention& job) : job_(job), query_blocks_(blocks_of(job.query_rows)) {}
+  HWY_INLINE explicit Attention(const TileAttention& job)
+      : job_(job), query_blocks_(blocks_of(job.query_rows)), positions_(job) {}
 
   HWY_INLINE void run() {
     KeyBlock scored = make_key_block(0, 0, first_chunk(0), 0, 0), exponentiated, added, done;
@@ -105,6 +106,7 @@ class Attention {
   HWY_INLINE void step(const KeyBlock& s, const KeyBlock& e, const KeyBlock& v, const KeyBlock& done) {
     const bool begins = e.steps != 0 && e.chunk == first_chunk(e.block);
     if (begins) std::memset(totals(e.place), 0, kTotalsBytes);
+    prepare_positions(e);
     Unit unit;
     for (size_t quarter = 0; quarter < 4; ++quarter) {
       const size_t half = quarter % 2, row = quarter / 2 * 16;
@@ -123,7 +125,10 @@ class Attention {
           multiply(step % 4, unit);
         }
       }
-      if (quarter == 0 && done.steps != 0) finish(done);
+      if (quarter == 0 && done.steps != 0) {
+        finish(done);
+        prepare_positions(e);  // should some have been computed again
+      }
     }
   }
 
@@ -231,9 +236,16 @@ class Attention {
     return reinterpret_cast<const float*>(scores(e.slot) + r / 16 * (kScoresBytes / 2) + r % 16 * kTileRow);
   }
 
-  // Whether all rows see all of the 32 keys, and none less for its distance.
+  // Between units of work only.
+  HWY_INLINE void prepare_positions(const KeyBlock& e) {
+    if (e.steps == 0 || !positions_.any()) return;
+    store_complete();
+    positions_.prepare(e.head, e.block, e.rows);
+  }
+
+  // Whether all rows see all of the 32 keys, and none otherwise for its distance.
   HWY_INLINE bool is_unmasked(const KeyBlock& e, size_t u) const {
-    return keys_of(e.chunk) >= 32 * u + 32 && job_.window == 0 && job_.slope == 0;
+    return keys_of(e.chunk) >= 32 * u + 32 && job_.window == 0 && job_.slope == 0 && !positions_.any();
   }
 
   // probabilities = exp2(scores - shift), in bf16, of some rows and 32 keys; adds them to the rows' totals.
@@ -285,6 +297,10 @@ class Attention {
       }
       if constexpr (kPartly) {
         const size_t row = e.block * kQueryRows + r;
+        if (positions_.any()) {
+          low = low + load(positions_.bias(r, key));
+          high = high + load(positions_.bias(r, key + 16));
+        }
         near = distance_of(row, key);
         far = distance_of(row, key + 16);
         low = apply_mask(with_slope(low, near), near, key);
@@ -334,6 +350,7 @@ class Attention {
   // The block's outputs and totals with each row's largest score taken off. Uses the tiles: between units of work only.
   HWY_NOINLINE void compute_again(const KeyBlock& done) {
     store_complete();
+    if (positions_.any()) positions_.prepare(done.head, done.block, done.rows);
     float largest[kQueryRows];
     std::fill(largest, largest + kQueryRows, -3.0e38f);
     each_chunk(done, [&](const KeyBlock& e) {
@@ -343,7 +360,9 @@ class Attention {
           const size_t own = e.block * kQueryRows + r, other = e.chunk * kChunkKeys + key;
           const size_t distance = own > other ? own - other : other - own;
           if (job_.window != 0 && distance > job_.window) continue;
-          largest[r] = std::max(largest[r], row[key / 16 * 256 + key % 16] - slope() * static_cast<float>(distance));
+          float score = row[key / 16 * 256 + key % 16] - slope() * static_cast<float>(distance);
+          if (positions_.any()) score += *positions_.bias(r, other);
+          largest[r] = std::max(largest[r], score);
         }
       }
     });
@@ -372,6 +391,7 @@ class Attention {
 
   const TileAttention& job_;
   const size_t query_blocks_;
+  TilePositions<Tiles> positions_;
   Sums complete_;  // of the last unit, still in the tiles; null: none
 };
 

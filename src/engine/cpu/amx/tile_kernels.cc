@@ -24,6 +24,7 @@
 #include "engine/cpu/amx/tile_vectors-inl.h"
 #include "engine/cpu/amx/tile_product-inl.h"
 #include "engine/cpu/amx/tile_rows-inl.h"
+#include "engine/cpu/amx/tile_positions-inl.h"
 #include "engine/cpu/amx/tile_attention-inl.h"
 #endif
 // clang-format on
@@ -40,6 +41,7 @@ constexpr TileKernels make_tile_kernels(const TileKernels* exact = nullptr) {
           tile_pack<Inputs>,
           tile_product<Inputs>,
           tile_attention_scratch,
+          tile_position_scratch,
           tile_attention<Tiles>,
           tile_norm,
           tile_quantize,

@@ -42,7 +42,7 @@ void rotate_row(size_t head_size, const float* angles, const Place& place) {
 }  // namespace
 
 TileOps::TileOps(const TileWeights& weights, const KernelTable& kernels, Team* team)
-    : SharedOps(weights, kernels, team), weights_(weights), tiles_(*kernels.tiles) {
+    : SharedOps(weights, kernels, team), weights_(weights), tiles_(*kernels.tiles), position_scratch_(members()) {
   const size_t bytes = std::max(kProductScratch, tiles_.attention_scratch(head_tiles()));
   for (auto& scratch : scratch_) scratch.resize(bytes);
 }
@@ -141,6 +141,14 @@ void TileOps::embed(const Batch& batch) {
     }
   });
   norm(0, state_.row_tiles, nullptr, projected ? nullptr : &weights_.tile_embedding_norm);
+  if (!architecture().convolution) return;
+  std::vector<float> row(architecture().hidden);
+  size_t s = 0;
+  keep_embedded(batch.tokens(), [&](size_t token) {
+    while (token >= batch.offsets[s + 1]) ++s;
+    store_row(state_, starts_[s] * kRowTile + token - batch.offsets[s], row.data());
+    return row.data();
+  });
 }
 
 void TileOps::norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights,
@@ -199,15 +207,16 @@ void TileOps::product(const Step& step) {
 void TileOps::project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out) {
   const size_t stride = from.row_tiles * kTileBytes;
   out.resize(head_panels() * stride);
-  const float factor = kScoreUnits * 1.44269504f / std::sqrt(static_cast<float>(attention_->head_size));
+  const float factor = kScoreUnits * 1.44269504f * score_scale(*attention_);
   product({&from.inputs, 0, from.row_tiles, &weights, 0, weights.steps, result, out.data(), stride,
            result == TileResult::kValues ? kTileBytes / 2 : kTileBytes, 0, SIZE_MAX,
            result == TileResult::kQueries ? factor : 1});
 }
 
 void TileOps::project(size_t layer, const Batch& batch, Rows rows) {
-  const TileLayer& w = weights_.layers[layer];
+  const TileLayer& w = weights_.layer(layer);
   attention_ = &attention(layer);
+  layer_ = &w;
   project_to(w.key.panels(), state_, TileResult::kKeys, keys_);
   project_to(w.value.panels(), state_, TileResult::kValues, values_);
   if (rows == Rows::kScored) gather_scored_rows(batch);
@@ -272,6 +281,11 @@ void TileOps::gather_scored_rows(const Batch& batch) {
 
 void TileOps::attend(const Batch& batch, Rows rows) {
   prepare(context_, query_row_tiles_, head_panels());
+  if (layer_->position_keys != nullptr || layer_->position_queries != nullptr || !weights_.tile_distances.empty()) {
+    size_t longest = 0;
+    for (size_t s = 0; s < batch.size(); ++s) longest = std::max(longest, batch.length(s));
+    for (auto& scratch : position_scratch_) scratch.resize(tiles_.position_scratch(longest, head_tiles()));
+  }
   // As many heads together as leave each member of a team some jobs; with ALiBi each has its own slope.
   const size_t wanted = members() == 1 ? 1 : (kPiecesPerMember * members() + batch.size() - 1) / batch.size();
   const size_t pieces = attention_->position == model::PositionKind::kAlibi ? heads() : std::min(heads(), wanted);
@@ -281,6 +295,7 @@ void TileOps::attend(const Batch& batch, Rows rows) {
     job.heads = heads() * (piece + 1) / pieces - head;
     if (attention_->position == model::PositionKind::kAlibi) job.slope = alibi_slope(heads(), head);
     job.scratch = scratch_[member].data();
+    job.position_scratch = position_scratch_[member].data();
     attend(batch, rows, task / pieces, head, job);
   });
   quantize(context_, query_row_tiles_);
@@ -296,6 +311,14 @@ void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileA
   job.key_stride = key_stride;
   job.length = batch.length(s);
   job.window = attention_->mask == model::MaskKind::kWindow ? attention_->window : 0;
+  const size_t positions = panel * 2 * weights_.position_half * kTileBytes;
+  if (layer_->position_keys != nullptr) job.position_keys = layer_->position_keys + positions;
+  if (layer_->position_queries != nullptr) job.position_queries = layer_->position_queries + positions;
+  job.position_half = weights_.position_half;
+  if (!weights_.tile_distances.empty()) {
+    job.distance_stride = weights_.distance_stride;
+    job.distance_bias = weights_.tile_distances.data() + head * job.distance_stride + architecture().max_length - 1;
+  }
   job.queries = queries_.data() + panel * query_stride;
   job.query_stride = query_stride;
   job.context = context_.bf16.data() + panel * kTileBytes;
@@ -326,7 +349,7 @@ void TileOps::select_rows(const Batch&, Rows rows) {
 }
 
 void TileOps::add_attention(size_t layer) {
-  const TileLayer& w = weights_.layers[layer];
+  const TileLayer& w = weights_.layer(layer);
   const TilePanels& panels = w.attention_output.panels();
   product({&context_, 0, state_.row_tiles, &panels, 0, panels.steps, TileResult::kAdd,
            reinterpret_cast<std::byte*>(state_.c.data()), 2 * kTileBytes, column_tiles() * kTileBytes});
@@ -345,11 +368,25 @@ void TileOps::add_bias(size_t first_row_tile, size_t row_tiles, const float* bia
 }
 
 void TileOps::norm_attention(size_t layer) {
-  norm(0, state_.row_tiles, nullptr, &weights_.layers[layer].attention_norm, true);
+  norm(0, state_.row_tiles, nullptr, &weights_.layer(layer).attention_norm, true);
 }
 
 void TileOps::norm_feed_forward(size_t layer) {
-  norm(0, state_.row_tiles, nullptr, &weights_.layers[layer].output_norm, true);
+  norm(0, state_.row_tiles, nullptr, &weights_.layer(layer).output_norm, true);
+}
+
+void TileOps::add_convolution(const Batch& batch, Rows rows) {
+  const PaddedMatrix& convolved = convolve(batch, rows);
+  const auto add_to = [&](size_t row, const float* from) {
+    float* to = c_row(state_, row);
+    for (size_t c = 0; c < architecture().hidden; ++c) to[c / 16 * 256 + c % 16] += from[c];
+  };
+  for (size_t s = 0; s < batch.size(); ++s) {
+    if (rows == Rows::kScored) add_to(s, convolved.row(s));
+    for (size_t i = 0; rows == Rows::kAll && i < batch.length(s); ++i)
+      add_to(starts_[s] * kRowTile + i, convolved.row(batch.offsets[s] + i));
+  }
+  norm(0, state_.row_tiles, nullptr, &weights_.tile_convolution_norm);
 }
 
 void TileOps::norm_final() { norm(0, state_.row_tiles, nullptr, &weights_.tile_final_norm); }
@@ -361,7 +398,7 @@ void TileOps::add_feed_forward(size_t layer) {
 
 // Slab by slab of the inner columns, each used up before the next.
 void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
-  const TileLayer& w = weights_.layers[layer];
+  const TileLayer& w = weights_.layer(layer);
   const model::FeedForward& ff = feed_forward(layer);
   const TilePanels &up = w.up.panels(), &down = w.down.panels(), &gate = w.gate.panels();
   const size_t slab_panels = kSlabBytes / (tiles_.int8 ? 1 : 2) / kPanelColumns,

@@ -23,6 +23,7 @@ class TileOps : public SharedOps {
   void norm_attention(size_t layer);
   void norm_feed_forward(size_t layer);
   void add_feed_forward(size_t layer);
+  void add_convolution(const Batch& batch, Rows rows);
   void norm_final();
   void score(const Batch& batch, std::span<float> logits);
   void save_state(const Batch& batch, std::span<float> out);
@@ -83,9 +84,11 @@ class TileOps : public SharedOps {
   State state_, scored_;        // scored_: the rows that the head reads, after the last layer's project()
   Inputs context_, inner_;
   Buffer<std::byte> queries_, keys_, values_;
-  size_t query_row_tiles_ = 0;                   // of queries_ and context_
-  PaddedMatrix rows_, means_;                    // of embeddings, and of the head's input
-  const model::Attention* attention_ = nullptr;  // of the block that is being computed
+  size_t query_row_tiles_ = 0;                       // of queries_ and context_
+  PaddedMatrix rows_, means_;                        // of embeddings, and of the head's input
+  std::vector<Buffer<std::byte>> position_scratch_;  // one per member
+  const model::Attention* attention_ = nullptr;      // of the block that is being computed
+  const TileLayer* layer_ = nullptr;
 };
 
 }  // namespace rerank::engine::cpu

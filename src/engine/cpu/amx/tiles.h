@@ -89,7 +89,18 @@ struct TileAttention {
       nullptr;                // A: first row tile (and row, where `single_query`), first input tile of the first head
   size_t context_stride = 0;  // bytes between row tiles
   bool single_query = false;  // the one row wanted has no padding behind it in `context`
-  std::byte* scratch = nullptr;  // attention_scratch(head_tiles) bytes
+  // Of disentangled attention: for each head, each 32 of its columns, tiles of 16 distances, 2 position_half of them,
+  // the middle one from distance 0 on, like K. By the key's position minus the query's, and by the query's minus the
+  // key's, times the factor that queries carry; either null: none.
+  const std::byte* position_keys = nullptr;
+  const std::byte* position_queries = nullptr;
+  size_t position_half = 0;
+  // Of bucketed distances: what is added to scores, in their units, by the key's position minus the query's: distance 0
+  // of the first head is here, that of the next `distance_stride` further; 16 more behind the last. null: none.
+  const float* distance_bias = nullptr;
+  size_t distance_stride = 0;
+  std::byte* scratch = nullptr;           // attention_scratch(head_tiles) bytes
+  std::byte* position_scratch = nullptr;  // position_scratch(length, head_tiles) bytes, where there is one of these
 };
 
 struct TileNorm {
@@ -114,6 +125,7 @@ struct TileKernels {
   void (*pack)(const float* rows, size_t inputs, std::byte* panel, float* scales, float* sums);
   void (*product)(const TileProduct& job);
   size_t (*attention_scratch)(size_t head_tiles);
+  size_t (*position_scratch)(size_t length, size_t head_tiles);
   void (*attention)(const TileAttention& job);
   void (*norm)(const TileNorm& job);
   // A in bf16 -> A in int8, each row between its smallest and its largest value, or 0; `tiles`: of bf16, the last int8

@@ -58,7 +58,8 @@ struct AttentionMask {
   size_t end_key(size_t last_row) const { return std::min(args.length, last_row + args.after + 1); }
   // Whether each of the rows sees each of these keys, with its score as it is.
   bool is_plain(size_t row, size_t last_row, size_t key, size_t end) const {
-    return args.slope == 0 && args.softcap == 0 && end <= end_key(row) && key >= first_key(last_row);
+    return args.slope == 0 && args.softcap == 0 && args.positions == nullptr && args.distance_bias == nullptr &&
+           end <= end_key(row) && key >= first_key(last_row);
   }
   // Vectors of keys from `key` on, seen from `row`: positions behind it.
   HWY_INLINE V offset(size_t row, size_t key) const {
@@ -102,7 +103,8 @@ struct ProbabilitiesOut {
   size_t row, key;  // of the tile's first; positions
   Element* weights;
   size_t stride;
-  float* totals;  // [rows][kLanes]
+  float* totals;                // [rows][kLanes]
+  const float* bias = nullptr;  // of scores, [rows][kTileColumns]; null: none
 };
 
 // Scores of kRows queries and a panel of keys -> weights, and their sums onto the totals. kPartly: not all keys are
@@ -121,6 +123,10 @@ HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t quer
   for (size_t r = 0; r < kRows; ++r, to += out.stride) {
     V low = sum[r][0], high = sum[r][1];
     if constexpr (kPartly) {
+      if (out.bias != nullptr) {
+        low = hn::Add(low, hn::LoadU(d, out.bias + r * kTileColumns));
+        high = hn::Add(high, hn::LoadU(d, out.bias + r * kTileColumns + kLanes));
+      }
       const V near = out.mask.offset(out.row + r, out.key), far = out.mask.offset(out.row + r, out.key + kLanes);
       low = exp2_vector<kDegree>(d, out.mask.adjust(low, near));
       high = exp2_vector<kDegree>(d, out.mask.adjust(high, far));
@@ -151,12 +157,13 @@ class VectorAttention {
 
  public:
   HWY_INLINE explicit VectorAttention(const AttentionArgs& args)
-      : args_(args), plan_(args.length, args.head_size), mask_(args) {}
+      : args_(args), plan_(args.length, args.head_size), mask_(args), bias_(args) {}
 
   HWY_INLINE void run() {
     find_rows();
     pack_keys();
     pack_values();
+    if (bias_.any()) bias_.begin();
     for (size_t head = 0; head < args_.query_heads; ++head) {
       column_ = head * args_.head_size;
       for (size_t row = 0; row < args_.query_rows; row += kTileRows) {
@@ -273,6 +280,7 @@ class VectorAttention {
     const size_t position = args_.first_position + row;
     const size_t first = mask_.first_key(position) / P::kColumns * P::kColumns;
     const size_t end = round_up_to(mask_.end_key(position + rows - 1), P::kColumns);
+    if (bias_.any()) bias_.begin_tile(part<Element>(plan_.queries), plan_.query_stride, position, rows, first, end);
     for (size_t key = first; key < end; key += P::kColumns) weigh(position, rows, key);
     float inverse[kTileRows];
     for (size_t r = 0; r < rows; ++r) {
@@ -310,6 +318,7 @@ class VectorAttention {
     const Element* queries = part<Element>(plan_.queries);
     ProbabilitiesOut<Element> out = {
         mask_, position, key, part<Element>(plan_.weights) + key, plan_.weight_stride, part<float>(plan_.totals)};
+    if (bias_.any()) out.bias = bias_.fill(position, 0, rows, key);
     in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
       if (partly) {
@@ -321,6 +330,7 @@ class VectorAttention {
       out.row += kCount;
       out.weights += kCount * plan_.weight_stride;
       out.totals += kCount * kLanes;
+      if (out.bias != nullptr) out.bias += kCount * P::kColumns;
     });
   }
 
@@ -331,6 +341,9 @@ class VectorAttention {
     for (size_t key = first; key < end; key += P::kColumns) {
       P::multiply({queries, plan_.query_stride}, 1, args_.head_size, key_panel(key),
                   {nullptr, nullptr, scores + key, plan_.padded_length});
+      if (!bias_.any()) continue;
+      const float* bias = bias_.fill(row, r, 1, key);
+      for (size_t c = 0; c < P::kColumns; ++c) scores[key + c] += bias[c];
     }
     const auto is_seen = [&](size_t key) { return key >= mask_.first_key(row) && key < mask_.end_key(row); };
     float largest = -INFINITY, sum = 0;
@@ -353,6 +366,7 @@ class VectorAttention {
   const AttentionArgs& args_;
   const AttentionPlan<P> plan_;
   const AttentionMask mask_;
+  PositionBias<P> bias_;
   size_t column_ = 0;  // of the head of queries that is computed, behind the first
 };
 

@@ -14,6 +14,7 @@ constexpr size_t panel_tail() {
 
 template <class P>
 size_t panel_bytes(size_t in) {
+  if constexpr (requires { P::panel_bytes(in); }) return P::panel_bytes(in);
   return P::steps_of(in) * P::kColumns * sizeof(typename P::Element) + panel_tail<P>();
 }
 

@@ -23,7 +23,7 @@ void set_mask(const model::Attention& attention, AttentionArgs& args) {
 }  // namespace
 
 CpuOps::CpuOps(const CpuWeights& weights, const KernelTable& kernels, Team* team)
-    : SharedOps(weights, kernels, team), weights_(weights) {}
+    : SharedOps(weights, kernels, team), weights_(weights), position_scratch_(members()) {}
 
 CpuOps::LinearJob CpuOps::whole(const PackedLinear& weights, const PaddedMatrix& a, size_t a_row, size_t rows,
                                 PaddedMatrix& c, size_t c_row) const {
@@ -44,6 +44,7 @@ void CpuOps::embed(const Batch& batch) {
   const bool projected = weights_.projection.panels() != 0;
   PaddedMatrix& table_rows = projected ? normed_ : stream_;
   embed_rows(batch, table_rows);
+  if (architecture().convolution) keep_embedded(rows_, [&](size_t row) { return stream_.row(row); });
   if (!projected) return;
   stream_.resize(rows_, architecture().hidden, columns());
   LinearJob job = whole(weights_.projection, table_rows, 0, rows_, stream_, 0);
@@ -52,12 +53,13 @@ void CpuOps::embed(const Batch& batch) {
 }
 
 void CpuOps::norm_attention(size_t layer) {
-  norm_rows(stream_, rows_, weights_.layers[layer].attention_norm, normed_);
+  norm_rows(stream_, rows_, weights_.layer(layer).attention_norm, normed_);
   input_ = &normed_;
 }
 
 void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
-  const PackedLinear& w = weights_.layers[layer].query_key_value;
+  const CpuLayer& packed = weights_.layer(layer);
+  const PackedLinear& w = packed.query_key_value;
   attention_ = &attention(layer);
   layer_ = layer;
   const size_t panel = columns(), queries_width = query_width();
@@ -70,7 +72,7 @@ void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
     gather(batch, stream_, scored_stream_);
     if (input_ != &stream_) gather(batch, *input_, scored_input_);
     scored_queries_.resize(batch.size(), queries_width, panel);
-    const PackedLinear& own = weights_.layers[layer].scored_query;
+    const PackedLinear& own = packed.scored_query;
     const PaddedMatrix& from = input_ != &stream_ ? scored_input_ : scored_stream_;
     LinearJob queries = whole(own.panels() != 0 ? own : w, from, 0, batch.size(), scored_queries_, 0);
     queries.last_panel = (queries_width + panel - 1) / panel;
@@ -96,7 +98,7 @@ void CpuOps::gather(const Batch& batch, const PaddedMatrix& from, PaddedMatrix& 
 }
 
 void CpuOps::finish_heads(size_t layer, const Batch& batch, Rows rows) {
-  const CpuLayer& w = weights_.layers[layer];
+  const CpuLayer& w = weights_.layer(layer);
   const bool rope = attention_->position == model::PositionKind::kRope;
   if (!rope && w.query_norm.empty()) return;
   const float* angles = rope ? weights_.angles.at(attention_->rope).data() : nullptr;
@@ -127,6 +129,8 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
   size_t longest = 0;
   for (size_t s = 0; s < batch.size(); ++s) longest = std::max(longest, start_of(s) + batch.length(s));
   for (auto& scratch : scratch_) scratch.resize(kernels_.attention_scratch(longest, d));
+  if (attention_->position == model::PositionKind::kDisentangled || !weights_.distance_bias.empty())
+    for (auto& scratch : position_scratch_) scratch.resize(kernels_.position_scratch(longest, d));
   const bool scored = rows == Rows::kScored;
   context_.resize(scored ? batch.size() : rows_, query_width(), columns());
   each(batch.size() * tasks, [&](size_t task, size_t member) {
@@ -145,9 +149,23 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
     args.pieces = start == 0 ? std::span(&own, 1) : std::span<const KeyRows>(pieces);
     args.length = start + batch.length(s);
     args.head_size = d;
-    args.scale = attention.score_scale != 0 ? attention.score_scale : 1 / std::sqrt(static_cast<float>(d));
+    args.scale = score_scale(attention);
     set_mask(attention, args);
     if (attention.position == model::PositionKind::kAlibi) args.slope = alibi_slope(tasks, key_head);
+    // Relative positions: models with them have as many heads of keys as of queries.
+    if (!weights_.distance_bias.empty())
+      args.distance_bias = weights_.distance_bias[key_head].data() + architecture().max_length - 1;
+    PositionPanels positions;
+    if (attention.position == model::PositionKind::kDisentangled) {
+      const CpuLayer& w = weights_.layer(layer_);
+      if (w.position_keys.panels != nullptr)
+        positions.keys = w.position_keys.panels + key_head * w.position_keys.head_bytes;
+      if (w.position_queries.panels != nullptr)
+        positions.queries = w.position_queries.panels + key_head * w.position_queries.head_bytes;
+      positions.half = weights_.position_half;
+      args.positions = &positions;
+    }
+    args.position_scratch = position_scratch_[member].data();
     args.context = context_.row(scored ? s : row) + column;
     args.context_stride = context_.stride();
     args.scratch = scratch_[member].data();
@@ -170,7 +188,7 @@ void CpuOps::select_rows(const Batch& batch, Rows rows) {
 }
 
 void CpuOps::add_attention(size_t layer) {
-  const CpuLayer& w = weights_.layers[layer];
+  const CpuLayer& w = weights_.layer(layer);
   add_sum(whole(w.attention_output, context_, 0, rows_, stream_, 0), w.attention_sum_norm);
   if (!order(layer).pre_norm) norm_rows(stream_, 0, rows_, w.attention_norm);
   input_ = &stream_;
@@ -195,7 +213,7 @@ void CpuOps::add_sum(LinearJob job, const CpuNorm& norm) {
 }
 
 void CpuOps::norm_feed_forward(size_t layer) {
-  norm_rows(stream_, rows_, weights_.layers[layer].output_norm, normed_);
+  norm_rows(stream_, rows_, weights_.layer(layer).output_norm, normed_);
   input_ = &normed_;
 }
 
@@ -207,7 +225,7 @@ void CpuOps::add_feed_forward(size_t layer) {
 }
 
 void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t rows) {
-  const CpuLayer& w = weights_.layers[layer];
+  const CpuLayer& w = weights_.layer(layer);
   const model::FeedForward& ff = feed_forward(layer);
   inner_.resize(rows, ff.width, columns());
   LinearJob up = whole(w.up, input, row, rows, inner_, 0);
@@ -223,6 +241,14 @@ void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t r
   run(up);
   add_sum(whole(w.down, inner_, 0, rows, stream_, row), w.output_sum_norm);
   if (!order(layer).pre_norm) norm_rows(stream_, row, rows, w.output_norm);
+}
+
+void CpuOps::add_convolution(const Batch& batch, Rows rows) {
+  const PaddedMatrix& convolved = convolve(batch, rows);
+  each(rows_, [&](size_t row, size_t) {
+    for (size_t c = 0; c < architecture().hidden; ++c) stream_.row(row)[c] += convolved.row(row)[c];
+  });
+  norm_rows(stream_, 0, rows_, weights_.convolution_norm);
 }
 
 void CpuOps::norm_final() { norm_rows(stream_, 0, rows_, weights_.final_norm); }

@@ -25,6 +25,7 @@ class CpuOps : public SharedOps {
   void add_attention(size_t layer);
   void norm_feed_forward(size_t layer);
   void add_feed_forward(size_t layer);
+  void add_convolution(const Batch& batch, Rows rows);
   void norm_final();
   void score(const Batch& batch, std::span<float> logits);
   void save_state(const Batch& batch, std::span<float> out);
@@ -58,8 +59,9 @@ class CpuOps : public SharedOps {
   PaddedMatrix scored_stream_, scored_input_;  // the scored rows of them; scored_input_ of pre-norm blocks only
   PaddedMatrix projected_, scored_queries_, context_, gate_, inner_, sum_;
   std::span<const Run> runs_;
-  size_t layer_ = 0;                             // the block that is being computed
-  const model::Attention* attention_ = nullptr;  // of the block that is being computed
+  size_t layer_ = 0;                                 // the block that is being computed
+  const model::Attention* attention_ = nullptr;      // of the block that is being computed
+  std::vector<Buffer<std::byte>> position_scratch_;  // one per member
 };
 
 }  // namespace rerank::engine::cpu

@@ -19,13 +19,19 @@
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/cpu/amx/tile_kernels.h"
+#include "engine/cpu/amx/tile_unit.h"
 // Each of these again for each target: no include guards.
 #include "engine/cpu/vector/math-inl.h"
 #include "engine/cpu/vector/transpose-inl.h"
 #include "engine/cpu/vector/products-inl.h"
 #include "engine/cpu/vector/int8_product-inl.h"
+#include "engine/cpu/vector/int4_product-inl.h"
+#if HWY_TARGET <= HWY_AVX2
+#include "engine/cpu/vector/tile_rows_product-inl.h"
+#endif
 #include "engine/cpu/vector/vectors-inl.h"
 #include "engine/cpu/vector/blocks-inl.h"
+#include "engine/cpu/vector/position_bias-inl.h"
 #include "engine/cpu/vector/attention-inl.h"
 // clang-format on
 
@@ -47,6 +53,9 @@ constexpr KernelTable make_table(const char* name, const char* precision, const 
           make_product<VectorProduct<Fp32Dot>>(),
           attention_scratch<Attention>,
           attention<Attention>,
+          position_scratch<Attention>,
+          panel_bytes<Attention>,
+          pack<Attention>,
           std::string_view(precision) == "fp32" ? gelu : gelu_short,
           gelu_tanh,
           silu,
@@ -62,6 +71,17 @@ using Fp32 = VectorProduct<Fp32Dot>;
 #if HWY_TARGET <= HWY_AVX3
 extern constexpr KernelTable kAmx = make_table<Fp32>("amx", "bf16", &kTileBf16);
 extern constexpr KernelTable kAmxInt8 = make_table<Fp32>("amx", "int8", &kTileInt8);
+extern constexpr KernelTable kAmxRows = make_table<TileRowsBf16<HardwareTiles>, Fp32>("amx-rows", "bf16");
+extern constexpr KernelTable kAmxRowsInt8 = make_table<TileRowsInt8<HardwareTiles>, Fp32>("amx-rows", "int8");
+extern constexpr KernelTable kEmulatedAmxRows =
+    make_table<TileRowsBf16<EmulatedTiles>, Fp32>("amx-rows-emulated", "bf16");
+extern constexpr KernelTable kEmulatedAmxRowsInt8 =
+    make_table<TileRowsInt8<EmulatedTiles>, Fp32>("amx-rows-emulated", "int8");
+extern constexpr KernelTable kAmxRowsInt4 =
+    make_table<Int4Product<TileRowsBf16<HardwareTiles>>, Fp32>("amx-rows", "int4");
+extern constexpr KernelTable kBf16Int4 =
+    make_table<Int4Product<VectorProduct<Bf16Dot<true>>>, VectorProduct<Bf16Dot<true>>>("avx512bf16", "int4");
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>("avx512", "int4");
 extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>("avx512bf16", "bf16");
 extern constexpr KernelTable kFp32 = make_table<Fp32>("avx512", "fp32");
 extern constexpr KernelTable kInt8 = make_table<ByteProduct<VnniByteDot>, Fp32>("avx512vnni", "int8");
@@ -70,12 +90,20 @@ extern constexpr KernelTable kInt8WithBf16 =
 #elif HWY_TARGET <= HWY_AVX2
 extern constexpr KernelTable kFp32 = make_table<Fp32>("avx2", "fp32");
 extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>("avx2", "int8");
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>("avx2", "int4");
+extern constexpr KernelTable kEmulatedBf16Int4 =
+    make_table<Int4Product<VectorProduct<Bf16Dot<false>>>, Fp32>("bf16-emulated", "int4");
 extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>("bf16-emulated", "bf16");
 extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>("amx-emulated", "bf16", &kTileBf16);
+extern constexpr KernelTable kEmulatedAmxRows =
+    make_table<TileRowsBf16<EmulatedTiles>, Fp32>("amx-rows-narrow-emulated", "bf16");
+extern constexpr KernelTable kEmulatedAmxRowsInt8 =
+    make_table<TileRowsInt8<EmulatedTiles>, Fp32>("amx-rows-narrow-emulated", "int8");
 extern constexpr KernelTable kEmulatedAmxInt8 = make_table<Fp32>("amx-emulated", "int8", &kTileInt8);
 #else
 extern constexpr KernelTable kFp32 = make_table<Fp32>("portable", "fp32");
 extern constexpr KernelTable kInt8 = make_table<ByteProduct<PlainByteDot>, Fp32>("portable", "int8");
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>("portable", "int4");
 #endif
 
 }  // namespace rerank::engine::cpu::HWY_NAMESPACE
@@ -88,6 +116,7 @@ std::span<const KernelTable* const> compiled_kernels() {
   static const KernelTable* const kTables[] = {
 #if HWY_TARGETS & HWY_AVX3
     &N_AVX3::kAmx,
+    &N_AVX3::kAmxRows,
     &N_AVX3::kBf16,
     &N_AVX3::kFp32,
 #endif
@@ -97,17 +126,30 @@ std::span<const KernelTable* const> compiled_kernels() {
     &HWY_STATIC_DISPATCH(kFp32),
 #if HWY_TARGETS & HWY_AVX3
     &N_AVX3::kAmxInt8,
+    &N_AVX3::kAmxRowsInt8,
     &N_AVX3::kInt8WithBf16,
     &N_AVX3::kInt8,
+    &N_AVX3::kAmxRowsInt4,
+    &N_AVX3::kBf16Int4,
+    &N_AVX3::kInt4,
 #endif
 #if HWY_TARGETS & HWY_AVX2
     &N_AVX2::kInt8,
+    &N_AVX2::kInt4,
 #endif
     &HWY_STATIC_DISPATCH(kInt8),
+    &HWY_STATIC_DISPATCH(kInt4),
 #if HWY_TARGETS & HWY_AVX2
     &N_AVX2::kEmulatedBf16,
+    &N_AVX2::kEmulatedBf16Int4,
+    &N_AVX2::kEmulatedAmxRows,
+    &N_AVX2::kEmulatedAmxRowsInt8,
     &N_AVX2::kEmulatedAmx,
     &N_AVX2::kEmulatedAmxInt8,
+#endif
+#if HWY_TARGETS & HWY_AVX3
+    &N_AVX3::kEmulatedAmxRows,
+    &N_AVX3::kEmulatedAmxRowsInt8,
 #endif
   };
   return kTables;

@@ -42,6 +42,15 @@ struct MatMulArgs {
   std::byte* scratch = nullptr;              // matmul_scratch(in) bytes, 64-byte aligned
 };
 
+// Of disentangled attention, one head: projections of relative positions, a column for each distance, packed into
+// panels of `tile_columns` columns: `half` panels below distance 0 and as many from it on. The outermost ones stand for
+// all that is farther away.
+struct PositionPanels {
+  const std::byte* keys = nullptr;     // by the key's position minus the query's; null: none
+  const std::byte* queries = nullptr;  // by the query's position minus the key's, times scale and log2(e); null: none
+  size_t half = 0;
+};
+
 // Keys and values of tokens that follow one another, of one head.
 struct KeyRows {
   const float* keys = nullptr;
@@ -69,7 +78,13 @@ struct AttentionArgs {
   float softcap = 0;         // scores are cap x tanh(score / cap); 0: not
   float* context = nullptr;  // like queries
   size_t context_stride = 0;
-  std::byte* scratch = nullptr;  // attention_scratch(length, head_size) bytes, 64-byte aligned
+  // Where one of these two is there, queries are one head and begin at position 0, and the keys are one piece.
+  const PositionPanels* positions = nullptr;  // null: none
+  // Added to scores, times log2(e), by the key's position minus the query's: distance 0 is here, the least
+  // -(length - 1); the largest, length - 1, has a panel's columns behind it. null: none.
+  const float* distance_bias = nullptr;
+  std::byte* scratch = nullptr;           // attention_scratch(length, head_size) bytes, 64-byte aligned
+  std::byte* position_scratch = nullptr;  // position_scratch(length, head_size) bytes, where one of the two is there
 };
 
 // Of what pack() below writes.
@@ -96,6 +111,10 @@ struct KernelTable {
   ProductKernels exact;   // fp32: of the head, and of tables narrower than the encoder; the same tile_columns
   size_t (*attention_scratch)(size_t length, size_t head_size);
   void (*attention)(const AttentionArgs& args);
+  size_t (*position_scratch)(size_t length, size_t head_size);
+  // Of PositionPanels: as ProductKernels has them, in the type that attention() multiplies.
+  size_t (*position_panel_bytes)(size_t head_size);
+  void (*pack_positions)(const float* rows, size_t count, size_t head_size, size_t stride, std::byte* panels);
   // x = activation(x), n values. gelu of fp32 tiers: |error| <= 9e-7 for |x| <= 6, relative 1e-6 beyond; of the others
   // <= 1e-4. exp within 1.2e-7 relative.
   void (*gelu)(float* x, size_t n);
@@ -121,7 +140,7 @@ std::span<const KernelTable* const> compiled_kernels();
 // needed.
 std::string_view unsupported_reason(const KernelTable& table);
 
-// Whether "auto" may pick it: what is faster than fp32, but for int8, which moves scores.
+// Whether "auto" may pick it: what is faster than fp32, but for int8 and int4, which move scores.
 bool is_automatic(const KernelTable& table);
 
 // Whether it is there for speed on this CPU: not emulated tiers, nor products in bf16 where fp32 is as fast.

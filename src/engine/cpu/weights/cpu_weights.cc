@@ -4,11 +4,35 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numbers>
 
 #include "engine/attention_pattern.h"
 #include "engine/encoder.h"
 
 namespace rerank::engine::cpu {
+
+namespace {
+
+// Panels on each side of distance 0: the outermost has one row of the table for all its columns.
+size_t position_panels(const model::Architecture& a, const KernelTable& kernels) {
+  const size_t columns = kernels.linear.tile_columns;
+  return round_up(relative_reach(a.blocks[0].attention, a.max_length), columns) / columns + 1;
+}
+
+// [hidden, width x hidden]: the inputs of one row of the stream side by side.
+std::vector<float> convolution_matrix(const model::Weights& w) {
+  const std::vector<float> values = w.convolution->floats();
+  const size_t out = w.convolution->shape[0], in = w.convolution->shape[1], width = w.convolution->shape[2];
+  std::vector<float> matrix(values.size());
+  for (size_t o = 0; o < out; ++o) {
+    for (size_t c = 0; c < in; ++c) {
+      for (size_t k = 0; k < width; ++k) matrix[(o * width + k) * in + c] = values[(o * in + c) * width + k];
+    }
+  }
+  return matrix;
+}
+
+}  // namespace
 
 void release_pages(const model::TensorView& tensor) {
   constexpr uintptr_t kPage = 4096;
@@ -66,38 +90,94 @@ SharedWeights::SharedWeights(std::shared_ptr<const model::Model> m, const Kernel
     if (attention.position != model::PositionKind::kRope || angles.contains(attention.rope)) continue;
     angles[attention.rope] = rope_table(attention.rope, attention.head_size, a.max_length);
   }
+  if (w.convolution) {
+    const std::vector<float> matrix = convolution_matrix(w);
+    const model::Linear linear = {{.name = "convolution",
+                                   .shape = {a.hidden, matrix.size() / a.hidden},
+                                   .bytes = std::as_bytes(std::span(matrix))},
+                                  w.convolution_bias};
+    convolution = PackedLinear(kernels.exact, packing, {&linear});
+    convolution_norm = CpuNorm(w.convolution_norm);
+  }
+  const model::Attention& first = a.blocks[0].attention;
+  if (first.position != model::PositionKind::kBuckets) return;
+  const std::vector<float> table = w.relative->floats();
+  for (size_t head = 0; head < first.heads; ++head) {
+    std::vector<float>& bias = distance_bias.emplace_back(bias_by_distance(first, table, head, a.max_length));
+    for (float& value : bias) value *= std::numbers::log2e_v<float>;
+    bias.resize(bias.size() + 2 * kernels.linear.tile_columns);  // read, and not used
+  }
 }
 
 CpuWeights::CpuWeights(std::shared_ptr<const model::Model> m, const KernelTable& kernels, const Packing& packing)
     : SharedWeights(std::move(m), kernels, packing) {
   // Of a quantized model, what was kept from it stays exact.
-  const bool int8 = std::string_view(kernels.precision) == "int8", mixed = model->weights.quantized && int8;
+  const model::Architecture& a = model->architecture();
+  const model::Weights& w = model->weights;
+  const bool int8 = std::string_view(kernels.precision) == "int8", mixed = w.quantized && int8;
   const auto pack = [&](std::initializer_list<const model::Linear*> parts) {
     const bool exact = mixed && std::any_of(parts.begin(), parts.end(), [](const model::Linear* part) {
                          return part->weight.dtype != model::DType::kI8;
                        });
     return PackedLinear(exact ? kernels.exact : kernels.linear, packing, parts);
   };
-  for (const model::LayerWeights& l : model->weights.layers) {
+  if (w.relative && distance_bias.empty()) positions_table_ = relative_table(w, a);
+  for (size_t i = 0; i < w.layers.size(); ++i) {
+    const model::LayerWeights& l = w.layers[i];
     // Where the head reads one row of each sequence, the last layer is computed for it alone, but for keys and values:
     // fp32 costs little there.
-    const bool last = int8 && &l == &model->weights.layers.back() && last_rows(model->architecture()) == Rows::kScored;
+    const bool last = int8 && i + 1 == w.layers.size() && last_rows(a) == Rows::kScored;
+    if (const size_t first = w.first_with_tensors_of(i); first < i && !last) {
+      layers.push_back(layers[first]);
+      continue;
+    }
     const auto pack_rest = [&](const model::Linear& part) {
       return last ? PackedLinear(kernels.exact, packing, {&part}) : pack({&part});
     };
-    layers.push_back({.query_key_value = pack({&l.query, &l.key, &l.value}),
-                      .attention_output = pack_rest(l.attention_output),
-                      .gate = l.gate ? pack_rest(*l.gate) : PackedLinear(),
-                      .up = pack_rest(l.up),
-                      .down = pack_rest(l.down),
-                      .scored_query = last ? pack_rest(l.query) : PackedLinear(),
-                      .attention_norm = CpuNorm(l.attention_norm),
-                      .output_norm = CpuNorm(l.output_norm),
-                      .query_norm = CpuNorm(l.query_norm),
-                      .key_norm = CpuNorm(l.key_norm),
-                      .attention_sum_norm = CpuNorm(l.attention_sum_norm),
-                      .output_sum_norm = CpuNorm(l.output_sum_norm)});
+    const auto positions = [&](const std::optional<model::Linear>& projection, bool of_queries) {
+      return projection ? pack_positions(kernels, packing, *projection, i, of_queries) : PackedPositions();
+    };
+    layers.push_back(std::make_shared<CpuLayer>(CpuLayer{.query_key_value = pack({&l.query, &l.key, &l.value}),
+                                                         .attention_output = pack_rest(l.attention_output),
+                                                         .gate = l.gate ? pack_rest(*l.gate) : PackedLinear(),
+                                                         .up = pack_rest(l.up),
+                                                         .down = pack_rest(l.down),
+                                                         .scored_query = last ? pack_rest(l.query) : PackedLinear(),
+                                                         .attention_norm = CpuNorm(l.attention_norm),
+                                                         .output_norm = CpuNorm(l.output_norm),
+                                                         .query_norm = CpuNorm(l.query_norm),
+                                                         .key_norm = CpuNorm(l.key_norm),
+                                                         .attention_sum_norm = CpuNorm(l.attention_sum_norm),
+                                                         .output_sum_norm = CpuNorm(l.output_sum_norm),
+                                                         .position_keys = positions(l.position_key, false),
+                                                         .position_queries = positions(l.position_query, true)}));
   }
+  if (!positions_table_.empty()) position_half = position_panels(a, kernels);
+  positions_table_ = {};
+}
+
+PackedPositions CpuWeights::pack_positions(const KernelTable& kernels, const Packing& packing,
+                                           const model::Linear& projection, size_t block, bool of_queries) const {
+  const model::Architecture& a = model->architecture();
+  const model::Attention& attention = a.blocks[block].attention;
+  const size_t d = attention.head_size, half = position_panels(a, kernels);
+  const size_t columns = kernels.linear.tile_columns, count = 2 * half * columns;
+  PackedPositions packed;
+  packed.head_bytes = 2 * half * kernels.position_panel_bytes(d);
+  const float factor = of_queries ? score_scale(attention) * std::numbers::log2e_v<float> : 1;
+  packed.panels = packing.store.place(attention.heads * packed.head_bytes, [&](std::byte* panels) {
+    const std::vector<float> rows = projected_positions(positions_table_, projection);
+    packing.team.run(attention.heads, [&](size_t head, size_t) {
+      std::vector<float> by_distance(count * d);
+      for (size_t i = 0; i < count; ++i) {
+        const ptrdiff_t away = static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(half * columns);
+        const float* from = &rows[relative_row(attention, of_queries ? away : -away) * projection.out() + head * d];
+        for (size_t c = 0; c < d; ++c) by_distance[i * d + c] = from[c] * factor;
+      }
+      kernels.pack_positions(by_distance.data(), count, d, d, panels + head * packed.head_bytes);
+    });
+  });
+  return packed;
 }
 
 }  // namespace rerank::engine::cpu

@@ -52,10 +52,17 @@ struct CpuNorm {
   std::vector<float> gamma, beta;  // empty: there is no such norm
 };
 
+// Projections of relative positions by distance, of all heads.
+struct PackedPositions {
+  const std::byte* panels = nullptr;  // null: there are none
+  size_t head_bytes = 0;
+};
+
 struct CpuLayer {
   PackedLinear query_key_value, attention_output, gate, up, down;  // gate: no panels where there is none
   PackedLinear scored_query;  // no panels where the queries of the scored rows need no other precision
   CpuNorm attention_norm, output_norm, query_norm, key_norm, attention_sum_norm, output_sum_norm;
+  PackedPositions position_keys, position_queries;
 };
 
 // What every tier keeps in fp32: tables, their norm, and the head.
@@ -65,9 +72,14 @@ struct SharedWeights {
   std::shared_ptr<const model::Model> model;         // keeps the mapped word table alive
   std::vector<float> positions, segments;            // empty: there is no such table
   std::map<model::Rope, std::vector<float>> angles;  // rope_table() of every position
+  // Of bucketed distances: what each head adds, by the key's position minus the query's, times log2(e). Distance 0 is
+  // number max_length - 1.
+  std::vector<std::vector<float>> distance_bias;
   CpuNorm embedding_norm, final_norm, head_norm;
   PackedLinear projection;               // no panels where the tables are as wide as the encoder
   PackedLinear head_dense, head_output;  // head_dense: no panels where the head has no such layer
+  PackedLinear convolution;              // [hidden, width x hidden]; no panels where there is none
+  CpuNorm convolution_norm;
 };
 
 struct CpuWeights : SharedWeights {
@@ -77,7 +89,16 @@ struct CpuWeights : SharedWeights {
 
   CpuWeights(std::shared_ptr<const model::Model> model, const KernelTable& kernels, const Packing& packing);
 
-  std::vector<CpuLayer> layers;
+  // Blocks that have the same tensors are packed once.
+  const CpuLayer& layer(size_t block) const { return *layers[block]; }
+
+  size_t position_half = 0;  // PositionPanels::half
+
+ private:
+  PackedPositions pack_positions(const KernelTable& kernels, const Packing& packing, const model::Linear& projection,
+                                 size_t block, bool of_queries) const;
+  std::vector<float> positions_table_;  // while the weights are packed
+  std::vector<std::shared_ptr<const CpuLayer>> layers;
 };
 
 }  // namespace rerank::engine::cpu

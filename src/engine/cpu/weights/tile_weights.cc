@@ -1,7 +1,11 @@
 #include "engine/cpu/weights/tile_weights.h"
 
 #include <algorithm>
+#include <cstring>
+#include <numbers>
 
+#include "engine/attention_pattern.h"
+#include "engine/cpu/bf16.h"
 #include "engine/encoder.h"
 
 namespace rerank::engine::cpu {
@@ -90,6 +94,7 @@ TileWeights::TileWeights(std::shared_ptr<const model::Model> m, const KernelTabl
   inner_columns = inner.total();
   if (projection.panels() == 0) tile_embedding_norm = TileNormWeights(model->weights.embedding_norm, hidden_columns);
   for (const auto& [rope, table] : angles) tile_angles[rope] = TileAngles(table, attention.head_size);
+  tile_convolution_norm = TileNormWeights(model->weights.convolution_norm, hidden_columns);
   tile_final_norm = TileNormWeights(model->weights.final_norm, hidden_columns);
   // Of a quantized model, what was kept from it stays bf16.
   const bool mixed = model->weights.quantized && kernels.int8;
@@ -97,23 +102,68 @@ TileWeights::TileWeights(std::shared_ptr<const model::Model> m, const KernelTabl
     return TileLinear(mixed && from.weight.dtype != model::DType::kI8 ? *kernels.exact : kernels, packing, from, out,
                       in);
   };
-  for (const model::LayerWeights& l : model->weights.layers) {
+  const model::Weights& w = model->weights;
+  std::vector<float> positions_table;
+  if (w.relative && distance_bias.empty()) {
+    positions_table = relative_table(w, a);
+    position_half = round_up(relative_reach(attention, a.max_length), kRowTile) / kRowTile + 1;
+  }
+  for (const std::vector<float>& bias : distance_bias) {
+    distance_stride = bias.size();
+    for (const float value : bias) tile_distances.push_back(value * kScoreUnits);
+  }
+  for (size_t i = 0; i < w.layers.size(); ++i) {
+    const model::LayerWeights& l = w.layers[i];
     // Where the head reads one row of each sequence, the last layer is computed for it alone, but for keys and values:
     // bf16 costs nothing there.
-    const bool last = &l == &model->weights.layers.back() && last_rows(a) == Rows::kScored;
+    const bool last = i + 1 == w.layers.size() && last_rows(a) == Rows::kScored;
+    if (const size_t first = w.first_with_tensors_of(i); first < i && !(last && kernels.int8)) {
+      layers.push_back(layers[first]);
+      continue;
+    }
     const auto pack_rest = [&](const model::Linear& from, const Widths& out, const Widths& in) {
       return last && kernels.int8 ? TileLinear(*kernels.exact, packing, from, out, in) : pack(from, out, in);
     };
-    layers.push_back({.query = pack_rest(l.query, heads, hidden),
-                      .key = pack(l.key, heads, hidden),
-                      .value = pack(l.value, heads, hidden),
-                      .attention_output = pack_rest(l.attention_output, hidden, heads),
-                      .gate = l.gate ? pack_rest(*l.gate, inner, hidden) : TileLinear(),
-                      .up = pack_rest(l.up, inner, hidden),
-                      .down = pack_rest(l.down, hidden, inner),
-                      .attention_norm = TileNormWeights(l.attention_norm, hidden_columns),
-                      .output_norm = TileNormWeights(l.output_norm, hidden_columns)});
+    const auto positions = [&](const std::optional<model::Linear>& projection, bool of_queries) {
+      return projection ? pack_positions(packing, positions_table, *projection, i, of_queries) : nullptr;
+    };
+    layers.push_back(
+        std::make_shared<TileLayer>(TileLayer{.query = pack_rest(l.query, heads, hidden),
+                                              .key = pack(l.key, heads, hidden),
+                                              .value = pack(l.value, heads, hidden),
+                                              .attention_output = pack_rest(l.attention_output, hidden, heads),
+                                              .gate = l.gate ? pack_rest(*l.gate, inner, hidden) : TileLinear(),
+                                              .up = pack_rest(l.up, inner, hidden),
+                                              .down = pack_rest(l.down, hidden, inner),
+                                              .attention_norm = TileNormWeights(l.attention_norm, hidden_columns),
+                                              .output_norm = TileNormWeights(l.output_norm, hidden_columns),
+                                              .position_keys = positions(l.position_key, false),
+                                              .position_queries = positions(l.position_query, true)}));
   }
+}
+
+const std::byte* TileWeights::pack_positions(const Packing& packing, const std::vector<float>& table,
+                                             const model::Linear& projection, size_t block, bool of_queries) const {
+  const model::Attention& attention = model->architecture().blocks[block].attention;
+  const size_t d = attention.head_size, head_tiles = head_columns / kPanelColumns;
+  const size_t head_bytes = head_tiles * 2 * position_half * kTileBytes;
+  const float factor = of_queries ? score_scale(attention) * std::numbers::log2e_v<float> * kScoreUnits : 1;
+  return packing.store.place(attention.heads * head_bytes, [&](std::byte* tiles) {
+    const std::vector<float> rows = projected_positions(table, projection);
+    packing.team.run(attention.heads, [&](size_t head, size_t) {
+      for (size_t i = 0; i < 2 * position_half * kRowTile; ++i) {
+        const ptrdiff_t away = static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(position_half * kRowTile);
+        const float* from = &rows[relative_row(attention, of_queries ? away : -away) * projection.out() + head * d];
+        for (size_t c = 0; c < d; ++c) {
+          const size_t tile = c / kPanelColumns * 2 * position_half + i / kRowTile;
+          const uint16_t value = to_bf16(from[c] * factor);
+          std::memcpy(tiles + head * head_bytes + tile * kTileBytes + c % kPanelColumns / 2 * kTileRow +
+                          i % kRowTile * 4 + c % 2 * 2,
+                      &value, 2);
+        }
+      }
+    });
+  });
 }
 
 }  // namespace rerank::engine::cpu

@@ -39,6 +39,7 @@ struct TileNormWeights {
 struct TileLayer {
   TileLinear query, key, value, attention_output, gate, up, down;  // gate: no panels where there is none
   TileNormWeights attention_norm, output_norm;
+  const std::byte *position_keys = nullptr, *position_queries = nullptr;  // as TileAttention has them, of all heads
 };
 
 // The angles of RoPE where tiles want them: for each tile of 16 positions and each 32 of the first half of a head, 512
@@ -63,9 +64,19 @@ struct TileWeights : SharedWeights {
 
   size_t hidden_columns = 0, head_columns = 0, inner_columns = 0;  // padded
   TileNormWeights tile_embedding_norm;  // null pointers where the tables are narrower than the encoder
-  TileNormWeights tile_final_norm;
+  TileNormWeights tile_final_norm, tile_convolution_norm;
   std::map<model::Rope, TileAngles> tile_angles;
-  std::vector<TileLayer> layers;
+  // Blocks that have the same tensors are packed once.
+  const TileLayer& layer(size_t block) const { return *layers[block]; }
+
+  size_t position_half = 0;           // TileAttention::position_half
+  std::vector<float> tile_distances;  // [heads][distance_stride], in units of scores; empty: none
+  size_t distance_stride = 0;
+
+ private:
+  const std::byte* pack_positions(const Packing& packing, const std::vector<float>& table,
+                                  const model::Linear& projection, size_t block, bool of_queries) const;
+  std::vector<std::shared_ptr<const TileLayer>> layers;
 };
 
 }  // namespace rerank::engine::cpu

@@ -46,18 +46,26 @@ constexpr float kLog2E = 1.44269504f;
 struct AttentionMask {
   uint32_t window;  // 0: all
   float slope;      // of scores as powers of two
+  RelativeRows relative;
   __device__ uint32_t first_key(uint32_t query) const { return window == 0 || query < window ? 0 : query - window; }
   __device__ uint32_t end(uint32_t last_query, uint32_t length) const {
     return window == 0 || length - last_query <= window ? length : last_query + window + 1;
   }
+  __device__ bool is_plain() const { return window == 0 && slope == 0 && relative.bias == nullptr; }
+  __device__ uint32_t relative_row(uint32_t query, uint32_t key) const {
+    const int reach = static_cast<int>(relative.reach), distance = static_cast<int>(query) - static_cast<int>(key);
+    return static_cast<uint32_t>(min(max(distance, -reach), reach) + reach);
+  }
   __device__ float operator()(float score, uint32_t query, uint32_t key) const {
     const uint32_t distance = query > key ? query - key : key - query;
+    if (relative.bias != nullptr)
+      score += relative.bias[blockIdx.y * (2 * relative.reach + 1) + relative_row(query, key)] * kLog2E;
     return window != 0 && distance > window ? -INFINITY : score - slope * static_cast<float>(distance);
   }
 };
 
-__device__ inline AttentionMask mask_of(uint32_t window, const float* slopes) {
-  return {window, slopes == nullptr ? 0.0f : slopes[blockIdx.y] * kLog2E};
+__device__ inline AttentionMask mask_of(uint32_t window, const float* slopes, const RelativeRows& relative) {
+  return {window, slopes == nullptr ? 0.0f : slopes[blockIdx.y] * kLog2E, relative};
 }
 
 // What one warp knows of its 16 queries; [2]: rows g and g + 8.
@@ -100,7 +108,7 @@ __device__ inline void attend_tile(Accumulator<D>& acc, const unsigned (&queries
       scores[n][i] = there ? scores[n][i] * scale : -INFINITY;
     }
   }
-  if (tile.mask.window != 0 || tile.mask.slope != 0) {
+  if (!tile.mask.is_plain()) {
 #pragma unroll
     for (int n = 0; n < kTileKeys / 8; ++n) {
 #pragma unroll
@@ -174,6 +182,7 @@ struct KernelArgs {
   float scale;
   uint32_t window;
   const float* slopes;
+  RelativeRows relative;
 };
 
 template <int D>
@@ -198,7 +207,7 @@ __global__ void __launch_bounds__(kWarps * 32)
     commit_copies();
   };
   copy_tile<D>(shared, sequence + tile.first_query * stride, stride, tile.length - tile.first_query);
-  const AttentionMask mask = mask_of(args.window, args.slopes);
+  const AttentionMask mask = mask_of(args.window, args.slopes, args.relative);
   const uint32_t begin = mask.first_key(tile.first_query) / kTileKeys * kTileKeys;
   const uint32_t end = mask.end(min(tile.first_query + kTileQueries, tile.length) - 1, tile.length);
   fetch(begin, 0);
@@ -273,7 +282,7 @@ __device__ void attend_plain(const T* query, const T* keys, const T* values, siz
   for (uint32_t d = lane; d < args.head_size; d += 32) memory.query[d] = to_float(query[d]) * args.scale;
   __syncwarp();
   float out[kMost] = {}, largest = -INFINITY, sum = 0;
-  const AttentionMask mask = mask_of(args.window, args.slopes);
+  const AttentionMask mask = mask_of(args.window, args.slopes, args.relative);
   const uint32_t end = mask.end(span.query, span.length);
   for (uint32_t first = mask.first_key(span.query); first < end; first += 32) {
     const uint32_t count = min(end - first, 32u);
@@ -281,6 +290,11 @@ __device__ void attend_plain(const T* query, const T* keys, const T* values, siz
     float score = -INFINITY;
     if (there) {
       score = score_of(memory.query, keys + (first + lane) * stride, args.head_size);
+      const size_t row =
+          static_cast<size_t>(mask.relative_row(span.query, first + lane)) * args.hidden + blockIdx.y * args.head_size;
+      if (args.relative.keys != nullptr) score += score_of(memory.query, args.relative.keys + row, args.head_size);
+      if (args.relative.queries != nullptr)
+        score += args.scale * score_of(args.relative.queries + row, keys + (first + lane) * stride, args.head_size);
       score = mask(score, span.query, first + lane);
     }
     const float now = fmaxf(largest, largest_of_warp(score)), faded = exp2f(largest - now);
@@ -348,8 +362,8 @@ __global__ void rotate_kernel(T* x, size_t stride, uint32_t head_size, const flo
 KernelArgs kernel_args(const AttentionShape& shape) {
   if (shape.head_size > kMostHeadSize || shape.head_size % 8 != 0)
     throw Failure{Code::kUnsupported, "heads of more than 256 dimensions, or not a multiple of 8"};
-  return {shape.head_size, shape.hidden, kLog2E / sqrtf(static_cast<float>(shape.head_size)), shape.window,
-          shape.slopes};
+  const float scale = shape.scale != 0 ? shape.scale : 1 / sqrtf(static_cast<float>(shape.head_size));
+  return {shape.head_size, shape.hidden, kLog2E * scale, shape.window, shape.slopes, shape.relative};
 }
 
 template <int D, class T>
@@ -394,7 +408,8 @@ template <class T>
 void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_count, const AttentionShape& shape,
                 cudaStream_t stream) {
   const dim3 grid(tile_count, shape.heads);
-  if (!launch_tiles(qkv, context, tiles, grid, shape, stream))
+  const bool plain = shape.relative.keys != nullptr || shape.relative.queries != nullptr;
+  if (plain || !launch_tiles(qkv, context, tiles, grid, shape, stream))
     launch("attention", attend_all_plain<T>, {grid, kWarps * 32, 0, stream}, qkv, context, tiles, kernel_args(shape));
 }
 

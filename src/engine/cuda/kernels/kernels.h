@@ -69,10 +69,20 @@ struct SequenceRows {
 void pool(const float* states, const SequenceRows& of, const uint32_t* queries, float* pooled, uint32_t sequences,
           uint32_t width, cudaStream_t stream);
 
+// Relative positions: rows of tables by distance, the query's position minus the key's, from -reach to reach; what is
+// farther away is as the outermost. Null: there is none.
+struct RelativeRows {
+  const float *keys, *queries;  // [2 reach + 1][hidden]: queries are multiplied by the first, keys by the second
+  const float* bias;            // [heads][2 reach + 1], added to scores
+  uint32_t reach;
+};
+
 struct AttentionShape {
   uint32_t heads, head_size, hidden;
   uint32_t window = 0;            // only keys at most so many positions away; 0: all
   const float* slopes = nullptr;  // [heads], ALiBi: what each position away takes off a score; null: nothing
+  float scale = 0;                // of products of queries and keys; 0: 1 / sqrt(head_size)
+  RelativeRows relative = {};
 };
 
 // RoPE in place: each of `heads` heads from the start of every row, rows `stride` apart, pair (c, c + head_size / 2) by
@@ -82,7 +92,8 @@ void rotate(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float
             uint32_t tile_count, cudaStream_t stream);
 
 // context [tokens, hidden] of qkv [tokens, 3 hidden] (queries, keys, values side by side). Tensor cores where the type
-// and the head size (32, 64, 96, 128) allow; else plain. Tiles may be without rows.
+// and the head size (32, 64, 96, 128) allow; else, and with products of relative positions, plain. Tiles may be without
+// rows.
 template <class T>
 void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_count, const AttentionShape& shape,
                 cudaStream_t stream);

@@ -7,11 +7,16 @@
 #include <string>
 #include <string_view>
 
-namespace rerank::transport {
+namespace rerank {
+
+enum class JsonStyle {
+  kCompact,   // for programs
+  kIndented,  // a line for each value, for files that people read and compare
+};
 
 class JsonWriter {
  public:
-  JsonWriter();
+  explicit JsonWriter(JsonStyle style = JsonStyle::kCompact);
   ~JsonWriter();
 
   JsonWriter& begin_object();
@@ -24,10 +29,14 @@ class JsonWriter {
   JsonWriter& value(const char* text) { return value(std::string_view(text)); }
   JsonWriter& value(uint64_t number);
   JsonWriter& value(int64_t number);
-  JsonWriter& value(
-      float number);  // always with a '.' or an exponent; NaN and infinities, a bug upstream, are written as 0.0
+  JsonWriter& value(uint32_t number) { return value(uint64_t{number}); }
+  JsonWriter& value(int32_t number) { return value(int64_t{number}); }
+  // Always with a '.' or an exponent; NaN and infinities, a bug upstream, are written as 0.0.
+  JsonWriter& value(float number);
+  JsonWriter& value(double number);
   JsonWriter& value(bool flag);
   JsonWriter& null();
+  JsonWriter& number(std::string_view digits);  // a number as it is to be read, e.g. "1e-3"
 
   template <class T>
   JsonWriter& field(std::string_view name, T&& content) {
@@ -42,4 +51,4 @@ class JsonWriter {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace rerank::transport
+}  // namespace rerank

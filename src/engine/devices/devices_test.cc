@@ -1,5 +1,5 @@
 // Several devices as one backend: who gets what, and what happens when one fails.
-#include "engine/devices.h"
+#include "engine/devices/devices.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

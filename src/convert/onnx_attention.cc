@@ -1,0 +1,214 @@
+#include "convert/onnx_attention.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/strings.h"
+#include "engine/attention_pattern.h"
+
+namespace rerank::convert {
+namespace {
+
+using onnx::TensorProto;
+
+constexpr float kMasked = -10000;  // added to the scores of padding; far enough for fp16, too
+
+std::string float_bytes(float value) { return {reinterpret_cast<const char*>(&value), sizeof value}; }
+
+size_t window_of(const model::Attention& attention) {
+  return attention.mask == model::MaskKind::kWindow ? attention.window : 0;
+}
+
+}  // namespace
+
+void OnnxAttention::begin() {
+  const model::Attention& attention = a_.blocks[0].attention;
+  context_shape_ = graph_.integers("context_shape", {0, 0, static_cast<int64_t>(a_.hidden)});
+  head_shape_ = graph_.integers(
+      "head_shape", {0, 0, static_cast<int64_t>(attention.heads), static_cast<int64_t>(attention.head_size)});
+  const float scale = attention.score_scale;  // fusions look for the root itself
+  root_ = scalar("head_size_root", scale != 0 ? 1 / scale : std::sqrt(static_cast<float>(attention.head_size)));
+  make_masks();
+}
+
+std::string OnnxAttention::distances() {
+  return is_new("distances") ? graph_.node("Abs", {signed_distances()}, "distances") : "distances";
+}
+
+// Of padding; and next to it of each width of window.
+void OnnxAttention::make_masks() {
+  const std::string rows =
+      graph_.node("Unsqueeze", {"attention_mask"}, "mask_rows", {{"axes", std::vector<int64_t>{1}}});
+  const std::string all = graph_.node("Unsqueeze", {rows}, "mask_heads", {{"axes", std::vector<int64_t>{2}}});
+  const std::string cast = graph_.node("Cast", {all}, "mask_cast", {{"to", int64_t{type_}}});
+  const std::string padding = graph_.node("Sub", {one(), cast}, "mask_padding");
+  masks_[0] = graph_.node("Mul", {padding, scalar("masked", kMasked)}, "mask");
+  for (const model::Block& block : a_.blocks) {
+    const size_t window = window_of(block.attention);
+    if (window == 0 || masks_.contains(window)) continue;
+    const std::string name = str_cat("window_", window);
+    const std::string limit =
+        graph_.weights(name + "_limit", TensorProto::FLOAT, {}, float_bytes(static_cast<float>(window)));
+    const std::string far = graph_.node("Greater", {distances(), limit}, name + "_far");
+    const std::string number = graph_.node("Cast", {far}, name + "_number", {{"to", int64_t{type_}}});
+    const std::string unseen = graph_.node("Mul", {number, "masked"}, name + "_masked");
+    masks_[window] = graph_.node("Add", {masks_[0], unseen}, name + "_mask");
+  }
+}
+
+std::string OnnxAttention::context(size_t number, const std::string& input, const std::string& at) {
+  const model::LayerWeights& w = weights_.layers[number];
+  const model::Attention& attention = a_.blocks[number].attention;
+  const bool rope = attention.position == model::PositionKind::kRope;
+  const auto heads_of = [&](const model::Linear& linear_weights, const std::string& name, std::vector<int64_t> order) {
+    const std::string rows = linear(input, linear_weights, at + name);
+    const std::string split = graph_.node("Reshape", {rows, head_shape_}, at + name + "_split");
+    return graph_.node("Transpose", {split}, at + name + "_heads", {{"perm", std::move(order)}});
+  };
+  std::string query = heads_of(w.query, "query", {0, 2, 1, 3});
+  std::string key = heads_of(w.key, "key", rope ? std::vector<int64_t>{0, 2, 1, 3} : std::vector<int64_t>{0, 2, 3, 1});
+  const std::string value = heads_of(w.value, "value", {0, 2, 1, 3});
+  if (rope) {
+    query = rotated(query, attention, at + "query");
+    key = graph_.node("Transpose", {rotated(key, attention, at + "key")}, at + "key_transposed",
+                      {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+  }
+  std::string products = graph_.node("MatMul", {query, key}, at + "products");
+  if (attention.position == model::PositionKind::kDisentangled)
+    products = with_positions(number, products, query, key, at);
+  std::string scores = graph_.node("Div", {products, root_}, at + "scores");
+  if (attention.position == model::PositionKind::kBuckets)
+    scores = graph_.node("Add", {scores, bucket_bias(attention)}, at + "scores_by_distance");
+  if (attention.position == model::PositionKind::kAlibi)
+    scores = graph_.node("Sub", {scores, alibi(attention)}, at + "scores_by_distance");
+  const std::string masked = graph_.node("Add", {scores, masks_.at(window_of(attention))}, at + "masked_scores");
+  const std::string shares = graph_.node("Softmax", {masked}, at + "shares", {{"axis", int64_t{3}}});
+  const std::string mixed = graph_.node("MatMul", {shares, value}, at + "mixed");
+  const std::string order =
+      graph_.node("Transpose", {mixed}, at + "mixed_rows", {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+  return graph_.node("Reshape", {order, context_shape_}, at + "context");
+}
+
+// RoPE of [batch, heads, length, head size].
+std::string OnnxAttention::rotated(const std::string& x, const model::Attention& attention, const std::string& name) {
+  const auto half = static_cast<int64_t>(attention.head_size / 2);
+  const auto [cosines, sines] = angles(attention);
+  for (const auto& [key, number] :
+       {std::pair("half_begin", int64_t{0}), {"half_middle", half}, {"half_end", 2 * half}, {"half_axis", 3}})
+    if (is_new(key)) graph_.integers(key, {number});
+  const std::string low = graph_.node("Slice", {x, "half_begin", "half_middle", "half_axis"}, name + "_low");
+  const std::string high = graph_.node("Slice", {x, "half_middle", "half_end", "half_axis"}, name + "_high");
+  const auto product = [&](const std::string& values, const std::string& factors, const char* part) {
+    return graph_.node("Mul", {values, factors}, name + part);
+  };
+  const std::string first =
+      graph_.node("Sub", {product(low, cosines, "_low_cos"), product(high, sines, "_high_sin")}, name + "_rotated_low");
+  const std::string second = graph_.node("Add", {product(high, cosines, "_high_cos"), product(low, sines, "_low_sin")},
+                                         name + "_rotated_high");
+  return graph_.node("Concat", {first, second}, name + "_rotated", {{"axis", int64_t{3}}});
+}
+
+// Of the batch's positions, [length, head size / 2] each.
+std::pair<std::string, std::string> OnnxAttention::angles(const model::Attention& attention) {
+  std::pair<std::string, std::string>& found = angles_[attention.rope];
+  if (!found.first.empty()) return found;
+  const size_t half = attention.head_size / 2;
+  const std::vector<float> table = engine::rope_table(attention.rope, attention.head_size, a_.max_length);
+  std::vector<float> parts[2];
+  for (size_t position = 0; position < a_.max_length; ++position) {
+    for (size_t part = 0; part < 2; ++part) {
+      const auto from = table.begin() + static_cast<ptrdiff_t>(position * attention.head_size + part * half);
+      parts[part].insert(parts[part].end(), from, from + static_cast<ptrdiff_t>(half));
+    }
+  }
+  const std::string name = str_cat("rope_", angles_.size());
+  const std::vector<int64_t> shape = {static_cast<int64_t>(a_.max_length), static_cast<int64_t>(half)};
+  found = {used_rows(weights(name + "_cosines", shape, parts[0]), name + "_cosines_used"),
+           used_rows(weights(name + "_sines", shape, parts[1]), name + "_sines_used")};
+  return found;
+}
+
+// What distance takes off a score, [heads, length, length].
+std::string OnnxAttention::alibi(const model::Attention& attention) {
+  if (!is_new("alibi")) return "alibi";
+  std::vector<float> slopes;
+  for (size_t head = 0; head < attention.heads; ++head) slopes.push_back(engine::alibi_slope(attention.heads, head));
+  const std::string table = weights("slopes", {static_cast<int64_t>(attention.heads), 1, 1}, slopes);
+  const std::string far = graph_.node("Cast", {distances()}, "alibi_distances", {{"to", int64_t{type_}}});
+  return graph_.node("Mul", {far, table}, "alibi");
+}
+
+// The row of the tables for every two positions, [length, length].
+std::string OnnxAttention::relative_rows(const model::Attention& attention) {
+  if (!is_new("relative_rows")) return "relative_rows";
+  std::string numbers(2 * a_.max_length * sizeof(int64_t), '\0');  // by i - j + max_length
+  for (size_t i = 0; i < 2 * a_.max_length; ++i) {
+    const auto distance = static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(a_.max_length);
+    const auto row = static_cast<int64_t>(engine::relative_row(attention, distance));
+    std::memcpy(numbers.data() + i * sizeof row, &row, sizeof row);
+  }
+  const std::string table = graph_.weights("relative_row_of", TensorProto::INT64,
+                                           {static_cast<int64_t>(2 * a_.max_length)}, std::move(numbers));
+  const std::string whole =
+      graph_.node("Cast", {signed_distances()}, "distances_whole", {{"to", int64_t{TensorProto::INT64}}});
+  const std::string moved = graph_.node(
+      "Add", {whole, graph_.integer("relative_middle", static_cast<int64_t>(a_.max_length))}, "distances_moved");
+  return graph_.node("Gather", {table, moved}, "relative_rows");
+}
+
+// [heads, length, length]
+std::string OnnxAttention::bucket_bias(const model::Attention& attention) {
+  if (!is_new("bucket_bias")) return "bucket_bias";
+  const std::string rows =
+      graph_.node("Gather", {table_of("bucket_table", *weights_.relative), relative_rows(attention)}, "bucket_rows");
+  return graph_.node("Transpose", {rows}, "bucket_bias", {{"perm", std::vector<int64_t>{2, 0, 1}}});
+}
+
+// PK or PQ of a block, [heads, head size, rows].
+std::string OnnxAttention::positions_of(const model::Linear& projection, const std::string& name) {
+  if (relative_.empty()) relative_ = engine::relative_table(weights_, a_);
+  const std::vector<float> rows = engine::projected_positions(relative_, projection);
+  const model::Attention& attention = a_.blocks[0].attention;
+  const size_t d = attention.head_size, count = attention.relative.rows;
+  std::vector<float> turned(rows.size());
+  for (size_t head = 0; head < attention.heads; ++head) {
+    for (size_t c = 0; c < d; ++c) {
+      for (size_t row = 0; row < count; ++row)
+        turned[(head * d + c) * count + row] = rows[row * projection.out() + head * d + c];
+    }
+  }
+  return weights(name, {static_cast<int64_t>(attention.heads), static_cast<int64_t>(d), static_cast<int64_t>(count)},
+                 turned);
+}
+
+// products [batch, heads, length, length] and what relative positions add to them; query as rows, key as columns.
+std::string OnnxAttention::with_positions(size_t number, std::string products, const std::string& query,
+                                          const std::string& key, const std::string& at) {
+  const model::LayerWeights& w = weights_.layers[number];
+  const std::string rows = relative_rows(a_.blocks[number].attention);
+  if (is_new("relative_shape")) graph_.node("Shape", {products}, "relative_shape");
+  const std::vector<int64_t> turn = {0, 1, 3, 2};
+  if (w.position_key) {
+    const std::string wide =
+        graph_.node("MatMul", {query, positions_of(*w.position_key, at + "position_keys")}, at + "query_positions");
+    if (is_new("query_rows")) graph_.node("Expand", {rows, "relative_shape"}, "query_rows");
+    const std::string own =
+        graph_.node("GatherElements", {wide, "query_rows"}, at + "query_position_scores", {{"axis", int64_t{3}}});
+    products = graph_.node("Add", {products, own}, at + "products_and_queries");
+  }
+  if (!w.position_query) return products;
+  const std::string key_rows = graph_.node("Transpose", {key}, at + "key_rows", {{"perm", turn}});
+  const std::string wide =
+      graph_.node("MatMul", {key_rows, positions_of(*w.position_query, at + "position_queries")}, at + "key_positions");
+  if (is_new("key_row_numbers")) {
+    const std::string turned =
+        graph_.node("Transpose", {rows}, "relative_rows_turned", {{"perm", std::vector<int64_t>{1, 0}}});
+    graph_.node("Expand", {turned, "relative_shape"}, "key_row_numbers");
+  }
+  const std::string own =
+      graph_.node("GatherElements", {wide, "key_row_numbers"}, at + "key_position_scores", {{"axis", int64_t{3}}});
+  const std::string turned = graph_.node("Transpose", {own}, at + "key_position_scores_turned", {{"perm", turn}});
+  return graph_.node("Add", {products, turned}, at + "products_and_keys");
+}
+
+}  // namespace rerank::convert

@@ -1,0 +1,120 @@
+// Tokenizers that are built from vocabularies give the ids that transformers gives with them
+// (tools/goldens/tokenizers/make_built.py); broken vocabularies are refused by name.
+#include "text/files/tokenizer_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "base/strings.h"
+#include "simdjson.h"
+#include "text/files/sentencepiece_file.h"
+#include "text/tokenizer.h"
+
+namespace rerank::text {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+const std::string kRecorded = std::string(RERANKD_SOURCE_DIR) + "/tests/data/tokenizers/built/";
+
+std::vector<int32_t> ids_of(const simdjson::dom::element& json) {
+  std::vector<int32_t> ids;
+  for (const simdjson::dom::element id : simdjson::dom::array(json)) ids.push_back(int32_t(int64_t(id)));
+  return ids;
+}
+
+class BuiltTokenizerTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(BuiltTokenizerTest, GivesTheIdsOfTransformers) {
+  const std::string folder = kRecorded + GetParam();
+  const auto tokenizer = Tokenizer::from_folder(folder);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto encode = [&](std::string_view text) {
+    std::vector<int32_t> ids;
+    (*tokenizer)->encode(text, ids);
+    return ids;
+  };
+  std::ifstream file(folder + "/golden.jsonl");
+  simdjson::dom::parser parser;
+  size_t compared = 0;
+  for (std::string line; std::getline(file, line); ++compared) {
+    const simdjson::dom::element golden = parser.parse(line);
+    simdjson::dom::element pair;
+    if (golden["pair"].get(pair) == simdjson::SUCCESS) {
+      const auto query = encode("rain"), document = encode("sunny weather");
+      EXPECT_EQ(join_pair((*tokenizer)->pair_template(), query, document, {}).ids, ids_of(pair));
+    } else {
+      const std::string_view text = golden["text"];
+      EXPECT_EQ(encode(text), ids_of(golden["ids"])) << text;
+    }
+  }
+  EXPECT_GT(compared, 30u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Recorded, BuiltTokenizerTest,
+                         ::testing::Values("bert", "bert-cased", "bert-older", "mpnet", "xlmr", "deberta",
+                                           "deberta-lower", "albert"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+// A copy of a recorded folder, in which a file has other bytes.
+std::string error_with(const std::string& folder, const std::string& file, const std::string& bytes) {
+  const fs::path copy = fs::path(::testing::TempDir()) / "built_tokenizer";
+  fs::remove_all(copy);
+  fs::copy(kRecorded + folder, copy);
+  std::ofstream(copy / file, std::ios::binary) << bytes;
+  const auto tokenizer = Tokenizer::from_folder(copy.string());
+  return tokenizer.ok() ? "ok" : std::string(message_of(tokenizer.status()));
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(TokenizerFilesTest, WhatCannotBeBuiltIsRefusedByName) {
+  EXPECT_THAT(error_with("bert", "config.json", R"({"model_type": "tapas"})"),
+              AllOf(HasSubstr("vocab.txt"), HasSubstr("model_type tapas"), HasSubstr("save_pretrained")));
+  EXPECT_THAT(error_with("bert", "tokenizer_config.json", R"({"tokenizer_class": "BertJapaneseTokenizer"})"),
+              HasSubstr("tokenizer_class BertJapaneseTokenizer"));
+  EXPECT_THAT(error_with("bert", "tokenizer_config.json", R"({"do_basic_tokenize": false})"),
+              HasSubstr("do_basic_tokenize"));
+  EXPECT_THAT(error_with("bert", "tokenizer_config.json", R"({"do_lower_case": "yes"})"), HasSubstr("do_lower_case"));
+  EXPECT_THAT(error_with("bert", "tokenizer_config.json", R"({"mask_token": 3})"), HasSubstr("mask_token"));
+  EXPECT_THAT(error_with("bert", "tokenizer_config.json", R"({"added_tokens_decoder": {"x": "a"}})"),
+              HasSubstr("added_tokens_decoder.x"));
+  EXPECT_THAT(error_with("bert", "tokenizer_config.json", R"({"added_tokens_decoder": {"7": {"content": "<new>"}}})"),
+              AllOf(HasSubstr("<new>"), HasSubstr("number 7")));
+  EXPECT_THAT(error_with("bert", "tokenizer_config.json", "[]"), HasSubstr("not a JSON object"));
+  EXPECT_THAT(error_with("bert", "vocab.txt", "\xff\xfe"), HasSubstr("vocab.txt: not UTF-8"));
+  EXPECT_THAT(error_with("xlmr", "sentencepiece.bpe.model", "version https://git-lfs"), HasSubstr("not a model of"));
+  const auto none = Tokenizer::from_folder(::testing::TempDir());
+  EXPECT_TRUE(absl::IsNotFound(none.status()));
+}
+
+TEST(SentencePieceFileTest, CutOrChangedFilesDoNoHarm) {
+  const std::string whole = bytes_of(kRecorded + "deberta/spm.model");
+  ASSERT_TRUE(read_sentencepiece(whole, "spm.model").ok());
+  for (size_t size = 0; size < 200; ++size) (void)read_sentencepiece(whole.substr(0, size), "spm.model").ok();
+  std::mt19937 random(1);
+  for (int round = 0; round < 3000; ++round) {
+    std::string changed = whole;
+    for (int i = 0; i < 3; ++i) changed[random() % changed.size()] = static_cast<char>(random());
+    (void)read_sentencepiece(changed, "spm.model").ok();
+  }
+  // A length that reaches behind the file takes no memory.
+  EXPECT_FALSE(read_sentencepiece("\x0a\xff\xff\xff\x7f", "spm.model").ok());
+  EXPECT_FALSE(read_sentencepiece("", "spm.model").ok());
+}
+
+}  // namespace
+}  // namespace rerank::text
