@@ -39,12 +39,13 @@ Result<std::string> describe_reference(const model::Model& model, const BackendO
   return std::string("fp32, plain loops; for checking only");
 }
 
-// Best first, the judge last.
+// Best first, the judge last. A TorchScript file is a program, which may do more than compute: nobody runs one who has
+// not asked for it.
 constexpr Entry kEngines[] = {
     {EngineKind::kCuda, true, make_cuda_backend, describe_cuda_backend},
     {EngineKind::kCpu, true, make_cpu_backend, describe_cpu_backend},
     {EngineKind::kOnnx, true, make_onnx_backend, describe_onnx_backend},
-    {EngineKind::kTorchscript, true, make_torchscript_backend, describe_torchscript_backend},
+    {EngineKind::kTorchscript, false, make_torchscript_backend, describe_torchscript_backend},
     {EngineKind::kReference, false, open_reference, describe_reference},
 };
 
@@ -57,7 +58,7 @@ Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const model::Model> 
   };
   for (const Entry& entry : kEngines) {
     if (!entry.automatic) {
-      add(entry, "only where it is asked for");
+      add(entry, str_cat("only where it is asked for, by --engine ", word_of(entry.engine)));
     } else if (picked) {
       const auto detail = entry.describe(*model, options);
       add(entry, detail.ok() ? "comes later" : message_of(detail.status()));
