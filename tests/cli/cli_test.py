@@ -166,7 +166,7 @@ class CommandTest(unittest.TestCase):
     def test_a_setting_of_a_few_words_is_refused_with_the_words_there_are(self):
         with tempfile.TemporaryDirectory() as folder:
             config = pathlib.Path(folder) / "rerankd.toml"
-            for name, word, known in [("engine", "gpu", "cuda, cpu, onnx"), ("precision", "int4", "fp32, bf16"),
+            for name, word, known in [("engine", "gpu", "cuda, cpu, onnx"), ("precision", "int3", "fp32, bf16"),
                                       ("truncation", "middle", "auto, head, tail"), ("chunk-score", "top0", "max, mean")]:
                 config.write_text(f'{name} = "{word}"\n')
                 variable = "RERANKD_" + name.upper().replace("-", "_")
@@ -256,13 +256,13 @@ class GraphTest(unittest.TestCase):
 
     def test_an_architecture_that_only_the_graph_knows(self):
         config = json.loads((self.place / "config.json").read_text())
-        config["architectures"], config["model_type"] = ["DebertaV2ForSequenceClassification"], "deberta-v2"
+        config["architectures"], config["model_type"] = ["FunnelForSequenceClassification"], "funnel"
         (self.place / "config.json").write_text(json.dumps(config))
         g = json.loads((MODELS / "bert-a/golden.jsonl").read_text().splitlines()[0])
         line = json.dumps({"query": g["query"], "document": g["document"]})
         score = json.loads(run("score", "--model", self.place, text_in=line).stdout)
         self.assertAlmostEqual(score["logit"], g["logit"], delta=1e-4)
-        self.assertIn("DebertaV2", run("score", "--model", self.place, "--engine", "cpu", text_in=line, check=False).stderr)
+        self.assertIn("Funnel", run("score", "--model", self.place, "--engine", "cpu", text_in=line, check=False).stderr)
 
     def test_what_is_wrong_is_named(self):
         def error(*arguments):

@@ -19,7 +19,7 @@ struct Tolerance {
 inline constexpr Tolerance kTolerances[] = {
     {EngineKind::kReference, Precision::kFp32, 1e-4, 1e-4},   {EngineKind::kCpu, Precision::kFp32, 1e-4, 1e-4},
     {EngineKind::kCpu, Precision::kBf16, 3e-2, 3e-2},         {EngineKind::kCpu, Precision::kInt8, 7e-2, 1e-1},
-    {EngineKind::kCpu, Precision::kInt4, 6e-1, 8e-1},         {EngineKind::kCuda, Precision::kFp32, 1e-4, 1e-4},
+    {EngineKind::kCpu, Precision::kInt4, 8e-1, 8e-1},         {EngineKind::kCuda, Precision::kFp32, 1e-4, 1e-4},
     {EngineKind::kCuda, Precision::kFp16, 1e-2, 1e-2},        {EngineKind::kCuda, Precision::kBf16, 3e-2, 3e-2},
     {EngineKind::kCuda, Precision::kFp8, 3e-1, 3e-1},         {EngineKind::kOnnx, Precision::kFp32, 1e-4, 1e-4},
     {EngineKind::kOnnx, Precision::kFp16, 1e-2, 2e-2},        {EngineKind::kOnnx, Precision::kInt8, 1e-1, 2e-1},
