@@ -49,17 +49,32 @@ size_t attention_scratch(size_t length, size_t head_size) {
   return AttentionPlan<P>(length, head_size).total;
 }
 
+enum class Scores {
+  kPlain,   // all count, as they are
+  kLast,    // those of keys that are there
+  kMasked,  // each as the mask, slope, cap and position say
+};
+
 // The score of a key some positions away, before exp2, and whether it counts at all. Rows are positions.
 struct AttentionMask {
   const AttentionArgs& args;
 
-  HWY_INLINE explicit AttentionMask(const AttentionArgs& a) : args(a) {}
-  size_t first_key(size_t row) const { return row < args.before ? 0 : row - args.before; }
-  size_t end_key(size_t last_row) const { return std::min(args.length, last_row + args.after + 1); }
-  // Whether each of the rows sees each of these keys, with its score as it is.
-  bool is_plain(size_t row, size_t last_row, size_t key, size_t end) const {
-    return args.slope == 0 && args.softcap == 0 && args.positions == nullptr && args.distance_bias == nullptr &&
-           end <= end_key(row) && key >= first_key(last_row);
+  const bool sees_all;   // every row every key
+  const bool as_scored;  // scores count as they are
+
+  HWY_INLINE explicit AttentionMask(const AttentionArgs& a)
+      : args(a),
+        sees_all(a.before >= a.length && a.after >= a.length),
+        as_scored(a.slope == 0 && a.softcap == 0 && a.positions == nullptr && a.distance_bias == nullptr) {}
+  HWY_INLINE size_t first_key(size_t row) const { return sees_all || row < args.before ? 0 : row - args.before; }
+  HWY_INLINE size_t end_key(size_t last_row) const {
+    return sees_all ? args.length : std::min(args.length, last_row + args.after + 1);
+  }
+  // What rows [row, last_row] do with scores of keys [key, end).
+  HWY_INLINE Scores scores_of(size_t row, size_t last_row, size_t key, size_t end) const {
+    if (!as_scored) return Scores::kMasked;
+    if (end <= end_key(row) && key >= first_key(last_row)) return Scores::kPlain;
+    return sees_all ? Scores::kLast : Scores::kMasked;
   }
   // Vectors of keys from `key` on, seen from `row`: positions behind it.
   HWY_INLINE V offset(size_t row, size_t key) const {
@@ -74,10 +89,13 @@ struct AttentionMask {
     }
     return hn::NegMulAdd(hn::Abs(offset), hn::Set(d, args.slope * kLog2E), score);
   }
+  HWY_INLINE V drop_missing(V weight, size_t key) const {
+    const size_t left = args.length > key ? std::min(args.length - key, kLanes) : 0;
+    return hn::IfThenElseZero(hn::FirstN(D(), left), weight);
+  }
   HWY_INLINE V apply_mask(V weight, V offset, size_t key) const {
     const D d;
-    const size_t left = args.length > key ? std::min(args.length - key, kLanes) : 0;
-    const V kept = hn::IfThenElseZero(hn::FirstN(d, left), weight);
+    const V kept = drop_missing(weight, key);
     const auto seen = hn::And(hn::Le(offset, hn::Set(d, static_cast<float>(args.after))),
                               hn::Ge(offset, hn::Set(d, -static_cast<float>(args.before))));
     return hn::IfThenElseZero(seen, kept);
@@ -107,9 +125,8 @@ struct ProbabilitiesOut {
   const float* bias = nullptr;  // of scores, [rows][kTileColumns]; null: none
 };
 
-// Scores of kRows queries and a panel of keys -> weights, and their sums onto the totals. kPartly: not all keys are
-// seen alike by all of the rows.
-template <class Dot, size_t kRows, bool kPartly>
+// Scores of kRows queries and a panel of keys -> weights, and their sums onto the totals.
+template <class Dot, size_t kRows, Scores kScores>
 HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t query_stride, size_t steps,
                                const typename Dot::Element* panel, const ProbabilitiesOut<typename Dot::Element>& out) {
   const D d;
@@ -122,7 +139,7 @@ HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t quer
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r, to += out.stride) {
     V low = sum[r][0], high = sum[r][1];
-    if constexpr (kPartly) {
+    if constexpr (kScores == Scores::kMasked) {
       if (out.bias != nullptr) {
         low = hn::Add(low, hn::LoadU(d, out.bias + r * kTileColumns));
         high = hn::Add(high, hn::LoadU(d, out.bias + r * kTileColumns + kLanes));
@@ -135,6 +152,10 @@ HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t quer
     } else {
       low = exp2_vector<kDegree>(d, low);
       high = exp2_vector<kDegree>(d, high);
+      if constexpr (kScores == Scores::kLast) {
+        low = out.mask.drop_missing(low, out.key);
+        high = out.mask.drop_missing(high, out.key + kLanes);
+      }
     }
     float* total = out.totals + r * kLanes;
     hn::Store(hn::Add(hn::Load(d, total), hn::Add(low, high)), d, total);
@@ -182,15 +203,20 @@ class VectorAttention {
     for (size_t c = head; c < 2 * head; c += kLine) {
       __builtin_prefetch(args_.queries + row * args_.query_stride + column_ + c, 0, 2);
       if (!with_keys) continue;
-      __builtin_prefetch(key_rows()[args_.length - args_.query_rows + row] + c, 0, 2);
-      __builtin_prefetch(value_rows()[args_.length - args_.query_rows + row] + c, 0, 2);
+      __builtin_prefetch(key_row(args_.length - args_.query_rows + row) + c, 0, 2);
+      __builtin_prefetch(value_row(args_.length - args_.query_rows + row) + c, 0, 2);
     }
   }
 
-  // Where the keys and the values of each token begin.
+  // Where the keys and the values of each token begin: of several pieces as find_rows() has written them down.
+  HWY_INLINE const float* key_row(size_t i) const { return whole_ ? whole_->keys + i * whole_->stride : key_rows()[i]; }
+  HWY_INLINE const float* value_row(size_t i) const {
+    return whole_ ? whole_->values + i * whole_->stride : value_rows()[i];
+  }
   HWY_INLINE const float** key_rows() const { return part<const float*>(plan_.places); }
   HWY_INLINE const float** value_rows() const { return key_rows() + plan_.padded_length; }
   HWY_INLINE void find_rows() {
+    if (whole_) return;
     const float** keys = key_rows();
     const float** values = value_rows();
     for (const KeyRows& piece : args_.pieces) {
@@ -217,18 +243,24 @@ class VectorAttention {
     const size_t head = args_.head_size, stride = plan_.key_lanes * P::kGroup;
     for (size_t key = 0; key < plan_.padded_length; key += kBlockColumns) {
       const size_t rows = key < args_.length ? std::min(kBlockColumns, args_.length - key) : 0;
-      const float* const* from = key_rows() + key;
       auto* to = reinterpret_cast<uint32_t*>(key_panel(key)) + key % P::kColumns;
       if constexpr (P::kGroup == 1) {
-        const ptrdiff_t apart = rows == kBlockColumns ? from[1] - from[0] : 0;
-        if (rows == kBlockColumns && head % 16 == 0 && are_regular(from, rows, apart)) {
-          transpose(reinterpret_cast<const uint32_t*>(from[0]), static_cast<size_t>(apart), to);
+        const float* const from = rows == kBlockColumns && head % 16 == 0 ? key_row(key) : nullptr;
+        const ptrdiff_t apart = from != nullptr ? key_row(key + 1) - from : 0;
+        if (from != nullptr && (whole_ || are_regular(key_rows() + key, rows, apart))) {
+          transpose(reinterpret_cast<const uint32_t*>(from), static_cast<size_t>(apart), to);
           continue;
         }
       }
       auto* staging = part<Element>(plan_.staging);
-      for (size_t i = 0; i < rows; ++i) Dot::convert_rows(from[i], 0, 1, head, staging + i * stride, stride, 1);
-      Dot::convert_rows(nullptr, 0, 0, head, staging + rows * stride, stride, kBlockColumns - rows);
+      if (whole_) {
+        Dot::convert_rows(rows > 0 ? key_row(key) : nullptr, whole_->stride, rows, head, staging, stride,
+                          kBlockColumns);
+      } else {
+        for (size_t i = 0; i < rows; ++i)
+          Dot::convert_rows(key_row(key + i), 0, 1, head, staging + i * stride, stride, 1);
+        Dot::convert_rows(nullptr, 0, 0, head, staging + rows * stride, stride, kBlockColumns - rows);
+      }
       transpose(reinterpret_cast<const uint32_t*>(staging), plan_.key_lanes, to);
     }
   }
@@ -248,7 +280,7 @@ class VectorAttention {
   HWY_INLINE V value(size_t key, size_t column) const {
     const D d;
     if (key >= args_.length || column >= args_.head_size) return hn::Zero(d);
-    const float* from = value_rows()[key] + column;
+    const float* from = value_row(key) + column;
     if (column + kLanes <= args_.head_size) return hn::LoadU(d, from);
     HWY_ALIGN float last[kLanes] = {};
     std::copy_n(from, args_.head_size - column, last);
@@ -313,7 +345,7 @@ class VectorAttention {
   }
 
   HWY_INLINE void weigh(size_t position, size_t rows, size_t key) {
-    const bool partly = !mask_.is_plain(position, position + rows - 1, key, key + P::kColumns);
+    const Scores scores = mask_.scores_of(position, position + rows - 1, key, key + P::kColumns);
     const size_t steps = P::steps_of(args_.head_size);
     const Element* queries = part<Element>(plan_.queries);
     ProbabilitiesOut<Element> out = {
@@ -321,10 +353,12 @@ class VectorAttention {
     if (bias_.any()) out.bias = bias_.fill(position, 0, rows, key);
     in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
-      if (partly) {
-        softmax_tile<Dot, kCount, true>(queries, plan_.query_stride, steps, key_panel(key), out);
+      if (scores == Scores::kPlain) {
+        softmax_tile<Dot, kCount, Scores::kPlain>(queries, plan_.query_stride, steps, key_panel(key), out);
+      } else if (scores == Scores::kLast) {
+        softmax_tile<Dot, kCount, Scores::kLast>(queries, plan_.query_stride, steps, key_panel(key), out);
       } else {
-        softmax_tile<Dot, kCount, false>(queries, plan_.query_stride, steps, key_panel(key), out);
+        softmax_tile<Dot, kCount, Scores::kMasked>(queries, plan_.query_stride, steps, key_panel(key), out);
       }
       queries += kCount * plan_.query_stride;
       out.row += kCount;
@@ -366,6 +400,7 @@ class VectorAttention {
   const AttentionArgs& args_;
   const AttentionPlan<P> plan_;
   const AttentionMask mask_;
+  const KeyRows* const whole_ = args_.pieces.size() == 1 ? &args_.pieces[0] : nullptr;  // null: several pieces
   PositionBias<P> bias_;
   size_t column_ = 0;  // of the head of queries that is computed, behind the first
 };
