@@ -106,6 +106,16 @@ Status read_target(const EngineOptions& engine, const model::Exits* exits, rank:
   return ok_status();
 }
 
+// zerank's score is the logit of "Yes", which its folder says in a LogitScore module; without it the family's answers
+// would be taken, and the scores would be others.
+Status check_answers(const TextOptions& texts, const model::Architecture& architecture) {
+  const auto& answers = architecture.scoring.answers;
+  if (texts.prompt != "zerank-2" || !answers || answers->positive.empty()) return ok_status();
+  return absl::InvalidArgumentError(
+      "--template zerank-2: the model's folder has no LogitScore module (modules.json) that says which token's logit "
+      "is the score");
+}
+
 Status check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig& config, const std::string& folder) {
   if (tokenizer.vocab_size() <= config.architecture.embedding.vocabulary) return ok_status();
   return absl::InvalidArgumentError(str_cat(folder, ": tokenizer.json has ", tokenizer.vocab_size(),
@@ -251,6 +261,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!model.ok()) return model.status();
   auto texts = rank::open_texts(located->folder, (*model)->config, wanted.texts);
   if (!texts.ok()) return texts.status();
+  RETURN_IF_ERROR(check_answers(wanted.texts, (*model)->architecture()));
   RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located->folder));
   auto max_length = pick_max_length(wanted.texts, (*model)->config, **texts);
   if (!max_length.ok()) return max_length.status();

@@ -119,6 +119,13 @@ TEST(RerankTest, ADecoderWithoutAKnownPromptIsRefused) {
   EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("Give --template"));
 }
 
+TEST(RerankTest, ATemplateWhoseScoreIsAnotherTokensLogitIsRefused) {
+  Options options;
+  options.model.source.model = decoder_with_room("qwen3-a");
+  options.model.texts.prompt = "zerank-2";
+  EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("LogitScore"));
+}
+
 TEST(RerankTest, ATokenizerThatLeavesNoRoomForTextsIsRefused) {
   const std::string folder = ::testing::TempDir() + "rank_test_template";
   std::filesystem::remove_all(folder);
