@@ -4,8 +4,8 @@
 Usage: .venv-train/bin/python bench/peers/decoders.py [--rounds 2] [--lengths 50,100,200,500] [--documents 66] [--peers fp32,bf16,shared]
 
 Random weights of the true shape (28 layers, 0.6 B parameters, bf16), 2 threads. A request is one query and --documents documents: 75
-tokens that all begin with (template, instruction, a query of 12 tokens), the document, 9 tokens of suffix. PyTorch computes batches of
-8, the logits of the last token only; "shared" is its bf16 with the beginning computed once and its keys and values copied for each
+tokens of prefix (template, instruction, a query of 12 tokens), the document, 9 tokens of suffix. PyTorch computes batches of
+8, the logits of the last token only; "shared" is its bf16 with the prefix computed once and its keys and values copied for each
 batch. Needs build/release/engine_bench and requirements/train.txt. Logits are compared with PyTorch's fp32 before a time is printed:
 fp32 within 1e-3, bf16 and int8 within their share of the span that PyTorch's bf16 has too. Documents a second, median
 (smallest-largest).
@@ -16,7 +16,6 @@ import json
 import pathlib
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,8 +24,10 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models
 
+from engine_process import Engine
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BEGINNING, SUFFIX, BATCH = 75, 9, 8
+PREFIX, SUFFIX, BATCH = 75, 9, 8
 YES, NO = 9693, 2152
 LIMITS = {"fp32": 0.001, "bf16": 0.1, "int8": 0.2}  # of the span of logits; fp32: absolute
 
@@ -44,19 +45,6 @@ def make_model(folder):
     Tokenizer(models.WordLevel({"yes": YES, "no": NO}, unk_token="no")).save(f"{folder}/tokenizer.json")
 
 
-class Engine:
-    def __init__(self, model, batch, precision):
-        self.process = subprocess.Popen([ROOT / "build/release/engine_bench", model, batch, precision, "auto", "2"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.name = self.process.stdout.readline().strip()
-
-    def run(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        return answer["seconds"], answer["logits"]
-
-
 def scores(out):
     return (out.logits[:, -1, YES] - out.logits[:, -1, NO]).float().tolist()
 
@@ -72,12 +60,12 @@ def run_torch(model, ids):
 def run_shared(model, ids):
     begin, logits = time.perf_counter(), []
     with torch.inference_mode():
-        kept = model(input_ids=ids[:1, :BEGINNING], use_cache=True, logits_to_keep=1).past_key_values
+        kept = model(input_ids=ids[:1, :PREFIX], use_cache=True, logits_to_keep=1).past_key_values
         for first in range(0, len(ids), BATCH):
-            own = ids[first:first + BATCH, BEGINNING:]
+            own = ids[first:first + BATCH, PREFIX:]
             cache = copy.deepcopy(kept)
             cache.batch_repeat_interleave(len(own))
-            positions = torch.arange(BEGINNING, ids.shape[1])[None]
+            positions = torch.arange(PREFIX, ids.shape[1])[None]
             logits += scores(model(input_ids=own, past_key_values=cache, position_ids=positions, logits_to_keep=1))
     return time.perf_counter() - begin, logits
 
@@ -93,8 +81,8 @@ def compare(folder, length, arguments, peers):
     def some(n):
         return [random.randrange(5, 151000) for _ in range(n)]
 
-    beginning, suffix = some(BEGINNING), some(SUFFIX)
-    ids = [beginning + some(length) + suffix for _ in range(arguments.documents)]
+    prefix, suffix = some(PREFIX), some(SUFFIX)
+    ids = [prefix + some(length) + suffix for _ in range(arguments.documents)]
     batch = pathlib.Path(folder) / "batch.json"
     batch.write_text(json.dumps({"ids": ids, "segments": [[0] * len(row) for row in ids]}))
     engines = {precision: Engine(folder, batch, precision) for precision in arguments.precisions.split(",")}

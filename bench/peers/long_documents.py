@@ -13,13 +13,14 @@ import json
 import pathlib
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import torch
 import transformers
+
+from engine_process import Engine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIMITS = {"fp32": 1e-4, "bf16": 0.3, "int8": 0.4}
@@ -33,19 +34,6 @@ def make_model(folder):
         if parameter.dim() > 1:
             parameter.data = torch.randn_like(parameter) * parameter.shape[-1] ** -0.5
     model.save_pretrained(folder)
-
-
-class Engine:
-    def __init__(self, model, batch, precision):
-        self.process = subprocess.Popen([ROOT / "build/release/engine_bench", model, batch, precision, "auto", "2"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.name = self.process.stdout.readline().strip()
-
-    def run(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        return answer["seconds"], answer["logits"]
 
 
 def run_torch(model, ids):

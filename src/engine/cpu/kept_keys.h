@@ -51,7 +51,7 @@ struct Run {
   KeptKeys* keep = nullptr;           // where its own keys and values go too; null: nowhere
 };
 
-// The beginnings that were computed last. `bytes` bounds what it holds; not thread-safe.
+// The prefixes that were computed last. `bytes` bounds what it holds; not thread-safe.
 class PrefixStore {
  public:
   // bytes 0: it keeps nothing.
