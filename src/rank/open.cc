@@ -210,8 +210,8 @@ void add_prefix_metrics(Metrics& metrics, const engine::Backend& backend) {
   const auto counters = backend.prefix_counters();
   if (counters == nullptr) return;
   const auto tokens = [&](const char* how) -> Counter& {
-    return metrics.counter("rerankd_prefix_tokens_total", "Tokens of pairs: computed, or not since they share a prefix.",
-                           {{"how", how}});
+    return metrics.counter("rerankd_prefix_tokens_total",
+                           "Tokens of pairs: computed, or not since they share a prefix.", {{"how", how}});
   };
   Counter &computed = tokens("computed"), &shared = tokens("shared"), &kept = tokens("kept");
   Gauge& bytes = metrics.gauge("rerankd_prefix_bytes", "Keys and values that are kept for later batches.");

@@ -1,5 +1,5 @@
-// How the CPU engine computes a batch whose sequences share prefixes: level by level the parts that several of them begin
-// with (engine/prefix_plan.h), whose keys and values are kept, then the tokens that each has of its own.
+// How the CPU engine computes a batch whose sequences share prefixes: level by level the parts that several of them
+// begin with (engine/prefix_plan.h), whose keys and values are kept, then the tokens that each has of its own.
 #pragma once
 
 #include <memory>
