@@ -41,10 +41,12 @@ void call(Services& services, Input bytes,
   Response response;
   grpc::CallbackServerContext context;
   grpc::ServerUnaryReactor* const reactor = (service->*method)(&context, &request, &response);
-  // Answers are written there; the call is over when this is its turn.
-  std::promise<void> written;
-  services.core.writers.post([&] { written.set_value(); });
-  written.get_future().wait();
+  // What a call posts there, the second perhaps from the first: it is over when these have had their turns.
+  for (WorkerPool* pool : {&services.core.tokenizers, &services.core.writers}) {
+    std::promise<void> reached;
+    pool->post([&] { reached.set_value(); });
+    reached.get_future().wait();
+  }
   reactor->OnDone();
   (void)response.SerializeAsString();
 }
