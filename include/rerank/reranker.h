@@ -33,6 +33,9 @@ struct ModelInfo {
   size_t model_max_length = 0;  // tokens per pair that the model could take
   uint64_t parameters = 0;
   std::string label = "LABEL_0";  // config.json's id2label[0]
+
+  // What answers say they were made by: "name@" and the first twelve digits of the fingerprint.
+  std::string version() const { return id + "@" + fingerprint.substr(0, 12); }
 };
 
 // Part of a text, in bytes: [begin, end).

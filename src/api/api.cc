@@ -10,22 +10,68 @@
 #include "api/path.h"
 #include "api/routes.h"
 #include "transport/errors.h"
+#include "transport/one_model.h"
 
 namespace rerank::api {
 
 namespace {
 
-void health(Exchange&& exchange) {
-  exchange.finish(health_page(exchange.state->reranker.ready() && !*exchange.state->options.grpc_failed));
+transport::HttpResponse no_route(std::string_view allowed) {
+  if (allowed.empty()) {
+    return transport::error_response(
+        transport::make_error(transport::ErrorKind::kNotFound,
+                              "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
+  }
+  transport::HttpResponse response = transport::error_response(transport::make_error(
+      transport::ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
+  response.headers.emplace_back("Allow", allowed);
+  return response;
 }
 
-void live(Exchange&& exchange) { exchange.finish(health_page(true)); }
+const ModelReport* find_report(const std::vector<ModelReport>& models, std::string_view name) {
+  for (const ModelReport& report : models) {
+    if (transport::same_word(report.name, name)) return &report;
+    for (const std::string& alias : report.aliases) {
+      if (transport::same_word(alias, name)) return &report;
+    }
+  }
+  return nullptr;
+}
 
-void info(Exchange&& exchange) { exchange.finish(info_page(exchange.state->reranker.info(), exchange.state->options)); }
+// Of the model that the path names, where it names one; else of all.
+void health(Exchange&& exchange) {
+  std::vector<ModelReport> models = exchange.state->catalog->list();
+  if (const ModelReport* named = find_report(models, exchange.path_model)) models = {ModelReport(*named)};
+  exchange.finish(health_page(models, !*exchange.state->options.grpc_failed));
+}
 
-void models(Exchange&& exchange) { exchange.finish(models_page(exchange.state->reranker.info())); }
+void live(Exchange&& exchange) { exchange.finish(live_page()); }
 
-void model(Exchange&& exchange) { exchange.finish(model_page(exchange.state->reranker.info())); }
+// The model that the path names, else the default; until it is loaded nothing is known of it.
+void info(Exchange&& exchange) {
+  const auto model = exchange.state->catalog->find({exchange.path_model, "", /*wait=*/false});
+  if (!model.ok()) return exchange.finish(transport::error_response(model.status(), transport::ErrorShape::kTei));
+  exchange.finish(info_page((*model)->info(), exchange.state->options));
+}
+
+void models(Exchange&& exchange) { exchange.finish(models_page(*exchange.state->catalog)); }
+
+// Of a name that nobody has, the default's, where such names are served: it is what would answer.
+void model(Exchange&& exchange) {
+  constexpr std::string_view kSegment = "/models/";
+  const std::string name = exchange.path.substr(exchange.path.find(kSegment) + kSegment.size());
+  const std::vector<ModelReport> models = exchange.state->catalog->list();
+  const ModelReport* named = find_report(models, name);
+  if (named == nullptr) {
+    const auto found = exchange.state->catalog->find({name, "", /*wait=*/false});
+    if (absl::IsNotFound(found.status())) return exchange.finish(transport::error_response(found.status()));
+    for (const ModelReport& report : models) {
+      if (report.is_default) named = &report;
+    }
+  }
+  if (named == nullptr) return exchange.finish(no_route(""));
+  exchange.finish(model_page(*named));
+}
 
 void cluster_auth(Exchange&& exchange) { exchange.finish(cluster_auth_page(exchange.state->access.needs_key())); }
 
@@ -75,6 +121,8 @@ constexpr Route kRoutes[] = {
      Reach::kEverywhere},
     {"GET", "health/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (NVIDIA)", nullptr, "Health",
      "", Reach::kEverywhere},
+    {"GET", "health/startup", "health", health, Key::kNotNeeded, "Is the start over?", nullptr, "Health", "",
+     Reach::kEverywhere},
     {"GET", "health", "health", health, Key::kNotNeeded, "Are requests ranked now?", nullptr, "Health",
      "grpc.health.v1.Health/Check grpc.health.v1.Health/Watch", Reach::kEverywhere},
     {"GET", "ping", "health", health, Key::kNotNeeded, "Are requests ranked now? (SageMaker)", nullptr, "Health", "",
@@ -131,16 +179,24 @@ transport::HttpResponse allowed_methods(const Exchange& exchange, const std::str
   return response;
 }
 
-transport::HttpResponse no_route(std::string_view allowed) {
-  if (allowed.empty()) {
-    return transport::error_response(
-        transport::make_error(transport::ErrorKind::kNotFound,
-                              "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
+// "/models/NAME/v1/rerank" is "/v1/rerank" of the model NAME, which may hold a slash as hub ids do. A name that nobody
+// has is one where something is asked of it.
+void take_model(Exchange& exchange) {
+  constexpr std::string_view kSegment = "/models/";
+  const size_t segment = exchange.path.find(kSegment);
+  if (segment == std::string::npos) return;
+  const size_t begin = segment + kSegment.size();
+  size_t end = exchange.path.find('/', begin);
+  const size_t first = end;
+  for (int parts = 0; parts < 2 && end != std::string::npos; ++parts, end = exchange.path.find('/', end + 1)) {
+    const std::string name = exchange.path.substr(begin, end - begin);
+    if (!exchange.state->catalog->knows(name)) continue;
+    exchange.path_model = name;
+    exchange.path.erase(segment, end - segment);
+    return;
   }
-  transport::HttpResponse response = transport::error_response(transport::make_error(
-      transport::ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
-  response.headers.emplace_back("Allow", allowed);
-  return response;
+  if (first != std::string::npos && exchange.request.method == "POST")
+    exchange.path_model = exchange.path.substr(begin, first - begin);
 }
 
 }  // namespace
@@ -159,7 +215,10 @@ const Route* route_of_method(std::string_view method) {
 }
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(State{reranker, metrics, options,
+    : Api(transport::catalog_of(reranker), std::move(metrics), options) {}
+
+Api::Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
+    : state_(std::make_shared<State>(State{std::move(catalog), metrics, options,
                                            transport::Access(options.key_ring(), options.cors_origins, options.local),
                                            observe::RequestMetrics(metrics)})) {}
 
@@ -167,6 +226,7 @@ void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
   exchange.record.peer = exchange.request.peer;
   exchange.path = normalise_path(exchange.request.target);
+  take_model(exchange);
   if (const auto trace = observe::parse_traceparent(exchange.request.header("traceparent")))
     exchange.record.trace = *trace;
   exchange.cors = state_->access.cors_headers(exchange.request.header("origin"));

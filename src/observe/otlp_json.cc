@@ -31,6 +31,7 @@ class SpanWriter {
     text("rerankd.dialect", record_.label);
     text("rerankd.transport", record_.transport);
     text("rerankd.reason", reason_of(record_.status));
+    if (!record_.model.empty()) text("rerankd.model", record_.model);
     number("http.response.status_code", static_cast<uint64_t>(record_.status));
     number("rerankd.documents", record_.documents);
     number("rerankd.documents.cached", record_.cached_documents);

@@ -51,6 +51,7 @@ class RequestLog : public RequestObserver {
       number("cached", record.cached_documents);
       number("truncated", record.truncated_documents);
     }
+    if (!record.model.empty()) list.emplace_back("model", record.model);
     if (!record.peer.empty()) list.emplace_back("peer", record.peer);
     if (!record.key.empty()) list.emplace_back("key", record.key);
     if (!record.trace.trace_id.empty()) list.emplace_back("trace_id", record.trace.trace_id);

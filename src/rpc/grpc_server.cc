@@ -75,7 +75,7 @@ struct GrpcServer::Impl {
   std::chrono::milliseconds drain_timeout;
 
   Impl(const ServerOptions& options, const Parts& parts)
-      : core{parts.reranker, parts.api, transport::Access(parts.api.key_ring(), ""),
+      : core{parts.catalog, parts.api, transport::Access(parts.api.key_ring(), ""),
              observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames), options.max_body_bytes},
         services(make_tei_services(core)),
         drain_timeout(options.drain_timeout_ms) {

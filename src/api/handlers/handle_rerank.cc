@@ -31,13 +31,15 @@ void handle_rerank(Exchange&& exchange) {
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call->request);
   if (!body->status().ok()) return exchange.finish(transport::error_response(body->status(), dialect->errors));
+  if (Status chosen = exchange.choose(*body, call->request.query); !chosen.ok())
+    return exchange.finish(transport::error_response(chosen, dialect->errors));
   call->request.cancellation = exchange.request.cancellation;
   call->request.priority += exchange.priority;
   call->request.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};
   exchange.note_parsed();
 
-  Reranker& reranker = exchange.state->reranker;
+  Reranker& reranker = *exchange.model;
   const std::shared_ptr<const RerankRequest> request(call, &call->request);
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
@@ -45,8 +47,8 @@ void handle_rerank(Exchange&& exchange) {
     shared->note_ranked(*result);
     transport::HttpResponse response;
     write_server_timing(result->timings, response);
-    response.complete = [call, dialect, &model = shared->state->reranker.info(), result = *std::move(result)](
-                            transport::HttpResponse& self) { dialect->write(*call, result, model, self); };
+    response.complete = [call, dialect, model = shared->model, result = *std::move(result)](
+                            transport::HttpResponse& self) { dialect->write(*call, result, model->info(), self); };
     shared->finish(std::move(response));
   });
 }

@@ -89,15 +89,16 @@ void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, transport
   settings.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};
   exchange.note_parsed();
-  Reranker& reranker = exchange.state->reranker;
+  Reranker& reranker = *exchange.model;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
     if (!result.ok()) return shared->finish(transport::error_response(result.status(), errors));
     shared->note_ranked(result->whole);
     transport::HttpResponse response;
     write_server_timing(result->whole.timings, response);
-    response.complete = [answer, &model = shared->state->reranker.info(),
-                         scores = *std::move(result)](transport::HttpResponse& self) { answer(scores, model, self); };
+    response.complete = [answer, model = shared->model, scores = *std::move(result)](transport::HttpResponse& self) {
+      answer(scores, model->info(), self);
+    };
     shared->finish(std::move(response));
   });
 }
@@ -114,6 +115,8 @@ void handle_score(Exchange&& exchange) {
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call.request);
   if (!body->status().ok()) return exchange.finish(transport::error_response(body->status()));
+  if (Status chosen = exchange.choose(*body, pairs.queries.front()); !chosen.ok())
+    return exchange.finish(transport::error_response(chosen));
   run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kCommon, score_answer);
 }
 
@@ -134,6 +137,8 @@ void handle_predict(Exchange&& exchange) {
                           call.request);
   if (!body->status().ok())
     return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
+  if (Status chosen = exchange.choose(*body, pairs.queries.front()); !chosen.ok())
+    return exchange.finish(transport::error_response(chosen, transport::ErrorShape::kTei));
   const TeiCost cost = cost_of(pairs);
   run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kTei,
       [single, cost](const PairScores& result, const ModelInfo& model, transport::HttpResponse& response) {

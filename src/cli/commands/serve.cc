@@ -22,6 +22,7 @@
 #include "rpc/grpc_server.h"
 #include "server/http_server.h"
 #include "transport/listen.h"
+#include "transport/one_model.h"
 
 namespace rerank::cli {
 namespace {
@@ -144,7 +145,7 @@ struct Serve : Command {
     }
     std::unique_ptr<rpc::GrpcServer> grpc;
     if (server.grpc_port != 0) {
-      auto started = rpc::GrpcServer::start(listeners->main, {**reranker, api_options, metrics});
+      auto started = rpc::GrpcServer::start(listeners->main, {transport::catalog_of(**reranker), api_options, metrics});
       if (!started.ok()) return report(started.status());
       grpc = std::move(*started);
       log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
