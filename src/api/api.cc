@@ -135,15 +135,20 @@ constexpr Route kRoutes[] = {
      "tei.v1.Info/Info rerank.v1.Reranker/Info"},
     {"GET", "metrics", "metrics", metrics, Key::kNotNeeded, "Prometheus metrics", nullptr, "text/plain", "",
      Reach::kOperators},
+    {"POST", "admin/models", "admin", handle_admin, Key::kAdmin, "Load, unload and rename models", "AdminRequest",
+     "Models", "", Reach::kAdmin},
+    {"GET", "admin/models", "admin", models, Key::kAdmin, "The models, as a list", nullptr, "Models", "",
+     Reach::kAdmin},
     {"GET", "models", "models", models, Key::kNeeded, "The served model, as a list (OpenAI)", nullptr, "Models"},
     {"GET", "models/*", "models", model, Key::kNeeded, "The served model (OpenAI, Xinference)", nullptr, "Model"},
     {"GET", "cluster/auth", "cluster_auth", cluster_auth, Key::kNotNeeded, "Is a key needed? (Xinference)", nullptr,
      "ClusterAuth"},
 };
 
-bool served_at(const Route& route, Api::Port port, bool metrics_apart) {
+bool served_at(const Route& route, Api::Port port, const ApiOptions& options) {
+  if (route.reach == Reach::kAdmin) return port == Api::Port::kMetrics && !options.admin_key.empty();
   if (port == Api::Port::kMetrics) return route.reach != Reach::kClients;
-  return !metrics_apart || route.reach != Reach::kOperators;
+  return !options.metrics_apart || route.reach != Reach::kOperators;
 }
 
 bool method_matches(std::string_view method, std::string_view allowed) {
@@ -218,9 +223,11 @@ Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions&
     : Api(transport::catalog_of(reranker), std::move(metrics), options) {}
 
 Api::Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(State{std::move(catalog), metrics, options,
-                                           transport::Access(options.key_ring(), options.cors_origins, options.local),
-                                           observe::RequestMetrics(metrics)})) {}
+    : state_(
+          std::make_shared<State>(State{std::move(catalog), metrics, options,
+                                        transport::Access(options.key_ring(), options.cors_origins, options.local),
+                                        transport::Access(std::make_shared<transport::KeyRing>(options.admin_key), ""),
+                                        observe::RequestMetrics(metrics)})) {}
 
 void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
@@ -232,16 +239,17 @@ void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   exchange.cors = state_->access.cors_headers(exchange.request.header("origin"));
   std::string allowed;
   for (const Route& route : kRoutes) {
-    if (!served_at(route, port, state_->options.metrics_apart)) continue;
+    if (!served_at(route, port, state_->options)) continue;
     if (!path_matches(exchange.path, route.pattern)) continue;
     if (method_matches(exchange.request.method, route.method)) {
       exchange.record.label = route.label;
       exchange.record.ranks = route.ranks();
-      if (route.key == Key::kNeeded) {
+      if (route.key != Key::kNotNeeded) {
+        const transport::Access& access = route.key == Key::kAdmin ? state_->admins : state_->access;
         const transport::HttpRequest& asked = exchange.request;
-        const Status page = state_->access.check_page(asked);
+        const Status page = access.check_page(asked);
         if (!page.ok()) return exchange.finish(transport::error_response(page));
-        const Result<transport::KeyRule> caller = state_->access.admit(credentials_of(asked), asked.peer);
+        const Result<transport::KeyRule> caller = access.admit(credentials_of(asked), asked.peer);
         if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
         exchange.priority = caller->priority;
         exchange.record.key = caller->name;

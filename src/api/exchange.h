@@ -22,6 +22,7 @@ struct Api::State {
   std::shared_ptr<Metrics> metrics;
   ApiOptions options;
   transport::Access access;
+  transport::Access admins;
   observe::RequestMetrics requests;
 
   void finished(const observe::RequestRecord& record) {
@@ -90,5 +91,6 @@ void handle_score(Exchange&& exchange);     // vLLM /score
 void handle_predict(Exchange&& exchange);   // TEI /predict
 void handle_tokenize(Exchange&& exchange);  // TEI /tokenize
 void handle_decode(Exchange&& exchange);    // TEI /decode
+void handle_admin(Exchange&& exchange);     // POST /admin/models
 
 }  // namespace rerank::api

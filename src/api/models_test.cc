@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "support/api_fixture.h"
-#include "support/fake_catalog.h"
+#include "support/fakes/fake_catalog.h"
 #include "transport/errors.h"
 
 namespace rerank::api {
@@ -108,6 +108,75 @@ TEST_F(ModelsTest, HealthSaysWhatIsMissing) {
   EXPECT_EQ(Json(response.body).text("/status"), "loading");
   EXPECT_EQ(Json(response.body).number("/models/2/percent"), 40);
   EXPECT_EQ(call("GET", "/health/live").status, 200);
+}
+
+class AdminTest : public ModelsTest {
+ protected:
+  AdminTest() {
+    ApiOptions options;
+    options.metrics_apart = true;
+    options.admin_key = "the-key-of-an-admin";
+    options.make_spec = [](const auto& settings, const auto& aliases) -> Result<ModelSpec> {
+      ModelSpec spec;
+      spec.aliases = aliases;
+      for (const auto& [name, text] : settings) {
+        if (name == "model") spec.options.source.model = text;
+        if (name == "name") spec.options.source.served_model_name = text;
+        if (name == "weight" && text != "2.5") return absl::InvalidArgumentError("weight: " + text);
+      }
+      return spec;
+    };
+    api_ = std::make_unique<Api>(catalog_, metrics_, options);
+  }
+
+  transport::HttpResponse admin(const std::string& body, Api::Port port = Api::Port::kMetrics,
+                                const std::string& key = "the-key-of-an-admin") {
+    transport::HttpRequest request;
+    request.method = "POST";
+    request.target = "/admin/models";
+    request.body = body;
+    if (!key.empty()) request.headers = {{"authorization", "Bearer " + key}};
+    transport::HttpResponse answer;
+    api_->handle(
+        std::move(request), [&](transport::HttpResponse response) { answer = std::move(response); }, port);
+    return answer;
+  }
+};
+
+TEST_F(AdminTest, AnswersOnThePrivateAddressAndForItsKeyAlone) {
+  const std::string body = R"({"action":"default","name":"good"})";
+  EXPECT_EQ(admin(body, Api::Port::kMain).status, 405) << "what every path that ends so is there";
+  EXPECT_EQ(admin(body, Api::Port::kMetrics, "").status, 401);
+  EXPECT_EQ(admin(body, Api::Port::kMetrics, "another-key-of-one").status, 401);
+  EXPECT_TRUE(catalog_->asked.empty());
+  EXPECT_EQ(admin(body).status, 200);
+  EXPECT_THAT(catalog_->asked, testing::ElementsAre("default good"));
+  api_ = std::make_unique<Api>(catalog_, metrics_, ApiOptions{.metrics_apart = true});
+  EXPECT_EQ(admin(body).status, 404) << "without a key nobody is the admin";
+}
+
+TEST_F(AdminTest, SaysWhatToDo) {
+  EXPECT_EQ(
+      Json(admin(R"({"action":"load","model":"/m","name":"v2","weight":2.5,"aliases":["next"]})").body).size("/data"),
+      3u);
+  EXPECT_EQ(admin(R"({"action":"unload","name":"v1"})").status, 200);
+  EXPECT_EQ(admin(R"({"action":"alias","alias":"prod","model":"v2"})").status, 200);
+  EXPECT_EQ(admin(R"({"action":"alias","alias":"prod"})").status, 200);
+  EXPECT_EQ(admin(R"({"action":"split","alias":"prod","shares":{"v1":90,"v2":10}})").status, 200);
+  EXPECT_THAT(catalog_->asked, testing::ElementsAre("load /m as v2", "unload v1", "alias prod v2=1.00", "alias prod",
+                                                    "alias prod v1=0.90 v2=0.10"));
+}
+
+TEST_F(AdminTest, SaysWhatIsWrong) {
+  for (const char* body : {"", "{", "[]", "{}", R"({"action":"dance"})", R"({"action":"unload"})", R"({"action":7})",
+                           R"({"action":"split","alias":"p","shares":{}})", R"({"action":"split","alias":"p"})",
+                           R"({"action":"load","model":["m"]})", R"({"action":"load","model":"m","weight":3})"}) {
+    EXPECT_EQ(admin(body).status, 422) << body;
+  }
+  catalog_->result = absl::FailedPreconditionError("the alias prod names it");
+  EXPECT_EQ(admin(R"({"action":"unload","name":"v1"})").status, 422);
+  catalog_->result = absl::NotFoundError("no model is called v1");
+  EXPECT_EQ(admin(R"({"action":"unload","name":"v1"})").status, 404);
 }
 
 }  // namespace

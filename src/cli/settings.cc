@@ -55,12 +55,19 @@ void Settings::bind(O& options, const std::vector<std::string>& groups) {
 void Settings::add(Options& options, const std::vector<std::string>& groups) { bind(options, groups); }
 void Settings::add(ServerOptions& options) { bind(options, {}); }
 
+void Settings::repeat(const std::string& name) {
+  bound_.at(name).option->multi_option_policy(CLI::MultiOptionPolicy::TakeFirst);
+}
+
+std::vector<std::string> Settings::values(const std::string& name) const { return bound_.at(name).option->results(); }
+
 Status Settings::apply_config_file() const {
   if (config_path_.empty()) return ok_status();
   try {
     const toml::table file = toml::parse_file(config_path_);
     for (const auto& [key, node] : file) {
       const std::string name(key.str());
+      if (name == "models" || name == "aliases" || name == "default-model") continue;  // serving/model_list.h
       auto found = bound_.find(name);
       if (found == bound_.end()) {
         // A file may be shared by commands: a setting of another command is not an error, an unknown name is.

@@ -132,12 +132,17 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& optio
   impl->server = builder.BuildAndStart();
   if (!impl->server) return absl::UnavailableError("cannot serve gRPC: check the --tls files");
   if (Status status = impl->listen(options, parts.metrics.get()); !status.ok()) return with_context(status, "gRPC");
-  auto* health = impl->server->GetHealthCheckService();
-  health->SetServingStatus(true);
+  std::unique_ptr<GrpcServer> server(new GrpcServer(std::move(impl)));
+  server->set_serving(true);
+  return server;
+}
+
+void GrpcServer::set_serving(bool serving) {
+  auto* health = impl_->server->GetHealthCheckService();
+  health->SetServingStatus(serving);
   for (const char* service :
        {"rerank.v1.Reranker", "tei.v1.Info", "tei.v1.Rerank", "tei.v1.Predict", "tei.v1.Tokenize"})
-    health->SetServingStatus(service, true);
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
+    health->SetServingStatus(service, serving);
 }
 
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -34,6 +34,9 @@ class GrpcServer {
 
   uint16_t port() const;
 
+  // What health checks hear from now on; at the start: that it serves.
+  void set_serving(bool serving);
+
   // Says so to health checks, takes no more calls, finishes what was accepted (for at most options.drain_timeout_ms,
   // then cancels it). Blocks. The second call does nothing.
   void drain_and_stop();

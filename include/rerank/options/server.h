@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "rerank/options/models.h"
 #include "rerank/options/option_info.h"
 
 namespace rerank {
@@ -174,12 +175,15 @@ struct ServerOptions {
       "trace-queue", "REQUESTS", "Watching",
       "Traced requests that may wait for the collector; more are dropped. About 300 bytes each."};
 
+  ModelsOptions models;
+
   // A socket that is bound already, for the server to listen on and close; -1: it binds one itself. Not a setting.
   int bound_socket = -1;
   int bound_grpc_socket = -1;
 
   template <class O, class Visit>
   static void visit(O& options, Visit&& visit_field) {
+    ModelsOptions::visit(options.models, visit_field);
     visit_field(kHost, options.host);
     visit_field(kPort, options.port);
     visit_field(kGrpcPort, options.grpc_port);
