@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "model/hub.h"
 
@@ -55,9 +56,8 @@ Result<LocatedModel> locate_model(const Options& options) {
   LocatedModel located;
   std::error_code error;
   if (source.model.empty()) {
-    auto folder = built_in_folder();
-    if (!folder.ok()) return folder.status();
-    located = {*folder, kBuiltIn};
+    ASSIGN_OR_RETURN(auto folder, built_in_folder());
+    located = {folder, kBuiltIn};
   } else if (fs::is_directory(source.model, error)) {
     located = {source.model, served_name(source.model)};
   } else if (looks_like_path(source.model) || !model::is_hub_id(source.model)) {
