@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/own_folder.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "engine/cuda/model_spec.h"
@@ -26,10 +27,9 @@ constexpr const char* kLibrary = "librerank_cuda.so";
 
 // Beside the program, where it is installed, where it was built.
 std::vector<std::string> places() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
-  std::vector<std::string> found = {(program / kLibrary).string(),
-                                    (program / "../lib/rerankd" / kLibrary).lexically_normal().string()};
+  const fs::path own = own_folder();
+  std::vector<std::string> found = {(own / kLibrary).string(),
+                                    (own / "../lib/rerankd" / kLibrary).lexically_normal().string()};
   if (std::string(RERANKD_CUDA_LIBRARY) != "") found.push_back(RERANKD_CUDA_LIBRARY);
   return found;
 }

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <mutex>
 
+#include "base/own_folder.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "engine/onnx/ort.h"
@@ -17,9 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<std::string> places() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
-  return {(program / "../lib/rerankd/libonnxruntime.so").lexically_normal().string(), RERANKD_ONNXRUNTIME_LIBRARY,
+  return {(own_folder() / "../lib/rerankd/libonnxruntime.so").lexically_normal().string(), RERANKD_ONNXRUNTIME_LIBRARY,
           "libonnxruntime.so.1", "libonnxruntime.so.1.21", "libonnxruntime.so"};
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "base/own_folder.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/team.h"
@@ -25,9 +26,9 @@ constexpr char kPlugin[] = "librerankd_torchscript.so";
 // Beside the program, where it is installed, or where it was built.
 std::string find_plugin() {
   std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
+  const fs::path own = own_folder();
   for (const fs::path& place :
-       {program / kPlugin, program / "../lib/rerankd" / kPlugin, fs::path(RERANKD_TORCHSCRIPT_PLUGIN)}) {
+       {own / kPlugin, own / "../lib/rerankd" / kPlugin, fs::path(RERANKD_TORCHSCRIPT_PLUGIN)}) {
     if (!place.empty() && fs::exists(place, error)) return place.lexically_normal().string();
   }
   return "";
