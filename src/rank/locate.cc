@@ -2,9 +2,9 @@
 
 #include <filesystem>
 
-#include "base/own_folder.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/own_folder.h"
 #include "model/hub.h"
 
 namespace rerank::rank {

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "base/log.h"
-#include "base/own_folder.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/own_folder.h"
 #include "engine/cuda/model_spec.h"
 #include "engine/cuda/plugin.h"
 #include "engine/cuda/tuning_file.h"

@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <mutex>
 
-#include "base/own_folder.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/own_folder.h"
 #include "engine/onnx/ort.h"
 
 namespace rerank::engine::onnx {

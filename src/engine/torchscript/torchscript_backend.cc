@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "base/mapped_file.h"
-#include "base/own_folder.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/own_folder.h"
 #include "base/team.h"
 #include "engine/padded/padding.h"
 #include "engine/torchscript/plugin.h"
