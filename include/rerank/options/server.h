@@ -5,9 +5,17 @@
 #include <cstdint>
 #include <string>
 
+#include "rerank/choice.h"
 #include "rerank/options/option_info.h"
 
 namespace rerank {
+
+// How a body with `documents`, which many clients send, is answered.
+enum class AnswerForm { kCommon, kSglang };
+template <>
+struct Choices<AnswerForm> {
+  static constexpr Choice<AnswerForm> kAll[] = {{AnswerForm::kCommon, "common"}, {AnswerForm::kSglang, "sglang"}};
+};
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
@@ -88,6 +96,12 @@ struct ServerOptions {
       "return-documents", "BOOL", "Server",
       "Send documents back in Cohere/Jina-style answers when the client does not say. Some clients need it; off "
       "saves about 100 KB per RAGFlow question."};
+
+  AnswerForm answer_as = AnswerForm::kCommon;
+  static constexpr OptionInfo kAnswerAs{
+      "answer-as", "FORM", "Server",
+      "How requests with `documents` are answered: common, as Cohere, Jina and vLLM do, or sglang, a bare array, for "
+      "Milvus' provider sglang and SGLang's own clients, whose requests are the same."};
 
   size_t compress_min_bytes = 16u << 10;
   static constexpr OptionInfo kCompressMinBytes{
@@ -196,6 +210,7 @@ struct ServerOptions {
     visit_field(kDrainTimeoutMs, options.drain_timeout_ms);
     visit_field(kRequestTimeoutMs, options.request_timeout_ms);
     visit_field(kReturnDocuments, options.return_documents);
+    visit_field(kAnswerAs, options.answer_as);
     visit_field(kCompressMinBytes, options.compress_min_bytes);
     visit_field(kApiKey, options.api_key);
     visit_field(kApiKeyFile, options.api_key_file);
