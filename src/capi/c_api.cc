@@ -2,7 +2,6 @@
 #include "rerank/c_api.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <future>
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/settings/assign.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "rerank/reranker.h"
@@ -24,46 +24,9 @@ struct rerank_model {
 namespace rerank {
 namespace {
 
-bool parse(std::string_view text, std::string& field) {
-  field = text;
-  return true;
-}
-bool parse(std::string_view text, bool& field) {
-  field = text == "true" || text == "1";
-  return field || text == "false" || text == "0";
-}
-template <IsChoice E>
-bool parse(std::string_view text, E& field) {
-  const auto value = parse_choice<E>(text);
-  if (value) field = *value;
-  return value.has_value();
-}
-template <IsChoice E>
-bool parse(std::string_view text, std::optional<E>& field) {
-  field = parse_choice<E>(text);
-  return field || text == "auto";
-}
-bool parse(std::string_view text, ChunkScore& field) {
-  const auto score = parse_chunk_score(text);
-  if (score) field = *score;
-  return score.has_value();
-}
-template <class Number>
-bool parse(std::string_view text, Number& field) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), field);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 Status assign(Options& options, const char* name, const char* value) {
   if (name == nullptr || value == nullptr) return absl::InvalidArgumentError("a setting without a name or a value");
-  bool known = false, valid = false;
-  visit_options(options, [&](const OptionInfo& info, auto& field) {
-    if (info.name != std::string_view(name)) return;
-    known = true;
-    valid = parse(value, field);
-  });
-  if (!known) return absl::InvalidArgumentError(str_cat(name, ": no such setting (see docs/options.md)"));
-  return valid ? ok_status() : absl::InvalidArgumentError(str_cat(name, "=", value, ": not a value of this setting"));
+  return assign_setting(options, name, value);
 }
 
 int tell(const Status& status, char** error) {

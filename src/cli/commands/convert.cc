@@ -6,9 +6,9 @@
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "cli/add_setting.h"
 #include "cli/command.h"
 #include "cli/commands/calibration_pairs.h"
-#include "cli/setting_text.h"
 #include "convert/quantize.h"
 #include "convert/verify.h"
 #include "convert/writers.h"
@@ -24,15 +24,17 @@ double tolerance_of(Precision precision) {
 }
 
 struct Convert : Command {
+  static constexpr OptionInfo kPrecision{"precision", "P", "Options",
+                                         "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); "
+                                         "safetensors: fp32, fp16, bf16 or int8 "
+                                         "(with OUT/int8-report.json: what each matrix loses by it)."};
+
   explicit Convert(CLI::App& program)
       : Command(program, "convert", "Write a model as an ONNX graph, or its weights in another precision.") {
     app.add_option("model_folder", folder, "Model folder or hub id.")->type_name("DIR|ID")->required();
     app.add_option("out", out, "Folder to write; it serves as it is.")->type_name("DIR")->required();
     app.add_option("--to", to, "onnx or safetensors.")->type_name("FORMAT")->required();
-    add_setting(app, "--precision", write.precision,
-                "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); safetensors: fp32, "
-                "fp16, bf16 or int8 (with OUT/int8-report.json: what each matrix loses by it).")
-        ->type_name("P");
+    add_setting(app, kPrecision, write.precision);
     app.add_option("--keep-layers", write.keep_layers, "The first N layers only. 0: all.")->type_name("N");
     app.add_option("--exclude", exclude, "int8: matrices whose name has one of these parts stay as they are.")
         ->type_name("PART[,PART...]");

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/settings/assign.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
@@ -148,8 +149,7 @@ struct Eval : Command {
       const size_t equals = part.find('=');
       if (equals == std::string_view::npos)
         return absl::InvalidArgumentError(str_cat("--compare ", setting, ": expected NAME=VALUE[,NAME=VALUE...]"));
-      Status status =
-          assign_setting(changed, std::string(part.substr(0, equals)), std::string(part.substr(equals + 1)));
+      Status status = assign_setting(changed, part.substr(0, equals), part.substr(equals + 1));
       if (!status.ok()) return with_context(status, "--compare");
     }
     return ok_status();
