@@ -18,7 +18,7 @@ class _Text(ctypes.Structure):
 
 
 def _load():
-    places = [os.environ.get("RERANKD_LIBRARY"), HERE / "librerank.so", "librerank.so"]
+    places = [os.environ.get("RERANKD_LIBRARY"), HERE / "lib/librerank.so", "librerank.so"]
     for place in filter(None, places):
         try:
             library = ctypes.CDLL(str(place))
@@ -31,6 +31,8 @@ def _load():
     message = ctypes.POINTER(ctypes.c_char_p)
     library.rerank_open.restype = ctypes.c_void_p
     library.rerank_open.argtypes = [ctypes.POINTER(_Setting), ctypes.c_size_t, message]
+    library.rerank_open_beside.restype = ctypes.c_void_p
+    library.rerank_open_beside.argtypes = [ctypes.c_void_p, *library.rerank_open.argtypes]
     library.rerank_close.argtypes = [ctypes.c_void_p]
     library.rerank_predict.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Text), ctypes.POINTER(_Text), ctypes.c_size_t,
                                        ctypes.POINTER(ctypes.c_float), message]
@@ -52,16 +54,20 @@ def _hub_defaults():
 
 
 class Library:
-    def __init__(self, settings):
+    def __init__(self, settings, beside=None):
+        """beside: another Library, whose threads and caches this model has, too."""
         self.model = None
         self.library = _load()
         settings = {**_hub_defaults(), **settings}
-        own = HERE / "models/rerankd-mini-en"
+        own = HERE / "share/rerankd/models/rerankd-mini-en"
         if "model" not in settings and own.exists():
             settings["model"] = str(own)
         array = (_Setting * len(settings))(*(_Setting(n.encode(), v.encode()) for n, v in settings.items()))
         error = ctypes.c_char_p()
-        self.model = self.library.rerank_open(array, len(settings), ctypes.byref(error))
+        if beside is None:
+            self.model = self.library.rerank_open(array, len(settings), ctypes.byref(error))
+        else:
+            self.model = self.library.rerank_open_beside(beside.model, array, len(settings), ctypes.byref(error))
         if not self.model:
             raise RerankError(self._message(error))
 

@@ -98,7 +98,9 @@ void root(Exchange&& exchange) {
 constexpr Route kRoutes[] = {
     {"POST", "rerank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer",
      "tei.v1.Rerank/Rerank tei.v1.Rerank/RerankStream rerank.v1.Reranker/Rerank rerank.v1.Reranker/RerankStream"},
-    {"POST", "reranks", "rerank", handle_rerank, Key::kNeeded, "Rank documents (DashScope)", "RerankRequest",
+    {"POST", "reranks", "rerank", handle_rerank, Key::kNeeded, "Rank documents (DashScope, compatible mode)",
+     "RerankRequest", "RerankAnswer"},
+    {"POST", "text-rerank", "rerank", handle_rerank, Key::kNeeded, "Rank documents (DashScope)", "RerankRequest",
      "RerankAnswer"},
     {"POST", "re-rank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer"},
     {"POST", "reranking", "rerank", handle_rerank, Key::kNeeded, "Rank documents (NVIDIA, Mixedbread)", "RerankRequest",
@@ -107,10 +109,17 @@ constexpr Route kRoutes[] = {
      "RerankAnswer"},
     {"POST", "invocations", "rerank", handle_rerank, Key::kNeeded, "Rank documents (SageMaker)", "RerankRequest",
      "RerankAnswer"},
-    {"POST", "/", "rerank", handle_rerank, Key::kNeeded, "Rank documents (TEI)", "RerankRequest", "RerankAnswer"},
+    {"POST", "invoke", "rerank", handle_rerank, Key::kNeeded, "Rank documents (Bedrock InvokeModel)", "RerankRequest",
+     "RerankAnswer"},
+    {"POST", "rankingConfigs/*", "rerank", handle_rerank, Key::kNeeded, "Rank documents (Vertex AI)", "RerankRequest",
+     "RerankAnswer"},
+    {"POST", "pipeline/text-classification", "predict", handle_rerank, Key::kNeeded,
+     "Score pairs in input order (Hugging Face)", "PredictRequest", "PredictAnswer"},
+    {"POST", "/", "rerank", handle_rerank, Key::kNeeded, "Rank documents (TEI), or score pairs (Hugging Face)",
+     "RerankRequest", "RerankAnswer"},
     {"POST", "score", "score", handle_score, Key::kNeeded, "Score pairs in input order (vLLM)", "ScoreRequest",
      "ScoreAnswer", "rerank.v1.Reranker/Score"},
-    {"POST", "predict", "predict", handle_predict, Key::kNeeded, "Score pairs in input order (TEI)", "PredictRequest",
+    {"POST", "predict", "predict", handle_rerank, Key::kNeeded, "Score pairs in input order (TEI)", "PredictRequest",
      "PredictAnswer",
      "tei.v1.Predict/Predict tei.v1.Predict/PredictPair tei.v1.Predict/PredictStream tei.v1.Predict/PredictPairStream"},
     {"POST", "tokenize", "tokenize", handle_tokenize, Key::kNeeded, "Tokens of texts, and where they stand (TEI)",
@@ -125,6 +134,9 @@ constexpr Route kRoutes[] = {
      Reach::kEverywhere},
     {"GET", "health", "health", health, Key::kNotNeeded, "Are requests ranked now?", nullptr, "Health",
      "grpc.health.v1.Health/Check grpc.health.v1.Health/Watch", Reach::kEverywhere},
+    {"GET", ".well-known/live", "health", live, Key::kNotNeeded, "Is the process alive? (Weaviate)", nullptr, "Health"},
+    {"GET", ".well-known/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (Weaviate)", nullptr,
+     "Health"},
     {"GET", "ping", "health", health, Key::kNotNeeded, "Are requests ranked now? (SageMaker)", nullptr, "Health", "",
      Reach::kEverywhere},
     {"GET", "openapi.json", "openapi", openapi, Key::kNotNeeded, "This description", nullptr, "application/json",
@@ -133,6 +145,7 @@ constexpr Route kRoutes[] = {
      "Health"},
     {"GET", "info", "info", info, Key::kNeeded, "Model, engine and limits (TEI)", nullptr, "Info",
      "tei.v1.Info/Info rerank.v1.Reranker/Info"},
+    {"GET", "meta", "info", info, Key::kNeeded, "The same (Weaviate)", nullptr, "Info"},
     {"GET", "metrics", "metrics", metrics, Key::kNotNeeded, "Prometheus metrics", nullptr, "text/plain", "",
      Reach::kOperators},
     {"POST", "admin/models", "admin", handle_admin, Key::kAdmin, "Load, unload and rename models", "AdminRequest",
@@ -140,6 +153,8 @@ constexpr Route kRoutes[] = {
     {"GET", "admin/models", "admin", models, Key::kAdmin, "The models, as a list", nullptr, "Models", "",
      Reach::kAdmin},
     {"GET", "models", "models", models, Key::kNeeded, "The served model, as a list (OpenAI)", nullptr, "Models"},
+    {"POST", "models/*", "predict", handle_model, Key::kNeeded,
+     "Score pairs in input order (Hugging Face, KServe v2); 404 for anything else", "PredictRequest", "PredictAnswer"},
     {"GET", "models/*", "models", model, Key::kNeeded, "The served model (OpenAI, Xinference)", nullptr, "Model"},
     {"GET", "cluster/auth", "cluster_auth", cluster_auth, Key::kNotNeeded, "Is a key needed? (Xinference)", nullptr,
      "ClusterAuth"},
@@ -184,8 +199,14 @@ transport::HttpResponse allowed_methods(const Exchange& exchange, const std::str
   return response;
 }
 
+bool is_route(std::string_view path) {
+  return std::any_of(std::begin(kRoutes), std::end(kRoutes),
+                     [&](const Route& route) { return path_matches(path, route.pattern); });
+}
+
 // "/models/NAME/v1/rerank" is "/v1/rerank" of the model NAME, which may hold a slash as hub ids do. A name that nobody
-// has is one where something is asked of it.
+// has is one where something is asked of it. What has a meaning of its own under /models/ (KServe's, Hugging Face's)
+// keeps its path.
 void take_model(Exchange& exchange) {
   constexpr std::string_view kSegment = "/models/";
   const size_t segment = exchange.path.find(kSegment);
@@ -193,15 +214,19 @@ void take_model(Exchange& exchange) {
   const size_t begin = segment + kSegment.size();
   size_t end = exchange.path.find('/', begin);
   const size_t first = end;
-  for (int parts = 0; parts < 2 && end != std::string::npos; ++parts, end = exchange.path.find('/', end + 1)) {
-    const std::string name = exchange.path.substr(begin, end - begin);
-    if (!exchange.state->catalog->knows(name)) continue;
-    exchange.path_model = name;
-    exchange.path.erase(segment, end - segment);
-    return;
+  for (int parts = 0; parts < 2; ++parts) {
+    const std::string name = exchange.path.substr(begin, end == std::string::npos ? end : end - begin);
+    if (exchange.state->catalog->knows(name)) {
+      exchange.path_model = name;
+      if (end == std::string::npos) return;
+      std::string rest = exchange.path.substr(0, segment) + exchange.path.substr(end);
+      if (is_route(rest)) exchange.path = std::move(rest);
+      return;
+    }
+    if (end == std::string::npos) break;
+    end = exchange.path.find('/', end + 1);
   }
-  if (first != std::string::npos && exchange.request.method == "POST")
-    exchange.path_model = exchange.path.substr(begin, first - begin);
+  if (exchange.request.method == "POST") exchange.path_model = exchange.path.substr(begin, first - begin);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 #include "rerank/c_api.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <future>
@@ -12,10 +11,14 @@
 #include <string_view>
 #include <vector>
 
+#include "base/settings/assign.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
+#include "rank/host.h"
 #include "rerank/reranker.h"
 
 struct rerank_model {
+  std::shared_ptr<rerank::rank::Host> host;  // of the models that were opened beside each other
   std::unique_ptr<rerank::Reranker> reranker;
   std::string engine;
 };
@@ -23,46 +26,9 @@ struct rerank_model {
 namespace rerank {
 namespace {
 
-bool parse(std::string_view text, std::string& field) {
-  field = text;
-  return true;
-}
-bool parse(std::string_view text, bool& field) {
-  field = text == "true" || text == "1";
-  return field || text == "false" || text == "0";
-}
-template <IsChoice E>
-bool parse(std::string_view text, E& field) {
-  const auto value = parse_choice<E>(text);
-  if (value) field = *value;
-  return value.has_value();
-}
-template <IsChoice E>
-bool parse(std::string_view text, std::optional<E>& field) {
-  field = parse_choice<E>(text);
-  return field || text == "auto";
-}
-bool parse(std::string_view text, ChunkScore& field) {
-  const auto score = parse_chunk_score(text);
-  if (score) field = *score;
-  return score.has_value();
-}
-template <class Number>
-bool parse(std::string_view text, Number& field) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), field);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 Status assign(Options& options, const char* name, const char* value) {
   if (name == nullptr || value == nullptr) return absl::InvalidArgumentError("a setting without a name or a value");
-  bool known = false, valid = false;
-  visit_options(options, [&](const OptionInfo& info, auto& field) {
-    if (info.name != std::string_view(name)) return;
-    known = true;
-    valid = parse(value, field);
-  });
-  if (!known) return absl::InvalidArgumentError(str_cat(name, ": no such setting (see docs/options.md)"));
-  return valid ? ok_status() : absl::InvalidArgumentError(str_cat(name, "=", value, ": not a value of this setting"));
+  return assign_setting(options, name, value);
 }
 
 int tell(const Status& status, char** error) {
@@ -79,6 +45,25 @@ int guarded(char** error, const Body& body) {
   } catch (const std::exception& other) {
     return tell(absl::InternalError(other.what()), error);
   }
+}
+
+rerank_model* open_model(const rerank_model* other, const rerank_setting* settings, size_t count, char** error) {
+  std::unique_ptr<rerank_model> model;
+  guarded(error, [&]() -> Status {
+    Options options;
+    options.model.queue.max_queue_ms = 0;  // the caller waits; no other request is kept waiting by it
+    for (size_t i = 0; i < count; ++i) RETURN_IF_ERROR(assign(options, settings[i].name, settings[i].value));
+    std::shared_ptr<rank::Host> host = other != nullptr ? other->host : nullptr;
+    if (host == nullptr) {
+      ASSIGN_OR_RETURN(host, rank::Host::make(options.host, nullptr));
+    }
+    ASSIGN_OR_RETURN(auto opened, Reranker::open(options, nullptr, {.host = host}));
+    const ModelInfo& info = opened->info();
+    std::string engine = str_cat(info.engine, " ", info.precision, " ", info.kernel);
+    model.reset(new rerank_model{std::move(host), std::move(opened), std::move(engine)});
+    return ok_status();
+  });
+  return model.release();
 }
 
 std::string text_of(const rerank_text& text) {
@@ -137,22 +122,11 @@ extern "C" {
 const char* rerank_version(void) { return RERANKD_VERSION; }
 
 rerank_model* rerank_open(const rerank_setting* settings, size_t count, char** error) {
-  std::unique_ptr<rerank_model> model;
-  rerank::guarded(error, [&]() -> rerank::Status {
-    rerank::Options options;
-    options.model.queue.max_queue_ms = 0;  // the caller waits; no other request is kept waiting by it
-    for (size_t i = 0; i < count; ++i) {
-      rerank::Status status = rerank::assign(options, settings[i].name, settings[i].value);
-      if (!status.ok()) return status;
-    }
-    auto opened = rerank::Reranker::open(options);
-    if (!opened.ok()) return opened.status();
-    const rerank::ModelInfo& info = (*opened)->info();
-    std::string engine = rerank::str_cat(info.engine, " ", info.precision, " ", info.kernel);
-    model.reset(new rerank_model{std::move(*opened), std::move(engine)});
-    return rerank::ok_status();
-  });
-  return model.release();
+  return rerank::open_model(nullptr, settings, count, error);
+}
+
+rerank_model* rerank_open_beside(rerank_model* other, const rerank_setting* settings, size_t count, char** error) {
+  return rerank::open_model(other, settings, count, error);
 }
 
 void rerank_close(rerank_model* model) { delete model; }
@@ -172,10 +146,9 @@ int rerank_rank(rerank_model* model, const rerank_text* query, const rerank_text
     request.query = rerank::text_of(*query);
     for (size_t i = 0; i < count; ++i) request.documents.push_back(rerank::text_of(documents[i]));
     request.top_n = top_n;
-    auto response = model->reranker->rerank(std::move(request));
-    if (!response.ok()) return response.status();
+    ASSIGN_OR_RETURN(auto response, model->reranker->rerank(std::move(request)));
     *result_count = 0;
-    for (const rerank::RankedDocument& r : response->results)
+    for (const rerank::RankedDocument& r : response.results)
       results[(*result_count)++] = {r.index, r.score, r.logit, r.tokens, r.truncated ? 1u : 0u};
     return rerank::ok_status();
   });

@@ -45,9 +45,8 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
     hasher.add(model.weights.files->digest().hex());
   }
   for (const std::string& name : backend.files) {
-    auto file = MappedFile::open(name);
-    if (!file.ok()) return file.status();
-    hasher.add(file->text());
+    ASSIGN_OR_RETURN(auto file, MappedFile::open(name));
+    hasher.add(file.text());
   }
   add_files_of_texts(model.folder, hasher);
   if (exits != nullptr) {
@@ -296,23 +295,21 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   if (!(watch.shadow_rate >= 0 && watch.shadow_rate <= 1)) {
     return absl::InvalidArgumentError(str_cat("--shadow-rate ", watch.shadow_rate, ": want a share from 0 to 1"));
   }
-  auto located = rank::locate_model(options);
-  if (!located.ok()) return located.status();
+  ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
   report_progress(shared, "reading weights");
   auto model =
-      model::load_model(located->folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
+      model::load_model(located.folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
   if (!model.ok()) return model.status();
-  auto texts = rank::open_texts(located->folder, (*model)->config, wanted.texts);
+  auto texts = rank::open_texts(located.folder, (*model)->config, wanted.texts);
   if (!texts.ok()) return texts.status();
   RETURN_IF_ERROR(check_answers(wanted.texts, (*model)->architecture()));
-  RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located->folder));
+  RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located.folder));
   auto max_length = pick_max_length(wanted.texts, (*model)->config, **texts);
   if (!max_length.ok()) return max_length.status();
-  RETURN_IF_ERROR(check_template((*texts)->pieces(), *max_length, located->folder));
-  auto exits = open_exits(wanted.engine, **model);
-  if (!exits.ok()) return exits.status();
+  RETURN_IF_ERROR(check_template((*texts)->pieces(), *max_length, located.folder));
+  ASSIGN_OR_RETURN(auto exits, open_exits(wanted.engine, **model));
   report_progress(shared, "preparing the engine");
-  engine::BackendOptions engine_options = engine::backend_options(options, *exits);
+  engine::BackendOptions engine_options = engine::backend_options(options, exits);
   if (shared.host) engine_options.team = shared.host->team();
   auto backend = engine::open_backend(*model, wanted.engine.engine, engine_options);
   if (!backend.ok()) return backend.status();
@@ -326,11 +323,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
     return absl::InvalidArgumentError(
         str_cat("--layers: engine ", engine.engine, " computes all layers (see rerankd convert --keep-layers)"));
   }
-  auto digest = fingerprint(**model, engine, exits->get(), *max_length, (*texts)->identity());
-  if (!digest.ok()) return digest.status();
-  parts.info = {.id = located->name,
+  ASSIGN_OR_RETURN(auto digest, fingerprint(**model, engine, exits.get(), *max_length, (*texts)->identity()));
+  parts.info = {.id = located.name,
                 .architecture = config.architecture_name,
-                .fingerprint = *digest,
+                .fingerprint = digest,
                 .engine = engine.engine,
                 .precision = engine.precision,
                 .kernel = engine.kernel,
@@ -344,7 +340,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   parts.model_layers = config.architecture.layers();
   parts.layers = wanted.engine.layers;
   parts.depth = engine.depth;
-  RETURN_IF_ERROR(read_target(wanted.engine, exits->get(), parts));
+  RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
   log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ", parts.info.parameters / 1000000,
@@ -353,7 +349,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   parts.texts = std::move(*texts);
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
-  RETURN_IF_ERROR(read_host(options.host, shared, located->folder, parts));
+  RETURN_IF_ERROR(read_host(options.host, shared, located.folder, parts));
   if (parts.metrics) add_model_metrics(*parts.metrics, parts, config.architecture.layers());
   report_progress(shared, "warming up");
   RETURN_IF_ERROR(run_warm_up(config, parts));

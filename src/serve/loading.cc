@@ -118,12 +118,16 @@ std::unique_ptr<Reranker> ModelCatalog::with_shadow_of(const std::string& name, 
 }
 
 Status ModelCatalog::apply(const CatalogPlan& plan, const std::function<bool(const ModelSpec& spec)>& changed) {
+  Names names;
   for (const ModelSpec& spec : plan.models) {
-    const std::string name = rank::name_of(spec.options.source);
+    if (Status status = check(spec); !status.ok()) return status;
+    if (Status status = names.add_model(rank::name_of(spec.options.source), {}); !status.ok()) return status;
+  }
+  for (const ModelSpec& spec : plan.models) {
     {
       const std::lock_guard lock(mutex_);
-      const Entry* entry = entry_of(names_.model_of(name));
-      if (entry != nullptr && !changed(spec)) continue;
+      const Entry* entry = entry_of(names_.model_of(rank::name_of(spec.options.source)));
+      if (entry != nullptr && entry->failure.ok() && !changed(spec)) continue;
     }
     ModelSpec alone = spec;
     alone.aliases.clear();  // they move when it is there

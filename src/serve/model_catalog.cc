@@ -195,7 +195,8 @@ bool ModelCatalog::answers(const Entry& entry) const {
   if (!entry.cascade) return entry.model && entry.model->ready();
   return std::all_of(cascade_->stages.begin(), cascade_->stages.end(), [this](const CascadeStage& stage) {
     const Entry* const part = entry_of(names_.find(stage.model, ""));
-    return part != nullptr && part->model && part->model->ready();
+    if (part == nullptr) return false;
+    return part->model ? part->model->ready() : part->was_loaded && part->failure.ok();  // it comes back
   });
 }
 
@@ -246,7 +247,16 @@ Status ModelCatalog::load(const ModelSpec& spec) {
     RETURN_IF_ERROR(add(spec, /*first=*/false));
     entry = entries_.back().get();
   }
-  for (const std::string& alias : spec.aliases) RETURN_IF_ERROR(names_.set_alias(alias, {{entry->name, 1}}));
+  const bool is_new = !entry->was_loaded && !entry->loading && entry->failure.ok();
+  for (const std::string& alias : spec.aliases) {
+    const Status status = names_.set_alias(alias, {{entry->name, 1}});
+    if (status.ok()) continue;
+    if (is_new && names_.alias_of(entry->name).empty()) {
+      names_.remove_model(entry->name);
+      std::erase_if(entries_, [&](const auto& other) { return other.get() == entry; });
+    }
+    return status;
+  }
   begin_load(*entry, spec);
   return ok_status();
 }

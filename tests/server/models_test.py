@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`rerankd serve` with several models, and while they load: choice, health, versions at run time, SIGHUP, cascade, a stop in every
-phase. RERANKD names the program."""
+phase. RERANKD names the program; RERANKD_SWITCHES is how often models are loaded and unloaded under load (12)."""
 import http.client
 import json
 import os
@@ -25,6 +25,8 @@ MODELS = SOURCE / "tests/data/models"
 A, B = MODELS / "bert-a", MODELS / "xlm-roberta-a"
 BODY = {"query": "what do pandas eat?", "documents": ["Pandas eat bamboo.", "Paris is in France.", "Rain falls."]}
 ADMIN_KEY = "the-key-of-an-admin"
+SWITCHES = int(os.environ.get("RERANKD_SWITCHES", "12"))
+MOST_GROWTH = 16 << 20  # bytes, between the first fifth of many switches and the end
 
 
 def request(url, body=None, key=None, accept=None):
@@ -142,7 +144,7 @@ class Loading(unittest.TestCase):
                     (f'[[models]]\nmodel = "{A}"\n[aliases]\nprod = "v9"\n', "no model is called v9"),
                     (f'[[models]]\nname = "a"\nmodel = "{A}"\n[aliases]\np = {{ a = 0.5 }}\n', "add up to"),
                     (f'[[models]]\nmodel = "{A}"\nport = 1\n', "rerankd.toml:3: port: no such setting of a model"),
-                    (f'[[models]]\nmodel = "{A}"\nprecision = "fp7"\n', "rerankd.toml:3: precision: fp7"),
+                    (f'[[models]]\nmodel = "{A}"\nprecision = "fp7"\n', "rerankd.toml:3: precision fp7: want auto"),
                     (f'[[models]]\nmodel = "{A}"\nweight = 0\n', "weight 0"),
                     (f'models = 3\n', "want [[models]]"),
                     (f'cascade = "a:5,b:9"\n[[models]]\nname = "a"\nmodel = "{A}"\n', "more documents than the stage before")]:
@@ -260,7 +262,9 @@ cache-share = 0.25
 
         thread = threading.Thread(target=hurried)
         thread.start()
-        for round_number in range(12):
+        memory = []
+        for round_number in range(SWITCHES):
+            memory.append(int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.server.process.pid}/status").read_text())[1]) << 10)
             old, new, path = ("v1", "v2", B) if round_number % 2 == 0 else ("v2", "v1", A)
             if self.state(new) is None:
                 self.load(new, path)
@@ -270,6 +274,9 @@ cache-share = 0.25
         thread.join()
         self.assertEqual(failed, [])
         self.assertGreater(count[0], 0)
+        print(f"{SWITCHES} switches, {count[0]} requests meanwhile, none failed; memory {memory[SWITCHES // 5] >> 20} MiB after a fifth of them, "
+              f"{max(memory) >> 20} MiB at most, {memory[-1] >> 20} MiB at the end", file=sys.stderr)
+        self.assertLess(memory[-1], memory[SWITCHES // 5] + MOST_GROWTH)
 
     def test_a_changed_file_and_sighup(self):
         text = self.config.read_text()

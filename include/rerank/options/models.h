@@ -18,10 +18,11 @@ struct ModelsOptions {
       "error (404)."};
 
   size_t idle_unload_s = 0;
-  static constexpr OptionInfo kIdleUnloadS{
-      "idle-unload-s", "S", "Models",
-      "Unload a model that nobody has asked for so long; the next request to it waits until it is loaded again. 0: "
-      "models stay."};
+  static constexpr OptionInfo kIdleUnloadS =
+      OptionInfo{"idle-unload-s", "S", "Models",
+                 "Unload a model that nobody has asked for so long; the next request to it waits until it is loaded "
+                 "again. 0: models stay."}
+          .within(0, 31536000);
 
   std::string cascade;
   static constexpr OptionInfo kCascade{

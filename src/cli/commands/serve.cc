@@ -153,6 +153,7 @@ struct Serve : Command {
       return Reranker::open(whole, std::move(of_model), {host, spec.weight, spec.cache_share, progress});
     };
     for (const ModelSpec& spec : plan.models) loaded[rank::name_of(spec.options.source)] = describe(spec);
+    plan_text = describe(plan);
     const WatchOptions& watch = options.host.watch;
     auto catalog = serve::ModelCatalog::start(plan, {server.models, watch.shadow_rate, watch.shadow_queue_bytes},
                                               open_model, metrics);
@@ -193,6 +194,9 @@ struct Serve : Command {
     http.reload_certificates();
     const auto plan = read_model_list(settings.values("model"), settings.config_path(), base);
     if (!plan.ok()) return log_error(str_cat(message_of(plan.status()), "; models stay as they are"));
+    // What was loaded, split or renamed at run time stays, unless the list is another one.
+    const std::string text = describe(*plan);
+    if (text == plan_text) return;
     std::map<std::string, std::string> wanted;
     for (const ModelSpec& spec : plan->models) wanted[rank::name_of(spec.options.source)] = describe(spec);
     const Status status = catalog.apply(*plan, [&](const ModelSpec& spec) {
@@ -201,6 +205,7 @@ struct Serve : Command {
     });
     if (!status.ok()) return log_error(str_cat("models: ", message_of(status)));
     loaded = wanted;
+    plan_text = text;
   }
 
   std::string url(const Servers& servers) const {
@@ -234,6 +239,7 @@ struct Serve : Command {
   std::shared_ptr<Metrics> metrics;
   api::ApiOptions api_options;
   std::map<std::string, std::string> loaded;  // by name: what each model was loaded by, as SIGHUP compares it
+  std::string plan_text;                      // of the whole list
 };
 
 }  // namespace

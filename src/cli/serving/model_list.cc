@@ -2,14 +2,14 @@
 
 #include <toml++/toml.h>
 
-#include <absl/strings/numbers.h>
-
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
+#include "base/settings/nearest.h"
+#include "base/settings/setting_text.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "cli/setting_text.h"
 
 namespace rerank::cli {
 namespace {
@@ -33,21 +33,35 @@ std::optional<std::string> scalar_text(const toml::node& node) {
   return std::nullopt;
 }
 
-Status assign(ModelSpec& spec, const std::string& name, const std::string& text) {
-  std::string wrong = "no such setting of a model (see docs/models.md)";
-  const auto number = [&](double& field) { wrong = absl::SimpleAtod(text, &field) ? "" : "not a number"; };
+constexpr OptionInfo kWeight = OptionInfo{"weight", "W", "Models", ""}.within(0.001, 1000);
+constexpr OptionInfo kCacheShare = OptionInfo{"cache-share", "SHARE", "Models", ""}.within(0, 1);
+
+Status assign(ModelSpec& spec, std::string name, const std::string& text) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  std::vector<std::string_view> names = {"name", "aliases", kWeight.name, kCacheShare.name};
+  bool known = true;
+  std::string wrong;
   if (name == "name") {
     spec.options.source.served_model_name = text;
-    wrong.clear();
-  } else if (name == "weight") {
-    number(spec.weight);
-  } else if (name == "cache-share") {
-    number(spec.cache_share);
+  } else if (name == kWeight.name) {
+    wrong = read_setting(kWeight, text, spec.weight);
+  } else if (name == kCacheShare.name) {
+    wrong = read_setting(kCacheShare, text, spec.cache_share);
+  } else {
+    known = false;
   }
   visit_model(spec.options, [&](const OptionInfo& info, auto& field) {
-    if (name == info.name) wrong = read_setting(text, field);
+    names.push_back(info.name);
+    if (name != info.name) return;
+    known = true;
+    wrong = read_setting(info, text, field);
   });
-  return wrong.empty() ? ok_status() : absl::InvalidArgumentError(str_cat(name, ": ", wrong));
+  if (!known) {
+    const std::string_view meant = nearest(name, names);
+    return absl::InvalidArgumentError(
+        str_cat(name, ": no such setting of a model", meant.empty() ? "" : str_cat("; did you mean ", meant, "?")));
+  }
+  return wrong.empty() ? ok_status() : absl::InvalidArgumentError(wrong_value(name, text, wrong));
 }
 
 // What a model has where nothing is said: all settings of the process but what names a model.
@@ -191,6 +205,19 @@ std::string describe(const ModelSpec& spec) {
   visit_model(spec.options, [&](const OptionInfo& info, const auto& field) {
     text += str_cat(info.name, "=", setting_text(field), "\n");
   });
+  return text;
+}
+
+std::string describe(const serve::CatalogPlan& plan) {
+  std::string text = str_cat("default=", plan.default_model, "\n");
+  for (const ModelSpec& spec : plan.models) {
+    text += describe(spec);
+    for (const std::string& alias : spec.aliases) text += str_cat("alias=", alias, "\n");
+  }
+  for (const AliasReport& alias : plan.aliases) {
+    text += str_cat("alias=", alias.alias, "\n");
+    for (const AliasPart& part : alias.parts) text += str_cat(part.model, "=", part.share, "\n");
+  }
   return text;
 }
 

@@ -31,7 +31,8 @@ using ModelSettings = std::vector<std::pair<std::string, std::string>>;
 Result<ModelSpec> make_spec(const ModelSettings& settings, const std::vector<std::string>& aliases,
                             const Options& base);
 
-// All that a model is loaded by, as text: differs where it has to be loaded anew.
+// All that a model is loaded by, as text: differs where it has to be loaded anew. And all that a list says.
 std::string describe(const ModelSpec& spec);
+std::string describe(const serve::CatalogPlan& plan);
 
 }  // namespace rerank::cli
