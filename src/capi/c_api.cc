@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/settings/assign.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "rerank/reranker.h"
 
@@ -108,11 +109,10 @@ rerank_model* rerank_open(const rerank_setting* settings, size_t count, char** e
       rerank::Status status = rerank::assign(options, settings[i].name, settings[i].value);
       if (!status.ok()) return status;
     }
-    auto opened = rerank::Reranker::open(options);
-    if (!opened.ok()) return opened.status();
-    const rerank::ModelInfo& info = (*opened)->info();
+    ASSIGN_OR_RETURN(auto opened, rerank::Reranker::open(options));
+    const rerank::ModelInfo& info = opened->info();
     std::string engine = rerank::str_cat(info.engine, " ", info.precision, " ", info.kernel);
-    model.reset(new rerank_model{std::move(*opened), std::move(engine)});
+    model.reset(new rerank_model{std::move(opened), std::move(engine)});
     return rerank::ok_status();
   });
   return model.release();
@@ -135,10 +135,9 @@ int rerank_rank(rerank_model* model, const rerank_text* query, const rerank_text
     request.query = rerank::text_of(*query);
     for (size_t i = 0; i < count; ++i) request.documents.push_back(rerank::text_of(documents[i]));
     request.top_n = top_n;
-    auto response = model->reranker->rerank(std::move(request));
-    if (!response.ok()) return response.status();
+    ASSIGN_OR_RETURN(auto response, model->reranker->rerank(std::move(request)));
     *result_count = 0;
-    for (const rerank::RankedDocument& r : response->results)
+    for (const rerank::RankedDocument& r : response.results)
       results[(*result_count)++] = {r.index, r.score, r.logit, r.tokens, r.truncated ? 1u : 0u};
     return rerank::ok_status();
   });

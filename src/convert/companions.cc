@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "convert/writers.h"
 #include "model/families/family.h"
@@ -52,10 +53,9 @@ void add_quantization(const ConvertOptions& options, rapidjson::Document& json) 
 
 Status write_config(const model::Model& model, const std::string& out, const ConvertOptions& options) {
   const std::string source = model.folder + "/config.json", path = out + "/config.json";
-  auto text = read_file(source, 16u << 20);
-  if (!text.ok()) return text.status();
+  ASSIGN_OR_RETURN(auto text, read_file(source, 16u << 20));
   rapidjson::Document json;
-  json.Parse(text->data(), text->size());
+  json.Parse(text.data(), text.size());
   if (json.HasParseError() || !json.IsObject()) return absl::InvalidArgumentError(source + ": not a JSON object");
   if (options.keep_layers != 0) {
     json[model.config.family->layers_field].SetUint64(options.keep_layers);

@@ -74,11 +74,9 @@ struct Convert : Command {
       return absl::InvalidArgumentError(str_cat("--activations ", activations, ": must be token or batch"));
     write.scale_per_token = activations == "token";
     options.model.source.model = folder;
-    auto located = rank::locate_model(options);
-    if (!located.ok()) return located.status();
-    auto loaded = model::load_model(located->folder);
-    if (!loaded.ok()) return loaded.status();
-    model = *loaded;
+    ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
+    ASSIGN_OR_RETURN(auto loaded, model::load_model(located.folder));
+    model = loaded;
     write.exclude = absl::StrSplit(exclude, ',', absl::SkipEmpty());
     write.quantization_in_config = to == "safetensors";
     if (to == "safetensors" && write.precision == Precision::kInt8) {
@@ -108,13 +106,12 @@ struct Convert : Command {
     settings_of_it.sensitivity = sensitivity;
     settings_of_it.excluded = [&](const std::string& name) { return convert::is_excluded(write, name); };
     settings_of_it.progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
-    auto report = convert::calibrate_int8(model, pairs.batch(), settings_of_it);
-    if (!report.ok()) return report.status();
-    std::printf("calibrated on %zu pairs of %zu tokens (logits span %.3g)\n", report->pairs, report->tokens,
-                report->spread);
+    ASSIGN_OR_RETURN(auto report, convert::calibrate_int8(model, pairs.batch(), settings_of_it));
+    std::printf("calibrated on %zu pairs of %zu tokens (logits span %.3g)\n", report.pairs, report.tokens,
+                report.spread);
     std::printf("  %-60s %s\n", "matrix", "error of its outputs, relative");
     size_t kept = 0;
-    for (const convert::MatrixError& matrix : report->matrices) {
+    for (const convert::MatrixError& matrix : report.matrices) {
       std::printf("  %-60s %.4f%s\n", matrix.name.c_str(), matrix.error, matrix.kept ? "  kept" : "");
       if (!matrix.kept) continue;
       ++kept;
@@ -122,27 +119,26 @@ struct Convert : Command {
       write.ignored_modules.push_back(matrix.name.substr(0, matrix.name.rfind('.')));
     }
     std::printf("|logit - exact|: all int8 %.3g at most, %.3g in the mean; with %zu of %zu kept %.3g, %.3g\n",
-                report->all.largest, report->all.mean, kept, report->matrices.size(), report->chosen.largest,
-                report->chosen.mean);
+                report.all.largest, report.all.mean, kept, report.matrices.size(), report.chosen.largest,
+                report.chosen.mean);
     const auto ignore = [&](const model::Linear& linear) {
       write.ignored_modules.push_back(linear.weight.name.substr(0, linear.weight.name.rfind('.')));
     };
     if (model->weights.head_dense) ignore(*model->weights.head_dense);
     ignore(model->weights.head_output);
-    report_text = convert::report_json(*report);
+    report_text = convert::report_json(report);
     return ok_status();
   }
 
   Status verify() {
-    auto converted = model::load_model(out, to == "onnx");
-    if (!converted.ok()) return converted.status();
+    ASSIGN_OR_RETURN(auto converted, model::load_model(out, to == "onnx"));
     engine::BackendOptions engine = engine::backend_options(options);
     engine.onnx_file = to == "onnx" ? convert::kOnnxFile : "";
     // int8 weights are meant for an engine that multiplies int8.
     const EngineKind kind = to == "onnx"                          ? EngineKind::kOnnx
                             : write.precision == Precision::kInt8 ? EngineKind::kCpu
                                                                   : EngineKind::kReference;
-    auto backend = engine::open_backend(*converted, kind, engine);
+    auto backend = engine::open_backend(converted, kind, engine);
     if (!backend.ok() && to == "onnx" &&
         (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {
       std::printf("not verified: %s\n", std::string(message_of(backend.status())).c_str());
