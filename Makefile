@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build packages packages-test format tidy reference report conformance clients clean
+.PHONY: help demo test setup build install packages packages-test format tidy reference report conformance clients clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -19,6 +19,13 @@ setup:  ## install the Debian packages that are missing (sudo when not root)
 build: setup  ## build release: build/release/rerankd and librerank.so
 	@cmake --preset release
 	@cmake --build --preset release --target rerankd rerank_c
+
+PREFIX ?= /usr/local
+
+install:  ## after `make build`: program, library, headers, model, manual pages and completions into PREFIX (/usr/local), below DESTDIR
+	@test -x build/release/rerankd || { echo "first: make build" >&2; exit 1; }
+	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)" --strip
+	@test -n "$(DESTDIR)" || ldconfig 2> /dev/null || true
 
 packages: setup  ## make wheel, .deb, .rpm and OCI image in build/packages (.venv-packages)
 	@packaging/make.sh
