@@ -211,7 +211,7 @@ class ServeTest(unittest.TestCase):
 
     def test_known_pairs_come_from_the_cache_unless_the_client_says_no_cache(self):
         def hits(server):
-            return float(re.search(r"^rerankd_cache_hits_total (\S+)", server.get("/metrics"), re.M).group(1))
+            return float(re.search(r"^rerankd_cache_hits_total\{.*\} (\S+)", server.get("/metrics"), re.M).group(1))
 
         body = {"query": "what do pandas eat?", "documents": ["Pandas eat bamboo.", "Paris is in France."]}
         with Server("--model", str(MODELS / "bert-a")) as server:
@@ -480,7 +480,7 @@ class CalibrateTest(unittest.TestCase):
             self.assertEqual(len(best), 2)
             for row in best:
                 self.assertEqual(row["relevance_score"], exact[row["index"]])
-            layers = float(re.search(r"^rerankd_pair_layers_sum (\S+)$", metrics, re.M).group(1))
+            layers = float(re.search(r"^rerankd_pair_layers_sum\{.*\} (\S+)$", metrics, re.M).group(1))
             self.assertTrue(12 <= layers <= 48, layers)
             refused = run("score", *arguments, "--target-agreement", "0.9", text_in="", check=False)
             self.assertIn("rerankd calibrate", refused.stderr)
