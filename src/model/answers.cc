@@ -5,6 +5,7 @@
 
 #include "base/json/reader.h"
 #include "base/strings.h"
+#include "model/files/gguf_model.h"
 
 namespace rerank::model {
 namespace {
@@ -41,7 +42,7 @@ std::optional<size_t> token_number(const JsonFile& tokenizer, std::string_view s
 // sentence-transformers: modules.json lists modules; a LogitScore has the numbers of one or two tokens.
 Status read_logit_score(const std::string& folder, Answers& answers) {
   std::error_code error;
-  const std::string list = folder + "/modules.json";
+  const std::string home = companions_of(folder), list = home + "/modules.json";
   if (!std::filesystem::exists(list, error)) return ok_status();
   auto text = read_file(list, 1u << 20);
   if (!text.ok()) return text.status();
@@ -54,7 +55,7 @@ Status read_logit_score(const std::string& folder, Answers& answers) {
     if (path.find("..") != std::string_view::npos || path.starts_with('/'))
       return absl::InvalidArgumentError(str_cat(list, ": path: ", path, " leaves the model's folder"));
     JsonFile settings;
-    if (Status s = settings.load(str_cat(folder, "/", path, "/config.json")); !s.ok()) return s;
+    if (Status s = settings.load(str_cat(home, "/", path, "/config.json")); !s.ok()) return s;
     auto positive = settings.get_size("true_token_id");
     if (!positive.ok()) return positive.status();
     answers = {};
@@ -71,7 +72,7 @@ Status read_logit_score(const std::string& folder, Answers& answers) {
 Status find_numbers(const std::string& folder, Answers& answers) {
   if (answers.positive_id) return ok_status();
   JsonFile tokenizer;
-  if (Status s = tokenizer.load(folder + "/tokenizer.json", kMaxTokenizerBytes); !s.ok()) return s;
+  if (Status s = tokenizer.load(companions_of(folder) + "/tokenizer.json", kMaxTokenizerBytes); !s.ok()) return s;
   const auto find = [&](const std::string& spelling, std::optional<size_t>& id) {
     id = token_number(tokenizer, spelling);
     if (id) return ok_status();

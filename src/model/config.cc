@@ -1,12 +1,16 @@
 #include "model/config.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
 #include "base/json/reader.h"
+#include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "model/families/family.h"
+#include "model/files/gguf_model.h"
 #include "model/files/modules.h"
 
 namespace rerank::model {
@@ -150,12 +154,13 @@ Result<ModelConfig> parse_model_config(std::string text, std::string origin) {
 }
 
 Result<ModelConfig> read_model_config(const std::string& folder) {
-  const std::string path = folder + "/config.json";
-  auto text = read_file(path, 16u << 20);
-  if (!text.ok()) return text.status();
-  auto config = parse_model_config(std::move(*text), path);
-  if (!config.ok()) return config;
-  if (Status s = apply_modules(folder, *config); !s.ok()) return s;
+  const std::string path = companions_of(folder) + "/config.json";
+  std::error_code error;
+  ASSIGN_OR_RETURN(const std::string gguf, find_gguf(folder));
+  const bool made = !gguf.empty() && !std::filesystem::exists(path, error);
+  ASSIGN_OR_RETURN(std::string text, made ? gguf_config_json(gguf) : read_file(path, 16u << 20));
+  ASSIGN_OR_RETURN(ModelConfig config, parse_model_config(std::move(text), made ? gguf : path));
+  RETURN_IF_ERROR(gguf.empty() ? apply_modules(folder, config) : find_gguf_answers(gguf, config));
   return config;
 }
 

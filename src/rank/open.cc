@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "cache/redis_url.h"
 #include "engine/registry.h"
+#include "model/files/gguf_model.h"
 #include "model/hub.h"
 #include "rank/locate.h"
 #include "rank/service.h"
@@ -36,7 +37,7 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
   }
   for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json", "/vocab.txt",
                            "/sentencepiece.bpe.model", "/spm.model", "/spiece.model"}) {
-    auto file = MappedFile::open(model.folder + name);
+    auto file = MappedFile::open(model::companions_of(model.folder) + name);
     if (file.ok()) hasher.add(file->text());
   }
   if (exits != nullptr) {
