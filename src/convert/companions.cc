@@ -17,17 +17,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of a tokenizer, whatever program reads it.
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "added_tokens.json",
-                                           "vocab.txt",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "sentencepiece.bpe.model",
-                                           "spm.model",
-                                           "spiece.model"};
+// Of a tokenizer, whatever program reads it, and of serving.
+constexpr const char* kCopied[] = {"config_sentence_transformers.json",
+                                   "sentence_bert_config.json",
+                                   "tokenizer.json",
+                                   "tokenizer_config.json",
+                                   "special_tokens_map.json",
+                                   "added_tokens.json",
+                                   "vocab.txt",
+                                   "vocab.json",
+                                   "merges.txt",
+                                   "sentencepiece.bpe.model",
+                                   "spm.model",
+                                   "spiece.model"};
 
 const char* dtype_of(Precision precision) {
   return precision == Precision::kFp16 ? "float16" : precision == Precision::kBf16 ? "bfloat16" : "float32";
@@ -108,7 +110,7 @@ Status copy_companions(const model::Model& model, const std::string& out, const 
   std::error_code error;
   fs::create_directories(out, error);
   if (fs::equivalent(model.folder, out, error)) return ok_status();  // they are there
-  for (const char* name : kTokenizerFiles) {
+  for (const char* name : kCopied) {
     const fs::path source = fs::path(model::companions_of(model.folder)) / name;
     if (!fs::exists(source, error)) continue;
     fs::copy_file(source, fs::path(out) / name, fs::copy_options::overwrite_existing, error);

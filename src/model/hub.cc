@@ -81,8 +81,9 @@ class Fetch {
     if (Status s = fetch("config.json", true); !s.ok()) return s;
     if (Status s = fetch_tokenizer(); !s.ok()) return s;
     if (Status s = fetch_modules(); !s.ok()) return s;
-    if (Status s = fetch("tokenizer_config.json", false); !s.ok()) return s;
-    if (Status s = fetch("special_tokens_map.json", false); !s.ok()) return s;
+    for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "config_sentence_transformers.json",
+                             "sentence_bert_config.json"})
+      if (Status s = fetch(name, false); !s.ok()) return s;
     if (Status s = fetch_model(); !s.ok()) return s;
     std::error_code error;
     const fs::path ref = root_ / "refs" / revision_;
