@@ -1,9 +1,9 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build format tidy reference report conformance clients clean
+.PHONY: help demo test setup build packages packages-test format tidy reference report conformance clients clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 12
 
 demo: build  ## install, build, start the server on the built-in model, rerank a real request
 	@tools/demo.sh build/release/rerankd
@@ -19,6 +19,12 @@ setup:  ## install the Debian packages that are missing (sudo when not root)
 build: setup  ## build release: build/release/rerankd and librerank.so
 	@cmake --preset release
 	@cmake --build --preset release --target rerankd rerank_c
+
+packages: setup  ## make wheel, .deb, .rpm and OCI image in build/packages (.venv-packages)
+	@packaging/make.sh
+
+packages-test: packages  ## install each package where nothing else is, and use it (root; debootstrap, rpm2cpio, cpio)
+	@packaging/test.py build/packages
 
 format:  ## write the whole tree as clang-format 14 does; a test compares
 	@tests/architecture/format_test.py --write

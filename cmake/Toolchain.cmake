@@ -21,6 +21,10 @@ endif()
 # Not _GLIBCXX_DEBUG: its containers are laid out otherwise than those that Debian's libraries take and return.
 add_compile_options($<$<CONFIG:Debug>:-O0>)
 add_compile_definitions($<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
+# What src/base/system/condition_variable.cc says: with it, programs run where libstdc++ is of GCC 11.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT RERANKD_SANITIZE)
+  set(RERANKD_OLD_LIBSTDCXX -Wl,--wrap=_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE)
+endif()
 if(RERANKD_SANITIZE)
   add_compile_options(-fsanitize=${RERANKD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${RERANKD_SANITIZE})

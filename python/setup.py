@@ -1,4 +1,8 @@
-"""Takes librerank.so and the built-in model along where they have been built, so that the wheel works by itself."""
+"""Takes what has been built along, so that the wheel works by itself: librerank.so, the program, the built-in model.
+
+RERANKD_BUILD: the build folder, build/release of this checkout when it is not set. Without one the package is a client of servers.
+packaging/wheel.sh makes the wheel that is published.
+"""
 import os
 import pathlib
 import shutil
@@ -6,9 +10,11 @@ import shutil
 from setuptools import setup
 from setuptools.command.build_py import build_py
 from setuptools.dist import Distribution
+from wheel.bdist_wheel import bdist_wheel
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-LIBRARY = pathlib.Path(os.environ.get("RERANKD_LIBRARY", TOP / "build/release/librerank.so"))
+BUILD = pathlib.Path(os.environ.get("RERANKD_BUILD", TOP / "build/release"))
+LIBRARY = BUILD / "librerank.so"
 MODEL = TOP / "models/rerankd-mini-en"
 
 
@@ -16,9 +22,12 @@ class Build(build_py):
     def run(self):
         super().run()
         package = pathlib.Path(self.build_lib) / "rerankd"
-        if LIBRARY.exists():
-            shutil.copyfile(LIBRARY, package / "librerank.so")
-            shutil.copytree(MODEL, package / "models" / MODEL.name, dirs_exist_ok=True)
+        if not LIBRARY.exists():
+            return
+        for source, place in ((LIBRARY, "lib/librerank.so"), (BUILD / "rerankd", "bin/rerankd")):
+            (package / place).parent.mkdir(exist_ok=True)
+            shutil.copy(source, package / place)
+        shutil.copytree(MODEL, package / "share/rerankd/models" / MODEL.name, dirs_exist_ok=True)
 
 
 class Platform(Distribution):
@@ -26,4 +35,10 @@ class Platform(Distribution):
         return LIBRARY.exists()  # then the wheel belongs to this platform
 
 
-setup(cmdclass={"build_py": Build}, distclass=Platform)
+class Tag(bdist_wheel):
+    def get_tag(self):
+        _, _, platform = super().get_tag()
+        return "py3", "none", platform  # the library is reached through ctypes: any Python 3 will do
+
+
+setup(cmdclass={"build_py": Build, "bdist_wheel": Tag}, distclass=Platform)

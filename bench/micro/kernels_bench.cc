@@ -254,7 +254,7 @@ void add_vectors(const KernelTable* table) {
 
 void add_all() {
   for (const KernelTable* table : compiled_kernels()) {
-    if (!unsupported_reason(*table).empty() || std::string_view(table->name).ends_with("-emulated")) continue;
+    if (!unsupported_reason(*table).empty() || table->use == KernelTier::Use::kTests) continue;
     if (table->tiles != nullptr) {
       add_tiles(table);
       continue;

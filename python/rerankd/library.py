@@ -18,7 +18,7 @@ class _Text(ctypes.Structure):
 
 
 def _load():
-    places = [os.environ.get("RERANKD_LIBRARY"), HERE / "librerank.so", "librerank.so"]
+    places = [os.environ.get("RERANKD_LIBRARY"), HERE / "lib/librerank.so", "librerank.so"]
     for place in filter(None, places):
         try:
             library = ctypes.CDLL(str(place))
@@ -56,7 +56,7 @@ class Library:
         self.model = None
         self.library = _load()
         settings = {**_hub_defaults(), **settings}
-        own = HERE / "models/rerankd-mini-en"
+        own = HERE / "share/rerankd/models/rerankd-mini-en"
         if "model" not in settings and own.exists():
             settings["model"] = str(own)
         array = (_Setting * len(settings))(*(_Setting(n.encode(), v.encode()) for n, v in settings.items()))

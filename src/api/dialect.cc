@@ -8,23 +8,60 @@
 namespace rerank::api {
 namespace {
 
-// The first that matches is taken.
+// The first that matches is taken: those with a sign of their own stand before those that would take their bodies, too.
 constexpr const Dialect* kDialects[] = {
-    &kTeiDialect, &kVoyageDialect, &kCommonDialect, &kNvidiaDialect, &kQanythingDialect, &kMixedbreadDialect,
+    &kTeiDialect,        &kWeaviateDialect,  &kPineconeDialect, &kVoyageDialect,      &kCommonDialect,
+    &kNvidiaDialect,     &kQanythingDialect, &kBedrockDialect,  &kVertexDialect,      &kDashscopeDialect,
+    &kMixedbreadDialect, &kTextPairsDialect, &kKserveDialect,   &kHuggingfaceDialect, &kPredictDialect,
 };
 
 }  // namespace
 
-const Dialect* find_dialect(const transport::Body& body) {
+std::span<const Dialect* const> dialects() { return kDialects; }
+
+const Dialect* find_dialect(const transport::Body& body, const transport::HttpRequest& request, AnswerForm common) {
   for (const Dialect* dialect : kDialects) {
-    if (dialect->matches(body)) return dialect;
+    if (!dialect->matches(body, request)) continue;
+    return dialect == &kCommonDialect && common == AnswerForm::kSglang ? &kSglangDialect : dialect;
   }
   return nullptr;
 }
 
 transport::ErrorShape guess_error_shape(std::string_view bytes) {
-  return bytes.find("\"texts\"") != std::string_view::npos ? transport::ErrorShape::kTei
-                                                           : transport::ErrorShape::kCommon;
+  for (const std::string_view sign : {"\"texts\"", "\"inputs\"", "\"property\""})
+    if (bytes.find(sign) != std::string_view::npos) return transport::ErrorShape::kTei;
+  return transport::ErrorShape::kCommon;
+}
+
+std::vector<JsonField> read_items(transport::Body& body, const char* name, size_t limit) {
+  std::vector<JsonField> items;
+  const JsonField field = body.at(name);
+  if (!field.is_array()) {
+    body.fail(transport::make_error(transport::ErrorKind::kInvalid, absl::StrFormat("`%s` must be an array", name)));
+    return items;
+  }
+  const simdjson::dom::array array = field.element();
+  size_t count = 0;
+  for (auto item = array.begin(); item != array.end(); ++item) ++count;
+  body.fail(transport::check_count(name, count, limit));
+  if (!body.status().ok()) return items;
+  items.reserve(count);
+  for (const simdjson::dom::element item : array)
+    items.emplace_back(item, absl::StrFormat("%s[%d]", name, items.size()));
+  return items;
+}
+
+std::string read_string(transport::Body& body, const JsonField& field) {
+  const Result<std::string_view> text = field.as_string();
+  if (text.ok()) return std::string(*text);
+  body.fail(text.status());
+  return {};
+}
+
+std::vector<float> scores_in_input_order(const RerankResponse& result) {
+  std::vector<float> scores(result.results.size());
+  for (const RankedDocument& document : result.results) scores[document.index] = document.score;
+  return scores;
 }
 
 void read_truncation(transport::Body& body, const char* name, RerankCall& call) {

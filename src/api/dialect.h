@@ -1,12 +1,17 @@
-// A dialect is one family of rerank requests and answers. It is recognised by the body alone, never by the path. To add
-// one: a file in dialects/ with its three functions, and a line in kDialects (dialect.cc).
+// A dialect is one family of rerank requests and answers. It is recognised by the body, never by the path. To add one:
+// a file in dialects/ with its three functions, and a line in kDialects (dialect.cc), whose order decides between two
+// that match.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "base/json/reader.h"
 #include "base/json/writer.h"
+#include "rerank/options/server.h"
 #include "rerank/reranker.h"
 #include "rerank/types.h"
 #include "transport/body.h"
@@ -27,32 +32,62 @@ struct RerankCall {
   RerankRequest request;
   bool return_documents = false;
   size_t asked = 0;  // top_n or top_k as sent; 0: all
+
+  std::vector<std::string> queries;  // of dialects that send pairs: one for all documents, or one each
+  size_t characters = 0;             // of all pairs (TEI's timing headers)
+  bool single = false;               // the client sent one text or pair alone, and reads its answer alone
+  bool nested = false;               // each score in a list of its own
+  std::vector<std::string> ids;      // of the documents, where the dialect has them; of the request for KServe
+  std::vector<std::string> titles;   // that stand at the beginning of their documents (Vertex)
 };
 
 struct Dialect {
   const char* name;  // metric label
   transport::ErrorShape errors;
-  bool (*matches)(const transport::Body& body);
+  // `request`: for its headers, where a client has a body that others have, too; its body is spent.
+  bool (*matches)(const transport::Body& body, const transport::HttpRequest& request);
   // Fills `call`; what is wrong goes to body.fail().
   void (*read)(transport::Body& body, const DialectLimits& limits, RerankCall& call);
   // Fills the answer's body (and headers, where the dialect has some).
   void (*write)(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
                 transport::HttpResponse& response);
+  bool pairs = false;  // reads `queries`, and is answered in input order
 };
 
-extern const Dialect kTeiDialect;  // T: texts
+extern const Dialect kTeiDialect;       // T: texts
+extern const Dialect kWeaviateDialect;  // property
+extern const Dialect kPineconeDialect;  // documents, and its client's header
 extern const Dialect
     kCommonDialect;  // D: documents (Cohere v1 and v2, Jina, vLLM, Xinference, Infinity, llama.cpp, ...)
-extern const Dialect kVoyageDialect;      // documents and top_k
-extern const Dialect kNvidiaDialect;      // passages: objects
-extern const Dialect kQanythingDialect;   // passages: strings
-extern const Dialect kMixedbreadDialect;  // input
+extern const Dialect kSglangDialect;       // D's requests, another answer; only where the server is told to
+extern const Dialect kVoyageDialect;       // documents and top_k
+extern const Dialect kNvidiaDialect;       // passages: objects
+extern const Dialect kQanythingDialect;    // passages: strings
+extern const Dialect kBedrockDialect;      // sources
+extern const Dialect kVertexDialect;       // records
+extern const Dialect kDashscopeDialect;    // input: {query, documents}
+extern const Dialect kMixedbreadDialect;   // input: texts
+extern const Dialect kTextPairsDialect;    // text_pairs
+extern const Dialect kKserveDialect;       // inputs: tensors
+extern const Dialect kHuggingfaceDialect;  // inputs: {text, text_pair}
+extern const Dialect kPredictDialect;      // inputs: [query, text]
+
+// All that find_dialect() chooses from, in its order.
+std::span<const Dialect* const> dialects();
 
 // The dialect of a body, or null if it is none.
-const Dialect* find_dialect(const transport::Body& body);
+const Dialect* find_dialect(const transport::Body& body, const transport::HttpRequest& request,
+                            AnswerForm common = AnswerForm::kCommon);
 
 // The best guess for bytes that are no JSON, so that the error has the shape the client reads.
 transport::ErrorShape guess_error_shape(std::string_view bytes);
+
+// The elements of an array of 1 to `limit`, without a copy; anything else goes to body.fail().
+std::vector<JsonField> read_items(transport::Body& body, const char* name, size_t limit);
+// The value, or "" after body.fail().
+std::string read_string(transport::Body& body, const JsonField& field);
+// Of an answer that leaves none out.
+std::vector<float> scores_in_input_order(const RerankResponse& result);
 
 // Fields that several dialects share.
 void read_truncation(transport::Body& body, const char* name,

@@ -74,9 +74,9 @@ struct Exchange {
 };
 
 // Each finishes the exchange: at once, or when the reranker is done.
-void handle_rerank(Exchange&& exchange);    // every rerank dialect
+void handle_rerank(Exchange&& exchange);    // every dialect
+void handle_model(Exchange&& exchange);     // POST under a model's name: dialects of pairs
 void handle_score(Exchange&& exchange);     // vLLM /score
-void handle_predict(Exchange&& exchange);   // TEI /predict
 void handle_tokenize(Exchange&& exchange);  // TEI /tokenize
 void handle_decode(Exchange&& exchange);    // TEI /decode
 

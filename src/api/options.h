@@ -16,14 +16,15 @@
 namespace rerank::api {
 
 struct ApiOptions {
-  size_t max_documents = 10000;              // in one request; more is 422
-  size_t max_text_bytes = 32u << 20;         // of texts that are made by joining fields; more is 413
-  bool return_documents = true;              // in the common dialect, when the client does not say
-  std::string api_keys;                      // comma-separated; empty: no key is asked for
-  std::shared_ptr<transport::KeyRing> keys;  // taken instead of api_keys when set: also has the keys of a file
-  bool local = false;                        // the server listens on a loopback address only
-  std::string cors_origins;                  // comma-separated, or "*"; empty: none
-  size_t max_batch_tokens = 8192;            // the next three are only told in /info
+  size_t max_documents = 10000;                // in one request; more is 422
+  size_t max_text_bytes = 32u << 20;           // of texts that are made by joining fields; more is 413
+  bool return_documents = true;                // in the common dialect, when the client does not say
+  AnswerForm answer_as = AnswerForm::kCommon;  // of the common dialect
+  std::string api_keys;                        // comma-separated; empty: no key is asked for
+  std::shared_ptr<transport::KeyRing> keys;    // taken instead of api_keys when set: also has the keys of a file
+  bool local = false;                          // the server listens on a loopback address only
+  std::string cors_origins;                    // comma-separated, or "*"; empty: none
+  size_t max_batch_tokens = 8192;              // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
   bool metrics_apart = false;                    // /metrics is served at its own address only
@@ -43,6 +44,7 @@ struct ApiOptions {
     return {.max_documents = library.model.queue.max_documents,
             .max_text_bytes = server.max_body_bytes,
             .return_documents = server.return_documents,
+            .answer_as = server.answer_as,
             .api_keys = server.api_key,
             .local = server.host == "localhost" || server.host == "::1" || server.host.starts_with("127."),
             .cors_origins = server.cors_origin,

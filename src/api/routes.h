@@ -26,7 +26,7 @@ struct Route {
   const char* methods = "";
   Reach reach = Reach::kClients;
 
-  bool ranks() const { return handler == handle_rerank || handler == handle_score || handler == handle_predict; }
+  bool ranks() const { return handler == handle_rerank || handler == handle_model || handler == handle_score; }
 };
 
 // In order: the first row whose pattern and method fit is taken.

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank {
@@ -139,13 +140,12 @@ struct MappedFile::Mapping {
 Result<MappedFile> MappedFile::open(const std::string& path) {
   handle_bus_errors();
   struct stat info {};
-  auto file = open_regular(path, info);
-  if (!file.ok()) return file.status();
+  ASSIGN_OR_RETURN(auto file, open_regular(path, info));
   const size_t size = static_cast<size_t>(info.st_size);
   if (size == 0) return MappedFile(nullptr);
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file->fd(), 0);
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd(), 0);
   if (data == MAP_FAILED) return errno_status(path, "cannot map");
-  return MappedFile(std::make_unique<Mapping>(path, *std::move(file), info, data, size));
+  return MappedFile(std::make_unique<Mapping>(path, std::move(file), info, data, size));
 }
 
 MappedFile::MappedFile(std::unique_ptr<Mapping> mapping)
@@ -197,14 +197,13 @@ Hash128 MappedFile::digest() const {
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   struct stat info {};
-  auto file = open_regular(path, info);
-  if (!file.ok()) return file.status();
+  ASSIGN_OR_RETURN(auto file, open_regular(path, info));
   const size_t size = static_cast<size_t>(info.st_size);
   if (size > max_bytes)
     return absl::OutOfRangeError(str_cat(path, ": ", size, " bytes, more than the limit of ", max_bytes));
   std::string text(size, '\0');
   for (size_t at = 0; at < text.size();) {
-    const ssize_t bytes = ::read(file->fd(), text.data() + at, text.size() - at);
+    const ssize_t bytes = ::read(file.fd(), text.data() + at, text.size() - at);
     if (bytes < 0 && errno == EINTR) continue;
     if (bytes < 0) return errno_status(path, "cannot read");
     if (bytes == 0) text.resize(at);  // it became shorter

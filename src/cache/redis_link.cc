@@ -124,10 +124,9 @@ Result<std::unique_ptr<RedisLink>> RedisLink::connect(const RedisUrl& url, std::
   RETURN_IF_ERROR(link->flush());
   const Deadline deadline = std::chrono::steady_clock::now() + timeout;
   for (const auto& words : greetings) {
-    auto reply = link->read(deadline);
-    if (!reply.ok()) return reply.status();
-    if (reply->kind == RedisReply::Kind::kText) continue;
-    return absl::UnavailableError(str_cat(words[0], ": ", reply->text));
+    ASSIGN_OR_RETURN(auto reply, link->read(deadline));
+    if (reply.kind == RedisReply::Kind::kText) continue;
+    return absl::UnavailableError(str_cat(words[0], ": ", reply.text));
   }
   return link;
 }

@@ -2,6 +2,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::cache {
@@ -55,11 +56,8 @@ Result<RedisUrl> parse_redis_url(std::string_view url) {
   if (const size_t at = rest.rfind('@'); at != std::string_view::npos) {
     std::string_view user = rest.substr(0, at);
     const std::string_view password = cut(user, ':');
-    auto decoded_user = percent_decoded(user), decoded_password = percent_decoded(password);
-    if (!decoded_user.ok()) return decoded_user.status();
-    if (!decoded_password.ok()) return decoded_password.status();
-    parsed.user = *decoded_user;
-    parsed.password = *decoded_password;
+    ASSIGN_OR_RETURN(parsed.user, percent_decoded(user));
+    ASSIGN_OR_RETURN(parsed.password, percent_decoded(password));
     rest = rest.substr(at + 1);
   }
   const std::string_view database = cut(rest, '/');

@@ -205,12 +205,11 @@ class RedisCache : public SharedCache {
     RETURN_IF_ERROR(link_->flush());
     const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
     for (Lookup& lookup : lookups) {
-      auto reply = link_->read(deadline);
-      if (!reply.ok()) return reply.status();
-      if (reply->kind != RedisReply::Kind::kList || reply->items.size() != lookup.keys.size()) {
-        return absl::UnavailableError(str_cat("not an answer to MGET: ", reply->text.substr(0, 100)));
+      ASSIGN_OR_RETURN(auto reply, link_->read(deadline));
+      if (reply.kind != RedisReply::Kind::kList || reply.items.size() != lookup.keys.size()) {
+        return absl::UnavailableError(str_cat("not an answer to MGET: ", reply.text.substr(0, 100)));
       }
-      complete(lookup, *reply);
+      complete(lookup, reply);
     }
     Status refused;
     for (size_t i = 0; i < writes.size(); ++i) {
@@ -272,9 +271,8 @@ class RedisCache : public SharedCache {
 }  // namespace
 
 Result<std::unique_ptr<SharedCache>> SharedCache::open(const SharedCacheOptions& options, Metrics* metrics) {
-  auto url = parse_redis_url(options.url);
-  if (!url.ok()) return url.status();
-  return std::make_unique<RedisCache>(options, std::move(*url), metrics);
+  ASSIGN_OR_RETURN(auto url, parse_redis_url(options.url));
+  return std::make_unique<RedisCache>(options, std::move(url), metrics);
 }
 
 }  // namespace rerank::cache

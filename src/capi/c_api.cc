@@ -2,7 +2,6 @@
 #include "rerank/c_api.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <future>
@@ -12,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/settings/assign.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "rerank/reranker.h"
 
@@ -23,46 +24,9 @@ struct rerank_model {
 namespace rerank {
 namespace {
 
-bool parse(std::string_view text, std::string& field) {
-  field = text;
-  return true;
-}
-bool parse(std::string_view text, bool& field) {
-  field = text == "true" || text == "1";
-  return field || text == "false" || text == "0";
-}
-template <IsChoice E>
-bool parse(std::string_view text, E& field) {
-  const auto value = parse_choice<E>(text);
-  if (value) field = *value;
-  return value.has_value();
-}
-template <IsChoice E>
-bool parse(std::string_view text, std::optional<E>& field) {
-  field = parse_choice<E>(text);
-  return field || text == "auto";
-}
-bool parse(std::string_view text, ChunkScore& field) {
-  const auto score = parse_chunk_score(text);
-  if (score) field = *score;
-  return score.has_value();
-}
-template <class Number>
-bool parse(std::string_view text, Number& field) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), field);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 Status assign(Options& options, const char* name, const char* value) {
   if (name == nullptr || value == nullptr) return absl::InvalidArgumentError("a setting without a name or a value");
-  bool known = false, valid = false;
-  visit_options(options, [&](const OptionInfo& info, auto& field) {
-    if (info.name != std::string_view(name)) return;
-    known = true;
-    valid = parse(value, field);
-  });
-  if (!known) return absl::InvalidArgumentError(str_cat(name, ": no such setting (see docs/options.md)"));
-  return valid ? ok_status() : absl::InvalidArgumentError(str_cat(name, "=", value, ": not a value of this setting"));
+  return assign_setting(options, name, value);
 }
 
 int tell(const Status& status, char** error) {
@@ -145,11 +109,10 @@ rerank_model* rerank_open(const rerank_setting* settings, size_t count, char** e
       rerank::Status status = rerank::assign(options, settings[i].name, settings[i].value);
       if (!status.ok()) return status;
     }
-    auto opened = rerank::Reranker::open(options);
-    if (!opened.ok()) return opened.status();
-    const rerank::ModelInfo& info = (*opened)->info();
+    ASSIGN_OR_RETURN(auto opened, rerank::Reranker::open(options));
+    const rerank::ModelInfo& info = opened->info();
     std::string engine = rerank::str_cat(info.engine, " ", info.precision, " ", info.kernel);
-    model.reset(new rerank_model{std::move(*opened), std::move(engine)});
+    model.reset(new rerank_model{std::move(opened), std::move(engine)});
     return rerank::ok_status();
   });
   return model.release();
@@ -172,10 +135,9 @@ int rerank_rank(rerank_model* model, const rerank_text* query, const rerank_text
     request.query = rerank::text_of(*query);
     for (size_t i = 0; i < count; ++i) request.documents.push_back(rerank::text_of(documents[i]));
     request.top_n = top_n;
-    auto response = model->reranker->rerank(std::move(request));
-    if (!response.ok()) return response.status();
+    ASSIGN_OR_RETURN(auto response, model->reranker->rerank(std::move(request)));
     *result_count = 0;
-    for (const rerank::RankedDocument& r : response->results)
+    for (const rerank::RankedDocument& r : response.results)
       results[(*result_count)++] = {r.index, r.score, r.logit, r.tokens, r.truncated ? 1u : 0u};
     return rerank::ok_status();
   });

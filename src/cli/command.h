@@ -18,9 +18,7 @@ namespace rerank::cli {
 
 struct Command {
   Command(CLI::App& program, const std::string& name, const std::string& help)
-      : app(*program.add_subcommand(name, help)), settings(app) {
-    app.get_formatter()->column_width(34);
-  }
+      : app(*program.add_subcommand(name, help)), settings(app) {}
 
   // Completes the options from the configuration file and opens the model, with a progress line for a download.
   Result<std::unique_ptr<Reranker>> open(std::shared_ptr<Metrics> metrics = nullptr) {

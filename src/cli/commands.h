@@ -29,6 +29,8 @@ Run add_calibrate_command(CLI::App& program);
 Run add_routes_command(CLI::App& program);
 Run add_convert_command(CLI::App& program);
 Run add_options_command(CLI::App& program);
+Run add_completion_command(CLI::App& program);
+Run add_manual_command(CLI::App& program);
 
 // Prints "rerankd: message" to stderr; returns the exit code that fits the status.
 int report(const Status& status);

@@ -5,9 +5,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
+#include "base/settings/nearest.h"
 #include "base/strings.h"
 
 namespace rerank::cli {
@@ -55,6 +57,37 @@ std::string name_the_variable(const CLI::App& program, int argc, char** argv, st
     }
   }
   return what;
+}
+
+std::vector<std::string> command_words(int argc, char** argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (!words.empty() && words.front() == "help") {
+    words.erase(words.begin());
+    words.push_back("--help");
+  } else if (words == std::vector<std::string>{"version"}) {
+    words = {"--version"};
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
+std::vector<std::string> unknown_variables(const CLI::App& program) {
+  std::vector<std::string> known, lines;
+  const auto add = [&](const CLI::App& app) {
+    for (const CLI::Option* option : app.get_options())
+      if (!option->get_envname().empty()) known.push_back(option->get_envname());
+  };
+  add(program);
+  for (const CLI::App* app : program.get_subcommands([](const CLI::App*) { return true; })) add(*app);
+  const std::vector<std::string_view> names(known.begin(), known.end());
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string name(*entry, std::min(std::string_view(*entry).find('='), std::string_view(*entry).size()));
+    if (!name.starts_with("RERANKD_") || std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const std::string_view meant = nearest(name, names);
+    lines.push_back(
+        str_cat(name, ": no setting has this variable", meant.empty() ? "" : str_cat("; did you mean ", meant, "?")));
+  }
+  return lines;
 }
 
 std::string expand_user(const std::string& path) {

@@ -21,6 +21,13 @@ std::vector<std::string> pass_over_service_links();
 // one.
 std::string name_the_variable(const CLI::App& program, int argc, char** argv, std::string what);
 
+// The words of the command line, last first, as CLI11 takes them: "help serve" is "serve --help", "version"
+// "--version".
+std::vector<std::string> command_words(int argc, char** argv);
+
+// A line for each variable RERANKD_... that no setting has, with the one that was probably meant.
+std::vector<std::string> unknown_variables(const CLI::App& program);
+
 // "~" and "~user" at the beginning as a shell expands them, which no shell has done in a file or a compose.yaml.
 std::string expand_user(const std::string& path);
 

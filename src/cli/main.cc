@@ -14,6 +14,8 @@
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/environment.h"
+#include "cli/help/help.h"
+#include "cli/progress.h"
 
 namespace cli = rerank::cli;
 
@@ -33,40 +35,54 @@ int with_output_checked(int code) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of that write, not of the program
   CLI::App program{"rerankd puts the best documents first: a server and tools for cross-encoder rerankers."};
-  program.set_version_flag("--version", "rerankd " RERANKD_VERSION);
+  program.formatter(std::make_shared<cli::HelpFormatter>());
+  program.set_version_flag("-V,--version", "rerankd " RERANKD_VERSION);
+  program.set_help_flag("-h,--help", "What there is, on a screen.");
+  program.set_help_all_flag("--help-all", "Everything, in full.");
   program.require_subcommand(1);
-  program.get_formatter()->column_width(34);
   program.footer(
       "\nStart with:  rerankd serve            then POST to http://127.0.0.1:8080/v1/rerank\n"
       "             rerankd rank --query 'what is a panda' --documents texts.txt\n");
-  std::string level = "info";
-  program.add_option("--log-level", level, "debug, info, warning or error.")->envname("RERANKD_LOG_LEVEL");
+  std::string level;
+  program.add_option("--log-level", level, "debug, info, warning or error. Default: info of serve, else warning.")
+      ->type_name("LEVEL")
+      ->envname("RERANKD_LOG_LEVEL")
+      ->check(cli::one_of({"debug", "info", "warning", "error"}));
   std::string format = "text";
   program.add_option("--log-format", format, "text, or json: an object a line.")
+      ->type_name("FORM")
       ->envname("RERANKD_LOG_FORMAT")
-      ->check(CLI::IsMember({"text", "json"}));
+      ->check(cli::one_of({"text", "json"}));
+  bool quiet = false;
+  program.add_flag("-q,--quiet", quiet, "Errors only: no progress, no other log lines.");
   program.fallthrough();
   const std::vector<cli::Run> commands = {
-      cli::add_serve_command(program),    cli::add_rank_command(program),      cli::add_score_command(program),
-      cli::add_tokenize_command(program), cli::add_inspect_command(program),   cli::add_eval_command(program),
-      cli::add_lengths_command(program),  cli::add_calibrate_command(program), cli::add_bench_command(program),
-      cli::add_convert_command(program),  cli::add_options_command(program),   cli::add_routes_command(program),
+      cli::add_serve_command(program),      cli::add_rank_command(program),      cli::add_score_command(program),
+      cli::add_tokenize_command(program),   cli::add_inspect_command(program),   cli::add_eval_command(program),
+      cli::add_lengths_command(program),    cli::add_calibrate_command(program), cli::add_bench_command(program),
+      cli::add_convert_command(program),    cli::add_options_command(program),   cli::add_routes_command(program),
+      cli::add_completion_command(program), cli::add_manual_command(program),
   };
+  cli::check_counts(program);
   const std::vector<std::string> links = cli::pass_over_service_links();
   try {
-    program.parse(argc, argv);
+    program.parse(cli::command_words(argc, argv));
   } catch (const CLI::Success& help) {
     return with_output_checked(program.exit(help));
   } catch (const CLI::ParseError& error) {
-    const std::string what = cli::name_the_variable(program, argc, argv, error.what());
-    if (what == error.what()) return program.exit(error), 2;
-    std::fprintf(stderr, "%s\nRun with --help for more information.\n", what.c_str());
+    const std::string what = cli::name_the_variable(program, argc, argv, cli::usage_error(program, error));
+    const auto chosen = program.get_subcommands();
+    std::fprintf(stderr, "rerankd: %s\nRun rerankd %s--help for more information.\n", what.c_str(),
+                 chosen.empty() ? "" : (chosen.front()->get_name() + " ").c_str());
     return 2;
   }
-  cli::log_to_stderr(level, format);
+  if (level.empty()) level = program.got_subcommand("serve") ? "info" : "warning";
+  cli::log_to_stderr(quiet ? "error" : level, format);
+  cli::show_progress(!quiet);
   if (program.got_subcommand("serve")) {
     for (const std::string& name : links)
       rerank::log_info(rerank::str_cat(name, " is a service link of the platform, and is passed over"));
+    for (const std::string& line : cli::unknown_variables(program)) rerank::log_warning(line);
   }
   for (const auto& run : commands) {
     const int code = run();

@@ -9,10 +9,12 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/commands.h"
+#include "cli/progress.h"
 
 namespace rerank::cli {
 
 int report(const Status& status) {
+  end_progress_line();
   std::fprintf(stderr, "rerankd: %s\n", std::string(message_of(status)).c_str());
   return status.code() == absl::StatusCode::kInvalidArgument ? 2 : 1;
 }
@@ -67,6 +69,7 @@ void log_to_stderr(std::string_view level, std::string_view format) {
   const auto make_line = format == "json" ? json_line : text_line;
   set_log_sink([least, make_line](LogLevel line_level, std::string_view message, std::span<const LogField> fields) {
     if (line_level < least) return;
+    end_progress_line();
     std::fprintf(stderr, "%s\n", make_line(line_level, message, fields).c_str());
   });
 }

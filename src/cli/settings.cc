@@ -8,19 +8,15 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/settings/assign.h"
+#include "base/settings/setting_text.h"
 #include "base/strings.h"
+#include "cli/add_setting.h"
 #include "cli/environment.h"
-#include "cli/setting_text.h"
+#include "cli/help/help.h"
 
 namespace rerank::cli {
 namespace {
-
-std::string environment_name(const OptionInfo& info) {
-  if (info.environment != nullptr) return info.environment;
-  std::string name = str_cat("RERANKD_", info.name);
-  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return name;
-}
 
 // A scalar of the configuration file as the text that a flag would have.
 std::optional<std::string> scalar_text(const toml::node& node) {
@@ -31,7 +27,24 @@ std::optional<std::string> scalar_text(const toml::node& node) {
   return std::nullopt;
 }
 
+template <class T>
+std::string shown_range(const OptionInfo& info, const T&) {
+  return str_cat("Range: ", range_text(info, std::is_integral_v<T>));
+}
+
+// What is wrong with a key of the file, and where it stands.
+Status wrong_at(const std::string& path, const toml::node& node, std::string_view what) {
+  return absl::InvalidArgumentError(str_cat(path, ":", node.source().begin.line, ": ", what));
+}
+
 }  // namespace
+
+std::string environment_name(const OptionInfo& info) {
+  if (info.environment != nullptr) return info.environment;
+  std::string name = str_cat("RERANKD_", info.name);
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
 
 Settings::Settings(CLI::App& command) : command_(command) {
   command_.add_option("--config", config_path_, "TOML file with settings, named as the flags: port = 9000.")
@@ -43,12 +56,9 @@ template <class O>
 void Settings::bind(O& options, const std::vector<std::string>& groups) {
   visit_options(options, [&](const OptionInfo& info, auto& field) {
     if (!groups.empty() && std::find(groups.begin(), groups.end(), info.group) == groups.end()) return;
-    CLI::Option* option = add_setting(command_, str_cat("--", info.name), field, info.help)
-                              ->envname(environment_name(info))
-                              ->type_name(info.value)
-                              ->group(info.group);
-    if (!setting_text(field).empty()) option->default_str(setting_text(field));
-    bound_[info.name] = {option, [&field](const std::string& text) { return read_setting(text, field); }};
+    CLI::Option* option = add_setting(command_, info, field)->envname(environment_name(info))->group(info.group);
+    if (info.has_range()) option->description(str_cat(info.help, " ", shown_range(info, field), "."));
+    bound_[info.name] = {option, [&field, &info](const std::string& text) { return read_setting(info, text, field); }};
   });
 }
 
@@ -57,10 +67,15 @@ void Settings::add(ServerOptions& options) { bind(options, {}); }
 
 Status Settings::apply_config_file() const {
   if (config_path_.empty()) return ok_status();
+  if (std::error_code error; !std::filesystem::is_regular_file(config_path_, error))
+    return absl::InvalidArgumentError(str_cat("--config ", config_path_, ": no such file"));
   try {
     const toml::table file = toml::parse_file(config_path_);
     for (const auto& [key, node] : file) {
-      const std::string name(key.str());
+      std::string name(key.str());
+      std::replace(name.begin(), name.end(), '_', '-');
+      if (node.is_table())
+        return wrong_at(config_path_, node, str_cat("[", name, "]: settings stand without sections: port = 9000"));
       auto found = bound_.find(name);
       if (found == bound_.end()) {
         // A file may be shared by commands: a setting of another command is not an error, an unknown name is.
@@ -71,30 +86,18 @@ Status Settings::apply_config_file() const {
         visit_options(library, look);
         visit_options(server, look);
         if (known) continue;
-        return absl::InvalidArgumentError(str_cat(config_path_, ": ", name, ": no such setting (see --help)"));
+        return wrong_at(config_path_, node, message_of(no_such_setting(name)));
       }
-      auto text = scalar_text(node);
       if (found->second.option->count() > 0) continue;
-      const std::string wrong = text ? found->second.assign(*text) : "not a value of this setting";
-      if (!wrong.empty()) return absl::InvalidArgumentError(str_cat(config_path_, ": ", name, ": ", wrong));
+      const auto text = scalar_text(node);
+      const std::string wrong = text ? found->second.assign(*text) : "want one value, not a list";
+      if (!wrong.empty()) return wrong_at(config_path_, node, wrong_value(name, text.value_or("[...]"), wrong));
     }
   } catch (const toml::parse_error& error) {
     return absl::InvalidArgumentError(
         str_cat(config_path_, ":", error.source().begin.line, ": ", std::string(error.description())));
   }
   return ok_status();
-}
-
-Status assign_setting(Options& options, const std::string& name, const std::string& value) {
-  bool known = false;
-  std::string wrong;
-  visit_options(options, [&](const OptionInfo& info, auto& field) {
-    if (name != info.name) return;
-    known = true;
-    wrong = read_setting(value, field);
-  });
-  if (!known) return absl::InvalidArgumentError(str_cat(name, ": no such setting (see rerankd options)"));
-  return wrong.empty() ? ok_status() : absl::InvalidArgumentError(str_cat(name, "=", value, ": ", wrong));
 }
 
 std::string scoring_settings(Options options) {
@@ -146,6 +149,32 @@ Status apply_folder_defaults(Options& options) {
   return ok_status();
 }
 
+std::string options_toml() {
+  std::string text =
+      "# Settings of rerankd, for --config FILE or RERANKD_CONFIG. Each stands here with its default; take the # away "
+      "in front "
+      "of\n# what you change. A flag wins over an environment variable, and that over this file. What each means in "
+      "full: "
+      "docs/options.md.\n";
+  std::string group;
+  auto row = [&](const OptionInfo& info, const auto& field) {
+    if (group != info.group) {
+      group = info.group;
+      text += str_cat("\n# ---- ", group, "\n");
+    }
+    const std::string value = setting_text(field);
+    const bool bare = std::is_arithmetic_v<std::remove_cvref_t<decltype(field)>>;
+    text +=
+        str_cat("\n# ", first_sentence(info.help), info.has_range() ? str_cat(" ", shown_range(info, field), ".") : "",
+                "\n# ", info.name, " = ", bare ? value : str_cat("\"", value, "\""), "\n");
+  };
+  Options library;
+  ServerOptions server;
+  visit_options(library, row);
+  visit_options(server, row);
+  return text;
+}
+
 std::string options_markdown() {
   std::string text =
       "# Settings\n\nEvery setting is a flag, an environment variable and a key of the TOML file that `--config` "
@@ -160,8 +189,9 @@ std::string options_markdown() {
       text += str_cat("\n## ", group, "\n\n| flag | environment | default | meaning |\n|---|---|---|---|\n");
     }
     const std::string value = setting_text(field);
+    const std::string range = info.has_range() ? str_cat(" ", shown_range(info, field), ".") : "";
     text += str_cat("| `--", info.name, " ", info.value, "` | `", environment_name(info), "` | ",
-                    value.empty() ? std::string() : str_cat("`", value, "`"), " | ", info.help, " |\n");
+                    value.empty() ? std::string() : str_cat("`", value, "`"), " | ", info.help, range, " |\n");
   };
   Options library;
   ServerOptions server;

@@ -27,8 +27,8 @@ class Settings {
   void add(Options& options, const std::vector<std::string>& groups = {});
   void add(ServerOptions& options);
 
-  // After parsing: takes what is missing from the file that --config names, if any. An unknown key or a wrong type is
-  // an error naming file and key.
+  // After parsing: takes what is missing from the file that --config names, if any. An unknown key or a wrong value is
+  // an error naming file, line and key.
   Status apply_config_file() const;
 
   bool has(const std::string& name) const { return bound_.contains(name); }
@@ -54,16 +54,17 @@ void expand_paths(O& options);
 // and in user_cache_folder(). InvalidArgument for a token that cannot be sent.
 Status apply_folder_defaults(Options& options);
 
-// Sets one setting by its flag's name; InvalidArgument naming it when there is none or the value is not one of it.
-Status assign_setting(Options& options, const std::string& name, const std::string& value);
-
 // Settings of the groups that say how texts are scored, as "name=value" lines: what scores depend on besides the model.
 std::string scoring_settings(Options options);
 
 // Where this user's programs keep what can be made again: $XDG_CACHE_HOME, else ~/.cache.
 std::string user_cache_folder();
 
-// All settings as the Markdown of docs/options.md.
+// All settings as the Markdown of docs/options.md, and as a TOML file to begin with: each commented out at its default.
 std::string options_markdown();
+std::string options_toml();
+
+// The name of the variable that a setting is read from.
+std::string environment_name(const OptionInfo& info);
 
 }  // namespace rerank::cli

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "convert/quantize.h"
 #include "convert/writers.h"
@@ -78,13 +79,11 @@ void add_quantization(const model::Model& model, const ConvertOptions& options, 
 Status write_config(const model::Model& model, const std::string& out, const ConvertOptions& options) {
   std::error_code error;
   const std::string source = model::companions_of(model.folder) + "/config.json", path = out + "/config.json";
-  auto gguf = model::find_gguf(model.folder);
-  if (!gguf.ok()) return gguf.status();
-  const bool made = !gguf->empty() && !fs::exists(source, error);  // GGUF has it inside
-  auto text = made ? model::gguf_config_json(*gguf) : read_file(source, 16u << 20);
-  if (!text.ok()) return text.status();
+  ASSIGN_OR_RETURN(const std::string gguf, model::find_gguf(model.folder));
+  const bool made = !gguf.empty() && !fs::exists(source, error);  // GGUF has it inside
+  ASSIGN_OR_RETURN(auto text, made ? model::gguf_config_json(gguf) : read_file(source, 16u << 20));
   rapidjson::Document json;
-  json.Parse(text->data(), text->size());
+  json.Parse(text.data(), text.size());
   if (json.HasParseError() || !json.IsObject()) return absl::InvalidArgumentError(source + ": not a JSON object");
   if (options.keep_layers != 0) {
     json[model.config.family->layers_field].SetUint64(options.keep_layers);

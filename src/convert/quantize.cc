@@ -76,11 +76,11 @@ class Calibration {
     const auto whole = [](Site& site, auto x, auto y) {
       if (!site.first_rows) site.int8.apply(x, y);
     };
-    if (Status s = pass(all, whole); !s.ok()) return s;
+    RETURN_IF_ERROR(pass(all, whole));
     const auto mixed = [](Site& site, auto x, auto y) {
       if (!site.kept) site.int8.apply(x, y);
     };
-    if (Status s = pass(chosen, mixed); !s.ok()) return s;
+    RETURN_IF_ERROR(pass(chosen, mixed));
     report_.pairs = batch_.size();
     report_.tokens = batch_.tokens();
     report_.all = difference(all, exact);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_join.h"
 #include "base/half.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "convert/quantize.h"
 #include "convert/writers.h"
@@ -132,11 +133,10 @@ static Status refuse_modules(const model::Model& model) {
 }
 
 Status write_safetensors(const model::Model& model, const std::string& out, const ConvertOptions& options) {
-  if (const Status modules = refuse_modules(model); !modules.ok()) return modules;
+  RETURN_IF_ERROR(refuse_modules(model));
   namespace fs = std::filesystem;
   if (!model.has_weights()) return model.no_weights;
-  auto type = type_of(options.precision);
-  if (!type.ok()) return type.status();
+  ASSIGN_OR_RETURN(auto type, type_of(options.precision));
   if (options.keep_layers > model.architecture().layers())
     return absl::InvalidArgumentError(
         str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.architecture().layers()));
@@ -148,8 +148,8 @@ Status write_safetensors(const model::Model& model, const std::string& out, cons
   const auto entries = tensors_of(model.weights, layers, options);
   const bool int4 = options.precision == Precision::kInt4;
   const auto type_in_file = [&](const model::TensorView& view) {
-    if (!is_quantized(options.precision)) return *type;
-    return view.dtype < model::DType::kI8 ? view.dtype : int4 ? model::DType::kBF16 : *type;
+    if (!is_quantized(options.precision)) return type;
+    return view.dtype < model::DType::kI8 ? view.dtype : int4 ? model::DType::kBF16 : type;
   };
   Layout layout;
   for (const auto& [view, quantize] : entries) {

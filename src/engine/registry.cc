@@ -1,6 +1,7 @@
 #include "engine/registry.h"
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cuda/cuda_backend.h"
@@ -31,11 +32,11 @@ Status check_reference(const model::Model& model) {
 
 Result<std::unique_ptr<Backend>> open_reference(std::shared_ptr<const model::Model> model,
                                                 const BackendOptions& options) {
-  if (Status status = check_reference(*model); !status.ok()) return status;
+  RETURN_IF_ERROR(check_reference(*model));
   return make_reference_backend(std::move(model), options.exits);
 }
 Result<std::string> describe_reference(const model::Model& model, const BackendOptions&) {
-  if (Status status = check_reference(model); !status.ok()) return status;
+  RETURN_IF_ERROR(check_reference(model));
   return std::string("fp32, plain loops; for checking only");
 }
 
@@ -78,10 +79,9 @@ Result<std::unique_ptr<Backend>> open_devices(std::shared_ptr<const model::Model
                                               BackendOptions options) {
   if (engine != EngineKind::kAuto && engine != EngineKind::kCuda)
     return absl::InvalidArgumentError(str_cat("--devices goes with --engine auto or cuda, not with ", word_of(engine)));
-  auto names = parse_devices(options.devices);
-  if (!names.ok()) return names.status();
+  ASSIGN_OR_RETURN(auto names, parse_devices(options.devices));
   std::vector<Device> devices;
-  for (const std::string& name : *names) {
+  for (const std::string& name : names) {
     if (name != "cpu") options.device = std::stoul(name);
     auto backend = name == "cpu" ? make_cpu_backend(model, options) : make_cuda_backend(model, options);
     if (!backend.ok()) {

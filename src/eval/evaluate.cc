@@ -123,20 +123,19 @@ class Scoring {
   Status take_first() {
     UnderWay u = std::move(under_way_.front());
     under_way_.pop_front();
-    auto response = u.answer.get();
-    if (!response.ok()) return response.status();
+    ASSIGN_OR_RETURN(auto response, u.answer.get());
     // Answers come one after another: the time between two is what the second took.
     const TimePoint now = Clock::now();
     const double each =
         std::chrono::duration<double>(now - last_).count() / static_cast<double>(std::max<size_t>(1, u.wanted.size()));
     last_ = now;
-    for (const RankedDocument& r : response->results) {
+    for (const RankedDocument& r : response.results) {
       const size_t place = u.wanted[r.index];
       const KeptScore kept{r.logit, r.tokens, static_cast<float>(each), r.truncated};
       count(kept, (*u.place.results)[u.place.begin + place]);
       RETURN_IF_ERROR(store_.add(u.keys[place], kept));
     }
-    RETURN_IF_ERROR(keep_rest(u, *response, static_cast<float>(each)));
+    RETURN_IF_ERROR(keep_rest(u, response, static_cast<float>(each)));
     return store_.flush();
   }
 

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/json/writer.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "load/target.h"
 
@@ -217,9 +218,8 @@ Result<std::unique_ptr<Target>> http_target(const HttpTargetOptions& options) {
   if (options.dialect != "cohere" && options.dialect != "tei") {
     return absl::InvalidArgumentError(str_cat("--dialect ", options.dialect, ": want cohere or tei"));
   }
-  auto address = parse_address(options);
-  if (!address.ok()) return address.status();
-  return std::unique_ptr<Target>(std::make_unique<HttpTarget>(std::move(*address), options));
+  ASSIGN_OR_RETURN(auto address, parse_address(options));
+  return std::unique_ptr<Target>(std::make_unique<HttpTarget>(std::move(address), options));
 }
 
 }  // namespace rerank::load

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::load {
@@ -81,9 +82,8 @@ Result<Workload> Workload::make(const WorkloadOptions& options, const std::vecto
   Workload made;
   made.options_ = options;
   if (options.documents_per_request == 0) return absl::InvalidArgumentError("--documents-per-request: at least 1");
-  auto lengths = LengthDistribution::parse(options.document_tokens);
-  if (!lengths.ok()) return lengths.status();
-  made.lengths_ = *lengths;
+  ASSIGN_OR_RETURN(auto lengths, LengthDistribution::parse(options.document_tokens));
+  made.lengths_ = lengths;
   auto add = [&](std::string_view text) {
     for (absl::string_view piece :
          absl::StrSplit(absl::string_view(text.data(), text.size()), absl::ByAnyChar(" \t\r\n"), absl::SkipEmpty())) {

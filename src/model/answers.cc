@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/json/reader.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "model/files/gguf_model.h"
 
@@ -44,26 +45,23 @@ Status read_logit_score(const std::string& folder, Answers& answers) {
   std::error_code error;
   const std::string home = companions_of(folder), list = home + "/modules.json";
   if (!std::filesystem::exists(list, error)) return ok_status();
-  auto text = read_file(list, 1u << 20);
-  if (!text.ok()) return text.status();
+  ASSIGN_OR_RETURN(auto text, read_file(list, 1u << 20));
   simdjson::dom::parser parser;
   simdjson::dom::array modules;
-  if (parser.parse(*text).get(modules)) return absl::InvalidArgumentError(list + ": not a JSON array");
+  if (parser.parse(text).get(modules)) return absl::InvalidArgumentError(list + ": not a JSON array");
   for (const simdjson::dom::element module : modules) {
     std::string_view type, path;
     if (module["type"].get(type) || !type.ends_with(".LogitScore") || module["path"].get(path)) continue;
     if (path.find("..") != std::string_view::npos || path.starts_with('/'))
       return absl::InvalidArgumentError(str_cat(list, ": path: ", path, " leaves the model's folder"));
     JsonFile settings;
-    if (Status s = settings.load(str_cat(home, "/", path, "/config.json")); !s.ok()) return s;
-    auto positive = settings.get_size("true_token_id");
-    if (!positive.ok()) return positive.status();
+    RETURN_IF_ERROR(settings.load(str_cat(home, "/", path, "/config.json")));
+    ASSIGN_OR_RETURN(auto positive, settings.get_size("true_token_id"));
     answers = {};
-    answers.positive_id = *positive;
+    answers.positive_id = positive;
     if (settings.at("false_token_id").is_null()) return ok_status();
-    auto negative = settings.get_size("false_token_id");
-    if (!negative.ok()) return negative.status();
-    answers.negative_id = *negative;
+    ASSIGN_OR_RETURN(auto negative, settings.get_size("false_token_id"));
+    answers.negative_id = negative;
     return ok_status();
   }
   return ok_status();
@@ -72,14 +70,14 @@ Status read_logit_score(const std::string& folder, Answers& answers) {
 Status find_numbers(const std::string& folder, Answers& answers) {
   if (answers.positive_id) return ok_status();
   JsonFile tokenizer;
-  if (Status s = tokenizer.load(companions_of(folder) + "/tokenizer.json", kMaxTokenizerBytes); !s.ok()) return s;
+  RETURN_IF_ERROR(tokenizer.load(companions_of(folder) + "/tokenizer.json", kMaxTokenizerBytes));
   const auto find = [&](const std::string& spelling, std::optional<size_t>& id) {
     id = token_number(tokenizer, spelling);
     if (id) return ok_status();
     return absl::InvalidArgumentError(str_cat(tokenizer.origin(), ": the answer \"", spelling,
                                               "\" is not one token of it: this model cannot be scored by its logit"));
   };
-  if (Status s = find(answers.positive, answers.positive_id); !s.ok()) return s;
+  RETURN_IF_ERROR(find(answers.positive, answers.positive_id));
   return answers.negative.empty() ? ok_status() : find(answers.negative, answers.negative_id);
 }
 
@@ -87,8 +85,8 @@ Status find_numbers(const std::string& folder, Answers& answers) {
 
 Status find_answers(const std::string& folder, Scoring& scoring) {
   Answers& answers = *scoring.answers;
-  if (Status s = read_logit_score(folder, answers); !s.ok()) return s;
-  if (Status s = find_numbers(folder, answers); !s.ok()) return s;
+  RETURN_IF_ERROR(read_logit_score(folder, answers));
+  RETURN_IF_ERROR(find_numbers(folder, answers));
   scoring.labels = answers.two() && scoring.softcap != 0 ? 2 : 1;
   return ok_status();
 }

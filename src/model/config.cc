@@ -47,9 +47,8 @@ Result<const Family*> find_family(const JsonFile& json, const ModelConfig& confi
 
 Status read_names(const JsonFile& json, ModelConfig& config) {
   config.architecture_name = architecture_name_of(json);
-  auto type = json.get_string("model_type", "");
-  if (!type.ok()) return type.status();
-  config.model_type = *type;
+  ASSIGN_OR_RETURN(auto type, json.get_string("model_type", ""));
+  config.model_type = type;
   return ok_status();
 }
 
@@ -79,13 +78,13 @@ Status read_labels(const JsonFile& json, ModelConfig& config) {
 
 Status read_padding(const JsonFile& json, ModelConfig& config) {
   const Architecture& a = config.architecture;
-  auto padding = json.get_size("pad_token_id", a.embedding.position_offset == 0 ? 0 : a.embedding.position_offset - 1);
-  if (!padding.ok()) return padding.status();
-  if (*padding >= a.embedding.vocabulary) {
+  ASSIGN_OR_RETURN(auto padding, json.get_size("pad_token_id",
+                                               a.embedding.position_offset == 0 ? 0 : a.embedding.position_offset - 1));
+  if (padding >= a.embedding.vocabulary) {
     return absl::InvalidArgumentError(
-        str_cat(json.origin(), ": pad_token_id ", *padding, " is outside the vocabulary of ", a.embedding.vocabulary));
+        str_cat(json.origin(), ": pad_token_id ", padding, " is outside the vocabulary of ", a.embedding.vocabulary));
   }
-  config.pad_id = static_cast<int32_t>(*padding);
+  config.pad_id = static_cast<int32_t>(padding);
   return ok_status();
 }
 
@@ -140,18 +139,18 @@ void read_graph_sizes(ConfigReader& config, Architecture& a) {
 
 Result<ModelConfig> parse_model_config(std::string text, std::string origin) {
   JsonFile json;
-  if (Status s = json.parse(std::move(text), std::move(origin)); !s.ok()) return s;
+  RETURN_IF_ERROR(json.parse(std::move(text), std::move(origin)));
   ModelConfig config;
-  if (Status s = read_names(json, config); !s.ok()) return s;
+  RETURN_IF_ERROR(read_names(json, config));
   auto family = find_family(json, config);
   if (!family.ok()) return family.status();
   config.family = *family;
   ConfigReader reader(json);
   config.family->read(reader, config.architecture);
   if (!reader.status().ok()) return reader.status();
-  if (Status s = read_padding(json, config); !s.ok()) return s;
-  if (Status s = read_labels(json, config); !s.ok()) return s;
-  if (Status s = read_serving(json, config); !s.ok()) return s;
+  RETURN_IF_ERROR(read_padding(json, config));
+  RETURN_IF_ERROR(read_labels(json, config));
+  RETURN_IF_ERROR(read_serving(json, config));
   return config;
 }
 
@@ -171,15 +170,15 @@ Result<ModelConfig> read_graph_config(const std::string& folder) {
   auto known = read_model_config(folder);
   if (known.ok() || known.status().code() != absl::StatusCode::kUnimplemented) return known;
   JsonFile json;
-  if (Status s = json.load(folder + "/config.json"); !s.ok()) return s;
+  RETURN_IF_ERROR(json.load(folder + "/config.json"));
   ModelConfig config;
-  if (Status s = read_names(json, config); !s.ok()) return s;
+  RETURN_IF_ERROR(read_names(json, config));
   ConfigReader reader(json);
   read_graph_sizes(reader, config.architecture);
   if (!reader.status().ok()) return reader.status();
-  if (Status s = read_padding(json, config); !s.ok()) return s;
-  if (Status s = read_labels(json, config); !s.ok()) return s;
-  if (Status s = read_serving(json, config); !s.ok()) return s;
+  RETURN_IF_ERROR(read_padding(json, config));
+  RETURN_IF_ERROR(read_labels(json, config));
+  RETURN_IF_ERROR(read_serving(json, config));
   return config;
 }
 

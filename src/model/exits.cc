@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/json/reader.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::model {
@@ -89,7 +90,7 @@ std::string weights_digest(const Model& model) {
 Result<Exits> read_exits(const std::string& path, const Model& model) {
   const std::string name = file_of(path);
   JsonFile file;
-  if (Status status = file.load(name, 64u << 20); !status.ok()) return status;
+  RETURN_IF_ERROR(file.load(name, 64u << 20));
   Exits exits;
   auto digest = file.get_string("weights");
   auto fitted_to = file.get_string("model", std::string());

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::model {
@@ -206,14 +207,13 @@ Status add_external(const std::string& name, bool whole, GraphFile& file) {
 }  // namespace
 
 Result<GraphFile> read_graph_file(const std::string& path, bool whole) {
-  auto mapped = MappedFile::open(path);
-  if (!mapped.ok()) return mapped.status();
-  const auto bytes = mapped->bytes();
+  ASSIGN_OR_RETURN(auto mapped, MappedFile::open(path));
+  const auto bytes = mapped.bytes();
   const auto fail = [&](std::string_view what) { return absl::InvalidArgumentError(str_cat(path, ": ", what)); };
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
     return fail("over 2 GiB: no ONNX file can be; weights of large models lie in a file beside it (external data)");
   }
-  if (mapped->text().starts_with("version https://git-lfs"))
+  if (mapped.text().starts_with("version https://git-lfs"))
     return fail("a Git LFS pointer, not the file: git lfs pull");
   Stream in(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
   GraphFile file;
@@ -226,7 +226,7 @@ Result<GraphFile> read_graph_file(const std::string& path, bool whole) {
   }
   file.precision = reader.precision();
   for (const std::string& name : reader.external()) {
-    if (Status status = add_external(name, whole, file); !status.ok()) return status;
+    RETURN_IF_ERROR(add_external(name, whole, file));
   }
   return file;
 }

@@ -78,13 +78,13 @@ class Fetch {
   }
 
   Result<std::string> run() {
-    if (Status s = fetch("config.json", true); !s.ok()) return s;
-    if (Status s = fetch_tokenizer(); !s.ok()) return s;
-    if (Status s = fetch_modules(); !s.ok()) return s;
+    RETURN_IF_ERROR(fetch("config.json", true));
+    RETURN_IF_ERROR(fetch_tokenizer());
+    RETURN_IF_ERROR(fetch_modules());
     for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "config_sentence_transformers.json",
                              "sentence_bert_config.json"})
-      if (Status s = fetch(name, false); !s.ok()) return s;
-    if (Status s = fetch_model(); !s.ok()) return s;
+      RETURN_IF_ERROR(fetch(name, false));
+    RETURN_IF_ERROR(fetch_model());
     std::error_code error;
     const fs::path ref = root_ / "refs" / revision_;
     if (revision_ != commit_) {
@@ -136,13 +136,12 @@ class Fetch {
   }
   // Of a head that stands in modules of its own (model/files/modules.h).
   Status fetch_modules() {
-    if (Status s = fetch("modules.json", false); !s.ok()) return s;
-    const auto modules = read_modules((root_ / "snapshots" / commit_).string());
-    if (!modules.ok()) return modules.status();
-    for (const Module& module : *modules) {
+    RETURN_IF_ERROR(fetch("modules.json", false));
+    ASSIGN_OR_RETURN(const auto modules, read_modules((root_ / "snapshots" / commit_).string()));
+    for (const Module& module : modules) {
       if (module.path.empty()) continue;
-      if (Status s = fetch(module.path + "/config.json", false); !s.ok()) return s;
-      if (Status s = fetch(module.path + "/model.safetensors", false); !s.ok()) return s;
+      RETURN_IF_ERROR(fetch(module.path + "/config.json", false));
+      RETURN_IF_ERROR(fetch(module.path + "/model.safetensors", false));
     }
     return ok_status();
   }
@@ -200,9 +199,8 @@ class Fetch {
   Status fetch_beside(const std::string& name) {
     graph_ = name;
     const fs::path folder = root_ / "snapshots" / commit_;
-    const auto graph = read_graph_file((folder / name).string(), /*whole=*/false);
-    if (!graph.ok()) return graph.status();
-    for (const std::string& path : graph->external) {
+    ASSIGN_OR_RETURN(const auto graph, read_graph_file((folder / name).string(), /*whole=*/false));
+    for (const std::string& path : graph.external) {
       const std::string beside = fs::path(path).lexically_relative(folder).string();
       if (!hub::is_safe_path(beside))
         return absl::InvalidArgumentError(str_cat(path, ": not a name of a file in a repository"));
@@ -240,7 +238,7 @@ class Fetch {
   Status fetch_shards(const std::string& index) {
     if (Status s = fetch(index, true); !s.ok()) return s;
     JsonFile json;
-    if (Status s = json.load((root_ / "snapshots" / commit_ / index).string()); !s.ok()) return s;
+    RETURN_IF_ERROR(json.load((root_ / "snapshots" / commit_ / index).string()));
     std::set<std::string> shards;
     simdjson::dom::object map;
     if (json.root()["weight_map"].get(map))
@@ -252,7 +250,7 @@ class Fetch {
       shards.emplace(name);
     }
     for (const std::string& shard : shards) {
-      if (Status s = fetch(shard, true); !s.ok()) return s;
+      RETURN_IF_ERROR(fetch(shard, true));
     }
     return ok_status();
   }

@@ -60,9 +60,8 @@ Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::eleme
   if (fields["dtype"].get(dtype)) return absl::InvalidArgumentError("dtype is missing or not a string");
   const bool wide = dtype == "F64";  // its elements are converted by whoever asked
   const bool packed = is_packed(name, dtype);
-  auto parsed = wide ? DType::kF32 : packed ? DType::kI4 : parse_dtype(dtype);
-  if (!parsed.ok()) return parsed.status();
-  view.dtype = *parsed;
+  ASSIGN_OR_RETURN(auto parsed, wide ? DType::kF32 : packed ? DType::kI4 : parse_dtype(dtype));
+  view.dtype = parsed;
   simdjson::dom::array shape;
   if (fields["shape"].get(shape)) return absl::InvalidArgumentError("shape is missing or not an array");
   size_t elements = 1;
@@ -181,14 +180,13 @@ std::vector<float> TensorView::floats() const {
 }
 
 Status TensorFiles::add_file(const std::string& path) {
-  auto file = MappedFile::open(path);
-  if (!file.ok()) return file.status();
+  ASSIGN_OR_RETURN(auto file, MappedFile::open(path));
   const bool torch = path.ends_with(".bin"), gguf = path.ends_with(".gguf");
-  const Status read = torch  ? add_torch_tensors(*file, tensors_, owned_)
-                      : gguf ? add_gguf_tensors(*file, tensors_, owned_, others_)
-                             : add_safetensors(*file, path);
+  const Status read = torch  ? add_torch_tensors(file, tensors_, owned_)
+                      : gguf ? add_gguf_tensors(file, tensors_, owned_, others_)
+                             : add_safetensors(file, path);
   if (!read.ok()) return torch || gguf ? with_context(read, path) : read;
-  files_.push_back(std::move(*file));
+  files_.push_back(std::move(file));
   return ok_status();
 }
 
@@ -244,7 +242,7 @@ Status TensorFiles::add_safetensors(const MappedFile& file, const std::string& p
 Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_file(const std::string& path) {
   auto files = std::make_shared<TensorFiles>();
   files->origin_ = path;
-  if (Status status = files->add_file(path); !status.ok()) return status;
+  RETURN_IF_ERROR(files->add_file(path));
   return std::shared_ptr<const TensorFiles>(std::move(files));
 }
 
@@ -275,10 +273,10 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::s
     if (std::filesystem::exists(single) && !modules.empty()) {
       auto files = std::make_shared<TensorFiles>();
       files->origin_ = single;
-      if (Status status = files->add_file(single); !status.ok()) return status;
+      RETURN_IF_ERROR(files->add_file(single));
       for (const std::string& module : modules) {
         TensorFiles own;
-        if (Status status = own.add_file(folder + "/" + module + "/model.safetensors"); !status.ok()) return status;
+        RETURN_IF_ERROR(own.add_file(folder + "/" + module + "/model.safetensors"));
         for (MappedFile& file : own.files_) files->files_.push_back(std::move(file));
         for (auto& [tensor, view] : own.tensors_) {
           view.name = str_cat(module, "/", tensor);
@@ -298,7 +296,7 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::s
 Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_index(const std::string& folder,
                                                                    const std::string& index) {
   JsonFile json;
-  if (Status status = json.load(index, kMaxSafetensorsHeaderBytes); !status.ok()) return status;
+  RETURN_IF_ERROR(json.load(index, kMaxSafetensorsHeaderBytes));
   simdjson::dom::object map;
   if (json.root()["weight_map"].get(map))
     return absl::InvalidArgumentError(index + ": weight_map is missing or not an object");
@@ -313,7 +311,7 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_index(const std::st
   auto files = std::make_shared<TensorFiles>();
   files->origin_ = index;
   for (const auto& name : names) {
-    if (Status status = files->add_file(folder + "/" + name); !status.ok()) return status;
+    RETURN_IF_ERROR(files->add_file(folder + "/" + name));
   }
   for (auto field : map) {
     if (files->tensors_.count(std::string(field.key)) == 0 &&

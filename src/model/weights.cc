@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_join.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "model/answers.h"
 #include "model/families/family.h"
@@ -338,9 +339,8 @@ static void read_labels_of(const TensorFiles& files, ModelConfig& config) {
 Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool graph_named) {
   const bool graph = graph_named || !onnx_files(folder).empty() || !torchscript_files(folder).empty();
   const auto with_graph = [&](const Status& why) -> Result<std::shared_ptr<const Model>> {
-    auto config = read_graph_config(folder);
-    if (!config.ok()) return config.status();
-    return std::make_shared<const Model>(Model{folder, std::move(*config), {}, why});
+    ASSIGN_OR_RETURN(auto config, read_graph_config(folder));
+    return std::make_shared<const Model>(Model{folder, std::move(config), {}, why});
   };
   auto config = read_model_config(folder);
   if (!config.ok()) {
@@ -349,13 +349,12 @@ Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool 
   auto files = TensorFiles::open_folder(folder);
   if (!files.ok()) return graph && absl::IsNotFound(files.status()) ? with_graph(files.status()) : files.status();
   if (config->architecture.scoring.answers) {
-    if (Status status = find_answers(folder, config->architecture.scoring); !status.ok()) return status;
+    RETURN_IF_ERROR(find_answers(folder, config->architecture.scoring));
   } else if (!config->labels_said) {
     read_labels_of(**files, *config);
   }
-  auto weights = bind_weights(*config, std::move(*files));
-  if (!weights.ok()) return weights.status();
-  return std::make_shared<const Model>(Model{folder, std::move(*config), std::move(*weights), {}});
+  ASSIGN_OR_RETURN(auto weights, bind_weights(*config, std::move(*files)));
+  return std::make_shared<const Model>(Model{folder, std::move(*config), std::move(weights), {}});
 }
 
 }  // namespace rerank::model

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::observe {
@@ -194,13 +195,12 @@ Result<std::shared_ptr<RequestObserver>> make_tracer(const TracerOptions& option
   if (!(options.rate >= 0 && options.rate <= 1)) {
     return absl::InvalidArgumentError(str_cat("--trace-rate ", options.rate, ": want a share from 0 to 1"));
   }
-  auto headers = header_lines(options.headers);
-  if (!headers.ok()) return headers.status();
+  ASSIGN_OR_RETURN(auto headers, header_lines(options.headers));
   constexpr std::string_view kPath = "/v1/traces";
   while (url.ends_with('/')) url.pop_back();
   if (!url.ends_with(kPath)) url += kPath;
   return std::shared_ptr<RequestObserver>(
-      std::make_shared<Tracer>(options, std::move(url), std::move(*headers), std::move(metrics)));
+      std::make_shared<Tracer>(options, std::move(url), std::move(headers), std::move(metrics)));
 }
 
 }  // namespace rerank::observe

@@ -2,7 +2,9 @@
 
 #include <filesystem>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/own_folder.h"
 #include "model/hub.h"
 
 namespace rerank::rank {
@@ -12,14 +14,15 @@ namespace fs = std::filesystem;
 
 constexpr const char* kBuiltIn = "rerankd-mini-en";
 
-// Next to the program when it is installed, in the source tree when it is not.
+// Next to the program or the library when it is installed, in the source tree when it is not.
 Result<std::string> built_in_folder() {
   std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  for (const fs::path& folder :
-       {program.parent_path() / "../share/rerankd/models" / kBuiltIn, program.parent_path() / "../../models" / kBuiltIn,
-        fs::path(RERANKD_SOURCE_MODELS) / kBuiltIn}) {
-    if (fs::exists(folder / "config.json", error)) return fs::weakly_canonical(folder, error).string();
+  const fs::path own = own_folder();
+  for (const fs::path& models :
+       {own / "../share/rerankd/models", own / "../../models", fs::path(RERANKD_SOURCE_MODELS)}) {
+    const fs::path folder = models / kBuiltIn;
+    if (!models.empty() && fs::exists(folder / "config.json", error))
+      return fs::weakly_canonical(folder, error).string();
   }
   return absl::NotFoundError(
       str_cat("the built-in model ", kBuiltIn, " is not next to this program; name a model with --model"));
@@ -56,9 +59,8 @@ Result<LocatedModel> locate_model(const Options& options) {
   LocatedModel located;
   std::error_code error;
   if (source.model.empty()) {
-    auto folder = built_in_folder();
-    if (!folder.ok()) return folder.status();
-    located = {*folder, kBuiltIn};
+    ASSIGN_OR_RETURN(auto folder, built_in_folder());
+    located = {folder, kBuiltIn};
   } else if (fs::is_directory(source.model, error) ||
              (source.model.ends_with(".gguf") && fs::is_regular_file(source.model, error))) {
     located = {source.model, served_name(source.model)};

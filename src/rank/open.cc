@@ -31,9 +31,8 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
     hasher.add(model.weights.files->digest().hex());
   }
   for (const std::string& name : backend.files) {
-    auto file = MappedFile::open(name);
-    if (!file.ok()) return file.status();
-    hasher.add(file->text());
+    ASSIGN_OR_RETURN(auto file, MappedFile::open(name));
+    hasher.add(file.text());
   }
   for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json", "/vocab.txt",
                            "/sentencepiece.bpe.model", "/spm.model", "/spiece.model"}) {
@@ -240,9 +239,8 @@ Status read_host(const HostOptions& host, size_t compute_threads, Metrics* metri
   shared.url = caches.cache_url;
   shared.timeout = std::chrono::milliseconds(std::max<size_t>(1, caches.cache_timeout_ms));
   shared.ttl = std::chrono::seconds(std::max<size_t>(1, caches.cache_ttl_seconds));
-  auto cache = cache::SharedCache::open(shared, metrics);
-  if (!cache.ok()) return cache.status();
-  parts.shared_cache = std::move(*cache);
+  ASSIGN_OR_RETURN(auto cache, cache::SharedCache::open(shared, metrics));
+  parts.shared_cache = std::move(cache);
   parts.hash_key = shared_hash_key(caches);
   return ok_status();
 }
@@ -255,21 +253,19 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!(watch.shadow_rate >= 0 && watch.shadow_rate <= 1)) {
     return absl::InvalidArgumentError(str_cat("--shadow-rate ", watch.shadow_rate, ": want a share from 0 to 1"));
   }
-  auto located = rank::locate_model(options);
-  if (!located.ok()) return located.status();
+  ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
   auto model =
-      model::load_model(located->folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
+      model::load_model(located.folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
   if (!model.ok()) return model.status();
-  auto texts = rank::open_texts(located->folder, (*model)->config, wanted.texts);
+  auto texts = rank::open_texts(located.folder, (*model)->config, wanted.texts);
   if (!texts.ok()) return texts.status();
   RETURN_IF_ERROR(check_answers(wanted.texts, (*model)->architecture()));
-  RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located->folder));
+  RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located.folder));
   auto max_length = pick_max_length(wanted.texts, (*model)->config, **texts);
   if (!max_length.ok()) return max_length.status();
-  RETURN_IF_ERROR(check_template((*texts)->pieces(), *max_length, located->folder));
-  auto exits = open_exits(wanted.engine, **model);
-  if (!exits.ok()) return exits.status();
-  auto backend = engine::open_backend(*model, wanted.engine.engine, engine::backend_options(options, *exits));
+  RETURN_IF_ERROR(check_template((*texts)->pieces(), *max_length, located.folder));
+  ASSIGN_OR_RETURN(auto exits, open_exits(wanted.engine, **model));
+  auto backend = engine::open_backend(*model, wanted.engine.engine, engine::backend_options(options, exits));
   if (!backend.ok()) return backend.status();
 
   rank::ServiceParts parts;
@@ -281,11 +277,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
     return absl::InvalidArgumentError(
         str_cat("--layers: engine ", engine.engine, " computes all layers (see rerankd convert --keep-layers)"));
   }
-  auto digest = fingerprint(**model, engine, exits->get(), *max_length, (*texts)->identity());
-  if (!digest.ok()) return digest.status();
-  parts.info = {.id = located->name,
+  ASSIGN_OR_RETURN(auto digest, fingerprint(**model, engine, exits.get(), *max_length, (*texts)->identity()));
+  parts.info = {.id = located.name,
                 .architecture = config.architecture_name,
-                .fingerprint = *digest,
+                .fingerprint = digest,
                 .engine = engine.engine,
                 .precision = engine.precision,
                 .kernel = engine.kernel,
@@ -298,7 +293,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   parts.model_layers = config.architecture.layers();
   parts.layers = wanted.engine.layers;
   parts.depth = engine.depth;
-  RETURN_IF_ERROR(read_target(wanted.engine, exits->get(), parts));
+  RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
   RETURN_IF_ERROR(read_host(options.host, engine.threads, metrics.get(), parts));

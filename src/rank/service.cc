@@ -7,6 +7,7 @@
 
 #include "base/guarded.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "rank/score.h"
 
@@ -159,7 +160,7 @@ Status Service::check(const RerankRequest& request) const {
     return absl::OutOfRangeError(str_cat(request.documents.size(), " documents are more than the limit of ",
                                          parts_.max_documents, " (--max-documents)"));
   }
-  if (Status status = parts_.texts->check_instruction(request.instruction.has_value()); !status.ok()) return status;
+  RETURN_IF_ERROR(parts_.texts->check_instruction(request.instruction.has_value()));
   if (request.layers > parts_.model_layers) {
     return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has ", parts_.model_layers));
   }

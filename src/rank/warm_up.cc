@@ -44,10 +44,9 @@ Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, d
   for (const Shape& shape : kShapes) {
     const double tokens = static_cast<double>(shape.sequences) * std::min(shape.length, limit);
     if (seconds_per_token * tokens > kLongestSeconds) break;
-    auto first = run(shape), second = run(shape);
-    if (!first.ok()) return first.status();
-    if (!second.ok()) return second.status();
-    result.batches.push_back(first->seconds < second->seconds ? std::move(*first) : std::move(*second));
+    ASSIGN_OR_RETURN(auto first, run(shape));
+    ASSIGN_OR_RETURN(auto second, run(shape));
+    result.batches.push_back(first.seconds < second.seconds ? std::move(first) : std::move(second));
     seconds_per_token = result.batches.back().seconds / tokens;
   }
   if (result.batches.size() == std::size(kShapes) && limit >= kShapes[4].length) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/status_macros.h"
 #include "transport/urgency.h"
 
 namespace rerank::rpc {
@@ -43,17 +44,16 @@ std::string_view RpcCall::metadata(const char* name) const {
 Result<std::shared_ptr<transport::MemoryHold>> RpcCall::hold(size_t message_bytes) {
   auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, transport::peer_of(context_.peer()));
   // The message itself, besides what its texts come to.
-  if (Status status = hold->resize(message_bytes * (transport::kWorkBytesPerByte + 1)); !status.ok()) return status;
+  RETURN_IF_ERROR(hold->resize(message_bytes * (transport::kWorkBytesPerByte + 1)));
   return hold;
 }
 
 Status RpcCall::admit() {
   if (route_ != nullptr && route_->key == api::Key::kNotNeeded) return ok_status();
-  const Result<transport::KeyRule> caller = core_.access.admit(metadata("authorization"), record_.peer);
-  if (!caller.ok()) return caller.status();
-  priority_ = caller->priority;
+  ASSIGN_OR_RETURN(const auto caller, core_.access.admit(metadata("authorization"), record_.peer));
+  priority_ = caller.priority;
   const std::lock_guard lock(mutex_);
-  record_.key = caller->name;
+  record_.key = caller.name;
   return ok_status();
 }
 
@@ -63,9 +63,8 @@ Result<RerankRequest> RpcCall::request() {
   request.use_cache = !transport::wants_fresh_scores(metadata("cache-control"));
   request.priority = priority_;
   if (const std::string_view text = metadata("x-request-priority"); !text.empty()) {
-    const Result<int> behind = transport::read_priority(text);
-    if (!behind.ok()) return behind.status();
-    request.priority += *behind;
+    ASSIGN_OR_RETURN(const auto behind, transport::read_priority(text));
+    request.priority += behind;
   }
   // The call's deadline is a time of day, ours of a clock that nobody sets.
   const auto left = context_.deadline() - std::chrono::system_clock::now();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "rpc/acceptor.h"
 #include "rpc/services.h"
@@ -86,13 +87,11 @@ struct GrpcServer::Impl {
   Status listen(const ServerOptions& options, Metrics* metrics) {
     int listener = options.bound_grpc_socket;
     if (listener < 0) {
-      const Result<int> bound = transport::bind_tcp(options.host, options.grpc_port);
-      if (!bound.ok()) return bound.status();
-      listener = *bound;
+      ASSIGN_OR_RETURN(const auto bound, transport::bind_tcp(options.host, options.grpc_port));
+      listener = bound;
     }
-    const Result<uint16_t> bound_port = transport::prepare_listener(listener);
-    if (!bound_port.ok()) return bound_port.status();
-    port = *bound_port;
+    ASSIGN_OR_RETURN(const auto bound_port, transport::prepare_listener(listener));
+    port = bound_port;
     Acceptor::Options limits{.max_connections = transport::allowed_connections(options.max_connections, 2)};
     if (metrics) {
       limits.open = &metrics->gauge("rerankd_grpc_connections", "Client connections of gRPC that were open last.");

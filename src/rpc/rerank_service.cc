@@ -5,6 +5,7 @@
 
 #include "api/dialect.h"
 #include "api/handlers/score_pairs.h"
+#include "base/status_macros.h"
 #include "rerank/v1/rerank.grpc.pb.h"
 #include "rpc/reactors.h"
 #include "rpc/services.h"
@@ -47,7 +48,7 @@ Status read_truncation(v1::Truncation how, RerankRequest& request) {
 Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) {
   Result<RerankRequest> request = call.request();
   if (!request.ok()) return request;
-  if (Status read = read_truncation(settings.truncation(), *request); !read.ok()) return read;
+  RETURN_IF_ERROR(read_truncation(settings.truncation(), *request));
   if (!v1::ScoreScale_IsValid(settings.scale())) {
     return transport::make_error(transport::ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
   }

@@ -5,6 +5,7 @@
 
 #include "api/dialect.h"
 #include "api/handlers/score_pairs.h"
+#include "base/status_macros.h"
 #include "rpc/reactors.h"
 #include "rpc/services.h"
 #include "tei/v1/tei.grpc.pb.h"
@@ -102,12 +103,11 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
       read_settings(in_, request_);
     }
     bytes_ += in_.text().size() + (request_.documents.empty() ? request_.query.size() : 0);
-    auto held = call_.hold(bytes_);
-    if (!held.ok()) return held.status();
-    memory_ = *std::move(held);
+    ASSIGN_OR_RETURN(auto held, call_.hold(bytes_));
+    memory_ = std::move(held);
     request_.documents.push_back(std::move(*in_.mutable_text()));
     const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
-    if (Status fits = transport::check_count("texts", count, limit); !fits.ok()) return fits;
+    RETURN_IF_ERROR(transport::check_count("texts", count, limit));
     return bytes_ > call_.core().max_message_bytes ? too_much_text() : ok_status();
   }
   void OnCancel() override { call_.cancel(); }

@@ -10,6 +10,7 @@
 
 #include "base/guarded.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "server/http1/content_coding.h"
 #include "server/http1/response_head.h"
@@ -78,9 +79,9 @@ struct Errand {
   Status run_once(transport::HttpRequest&& request, const std::function<void(transport::HttpResponse)>& done) const {
     const auto may_hold = [this](size_t bytes) { return memory->resize(bytes); };
     const std::string encoding(request.header("content-encoding"));
-    if (Status status = decode_content(encoding, max_body_bytes, request.body, may_hold); !status.ok()) return status;
+    RETURN_IF_ERROR(decode_content(encoding, max_body_bytes, request.body, may_hold));
     const size_t size = request.body.size();
-    if (Status status = memory->resize(size * transport::kParsedBytesPerByte); !status.ok()) return status;
+    RETURN_IF_ERROR(memory->resize(size * transport::kParsedBytesPerByte));
     handler(std::move(request), done);
     memory->shrink(size * transport::kWorkBytesPerByte);
     return ok_status();

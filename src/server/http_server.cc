@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_format.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "server/connection.h"
 #include "server/tls.h"
 #include "transport/listen.h"
@@ -64,15 +65,13 @@ struct HttpServer::Impl {
     const ServerOptions& options = core.options;
     // Who names any of them wants TLS: half of it is an error, and not a server in the clear.
     if (!options.tls_cert.empty() || !options.tls_key.empty() || !options.tls_client_ca.empty()) {
-      auto files = TlsFiles::open(options);
-      if (!files.ok()) return files.status();
-      core.tls = *std::move(files);
+      ASSIGN_OR_RETURN(auto files, TlsFiles::open(options));
+      core.tls = std::move(files);
     }
     int fd = options.bound_socket;
     if (fd < 0) {
-      const Result<int> bound = transport::bind_tcp(options.host, options.port);
-      if (!bound.ok()) return bound.status();
-      fd = *bound;
+      ASSIGN_OR_RETURN(const auto bound, transport::bind_tcp(options.host, options.port));
+      fd = bound;
     }
     try {
       sockaddr_storage address{};
@@ -170,7 +169,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& optio
   if (!memory) memory = std::make_shared<transport::MemoryBudget>(options.max_memory_bytes);
   impl->core.memory = std::move(memory);
   impl->core.workers = std::make_unique<WorkerPool>(std::max<size_t>(options.parse_threads, 1));
-  if (Status status = impl->listen(); !status.ok()) return status;
+  RETURN_IF_ERROR(impl->listen());
   asio::co_spawn(
       impl->accept_strand, [&core = *impl] { return core.accept_connections(); }, asio::detached);
   for (size_t i = 0; i < std::max<size_t>(options.io_threads, 1); ++i) {

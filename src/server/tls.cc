@@ -8,6 +8,7 @@
 
 #include "base/file_stamp.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::server {
@@ -80,9 +81,8 @@ Result<std::unique_ptr<TlsFiles>> TlsFiles::open(const ServerOptions& options) {
   files->key_ = options.tls_key;
   files->client_ca_ = options.tls_client_ca;
   files->stamp_ = files->stamp();
-  auto context = read_context(files->cert_, files->key_, files->client_ca_);
-  if (!context.ok()) return context.status();
-  files->context_ = *std::move(context);
+  ASSIGN_OR_RETURN(auto context, read_context(files->cert_, files->key_, files->client_ca_));
+  files->context_ = std::move(context);
   return files;
 }
 

@@ -219,11 +219,17 @@ struct Body::Impl {
     if (parser->capacity() <= kKeptCapacity) spare_parser() = std::move(parser);
   }
 
-  const element* find(std::string_view name) const {
+  // "a.b": field b of the object in field a, unless a field has that name.
+  std::optional<element> find(std::string_view name) const {
     for (auto field = fields.rbegin(); field != fields.rend(); ++field) {
-      if (field->first == name) return &field->second;
+      if (field->first == name) return field->second;
     }
-    return nullptr;
+    const size_t dot = name.rfind('.');
+    if (dot == std::string_view::npos) return std::nullopt;
+    const auto parent = find(name.substr(0, dot));
+    element child;
+    if (!parent || !parent->is_object() || parent->at_key(name.substr(dot + 1)).get(child)) return std::nullopt;
+    return child;
   }
 };
 
@@ -257,25 +263,30 @@ Result<Body> Body::parse(std::string& bytes) {
 }
 
 Body::Kind Body::kind(std::string_view name) const {
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   return value ? kind_of_element(*value) : Kind::kAbsent;
 }
 
 Body::Kind Body::first_element_kind(std::string_view name) const {
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   simdjson::dom::array items;
   if (!value || value->get_array().get(items) || items.begin() == items.end()) return Kind::kAbsent;
   return kind_of_element(*items.begin());
 }
 
-bool Body::has_key(std::string_view name) const { return impl_->find(name) != nullptr; }
+bool Body::has_key(std::string_view name) const { return impl_->find(name).has_value(); }
+
+JsonField Body::at(std::string_view name) const {
+  const auto value = impl_->find(name);
+  return value ? JsonField(*value, std::string(name)) : JsonField(std::string(name));
+}
 
 void Body::fail(Status status) {
   if (status_.ok()) status_ = std::move(status);
 }
 
 bool Body::flag(std::string_view name, bool fallback) {
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   if (!value || value->is_null()) return fallback;
   bool flag = false;
   if (!value->get_bool().get(flag)) return flag;
@@ -292,7 +303,7 @@ bool Body::flag(std::string_view name, bool fallback) {
 }
 
 int64_t Body::integer(std::string_view name, int64_t fallback) {
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   if (!value || value->is_null()) return fallback;
   constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
   int64_t whole = 0;
@@ -313,7 +324,7 @@ int64_t Body::integer(std::string_view name, int64_t fallback) {
 }
 
 std::optional<double> Body::number(std::string_view name) const {
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   double number = 0;
   if (!value || value->get_double().get(number)) return std::nullopt;
   return number;
@@ -325,7 +336,7 @@ size_t Body::positive(std::string_view name) {
 }
 
 std::string Body::word(std::string_view name) {
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   if (!value || value->is_null()) return {};
   if (const auto text = string_of(*value)) return std::string(*text);
   fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be a string", name)));
@@ -333,7 +344,7 @@ std::string Body::word(std::string_view name) {
 }
 
 std::string Body::text(std::string_view name) {
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   if (!value || value->is_null()) {
     fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` is missing: a string is required", name)));
     return {};
@@ -363,7 +374,7 @@ std::vector<std::string> Body::texts(std::string_view name, size_t limit, const 
                                    name, fields.max_bytes)));
     return true;
   };
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   if (value && (value->is_string() || value->is_object())) {
     auto alone = text_of(*value, &joiner);
     if (fail_if_too_large()) return texts;
@@ -395,7 +406,7 @@ std::vector<std::string> Body::texts(std::string_view name, size_t limit, const 
 
 std::vector<std::pair<std::string, std::string>> Body::pairs(std::string_view name, size_t limit, bool* single) {
   std::vector<Pair> pairs;
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   simdjson::dom::array items;
   *single = false;
   if (value && !value->get_array().get(items) && items.size() <= limit) {
@@ -418,7 +429,7 @@ std::vector<std::pair<std::string, std::string>> Body::pairs(std::string_view na
 }
 
 std::vector<std::vector<int32_t>> Body::ids(std::string_view name, size_t limit) {
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   simdjson::dom::array items;
   std::vector<std::vector<int32_t>> lists;
   if (value && !value->get_array().get(items) && items.begin() != items.end()) {
@@ -442,7 +453,7 @@ std::vector<std::vector<int32_t>> Body::ids(std::string_view name, size_t limit)
 
 std::vector<std::string> Body::words(std::string_view name) {
   std::vector<std::string> words;
-  const element* value = impl_->find(name);
+  const auto value = impl_->find(name);
   if (!value || value->is_null()) return words;
   simdjson::dom::array items;
   if (!value->get_array().get(items)) {

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json/reader.h"
 #include "rerank/status.h"
 #include "transport/repair.h"
 
@@ -35,10 +36,12 @@ class Body {
   Body& operator=(Body&&) noexcept;
   ~Body();
 
+  // A name may be a path: "input.query" is field `query` of the object in field `input`.
   Kind kind(std::string_view name) const;
   Kind first_element_kind(std::string_view name) const;  // kAbsent unless an array that is not empty
   bool has(std::string_view name) const { return kind(name) != Kind::kAbsent; }
   bool has_key(std::string_view name) const;  // also when null
+  JsonField at(std::string_view name) const;  // for what is nested deeper; lives as long as the body
 
   bool flag(std::string_view name, bool fallback);
   int64_t integer(std::string_view name, int64_t fallback);   // beyond int64: its largest or smallest

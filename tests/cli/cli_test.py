@@ -185,7 +185,7 @@ class CommandTest(unittest.TestCase):
 
     def test_every_setting_that_is_described_is_visited(self):
         headers = "".join(path.read_text() for path in (SOURCE / "include/rerank/options").glob("*.h"))
-        described = re.findall(r'static constexpr OptionInfo k\w+\{\s*"([^"]+)"', headers)
+        described = re.findall(r'static constexpr OptionInfo k\w+(?:\s*=\s*OptionInfo)?\{\s*"([^"]+)"', headers)
         listed = re.findall(r"^\| `--([a-z0-9-]+)", run("options").stdout, re.MULTILINE)
         self.assertEqual(sorted(described), sorted(listed))
 

@@ -55,6 +55,13 @@ bool holds(const Json& json, const std::string& pointer, const std::string& want
   if (wanted == "false") return value->IsFalse();
   if (wanted == "score") return value->IsNumber() && value->GetDouble() >= 0 && value->GetDouble() <= 1;
   if (wanted == "positive") return value->IsNumber() && value->GetDouble() > 0;
+  if (wanted == "float") return value->IsDouble();  // never printed as an integer
+  if (wanted.starts_with("keys ")) {                // these and no others: strict parsers refuse what they don't know
+    std::string keys;
+    for (const auto& member : value->GetObject())
+      keys += std::string(keys.empty() ? "" : " ") + member.name.GetString();
+    return value->IsObject() && keys == wanted.substr(5);
+  }
   if (wanted.starts_with("items ")) return value->IsArray() && std::to_string(value->Size()) == wanted.substr(6);
   if (wanted.starts_with("first key ")) {
     return value->IsObject() && value->MemberCount() && value->MemberBegin()->name.GetString() == wanted.substr(10);

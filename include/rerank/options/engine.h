@@ -52,10 +52,11 @@ struct EngineOptions {
       "diagnose."};
 
   size_t layers = 0;
-  static constexpr OptionInfo kLayers{
-      "layers", "N", "Engine",
-      "Compute only the first N layers. 0: all. Ruins most models without --exits; `rerankd calibrate` says what it "
-      "costs. A request may ask for something else."};
+  static constexpr OptionInfo kLayers = OptionInfo{"layers", "N", "Engine",
+                                                   "Compute only the first N layers. 0: all. Ruins most models without "
+                                                   "--exits; `rerankd calibrate` says what it "
+                                                   "costs. A request may ask for something else."}
+                                            .within(0, 10000);
 
   std::string exits;
   static constexpr OptionInfo kExits{
@@ -86,11 +87,14 @@ struct EngineOptions {
       "libonnxruntime.so, 1.21 or later. Default: where tools/setup.sh put it, else the system's."};
 
   double target_agreement = 0;
-  static constexpr OptionInfo kTargetAgreement{
-      "target-agreement", "SHARE", "Engine",
-      "Adaptive depth: of a request with top_n, documents that are surely not among the best leave at the exits of "
-      "--exits; the others get their exact scores. 0.99: of a hundred results that all layers would have put first, "
-      "one may be missing. 0: off. `rerankd calibrate` says what it saves."};
+  static constexpr OptionInfo kTargetAgreement =
+      OptionInfo{
+          "target-agreement", "SHARE", "Engine",
+          "Adaptive depth: of a request with top_n, documents that are surely not among the best leave at the exits of "
+          "--exits; the others get their exact scores. 0.99: of a hundred results that all layers would have put "
+          "first, "
+          "one may be missing. 0: off. `rerankd calibrate` says what it saves."}
+          .within(0, 1);
 
   std::string torchscript_file;
   static constexpr OptionInfo kTorchscriptFile{

@@ -11,20 +11,25 @@ namespace rerank {
 
 struct CacheOptions {
   size_t cache_bytes = 64u << 20;
-  static constexpr OptionInfo kCacheBytes{
-      "cache-bytes", "BYTES", "Limits",
-      "Memory for scores of pairs seen before, 96 bytes each; such a pair costs microseconds. 0: no cache."};
+  static constexpr OptionInfo kCacheBytes =
+      OptionInfo{"cache-bytes", "BYTES", "Limits",
+                 "Memory for scores of pairs seen before, 96 bytes each; such a pair costs microseconds. 0: no cache."}
+          .within(0, kMostBytes);
 
   size_t cache_ttl_seconds = 86400;
-  static constexpr OptionInfo kCacheTtlSeconds{
-      "cache-ttl-seconds", "S", "Limits",
-      "How long a cached score is used. Scores never go stale by themselves; lower it only to bound what is kept."};
+  static constexpr OptionInfo kCacheTtlSeconds =
+      OptionInfo{
+          "cache-ttl-seconds", "S", "Limits",
+          "How long a cached score is used. Scores never go stale by themselves; lower it only to bound what is kept."}
+          .within(0, 1000000000);
 
   size_t token_cache_bytes = 32u << 20;
-  static constexpr OptionInfo kTokenCacheBytes{
-      "token-cache-bytes", "BYTES", "Limits",
-      "Memory for token ids of documents seen before, 4 bytes a token: such a document is not tokenized again for "
-      "another query. 0: none."};
+  static constexpr OptionInfo kTokenCacheBytes =
+      OptionInfo{
+          "token-cache-bytes", "BYTES", "Limits",
+          "Memory for token ids of documents seen before, 4 bytes a token: such a document is not tokenized again for "
+          "another query. 0: none."}
+          .within(0, kMostBytes);
 
   std::string cache_url;
   static constexpr OptionInfo kCacheUrl{
@@ -41,10 +46,12 @@ struct CacheOptions {
       "the password of --cache-url."};
 
   size_t cache_timeout_ms = 25;
-  static constexpr OptionInfo kCacheTimeoutMs{
-      "cache-timeout-ms", "MS", "Limits",
-      "How long a request waits for --cache-url. Then it is computed, and the shared cache is left alone for a "
-      "while. About the time of computing a few pairs: waiting longer gains nothing."};
+  static constexpr OptionInfo kCacheTimeoutMs =
+      OptionInfo{
+          "cache-timeout-ms", "MS", "Limits",
+          "How long a request waits for --cache-url. Then it is computed, and the shared cache is left alone for a "
+          "while. About the time of computing a few pairs: waiting longer gains nothing."}
+          .within(1, 60000);
 
   template <class O, class Visit>
   static void visit(O& options, Visit&& visit_field) {
@@ -59,8 +66,10 @@ struct CacheOptions {
 
 struct HostOptions {
   size_t threads = 0;
-  static constexpr OptionInfo kThreads{"threads", "N", "Engine",
-                                       "Compute threads. 0: one per core this process may use (cgroup limits count)."};
+  static constexpr OptionInfo kThreads =
+      OptionInfo{"threads", "N", "Engine",
+                 "Compute threads. 0: one per core this process may use (cgroup limits count)."}
+          .within(0, 4096);
 
   bool pin_threads = false;
   static constexpr OptionInfo kPinThreads{
@@ -76,17 +85,22 @@ struct HostOptions {
       "much disk as the weights, and on huge pages of its own memory a process is a little faster."};
 
   size_t weight_cache_bytes = size_t{16} << 30;
-  static constexpr OptionInfo kWeightCacheBytes{
-      "weight-cache-bytes", "N", "Engine",
-      "Most that --weight-cache keeps; the least recently used weights leave. The default holds a handful of large "
-      "models."};
+  static constexpr OptionInfo kWeightCacheBytes =
+      OptionInfo{
+          "weight-cache-bytes", "N", "Engine",
+          "Most that --weight-cache keeps; the least recently used weights leave. The default holds a handful of large "
+          "models."}
+          .within(0, kMostBytes);
 
   size_t prefix_bytes = size_t{256} << 20;
-  static constexpr OptionInfo kPrefixBytes{
-      "prefix-bytes", "N", "Engine",
-      "Decoders on the cpu engine: most that it keeps of keys and values of what pairs begin with, and most that one "
-      "batch may take while it is computed. 0: nothing is shared. The default holds a thousand tokens of a model of "
-      "0.6 billion parameters: the template, some instructions and queries."};
+  static constexpr OptionInfo kPrefixBytes =
+      OptionInfo{"prefix-bytes", "N", "Engine",
+                 "Decoders on the cpu engine: most that it keeps of keys and values of what pairs begin with, and most "
+                 "that one "
+                 "batch may take while it is computed. 0: nothing is shared. The default holds a thousand tokens of a "
+                 "model of "
+                 "0.6 billion parameters: the template, some instructions and queries."}
+          .within(0, kMostBytes);
 
   std::string tuning_cache;
   static constexpr OptionInfo kTuningCache{
@@ -96,8 +110,9 @@ struct HostOptions {
       "none: nowhere, and each start tries anew. Default: ~/.cache/rerankd/tuning; of a library's reranker: none."};
 
   size_t tokenizer_threads = 0;
-  static constexpr OptionInfo kTokenizerThreads{"tokenizer-threads", "N", "Limits",
-                                                "Threads that turn text into token ids. 0: as --threads."};
+  static constexpr OptionInfo kTokenizerThreads =
+      OptionInfo{"tokenizer-threads", "N", "Limits", "Threads that turn text into token ids. 0: as --threads."}.within(
+          0, 4096);
 
   CacheOptions caches;
   WatchOptions watch;

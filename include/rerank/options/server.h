@@ -5,83 +5,109 @@
 #include <cstdint>
 #include <string>
 
+#include "rerank/choice.h"
 #include "rerank/options/option_info.h"
 
 namespace rerank {
+
+// How a body with `documents`, which many clients send, is answered.
+enum class AnswerForm { kCommon, kSglang };
+template <>
+struct Choices<AnswerForm> {
+  static constexpr Choice<AnswerForm> kAll[] = {{AnswerForm::kCommon, "common"}, {AnswerForm::kSglang, "sglang"}};
+};
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
   static constexpr OptionInfo kHost{"host", "ADDRESS", "Server", "Address to listen on; 0.0.0.0 or :: for all."};
 
   uint16_t port = 8080;
-  static constexpr OptionInfo kPort{"port", "PORT", "Server", "TCP port; 0 picks a free one and prints it."};
+  static constexpr OptionInfo kPort =
+      OptionInfo{"port", "PORT", "Server", "TCP port; 0 picks a free one and prints it."}.within(0, 65535);
 
   uint16_t grpc_port = 0;
-  static constexpr OptionInfo kGrpcPort{
-      "grpc-port", "PORT", "Server",
-      "TCP port for gRPC, on the same address: tei.v1, rerank.v1, health and reflection. 0: no gRPC."};
+  static constexpr OptionInfo kGrpcPort =
+      OptionInfo{"grpc-port", "PORT", "Server",
+                 "TCP port for gRPC, on the same address: tei.v1, rerank.v1, health and reflection. 0: no gRPC."}
+          .within(0, 65535);
 
   size_t io_threads = 1;
-  static constexpr OptionInfo kIoThreads{"io-threads", "N", "Server",
-                                         "Threads that read and write sockets. One is enough below 10,000 requests/s."};
+  static constexpr OptionInfo kIoThreads =
+      OptionInfo{"io-threads", "N", "Server",
+                 "Threads that read and write sockets. One is enough below 10,000 requests/s."}
+          .within(1, 256);
 
   size_t parse_threads = 2;
-  static constexpr OptionInfo kParseThreads{
-      "parse-threads", "N", "Server",
-      "Threads that decompress, read and write JSON, and serve /tokenize: apart from --io-threads, so that probes are "
-      "answered whatever requests cost to read."};
+  static constexpr OptionInfo kParseThreads = OptionInfo{"parse-threads", "N", "Server",
+                                                         "Threads that decompress, read and write JSON, and serve "
+                                                         "/tokenize: apart from --io-threads, so that probes are "
+                                                         "answered whatever requests cost to read."}
+                                                  .within(1, 1024);
 
   size_t max_memory_bytes = 0;
-  static constexpr OptionInfo kMaxMemoryBytes{
-      "max-memory-bytes", "BYTES", "Server",
-      "Memory that all requests together may hold, from the first byte of a body to the last byte of its answer: what "
-      "arrives, what it is decompressed and tokenized to, and answers that clients have not taken. Further requests "
-      "are "
-      "answered 503; one client address may hold half. 0: a quarter of what the process may use (cgroup limits count), "
-      "256 MiB at least."};
+  static constexpr OptionInfo kMaxMemoryBytes = OptionInfo{"max-memory-bytes", "BYTES", "Server",
+                                                           "Memory that all requests together may hold, from the first "
+                                                           "byte of a body to the last byte of its answer: what "
+                                                           "arrives, what it is decompressed and tokenized to, and "
+                                                           "answers that clients have not taken. Further requests "
+                                                           "are "
+                                                           "answered 503; one client address may hold half. 0: a "
+                                                           "quarter of what the process may use (cgroup limits count), "
+                                                           "256 MiB at least."}
+                                                    .within(0, kMostBytes);
 
   size_t max_body_bytes = 32u << 20;
-  static constexpr OptionInfo kMaxBodyBytes{"max-body-bytes", "BYTES", "Server",
-                                            "Largest request body; more is answered 413."};
+  static constexpr OptionInfo kMaxBodyBytes =
+      OptionInfo{"max-body-bytes", "BYTES", "Server", "Largest request body; more is answered 413."}.within(1024,
+                                                                                                            4000000000);
 
   size_t max_header_bytes = 16u << 10;
-  static constexpr OptionInfo kMaxHeaderBytes{"max-header-bytes", "BYTES", "Server",
-                                              "Largest request head; more is answered 431."};
+  static constexpr OptionInfo kMaxHeaderBytes =
+      OptionInfo{"max-header-bytes", "BYTES", "Server", "Largest request head; more is answered 431."}.within(1024,
+                                                                                                              1048576);
 
   size_t max_connections = 4096;
-  static constexpr OptionInfo kMaxConnections{
-      "max-connections", "N", "Server",
-      "Open connections of each port, half of them of one client address; further "
-      "ones are answered 503 and closed."};
+  static constexpr OptionInfo kMaxConnections =
+      OptionInfo{"max-connections", "N", "Server",
+                 "Open connections of each port, half of them of one client address; further "
+                 "ones are answered 503 and closed."}
+          .within(1, 1000000);
 
   size_t header_timeout_ms = 10000;
-  static constexpr OptionInfo kHeaderTimeoutMs{"header-timeout-ms", "MS", "Server",
-                                               "Time a client has to send a request's head, once begun."};
+  static constexpr OptionInfo kHeaderTimeoutMs =
+      OptionInfo{"header-timeout-ms", "MS", "Server", "Time a client has to send a request's head, once begun."}.within(
+          1, kDayMs);
 
   size_t body_timeout_ms = 60000;
-  static constexpr OptionInfo kBodyTimeoutMs{"body-timeout-ms", "MS", "Server",
-                                             "Time a client may pause while sending a body or taking an answer."};
+  static constexpr OptionInfo kBodyTimeoutMs =
+      OptionInfo{"body-timeout-ms", "MS", "Server", "Time a client may pause while sending a body or taking an answer."}
+          .within(1, kDayMs);
 
   size_t min_transfer_rate = 64u << 10;
-  static constexpr OptionInfo kMinTransferRate{
-      "min-transfer-rate", "BYTES", "Server",
-      "Bytes a second that a client must send of a body, or take of an answer, on the average and after "
-      "--body-timeout-ms: slower ones are closed, so that nobody holds memory by the byte. 0: no such bound."};
+  static constexpr OptionInfo kMinTransferRate =
+      OptionInfo{
+          "min-transfer-rate", "BYTES", "Server",
+          "Bytes a second that a client must send of a body, or take of an answer, on the average and after "
+          "--body-timeout-ms: slower ones are closed, so that nobody holds memory by the byte. 0: no such bound."}
+          .within(0, kMostBytes);
 
   size_t idle_timeout_ms = 75000;
-  static constexpr OptionInfo kIdleTimeoutMs{"idle-timeout-ms", "MS", "Server",
-                                             "Time a kept-alive connection may be idle."};
+  static constexpr OptionInfo kIdleTimeoutMs =
+      OptionInfo{"idle-timeout-ms", "MS", "Server", "Time a kept-alive connection may be idle."}.within(1, kDayMs);
 
   size_t drain_timeout_ms = 30000;
-  static constexpr OptionInfo kDrainTimeoutMs{"drain-timeout-ms", "MS", "Server",
-                                              "Time that requests in flight have to finish after SIGTERM."};
+  static constexpr OptionInfo kDrainTimeoutMs =
+      OptionInfo{"drain-timeout-ms", "MS", "Server", "Time that requests in flight have to finish after SIGTERM."}
+          .within(0, kDayMs);
 
   size_t request_timeout_ms = 300000;
-  static constexpr OptionInfo kRequestTimeoutMs{
-      "request-timeout-ms", "MS", "Server",
-      "Time that a request has when it does not say how long its client waits (see docs/http-api.md). What cannot "
-      "be done in time is refused when it comes; what is not done in time is answered 504. The longest time-out of "
-      "known clients. 0: none."};
+  static constexpr OptionInfo kRequestTimeoutMs =
+      OptionInfo{
+          "request-timeout-ms", "MS", "Server",
+          "Time that a request has when it does not say how long its client waits (see docs/http-api.md). What cannot "
+          "be done in time is refused when it comes; what is not done in time is answered 504. The longest time-out of "
+          "known clients. 0: none."}
+          .within(0, kDayMs);
 
   bool return_documents = true;
   static constexpr OptionInfo kReturnDocuments{
@@ -89,10 +115,18 @@ struct ServerOptions {
       "Send documents back in Cohere/Jina-style answers when the client does not say. Some clients need it; off "
       "saves about 100 KB per RAGFlow question."};
 
+  AnswerForm answer_as = AnswerForm::kCommon;
+  static constexpr OptionInfo kAnswerAs{
+      "answer-as", "FORM", "Server",
+      "How requests with `documents` are answered: common, as Cohere, Jina and vLLM do, or sglang, a bare array, for "
+      "Milvus' provider sglang and SGLang's own clients, whose requests are the same."};
+
   size_t compress_min_bytes = 16u << 10;
-  static constexpr OptionInfo kCompressMinBytes{
-      "compress-min-bytes", "BYTES", "Server",
-      "Smallest answer that is compressed for clients that accept it. 0: none is; fastest on a fast network."};
+  static constexpr OptionInfo kCompressMinBytes =
+      OptionInfo{
+          "compress-min-bytes", "BYTES", "Server",
+          "Smallest answer that is compressed for clients that accept it. 0: none is; fastest on a fast network."}
+          .within(0, kMostBytes);
 
   std::string api_key;
   static constexpr OptionInfo kApiKey{
@@ -144,10 +178,11 @@ struct ServerOptions {
       "Export metrics under the names of Text Embeddings Inference as well, for dashboards made for it."};
 
   size_t request_log_rate = 20;
-  static constexpr OptionInfo kRequestLogRate{
-      "request-log-rate", "LINES", "Watching",
-      "Log lines about requests in a second at most, and as many about requests that were refused or failed: bounds "
-      "what load costs the log. Never their texts. 0: none."};
+  static constexpr OptionInfo kRequestLogRate = OptionInfo{"request-log-rate", "LINES", "Watching",
+                                                           "Log lines about requests in a second at most, and as many "
+                                                           "about requests that were refused or failed: bounds "
+                                                           "what load costs the log. Never their texts. 0: none."}
+                                                    .within(0, 1000000);
 
   std::string otlp_endpoint;
   static constexpr OptionInfo kOtlpEndpoint{
@@ -165,14 +200,16 @@ struct ServerOptions {
                                            "OTEL_SERVICE_NAME"};
 
   double trace_rate = 1;
-  static constexpr OptionInfo kTraceRate{
-      "trace-rate", "SHARE", "Watching",
-      "Share of requests traced whose caller does not say (W3C traceparent). A caller's choice is obeyed."};
+  static constexpr OptionInfo kTraceRate =
+      OptionInfo{"trace-rate", "SHARE", "Watching",
+                 "Share of requests traced whose caller does not say (W3C traceparent). A caller's choice is obeyed."}
+          .within(0, 1);
 
   size_t trace_queue = 2048;
-  static constexpr OptionInfo kTraceQueue{
-      "trace-queue", "REQUESTS", "Watching",
-      "Traced requests that may wait for the collector; more are dropped. About 300 bytes each."};
+  static constexpr OptionInfo kTraceQueue =
+      OptionInfo{"trace-queue", "REQUESTS", "Watching",
+                 "Traced requests that may wait for the collector; more are dropped. About 300 bytes each."}
+          .within(1, 10000000);
 
   // A socket that is bound already, for the server to listen on and close; -1: it binds one itself. Not a setting.
   int bound_socket = -1;
@@ -196,6 +233,7 @@ struct ServerOptions {
     visit_field(kDrainTimeoutMs, options.drain_timeout_ms);
     visit_field(kRequestTimeoutMs, options.request_timeout_ms);
     visit_field(kReturnDocuments, options.return_documents);
+    visit_field(kAnswerAs, options.answer_as);
     visit_field(kCompressMinBytes, options.compress_min_bytes);
     visit_field(kApiKey, options.api_key);
     visit_field(kApiKeyFile, options.api_key_file);

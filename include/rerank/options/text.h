@@ -12,11 +12,13 @@ namespace rerank {
 
 struct TextOptions {
   size_t max_length = 0;
-  static constexpr OptionInfo kMaxLength{
-      "max-length", "TOKENS", "Texts",
-      "Longest pair scored, special tokens included; longer ones are cut. 0: what the model's config.json "
-      "recommends (rerankd.max_length), else its limit. Lower it (512, 1024) to bound the time that one long "
-      "document can take."};
+  static constexpr OptionInfo kMaxLength =
+      OptionInfo{
+          "max-length", "TOKENS", "Texts",
+          "Longest pair scored, special tokens included; longer ones are cut. 0: what the model's config.json "
+          "recommends (rerankd.max_length), else its limit. Lower it (512, 1024) to bound the time that one long "
+          "document can take."}
+          .within(0, 10000000);
 
   std::optional<Truncation> truncation;  // absent: auto
   static constexpr OptionInfo kTruncation{
@@ -32,12 +34,15 @@ struct TextOptions {
       "How the logits of chunks become a document's: max, mean, or topN (top2: mean of the best two)."};
 
   size_t chunk_overlap = 32;
-  static constexpr OptionInfo kChunkOverlap{"chunk-overlap", "TOKENS", "Texts",
-                                            "Tokens that neighbouring chunks share, so that no sentence is torn."};
+  static constexpr OptionInfo kChunkOverlap =
+      OptionInfo{"chunk-overlap", "TOKENS", "Texts",
+                 "Tokens that neighbouring chunks share, so that no sentence is torn."}
+          .within(0, 1000000);
 
   size_t max_chunks = 16;
-  static constexpr OptionInfo kMaxChunks{"max-chunks", "N", "Texts",
-                                         "Chunks of one document; what comes after them is cut. Bounds its time."};
+  static constexpr OptionInfo kMaxChunks =
+      OptionInfo{"max-chunks", "N", "Texts", "Chunks of one document; what comes after them is cut. Bounds its time."}
+          .within(1, 100000);
 
   std::string prompt;
   static constexpr OptionInfo kPrompt{

@@ -6,7 +6,7 @@
 namespace rerank::api {
 namespace {
 
-bool matches(const transport::Body& body) { return body.has("documents"); }
+bool matches(const transport::Body& body, const transport::HttpRequest&) { return body.has("documents"); }
 
 void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   RerankRequest& request = call.request;
@@ -16,6 +16,22 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
   request.top_n = call.asked = body.positive("top_n");
   read_common_settings(body, call);
   call.return_documents = body.flag("return_documents", limits.return_documents);
+}
+
+// SGLang: a bare array with documents as strings. Its requests are D's.
+void write_sglang(const RerankCall& call, const RerankResponse& result, const ModelInfo&,
+                  transport::HttpResponse& response) {
+  JsonWriter json;
+  json.begin_array();
+  for (const RankedDocument& document : result.results) {
+    json.begin_object();
+    json.field("score", document.score);
+    if (call.return_documents) json.field("document", call.request.documents[document.index]);
+    json.field("index", uint64_t{document.index});
+    json.end_object();
+  }
+  json.end_array();
+  response.body = json.take();
 }
 
 void write_results(JsonWriter& json, const RerankCall& call, const RerankResponse& result) {
@@ -73,5 +89,6 @@ void read_common_settings(transport::Body& body, RerankCall& call) {
 }
 
 const Dialect kCommonDialect = {"common", transport::ErrorShape::kCommon, matches, read, write};
+const Dialect kSglangDialect = {"sglang", transport::ErrorShape::kCommon, matches, read, write_sglang};
 
 }  // namespace rerank::api

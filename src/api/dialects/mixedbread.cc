@@ -4,7 +4,7 @@
 namespace rerank::api {
 namespace {
 
-bool matches(const transport::Body& body) { return body.has("input"); }
+bool matches(const transport::Body& body, const transport::HttpRequest&) { return body.has("input"); }
 
 void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.query = body.text("query");

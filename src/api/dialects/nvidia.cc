@@ -5,7 +5,7 @@
 namespace rerank::api {
 namespace {
 
-bool matches(const transport::Body& body) {
+bool matches(const transport::Body& body, const transport::HttpRequest&) {
   return body.has("passages") && body.first_element_kind("passages") != transport::Body::Kind::kText;
 }
 

@@ -1,12 +1,10 @@
 // QAnything: {"query", "passages": [string, ...]} -> [score, ...] in input order.
-#include <vector>
-
 #include "api/dialect.h"
 
 namespace rerank::api {
 namespace {
 
-bool matches(const transport::Body& body) {
+bool matches(const transport::Body& body, const transport::HttpRequest&) {
   return body.first_element_kind("passages") == transport::Body::Kind::kText;
 }
 
@@ -15,12 +13,10 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
   call.request.documents = body.texts("passages", limits.max_documents);
 }
 
-void write(const RerankCall& call, const RerankResponse& result, const ModelInfo&, transport::HttpResponse& response) {
-  std::vector<float> scores(call.request.documents.size());
-  for (const RankedDocument& document : result.results) scores[document.index] = document.score;
+void write(const RerankCall&, const RerankResponse& result, const ModelInfo&, transport::HttpResponse& response) {
   JsonWriter json;
   json.begin_array();
-  for (const float score : scores) json.value(score);
+  for (const float score : scores_in_input_order(result)) json.value(score);
   json.end_array();
   response.body = json.take();
 }

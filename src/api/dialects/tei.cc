@@ -8,7 +8,7 @@
 namespace rerank::api {
 namespace {
 
-bool matches(const transport::Body& body) { return body.has("texts"); }
+bool matches(const transport::Body& body, const transport::HttpRequest&) { return body.has("texts"); }
 
 void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) {
   call.request.query = body.text("query");

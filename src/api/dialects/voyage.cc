@@ -5,7 +5,7 @@ namespace rerank::api {
 namespace {
 
 // The Python client sends "top_k": null; no client of D sends that key.
-bool matches(const transport::Body& body) {
+bool matches(const transport::Body& body, const transport::HttpRequest&) {
   return body.has("documents") && body.has_key("top_k") && !body.has("top_n");
 }
 

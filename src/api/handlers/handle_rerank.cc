@@ -1,27 +1,73 @@
+#include <functional>
 #include <string>
 #include <utility>
 
 #include "api/dialect.h"
 #include "api/exchange.h"
+#include "api/handlers/score_pairs.h"
 #include "transport/body.h"
 #include "transport/errors.h"
 #include "transport/urgency.h"
 
 namespace rerank::api {
+namespace {
 
-void handle_rerank(Exchange&& exchange) {
+// Why no dialect has this body, in the form that the path's clients read.
+transport::HttpResponse refuse_body(const Exchange& exchange) {
+  if (exchange.record.label == std::string_view("predict")) {
+    return transport::error_response(transport::make_error(transport::ErrorKind::kInvalid,
+                                                           "`inputs` is missing: a pair [query, text], or an array "
+                                                           "of such pairs"),
+                                     transport::ErrorShape::kTei);
+  }
+  return transport::error_response(transport::make_error(
+      transport::ErrorKind::kInvalid,
+      "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
+      "`passages` (NVIDIA) or `input` (Mixedbread), or `inputs` with pairs (Hugging Face)"));
+}
+
+transport::HttpResponse no_such_model_route() {
+  return transport::error_response(
+      transport::make_error(transport::ErrorKind::kNotFound,
+                            "Not Found: under /models/NAME, POST takes pairs only: {\"inputs\": [{\"text\", "
+                            "\"text_pair\"}]} (Hugging Face) or tensors `query` and `documents` (KServe v2). To rank, "
+                            "POST /v1/rerank"),
+      transport::ErrorShape::kTei);
+}
+
+// What a ranking and scored pairs have in common, from here on.
+using Ranked = std::function<void(Result<RerankResponse>)>;
+
+void rank(Reranker& reranker, const std::shared_ptr<RerankCall>& call, const Ranked& done) {
+  reranker.submit(std::shared_ptr<const RerankRequest>(call, &call->request), done);
+}
+
+void score(Reranker& reranker, RerankCall& call, const Ranked& done) {
+  PairTexts pairs{std::move(call.queries), std::move(call.request.documents)};
+  call.request.documents.clear();
+  score_pairs(reranker, call.request, std::move(pairs), [done](Result<PairScores> result) {
+    if (!result.ok()) return done(result.status());
+    RerankResponse whole = std::move(result->whole);
+    whole.results.reserve(result->scores.size());
+    for (size_t i = 0; i < result->scores.size(); ++i) {
+      RankedDocument document;
+      document.index = i;
+      document.score = result->scores[i];
+      whole.results.push_back(std::move(document));
+    }
+    done(std::move(whole));
+  });
+}
+
+void answer(Exchange&& exchange, bool only_pairs) {
   Result<transport::Body> body = transport::Body::parse(exchange.request.body);
   if (!body.ok())
     return exchange.finish(transport::error_response(body.status(), guess_error_shape(exchange.request.body)));
-  const Dialect* dialect = find_dialect(*body);
-  if (!dialect) {
-    return exchange.finish(transport::error_response(transport::make_error(
-        transport::ErrorKind::kInvalid,
-        "the texts to rank are missing: send `query` with `texts` (TEI), `documents` (Cohere, Jina, vLLM), "
-        "`passages` (NVIDIA) or `input` (Mixedbread)")));
-  }
-  exchange.record.label = dialect->name;
   const ApiOptions& options = exchange.state->options;
+  const Dialect* dialect = find_dialect(*body, exchange.request, options.answer_as);
+  if (only_pairs && !(dialect && dialect->pairs)) return exchange.finish(no_such_model_route());
+  if (!dialect) return exchange.finish(refuse_body(exchange));
+  exchange.record.label = dialect->name;
   DialectLimits limits{options.max_documents, options.max_text_bytes, options.return_documents};
   // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
   if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
@@ -38,9 +84,8 @@ void handle_rerank(Exchange&& exchange) {
   exchange.note_parsed();
 
   Reranker& reranker = exchange.state->reranker;
-  const std::shared_ptr<const RerankRequest> request(call, &call->request);
   auto shared = std::make_shared<Exchange>(std::move(exchange));
-  reranker.submit(request, [shared, call, dialect](Result<RerankResponse> result) {
+  const Ranked done = [shared, call, dialect](Result<RerankResponse> result) {
     if (!result.ok()) return shared->finish(transport::error_response(result.status(), dialect->errors));
     shared->note_ranked(*result);
     transport::HttpResponse response;
@@ -48,7 +93,14 @@ void handle_rerank(Exchange&& exchange) {
     response.complete = [call, dialect, &model = shared->state->reranker.info(), result = *std::move(result)](
                             transport::HttpResponse& self) { dialect->write(*call, result, model, self); };
     shared->finish(std::move(response));
-  });
+  };
+  dialect->pairs ? score(reranker, *call, done) : rank(reranker, call, done);
 }
+
+}  // namespace
+
+void handle_rerank(Exchange&& exchange) { answer(std::move(exchange), false); }
+
+void handle_model(Exchange&& exchange) { answer(std::move(exchange), true); }
 
 }  // namespace rerank::api

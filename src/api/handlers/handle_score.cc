@@ -1,4 +1,4 @@
-// vLLM's /score and TEI's /predict: scores of pairs, in input order.
+// vLLM's /score: scores of pairs, in input order.
 #include <chrono>
 #include <utility>
 
@@ -56,34 +56,8 @@ void score_answer(const PairScores& result, const ModelInfo& model, transport::H
   response.body = json.take();
 }
 
-TeiCost cost_of(const PairTexts& pairs) {
-  TeiCost cost{pairs.documents.size(), 0, 0};
-  for (const auto* side : {&pairs.queries, &pairs.documents}) {
-    for (const std::string& text : *side) cost.characters += count_characters(text);
-  }
-  return cost;
-}
-
-// One pair, or many.
-void predict_answer(const PairScores& result, const ModelInfo& model, bool single, TeiCost cost,
-                    transport::HttpResponse& response) {
-  JsonWriter json;
-  if (!single) json.begin_array();
-  for (const float score : result.scores) {
-    json.begin_array().begin_object();
-    json.field("score", score);
-    json.field("label", model.label);
-    json.end_object().end_array();
-  }
-  if (!single) json.end_array();
-  response.body = json.take();
-  cost.tokens = result.whole.total_tokens;
-  write_tei_timings(cost, result.whole.timings, model, response);
-}
-
-// Scores `pairs` and finishes the exchange with the answer that `answer` fills in.
-template <class Answer>
-void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, transport::ErrorShape errors, Answer answer) {
+// Scores `pairs` and finishes the exchange.
+void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs) {
   settings.cancellation = exchange.request.cancellation;
   settings.priority += exchange.priority;
   settings.use_cache = !transport::wants_fresh_scores(exchange.request);
@@ -91,13 +65,13 @@ void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs, transport
   exchange.note_parsed();
   Reranker& reranker = exchange.state->reranker;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
-  score_pairs(reranker, settings, std::move(pairs), [shared, errors, answer](Result<PairScores> result) {
-    if (!result.ok()) return shared->finish(transport::error_response(result.status(), errors));
+  score_pairs(reranker, settings, std::move(pairs), [shared](Result<PairScores> result) {
+    if (!result.ok()) return shared->finish(transport::error_response(result.status()));
     shared->note_ranked(result->whole);
     transport::HttpResponse response;
     write_server_timing(result->whole.timings, response);
-    response.complete = [answer, &model = shared->state->reranker.info(),
-                         scores = *std::move(result)](transport::HttpResponse& self) { answer(scores, model, self); };
+    response.complete = [&model = shared->state->reranker.info(), scores = *std::move(result)](
+                            transport::HttpResponse& self) { score_answer(scores, model, self); };
     shared->finish(std::move(response));
   });
 }
@@ -114,31 +88,7 @@ void handle_score(Exchange&& exchange) {
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call.request);
   if (!body->status().ok()) return exchange.finish(transport::error_response(body->status()));
-  run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kCommon, score_answer);
-}
-
-void handle_predict(Exchange&& exchange) {
-  Result<transport::Body> body = transport::Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(transport::error_response(body.status(), transport::ErrorShape::kTei));
-  RerankCall call;
-  bool single = false;
-  PairTexts pairs;
-  for (auto& [query, text] : body->pairs("inputs", exchange.state->options.max_documents, &single)) {
-    pairs.queries.push_back(std::move(query));
-    pairs.documents.push_back(std::move(text));
-  }
-  call.request.scale = body->flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
-  read_truncation(*body, "truncate", call);
-  read_side(*body, "truncation_direction", call);
-  transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
-                          call.request);
-  if (!body->status().ok())
-    return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
-  const TeiCost cost = cost_of(pairs);
-  run(std::move(exchange), std::move(call.request), std::move(pairs), transport::ErrorShape::kTei,
-      [single, cost](const PairScores& result, const ModelInfo& model, transport::HttpResponse& response) {
-        predict_answer(result, model, single, cost, response);
-      });
+  run(std::move(exchange), std::move(call.request), std::move(pairs));
 }
 
 }  // namespace rerank::api

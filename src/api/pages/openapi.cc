@@ -114,6 +114,7 @@ class Builder {
     add(made, "200", std::move(good));
     std::set<int> statuses = {408, 431};
     if (route.request) statuses.insert({400, 413, 415, 417, 422});
+    if (route.request && std::string_view(route.pattern) == "models/*") statuses.insert(404);
     if (std::string_view(route.label) == "decode") statuses.insert(501);
     if (route.request && std::string_view(route.label) != "tokenize" && std::string_view(route.label) != "decode")
       statuses.insert({424, 429, 500, 503, 504});

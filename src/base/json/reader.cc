@@ -2,6 +2,7 @@
 
 #include "base/json/standard.h"
 #include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank {
@@ -92,9 +93,8 @@ Status JsonField::unsupported(std::string_view message) const {
 }
 
 Status JsonFile::load(const std::string& path, size_t max_bytes) {
-  auto text = read_file(path, max_bytes);
-  if (!text.ok()) return text.status();
-  return parse(std::move(*text), path);
+  ASSIGN_OR_RETURN(auto text, read_file(path, max_bytes));
+  return parse(std::move(text), path);
 }
 
 Status JsonFile::parse(std::string text, std::string origin) {
@@ -125,9 +125,8 @@ Result<double> JsonFile::get_number(const char* field, std::optional<double> fal
 Result<std::string> JsonFile::get_string(const char* field, std::optional<std::string> fallback) const {
   const JsonField found = at(field);
   if (found.is_null() && fallback) return *fallback;
-  auto text = found.as_string();
-  if (!text.ok()) return text.status();
-  return std::string(*text);
+  ASSIGN_OR_RETURN(auto text, found.as_string());
+  return std::string(text);
 }
 Result<bool> JsonFile::get_bool(const char* field, bool fallback) const { return at(field).as_bool_or(fallback); }
 

@@ -5,6 +5,7 @@
 #include <future>
 #include <map>
 
+#include "base/status_macros.h"
 #include "cli/command.h"
 #include "eval/data/collection.h"
 #include "load/drive.h"
@@ -122,11 +123,9 @@ struct Bench : Command {
   }
 
   Status measure() {
-    auto seconds = parse_seconds(duration);
-    if (!seconds.ok()) return seconds.status();
-    auto made = make_workload();
-    if (!made.ok()) return made.status();
-    if (Status read = read_arrivals(); !read.ok()) return read;
+    ASSIGN_OR_RETURN(auto seconds, parse_seconds(duration));
+    ASSIGN_OR_RETURN(auto made, make_workload());
+    RETURN_IF_ERROR(read_arrivals());
     if (rates.empty() && clients.empty()) clients = {1};
     for (size_t count : clients) {
       if (count == 0 || count > 4096) return absl::InvalidArgumentError("--clients: 1 to 4096");
@@ -135,10 +134,10 @@ struct Bench : Command {
       if (!trace.empty()) break;
       if (auto checked = load::arrivals(arrival_kind, rate, 0, 1); !checked.ok()) return checked.status();
     }
-    if (Status opened = open_target(); !opened.ok()) return opened;
-    if (Status right = check(*made); !right.ok()) return with_context(right, "answers are checked before the load");
+    RETURN_IF_ERROR(open_target());
+    if (Status right = check(made); !right.ok()) return with_context(right, "answers are checked before the load");
 
-    load::BenchReport found{name, workload, {}, made->document_lengths(kMeasuredRequests)};
+    load::BenchReport found{name, workload, {}, made.document_lengths(kMeasuredRequests)};
     if (requests.empty()) {
       std::printf("%s\n%zu documents of %s tokens per request\n\n", name.c_str(), workload.documents_per_request,
                   workload.document_tokens.c_str());
@@ -149,13 +148,13 @@ struct Bench : Command {
                 "p50 ms", "p95 ms", "p99 ms", "refused", "failed");
     for (size_t count : clients)
       add(found, str_cat(count, " clients"), [&](const load::Watch& watch) {
-        return load::drive_closed(*target, *made, {count, *seconds, kCheckedRequests}, watch);
+        return load::drive_closed(*target, made, {count, seconds, kCheckedRequests}, watch);
       });
     for (double rate : rates)
       add(found, rate > 0 ? str_cat(rate, "/s") : "as recorded", [&](const load::Watch& watch) {
-        const auto due = trace.empty() ? *load::arrivals(arrival_kind, rate, *seconds, workload.seed)
-                                       : load::replay(trace, rate, *seconds);
-        load::LoadRun run = load::drive_open(*target, *made, due, http.timeout_seconds, watch);
+        const auto due = trace.empty() ? *load::arrivals(arrival_kind, rate, seconds, workload.seed)
+                                       : load::replay(trace, rate, seconds);
+        load::LoadRun run = load::drive_open(*target, made, due, http.timeout_seconds, watch);
         run.offered = rate;
         return run;
       });
@@ -184,7 +183,7 @@ struct Bench : Command {
     if (!arrival_kind.starts_with(kTrace)) return ok_status();
     TextInput in;
     std::vector<std::string> lines;
-    if (Status opened = in.open("--arrivals", arrival_kind.substr(kTrace.size())); !opened.ok()) return opened;
+    RETURN_IF_ERROR(in.open("--arrivals", arrival_kind.substr(kTrace.size())));
     for (std::string line; in.next_text(line);) lines.push_back(line);
     auto read = load::read_trace(lines);
     if (!read.ok()) return with_context(read.status(), str_cat("--arrivals ", arrival_kind));
@@ -208,24 +207,22 @@ struct Bench : Command {
   }
 
   Result<load::Workload> make_workload() {
-    auto located = rank::locate_model(options);
-    if (!located.ok()) return located.status();
-    auto tokenizer = text::Tokenizer::from_folder(located->folder);
+    ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
+    auto tokenizer = text::Tokenizer::from_folder(located.folder);
     if (!tokenizer.ok()) return tokenizer.status();
     const auto count = [tokenizer = *tokenizer, ids = std::vector<int32_t>()](std::string_view text) mutable {
       ids.clear();
       tokenizer->encode(text, ids);
       return ids.size();
     };
-    if (Status fitted = fit_lengths(count); !fitted.ok()) return fitted;
+    RETURN_IF_ERROR(fit_lengths(count));
     if (!requests.empty()) {
       auto read = load::read_requests(requests);
       if (!read.ok()) return with_context(read.status(), "--requests");
       return load::Workload::of_requests(workload, std::move(*read), count);
     }
-    Result<std::vector<std::string>> lines = texts.empty() ? std::vector<std::string>() : read_lines();
-    if (!lines.ok()) return lines.status();
-    return load::Workload::make(workload, *lines, count);
+    ASSIGN_OR_RETURN(auto lines, texts.empty() ? std::vector<std::string>() : read_lines());
+    return load::Workload::make(workload, lines, count);
   }
 
   // "fit:FILE" becomes the distribution of FILE's texts.
@@ -243,15 +240,13 @@ struct Bench : Command {
 
   Status open_target() {
     if (!http.url.empty()) {
-      auto made = load::http_target(http);
-      if (!made.ok()) return made.status();
-      target = std::move(*made);
+      ASSIGN_OR_RETURN(auto made, load::http_target(http));
+      target = std::move(made);
       name = http.url;
       return ok_status();
     }
-    auto opened = open();
-    if (!opened.ok()) return opened.status();
-    engine = std::move(*opened);
+    ASSIGN_OR_RETURN(auto opened, open());
+    engine = std::move(opened);
     target = load::engine_target(*engine);
     const ModelInfo& info = engine->info();
     name = str_cat(info.id, " in process: engine ", info.engine, ", ", info.precision, ", kernel ", info.kernel, ", ",
@@ -266,20 +261,17 @@ struct Bench : Command {
       Options plain = options;
       plain.model.engine.engine = EngineKind::kReference, plain.model.engine.precision = Precision::kFp32,
       plain.model.engine.kernel = "auto";
-      auto opened = Reranker::open(plain);
-      if (!opened.ok()) return opened.status();
-      reference = std::move(*opened);
+      ASSIGN_OR_RETURN(auto opened, Reranker::open(plain));
+      reference = std::move(opened);
     }
     for (size_t i = 0; i < kCheckedRequests; ++i) {
       auto request = std::make_shared<RerankRequest>(*made.request(i));
       if (!no_check && request->documents.size() > 4) request->documents.resize(4);  // the reference is slow
-      auto answer = ask(*target, request);
-      if (!answer.ok()) return answer.status();
-      if (Status shape = check_shape(*answer, *request); !shape.ok()) return shape;
+      ASSIGN_OR_RETURN(auto answer, ask(*target, request));
+      RETURN_IF_ERROR(check_shape(answer, *request));
       if (no_check) continue;
-      auto wanted = reference->rerank(RerankRequest(*request));
-      if (!wanted.ok()) return wanted.status();
-      if (Status scores = check_scores(*answer, *wanted); !scores.ok()) return scores;
+      ASSIGN_OR_RETURN(auto wanted, reference->rerank(RerankRequest(*request)));
+      RETURN_IF_ERROR(check_scores(answer, wanted));
     }
     return ok_status();
   }

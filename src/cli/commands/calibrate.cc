@@ -56,19 +56,17 @@ struct Calibrate : Command {
 
   Status calibrate() {
     RETURN_IF_ERROR(complete());
-    auto located = rank::locate_model(options);
-    if (!located.ok()) return located.status();
-    auto loaded = model::load_model(located->folder);
-    if (!loaded.ok()) return loaded.status();
-    model = *loaded;
-    ASSIGN_OR_RETURN(texts, rank::open_texts(located->folder, model->config, options.model.texts));
+    ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
+    ASSIGN_OR_RETURN(auto loaded, model::load_model(located.folder));
+    model = loaded;
+    ASSIGN_OR_RETURN(texts, rank::open_texts(located.folder, model->config, options.model.texts));
     RETURN_IF_ERROR(texts->encode_query({.max_length = pair_limit()}, query_ids).status());  // the instruction fits
     if (model->config.architecture.layers() < 2)
       return absl::InvalidArgumentError("a model of one layer has no earlier exit");
-    auto opened = engine::open_backend(model, options.model.engine.engine, engine::backend_options(options));
-    if (!opened.ok()) return opened.status();
-    backend = std::move(*opened);
-    result.model = located->name;
+    ASSIGN_OR_RETURN(auto opened,
+                     engine::open_backend(model, options.model.engine.engine, engine::backend_options(options)));
+    backend = std::move(opened);
+    result.model = located.name;
     result.texts = source;
     result.precision = backend->info().precision;
     result.kernel = backend->info().kernel;
@@ -80,11 +78,10 @@ struct Calibrate : Command {
   Status gather() {
     std::error_code error;
     if (fs::is_directory(source, error)) return gather_collection();
-    auto texts = eval::read_texts(source, 0);
-    if (!texts.ok()) return texts.status();
-    if (!texts->empty() && !texts->front().query.empty()) return gather_pairs(*texts);
+    ASSIGN_OR_RETURN(auto texts, eval::read_texts(source, 0));
+    if (!texts.empty() && !texts.front().query.empty()) return gather_pairs(texts);
     eval::Collection collection;
-    for (size_t i = 0; i < texts->size(); ++i) collection.documents.push_back({std::to_string(i), (*texts)[i].text});
+    for (size_t i = 0; i < texts.size(); ++i) collection.documents.push_back({std::to_string(i), texts[i].text});
     return search(collection);
   }
 

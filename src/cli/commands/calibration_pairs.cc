@@ -45,9 +45,8 @@ Status CalibrationPairs::read(const std::string& path, const model::Model& model
   ASSIGN_OR_RETURN(const auto encoder, rank::open_texts(model.folder, model.config, {}));
   std::vector<eval::LooseText> texts = own_texts();
   if (!path.empty()) {
-    auto read = eval::read_texts(path, kMaxPairs);
-    if (!read.ok()) return read.status();
-    texts = std::move(*read);
+    ASSIGN_OR_RETURN(auto read, eval::read_texts(path, kMaxPairs));
+    texts = std::move(read);
     if (texts.empty() || texts.front().query.empty())
       return absl::InvalidArgumentError(str_cat("--texts ", path, ": holds no {\"query\", \"document\"} lines"));
   }

@@ -7,9 +7,9 @@
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "cli/add_setting.h"
 #include "cli/command.h"
 #include "cli/commands/calibration_pairs.h"
-#include "cli/setting_text.h"
 #include "convert/quantize.h"
 #include "convert/verify.h"
 #include "convert/writers.h"
@@ -29,17 +29,17 @@ double tolerance_of(Precision precision) {
 }
 
 struct Convert : Command {
+  static constexpr OptionInfo kPrecision{"precision", "P", "Options",
+                                         "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); "
+                                         "safetensors: fp32, fp16, bf16, int8 (with OUT/int8-report.json: what each "
+                                         "matrix loses by it) or int4 (for models that do not fit otherwise)."};
+
   explicit Convert(CLI::App& program)
       : Command(program, "convert", "Write a model as an ONNX graph, or its weights in another precision.") {
     app.add_option("model_folder", folder, "Model folder or hub id.")->type_name("DIR|ID")->required();
     app.add_option("out", out, "Folder to write; it serves as it is.")->type_name("DIR")->required();
     app.add_option("--to", to, "onnx or safetensors.")->type_name("FORMAT")->required();
-    add_setting(
-        app, "--precision", write.precision,
-        "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); safetensors: fp32, "
-        "fp16, bf16, int8 (with OUT/int8-report.json: what each matrix loses by it) or int4 (for models that do "
-        "not fit otherwise).")
-        ->type_name("P");
+    add_setting(app, kPrecision, write.precision);
     app.add_option("--keep-layers", write.keep_layers, "The first N layers only. 0: all.")->type_name("N");
     app.add_option("--exclude", exclude, "int8: matrices whose name has one of these parts stay as they are.")
         ->type_name("PART[,PART...]");
@@ -79,11 +79,9 @@ struct Convert : Command {
       return absl::InvalidArgumentError(str_cat("--activations ", activations, ": must be token or batch"));
     write.scale_per_token = activations == "token";
     options.model.source.model = folder;
-    auto located = rank::locate_model(options);
-    if (!located.ok()) return located.status();
-    auto loaded = model::load_model(located->folder);
-    if (!loaded.ok()) return loaded.status();
-    model = *loaded;
+    ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
+    ASSIGN_OR_RETURN(auto loaded, model::load_model(located.folder));
+    model = loaded;
     write.exclude = absl::StrSplit(exclude, ',', absl::SkipEmpty());
     write.quantization_in_config = to == "safetensors";
     if (to == "safetensors" && write.precision == Precision::kInt8) {
@@ -125,13 +123,12 @@ struct Convert : Command {
     settings_of_it.sensitivity = sensitivity;
     settings_of_it.excluded = [&](const std::string& name) { return convert::is_excluded(write, name); };
     settings_of_it.progress = [&](uint64_t done, uint64_t total) { bar.update(done, total); };
-    auto report = convert::calibrate_int8(model, pairs.batch(), settings_of_it);
-    if (!report.ok()) return report.status();
-    std::printf("calibrated on %zu pairs of %zu tokens (logits span %.3g)\n", report->pairs, report->tokens,
-                report->spread);
+    ASSIGN_OR_RETURN(auto report, convert::calibrate_int8(model, pairs.batch(), settings_of_it));
+    std::printf("calibrated on %zu pairs of %zu tokens (logits span %.3g)\n", report.pairs, report.tokens,
+                report.spread);
     std::printf("  %-60s %s\n", "matrix", "error of its outputs, relative");
     size_t kept = 0;
-    for (const convert::MatrixError& matrix : report->matrices) {
+    for (const convert::MatrixError& matrix : report.matrices) {
       std::printf("  %-60s %.4f%s\n", matrix.name.c_str(), matrix.error, matrix.kept ? "  kept" : "");
       if (!matrix.kept) continue;
       ++kept;
@@ -139,20 +136,19 @@ struct Convert : Command {
       write.ignored_modules.push_back(matrix.name.substr(0, matrix.name.rfind('.')));
     }
     std::printf("|logit - exact|: all int8 %.3g at most, %.3g in the mean; with %zu of %zu kept %.3g, %.3g\n",
-                report->all.largest, report->all.mean, kept, report->matrices.size(), report->chosen.largest,
-                report->chosen.mean);
+                report.all.largest, report.all.mean, kept, report.matrices.size(), report.chosen.largest,
+                report.chosen.mean);
     const auto ignore = [&](const model::Linear& linear) {
       write.ignored_modules.push_back(linear.weight.name.substr(0, linear.weight.name.rfind('.')));
     };
     if (model->weights.head_dense) ignore(*model->weights.head_dense);
     ignore(model->weights.head_output);
-    report_text = convert::report_json(*report);
+    report_text = convert::report_json(report);
     return ok_status();
   }
 
   Status verify() {
-    auto converted = model::load_model(out, to == "onnx");
-    if (!converted.ok()) return converted.status();
+    ASSIGN_OR_RETURN(auto converted, model::load_model(out, to == "onnx"));
     engine::BackendOptions engine = engine::backend_options(options);
     engine.onnx_file = to == "onnx" ? convert::kOnnxFile : "";
     // int8 weights are meant for an engine that multiplies int8.
@@ -160,7 +156,7 @@ struct Convert : Command {
                             : write.precision == Precision::kInt8 || write.precision == Precision::kInt4
                                 ? EngineKind::kCpu
                                 : EngineKind::kReference;
-    auto backend = engine::open_backend(*converted, kind, engine);
+    auto backend = engine::open_backend(converted, kind, engine);
     if (!backend.ok() && to == "onnx" &&
         (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {
       std::printf("not verified: %s\n", std::string(message_of(backend.status())).c_str());

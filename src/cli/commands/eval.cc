@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/settings/assign.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
@@ -66,16 +67,14 @@ struct Eval : Command {
   }
 
   Status evaluate() {
-    auto read = eval::read_collection(path, collection_options);
-    if (!read.ok()) return read.status();
-    collection = std::move(*read);
+    ASSIGN_OR_RETURN(auto read, eval::read_collection(path, collection_options));
+    collection = std::move(read);
     queries = eval::judged_queries(collection, limit);
     if (queries.empty()) return absl::InvalidArgumentError(str_cat(path, ": no query has both a text and judgments"));
     RETURN_IF_ERROR(describe());
     RETURN_IF_ERROR(choose_candidates());
-    auto opened = eval::ScoreStore::open(scores_path());
-    if (!opened.ok()) return opened.status();
-    store = std::move(*opened);
+    ASSIGN_OR_RETURN(auto opened, eval::ScoreStore::open(scores_path()));
+    store = std::move(opened);
     RETURN_IF_ERROR(complete());
     RETURN_IF_ERROR(measure("", options));
     for (const std::string& setting : compare) {
@@ -118,9 +117,8 @@ struct Eval : Command {
     if (candidates == "bm25") {
       RETURN_IF_ERROR(search());
     } else {
-      auto read = eval::read_run(candidates);
-      if (!read.ok()) return read.status();
-      run_in = eval::cut_run(*read, queries, top_k);
+      ASSIGN_OR_RETURN(auto read, eval::read_run(candidates));
+      run_in = eval::cut_run(read, queries, top_k);
       result.candidates = candidates;
       const size_t missing = queries.size() - run_in.size();
       if (run_in.empty()) return absl::InvalidArgumentError(str_cat(candidates, ": has none of the judged queries"));
@@ -131,16 +129,15 @@ struct Eval : Command {
   }
 
   Status search() {
-    auto index = eval::Bm25::build(collection.documents, bm25);
-    if (!index.ok()) return index.status();
+    ASSIGN_OR_RETURN(auto index, eval::Bm25::build(collection.documents, bm25));
     Progress progress("bm25", "queries");
     for (size_t i = 0; i < queries.size(); ++i) {
-      run_in[queries[i]] = index->top(*collection.query(queries[i]), top_k);
+      run_in[queries[i]] = index.top(*collection.query(queries[i]), top_k);
       progress.update(i + 1, queries.size());
     }
     char parameters[64];
     std::snprintf(parameters, sizeof parameters, "bm25 (k1 %.3g, b %.3g, ", bm25.k1, bm25.b);
-    result.candidates = str_cat(std::string(parameters), "stemmer ", index->stemmer(), ")");
+    result.candidates = str_cat(std::string(parameters), "stemmer ", index.stemmer(), ")");
     return ok_status();
   }
 
@@ -152,8 +149,7 @@ struct Eval : Command {
       const size_t equals = part.find('=');
       if (equals == std::string_view::npos)
         return absl::InvalidArgumentError(str_cat("--compare ", setting, ": expected NAME=VALUE[,NAME=VALUE...]"));
-      Status status =
-          assign_setting(changed, std::string(part.substr(0, equals)), std::string(part.substr(equals + 1)));
+      Status status = assign_setting(changed, part.substr(0, equals), part.substr(equals + 1));
       if (!status.ok()) return with_context(status, "--compare");
     }
     return ok_status();

@@ -122,13 +122,4 @@ Run add_routes_command(CLI::App& program) {
   };
 }
 
-Run add_options_command(CLI::App& program) {
-  auto* app = program.add_subcommand("options", "Print all settings as Markdown (docs/options.md).");
-  return [app] {
-    if (!app->parsed()) return -1;
-    std::fputs(options_markdown().c_str(), stdout);
-    return 0;
-  };
-}
-
 }  // namespace rerank::cli

@@ -81,21 +81,19 @@ struct Lengths : Command {
 
   Status look() {
     RETURN_IF_ERROR(complete());
-    auto located = rank::locate_model(options);
-    if (!located.ok()) return located.status();
-    auto loaded = model::load_model(located->folder);
-    if (!loaded.ok()) return loaded.status();
-    ASSIGN_OR_RETURN(encoder, rank::open_texts(located->folder, (*loaded)->config, options.model.texts));
-    result.model = located->name;
+    ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
+    ASSIGN_OR_RETURN(auto loaded, model::load_model(located.folder));
+    ASSIGN_OR_RETURN(encoder, rank::open_texts(located.folder, loaded->config, options.model.texts));
+    result.model = located.name;
     result.source = metrics_file.empty() ? source : str_cat("the pairs of a server (", metrics_file, ")");
-    model_limit = std::min((*loaded)->config.max_length(), encoder->tokenizer().model_max_length().value_or(SIZE_MAX));
+    model_limit = std::min(loaded->config.max_length(), encoder->tokenizer().model_max_length().value_or(SIZE_MAX));
     RETURN_IF_ERROR(metrics_file.empty() ? read_lengths() : read_histogram());
     if (result.pairs.empty()) return absl::InvalidArgumentError(str_cat(source, ": holds no texts"));
     std::sort(result.documents.begin(), result.documents.end());
     std::sort(result.pairs.begin(), result.pairs.end());
     choose_limits();
-    RETURN_IF_ERROR(measure_cost(*loaded));
-    loaded->reset();
+    RETURN_IF_ERROR(measure_cost(loaded));
+    loaded.reset();
     eval::fill_rows(result, limits);
     RETURN_IF_ERROR(measure_quality());
     eval::recommend(result);
@@ -116,9 +114,8 @@ struct Lengths : Command {
   }
 
   Status read_histogram() {
-    auto read = eval::read_length_histogram(metrics_file);
-    if (!read.ok()) return read.status();
-    result.pairs = std::move(*read);
+    ASSIGN_OR_RETURN(auto read, eval::read_length_histogram(metrics_file));
+    result.pairs = std::move(read);
     result.texts = result.pairs.size();
     return ok_status();
   }
@@ -172,14 +169,14 @@ struct Lengths : Command {
   }
 
   Status measure_cost(const std::shared_ptr<const model::Model>& model) {
-    auto backend = engine::open_backend(model, options.model.engine.engine, engine::backend_options(options));
-    if (!backend.ok()) return backend.status();
+    ASSIGN_OR_RETURN(auto backend,
+                     engine::open_backend(model, options.model.engine.engine, engine::backend_options(options)));
     const size_t longest = std::min<size_t>(limits.back(), result.pairs.back());
     for (size_t tokens = 32;; tokens *= 2) {
       tokens = std::min(tokens, std::max<size_t>(32, longest));
       tokens = std::min(tokens, model_limit);
       result.cost.push_back(
-          {tokens, seconds_of_pair(**backend, tokens, model->config.architecture.embedding.vocabulary)});
+          {tokens, seconds_of_pair(*backend, tokens, model->config.architecture.embedding.vocabulary)});
       if (tokens >= longest) break;
     }
     return ok_status();
@@ -195,8 +192,7 @@ struct Lengths : Command {
     eval::TrecRun candidates;
     for (const std::string& q : queries) candidates[q] = index->top(*collection.query(q), top_k);
     options.model.texts.max_length = model_limit;
-    auto reranker = Reranker::open(options);
-    if (!reranker.ok()) return reranker.status();
+    ASSIGN_OR_RETURN(auto reranker, Reranker::open(options));
     auto store = eval::ScoreStore::open("");
     std::vector<double> longest;
     eval::TrecRun full;
@@ -207,12 +203,12 @@ struct Lengths : Command {
       scoring.request.max_length = row.limit;
       scoring.progress = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
       const bool first = full.empty();
-      auto scored = eval::score_candidates(**reranker, collection, queries,
-                                           first ? candidates : cut_at(candidates, row.limit), scoring, **store);
-      if (!scored.ok()) return scored.status();
-      if (first) full = scored->run;
+      ASSIGN_OR_RETURN(auto scored,
+                       eval::score_candidates(*reranker, collection, queries,
+                                              first ? candidates : cut_at(candidates, row.limit), scoring, **store));
+      if (first) full = scored.run;
       const eval::Measured measured =
-          eval::measure_run(collection.qrels, overlaid(full, scored->run), queries, {{eval::Measure::Kind::kNdcg, 10}});
+          eval::measure_run(collection.qrels, overlaid(full, scored.run), queries, {{eval::Measure::Kind::kNdcg, 10}});
       row.ndcg = eval::bootstrap_interval(measured.values[0]);
       if (first) longest = measured.values[0];
       if (!first) row.difference = eval::paired_test(longest, measured.values[0]);

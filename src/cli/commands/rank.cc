@@ -1,5 +1,4 @@
 // rerankd rank: one query, documents from a file or stdin, a table or JSON.
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -7,14 +6,10 @@
 #include "base/json/writer.h"
 #include "base/strings.h"
 #include "cli/command.h"
+#include "cli/help/help.h"
 
 namespace rerank::cli {
 namespace {
-
-size_t terminal_columns() {
-  winsize size{};
-  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 40 ? size.ws_col : 100;
-}
 
 // The first `columns` characters of a text on one line. Counts code points: wide characters may reach further.
 std::string first_line(const std::string& text, size_t columns) {
@@ -29,7 +24,7 @@ std::string first_line(const std::string& text, size_t columns) {
 
 // `lines`: where each document stands in its file.
 void print_table(const RerankRequest& request, const RerankResponse& response, const std::vector<size_t>& lines) {
-  const size_t columns = terminal_columns() - 24;
+  const size_t columns = terminal_columns(STDOUT_FILENO) - 24;
   std::printf("rank    score  line  document\n");
   for (size_t i = 0; i < response.results.size(); ++i) {
     const RankedDocument& r = response.results[i];
@@ -77,14 +72,14 @@ struct Rank : Command {
         ->type_name("FILE|-")
         ->capture_default_str();
     app.add_option("--top-n", request.top_n, "Only the best N. 0: all.")->type_name("N")->capture_default_str();
-    app.add_option("--format", format, "table or json.")
-        ->check(CLI::IsMember({"table", "json"}))
-        ->capture_default_str();
+    app.add_option("--format", format, "table or json.")->check(one_of({"table", "json"}))->capture_default_str();
     settings.add(options, {"Model", "Engine", "Texts"});
   }
 
   int run() {
     TextInput in;
+    if (file == "-" && ::isatty(STDIN_FILENO) == 1)
+      std::fprintf(stderr, "reading documents from the terminal, one a line; Ctrl-D ends\n");
     if (Status opened = in.open("--documents", file); !opened.ok()) return report(opened);
     for (std::string line; in.next_text(line);) {
       request.documents.push_back(std::move(line));

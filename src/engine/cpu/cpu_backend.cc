@@ -56,7 +56,7 @@ Result<const KernelTable*> pick(const model::Architecture& architecture, const B
       continue;
     }
     if (options.kernel != "auto" || is_automatic(*table)) return table;  // a tier named is taken as it is
-    if (options.precision == "auto" || std::string_view(table->name).ends_with("-emulated")) continue;
+    if (options.precision == "auto" || table->use == KernelTier::Use::kTests) continue;
     if (faster_than_fp32(*table)) return table;
     // A precision asked for may be slower than fp32, where there is nothing better.
     if (slower == nullptr) slower = table;
@@ -163,7 +163,7 @@ class CpuEngine : public LayeredEngine {
   Status keep(std::span<const uint32_t> sequences) override {
     if (wanted_ > done_) {
       std::vector<float> unread(batch_.size() * model::exit_width(architecture()));
-      if (Status status = advance(unread); !status.ok()) return status;
+      RETURN_IF_ERROR(advance(unread));
     }
     const size_t hidden = architecture().hidden;
     float* to = rows_.data();
@@ -320,10 +320,9 @@ Result<const KernelTable*> choose(const model::Model& model, const BackendOption
 }  // namespace cpu
 
 Result<std::string> describe_cpu_backend(const model::Model& model, const BackendOptions& options) {
-  auto kernels = cpu::choose(model, options);
-  if (!kernels.ok()) return kernels.status();
+  ASSIGN_OR_RETURN(auto kernels, cpu::choose(model, options));
   std::string text =
-      str_cat((*kernels)->precision, ", kernel ", (*kernels)->name, ", ", cpu::threads_of(options), " thread(s)");
+      str_cat(kernels->precision, ", kernel ", kernels->name, ", ", cpu::threads_of(options), " thread(s)");
   for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
     const std::string refusal = cpu::refusal_of(*table, model.architecture());
     const std::string said = str_cat("; not ", table->name, ": ", refusal);
@@ -335,16 +334,15 @@ Result<std::string> describe_cpu_backend(const model::Model& model, const Backen
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const model::Model> model,
                                                   const BackendOptions& options) {
-  auto kernels = cpu::choose(*model, options);
-  if (!kernels.ok()) return kernels.status();
+  ASSIGN_OR_RETURN(auto kernels, cpu::choose(*model, options));
   try {
     const auto open = [&](auto engine) -> Result<std::unique_ptr<Backend>> {
       RETURN_IF_ERROR(engine->check_files());  // the weights were packed from them
       return make_layered_backend(model, options.exits, std::move(engine));
     };
-    if ((*kernels)->tiles == nullptr)
-      return open(std::make_unique<cpu::CpuEngine<cpu::CpuWeights, cpu::CpuOps>>(model, options, **kernels));
-    return open(std::make_unique<cpu::CpuEngine<cpu::TileWeights, cpu::TileOps>>(model, options, **kernels));
+    if (kernels->tiles == nullptr)
+      return open(std::make_unique<cpu::CpuEngine<cpu::CpuWeights, cpu::CpuOps>>(model, options, *kernels));
+    return open(std::make_unique<cpu::CpuEngine<cpu::TileWeights, cpu::TileOps>>(model, options, *kernels));
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("cpu engine: not enough memory for the packed weights");
   }

@@ -104,28 +104,25 @@ bool multiplies_correctly(const TileKernels& kernels) {
 
 }  // namespace
 
-std::string_view unsupported_reason(const KernelTable& table) {
-  const std::string_view name = table.name;
-  if (name == "portable") return {};
-  const int64_t supported = hwy::SupportedTargets();
+std::string_view unsupported_reason(const KernelTier& tier) {
+  const auto lacks = [&](InstructionSet set, bool has) { return (tier.needs & set) != 0 && !has; };
 #if defined(__x86_64__)
-  if (name == "amx-rows-emulated") return supported & HWY_AVX3 ? "" : "this CPU has no AVX-512";
-  if (name == "avx2" || name.ends_with("-emulated")) return supported & HWY_AVX2 ? "" : "this CPU has no AVX2";
-  if ((supported & HWY_AVX3) == 0) return "this CPU has no AVX-512";
-  if (name == "avx512bf16") return has_avx512_bf16() ? "" : "this CPU has no AVX512_BF16";
-  if (name == "avx512vnni-bf16" && !has_avx512_bf16()) return "this CPU has no AVX512_BF16";
-  if (name.starts_with("avx512vnni")) return has_avx512_vnni() ? "" : "this CPU has no AVX512_VNNI";
-  if (name == "amx" || name == "amx-rows") {
-    if (!has_amx() || !has_avx512_bf16()) return "this CPU has no AMX";
+  const int64_t supported = hwy::SupportedTargets();
+  if (lacks(kAvx2, supported & HWY_AVX2)) return "this CPU has no AVX2";
+  if (lacks(kAvx512, supported & HWY_AVX3)) return "this CPU has no AVX-512";
+  if (lacks(kAmx, has_amx())) return "this CPU has no AMX";
+  if (lacks(kAvx512Bf16, has_avx512_bf16())) return "this CPU has no AVX512_BF16";
+  if (lacks(kAvx512Vnni, has_avx512_vnni())) return "this CPU has no AVX512_VNNI";
+  if ((tier.needs & kAmx) != 0) {
     static const bool kGranted = ask_for_tiles();
     if (!kGranted) return "the operating system does not grant the AMX tile state";
-    static const bool kCorrectBf16 = multiplies_correctly(N_AVX3::kTileBf16);
-    static const bool kCorrectInt8 = multiplies_correctly(N_AVX3::kTileInt8);
-    return kCorrectBf16 && kCorrectInt8 ? "" : "AMX gives wrong products on this machine";
+    static const bool kCorrect = multiplies_correctly(N_AVX3::kTileBf16) && multiplies_correctly(N_AVX3::kTileInt8);
+    if (!kCorrect) return "AMX gives wrong products on this machine";
   }
-#endif
-  (void)supported;
   return {};
+#else
+  return lacks(static_cast<InstructionSet>(tier.needs), false) ? "this is no x86-64 CPU" : "";
+#endif
 }
 
 bool is_automatic(const KernelTable& table) {
@@ -133,14 +130,11 @@ bool is_automatic(const KernelTable& table) {
          std::string_view(table.precision) != "int4";
 }
 
-bool faster_than_fp32(const KernelTable& table) {
-  const std::string_view name = table.name;
-  if (name.ends_with("-emulated")) return false;
+bool faster_than_fp32(const KernelTier& tier) {
 #if defined(__x86_64__)
-  // VDPBF16PS is twice as fast as fp32 on AMD (Zen 4 and later), and half as fast on Intel's cores that have it.
-  if (name == "avx512bf16" || name == "avx512vnni-bf16") return is_amd();
+  if (tier.use == KernelTier::Use::kSpeedOnAmd) return is_amd();
 #endif
-  return true;
+  return tier.use == KernelTier::Use::kSpeed;
 }
 
 }  // namespace rerank::engine::cpu

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/own_folder.h"
 #include "engine/cuda/model_spec.h"
 #include "engine/cuda/plugin.h"
 #include "engine/cuda/tuning_file.h"
@@ -25,10 +27,9 @@ constexpr const char* kLibrary = "librerank_cuda.so";
 
 // Beside the program, where it is installed, where it was built.
 std::vector<std::string> places() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
-  std::vector<std::string> found = {(program / kLibrary).string(),
-                                    (program / "../lib/rerankd" / kLibrary).lexically_normal().string()};
+  const fs::path own = own_folder();
+  std::vector<std::string> found = {(own / kLibrary).string(),
+                                    (own / "../lib/rerankd" / kLibrary).lexically_normal().string()};
   if (std::string(RERANKD_CUDA_LIBRARY) != "") found.push_back(RERANKD_CUDA_LIBRARY);
   return found;
 }
@@ -117,7 +118,7 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
   choice.device = static_cast<int>(options.device);
   if (code == cuda::Code::kOk)
     code = choice.plugin->describe(choice.device, choice.type, text, sizeof text, error, sizeof error);
-  if (Status status = status_of(code, error); !status.ok()) return status;
+  RETURN_IF_ERROR(status_of(code, error));
   choice.name = text;
   return choice;
 }
@@ -141,7 +142,7 @@ class CudaEngine : public LayeredEngine {
   // Right after opening: other engines may take memory later.
   Status find_room() {
     uint64_t tokens = 0;
-    if (Status status = call(plugin_->batch_tokens, &tokens); !status.ok()) return status;
+    RETURN_IF_ERROR(call(plugin_->batch_tokens, &tokens));
     if (tokens < info_.max_length) {
       log_warning(str_cat("cuda engine: the device's free memory holds batches of about ", tokens,
                           " tokens: the longest pairs (", info_.max_length, ") may not fit"));
@@ -155,7 +156,7 @@ class CudaEngine : public LayeredEngine {
     if (folder.empty()) return ok_status();
     char error[512] = "", identity[512] = "";
     const cuda::Code code = plugin_->identity(device, identity, sizeof identity, error, sizeof error);
-    if (Status status = status_of(code, error); !status.ok()) return status;
+    RETURN_IF_ERROR(status_of(code, error));
     tuning_.emplace(folder, identity);
     const std::vector<cuda::TunedProduct> products = tuning_->read();
     log_info(str_cat("cuda engine: ", products.size(), " tuned products in ", tuning_->path()));
@@ -188,7 +189,7 @@ class CudaEngine : public LayeredEngine {
     return call(plugin_->keep, sequences.data(), static_cast<uint32_t>(sequences.size()));
   }
   Status launch(size_t layers) override {
-    if (Status status = call(plugin_->launch, static_cast<uint32_t>(layers)); !status.ok()) return status;
+    RETURN_IF_ERROR(call(plugin_->launch, static_cast<uint32_t>(layers)));
     keep_tuning();
     return ok_status();
   }
@@ -223,25 +224,23 @@ class CudaEngine : public LayeredEngine {
 }  // namespace
 
 Result<std::string> describe_cuda_backend(const model::Model& model, const BackendOptions& options) {
-  auto choice = choose(model, options);
-  if (!choice.ok()) return choice.status();
-  return str_cat(choice->precision, " on ", choice->name);
+  ASSIGN_OR_RETURN(auto choice, choose(model, options));
+  return str_cat(choice.precision, " on ", choice.name);
 }
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const model::Model> model,
                                                    const BackendOptions& options) {
-  auto choice = choose(*model, options);
-  if (!choice.ok()) return choice.status();
+  ASSIGN_OR_RETURN(auto choice, choose(*model, options));
   const CudaModelSpec spec(*model);
   cuda::Engine* engine = nullptr;
   char error[512] = "";
-  const cuda::Code code = choice->plugin->open(spec.get(), choice->type, choice->device, &engine, error, sizeof error);
-  if (Status status = status_of(code, error); !status.ok()) return status;
-  auto backend = std::make_unique<CudaEngine>(model, *choice, engine);
+  const cuda::Code code = choice.plugin->open(spec.get(), choice.type, choice.device, &engine, error, sizeof error);
+  RETURN_IF_ERROR(status_of(code, error));
+  auto backend = std::make_unique<CudaEngine>(model, choice, engine);
   backend->overlap(options.cuda_overlap);
-  if (Status status = backend->find_room(); !status.ok()) return status;
-  if (Status status = backend->recall(options.tuning_cache, choice->device); !status.ok()) return status;
-  if (Status status = backend->use_graphs(options.cuda_graphs); !status.ok()) return status;
+  RETURN_IF_ERROR(backend->find_room());
+  RETURN_IF_ERROR(backend->recall(options.tuning_cache, choice.device));
+  RETURN_IF_ERROR(backend->use_graphs(options.cuda_graphs));
   return make_layered_backend(std::move(model), options.exits, std::move(backend));
 }
 

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::engine {
@@ -41,13 +42,12 @@ TuningFile::TuningFile(const std::string& folder, const std::string& identity)
     : identity_(identity), path_(str_cat(folder, "/", hash128(identity).hex(), ".tuning")) {}
 
 Result<std::vector<TunedProduct>> TuningFile::load() const {
-  auto text = read_file(path_, kMostBytes);
-  if (!text.ok()) return text.status();
+  ASSIGN_OR_RETURN(auto text, read_file(path_, kMostBytes));
   Header header;
-  if (text->size() < sizeof header) return absl::DataLossError(str_cat(path_, ": too short"));
-  std::memcpy(&header, text->data(), sizeof header);
+  if (text.size() < sizeof header) return absl::DataLossError(str_cat(path_, ": too short"));
+  std::memcpy(&header, text.data(), sizeof header);
   if (header.magic != kMagic) return absl::DataLossError(str_cat(path_, ": not a file of tuned products"));
-  const std::string_view behind = std::string_view(*text).substr(sizeof header);
+  const std::string_view behind = std::string_view(text).substr(sizeof header);
   const size_t product_bytes = size_t{header.products} * sizeof(TunedProduct);
   if (behind.size() != header.identity_bytes + product_bytes ||
       hash128(behind) != Hash128{header.hash_low, header.hash_high})

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "engine/depth/contests.h"
 #include "engine/encoder.h"
@@ -27,7 +28,7 @@ class LayeredBackend : public Backend {
   std::shared_ptr<const PrefixCounters> prefix_counters() const override { return engine_->prefix_counters(); }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(architecture(), batch); !status.ok()) return status;
+    RETURN_IF_ERROR(check_batch(architecture(), batch));
     return compute(batch, logits);
   }
 
@@ -35,9 +36,9 @@ class LayeredBackend : public Backend {
   Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                           std::span<uint8_t> depths) override {
     if (exits_ == nullptr || contests.empty()) return Backend::forward_contests(batch, contests, logits, depths);
-    if (Status status = check_batch(architecture(), batch); !status.ok()) return status;
+    RETURN_IF_ERROR(check_batch(architecture(), batch));
     const std::vector<uint32_t> others = outside_contests(batch, contests, depths);
-    if (Status status = compute_some(batch, others, logits); !status.ok()) return status;
+    RETURN_IF_ERROR(compute_some(batch, others, logits));
     if (batch.tokens() <= most_tokens_) {
       Status status = compete(batch, contests, logits, depths);
       if (!absl::IsResourceExhausted(status)) return status;
@@ -47,14 +48,14 @@ class LayeredBackend : public Backend {
   }
 
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
-    if (Status status = check_batch(architecture(), batch); !status.ok()) return status;
+    RETURN_IF_ERROR(check_batch(architecture(), batch));
     const size_t width = model::exit_width(architecture()), steps = architecture().layers() - 1;
     return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
       Turn turn(*this);
-      if (Status status = engine_->start(turn.slot(), piece); !status.ok()) return status;
+      RETURN_IF_ERROR(engine_->start(turn.slot(), piece));
       std::vector<float> pooled(piece.size() * width);
       for (size_t layer = 0; layer < steps; ++layer) {
-        if (Status status = engine_->step(pooled); !status.ok()) return status;
+        RETURN_IF_ERROR(engine_->step(pooled));
         for (size_t i = 0; i < piece.size(); ++i)
           std::copy_n(&pooled[i * width], width, &states[((first + i) * steps + layer) * width]);
       }
@@ -100,7 +101,7 @@ class LayeredBackend : public Backend {
       OwnedBatch part;
       part.assign(batch, sequences);
       std::vector<float> results(sequences.size());
-      if (Status status = compute_to(depth, part.view(), results); !status.ok()) return status;
+      RETURN_IF_ERROR(compute_to(depth, part.view(), results));
       for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
     }
     return ok_status();
@@ -109,13 +110,13 @@ class LayeredBackend : public Backend {
   Status compute_to(const Depth& depth, const Batch& batch, std::span<float> logits) {
     return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
       Turn turn(*this);
-      if (Status status = engine_->start(turn.slot(), piece); !status.ok()) return status;
+      RETURN_IF_ERROR(engine_->start(turn.slot(), piece));
       if (depth.exit == nullptr) return finish(turn, depth.layers, logits.subspan(first, piece.size()));
       const size_t width = model::exit_width(architecture());
       std::vector<float> pooled(piece.size() * width);
       for (size_t layer = 1; layer <= depth.layers; ++layer) {
         const bool last = layer == depth.layers;
-        if (Status status = engine_->step(last ? std::span(pooled) : std::span<float>()); !status.ok()) return status;
+        RETURN_IF_ERROR(engine_->step(last ? std::span(pooled) : std::span<float>()));
       }
       for (size_t i = 0; i < piece.size(); ++i) logits[first + i] = depth.exit->apply(&pooled[i * width]);
       return ok_status();
@@ -127,7 +128,7 @@ class LayeredBackend : public Backend {
     OwnedBatch part;
     part.assign(batch, sequences);
     std::vector<float> results(sequences.size());
-    if (Status status = compute(part.view(), results); !status.ok()) return status;
+    RETURN_IF_ERROR(compute(part.view(), results));
     for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
     return ok_status();
   }
@@ -140,19 +141,19 @@ class LayeredBackend : public Backend {
     OwnedBatch part;
     part.assign(batch, contest.alive());
     Turn turn(*this);
-    if (Status status = engine_->start(turn.slot(), part.view()); !status.ok()) return status;
+    RETURN_IF_ERROR(engine_->start(turn.slot(), part.view()));
     for (size_t layer = 0; layer + 1 < architecture().layers() && contest.open(); ++layer) {
       const Alive before = contest.alive();
       std::vector<float> pooled(before.size() * width), guesses(before.size());
-      if (Status status = engine_->step(pooled); !status.ok()) return status;
+      RETURN_IF_ERROR(engine_->step(pooled));
       for (size_t i = 0; i < before.size(); ++i) guesses[i] = exits_->heads[layer].apply(&pooled[i * width]);
       contest.drop(layer, guesses, logits, depths);
       if (contest.alive().empty()) return ok_status();
-      if (Status status = keep(before, contest.alive()); !status.ok()) return status;
+      RETURN_IF_ERROR(keep(before, contest.alive()));
     }
     const Alive& alive = contest.alive();
     std::vector<float> results(alive.size());
-    if (Status status = finish(turn, architecture().layers(), results); !status.ok()) return status;
+    RETURN_IF_ERROR(finish(turn, architecture().layers(), results));
     for (size_t i = 0; i < alive.size(); ++i) logits[alive[i]] = results[i];
     return ok_status();
   }
@@ -174,7 +175,7 @@ class LayeredBackend : public Backend {
     }
     size_t middle = first + 1;
     while (middle + 1 < last && batch.offsets[middle + 1] - begin <= tokens / 2) ++middle;
-    if (Status status = in_pieces(batch, first, middle, body); !status.ok()) return status;
+    RETURN_IF_ERROR(in_pieces(batch, first, middle, body));
     return in_pieces(batch, middle, last, body);
   }
 
@@ -189,7 +190,7 @@ class LayeredBackend : public Backend {
 
   // The next batch is started while this one is waited for.
   Status finish(Turn& turn, size_t layers, std::span<float> logits) {
-    if (Status status = engine_->launch(layers); !status.ok()) return status;
+    RETURN_IF_ERROR(engine_->launch(layers));
     turn.pass_on();
     return engine_->finish(turn.slot(), logits);
   }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/worker_pool.h"
 
@@ -62,7 +63,7 @@ class DevicesBackend : public Backend {
 
   Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                           std::span<uint8_t> depths) override {
-    if (Status status = check_batch(model_->architecture(), batch); !status.ok()) return status;
+    RETURN_IF_ERROR(check_batch(model_->architecture(), batch));
     std::vector<uint32_t> left(batch.size());
     std::iota(left.begin(), left.end(), 0u);
     for (;;) {

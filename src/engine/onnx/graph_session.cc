@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_join.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::engine::onnx {
@@ -67,9 +68,9 @@ Result<std::unique_ptr<GraphSession>> GraphSession::open(const SessionSpec& spec
     append_providers(options, spec.providers);
     std::unique_ptr<GraphSession> graph(new GraphSession(spec));
     graph->session_ = Ort::Session(environment(), spec.file.path.c_str(), options);
-    if (Status status = graph->find_inputs(); !status.ok()) return status;
-    if (Status status = graph->find_output(); !status.ok()) return status;
-    if (Status status = graph->probe(); !status.ok()) return status;
+    RETURN_IF_ERROR(graph->find_inputs());
+    RETURN_IF_ERROR(graph->find_output());
+    RETURN_IF_ERROR(graph->probe());
     return graph;
   } catch (const std::exception& error) {  // Ort::Exception is one; bad_alloc too
     return absl::InvalidArgumentError(str_cat(spec.file.path, ": ONNX Runtime cannot load it: ", error.what()));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/team.h"
 #include "engine/onnx/graph_session.h"
@@ -65,12 +66,11 @@ Result<Plan> plan(const model::Model& model, const BackendOptions& options) {
         "onnx engine: --exits: a graph computes all layers (see rerankd convert --keep-layers)");
   if (options.kernel != "auto")
     return absl::InvalidArgumentError("onnx engine: --kernel: ONNX Runtime picks its own; see --onnx-provider");
-  auto path = pick_file(model, options);
-  if (!path.ok()) return path.status();
-  auto file = model::read_graph_file(*path);
+  ASSIGN_OR_RETURN(auto path, pick_file(model, options));
+  auto file = model::read_graph_file(path);
   if (!file.ok()) return file.status();
   if (options.precision != "auto" && options.precision != file->precision) {
-    return absl::InvalidArgumentError(str_cat("onnx engine: --precision ", options.precision, ": ", *path, " is ",
+    return absl::InvalidArgumentError(str_cat("onnx engine: --precision ", options.precision, ": ", path, " is ",
                                               file->precision, ", and a graph is computed as it is"));
   }
   auto runtime = load_runtime(options.onnxruntime_library);
@@ -135,14 +135,14 @@ class OnnxBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(model_->architecture(), batch); !status.ok()) return status;
-    if (Status status = check_full_depth(model_->architecture(), batch, "onnx"); !status.ok()) return status;
+    RETURN_IF_ERROR(check_batch(model_->architecture(), batch));
+    RETURN_IF_ERROR(check_full_depth(model_->architecture(), batch, "onnx"));
     if (split_) {
       const auto blocks = share_out_padded(batch, split_rule_, team_.size());
       if (blocks.size() >= team_.size()) return run_split(batch, blocks, logits);
     }
     for (const PaddedBlock& block : share_out_padded(batch, rule_)) {
-      if (Status status = session_->run(worker_, batch, block, logits); !status.ok()) return status;
+      RETURN_IF_ERROR(session_->run(worker_, batch, block, logits));
     }
     return ok_status();
   }
@@ -173,29 +173,26 @@ class OnnxBackend : public Backend {
 }  // namespace onnx
 
 Result<std::string> describe_onnx_backend(const model::Model& model, const BackendOptions& options) {
-  auto plan = onnx::plan(model, options);
-  if (!plan.ok()) return plan.status();
-  return str_cat(plan->session.file.precision, ", ", plan->session.file.path, " (opset ", plan->session.file.opset,
-                 ", ", plan->session.file.producer, "), kernel ", plan->kernel, " of ", plan->runtime->path, ", ",
-                 plan->threads, " thread(s)");
+  ASSIGN_OR_RETURN(auto plan, onnx::plan(model, options));
+  return str_cat(plan.session.file.precision, ", ", plan.session.file.path, " (opset ", plan.session.file.opset, ", ",
+                 plan.session.file.producer, "), kernel ", plan.kernel, " of ", plan.runtime->path, ", ", plan.threads,
+                 " thread(s)");
 }
 
 Result<std::unique_ptr<Backend>> make_onnx_backend(std::shared_ptr<const model::Model> model,
                                                    const BackendOptions& options) {
-  auto plan = onnx::plan(*model, options);
-  if (!plan.ok()) return plan.status();
-  auto session = onnx::GraphSession::open(plan->session);
+  ASSIGN_OR_RETURN(auto plan, onnx::plan(*model, options));
+  auto session = onnx::GraphSession::open(plan.session);
   if (!session.ok()) return session.status();
   std::unique_ptr<onnx::GraphSession> split;
-  if (options.onnx_split && plan->threads > 1 && onnx::on_cpu(*plan)) {
-    onnx::SessionSpec one = plan->session;
+  if (options.onnx_split && plan.threads > 1 && onnx::on_cpu(plan)) {
+    onnx::SessionSpec one = plan.session;
     one.threads = 1;
     one.arena = false;
-    auto opened = onnx::GraphSession::open(one);
-    if (!opened.ok()) return opened.status();
-    split = std::move(*opened);
+    ASSIGN_OR_RETURN(auto opened, onnx::GraphSession::open(one));
+    split = std::move(opened);
   }
-  return std::make_unique<onnx::OnnxBackend>(std::move(model), *plan, std::move(*session), std::move(split));
+  return std::make_unique<onnx::OnnxBackend>(std::move(model), plan, std::move(*session), std::move(split));
 }
 
 }  // namespace rerank::engine

@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <mutex>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/own_folder.h"
 #include "engine/onnx/ort.h"
 
 namespace rerank::engine::onnx {
@@ -16,9 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<std::string> places() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
-  return {(program / "../lib/rerankd/libonnxruntime.so").lexically_normal().string(), RERANKD_ONNXRUNTIME_LIBRARY,
+  return {(own_folder() / "../lib/rerankd/libonnxruntime.so").lexically_normal().string(), RERANKD_ONNXRUNTIME_LIBRARY,
           "libonnxruntime.so.1", "libonnxruntime.so.1.21", "libonnxruntime.so"};
 }
 
@@ -50,12 +50,11 @@ Result<void*> open_first(std::string& path) {
 }
 
 Result<Runtime> load(std::string path) {
-  auto handle = open_first(path);
-  if (!handle.ok()) return handle.status();
+  ASSIGN_OR_RETURN(auto handle, open_first(path));
   using GetApiBase = const OrtApiBase* (*)();
-  const auto get_base = reinterpret_cast<GetApiBase>(::dlsym(*handle, "OrtGetApiBase"));
+  const auto get_base = reinterpret_cast<GetApiBase>(::dlsym(handle, "OrtGetApiBase"));
   if (get_base == nullptr || get_base() == nullptr) {
-    ::dlclose(*handle);
+    ::dlclose(handle);
     return absl::InvalidArgumentError(str_cat(path, ": a library, but not ONNX Runtime (it has no OrtGetApiBase)"));
   }
   const OrtApiBase* base = get_base();
@@ -64,7 +63,7 @@ Result<Runtime> load(std::string path) {
   runtime.path = path;
   const OrtApi* api = base->GetApi(ORT_API_VERSION);
   if (api == nullptr) {
-    ::dlclose(*handle);
+    ::dlclose(handle);
     return absl::UnimplementedError(
         str_cat(path, ": ONNX Runtime ", runtime.version, " is too old: 1.", ORT_API_VERSION, " or later is needed"));
   }
@@ -90,9 +89,8 @@ Result<const Runtime*> load_runtime(const std::string& library) {
   static const Runtime* loaded = nullptr;
   const std::lock_guard lock(mutex);
   if (loaded == nullptr) {
-    auto runtime = load(library);
-    if (!runtime.ok()) return runtime.status();
-    loaded = new Runtime(std::move(*runtime));
+    ASSIGN_OR_RETURN(auto runtime, load(library));
+    loaded = new Runtime(std::move(runtime));
   }
   std::error_code error;
   if (!library.empty() && library != loaded->path && !fs::equivalent(library, loaded->path, error)) {

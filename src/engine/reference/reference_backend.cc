@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/status_macros.h"
 #include "engine/attention_pattern.h"
 #include "engine/encoder.h"
 
@@ -384,7 +385,7 @@ class ReferenceBackend : public Backend {
   }
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(ops_.architecture(), batch); !status.ok()) return status;
+    RETURN_IF_ERROR(check_batch(ops_.architecture(), batch));
     for (size_t s = 0; s < batch.size(); ++s) {  // one by one: each may have its own depth
       const Depth depth = depth_of(ops_.architecture(), batch, s, exits_.get());
       const uint32_t offsets[] = {0, static_cast<uint32_t>(batch.length(s))};
@@ -393,7 +394,7 @@ class ReferenceBackend : public Backend {
     return ok_status();
   }
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
-    if (Status status = check_batch(ops_.architecture(), batch); !status.ok()) return status;
+    RETURN_IF_ERROR(check_batch(ops_.architecture(), batch));
     encode_with_states(ops_.architecture(), batch, ops_, logits, states);
     return ok_status();
   }

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/own_folder.h"
 #include "base/team.h"
 #include "engine/padded/padding.h"
 #include "engine/torchscript/plugin.h"
@@ -24,9 +26,9 @@ constexpr char kPlugin[] = "librerankd_torchscript.so";
 // Beside the program, where it is installed, or where it was built.
 std::string find_plugin() {
   std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error).parent_path();
+  const fs::path own = own_folder();
   for (const fs::path& place :
-       {program / kPlugin, program / "../lib/rerankd" / kPlugin, fs::path(RERANKD_TORCHSCRIPT_PLUGIN)}) {
+       {own / kPlugin, own / "../lib/rerankd" / kPlugin, fs::path(RERANKD_TORCHSCRIPT_PLUGIN)}) {
     if (!place.empty() && fs::exists(place, error)) return place.lexically_normal().string();
   }
   return "";
@@ -97,7 +99,7 @@ Result<std::string> pick_file(const model::Model& model, const BackendOptions& o
                                        ": no TorchScript file is in it (model.pt, *.torchscript); make "
                                        "one with torch.jit.trace, or name one with --torchscript-file"));
   }
-  if (Status status = check_file(path); !status.ok()) return status;
+  RETURN_IF_ERROR(check_file(path));
   return path;
 }
 
@@ -118,10 +120,10 @@ class TorchscriptBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
 
   Status forward(const Batch& batch, std::span<float> logits) override {
-    if (Status status = check_batch(model_->architecture(), batch); !status.ok()) return status;
-    if (Status status = check_full_depth(model_->architecture(), batch, "torchscript"); !status.ok()) return status;
+    RETURN_IF_ERROR(check_batch(model_->architecture(), batch));
+    RETURN_IF_ERROR(check_full_depth(model_->architecture(), batch, "torchscript"));
     for (const PaddedBlock& block : share_out_padded(batch, rule_)) {
-      if (Status status = run(batch, block, logits); !status.ok()) return status;
+      RETURN_IF_ERROR(run(batch, block, logits));
     }
     return ok_status();
   }
@@ -169,27 +171,24 @@ class TorchscriptBackend : public Backend {
 Result<std::string> describe_torchscript_backend(const model::Model& model, const BackendOptions& options) {
   const std::string plugin = torchscript::find_plugin();
   if (plugin.empty()) return torchscript::no_plugin();
-  auto path = torchscript::pick_file(model, options);
-  if (!path.ok()) return path.status();
-  return str_cat("fp32, ", *path, ", ", plugin);
+  ASSIGN_OR_RETURN(auto path, torchscript::pick_file(model, options));
+  return str_cat("fp32, ", path, ", ", plugin);
 }
 
 Result<std::unique_ptr<Backend>> make_torchscript_backend(std::shared_ptr<const model::Model> model,
                                                           const BackendOptions& options) {
-  auto path = torchscript::pick_file(*model, options);
-  if (!path.ok()) return path.status();
+  ASSIGN_OR_RETURN(auto path, torchscript::pick_file(*model, options));
   if (options.precision != "auto" && options.precision != "fp32")
     return absl::InvalidArgumentError(
         str_cat("torchscript engine: --precision ", options.precision, ": there is fp32"));
-  auto api = torchscript::load_plugin();
-  if (!api.ok()) return api.status();
+  ASSIGN_OR_RETURN(auto api, torchscript::load_plugin());
   const size_t threads = options.threads != 0 ? options.threads : available_threads();
   RerankdTorchInfo info{};
   char error[512] = "";
-  RerankdTorchModule* module = (*api)->open(path->c_str(), static_cast<int>(threads), &info, error, sizeof error);
+  RerankdTorchModule* module = api->open(path.c_str(), static_cast<int>(threads), &info, error, sizeof error);
   if (module == nullptr)
-    return absl::InvalidArgumentError(str_cat(*path, ": libtorch cannot serve it: ", std::string(error)));
-  return std::make_unique<torchscript::TorchscriptBackend>(std::move(model), **api, module, info, *path, threads);
+    return absl::InvalidArgumentError(str_cat(path, ": libtorch cannot serve it: ", std::string(error)));
+  return std::make_unique<torchscript::TorchscriptBackend>(std::move(model), *api, module, info, path, threads);
 }
 
 }  // namespace rerank::engine

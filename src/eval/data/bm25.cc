@@ -1,4 +1,5 @@
 #include "eval/data/bm25.h"
+#include "base/status_macros.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,9 +19,8 @@ Result<Bm25> Bm25::build(const std::vector<CollectionText>& documents, const Bm2
     for (size_t i = 0; i < documents.size(); i += step) sample.push_back(documents[i].text);
     stemmer = looks_english(sample) ? "porter" : "none";
   }
-  auto splitter = WordSplitter::make(stemmer);
-  if (!splitter.ok()) return splitter.status();
-  Bm25 index(documents, options, std::move(*splitter));
+  ASSIGN_OR_RETURN(auto splitter, WordSplitter::make(stemmer));
+  Bm25 index(documents, options, std::move(splitter));
   std::vector<std::string> words;
   for (uint32_t i = 0; i < documents.size(); ++i) {
     words.clear();

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "eval/data/line_reader.h"
 
@@ -155,14 +156,13 @@ class Numbering {
 };
 
 Result<Collection> read_triples(const std::string& path) {
-  auto lines = LineReader::open(path);
-  if (!lines.ok()) return lines.status();
+  ASSIGN_OR_RETURN(auto lines, LineReader::open(path));
   Collection collection;
   collection.path = path;
   collection.candidates.emplace();
   Numbering documents(collection.documents, "d"), queries(collection.queries, "q");
   simdjson::dom::parser parser;
-  for (std::string_view line; lines->next(line);) {
+  for (std::string_view line; lines.next(line);) {
     if (line.empty()) continue;
     std::string query;
     std::vector<std::string> positives, negatives;
@@ -176,7 +176,7 @@ Result<Collection> read_triples(const std::string& path) {
       negatives.assign(f.begin() + 2, f.end());
     }
     if (query.empty() || positives.empty()) {
-      return absl::InvalidArgumentError(str_cat(lines->where(),
+      return absl::InvalidArgumentError(str_cat(lines.where(),
                                                 ": expected {\"query\", \"positive\", \"negative\"} or query, tab, "
                                                 "positive, tab, negative"));
     }
@@ -190,7 +190,7 @@ Result<Collection> read_triples(const std::string& path) {
     for (const std::string& text : positives) add(text, 1);
     for (const std::string& text : negatives) add(text, 0);
   }
-  if (!lines->status().ok()) return lines->status();
+  if (!lines.status().ok()) return lines.status();
   if (collection.queries.empty()) return absl::InvalidArgumentError(str_cat(path, ": holds no triples"));
   return collection;
 }
@@ -240,16 +240,15 @@ std::vector<std::string> judged_queries(const Collection& collection, size_t lim
 }
 
 Result<std::vector<LooseText>> read_texts(const std::string& path, size_t limit) {
-  auto lines = LineReader::open(path);
-  if (!lines.ok()) return lines.status();
+  ASSIGN_OR_RETURN(auto lines, LineReader::open(path));
   std::vector<LooseText> texts;
   simdjson::dom::parser parser;
   const bool json = path.find(".jsonl") != std::string::npos || path.find(".ndjson") != std::string::npos;
-  for (std::string_view line; (limit == 0 || texts.size() < limit) && lines->next(line);) {
+  for (std::string_view line; (limit == 0 || texts.size() < limit) && lines.next(line);) {
     if (line.empty()) continue;
     Object object;
     const bool parsed = (json || line.front() == '{') && !parser.parse(line.data(), line.size()).get(object);
-    if (!parsed && json) return absl::InvalidArgumentError(str_cat(lines->where(), ": not a JSON object"));
+    if (!parsed && json) return absl::InvalidArgumentError(str_cat(lines.where(), ": not a JSON object"));
     if (!parsed) {
       texts.push_back({"", std::string(line)});
       continue;
@@ -259,10 +258,10 @@ Result<std::vector<LooseText>> read_texts(const std::string& path, size_t limit)
     const std::string text = titled(string_field(object, "title"), string_field(object, "text"));
     if (documents.empty() && !text.empty()) documents.push_back(text);
     if (documents.empty())
-      return absl::InvalidArgumentError(str_cat(lines->where(), ": has neither \"text\" nor \"document\""));
+      return absl::InvalidArgumentError(str_cat(lines.where(), ": has neither \"text\" nor \"document\""));
     for (std::string& document : documents) texts.push_back({query, std::move(document)});
   }
-  if (!lines->status().ok()) return lines->status();
+  if (!lines.status().ok()) return lines.status();
   return texts;
 }
 

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <unordered_set>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "eval/data/line_reader.h"
 
@@ -44,52 +45,49 @@ bool read_grade(std::string_view text, int& grade) {
 }  // namespace
 
 Result<Qrels> read_qrels(const std::string& path) {
-  auto lines = LineReader::open(path);
-  if (!lines.ok()) return lines.status();
+  ASSIGN_OR_RETURN(auto lines, LineReader::open(path));
   Qrels qrels;
   bool first = true;
-  for (std::string_view line; lines->next(line);) {
+  for (std::string_view line; lines.next(line);) {
     if (line.empty()) continue;
     const Fields f = columns_of(line);
     const bool was_first = std::exchange(first, false);
     int grade = 0;
     if ((f.size() != 3 && f.size() != 4) || !read_grade(f.back(), grade)) {
       if (was_first && f.size() >= 3 && is_header(f)) continue;
-      return unreadable(*lines, "\"query-id corpus-id grade\" or TREC's \"query 0 document grade\", grades whole");
+      return unreadable(lines, "\"query-id corpus-id grade\" or TREC's \"query 0 document grade\", grades whole");
     }
     const std::string_view document = f[f.size() - 2];
     const auto [judged, is_new] = qrels[std::string(f[0])].try_emplace(std::string(document), grade);
     if (!is_new && judged->second != grade) {
-      return absl::InvalidArgumentError(str_cat(lines->where(), ": document ", document,
-                                                " has another grade for query ", f[0], " before: ", judged->second,
-                                                ", now ", grade));
+      return absl::InvalidArgumentError(str_cat(lines.where(), ": document ", document, " has another grade for query ",
+                                                f[0], " before: ", judged->second, ", now ", grade));
     }
   }
-  if (!lines->status().ok()) return lines->status();
+  if (!lines.status().ok()) return lines.status();
   if (qrels.empty()) return absl::InvalidArgumentError(str_cat(path, ": holds no judgments"));
   return qrels;
 }
 
 Result<TrecRun> read_run(const std::string& path) {
-  auto lines = LineReader::open(path);
-  if (!lines.ok()) return lines.status();
+  ASSIGN_OR_RETURN(auto lines, LineReader::open(path));
   TrecRun run;
   std::unordered_set<std::string> seen;
-  for (std::string_view line; lines->next(line);) {
+  for (std::string_view line; lines.next(line);) {
     if (line.empty()) continue;
     const Fields f = columns_of(line);
     double score = 0;
     const size_t document = f.size() == 6 ? 2 : 1, at = f.size() == 6 ? 4 : f.size() - 1;
     if ((f.size() != 6 && f.size() != 4 && f.size() != 3) || !parse_number(f[at], score)) {
-      return unreadable(*lines, "TREC's \"query Q0 document rank score tag\" (or \"query document rank score\")");
+      return unreadable(lines, "TREC's \"query Q0 document rank score tag\" (or \"query document rank score\")");
     }
     if (!seen.insert(str_cat(f[0], "\t", f[document])).second) {
       return absl::InvalidArgumentError(
-          str_cat(lines->where(), ": document ", f[document], " comes twice for query ", f[0]));
+          str_cat(lines.where(), ": document ", f[document], " comes twice for query ", f[0]));
     }
     run[std::string(f[0])].push_back({std::string(f[document]), score});
   }
-  if (!lines->status().ok()) return lines->status();
+  if (!lines.status().ok()) return lines.status();
   if (run.empty()) return absl::InvalidArgumentError(str_cat(path, ": holds no run"));
   return run;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::model::hub {
@@ -128,7 +129,7 @@ Result<std::string> Client::text(const std::string& url) {
   curl_easy_setopt(handle_->curl, CURLOPT_FOLLOWLOCATION, 1L);
   curl_easy_setopt(handle_->curl, CURLOPT_WRITEFUNCTION, take_text);
   curl_easy_setopt(handle_->curl, CURLOPT_WRITEDATA, &body);
-  if (Status status = perform(url); !status.ok()) return status;
+  RETURN_IF_ERROR(perform(url));
   return body;
 }
 
@@ -136,7 +137,7 @@ Result<Headers> Client::head(const std::string& url) {
   prepare(url, true);
   curl_easy_setopt(handle_->curl, CURLOPT_NOBODY, 1L);
   curl_easy_setopt(handle_->curl, CURLOPT_TIMEOUT, static_cast<long>(2 * options_.patience.count()));
-  if (Status status = perform(url); !status.ok()) return status;
+  RETURN_IF_ERROR(perform(url));
   return headers_;
 }
 

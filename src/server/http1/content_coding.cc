@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "transport/errors.h"
 
@@ -58,7 +59,7 @@ Status inflate_all(std::string_view input, int window, size_t limit, std::string
     if (filled == output.size()) {
       const size_t size = std::min(std::max(filled * 2, kStep), limit + 1);
       // While it is copied, both are there.
-      if (Status status = may_hold ? may_hold(input.size() + filled + size) : ok_status(); !status.ok()) return status;
+      RETURN_IF_ERROR(may_hold ? may_hold(input.size() + filled + size) : ok_status());
       output.resize(size);
     }
     stream.next_out = reinterpret_cast<Bytef*>(output.data() + filled);
@@ -105,7 +106,7 @@ Status decode_content(std::string_view content_encoding, size_t limit, std::stri
     return transport::make_error(transport::ErrorKind::kUnsupportedMedia, "the body is coded more than twice");
   std::reverse(codings.begin(), codings.end());  // listed in the order in which they were applied
   for (const std::string& coding : codings) {
-    if (Status status = decode_one(coding, limit, body, may_hold); !status.ok()) return status;
+    RETURN_IF_ERROR(decode_one(coding, limit, body, may_hold));
   }
   return ok_status();
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "base/status_macros.h"
 #include "transport/body.h"
 #include "transport/errors.h"
 
@@ -146,8 +147,8 @@ Status check_framing(bool http_1_0, std::string_view method, std::string_view ta
     return transport::make_error(transport::ErrorKind::kMalformed,
                                  "the request's target must be a path such as /rerank");
   }
-  if (Status status = check_transfer_codings(http_1_0, codings); !status.ok()) return status;
-  if (Status status = check_length(!codings.empty(), lengths); !status.ok()) return status;
+  RETURN_IF_ERROR(check_transfer_codings(http_1_0, codings));
+  RETURN_IF_ERROR(check_length(!codings.empty(), lengths));
   return check_host(http_1_0, hosts);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/file_stamp.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::transport {
@@ -105,10 +106,9 @@ Status KeyRing::read() {
     if (!in || !(text << in.rdbuf())) return absl::NotFoundError(str_cat("--api-key-file ", path_, ": cannot read"));
     if (text.str().size() > kMaxFileBytes)
       return absl::OutOfRangeError(str_cat("--api-key-file ", path_, ": over 4 MiB"));
-    auto rules = parse_key_file(text.str(), path_);
-    if (!rules.ok()) return rules.status();
-    if (rules->empty()) return absl::InvalidArgumentError(str_cat("--api-key-file ", path_, ": no key in it"));
-    found.insert(found.end(), rules->begin(), rules->end());
+    ASSIGN_OR_RETURN(auto rules, parse_key_file(text.str(), path_));
+    if (rules.empty()) return absl::InvalidArgumentError(str_cat("--api-key-file ", path_, ": no key in it"));
+    found.insert(found.end(), rules.begin(), rules.end());
   }
   std::vector<Entry> made;
   for (KeyRule& rule : found) {

@@ -171,6 +171,15 @@ HWY_INLINE void store_scaled(const float* from, size_t n, float factor, float* t
   for (; c < n; ++c) to[c] = from[c] * factor;
 }
 
+// Where rows of tokens begin: at equal distances, or where they are written down. Kept in locals: what a member points
+// to would be read again behind each store.
+struct RowPlaces {
+  const float* first;
+  size_t stride;
+  const float* const* written;  // null: at equal distances
+  HWY_INLINE const float* operator[](size_t i) const { return written == nullptr ? first + i * stride : written[i]; }
+};
+
 template <class P>
 class VectorAttention {
   using Dot = typename P::Step;
@@ -200,18 +209,23 @@ class VectorAttention {
   HWY_INLINE void prefetch_next_head(size_t row, bool with_keys) const {
     constexpr size_t kLine = 64 / sizeof(float);
     const size_t head = args_.head_size;
+    const size_t key = args_.length - args_.query_rows + row;
+    const float* const queries = args_.queries + row * args_.query_stride + column_;
+    const float* const keys = with_keys ? key_places()[key] : queries;
+    const float* const values = with_keys ? value_places()[key] : queries;
     for (size_t c = head; c < 2 * head; c += kLine) {
-      __builtin_prefetch(args_.queries + row * args_.query_stride + column_ + c, 0, 2);
-      if (!with_keys) continue;
-      __builtin_prefetch(key_row(args_.length - args_.query_rows + row) + c, 0, 2);
-      __builtin_prefetch(value_row(args_.length - args_.query_rows + row) + c, 0, 2);
+      __builtin_prefetch(queries + c, 0, 2);
+      __builtin_prefetch(keys + c, 0, 2);
+      __builtin_prefetch(values + c, 0, 2);
     }
   }
 
   // Where the keys and the values of each token begin: of several pieces as find_rows() has written them down.
-  HWY_INLINE const float* key_row(size_t i) const { return whole_ ? whole_->keys + i * whole_->stride : key_rows()[i]; }
-  HWY_INLINE const float* value_row(size_t i) const {
-    return whole_ ? whole_->values + i * whole_->stride : value_rows()[i];
+  HWY_INLINE RowPlaces key_places() const {
+    return whole_ ? RowPlaces{whole_->keys, whole_->stride, nullptr} : RowPlaces{nullptr, 0, key_rows()};
+  }
+  HWY_INLINE RowPlaces value_places() const {
+    return whole_ ? RowPlaces{whole_->values, whole_->stride, nullptr} : RowPlaces{nullptr, 0, value_rows()};
   }
   HWY_INLINE const float** key_rows() const { return part<const float*>(plan_.places); }
   HWY_INLINE const float** value_rows() const { return key_rows() + plan_.padded_length; }
@@ -241,12 +255,13 @@ class VectorAttention {
   // Each row as 32-bit lanes (one value, or a pair in bf16), then transposed. Rows behind the last are zero.
   HWY_INLINE void pack_keys() {
     const size_t head = args_.head_size, stride = plan_.key_lanes * P::kGroup;
+    const RowPlaces places = key_places();
     for (size_t key = 0; key < plan_.padded_length; key += kBlockColumns) {
       const size_t rows = key < args_.length ? std::min(kBlockColumns, args_.length - key) : 0;
       auto* to = reinterpret_cast<uint32_t*>(key_panel(key)) + key % P::kColumns;
       if constexpr (P::kGroup == 1) {
-        const float* const from = rows == kBlockColumns && head % 16 == 0 ? key_row(key) : nullptr;
-        const ptrdiff_t apart = from != nullptr ? key_row(key + 1) - from : 0;
+        const float* const from = rows == kBlockColumns && head % 16 == 0 ? places[key] : nullptr;
+        const ptrdiff_t apart = from != nullptr ? places[key + 1] - from : 0;
         if (from != nullptr && (whole_ || are_regular(key_rows() + key, rows, apart))) {
           transpose(reinterpret_cast<const uint32_t*>(from), static_cast<size_t>(apart), to);
           continue;
@@ -254,11 +269,10 @@ class VectorAttention {
       }
       auto* staging = part<Element>(plan_.staging);
       if (whole_) {
-        Dot::convert_rows(rows > 0 ? key_row(key) : nullptr, whole_->stride, rows, head, staging, stride,
-                          kBlockColumns);
+        Dot::convert_rows(rows > 0 ? places[key] : nullptr, whole_->stride, rows, head, staging, stride, kBlockColumns);
       } else {
         for (size_t i = 0; i < rows; ++i)
-          Dot::convert_rows(key_row(key + i), 0, 1, head, staging + i * stride, stride, 1);
+          Dot::convert_rows(places[key + i], 0, 1, head, staging + i * stride, stride, 1);
         Dot::convert_rows(nullptr, 0, 0, head, staging + rows * stride, stride, kBlockColumns - rows);
       }
       transpose(reinterpret_cast<const uint32_t*>(staging), plan_.key_lanes, to);
@@ -277,30 +291,45 @@ class VectorAttention {
       transpose_block(from + lane, from_stride, to + lane * P::kColumns, P::kColumns, 16);
   }
 
-  HWY_INLINE V value(size_t key, size_t column) const {
-    const D d;
-    if (key >= args_.length || column >= args_.head_size) return hn::Zero(d);
-    const float* from = value_row(key) + column;
-    if (column + kLanes <= args_.head_size) return hn::LoadU(d, from);
-    HWY_ALIGN float last[kLanes] = {};
-    std::copy_n(from, args_.head_size - column, last);
-    return hn::Load(d, last);
-  }
-
   HWY_INLINE void pack_values() {
     const D d;
-    for (size_t column = 0; column < plan_.padded_head; column += P::kColumns) {
-      Element* to = value_panel(column);
-      for (size_t key = 0; key < plan_.padded_length; key += P::kGroup, to += P::kColumns * P::kGroup) {
-        for (size_t half = 0; half < P::kColumns; half += kLanes) {
-          if constexpr (P::kGroup == 1) {
-            hn::Store(value(key, column + half), d, to + half);
-          } else {
-            Dot::store_interleaved(value(key, column + half), value(key + 1, column + half), to + half * 2);
-          }
-        }
+    const size_t head = args_.head_size;
+    const RowPlaces rows = value_places();
+    for (size_t column = 0; column < plan_.padded_head; column += kLanes) {
+      Element* to = value_panel(column / P::kColumns * P::kColumns) + column % P::kColumns * P::kGroup;
+      if (column + kLanes <= head) {
+        pack_value_lanes([&](size_t key) -> V { return hn::LoadU(d, rows[key] + column); }, to);
+      } else if (column < head) {
+        HWY_ALIGN float last[kLanes] = {};
+        pack_value_lanes(
+            [&](size_t key) -> V {
+              std::copy_n(rows[key] + column, head - column, last);
+              return hn::Load(d, last);
+            },
+            to);
+      } else {
+        pack_value_lanes([&](size_t) -> V { return hn::Zero(d); }, to);
       }
     }
+  }
+
+  // kLanes columns of all values, which `load` gives for each key; behind the last key are zeros.
+  template <class Load>
+  HWY_INLINE void pack_value_lanes(const Load& load, Element* to) {
+    const D d;
+    const size_t length = args_.length, padded = plan_.padded_length;
+    const auto store = [&](V first, V second) {
+      if constexpr (P::kGroup == 1) {
+        hn::Store(first, d, to);
+      } else {
+        Dot::store_interleaved(first, second, to);
+      }
+      to += P::kColumns * P::kGroup;
+    };
+    size_t key = 0;
+    for (; key + P::kGroup <= length; key += P::kGroup) store(load(key), load(key + P::kGroup - 1));
+    if (key < length) store(load(key), hn::Zero(d));
+    for (key = round_up_to(length, P::kGroup); key < padded; key += P::kGroup) store(hn::Zero(d), hn::Zero(d));
   }
 
   // Context of rows [row, row + rows).

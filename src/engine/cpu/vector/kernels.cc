@@ -46,8 +46,8 @@ constexpr ProductKernels make_product() {
 }
 
 template <class P, class Attention = P>
-constexpr KernelTable make_table(const char* name, const char* precision, const TileKernels* tiles = nullptr) {
-  return {name,
+constexpr KernelTable make_table(const KernelTier& tier, const char* precision, const TileKernels* tiles = nullptr) {
+  return {tier,
           precision,
           make_product<P>(),
           make_product<VectorProduct<Fp32Dot>>(),
@@ -69,41 +69,41 @@ constexpr KernelTable make_table(const char* name, const char* precision, const 
 using Fp32 = VectorProduct<Fp32Dot>;
 
 #if HWY_TARGET <= HWY_AVX3
-extern constexpr KernelTable kAmx = make_table<Fp32>("amx", "bf16", &kTileBf16);
-extern constexpr KernelTable kAmxInt8 = make_table<Fp32>("amx", "int8", &kTileInt8);
-extern constexpr KernelTable kAmxRows = make_table<TileRowsBf16<HardwareTiles>, Fp32>("amx-rows", "bf16");
-extern constexpr KernelTable kAmxRowsInt8 = make_table<TileRowsInt8<HardwareTiles>, Fp32>("amx-rows", "int8");
+extern constexpr KernelTable kAmx = make_table<Fp32>(tiers::kAmx, "bf16", &kTileBf16);
+extern constexpr KernelTable kAmxInt8 = make_table<Fp32>(tiers::kAmx, "int8", &kTileInt8);
+extern constexpr KernelTable kAmxRows = make_table<TileRowsBf16<HardwareTiles>, Fp32>(tiers::kAmxRows, "bf16");
+extern constexpr KernelTable kAmxRowsInt8 = make_table<TileRowsInt8<HardwareTiles>, Fp32>(tiers::kAmxRows, "int8");
 extern constexpr KernelTable kEmulatedAmxRows =
-    make_table<TileRowsBf16<EmulatedTiles>, Fp32>("amx-rows-emulated", "bf16");
+    make_table<TileRowsBf16<EmulatedTiles>, Fp32>(tiers::kEmulatedAmxRows, "bf16");
 extern constexpr KernelTable kEmulatedAmxRowsInt8 =
-    make_table<TileRowsInt8<EmulatedTiles>, Fp32>("amx-rows-emulated", "int8");
+    make_table<TileRowsInt8<EmulatedTiles>, Fp32>(tiers::kEmulatedAmxRows, "int8");
 extern constexpr KernelTable kAmxRowsInt4 =
-    make_table<Int4Product<TileRowsBf16<HardwareTiles>>, Fp32>("amx-rows", "int4");
+    make_table<Int4Product<TileRowsBf16<HardwareTiles>>, Fp32>(tiers::kAmxRows, "int4");
 extern constexpr KernelTable kBf16Int4 =
-    make_table<Int4Product<VectorProduct<Bf16Dot<true>>>, VectorProduct<Bf16Dot<true>>>("avx512bf16", "int4");
-extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>("avx512", "int4");
-extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>("avx512bf16", "bf16");
-extern constexpr KernelTable kFp32 = make_table<Fp32>("avx512", "fp32");
-extern constexpr KernelTable kInt8 = make_table<ByteProduct<VnniByteDot>, Fp32>("avx512vnni", "int8");
+    make_table<Int4Product<VectorProduct<Bf16Dot<true>>>, VectorProduct<Bf16Dot<true>>>(tiers::kAvx512Bf16, "int4");
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(tiers::kAvx512, "int4");
+extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>(tiers::kAvx512Bf16, "bf16");
+extern constexpr KernelTable kFp32 = make_table<Fp32>(tiers::kAvx512, "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<VnniByteDot>, Fp32>(tiers::kAvx512Vnni, "int8");
 extern constexpr KernelTable kInt8WithBf16 =
-    make_table<ByteProduct<VnniByteDot>, VectorProduct<Bf16Dot<true>>>("avx512vnni-bf16", "int8");
+    make_table<ByteProduct<VnniByteDot>, VectorProduct<Bf16Dot<true>>>(tiers::kAvx512VnniBf16, "int8");
 #elif HWY_TARGET <= HWY_AVX2
-extern constexpr KernelTable kFp32 = make_table<Fp32>("avx2", "fp32");
-extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>("avx2", "int8");
-extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>("avx2", "int4");
+extern constexpr KernelTable kFp32 = make_table<Fp32>(tiers::kAvx2, "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>(tiers::kAvx2, "int8");
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(tiers::kAvx2, "int4");
 extern constexpr KernelTable kEmulatedBf16Int4 =
-    make_table<Int4Product<VectorProduct<Bf16Dot<false>>>, Fp32>("bf16-emulated", "int4");
-extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>("bf16-emulated", "bf16");
-extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>("amx-emulated", "bf16", &kTileBf16);
+    make_table<Int4Product<VectorProduct<Bf16Dot<false>>>, Fp32>(tiers::kEmulatedBf16, "int4");
+extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>(tiers::kEmulatedBf16, "bf16");
+extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>(tiers::kEmulatedAmx, "bf16", &kTileBf16);
 extern constexpr KernelTable kEmulatedAmxRows =
-    make_table<TileRowsBf16<EmulatedTiles>, Fp32>("amx-rows-narrow-emulated", "bf16");
+    make_table<TileRowsBf16<EmulatedTiles>, Fp32>(tiers::kEmulatedAmxRowsNarrow, "bf16");
 extern constexpr KernelTable kEmulatedAmxRowsInt8 =
-    make_table<TileRowsInt8<EmulatedTiles>, Fp32>("amx-rows-narrow-emulated", "int8");
-extern constexpr KernelTable kEmulatedAmxInt8 = make_table<Fp32>("amx-emulated", "int8", &kTileInt8);
+    make_table<TileRowsInt8<EmulatedTiles>, Fp32>(tiers::kEmulatedAmxRowsNarrow, "int8");
+extern constexpr KernelTable kEmulatedAmxInt8 = make_table<Fp32>(tiers::kEmulatedAmx, "int8", &kTileInt8);
 #else
-extern constexpr KernelTable kFp32 = make_table<Fp32>("portable", "fp32");
-extern constexpr KernelTable kInt8 = make_table<ByteProduct<PlainByteDot>, Fp32>("portable", "int8");
-extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>("portable", "int4");
+extern constexpr KernelTable kFp32 = make_table<Fp32>(tiers::kPortable, "fp32");
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<PlainByteDot>, Fp32>(tiers::kPortable, "int8");
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(tiers::kPortable, "int4");
 #endif
 
 }  // namespace rerank::engine::cpu::HWY_NAMESPACE

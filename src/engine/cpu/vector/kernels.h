@@ -113,8 +113,44 @@ struct ProductKernels {
   void (*matmul)(const MatMulArgs& args);
 };
 
-struct KernelTable {
-  const char* name;       // "amx", "avx512", "avx2", ...
+// Instruction sets that a tier's code uses, one bit each.
+enum InstructionSet : uint32_t {
+  kAvx2 = 1u << 0,  // with FMA and F16C
+  kAvx512 = 1u << 1,
+  kAvx512Bf16 = 1u << 2,
+  kAvx512Vnni = 1u << 3,
+  kAmx = 1u << 4,  // tiles of bf16 and int8, granted by the operating system and tried once
+};
+
+// One way to compute products: what it is called, what it asks of the machine, what it is there for.
+struct KernelTier {
+  const char* name;  // as --kernel has it
+  uint32_t needs;    // InstructionSet bits
+  enum class Use {
+    kSpeed,
+    kSpeedOnAmd,  // twice as fast as fp32 on AMD (Zen 4 and later), half as fast on Intel's cores that have it
+    kTests        // other instructions with the same results
+  } use = Use::kSpeed;
+};
+
+namespace tiers {
+inline constexpr KernelTier kPortable{"portable", 0};
+inline constexpr KernelTier kAvx2{"avx2", cpu::kAvx2};
+inline constexpr KernelTier kAvx512{"avx512", cpu::kAvx512};
+inline constexpr KernelTier kAvx512Bf16{"avx512bf16", cpu::kAvx512 | cpu::kAvx512Bf16, KernelTier::Use::kSpeedOnAmd};
+inline constexpr KernelTier kAvx512Vnni{"avx512vnni", cpu::kAvx512 | cpu::kAvx512Vnni};
+inline constexpr KernelTier kAvx512VnniBf16{"avx512vnni-bf16", cpu::kAvx512 | cpu::kAvx512Vnni | cpu::kAvx512Bf16,
+                                            KernelTier::Use::kSpeedOnAmd};
+inline constexpr KernelTier kAmx{"amx", cpu::kAvx512 | cpu::kAvx512Bf16 | cpu::kAmx};
+inline constexpr KernelTier kAmxRows{"amx-rows", cpu::kAvx512 | cpu::kAvx512Bf16 | cpu::kAmx};
+inline constexpr KernelTier kEmulatedBf16{"bf16-emulated", cpu::kAvx2, KernelTier::Use::kTests};
+inline constexpr KernelTier kEmulatedAmx{"amx-emulated", cpu::kAvx2, KernelTier::Use::kTests};
+inline constexpr KernelTier kEmulatedAmxRows{"amx-rows-emulated", cpu::kAvx512, KernelTier::Use::kTests};
+inline constexpr KernelTier kEmulatedAmxRowsNarrow{"amx-rows-narrow-emulated", cpu::kAvx2, KernelTier::Use::kTests};
+}  // namespace tiers
+
+// A tier's kernels for one precision.
+struct KernelTable : KernelTier {
   const char* precision;  // of the inputs of the layers' matrix products; sums are fp32 (int8: whole numbers)
 
   ProductKernels linear;  // of the layers
@@ -148,12 +184,12 @@ std::span<const KernelTable* const> compiled_kernels();
 
 // Why this machine cannot run a tier; empty when it can. Asks the operating system for the AMX state where that is
 // needed.
-std::string_view unsupported_reason(const KernelTable& table);
+std::string_view unsupported_reason(const KernelTier& tier);
 
 // Whether "auto" may pick it: what is faster than fp32, but for int8 and int4, which move scores.
 bool is_automatic(const KernelTable& table);
 
 // Whether it is there for speed on this CPU: not emulated tiers, nor products in bf16 where fp32 is as fast.
-bool faster_than_fp32(const KernelTable& table);
+bool faster_than_fp32(const KernelTier& tier);
 
 }  // namespace rerank::engine::cpu

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::engine::cpu {
@@ -174,7 +175,7 @@ Status WeightWriter::commit() {
   header.bytes = bytes_;
   header.hash_low = hash.low, header.hash_high = hash.high;
   options_.key.copy(header.key, sizeof header.key - 1);
-  if (Status status = write(&header, sizeof header, 0); !status.ok()) return status;
+  RETURN_IF_ERROR(write(&header, sizeof header, 0));
   if (::fsync(file_) != 0) return failed(temporary_, "cannot write");
   if (::rename(temporary_.c_str(), weight_cache_file(options_).c_str()) != 0)
     return failed(temporary_, "cannot rename");

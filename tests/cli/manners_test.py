@@ -1,0 +1,177 @@
+"""How the command line speaks: help that fits a screen, names that were probably meant, values and where they come from, completion and
+manual pages, files of settings.
+
+Run by ctest; by hand: RERANKD=build/release/rerankd RERANKD_SOURCE_DIR=. python3 tests/cli/manners_test.py
+"""
+import os
+import pathlib
+import pty
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+PROGRAM = os.path.abspath(os.environ["RERANKD"])
+SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"]).resolve()
+COMMANDS = subprocess.run([PROGRAM, "completion", "bash"], capture_output=True, text=True).stdout.split('words="')[1].split(" --")[0].split()
+
+
+def run(*arguments, text_in="", **environment):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RERANKD") and name != "COLUMNS"}
+    return subprocess.run([PROGRAM, *map(str, arguments)], input=text_in, capture_output=True, text=True, timeout=120,
+                          env={**kept, **environment})
+
+
+class HelpTest(unittest.TestCase):
+    def test_each_command_on_a_screen_and_everything_when_asked(self):
+        self.assertIn("serve", COMMANDS)
+        for command in COMMANDS:
+            short = run(command, "--help", COLUMNS="80")
+            full = run(command, "--help-all", COLUMNS="80")
+            self.assertEqual((short.returncode, full.returncode), (0, 0), command)
+            if command not in ("bench", "convert", "eval"):
+                self.assertLess(len(short.stdout.splitlines()), 50, command)
+            for line in short.stdout.splitlines() + full.stdout.splitlines():
+                self.assertTrue(len(line) <= 80 or " " not in line.strip()[:60], line)
+            self.assertGreaterEqual(len(full.stdout), len(short.stdout))
+        self.assertIn("--trace-queue", run("serve", "--help-all").stdout)
+        self.assertNotIn("--trace-queue", run("serve", "--help").stdout)
+
+    def test_other_ways_to_ask(self):
+        self.assertEqual(run("help", "rank").stdout, run("rank", "--help").stdout)
+        self.assertEqual(run("help").stdout, run("--help").stdout)
+        for words in (["version"], ["-V"], ["--version"]):
+            self.assertRegex(run(*words).stdout, r"^rerankd \d+\.\d+\.\d+")
+
+    def test_no_colours_but_on_a_terminal(self):
+        self.assertNotIn("\033", run("serve", "--help").stdout)
+
+    def on_terminal(self, **environment):
+        leader, follower = pty.openpty()
+        with subprocess.Popen([PROGRAM, "rank", "--help"], stdout=follower, env={**os.environ, "TERM": "xterm", **environment}):
+            os.close(follower)
+            text = b""
+            try:
+                while part := os.read(leader, 65536):
+                    text += part
+            except OSError:  # its end, on Linux
+                pass
+        os.close(leader)
+        return text
+
+    def test_headings_are_bold_on_a_terminal_unless_no_color(self):
+        self.assertIn(b"\033[1m", self.on_terminal(NO_COLOR=""))
+        self.assertNotIn(b"\033[1m", self.on_terminal(NO_COLOR="1"))
+
+
+class MistakesTest(unittest.TestCase):
+    def error(self, *arguments, **environment):
+        done = run(*arguments, **environment)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        return done.stderr
+
+    def test_names_that_were_meant(self):
+        self.assertIn("no command serv; did you mean serve?", self.error("serv"))
+        self.assertIn("no command ranke; did you mean rank?", self.error("ranke"))
+        self.assertIn("want a command", self.error())
+        self.assertIn("no option --topn of rank; did you mean --top-n?", self.error("rank", "--query", "q", "--topn", "3"))
+        self.assertIn("no option --prot of serve; did you mean --port?", self.error("serve", "--prot=1"))
+        self.assertIn("did you mean --max-length?", self.error("serve", "--max_length", "1"))
+        self.assertNotIn("did you mean", self.error("serve", "--xyzzy"))
+        self.assertIn("did you mean bf16?", self.error("serve", "--precision", "bf17"))
+
+    def test_numbers_have_ranges_wherever_they_come_from(self):
+        for name, value in (("threads", "-1"), ("io-threads", "-1"), ("tokenizer-threads", "-1"), ("threads", "100000"),
+                            ("max-connections", "-1"), ("max-documents", "0"), ("cache-bytes", "-1"), ("max-batch-tokens", "0"),
+                            ("max-body-bytes", "0"), ("trace-rate", "7"), ("port", "99999"), ("request-timeout-ms", "-5"),
+                            ("port", "x"), ("port", ""), ("max-length", "1.5")):
+            self.assertRegex(self.error("serve", f"--{name}={value}" if value else f"--{name}=\"\""), f"--{name} .*: want [0-9]+ to ", name)
+            if value:
+                variable = "RERANKD_" + name.upper().replace("-", "_")
+                self.assertRegex(self.error("serve", **{variable: value}), f"{variable} .*: want ")
+        self.assertIn("--port 99999: want 0 to 65535", self.error("serve", "--port", "99999"))
+        self.assertIn("--top-n: -3: want 0 to", self.error("rank", "--query", "q", "--top-n", "-3"))
+        self.assertIn("want debug, info, warning, error", self.error("--log-level", "quiet", "serve"))
+
+    def test_every_number_has_a_range(self):
+        for line in run("serve", "--help-all", COLUMNS="140").stdout.split("\n  --"):
+            words = line.split()
+            if words[0].startswith(("max-", "cache-bytes")) or words[1:2] in (["N"], ["MS"], ["BYTES"], ["PORT"], ["TOKENS"], ["SHARE"]):
+                self.assertIn("Range:", " ".join(words), line)
+
+    def test_files_name_the_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "rerankd.toml"
+
+            def file_error(text):
+                path.write_text(text)
+                return self.error("serve", "--config", path)
+            self.assertIn(f"{path}:2: prot: no such setting; did you mean port?", file_error("\nprot = 1\n"))
+            self.assertIn(f"{path}:1: port 99999: want 0 to 65535", file_error("port = 99999\n"))
+            self.assertIn(f"{path}:1: max-length a: want 0 to", file_error('max_length = "a"\n'))
+            self.assertIn("settings stand without sections", file_error("[serve]\nport = 1\n"))
+            self.assertIn("want one value, not a list", file_error("port = [1]\n"))
+            self.assertIn(f"{path}:1: ", file_error("port = = 1\n"))
+            self.assertIn("no such file", self.error("serve", "--config", path.parent / "none.toml"))
+
+    def test_unknown_variables_are_warned_of(self):
+        done = run("serve", "--port", "0", "--model", "/nowhere", RERANKD_PROT="1")
+        self.assertIn("RERANKD_PROT: no setting has this variable; did you mean RERANKD_PORT?", done.stderr)
+
+    def test_quiet_commands_say_nothing_but_their_result(self):
+        done = run("rank", "--query", "q", text_in="a\nb\n")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class GeneratedTest(unittest.TestCase):
+    def test_the_configuration_file_is_what_the_program_prints_and_reads(self):
+        text = run("options", "--format", "toml").stdout
+        self.assertEqual((SOURCE / "deploy/rerankd.toml").read_text(), text, "rerankd options --format toml > deploy/rerankd.toml")
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "all.toml"
+            path.write_text("\n".join(line[2:] if " = " in line and line.startswith("# ") and line[2:].split(" = ")[0].replace("-", "").isalpha()
+                                      and '= ""' not in line else line for line in text.splitlines()))
+            self.assertGreater(sum(not line.startswith("#") and bool(line) for line in path.read_text().splitlines()), 50)
+            self.assertEqual(run("rank", "--config", path, "--query", "q", text_in="a\n").returncode, 0)
+
+    def test_bash_completes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            script = pathlib.Path(folder) / "rerankd.bash"
+            script.write_text(run("completion", "bash").stdout)
+
+            def completed(*words):
+                code = (f"source {script}; COMP_WORDS=({' '.join(repr(w) for w in words)}); COMP_CWORD={len(words) - 1}; _rerankd; "
+                        'echo "${COMPREPLY[*]}"')
+                return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+            self.assertEqual(completed("rerankd", "ser"), ["serve"])
+            self.assertEqual(completed("rerankd", "rank", "--top"), ["--top-n"])
+            self.assertIn("bf16", completed("rerankd", "serve", "--precision", ""))
+            self.assertIn("--trace-queue", completed("rerankd", "serve", "--trace-q"))
+            self.assertNotIn("--trace-queue", completed("rerankd", "rank", "--"))
+
+    def test_zsh_and_fish_read_their_scripts(self):
+        for shell, check in (("zsh", ["zsh", "-n"]), ("fish", ["fish", "--no-execute"])):
+            script = run("completion", shell).stdout
+            self.assertIn("serve", script)
+            self.assertEqual(script.replace("\\'", "").count("'") % 2, 0, "every quote is closed")
+            if shutil.which(shell):
+                with tempfile.NamedTemporaryFile("w", suffix="." + shell) as file:
+                    file.write(script)
+                    file.flush()
+                    subprocess.run([*check, file.name], check=True)
+        self.assertIn("want bash, zsh, fish", run("completion", "tcsh").stderr)
+
+    def test_manual_pages(self):
+        for words in ([], *([command] for command in COMMANDS)):
+            page = run("manual", *words).stdout
+            self.assertRegex(page, r"^\.TH RERANKD")
+            for heading in ("NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS"):
+                self.assertIn(f"\n.SH {heading}\n", page)
+            if shutil.which("groff"):
+                done = subprocess.run(["groff", "-man", "-ww", "-Tutf8", "-z"], input=page, capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stderr), (0, ""), words)
+        self.assertIn("no command nothing", run("manual", "nothing").stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
