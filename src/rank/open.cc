@@ -30,14 +30,14 @@ void add_files_of_texts(const std::string& folder, FieldHasher& hasher) {
     auto file = MappedFile::open(model::companions_of(folder) + name);
     if (file.ok()) hasher.add(file->text());
   }
-  // A GGUF file may have the tokenizer inside.
-  if (auto gguf = model::find_gguf(folder); gguf.ok() && !gguf->empty()) hasher.add(*gguf).add(file_stamp(*gguf));
 }
 
 // Changes whenever a text's tokens could: models that have the same share what was tokenized.
 std::string tokenizer_identity(const std::string& folder, std::string_view texts) {
   FieldHasher hasher;
   add_files_of_texts(folder, hasher);
+  // A GGUF file may have the tokenizer inside.
+  if (auto gguf = model::find_gguf(folder); gguf.ok() && !gguf->empty()) hasher.add(*gguf).add(file_stamp(*gguf));
   return hasher.add(texts).finish().hex();
 }
 
