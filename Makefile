@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build packages packages-test format tidy reference report conformance clients clean
+.PHONY: help demo test setup build install packages packages-test format tidy reference report conformance clients clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -20,6 +20,13 @@ build: setup  ## build release: build/release/rerankd and librerank.so
 	@cmake --preset release
 	@cmake --build --preset release --target rerankd rerank_c
 
+PREFIX ?= /usr/local
+
+install:  ## after `make build`: program, library, headers, model, manual pages and completions into PREFIX (/usr/local), below DESTDIR
+	@test -x build/release/rerankd || { echo "first: make build" >&2; exit 1; }
+	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)" --strip
+	@test -n "$(DESTDIR)" || ldconfig 2> /dev/null || true
+
 packages: setup  ## make wheel, .deb, .rpm and OCI image in build/packages (.venv-packages)
 	@packaging/make.sh
 
@@ -37,6 +44,7 @@ reference:  ## record the reference logits anew, with PyTorch and transformers (
 	@.venv-train/bin/pip install -q -r requirements/train.txt
 	@.venv-train/bin/python tools/goldens/make_model_goldens.py tests/data/models
 	@.venv-train/bin/python tools/goldens/make_decoder_goldens.py tests/data/decoders
+	@.venv-train/bin/python tools/goldens/make_gguf_goldens.py tests/data/gguf
 	@.venv-train/bin/python tools/goldens/make_torch_files.py tests/data/torch
 	@.venv-train/bin/python tools/goldens/tokenizers/make_built.py tests/data/tokenizers/built
 	@.venv-train/bin/python tools/goldens/make_prompt_goldens.py tests/data/decoders

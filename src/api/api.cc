@@ -45,6 +45,12 @@ void health(Exchange&& exchange) {
   exchange.finish(health_page(models, !*exchange.state->options.grpc_failed));
 }
 
+void version(Exchange&& exchange) {
+  transport::HttpResponse response;
+  response.body = "{\"version\":\"" RERANKD_VERSION "\"}";
+  exchange.finish(std::move(response));
+}
+
 void live(Exchange&& exchange) { exchange.finish(live_page()); }
 
 // The model that the path names, else the default; until it is loaded nothing is known of it.
@@ -134,6 +140,12 @@ constexpr Route kRoutes[] = {
      Reach::kEverywhere},
     {"GET", "health", "health", health, Key::kNotNeeded, "Are requests ranked now?", nullptr, "Health",
      "grpc.health.v1.Health/Check grpc.health.v1.Health/Watch", Reach::kEverywhere},
+    {"GET", "healthz", "health", health, Key::kNotNeeded, "Are requests ranked now? (Kubernetes)", nullptr, "Health",
+     "", Reach::kEverywhere},
+    {"GET", "readyz", "health", health, Key::kNotNeeded, "Are requests ranked now? (Kubernetes)", nullptr, "Health", "",
+     Reach::kEverywhere},
+    {"GET", "livez", "health", live, Key::kNotNeeded, "Is the process alive? (Kubernetes)", nullptr, "Health", "",
+     Reach::kEverywhere},
     {"GET", ".well-known/live", "health", live, Key::kNotNeeded, "Is the process alive? (Weaviate)", nullptr, "Health"},
     {"GET", ".well-known/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (Weaviate)", nullptr,
      "Health"},
@@ -143,6 +155,7 @@ constexpr Route kRoutes[] = {
      "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"},
     {"GET", "/", "page", root, Key::kNotNeeded, "A page to try the server; health where no HTML is accepted", nullptr,
      "Health"},
+    {"GET", "version", "info", version, Key::kNotNeeded, "The program's version (vLLM)", nullptr, "Version"},
     {"GET", "info", "info", info, Key::kNeeded, "Model, engine and limits (TEI)", nullptr, "Info",
      "tei.v1.Info/Info rerank.v1.Reranker/Info"},
     {"GET", "meta", "info", info, Key::kNeeded, "The same (Weaviate)", nullptr, "Info"},
@@ -257,7 +270,11 @@ Api::Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, con
 void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
   exchange.record.peer = exchange.request.peer;
+  exchange.record.id = observe::request_id_of(exchange.request.header("x-request-id"));
+  exchange.record.method = exchange.request.method.substr(0, observe::RequestRecord::kMostText);
+  exchange.record.agent = exchange.request.header("user-agent").substr(0, observe::RequestRecord::kMostText);
   exchange.path = normalise_path(exchange.request.target);
+  exchange.record.path = exchange.path.empty() ? "/" : exchange.path.substr(0, observe::RequestRecord::kMostText);
   take_model(exchange);
   if (const auto trace = observe::parse_traceparent(exchange.request.header("traceparent")))
     exchange.record.trace = *trace;
@@ -275,7 +292,10 @@ void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
         const Status page = access.check_page(asked);
         if (!page.ok()) return exchange.finish(transport::error_response(page));
         const Result<transport::KeyRule> caller = access.admit(credentials_of(asked), asked.peer);
-        if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
+        if (!caller.ok()) {
+          exchange.record.rate_limited = transport::kind_of(caller.status()) == transport::ErrorKind::kRateLimited;
+          return exchange.finish(refuse_caller(caller.status()));
+        }
         exchange.priority = caller->priority;
         exchange.record.key = caller->name;
       }

@@ -13,6 +13,7 @@
 #include "rerank/catalog.h"
 #include "transport/body.h"
 #include "transport/callers/access.h"
+#include "transport/errors.h"
 #include "transport/http.h"
 
 namespace rerank::api {
@@ -59,8 +60,21 @@ struct Exchange {
     record.cached_documents = result.cached_documents;
   }
 
+  // Takes the name of the dialect, once it is known.
+  void note_dialect(const char* name) {
+    record.label = name;
+    record.is_dialect = true;
+  }
+
+  // Sends an error, whose field the log names.
+  void refuse(const Status& status, transport::ErrorShape shape = transport::ErrorShape::kCommon) {
+    record.field = observe::field_of(std::string_view(status.message().data(), status.message().size()));
+    finish(transport::error_response(status, shape));
+  }
+
   // Counts and sends the answer. Once.
   void finish(transport::HttpResponse response) {
+    if (!record.id.empty()) response.headers.emplace_back("X-Request-Id", record.id);
     for (auto& header : cors) response.headers.push_back(std::move(header));
     record.status = response.status;
     if (model) {

@@ -19,6 +19,11 @@ static rerank_text text(const char* s) {
   return t;
 }
 
+static void tell(void* context, size_t done, size_t total) {
+  CHECK(done <= total);
+  *(size_t*)context = done;
+}
+
 int main(int argc, char** argv) {
   CHECK(argc == 3);
   char* error = NULL;
@@ -51,6 +56,17 @@ int main(int argc, char** argv) {
   CHECK(logits[0] == logits[3]);
   for (size_t i = 0; i < count; ++i) CHECK(logits[results[i].index] == results[i].logit);
   CHECK(rerank_predict(model, queries, documents, 0, logits, NULL) == 0);
+
+  size_t told = 0;
+  CHECK(rerank_predict_with(model, queries, documents, 4, logits, NULL, tell, &told, &error) == 0 && told == 4);
+  rerank_stop* stop = rerank_stop_new();
+  CHECK(rerank_predict_with(model, queries, documents, 4, logits, stop, NULL, NULL, &error) == 0);
+  rerank_stop_now(stop);
+  CHECK(rerank_predict_with(model, queries, documents, 4, logits, stop, NULL, NULL, &error) == 1);
+  rerank_free(error);
+  CHECK(rerank_rank_with(model, &query, documents, 4, 0, results, &count, stop, &error) == 1);
+  rerank_free(error);
+  rerank_stop_free(stop);
 
   count = 1;
   CHECK(rerank_rank(model, &query, documents, 4, 2, results, &count, &error) == 3);

@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
       cli::add_tokenize_command(program),   cli::add_inspect_command(program),   cli::add_eval_command(program),
       cli::add_lengths_command(program),    cli::add_calibrate_command(program), cli::add_bench_command(program),
       cli::add_convert_command(program),    cli::add_options_command(program),   cli::add_routes_command(program),
-      cli::add_completion_command(program), cli::add_manual_command(program),
+      cli::add_completion_command(program), cli::add_manual_command(program),    cli::add_check_command(program),
   };
   cli::check_counts(program);
   const std::vector<std::string> links = cli::pass_over_service_links();

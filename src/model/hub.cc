@@ -32,7 +32,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kTries = 3;
+constexpr int kTries = 3;                   // that bring nothing
+constexpr uint64_t kStepBytes = 64u << 10;  // less than that of a large file is nothing
 // A file whose size the hub does not tell: configurations and tokenizers, which mirrors may send in chunks.
 constexpr uint64_t kMaxUnannouncedBytes = uint64_t{1} << 30;
 
@@ -81,8 +82,9 @@ class Fetch {
     RETURN_IF_ERROR(fetch("config.json", true));
     RETURN_IF_ERROR(fetch_tokenizer());
     RETURN_IF_ERROR(fetch_modules());
-    RETURN_IF_ERROR(fetch("tokenizer_config.json", false));
-    RETURN_IF_ERROR(fetch("special_tokens_map.json", false));
+    for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "config_sentence_transformers.json",
+                             "sentence_bert_config.json"})
+      RETURN_IF_ERROR(fetch(name, false));
     RETURN_IF_ERROR(fetch_model());
     std::error_code error;
     const fs::path ref = root_ / "refs" / revision_;
@@ -284,19 +286,27 @@ class Fetch {
   // Into blob.incomplete, resuming what an earlier try left, then renamed.
   Status load(const hub::RemoteFile& remote, const std::string& name, const fs::path& blob) {
     const std::string partial = blob.string() + ".incomplete";
+    // A try that brought the file on does not count, however many there are: links that drop now and then end, too.
+    const uint64_t step = std::min<uint64_t>(kStepBytes, remote.size.value_or(0) / 100);
     Status status;
-    for (int attempt = 0; attempt < kTries; ++attempt) {
-      status = load_rest(remote, name, partial);
+    for (int in_vain = 0; in_vain < kTries;) {
       std::error_code error;
+      const uint64_t before = fs::exists(partial, error) ? fs::file_size(partial, error) : 0;
+      status = load_rest(remote, name, partial);
       if (status.ok()) {
         fs::rename(partial, blob, error);
         return error ? absl::PermissionDeniedError(str_cat(blob.string(), ": ", error.message())) : ok_status();
       }
       // Cannot be gone on with, or is wrong: from its beginning.
-      if (absl::IsOutOfRange(status) || absl::IsDataLoss(status)) fs::remove(partial, error);
-      if (!absl::IsUnavailable(status) && !absl::IsOutOfRange(status) && !absl::IsDataLoss(status)) return status;
-      log_warning(
-          str_cat("download of ", name, " broke off: ", message_of(status), attempt + 1 < kTries ? "; resuming" : ""));
+      const bool anew = absl::IsOutOfRange(status) || absl::IsDataLoss(status);
+      if (anew) fs::remove(partial, error);
+      if (!anew && !absl::IsUnavailable(status)) return status;
+      const uint64_t after = fs::exists(partial, error) ? fs::file_size(partial, error) : 0;
+      in_vain = !anew && after > before + step ? 0 : in_vain + 1;
+      const std::string where =
+          remote.size ? str_cat(" at ", after / 1000000, " of ", *remote.size / 1000000, " MB") : "";
+      log_warning(str_cat("download of ", name, " broke off: ", message_of(status),
+                          in_vain < kTries ? str_cat("; resuming", where) : ""));
     }
     return absl::UnavailableError(std::string(message_of(status)));
   }

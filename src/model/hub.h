@@ -33,8 +33,8 @@ struct HubOptions {
   HubFiles files = HubFiles::kWeights;
   // Which graph: its name in the repository, else the usual ones of a precision (model/graphs.h).
   std::string onnx_file, precision = "auto";
-  // For how long connecting, an answer's head, and a body that does not come on are waited for. What broke off is tried
-  // three times in all.
+  // For how long connecting, an answer's head, and a body that does not come on are waited for. What broke off is gone
+  // on with as long as that brings it on, and given up after three tries in vain.
   std::chrono::seconds patience{30};
 };
 

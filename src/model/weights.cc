@@ -42,6 +42,8 @@ TensorView rows_of(const TensorView& whole, size_t first, size_t count) {
   const size_t row_bytes = whole.bytes.size() / whole.shape[0];
   part.shape[0] = count;
   part.bytes = whole.bytes.subspan(first * row_bytes, count * row_bytes);
+  if (whole.group_scales != nullptr)
+    part.group_scales = std::make_shared<const TensorView>(rows_of(*whole.group_scales, first, count));
   if (whole.scales != nullptr) {
     part.scales =
         std::make_shared<const std::vector<float>>(whole.scales->begin() + static_cast<ptrdiff_t>(first),
@@ -54,28 +56,36 @@ TensorView rows_of(const TensorView& whole, size_t first, size_t count) {
 class Binder {
  public:
   Binder(const TensorFiles& files, const Architecture& architecture) : files_(files), a_(architecture) {}
+  // Notes what would be taken, and takes nothing.
+  Binder(const TensorFiles& files, const Architecture& architecture, std::vector<WantedTensor>* wanted)
+      : files_(files), a_(architecture), wanted_(wanted) {}
 
   const Status& status() const { return status_; }
   bool quantized() const { return quantized_; }
+  bool int4() const { return int4_; }
   std::vector<UsedTensor> take_used() { return std::move(used_); }
 
   TensorView tensor(const std::string& name, std::vector<size_t> shape, bool block_matrix = false) {
+    if (wanted_ != nullptr) return note_wanted(name, std::move(shape), block_matrix);
     const TensorView* const found = find(name);
     if (found == nullptr) {
       const auto other = files_.others().find(name);
-      fail(other == files_.others().end()
-               ? str_cat("tensor ", name, " is missing")
-               : str_cat("tensor ", name, " has type ", other->second, "; F32, F16, BF16, F64 and I8 are read"));
+      fail(other == files_.others().end() ? str_cat("tensor ", name, " is missing")
+                                          : str_cat("tensor ", name, " has type ", other->second,
+                                                    "; F32, F16, BF16, F64, I8 and packed I4 are read"));
       return {};
     }
     const TensorView& view = *found;
-    if (view.dtype == DType::kI8 && !block_matrix)
-      fail(str_cat("tensor ", name, " is int8; only the matrices of linear layers can be"));
+    const bool scaled = view.dtype == DType::kI8 || view.dtype == DType::kI4;
+    if (scaled && !block_matrix) {
+      fail(str_cat("tensor ", name, " is ", dtype_name(view.dtype),
+                   " with scales beside it; only the matrices of linear layers can be"));
+    }
     if (view.shape != shape) {
       fail(str_cat("tensor ", name, " has shape [", absl::StrJoin(view.shape, ","), "], config.json says [",
                    absl::StrJoin(shape, ","), "]"));
     }
-    if (view.dtype == DType::kI8) return int8_matrix(view, shape);
+    if (scaled && status_.ok()) return view.dtype == DType::kI8 ? int8_matrix(view, shape) : int4_matrix(view, shape);
     use(view, block_matrix);
     return view;
   }
@@ -151,6 +161,7 @@ class Binder {
   Linear answers(const std::string& matrix, const TensorView& words, std::shared_ptr<const std::vector<float>>& rows) {
     const Scoring& scoring = a_.scoring;
     const std::string name = matrix + ".weight";
+    if (wanted_ != nullptr) return {};
     TensorView view = words;
     view.factor = 1;
     if (find(name) != nullptr) view = tensor(name, {a_.embedding.vocabulary, a_.hidden});
@@ -211,6 +222,35 @@ class Binder {
     return view;
   }
 
+  // Of 4 bits, whose scales stand beside it, one for each group of inputs.
+  TensorView int4_matrix(const TensorView& found, const std::vector<size_t>& shape) {
+    TensorView view = found;
+    for (const char* end : {"_zero_point", "_g_idx"}) {
+      if (files_.tensors().contains(found.name + end) || files_.others().contains(found.name + end))
+        fail(str_cat("tensor ", found.name, end, ": weights with zero points or an order of their own are not read"));
+    }
+    const auto scales = files_.tensors().find(found.name + "_scale");
+    if (scales == files_.tensors().end()) fail(str_cat("tensor ", found.name, "_scale is missing"));
+    if (!status_.ok()) return view;
+    const auto& size = scales->second.shape;
+    if (size.size() != 2 || size[0] != shape[0] || size[1] == 0 || shape[1] % size[1] != 0 ||
+        block_size(scales->second.dtype).elements != 1 || scales->second.dtype == DType::kI8)
+      fail(str_cat("tensor ", found.name, "_scale: its shape is not [", shape[0], ",groups]"));
+    if (!status_.ok()) return view;
+    used_names_.insert(scales->first);
+    view.group_scales = std::make_shared<const TensorView>(scales->second);
+    if (use(view, true)) int4_ = true;
+    return view;
+  }
+
+  TensorView note_wanted(const std::string& name, std::vector<size_t> shape, bool block_matrix) {
+    TensorView view;
+    view.name = name;
+    view.shape = shape;
+    if (used_names_.insert(name).second) wanted_->push_back({name, std::move(shape), layer_, block_matrix});
+    return view;
+  }
+
   bool use(const TensorView& view, bool block_matrix) {
     if (!used_names_.insert(view.name).second) return false;
     used_.push_back({view, layer_, block_matrix});
@@ -225,8 +265,9 @@ class Binder {
   std::set<std::string> used_names_;
   std::vector<UsedTensor> used_;
   size_t layer_ = SIZE_MAX, width_ = 0;
-  bool quantized_ = false;
+  bool quantized_ = false, int4_ = false;
   Status status_;
+  std::vector<WantedTensor>* wanted_ = nullptr;  // null: tensors are taken
 };
 
 }  // namespace
@@ -263,11 +304,8 @@ static void bind_relative(const TensorNames& names, const Architecture& a, Binde
   weights.convolution_norm = bind.norm(names.convolution_norm, true);
 }
 
-Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files) {
-  const Architecture& a = config.architecture;
-  TensorNames names = config.family->names(a, *files);
-  take_names_of_files(*files, names);
-  Binder bind(*files, a);
+// All that the architecture has, in the order of computing.
+static Weights bind_all(const Architecture& a, const TensorNames& names, Binder& bind) {
   Weights weights;
   const Embedding& e = a.embedding;
   bind.width(e.width);
@@ -289,10 +327,34 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   weights.head_output = scoring.answers ? bind.answers(names.head_output.name, weights.words, weights.answer_rows)
                                         : bind.linear(names.head_output, scoring.labels, a.hidden, scoring.output_bias);
   weights.head_output = Binder::scaled(std::move(weights.head_output), scoring.scale);
+  return weights;
+}
+
+std::vector<WantedTensor> wanted_tensors(const ModelConfig& config) {
+  std::vector<WantedTensor> wanted;
+  const TensorFiles none;
+  Binder bind(none, config.architecture, &wanted);
+  bind_all(config.architecture, config.family->names(config.architecture, none), bind);
+  return wanted;
+}
+
+uint64_t WantedTensor::elements() const {
+  uint64_t product = 1;
+  for (const size_t side : shape) product *= side;
+  return product;
+}
+
+Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files) {
+  const Architecture& a = config.architecture;
+  TensorNames names = config.family->names(a, *files);
+  take_names_of_files(*files, names);
+  Binder bind(*files, a);
+  Weights weights = bind_all(a, names, bind);
   bind.note_unused();
   if (!bind.status().ok()) return bind.status();
   weights.used = bind.take_used();
   weights.quantized = bind.quantized();
+  weights.int4 = bind.int4();
   weights.files = std::move(files);
   return weights;
 }

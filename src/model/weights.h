@@ -69,6 +69,7 @@ struct Weights {
   std::shared_ptr<const std::vector<float>> answer_rows;  // what head_output views, where it is made of answers
 
   bool quantized = false;  // some matrices are int8; the others are to be computed in higher precision
+  bool int4 = false;       // some matrices are of 4 bits with scales
 
   // The first block that has the same tensors (ALBERT's all have): what engines pack once.
   size_t first_with_tensors_of(size_t layer) const;
@@ -82,6 +83,17 @@ struct Weights {
 // that carries more than we compute would be scored wrongly). What transformers passes over too is skipped: heads of
 // pre-training, tables of position numbers.
 Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files);
+
+// The tensors that bind_weights() would take of files that name them as the family's models do: what a model of this
+// configuration weighs, without its files.
+struct WantedTensor {
+  std::string name;
+  std::vector<size_t> shape;
+  size_t layer = SIZE_MAX;
+  bool block_matrix = false;  // as of UsedTensor
+  uint64_t elements() const;
+};
+std::vector<WantedTensor> wanted_tensors(const ModelConfig& config);
 
 // A model folder, read and checked.
 struct Model {

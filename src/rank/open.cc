@@ -4,11 +4,13 @@
 #include <filesystem>
 #include <mutex>
 
+#include "base/file_stamp.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "engine/registry.h"
+#include "model/files/gguf_model.h"
 #include "model/hub.h"
 #include "rank/host.h"
 #include "rank/locate.h"
@@ -25,7 +27,7 @@ namespace fs = std::filesystem;
 void add_files_of_texts(const std::string& folder, FieldHasher& hasher) {
   for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json", "/vocab.txt",
                            "/sentencepiece.bpe.model", "/spm.model", "/spiece.model"}) {
-    auto file = MappedFile::open(folder + name);
+    auto file = MappedFile::open(model::companions_of(folder) + name);
     if (file.ok()) hasher.add(file->text());
   }
 }
@@ -34,6 +36,8 @@ void add_files_of_texts(const std::string& folder, FieldHasher& hasher) {
 std::string tokenizer_identity(const std::string& folder, std::string_view texts) {
   FieldHasher hasher;
   add_files_of_texts(folder, hasher);
+  // A GGUF file may have the tokenizer inside.
+  if (auto gguf = model::find_gguf(folder); gguf.ok() && !gguf->empty()) hasher.add(*gguf).add(file_stamp(*gguf));
   return hasher.add(texts).finish().hex();
 }
 

@@ -20,6 +20,8 @@ RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char
   record_.peer = transport::peer_of(context.peer());
   record_.ranks = route_ != nullptr && route_->ranks();
   record_.started = std::chrono::system_clock::now();
+  record_.id = observe::request_id_of(metadata("x-request-id"));
+  context_.AddTrailingMetadata("x-request-id", record_.id);
   if (const auto trace = observe::parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
 }
 
@@ -62,10 +64,15 @@ Result<std::shared_ptr<transport::MemoryHold>> RpcCall::hold(size_t message_byte
 
 Status RpcCall::admit() {
   if (route_ != nullptr && route_->key == api::Key::kNotNeeded) return ok_status();
-  ASSIGN_OR_RETURN(const auto caller, core_.access.admit(metadata("authorization"), record_.peer));
-  priority_ = caller.priority;
+  const Result<transport::KeyRule> caller = core_.access.admit(metadata("authorization"), record_.peer);
+  if (!caller.ok()) {
+    const std::lock_guard lock(mutex_);
+    record_.rate_limited = transport::kind_of(caller.status()) == transport::ErrorKind::kRateLimited;
+    return caller.status();
+  }
+  priority_ = caller->priority;
   const std::lock_guard lock(mutex_);
-  record_.key = caller.name;
+  record_.key = caller->name;
   return ok_status();
 }
 
@@ -97,6 +104,7 @@ grpc::Status RpcCall::finish(const Status& status) {
     const std::lock_guard lock(mutex_);
     record = record_;
   }
+  if (!status.ok()) record.field = observe::field_of({status.message().data(), status.message().size()});
   record.status = status.ok() ? 200 : transport::error_response(status, shape).status;
   record.total = Clock::now() - begin_;
   core_.requests.count(record, code);

@@ -100,6 +100,26 @@ class CommandTest(unittest.TestCase):
         picked = re.search(r"engine (\w+) picked; (.*)", logged)
         self.assertEqual({picked[1], *re.findall(r"(?:^|; )not (\w+): ", picked[2])}, {"cuda", "cpu", "onnx", "torchscript", "reference"})
 
+    def test_check_says_of_each_part_whether_it_works(self):
+        found = run("check", MODELS / "bert-a").stdout
+        for part in ("ok     config", "ok     weights", "ok     tokenizer", "ok     engine cpu", "Nothing is wrong with it."):
+            self.assertIn(part, found)
+        with tempfile.TemporaryDirectory() as folder:
+            broken = pathlib.Path(folder) / "model"
+            shutil.copytree(MODELS / "bert-a", broken)
+            shutil.copy(MODELS / "roberta-a" / "tokenizer.json", broken)
+            (broken / "model.safetensors").write_bytes((MODELS / "bert-a" / "model.safetensors").read_bytes()[:-100])
+            bad = run("check", broken, check=False)
+            self.assertEqual(bad.returncode, 1)
+            self.assertRegex(bad.stdout, "FAILS +weights .*truncated")
+            golden = json.loads((MODELS / "bert-a" / "golden.jsonl").read_text().splitlines()[0])
+            line = {key: golden[key] for key in ("query", "document", "logit")}
+            scores = pathlib.Path(folder) / "scores.jsonl"
+            scores.write_text(json.dumps(line) + "\n")
+            self.assertRegex(run("check", MODELS / "bert-a", "--precision", "fp32", "--scores", scores).stdout, "ok +scores +1 pairs")
+            scores.write_text(json.dumps(line | {"logit": line["logit"] + 1}) + "\n")
+            self.assertEqual(run("check", MODELS / "bert-a", "--scores", scores, check=False).returncode, 1)
+
     def test_errors_and_exit_codes(self):
         self.assertEqual(run("nonsense", check=False).returncode, 2)
         self.assertEqual(run("serve", "--port", "99999999", check=False).returncode, 2)

@@ -118,6 +118,15 @@ class MistakesTest(unittest.TestCase):
         done = run("serve", "--port", "0", "--model", "/nowhere", RERANKD_PROT="1")
         self.assertIn("RERANKD_PROT: no setting has this variable; did you mean RERANKD_PORT?", done.stderr)
 
+    def test_the_journal_gets_priorities_and_keeps_time_itself(self):
+        with tempfile.TemporaryFile() as log:
+            place = os.fstat(log.fileno())
+            subprocess.run([PROGRAM, "serve", "--port", "0", "--model", "/nowhere"], stderr=log, timeout=60,
+                           env={**os.environ, "JOURNAL_STREAM": f"{place.st_dev}:{place.st_ino}", "RERANKD_PROT": "1"})
+            log.seek(0)
+            self.assertIn(b"<4>RERANKD_PROT: no setting", log.read())
+        self.assertNotIn("<4>", run("serve", "--port", "0", "--model", "/nowhere", RERANKD_PROT="1", JOURNAL_STREAM="1:2").stderr)
+
     def test_quiet_commands_say_nothing_but_their_result(self):
         done = run("rank", "--query", "q", text_in="a\nb\n")
         self.assertEqual((done.returncode, done.stderr), (0, ""))

@@ -66,7 +66,7 @@ void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs) {
   Reranker& reranker = *exchange.model;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   score_pairs(reranker, settings, std::move(pairs), [shared](Result<PairScores> result) {
-    if (!result.ok()) return shared->finish(transport::error_response(result.status()));
+    if (!result.ok()) return shared->refuse(result.status());
     shared->note_ranked(result->whole);
     transport::HttpResponse response;
     write_server_timing(result->whole.timings, response);
@@ -81,16 +81,15 @@ void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs) {
 
 void handle_score(Exchange&& exchange) {
   Result<transport::Body> body = transport::Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(transport::error_response(body.status()));
+  if (!body.ok()) return exchange.refuse(body.status());
   RerankCall call;
   PairTexts pairs = read_sides(*body, exchange.state->options.max_documents);
   read_common_settings(*body, call);
   read_instruction(*body, call);
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call.request);
-  if (!body->status().ok()) return exchange.finish(transport::error_response(body->status()));
-  if (Status chosen = exchange.choose(*body, pairs.queries.front()); !chosen.ok())
-    return exchange.finish(transport::error_response(chosen));
+  if (!body->status().ok()) return exchange.refuse(body->status());
+  if (Status chosen = exchange.choose(*body, pairs.queries.front()); !chosen.ok()) return exchange.refuse(chosen);
   run(std::move(exchange), std::move(call.request), std::move(pairs));
 }
 

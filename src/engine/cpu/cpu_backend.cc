@@ -69,7 +69,9 @@ Result<const KernelTable*> pick(const model::Architecture& architecture, const B
 
 // A model that was quantized is computed so where nothing else is asked for.
 BackendOptions with_precision_of(const model::Model& model, BackendOptions options) {
-  if (model.weights.quantized && options.precision == "auto") options.precision = "int8";
+  if (options.precision != "auto") return options;
+  if (model.weights.quantized) options.precision = "int8";
+  if (model.weights.int4) options.precision = "int4";
   return options;
 }
 
