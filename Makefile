@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build packages packages-test format tidy reference report conformance clients clean
+.PHONY: help demo test setup build packages packages-test format tidy reference report conformance clients batch-test clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -64,6 +64,10 @@ clients: build  ## drive the real clients from PyPI, the examples and the page (
 	@tests/clients/real_clients.py
 	@tests/clients/examples_test.py
 	@tests/page/page_test.py || test $$? = 77
+
+batch-test: build  ## drive Arrow, DuckDB, Ray and Spark with killed workers (.venv-batch, 1.5 GB, Java 17; three minutes)
+	@test -e .venv-batch/bin/ray || { python3 -m venv .venv-batch && .venv-batch/bin/pip install -q -r requirements/batch.txt; }
+	@.venv-batch/bin/python tests/batch/batch_test.py
 
 clean:  ## remove all builds
 	rm -rf build

@@ -71,25 +71,33 @@ class Library:
         return text
 
     def predict(self, pairs, instruction=None):
-        """Logits in the order of the pairs. The call runs in a thread of its own, so that Ctrl-C ends the wait for it."""
+        """Logits in the order of the pairs."""
         if instruction is not None:
             raise RerankError("in process the instruction is a setting: CrossEncoder(model, instruction=...)")
+        texts = [[_bytes(pair[side]) for pair in pairs] for side in (0, 1)]
+        arrays = [(_Text * len(pairs))(*(_Text(t, len(t)) for t in side)) for side in texts]
+        logits = (ctypes.c_float * len(pairs))()
+        self.predict_texts(*arrays, len(pairs), logits)
+        return list(logits)
+
+    def predict_texts(self, queries, documents, count, logits):
+        """rerank_predict() over arrays of rerank_text, or their addresses. The call runs in a thread of its own, so that Ctrl-C ends
+        the wait for it; the arrays live as long as the call."""
         done = []
-        worker = threading.Thread(target=lambda: done.append(self._outcome(pairs)), daemon=True)
+
+        def run():
+            error = ctypes.c_char_p()
+            code = self.library.rerank_predict(self.model, ctypes.cast(queries, ctypes.POINTER(_Text)),
+                                               ctypes.cast(documents, ctypes.POINTER(_Text)), count, logits, ctypes.byref(error))
+            done.append((code, self._message(error) if code else None))
+
+        worker = threading.Thread(target=run, daemon=True)
         worker.start()
         while worker.is_alive():
             worker.join(0.1)
-        code, result = done[0]
+        code, message = done[0]
         if code:
-            raise RerankError(result, code)
-        return result
-
-    def _outcome(self, pairs):
-        texts = [[_bytes(pair[side]) for pair in pairs] for side in (0, 1)]
-        arrays = [(_Text * len(pairs))(*(_Text(t, len(t)) for t in side)) for side in texts]
-        logits, error = (ctypes.c_float * len(pairs))(), ctypes.c_char_p()
-        code = self.library.rerank_predict(self.model, arrays[0], arrays[1], len(pairs), logits, ctypes.byref(error))
-        return code, self._message(error) if code else list(logits)
+            raise RerankError(message, code)
 
     @property
     def engine(self):
