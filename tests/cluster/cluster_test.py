@@ -220,7 +220,7 @@ def start_balancer(kind, network, scratch):
 
 
 def envoy_program():
-    found = shutil.which("envoy") or next(iter(map(str, ROOT.glob(".venv-cluster/lib/python3*/site-packages/**/envoy"))), None)
+    found = shutil.which("envoy") or next(iter(map(str, ROOT.glob(".venv-cluster/lib/python3*/site-packages/envoy/_bin/envoy"))), None)
     return found
 
 
