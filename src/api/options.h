@@ -24,11 +24,11 @@ struct ApiOptions {
   bool return_documents = true;                // in the common dialect, when the client does not say
   AnswerForm answer_as = AnswerForm::kCommon;  // of the common dialect
   OverloadStatus overload_status = OverloadStatus::k429;
-  std::string api_keys;                        // comma-separated; empty: no key is asked for
-  std::shared_ptr<transport::KeyRing> keys;    // taken instead of api_keys when set: also has the keys of a file
-  bool local = false;                          // the server listens on a loopback address only
-  std::string cors_origins;                    // comma-separated, or "*"; empty: none
-  size_t max_batch_tokens = 8192;              // the next three are only told in /info
+  std::string api_keys;                      // comma-separated; empty: no key is asked for
+  std::shared_ptr<transport::KeyRing> keys;  // taken instead of api_keys when set: also has the keys of a file
+  bool local = false;                        // the server listens on a loopback address only
+  std::string cors_origins;                  // comma-separated, or "*"; empty: none
+  size_t max_batch_tokens = 8192;            // the next three are only told in /info
   size_t max_connections = 4096;
   size_t tokenizer_threads = 0;
   bool metrics_apart = false;                    // /metrics is served at its own address only

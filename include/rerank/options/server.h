@@ -118,14 +118,16 @@ struct ServerOptions {
   OverloadStatus overload_status = OverloadStatus::k429;
   static constexpr OptionInfo kOverloadStatus{
       "overload-status", "STATUS", "Server",
-      "How requests beyond the queue's bounds are answered, with Retry-After: 429, or 503 for balancers that cannot send "
+      "How requests beyond the queue's bounds are answered, with Retry-After: 429, or 503 for balancers that cannot "
+      "send "
       "a 429 elsewhere (HAProxy 2.6). A key over its own rate gets 429 in any case."};
 
   size_t grpc_connection_age_ms = 0;
   static constexpr OptionInfo kGrpcConnectionAgeMs =
-      OptionInfo{"grpc-connection-age-ms", "MS", "Server",
-                 "Time after which clients of gRPC are asked to connect anew, once what they have asked is answered: so "
-                 "they find replicas that were added. Each connection gets a tenth more or less. 0: never."}
+      OptionInfo{
+          "grpc-connection-age-ms", "MS", "Server",
+          "Time after which clients of gRPC are asked to connect anew, once what they have asked is answered: so "
+          "they find replicas that were added. Each connection gets a tenth more or less. 0: never."}
           .within(0, kDayMs);
 
   size_t request_timeout_ms = 300000;
