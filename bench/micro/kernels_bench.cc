@@ -138,7 +138,7 @@ void matmul(benchmark::State& state, const KernelTable* table, ActivationFunctio
   Buffer<float> weights(product.tile_columns * in);
   Buffer<std::byte> packed(panels * product.panel_bytes(in)), scratch(product.matmul_scratch(in));
   for (size_t p = 0; p < panels; ++p) {
-    product.pack(weights.data(), product.tile_columns, in, in, packed.data() + p * product.panel_bytes(in));
+    product.pack({weights.data(), product.tile_columns, in, in}, packed.data() + p * product.panel_bytes(in));
   }
   const PackedMatrix matrix = {packed.data(), nullptr, out, in};
   MatMulArgs args;

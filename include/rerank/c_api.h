@@ -59,6 +59,10 @@ RERANK_API const char* rerank_version(void);
 
 /* Opens a model, the built-in one where no setting says otherwise. NULL when it cannot. */
 RERANK_API rerank_model* rerank_open(const rerank_setting* settings, size_t count, char** error);
+/* As rerank_open(), a further model that has the threads and caches of `other`: the two take turns to compute. What the
+ * settings say of threads and caches counts for nothing then. Models may be closed in any order. */
+RERANK_API rerank_model* rerank_open_beside(rerank_model* other, const rerank_setting* settings, size_t count,
+                                            char** error);
 RERANK_API void rerank_close(rerank_model* model);
 
 /* The model's name, and what computes it: "cpu bf16 avx512bf16". Valid until rerank_close(). */

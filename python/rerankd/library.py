@@ -32,6 +32,8 @@ def _load():
     message = ctypes.POINTER(ctypes.c_char_p)
     library.rerank_open.restype = ctypes.c_void_p
     library.rerank_open.argtypes = [ctypes.POINTER(_Setting), ctypes.c_size_t, message]
+    library.rerank_open_beside.restype = ctypes.c_void_p
+    library.rerank_open_beside.argtypes = [ctypes.c_void_p, *library.rerank_open.argtypes]
     library.rerank_close.argtypes = [ctypes.c_void_p]
     library.rerank_predict_with.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Text), ctypes.POINTER(_Text), ctypes.c_size_t,
                                             ctypes.POINTER(ctypes.c_float), ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, message]
@@ -81,7 +83,8 @@ def _apart(call, give_up=None):
 
 
 class Library:
-    def __init__(self, settings):
+    def __init__(self, settings, beside=None):
+        """beside: another Library, whose threads and caches this model has, too."""
         self.model = None
         self.calls = 0  # under way: a model that one still reads is not closed
         self.library = _load()
@@ -90,13 +93,16 @@ class Library:
         if "model" not in settings and own.exists():
             settings["model"] = str(own)
         array = (_Setting * len(settings))(*(_Setting(n.encode(), v.encode()) for n, v in settings.items()))
-        self.model, problem = _apart(lambda: self._open(array))
+        self.model, problem = _apart(lambda: self._open(array, beside))
         if not self.model:
             raise RerankError(problem)
 
-    def _open(self, array):
+    def _open(self, array, beside):
         error = ctypes.c_char_p()
-        model = self.library.rerank_open(array, len(array), ctypes.byref(error))
+        if beside is None:
+            model = self.library.rerank_open(array, len(array), ctypes.byref(error))
+        else:
+            model = self.library.rerank_open_beside(beside.model, array, len(array), ctypes.byref(error))
         return model, None if model else self._message(error)
 
     def _message(self, error):

@@ -10,7 +10,8 @@
 #include "api/api.h"
 #include "api/options.h"
 #include "observe/request_metrics.h"
-#include "rerank/reranker.h"
+#include "rerank/catalog.h"
+#include "transport/body.h"
 #include "transport/callers/access.h"
 #include "transport/errors.h"
 #include "transport/http.h"
@@ -18,10 +19,11 @@
 namespace rerank::api {
 
 struct Api::State {
-  Reranker& reranker;
+  std::shared_ptr<Catalog> catalog;
   std::shared_ptr<Metrics> metrics;
   ApiOptions options;
   transport::Access access;
+  transport::Access admins;
   observe::RequestMetrics requests;
 
   void finished(const observe::RequestRecord& record) {
@@ -33,11 +35,17 @@ struct Api::State {
 struct Exchange {
   std::shared_ptr<Api::State> state;
   transport::HttpRequest request;
-  std::string path;  // normalised
+  std::string path;  // normalised, and without what names the model
   Api::Done done;
   std::vector<std::pair<std::string, std::string>> cors;  // headers for every answer
   TimePoint begin = Clock::now();
-  int priority = 0;  // of the caller's key
+  int priority = 0;                 // of the caller's key
+  std::string path_model;           // what the path names, as /models/NAME/...; empty: nothing
+  std::shared_ptr<Reranker> model;  // that answers, once it is chosen
+
+  // Chooses the model: the path's, else what the body's `model` names, else the default. `query` decides where a name
+  // is split among several. Without `wait`, one that has to be loaded first is Unavailable. Errors: as Catalog::find().
+  Status choose(transport::Body& body, std::string_view query, bool wait = true);
 
   observe::RequestRecord record{
       .started = std::chrono::system_clock::now()};  // its label: the route's name, then the dialect's
@@ -69,6 +77,10 @@ struct Exchange {
     if (!record.id.empty()) response.headers.emplace_back("X-Request-Id", record.id);
     for (auto& header : cors) response.headers.push_back(std::move(header));
     record.status = response.status;
+    if (model) {
+      record.model = model->info().version();
+      if (response.status < 300) response.headers.emplace_back("X-Rerankd-Model", record.model);
+    }
     const auto now = Clock::now() - begin;
     if (record.parsed.count() > 0) record.ranked = now;
     state->requests.count(record);
@@ -93,5 +105,6 @@ void handle_model(Exchange&& exchange);     // POST under a model's name: dialec
 void handle_score(Exchange&& exchange);     // vLLM /score
 void handle_tokenize(Exchange&& exchange);  // TEI /tokenize
 void handle_decode(Exchange&& exchange);    // TEI /decode
+void handle_admin(Exchange&& exchange);     // POST /admin/models
 
 }  // namespace rerank::api

@@ -4,11 +4,14 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "observe/request_record.h"
+#include "rerank/catalog.h"
 #include "rerank/options.h"
 #include "transport/callers/keys.h"
 #include "transport/memory_budget.h"
@@ -33,6 +36,12 @@ struct ApiOptions {
       memory;  // what requests are counted in; null: not counted (by gRPC; HTTP has its own)
   // Set when gRPC can take no more connections: /health then says that the server is not well.
   std::shared_ptr<std::atomic<bool>> grpc_failed = std::make_shared<std::atomic<bool>>(false);
+  // POST /admin/models, at the metrics address; empty: it is not there. And how a model is made of settings by their
+  // names; null: none can be loaded.
+  std::string admin_key;
+  std::function<Result<ModelSpec>(const std::vector<std::pair<std::string, std::string>>& settings,
+                                  const std::vector<std::string>& aliases)>
+      make_spec;
   std::vector<std::shared_ptr<observe::RequestObserver>> observers;  // told of every request when it is answered
 
   // The keys to ask for.
@@ -51,7 +60,8 @@ struct ApiOptions {
             .max_batch_tokens = library.model.queue.max_batch_tokens,
             .max_connections = server.max_connections,
             .tokenizer_threads = library.host.tokenizer_threads,
-            .request_timeout = std::chrono::milliseconds(server.request_timeout_ms)};
+            .request_timeout = std::chrono::milliseconds(server.request_timeout_ms),
+            .admin_key = server.models.admin_key};
   }
 };
 

@@ -16,9 +16,11 @@
 #include "base/settings/assign.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "rank/host.h"
 #include "rerank/reranker.h"
 
 struct rerank_model {
+  std::shared_ptr<rerank::rank::Host> host;  // of the models that were opened beside each other
   std::unique_ptr<rerank::Reranker> reranker;
   std::string engine;
 };
@@ -93,6 +95,25 @@ int guarded(char** error, const Body& body) {
   }
 }
 
+rerank_model* open_model(const rerank_model* other, const rerank_setting* settings, size_t count, char** error) {
+  std::unique_ptr<rerank_model> model;
+  guarded(error, [&]() -> Status {
+    Options options;
+    options.model.queue.max_queue_ms = 0;  // the caller waits; no other request is kept waiting by it
+    for (size_t i = 0; i < count; ++i) RETURN_IF_ERROR(assign(options, settings[i].name, settings[i].value));
+    std::shared_ptr<rank::Host> host = other != nullptr ? other->host : nullptr;
+    if (host == nullptr) {
+      ASSIGN_OR_RETURN(host, rank::Host::make(options.host, nullptr));
+    }
+    ASSIGN_OR_RETURN(auto opened, Reranker::open(options, nullptr, {.host = host}));
+    const ModelInfo& info = opened->info();
+    std::string engine = str_cat(info.engine, " ", info.precision, " ", info.kernel);
+    model.reset(new rerank_model{std::move(host), std::move(opened), std::move(engine)});
+    return ok_status();
+  });
+  return model.release();
+}
+
 std::string text_of(const rerank_text& text) {
   return text.bytes == 0 ? std::string() : std::string(text.data, text.bytes);
 }
@@ -153,21 +174,11 @@ extern "C" {
 const char* rerank_version(void) { return RERANKD_VERSION; }
 
 rerank_model* rerank_open(const rerank_setting* settings, size_t count, char** error) {
-  std::unique_ptr<rerank_model> model;
-  rerank::guarded(error, [&]() -> rerank::Status {
-    rerank::Options options;
-    options.model.queue.max_queue_ms = 0;  // the caller waits; no other request is kept waiting by it
-    for (size_t i = 0; i < count; ++i) {
-      rerank::Status status = rerank::assign(options, settings[i].name, settings[i].value);
-      if (!status.ok()) return status;
-    }
-    ASSIGN_OR_RETURN(auto opened, rerank::Reranker::open(options));
-    const rerank::ModelInfo& info = opened->info();
-    std::string engine = rerank::str_cat(info.engine, " ", info.precision, " ", info.kernel);
-    model.reset(new rerank_model{std::move(opened), std::move(engine)});
-    return rerank::ok_status();
-  });
-  return model.release();
+  return rerank::open_model(nullptr, settings, count, error);
+}
+
+rerank_model* rerank_open_beside(rerank_model* other, const rerank_setting* settings, size_t count, char** error) {
+  return rerank::open_model(other, settings, count, error);
 }
 
 void rerank_close(rerank_model* model) { delete model; }

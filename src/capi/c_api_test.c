@@ -25,7 +25,7 @@ static void tell(void* context, size_t done, size_t total) {
 }
 
 int main(int argc, char** argv) {
-  CHECK(argc == 2);
+  CHECK(argc == 3);
   char* error = NULL;
 
   const rerank_setting wrong[] = {{"modle", "x"}};
@@ -73,7 +73,18 @@ int main(int argc, char** argv) {
   rerank_free(error);
   count = 2;
   CHECK(rerank_rank(model, &query, documents, 4, 2, results, &count, NULL) == 0 && count == 2);
+
+  /* Another one beside it, which goes on when the first is closed. */
+  const rerank_setting more[] = {{"model", argv[2]}, {"served-model-name", "second"}};
+  rerank_model* second = rerank_open_beside(model, more, 2, &error);
+  CHECK(second != NULL && strcmp(rerank_name(second), "second") == 0);
+  float others[4];
+  CHECK(rerank_predict(second, queries, documents, 4, others, NULL) == 0 && others[0] != logits[0]);
+  CHECK(rerank_predict(model, queries, documents, 4, others, NULL) == 0 && others[0] == logits[0]);
+  CHECK(rerank_open_beside(model, wrong, 1, NULL) == NULL);
   rerank_close(model);
+  CHECK(rerank_predict(second, queries, documents, 4, others, NULL) == 0);
+  rerank_close(second);
   puts("c_api_test: ok");
   return 0;
 }

@@ -193,6 +193,40 @@ TEST_F(ConvertTest, WeightsInOtherPrecisionsServe) {
   }
 }
 
+// Weights of 4 bits: what the file has is what the engine multiplies, so that it scores as the original does in int4.
+TEST_F(ConvertTest, WeightsOfFourBitsServeAsTheyAre) {
+  make({.layers = 2, .hidden = 64, .heads = 2, .intermediate = 80, .labels = 1});
+  options_.precision = Precision::kInt4;
+  options_.quantization_in_config = true;
+  options_.exclude = {"attention.self.key"};
+  ASSERT_TRUE(write_safetensors(*model_, out_, options_).ok());
+  ASSERT_TRUE(copy_companions(*model_, out_, options_).ok());
+  const auto written = model::load_model(out_);
+  ASSERT_TRUE(written.ok()) << written.status();
+  const model::Weights& weights = (*written)->weights;
+  EXPECT_TRUE(weights.int4);
+  EXPECT_EQ(weights.layers[0].up.weight.dtype, model::DType::kI4);
+  EXPECT_EQ(weights.layers[0].down.weight.dtype, model::DType::kF32);  // 80 inputs are no whole groups
+  EXPECT_EQ(weights.layers[0].key.weight.dtype, model::DType::kF32);
+  const auto exact = model_->weights.layers[0].up.weight.floats(), rounded = weights.layers[0].up.weight.floats();
+  for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(rounded[i], exact[i], 0.1) << i;
+  const std::string config = *read_file(out_ + "/config.json", 1u << 20);
+  for (const char* part : {"pack-quantized", "bert.encoder.layer.0.output.dense", "attention.self.key", "classifier"})
+    EXPECT_NE(config.find(part), std::string::npos) << part;
+  engine::Batch batch;
+  const auto logits = [&](const std::shared_ptr<const model::Model>& model, const char* precision) {
+    auto backend = engine::open_backend(model, EngineKind::kCpu, {precision, "auto", 1});
+    EXPECT_TRUE(backend.ok()) << backend.status();
+    EXPECT_EQ((*backend)->info().precision, "int4");
+    const std::vector<int32_t> ids = {5, 9, 17, 33, 2, 71}, segments(ids.size());
+    const std::vector<uint32_t> offsets = {0, 4, 6};
+    std::vector<float> found(2);
+    EXPECT_TRUE((*backend)->forward({ids, segments, offsets}, found).ok());
+    return found;
+  };
+  EXPECT_EQ(logits(*written, "auto"), logits(model_, "int4"));
+}
+
 // Some matrices int8, some as they were: read back, and computed by every tier as they are.
 TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
   make({.layers = 3, .hidden = 64, .heads = 2, .intermediate = 128, .labels = 2});

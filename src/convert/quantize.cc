@@ -2,6 +2,7 @@
 #include "base/json/writer.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <map>
 
@@ -173,6 +174,34 @@ Int8Matrix quantize_rows(const model::TensorView& weight) {
     const float scale = largest > 0 ? largest / 127 : 1;
     matrix.scales[o] = scale;
     for (size_t i = 0; i < in; ++i) matrix.values[o * in + i] = static_cast<int8_t>(std::nearbyint(row[i] / scale));
+  }
+  return matrix;
+}
+
+uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+Int4Matrix quantize_groups(const model::TensorView& weight) {
+  const size_t out = weight.shape[0], in = weight.shape[1], groups = in / kInt4Inputs;
+  Int4Matrix matrix{std::vector<uint8_t>(out * in / 2), std::vector<uint16_t>(out * groups)};
+  std::vector<float> row(in);
+  for (size_t o = 0; o < out; ++o) {
+    weight.read_floats(o * in, row);
+    for (size_t g = 0; g < groups; ++g) {
+      float largest = 0;
+      for (size_t i = g * kInt4Inputs; i < (g + 1) * kInt4Inputs; ++i)
+        if (std::abs(row[i]) > std::abs(largest)) largest = row[i];
+      const uint16_t scale = matrix.scales[o * groups + g] = to_bf16(largest / -8);
+      const float unit = std::bit_cast<float>(static_cast<uint32_t>(scale) << 16);
+      const float inverse = unit != 0 && std::isfinite(1 / unit) ? 1 / unit : 0;
+      for (size_t i = g * kInt4Inputs; i < (g + 1) * kInt4Inputs; ++i) {
+        const auto number = static_cast<int>(std::clamp(std::lrint(row[i] * inverse) + 8, 0L, 15L));
+        matrix.numbers[(o * in + i) / 2] |= static_cast<uint8_t>(number << (i % 2 * 4));
+      }
+    }
   }
   return matrix;
 }

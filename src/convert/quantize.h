@@ -13,12 +13,25 @@
 
 namespace rerank::convert {
 
+// Rounds to nearest, ties to even.
+uint16_t to_bf16(float value);
+
 // W [out, in] in whole numbers of -127..127, each row in units of its scale.
 struct Int8Matrix {
   std::vector<int8_t> values;
   std::vector<float> scales;
 };
 Int8Matrix quantize_rows(const model::TensorView& weight);
+
+// W [out, in], in a multiple of kInt4Inputs: numbers 0..15, two a byte, the first lowest; each group of a row's inputs
+// is in units of its scale in bf16, 8 less than its number. The weight of largest magnitude is number 0, or -8 units,
+// as the cpu engine quantizes.
+struct Int4Matrix {
+  std::vector<uint8_t> numbers;
+  std::vector<uint16_t> scales;
+};
+inline constexpr size_t kInt4Inputs = 32;
+Int4Matrix quantize_groups(const model::TensorView& weight);
 
 struct MatrixError {
   std::string name;   // of the tensor

@@ -18,7 +18,7 @@ namespace {
 // A tensor to be written.
 struct Entry {
   const model::TensorView* view;
-  bool quantize = false;  // to int8
+  bool quantize = false;  // to int8 or int4
 };
 
 // The tensors that a model of the first `layers` layers has, in the order of computing.
@@ -26,18 +26,15 @@ std::vector<Entry> tensors_of(const model::Weights& weights, size_t layers, cons
   std::vector<Entry> entries;
   for (const model::UsedTensor& used : weights.used) {
     if (used.layer != SIZE_MAX && used.layer >= layers) continue;
-    const bool quantize =
-        used.block_matrix && options.precision == Precision::kInt8 && !is_excluded(options, used.view.name);
+    bool quantize = used.block_matrix && !is_excluded(options, used.view.name);
+    if (options.precision == Precision::kInt4) {
+      quantize = quantize && used.view.shape[1] % kInt4Inputs == 0;
+    } else {
+      quantize = quantize && options.precision == Precision::kInt8;
+    }
     entries.push_back({&used.view, quantize});
   }
   return entries;
-}
-
-// Rounds to nearest, ties to even.
-uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
 Status append(const model::TensorView& view, model::DType type, std::ofstream& out) {
@@ -62,18 +59,20 @@ Status append(const model::TensorView& view, model::DType type, std::ofstream& o
   return ok_status();
 }
 
-// The file's header, and what lies where after it: each matrix of int8 in front of its scales.
+// The file's header, and what lies where after it: each quantized matrix in front of its scales.
 struct Layout {
   std::string header;
   uint64_t bytes = 0;
 
   void add(const std::string& name, model::DType type, const std::vector<size_t>& shape) {
+    add(name, model::dtype_name(type), model::block_size(type).bytes, shape);
+  }
+  void add(const std::string& name, std::string_view type, size_t element_bytes, const std::vector<size_t>& shape) {
     size_t elements = 1;
     for (size_t size : shape) elements *= size;
-    const uint64_t end = bytes + elements * model::dtype_bytes(type);
+    const uint64_t end = bytes + elements * element_bytes;
     header += str_cat(header.empty() ? R"({"__metadata__":{"format":"pt"},)" : ",", "\"", name, "\":{\"dtype\":\"",
-                      model::dtype_name(type), "\",\"shape\":[", absl::StrJoin(shape, ","), "],\"data_offsets\":[",
-                      bytes, ",", end, "]}");
+                      type, "\",\"shape\":[", absl::StrJoin(shape, ","), "],\"data_offsets\":[", bytes, ",", end, "]}");
     bytes = end;
   }
   void finish() {
@@ -89,13 +88,31 @@ void append_int8(const model::TensorView& view, std::ofstream& out) {
             static_cast<std::streamsize>(4 * matrix.scales.size()));
 }
 
-// int8: what is not quantized stays in the type it has.
+void append_int4(const model::TensorView& view, std::ofstream& out) {
+  const Int4Matrix matrix = quantize_groups(view);
+  out.write(reinterpret_cast<const char*>(matrix.numbers.data()), static_cast<std::streamsize>(matrix.numbers.size()));
+  out.write(reinterpret_cast<const char*>(matrix.scales.data()),
+            static_cast<std::streamsize>(2 * matrix.scales.size()));
+  const int64_t shape[] = {static_cast<int64_t>(view.shape[0]), static_cast<int64_t>(view.shape[1])};
+  out.write(reinterpret_cast<const char*>(shape), sizeof shape);
+}
+
+// As `compressed-tensors` names them: "x.weight" is x.weight_packed with x.weight_scale and x.weight_shape.
+void add_int4(const model::TensorView& view, Layout& layout) {
+  layout.add(view.name + "_packed", "I32", 4, {view.shape[0], view.shape[1] / 8});
+  layout.add(view.name + "_scale", model::DType::kBF16, {view.shape[0], view.shape[1] / kInt4Inputs});
+  layout.add(view.name + "_shape", "I64", 8, {2});
+}
+
+bool is_quantized(Precision precision) { return precision == Precision::kInt8 || precision == Precision::kInt4; }
+
+// Quantized: what is not stays in the type it has.
 Result<model::DType> type_of(Precision precision) {
-  if (precision == Precision::kFp32 || precision == Precision::kInt8) return model::DType::kF32;
+  if (precision == Precision::kFp32 || is_quantized(precision)) return model::DType::kF32;
   if (precision == Precision::kFp16) return model::DType::kF16;
   if (precision == Precision::kBf16) return model::DType::kBF16;
   return absl::InvalidArgumentError(
-      str_cat("--precision ", word_of(precision), ": safetensors can be fp32, fp16, bf16 or int8"));
+      str_cat("--precision ", word_of(precision), ": safetensors can be fp32, fp16, bf16, int8 or int4"));
 }
 
 }  // namespace
@@ -129,11 +146,17 @@ Status write_safetensors(const model::Model& model, const std::string& out, cons
   fs::create_directories(out, error);
   const size_t layers = options.keep_layers != 0 ? options.keep_layers : model.architecture().layers();
   const auto entries = tensors_of(model.weights, layers, options);
+  const bool int4 = options.precision == Precision::kInt4;
   const auto type_in_file = [&](const model::TensorView& view) {
-    return options.precision == Precision::kInt8 && view.dtype != model::DType::kI8 ? view.dtype : type;
+    if (!is_quantized(options.precision)) return type;
+    return view.dtype < model::DType::kI8 ? view.dtype : int4 ? model::DType::kBF16 : type;
   };
   Layout layout;
   for (const auto& [view, quantize] : entries) {
+    if (quantize && int4) {
+      add_int4(*view, layout);
+      continue;
+    }
     layout.add(view->name, quantize ? model::DType::kI8 : type_in_file(*view), view->shape);
     if (quantize) layout.add(view->name + "_scale", model::DType::kF32, {view->shape[0], 1});
   }
@@ -147,12 +170,11 @@ Status write_safetensors(const model::Model& model, const std::string& out, cons
   Status status = ok_status();
   for (const auto& [view, quantize] : entries) {
     if (quantize) {
-      append_int8(*view, file);
+      int4 ? append_int4(*view, file) : append_int8(*view, file);
     } else if (status = append(*view, type_in_file(*view), file); !status.ok()) {
       break;
     }
-    done +=
-        quantize ? view->elements() + 4 * view->shape[0] : view->elements() * model::dtype_bytes(type_in_file(*view));
+    done = static_cast<uint64_t>(file.tellp()) - 8 - size;
     if (options.progress) options.progress(done, layout.bytes);
   }
   file.close();

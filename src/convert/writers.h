@@ -16,7 +16,7 @@ namespace rerank::convert {
 using ConvertProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
 struct ConvertOptions {
-  Precision precision = Precision::kFp32;  // onnx: fp32, fp16, int8; safetensors: fp32, fp16, bf16, int8
+  Precision precision = Precision::kFp32;  // onnx: fp32, fp16, int8; safetensors: fp32, fp16, bf16, int8, int4
   size_t keep_layers = 0;                  // the first N; 0: all
   std::vector<std::string> exclude;        // int8: matrices whose name contains one of these stay as they are
   bool reduce_range = false;               // int8: weights of 7 bits, which do not saturate on CPUs without VNNI
@@ -25,7 +25,7 @@ struct ConvertOptions {
   bool scale_per_token = true;
   uint64_t inline_bytes =
       1800000000;  // above this the weights go into a file next to the graph: a protobuf ends at 2 GiB
-  // int8 weights: config.json says so, and which modules are not quantized.
+  // int8 and int4 weights: config.json says so, and which modules are not quantized.
   bool quantization_in_config = false;
   std::vector<std::string> ignored_modules;
   ConvertProgress progress;
@@ -43,7 +43,8 @@ Status write_onnx(const model::Model& model, const std::string& out, const Conve
 bool is_excluded(const ConvertOptions& options, const std::string& name);
 
 // Writes `out`/model.safetensors. int8: matrices of linear layers as `compressed-tensors` has them (int8 with a scale
-// for each output, activations quantized for each token as they come); all else as it was.
+// for each output, activations quantized for each token as they come); all else as it was. int4:
+// numbers of 4 bits with a bf16 scale for each 32 inputs, of matrices whose inputs are a multiple of 32.
 Status write_safetensors(const model::Model& model, const std::string& out, const ConvertOptions& options);
 
 // What a model folder has besides weights: config.json, with the new number of layers and precision, and the

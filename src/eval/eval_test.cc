@@ -353,6 +353,13 @@ TEST_F(EvalTest, LengthsAreReadFromAServersMetrics) {
                                  "rerankd_pair_tokens_bucket{le=\"+Inf\"} 4\n"));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_THAT(*read, ElementsAre(16, 32, 32, 64));
+  auto two = read_length_histogram(file("two",
+                                        "rerankd_pair_tokens_bucket{model=\"a\",le=\"16\"} 1\n"
+                                        "rerankd_pair_tokens_bucket{model=\"a\",le=\"+Inf\"} 1\n"
+                                        "rerankd_pair_tokens_bucket{model=\"b\",le=\"16\"} 0\n"
+                                        "rerankd_pair_tokens_bucket{model=\"b\",le=\"+Inf\"} 2\n"));
+  ASSERT_TRUE(two.ok()) << two.status();
+  EXPECT_THAT(*two, ElementsAre(16, 32, 32)) << "of all models";
   EXPECT_FALSE(read_length_histogram(file("other", "nothing\n")).ok());
 }
 

@@ -6,6 +6,7 @@
 #include "base/json/reader.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "model/files/gguf_model.h"
 
 namespace rerank::model {
 namespace {
@@ -42,7 +43,7 @@ std::optional<size_t> token_number(const JsonFile& tokenizer, std::string_view s
 // sentence-transformers: modules.json lists modules; a LogitScore has the numbers of one or two tokens.
 Status read_logit_score(const std::string& folder, Answers& answers) {
   std::error_code error;
-  const std::string list = folder + "/modules.json";
+  const std::string home = companions_of(folder), list = home + "/modules.json";
   if (!std::filesystem::exists(list, error)) return ok_status();
   ASSIGN_OR_RETURN(auto text, read_file(list, 1u << 20));
   simdjson::dom::parser parser;
@@ -54,7 +55,7 @@ Status read_logit_score(const std::string& folder, Answers& answers) {
     if (path.find("..") != std::string_view::npos || path.starts_with('/'))
       return absl::InvalidArgumentError(str_cat(list, ": path: ", path, " leaves the model's folder"));
     JsonFile settings;
-    RETURN_IF_ERROR(settings.load(str_cat(folder, "/", path, "/config.json")));
+    RETURN_IF_ERROR(settings.load(str_cat(home, "/", path, "/config.json")));
     ASSIGN_OR_RETURN(auto positive, settings.get_size("true_token_id"));
     answers = {};
     answers.positive_id = positive;
@@ -69,7 +70,7 @@ Status read_logit_score(const std::string& folder, Answers& answers) {
 Status find_numbers(const std::string& folder, Answers& answers) {
   if (answers.positive_id) return ok_status();
   JsonFile tokenizer;
-  RETURN_IF_ERROR(tokenizer.load(folder + "/tokenizer.json", kMaxTokenizerBytes));
+  RETURN_IF_ERROR(tokenizer.load(companions_of(folder) + "/tokenizer.json", kMaxTokenizerBytes));
   const auto find = [&](const std::string& spelling, std::optional<size_t>& id) {
     id = token_number(tokenizer, spelling);
     if (id) return ok_status();

@@ -1,14 +1,18 @@
 #include "model/config.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
 #include "base/json/reader.h"
+#include "base/mapped_file.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "model/families/family.h"
+#include "model/files/gguf_model.h"
 #include "model/files/modules.h"
+#include "model/files/serving.h"
 
 namespace rerank::model {
 namespace {
@@ -98,6 +102,7 @@ Status read_serving(const JsonFile& json, ModelConfig& config) {
       if (value.get(tokens) || tokens < 8 || tokens > config.max_length())
         return wrong(".max_length is not a number of tokens in 8..", config.max_length());
       config.serving.max_length = tokens;
+      config.serving.max_length_from = str_cat(json.origin(), ": rerankd.max_length");
     } else if (name == "truncation") {
       std::string_view word;
       const auto found = value.get(word) ? std::nullopt : parse_choice<Truncation>(word);
@@ -150,11 +155,14 @@ Result<ModelConfig> parse_model_config(std::string text, std::string origin) {
 }
 
 Result<ModelConfig> read_model_config(const std::string& folder) {
-  const std::string path = folder + "/config.json";
-  ASSIGN_OR_RETURN(auto text, read_file(path, 16u << 20));
-  auto config = parse_model_config(std::move(text), path);
-  if (!config.ok()) return config;
-  RETURN_IF_ERROR(apply_modules(folder, *config));
+  const std::string path = companions_of(folder) + "/config.json";
+  std::error_code error;
+  ASSIGN_OR_RETURN(const std::string gguf, find_gguf(folder));
+  const bool made = !gguf.empty() && !std::filesystem::exists(path, error);
+  ASSIGN_OR_RETURN(std::string text, made ? gguf_config_json(gguf) : read_file(path, 16u << 20));
+  ASSIGN_OR_RETURN(ModelConfig config, parse_model_config(std::move(text), made ? gguf : path));
+  RETURN_IF_ERROR(read_sentence_transformers(companions_of(folder), config));
+  RETURN_IF_ERROR(gguf.empty() ? apply_modules(folder, config) : find_gguf_answers(gguf, config));
   return config;
 }
 

@@ -15,10 +15,14 @@ namespace rerank::model {
 struct Family;
 
 // How the model's makers would have it served where the operator does not say: config.json's object "rerankd", which
-// other libraries pass over: {"max_length": 256, "truncation": "query-aware"}, both optional.
+// other libraries pass over: {"max_length": 256, "truncation": "query-aware"}, both optional; and what
+// sentence-transformers keeps in the folder (model/files/serving.h). "From": file and field; empty: nothing said so.
 struct ServingDefaults {
   size_t max_length = 0;  // tokens per pair; 0: the model's limit
+  std::string max_length_from;
   Truncation truncation = Truncation::kHead;
+  std::string prompt, prompt_from;          // what stands before each query; of decoders the instruction
+  std::string activation, activation_from;  // PyTorch's class: what its makers' scores are made with
 };
 
 struct ModelConfig {

@@ -99,8 +99,9 @@ class Fetch {
     RETURN_IF_ERROR(fetch("config.json", true));
     RETURN_IF_ERROR(fetch_tokenizer());
     RETURN_IF_ERROR(fetch_modules());
-    RETURN_IF_ERROR(fetch("tokenizer_config.json", false));
-    RETURN_IF_ERROR(fetch("special_tokens_map.json", false));
+    for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "config_sentence_transformers.json",
+                             "sentence_bert_config.json"})
+      RETURN_IF_ERROR(fetch(name, false));
     RETURN_IF_ERROR(fetch_model());
     std::error_code error;
     const fs::path ref = root_ / "refs" / revision_;

@@ -12,22 +12,12 @@
 #include "base/json/reader.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "model/files/blocks.h"
+#include "model/files/gguf_model.h"
 #include "model/files/torch_file.h"
 
 namespace rerank::model {
 namespace {
-
-float half_to_float(uint16_t h) {
-  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
-  const uint32_t exponent = (h >> 10) & 0x1fu;
-  const uint32_t mantissa = h & 0x3ffu;
-  if (exponent == 0) {  // zero and subnormals: mantissa * 2^-24
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign ? -magnitude : magnitude;
-  }
-  const uint32_t biased = exponent == 31 ? 255u : exponent + 112u;
-  return std::bit_cast<float>(sign | (biased << 23) | (mantissa << 13));
-}
 
 Result<DType> parse_dtype(std::string_view name) {
   if (name == "F32") return DType::kF32;
@@ -37,7 +27,13 @@ Result<DType> parse_dtype(std::string_view name) {
   return absl::UnimplementedError(str_cat("dtype ", name, " is not supported (F32, F16, BF16 and I8 are)"));
 }
 
-bool is_read(std::string_view dtype) { return dtype == "F64" || parse_dtype(dtype).ok(); }
+// Numbers of 4 bits, eight in one of 32: weights of `compressed-tensors`.
+constexpr std::string_view kPacked = ".weight_packed";
+bool is_packed(std::string_view name, std::string_view dtype) { return dtype == "I32" && name.ends_with(kPacked); }
+
+bool is_read(std::string_view name, std::string_view dtype) {
+  return dtype == "F64" || is_packed(name, dtype) || parse_dtype(dtype).ok();
+}
 
 std::vector<float> narrowed(std::span<const std::byte> doubles) {
   std::vector<float> floats(doubles.size() / sizeof(double));
@@ -63,7 +59,8 @@ Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::eleme
   std::string_view dtype;
   if (fields["dtype"].get(dtype)) return absl::InvalidArgumentError("dtype is missing or not a string");
   const bool wide = dtype == "F64";  // its elements are converted by whoever asked
-  ASSIGN_OR_RETURN(auto parsed, wide ? DType::kF32 : parse_dtype(dtype));
+  const bool packed = is_packed(name, dtype);
+  ASSIGN_OR_RETURN(auto parsed, wide ? DType::kF32 : packed ? DType::kI4 : parse_dtype(dtype));
   view.dtype = parsed;
   simdjson::dom::array shape;
   if (fields["shape"].get(shape)) return absl::InvalidArgumentError("shape is missing or not an array");
@@ -84,32 +81,35 @@ Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::eleme
         str_cat("data_offsets lie outside the file (truncated download?); data has ", data.size(), " bytes"));
   }
   size_t bytes = 0;
-  if (__builtin_mul_overflow(elements, wide ? sizeof(double) : dtype_bytes(view.dtype), &bytes) ||
-      bytes != end - begin) {
+  const size_t width = wide ? sizeof(double) : packed ? sizeof(int32_t) : block_size(view.dtype).bytes;
+  if (__builtin_mul_overflow(elements, width, &bytes) || bytes != end - begin) {
     return absl::InvalidArgumentError(str_cat("shape [", absl::StrJoin(view.shape, ","), "] of ", dtype,
                                               " does not fit its ", end - begin, " bytes"));
   }
   view.bytes = data.subspan(begin, end - begin);
+  view.mapped = true;
+  if (packed) {
+    if (view.shape.size() != 2) return absl::InvalidArgumentError("not a matrix");
+    view.name.resize(view.name.size() - kPacked.size());
+    view.name += ".weight";
+    view.shape[1] *= 8;
+  }
   return view;
 }
 
 }  // namespace
 
 const char* dtype_name(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return "F32";
-    case DType::kF16:
-      return "F16";
-    case DType::kBF16:
-      return "BF16";
-    case DType::kI8:
-      return "I8";
-  }
-  return "?";
+  constexpr const char* kNames[] = {"F32",  "F16",  "BF16", "I8",   "I4",   "Q4_0", "Q4_1",
+                                    "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+  return kNames[static_cast<size_t>(dtype)];
 }
 
-size_t dtype_bytes(DType dtype) { return dtype == DType::kF32 ? 4 : dtype == DType::kI8 ? 1 : 2; }
+BlockSize block_size(DType dtype) {
+  constexpr BlockSize kSizes[] = {{1, 4},   {1, 2},   {1, 2},   {1, 1},     {2, 1},     {32, 18},  {32, 20},
+                                  {32, 22}, {32, 24}, {32, 34}, {256, 144}, {256, 176}, {256, 210}};
+  return kSizes[static_cast<size_t>(dtype)];
+}
 
 size_t TensorView::elements() const {
   size_t n = 1;
@@ -124,7 +124,9 @@ void TensorView::read_floats(size_t begin, std::span<float> out) const {
 }
 
 void TensorView::read_stored(size_t begin, std::span<float> out) const {
-  const std::byte* source = bytes.data() + begin * dtype_bytes(dtype);
+  if (dtype == DType::kI4) return read_int4(begin, out);
+  if (dtype >= DType::kQ40) return read_blocks(dtype, bytes, begin, out);
+  const std::byte* source = bytes.data() + begin * block_size(dtype).bytes;
   if (dtype == DType::kF32) {
     if (!out.empty()) std::memcpy(out.data(), source, out.size_bytes());
     return;
@@ -142,6 +144,35 @@ void TensorView::read_stored(size_t begin, std::span<float> out) const {
   }
 }
 
+void TensorView::read_int4(size_t begin, std::span<float> out) const {
+  const size_t group = shape[1] / group_scales->shape[1];
+  float unit = 0;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t at = begin + i;
+    if (i == 0 || at % group == 0) group_scales->read_floats(at / group, {&unit, 1});
+    const int number = std::to_integer<int>(bytes[at / 2] >> (at % 2 * 4)) & 15;
+    out[i] = static_cast<float>(number - 8) * unit;
+  }
+}
+
+bool TensorView::has_units() const {
+  if (shape.size() != 2 || shape[1] % 32 != 0 || !(factor > 0) || addend != 0) return false;
+  return dtype == DType::kQ40 || (dtype == DType::kI4 && shape[1] / group_scales->shape[1] % 32 == 0);
+}
+
+void TensorView::read_units(size_t row, std::span<float> units) const {
+  const size_t count = shape[1] / 32;
+  for (size_t i = 0; i < count; ++i) {
+    if (dtype == DType::kQ40) {
+      units[i] = block_scale(bytes, row * count + i) * factor;
+    } else {
+      const size_t groups = group_scales->shape[1];
+      group_scales->read_floats(row * groups + i * groups / count, {&units[i], 1});
+      units[i] *= factor;
+    }
+  }
+}
+
 std::vector<float> TensorView::floats() const {
   std::vector<float> out(elements());
   read_floats(0, out);
@@ -150,8 +181,11 @@ std::vector<float> TensorView::floats() const {
 
 Status TensorFiles::add_file(const std::string& path) {
   ASSIGN_OR_RETURN(auto file, MappedFile::open(path));
-  const Status read = path.ends_with(".bin") ? add_torch_tensors(file, tensors_, owned_) : add_safetensors(file, path);
-  if (!read.ok()) return path.ends_with(".bin") ? with_context(read, path) : read;
+  const bool torch = path.ends_with(".bin"), gguf = path.ends_with(".gguf");
+  const Status read = torch  ? add_torch_tensors(file, tensors_, owned_)
+                      : gguf ? add_gguf_tensors(file, tensors_, owned_, others_)
+                             : add_safetensors(file, path);
+  if (!read.ok()) return torch || gguf ? with_context(read, path) : read;
   files_.push_back(std::move(file));
   return ok_status();
 }
@@ -180,7 +214,7 @@ Status TensorFiles::add_safetensors(const MappedFile& file, const std::string& p
     if (field.key == "__metadata__") continue;
     // Buffers (position_ids, masks) of old checkpoints are of no use to us, and of types we do not read.
     std::string_view dtype;
-    if (field.value["dtype"].get(dtype) == simdjson::SUCCESS && !is_read(dtype)) {
+    if (field.value["dtype"].get(dtype) == simdjson::SUCCESS && !is_read(field.key, dtype)) {
       others_.emplace(field.key, dtype);
       continue;
     }
@@ -189,8 +223,12 @@ Status TensorFiles::add_safetensors(const MappedFile& file, const std::string& p
       return Status(view.status().code(), str_cat(path, ": tensor ", field.key, ": ", message_of(view.status())));
     }
     if (!view->bytes.empty()) ranges.emplace_back(view->bytes.data(), view->bytes.data() + view->bytes.size());
-    if (dtype == "F64") view->bytes = std::as_bytes(std::span(converted_.emplace_back(narrowed(view->bytes))));
-    if (!tensors_.emplace(std::string(field.key), std::move(*view)).second) {
+    if (dtype == "F64") {
+      view->bytes = std::as_bytes(std::span(converted_.emplace_back(narrowed(view->bytes))));
+      view->mapped = false;
+    }
+    const std::string name = view->name;
+    if (!tensors_.emplace(name, std::move(*view)).second) {
       return fail(str_cat("tensor ", field.key, " appears twice"));
     }
   }
@@ -227,6 +265,8 @@ std::vector<std::string> module_folders(const std::string& folder) {
 }  // namespace
 
 Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::string& folder) {
+  ASSIGN_OR_RETURN(const std::string gguf, find_gguf(folder));
+  if (!gguf.empty()) return open_file(gguf);
   for (const char* name : {"/model.safetensors", "/pytorch_model.bin"}) {
     const std::string single = folder + name, index = single + ".index.json";
     const std::vector<std::string> modules = module_folders(folder);
@@ -249,8 +289,8 @@ Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_folder(const std::s
     if (std::filesystem::exists(index)) return open_index(folder, index);
   }
   return absl::NotFoundError(str_cat(folder,
-                                     ": none of model.safetensors, model.safetensors.index.json, pytorch_model.bin and "
-                                     "pytorch_model.bin.index.json is there"));
+                                     ": none of model.safetensors, model.safetensors.index.json, pytorch_model.bin, "
+                                     "pytorch_model.bin.index.json and a .gguf file is there"));
 }
 
 Result<std::shared_ptr<const TensorFiles>> TensorFiles::open_index(const std::string& folder,

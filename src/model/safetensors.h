@@ -19,11 +19,18 @@
 
 namespace rerank::model {
 
-// kI8: weights of `compressed-tensors`, each row in units of a scale that stands beside it.
-enum class DType { kF32, kF16, kBF16, kI8 };
+// kI8 and kI4: weights of `compressed-tensors`, in units of scales that stand beside them: kI8 one for each row, kI4
+// (numbers of 4 bits, 8 more than the value, lowest bits first) one for each group of a row's inputs. From kQ40 on:
+// blocks of GGUF, by ggml's names (model/files/blocks.h).
+enum class DType { kF32, kF16, kBF16, kI8, kI4, kQ40, kQ41, kQ50, kQ51, kQ80, kQ4K, kQ5K, kQ6K };
 
 const char* dtype_name(DType dtype);
-size_t dtype_bytes(DType dtype);
+
+// Elements are stored in blocks of so many, each of so many bytes.
+struct BlockSize {
+  size_t elements = 1, bytes = 1;
+};
+BlockSize block_size(DType dtype);
 
 // A read-only view of one tensor, row-major. The bytes belong to a TensorFiles and may be unaligned.
 struct TensorView {
@@ -31,24 +38,32 @@ struct TensorView {
   DType dtype = DType::kF32;
   std::vector<size_t> shape;
   std::span<const std::byte> bytes;
+  bool mapped = false;                               // the bytes are a file's, which can be read again
   std::shared_ptr<const std::vector<float>> scales;  // kI8: what one unit of each row is worth
+  std::shared_ptr<const TensorView> group_scales;    // kI4: [rows, groups], of equally many inputs
   float factor = 1, addend = 0;                      // what it is read as: value x factor + addend
 
   size_t elements() const;
-  bool is_plain() const { return factor == 1 && addend == 0; }  // its bytes are its values
+  bool is_plain() const { return factor == 1 && addend == 0; }  // what is stored is what is read
+  // Whether the values of each 32 inputs of a row, from the first on, are whole numbers of -8..7 times one unit; of a
+  // matrix. read_units(): of a row, the units.
+  bool has_units() const;
+  void read_units(size_t row, std::span<float> units) const;
   // Converts elements [begin, begin + out.size()) to fp32. The range must lie inside the tensor.
   void read_floats(size_t begin, std::span<float> out) const;
   std::vector<float> floats() const;
 
  private:
   void read_stored(size_t begin, std::span<float> out) const;
+  void read_int4(size_t begin, std::span<float> out) const;
 };
 
 // All tensors of a model: one file, or the shards of an index. Views stay valid as long as this object lives.
 class TensorFiles {
  public:
   // `folder`/model.safetensors, or the files that `folder`/model.safetensors.index.json names; where neither is there,
-  // the same of pytorch_model.bin (model/files/torch_file.h).
+  // the same of pytorch_model.bin (model/files/torch_file.h), or a GGUF file (model/files/gguf_model.h), which `folder`
+  // may also be itself.
   static Result<std::shared_ptr<const TensorFiles>> open_folder(const std::string& folder);
   static Result<std::shared_ptr<const TensorFiles>> open_file(const std::string& path);
 

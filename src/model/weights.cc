@@ -42,6 +42,8 @@ TensorView rows_of(const TensorView& whole, size_t first, size_t count) {
   const size_t row_bytes = whole.bytes.size() / whole.shape[0];
   part.shape[0] = count;
   part.bytes = whole.bytes.subspan(first * row_bytes, count * row_bytes);
+  if (whole.group_scales != nullptr)
+    part.group_scales = std::make_shared<const TensorView>(rows_of(*whole.group_scales, first, count));
   if (whole.scales != nullptr) {
     part.scales =
         std::make_shared<const std::vector<float>>(whole.scales->begin() + static_cast<ptrdiff_t>(first),
@@ -60,6 +62,7 @@ class Binder {
 
   const Status& status() const { return status_; }
   bool quantized() const { return quantized_; }
+  bool int4() const { return int4_; }
   std::vector<UsedTensor> take_used() { return std::move(used_); }
 
   TensorView tensor(const std::string& name, std::vector<size_t> shape, bool block_matrix = false) {
@@ -67,19 +70,22 @@ class Binder {
     const TensorView* const found = find(name);
     if (found == nullptr) {
       const auto other = files_.others().find(name);
-      fail(other == files_.others().end()
-               ? str_cat("tensor ", name, " is missing")
-               : str_cat("tensor ", name, " has type ", other->second, "; F32, F16, BF16, F64 and I8 are read"));
+      fail(other == files_.others().end() ? str_cat("tensor ", name, " is missing")
+                                          : str_cat("tensor ", name, " has type ", other->second,
+                                                    "; F32, F16, BF16, F64, I8 and packed I4 are read"));
       return {};
     }
     const TensorView& view = *found;
-    if (view.dtype == DType::kI8 && !block_matrix)
-      fail(str_cat("tensor ", name, " is int8; only the matrices of linear layers can be"));
+    const bool scaled = view.dtype == DType::kI8 || view.dtype == DType::kI4;
+    if (scaled && !block_matrix) {
+      fail(str_cat("tensor ", name, " is ", dtype_name(view.dtype),
+                   " with scales beside it; only the matrices of linear layers can be"));
+    }
     if (view.shape != shape) {
       fail(str_cat("tensor ", name, " has shape [", absl::StrJoin(view.shape, ","), "], config.json says [",
                    absl::StrJoin(shape, ","), "]"));
     }
-    if (view.dtype == DType::kI8) return int8_matrix(view, shape);
+    if (scaled && status_.ok()) return view.dtype == DType::kI8 ? int8_matrix(view, shape) : int4_matrix(view, shape);
     use(view, block_matrix);
     return view;
   }
@@ -216,6 +222,27 @@ class Binder {
     return view;
   }
 
+  // Of 4 bits, whose scales stand beside it, one for each group of inputs.
+  TensorView int4_matrix(const TensorView& found, const std::vector<size_t>& shape) {
+    TensorView view = found;
+    for (const char* end : {"_zero_point", "_g_idx"}) {
+      if (files_.tensors().contains(found.name + end) || files_.others().contains(found.name + end))
+        fail(str_cat("tensor ", found.name, end, ": weights with zero points or an order of their own are not read"));
+    }
+    const auto scales = files_.tensors().find(found.name + "_scale");
+    if (scales == files_.tensors().end()) fail(str_cat("tensor ", found.name, "_scale is missing"));
+    if (!status_.ok()) return view;
+    const auto& size = scales->second.shape;
+    if (size.size() != 2 || size[0] != shape[0] || size[1] == 0 || shape[1] % size[1] != 0 ||
+        block_size(scales->second.dtype).elements != 1 || scales->second.dtype == DType::kI8)
+      fail(str_cat("tensor ", found.name, "_scale: its shape is not [", shape[0], ",groups]"));
+    if (!status_.ok()) return view;
+    used_names_.insert(scales->first);
+    view.group_scales = std::make_shared<const TensorView>(scales->second);
+    if (use(view, true)) int4_ = true;
+    return view;
+  }
+
   TensorView note_wanted(const std::string& name, std::vector<size_t> shape, bool block_matrix) {
     TensorView view;
     view.name = name;
@@ -238,7 +265,7 @@ class Binder {
   std::set<std::string> used_names_;
   std::vector<UsedTensor> used_;
   size_t layer_ = SIZE_MAX, width_ = 0;
-  bool quantized_ = false;
+  bool quantized_ = false, int4_ = false;
   Status status_;
   std::vector<WantedTensor>* wanted_ = nullptr;  // null: tensors are taken
 };
@@ -327,6 +354,7 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   if (!bind.status().ok()) return bind.status();
   weights.used = bind.take_used();
   weights.quantized = bind.quantized();
+  weights.int4 = bind.int4();
   weights.files = std::move(files);
   return weights;
 }

@@ -69,6 +69,7 @@ struct Weights {
   std::shared_ptr<const std::vector<float>> answer_rows;  // what head_output views, where it is made of answers
 
   bool quantized = false;  // some matrices are int8; the others are to be computed in higher precision
+  bool int4 = false;       // some matrices are of 4 bits with scales
 
   // The first block that has the same tensors (ALBERT's all have): what engines pack once.
   size_t first_with_tensors_of(size_t layer) const;

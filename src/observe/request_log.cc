@@ -59,6 +59,7 @@ class RequestLog : public RequestObserver {
     text("field", record.field);
     text("method", record.method);
     text("path", record.path);
+    text("model", record.model);
     text("peer", record.peer);
     text("key", record.key);
     text("agent", record.agent);

@@ -32,6 +32,7 @@ struct RequestRecord {
   uint64_t truncated_documents = 0;
   uint64_t cached_documents = 0;
 
+  std::string model;  // that was asked, as ModelInfo::version(); empty: none was
   TraceContext trace;
   std::string peer;                 // the client's address; empty: not known
   std::string key;                  // the name of its key; empty: none

@@ -46,10 +46,16 @@ model::HubFiles files_for(const EngineOptions& engine) {
 std::string served_name(const std::string& model) {
   std::string path = model;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  if (path.ends_with(".gguf")) path.resize(path.size() - 5);
   std::error_code error;
   std::string name = fs::path(path).filename().string();
   if (name.empty() || name == "." || name == "..") name = fs::weakly_canonical(path, error).filename().string();
   return name.find("rerank") == std::string::npos ? name + "-reranker" : name;
+}
+
+std::string name_of(const SourceOptions& source) {
+  if (!source.served_model_name.empty()) return source.served_model_name;
+  return source.model.empty() ? kBuiltIn : served_name(source.model);
 }
 
 Result<LocatedModel> locate_model(const Options& options) {
@@ -60,10 +66,11 @@ Result<LocatedModel> locate_model(const Options& options) {
   if (source.model.empty()) {
     ASSIGN_OR_RETURN(auto folder, built_in_folder());
     located = {folder, kBuiltIn};
-  } else if (fs::is_directory(source.model, error)) {
+  } else if (fs::is_directory(source.model, error) ||
+             (source.model.ends_with(".gguf") && fs::is_regular_file(source.model, error))) {
     located = {source.model, served_name(source.model)};
   } else if (looks_like_path(source.model) || !model::is_hub_id(source.model)) {
-    return absl::NotFoundError(str_cat("--model ", source.model, ": no such folder"));
+    return absl::NotFoundError(str_cat("--model ", source.model, ": no such folder, nor a .gguf file"));
   } else {
     auto folder = model::fetch_from_hub(
         source.model, source.revision,

@@ -18,7 +18,7 @@ Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& f
       return absl::InvalidArgumentError(
           str_cat(unused, ": this model (", config.architecture_name, ") reads the two texts as they are"));
     }
-    return text::PairEncoder::plain(std::move(tokenizer));
+    return text::PairEncoder::plain(std::move(tokenizer), config.serving.prompt);
   }
   const std::string& name = !options.prompt.empty() ? options.prompt : input.prompt;
   if (name.empty()) {
@@ -30,7 +30,11 @@ Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& f
   auto prompt = text::find_prompt(name);
   if (!prompt.ok()) return with_context(prompt.status(), "--template");
   text::PromptSettings settings{.parse_special = options.parse_special};
-  if (!options.instruction.empty()) settings.instruction = options.instruction;
+  if (!options.instruction.empty()) {
+    settings.instruction = options.instruction;
+  } else if (!config.serving.prompt.empty() && !prompt->instruction_form.empty()) {
+    settings.instruction = config.serving.prompt;
+  }
   return text::PairEncoder::with_prompt(std::move(tokenizer), *prompt, settings);
 }
 

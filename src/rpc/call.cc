@@ -37,6 +37,18 @@ void RpcCall::note_ranked(const RerankResponse& result) {
   record_.parsed = std::max(record_.parsed, record_.ranked - std::chrono::microseconds(record_.timings.total_us));
 }
 
+void RpcCall::note_model(const ModelInfo& model) {
+  const std::lock_guard lock(mutex_);
+  record_.model = model.version();
+}
+
+Result<std::shared_ptr<Reranker>> RpcCall::choose(std::string_view query, std::string_view named, bool wait) {
+  for (const char* name : {"x-rerankd-model", "model"}) {
+    if (named.empty()) named = metadata(name);
+  }
+  return core_.catalog->find({named, query, wait});
+}
+
 std::string_view RpcCall::metadata(const char* name) const {
   const auto found = context_.client_metadata().find(name);
   if (found == context_.client_metadata().end()) return {};
@@ -98,6 +110,7 @@ grpc::Status RpcCall::finish(const Status& status) {
   core_.requests.count(record, code);
   core_.requests.time(record);
   for (const auto& observer : core_.options.observers) observer->finished(record);
+  if (!record.model.empty()) context_.AddTrailingMetadata("x-rerankd-model", record.model);
   if (status.ok()) return grpc::Status::OK;
   if (code == grpc::RESOURCE_EXHAUSTED || code == grpc::UNAVAILABLE) {
     const int seconds = retry_after_seconds(status).value_or(1);

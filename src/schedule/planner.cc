@@ -18,16 +18,27 @@ Status overloaded(std::string_view why, double retry_seconds) {
 
 }  // namespace
 
+double Planner::batch_seconds() const {
+  return slowdown_ > 1 ? std::min(options_.max_batch_seconds, options_.shared_batch_seconds)
+                       : options_.max_batch_seconds;
+}
+
 // The work of a full batch.
 double Planner::full_batch() const {
   const auto tokens = static_cast<double>(options_.max_batch_tokens);
   if (cost_.rate() <= 0) return tokens;
-  return std::min(tokens, std::max(1.0, (options_.max_batch_seconds - cost_.fixed()) / cost_.rate()));
+  return std::min(tokens, std::max(1.0, (batch_seconds() - cost_.fixed()) / cost_.rate()));
 }
 
-double Planner::predict(double work) const {
+double Planner::predict_alone(double work) const {
   if (work <= 0 || !cost_.fitted()) return 0;
   return cost_.rate() * work + cost_.fixed() * std::ceil(work / full_batch());
+}
+
+double Planner::predict(double work) const { return slowdown_ * predict_alone(work); }
+
+double Planner::next_batch_seconds() const {
+  return queued_work_ > 0 ? cost_.seconds(std::min(queued_work_, full_batch())) : 0;
 }
 
 // How far the position of a request's next batch is before that of its last one, when `work` of it is left.
@@ -70,11 +81,11 @@ Planner::Candidate Planner::candidate_of(const Request& r) const {
 bool Planner::may_overtake(const Request& other, double start, double ahead, double work, bool jump) const {
   double limit = other.deadline.value_or(std::numeric_limits<double>::infinity());
   if (jump && options_.max_queue_seconds > 0) limit = std::min(limit, other.position.time + options_.max_queue_seconds);
-  return start + options_.prediction_margin * predict(ahead - other.work + work) + predict(other.work) <= limit;
+  return start + options_.prediction_margin * predict(ahead - other.work + work) + predict_alone(other.work) <= limit;
 }
 
 Result<QueuePosition> Planner::position_for(const Candidate& c, double now) const {
-  const double own = predict(c.work), start = now + running_left(now);
+  const double own = predict_alone(c.work), start = now + running_left(now);
   if (c.deadline && now + own > *c.deadline) {
     return absl::DeadlineExceededError("the request cannot be computed within its deadline, even alone");
   }

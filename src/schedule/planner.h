@@ -46,6 +46,9 @@ namespace rerank::schedule {
 struct PlannerOptions {
   size_t max_batch_tokens = 8192;  // tokens of one batch; a longer pair goes alone
   double max_batch_seconds = 0.25;
+  // While other models want the engine's threads, too: what the requests of a small model wait for a batch of a large
+  // one. Shorter batches would cost throughput: each thread should have some hundred tokens of one.
+  double shared_batch_seconds = 0.05;
   size_t max_queued_tokens = 4u << 20;
   double max_queue_seconds = 20;  // predicted wait of an arriving request; 0: no bound
   double max_wait_seconds = 0;    // an idle engine waits that long for more work, if it is likely
@@ -129,6 +132,13 @@ class Planner {
   // the share of its work that was computed, where documents have left before the last layer.
   Outcome finished(const Plan& plan, double now, double seconds, bool ok, double done = 1);
 
+  // The part of the engine's time that it gets from now on, above 0; 1: all. What waits is predicted to take longer in
+  // proportion.
+  void set_share(double share) { slowdown_ = 1 / share; }
+
+  // Predicted seconds of the next batch; 0: nothing waits.
+  double next_batch_seconds() const;
+
   // Observes a batch that was run outside of it: warm-up.
   void observe(double work, double seconds) { cost_.observe(work, seconds); }
 
@@ -175,7 +185,9 @@ class Planner {
     size_t fresh_tokens = 0;  // of pairs that are not waiting in another request already
   };
 
-  double predict(double work) const;
+  double predict(double work) const;        // until that much of what waits has been computed
+  double predict_alone(double work) const;  // if nothing else is computed
+  double batch_seconds() const;             // of a full batch, at most
   double full_batch() const;
   double later_penalty(double work) const;
   double position_time(double arrival, double work) const;
@@ -203,6 +215,7 @@ class Planner {
 
   PlannerOptions options_;
   CostModel cost_;
+  double slowdown_ = 1;                              // of what waits, since others compute
   std::unordered_map<uint64_t, Request> requests_;   // until completed, failed, cancelled or expired
   std::map<QueuePosition, Request*> order_;          // requests with pairs that wait
   std::map<QueuePosition, Request*> held_;           // requests that do not fit the bounds yet

@@ -52,8 +52,10 @@ std::vector<std::string_view> divided(std::string_view part, const std::vector<C
 
 }  // namespace
 
-std::shared_ptr<const PairEncoder> PairEncoder::plain(std::shared_ptr<const Tokenizer> tokenizer) {
-  return std::shared_ptr<const PairEncoder>(new PairEncoder(std::move(tokenizer)));
+std::shared_ptr<const PairEncoder> PairEncoder::plain(std::shared_ptr<const Tokenizer> tokenizer, std::string before) {
+  std::shared_ptr<PairEncoder> encoder(new PairEncoder(std::move(tokenizer)));
+  encoder->identity_ = encoder->query_before_ = std::move(before);
+  return encoder;
 }
 
 Result<std::shared_ptr<const PairEncoder>> PairEncoder::with_prompt(std::shared_ptr<const Tokenizer> tokenizer,
@@ -156,7 +158,11 @@ Status PairEncoder::check_instruction(bool given) const {
 Result<bool> PairEncoder::encode_query(const QueryText& text, std::vector<int32_t>& ids) const {
   RETURN_IF_ERROR(check_instruction(text.instruction.has_value()));
   if (!prompt_) {
-    tokenizer_->encode(text.query, ids);
+    if (query_before_.empty()) {
+      tokenizer_->encode(text.query, ids);
+    } else {
+      tokenizer_->encode(str_cat(query_before_, text.query), ids);
+    }
     return cut_to(ids, text.max_query_tokens, text.truncation);
   }
   const std::string_view instruction = text.instruction.value_or(default_instruction_);

@@ -39,8 +39,8 @@ struct QueryText {
 // Immutable and thread-safe.
 class PairEncoder {
  public:
-  // Of a cross-encoder: texts as they are.
-  static std::shared_ptr<const PairEncoder> plain(std::shared_ptr<const Tokenizer> tokenizer);
+  // Of a cross-encoder: texts as they are, but that `before` stands before each query.
+  static std::shared_ptr<const PairEncoder> plain(std::shared_ptr<const Tokenizer> tokenizer, std::string before = "");
 
   // InvalidArgument when the template has not the marks that it needs, or names the template's part that is wrong.
   static Result<std::shared_ptr<const PairEncoder>> with_prompt(std::shared_ptr<const Tokenizer> tokenizer,
@@ -84,6 +84,7 @@ class PairEncoder {
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool prompt_ = false;
   PairTemplate pieces_;
+  std::string query_before_;                     // of a cross-encoder
   std::string query_segment_, document_before_;  // with marks; what stands before the document in its segment
   std::string default_instruction_, instruction_form_, identity_;
   TokenSet as_text_;  // of users' texts

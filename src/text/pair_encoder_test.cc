@@ -45,6 +45,13 @@ std::vector<int32_t> encode(const PairEncoder& encoder, const QueryText& query, 
   return join_pair(encoder.pieces(), first, second, {.max_length = max_length, .strategy = encoder.strategy()}).ids;
 }
 
+TEST(PairEncoder, APromptStandsBeforeQueriesOfACrossEncoder) {
+  const auto tokenizer = tokenizer_of("qwen3-a");
+  const auto plain = PairEncoder::plain(tokenizer), prompted = PairEncoder::plain(tokenizer, "query: ");
+  EXPECT_EQ(encode(*prompted, {.query = "rain"}, "sun"), encode(*plain, {.query = "query: rain"}, "sun"));
+  EXPECT_NE(plain->identity(), prompted->identity());
+}
+
 TEST(PairEncoder, MakesTheIdsOfEachModelsOwnCode) {
   size_t compared = 0;
   for (const char* model : {"qwen3-a", "qwen2-a", "gemma-a", "nemotron-a"}) {

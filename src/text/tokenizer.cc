@@ -9,6 +9,7 @@
 #include "base/json/reader.h"
 #include "base/mapped_file.h"
 #include "base/strings.h"
+#include "text/files/gguf_tokenizer.h"
 #include "text/files/tokenizer_files.h"
 #include "text/models/model.h"
 #include "text/stages/added_tokens.h"
@@ -362,8 +363,8 @@ Result<std::shared_ptr<JsonTokenizer>> JsonTokenizer::parse(std::string_view jso
   return tokenizer;
 }
 
-// The folder's tokenizer.json, or what is built where it has none.
-Result<BuiltTokenizer> tokenizer_of(const std::filesystem::path& folder) {
+// The folder's tokenizer.json, or what is built where it has none. `gguf`: a file that the folder has.
+Result<BuiltTokenizer> tokenizer_of(const std::filesystem::path& folder, const std::string& gguf) {
   const std::filesystem::path path = folder / "tokenizer.json";
   std::error_code error;
   if (std::filesystem::exists(path, error)) {
@@ -371,6 +372,10 @@ Result<BuiltTokenizer> tokenizer_of(const std::filesystem::path& folder) {
     return BuiltTokenizer{std::move(json), path.string()};
   }
   if (!vocabulary_file(folder.string()).empty()) return build_tokenizer(folder.string());
+  if (!gguf.empty()) {
+    ASSIGN_OR_RETURN(std::string json, gguf_tokenizer_json(gguf));
+    return BuiltTokenizer{std::move(json), gguf};
+  }
   return absl::NotFoundError(str_cat(path.string(),
                                      ": not found, and none of vocab.txt, sentencepiece.bpe.model, spm.model and "
                                      "spiece.model, which it can be built from, is there either"));
@@ -383,9 +388,11 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view j
 }
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_folder(const std::string& folder) {
-  const std::filesystem::path path(folder);
+  const std::string gguf = gguf_of(folder);
+  std::filesystem::path path(folder);
+  if (gguf == folder) path = path.has_parent_path() ? path.parent_path() : ".";
   std::error_code error;
-  ASSIGN_OR_RETURN(const BuiltTokenizer read, tokenizer_of(path));
+  ASSIGN_OR_RETURN(const BuiltTokenizer read, tokenizer_of(path, gguf));
   TokenizerConfig config;
   if (const std::string beside = (path / "tokenizer_config.json").string(); std::filesystem::exists(beside, error)) {
     ASSIGN_OR_RETURN(std::string text, read_file(beside, kMaxFileBytes));

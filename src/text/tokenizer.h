@@ -38,7 +38,8 @@ struct ControlToken {
 class Tokenizer {
  public:
   // Reads `tokenizer.json` of a Hugging Face folder, or builds it from vocab.txt or a model of SentencePiece where it
-  // is not there (text/files/tokenizer_files.h), and tokenizer_config.json (text/stages/tokenizer_config.h: its length,
+  // is not there (text/files/tokenizer_files.h), or of a GGUF file, which `folder` may also be itself
+  // (text/files/gguf_tokenizer.h), and tokenizer_config.json (text/stages/tokenizer_config.h: its length,
   // and fields of classes that go before tokenizer.json's). NotFound when there is neither; InvalidArgument or
   // Unimplemented naming file and field when it is wrong or holds what is not supported; OutOfRange when it is larger
   // than 256 MB.

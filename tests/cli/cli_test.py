@@ -100,6 +100,26 @@ class CommandTest(unittest.TestCase):
         picked = re.search(r"engine (\w+) picked; (.*)", logged)
         self.assertEqual({picked[1], *re.findall(r"(?:^|; )not (\w+): ", picked[2])}, {"cuda", "cpu", "onnx", "torchscript", "reference"})
 
+    def test_check_says_of_each_part_whether_it_works(self):
+        found = run("check", MODELS / "bert-a").stdout
+        for part in ("ok     config", "ok     weights", "ok     tokenizer", "ok     engine cpu", "Nothing is wrong with it."):
+            self.assertIn(part, found)
+        with tempfile.TemporaryDirectory() as folder:
+            broken = pathlib.Path(folder) / "model"
+            shutil.copytree(MODELS / "bert-a", broken)
+            shutil.copy(MODELS / "roberta-a" / "tokenizer.json", broken)
+            (broken / "model.safetensors").write_bytes((MODELS / "bert-a" / "model.safetensors").read_bytes()[:-100])
+            bad = run("check", broken, check=False)
+            self.assertEqual(bad.returncode, 1)
+            self.assertRegex(bad.stdout, "FAILS +weights .*truncated")
+            golden = json.loads((MODELS / "bert-a" / "golden.jsonl").read_text().splitlines()[0])
+            line = {key: golden[key] for key in ("query", "document", "logit")}
+            scores = pathlib.Path(folder) / "scores.jsonl"
+            scores.write_text(json.dumps(line) + "\n")
+            self.assertRegex(run("check", MODELS / "bert-a", "--precision", "fp32", "--scores", scores).stdout, "ok +scores +1 pairs")
+            scores.write_text(json.dumps(line | {"logit": line["logit"] + 1}) + "\n")
+            self.assertEqual(run("check", MODELS / "bert-a", "--scores", scores, check=False).returncode, 1)
+
     def test_errors_and_exit_codes(self):
         self.assertEqual(run("nonsense", check=False).returncode, 2)
         self.assertEqual(run("serve", "--port", "99999999", check=False).returncode, 2)
@@ -211,7 +231,7 @@ class ServeTest(unittest.TestCase):
 
     def test_known_pairs_come_from_the_cache_unless_the_client_says_no_cache(self):
         def hits(server):
-            return float(re.search(r"^rerankd_cache_hits_total (\S+)", server.get("/metrics"), re.M).group(1))
+            return float(re.search(r"^rerankd_cache_hits_total\{.*\} (\S+)", server.get("/metrics"), re.M).group(1))
 
         body = {"query": "what do pandas eat?", "documents": ["Pandas eat bamboo.", "Paris is in France."]}
         with Server("--model", str(MODELS / "bert-a")) as server:
@@ -480,7 +500,7 @@ class CalibrateTest(unittest.TestCase):
             self.assertEqual(len(best), 2)
             for row in best:
                 self.assertEqual(row["relevance_score"], exact[row["index"]])
-            layers = float(re.search(r"^rerankd_pair_layers_sum (\S+)$", metrics, re.M).group(1))
+            layers = float(re.search(r"^rerankd_pair_layers_sum\{.*\} (\S+)$", metrics, re.M).group(1))
             self.assertTrue(12 <= layers <= 48, layers)
             refused = run("score", *arguments, "--target-agreement", "0.9", text_in="", check=False)
             self.assertIn("rerankd calibrate", refused.stderr)

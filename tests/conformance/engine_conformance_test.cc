@@ -135,6 +135,16 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogitsOfDecoders) {
   compare(row, testing::decoder_models(), [&](const std::string&) { return !all; });
 }
 
+// Files of GGUF, whose weights the recorded logits were computed with.
+TEST_P(EngineConformanceTest, EqualsRecordedLogitsOfGguf) {
+  const Row& row = GetParam();
+  const bool tiles = row.options.kernel == "amx" || row.options.kernel == "amx-emulated";
+  const bool all = row.engine == EngineKind::kReference || (row.engine == EngineKind::kCpu && !tiles);
+  compare(row, testing::gguf_models(), [&](const std::string& folder) {
+    return !all && (row.engine == EngineKind::kCuda || folder.find("xlm-roberta") == std::string::npos);
+  });
+}
+
 // Graphs as other tools exported them, served as they are.
 struct Exported {
   const char* name;

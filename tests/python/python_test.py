@@ -59,6 +59,16 @@ class PythonTest(unittest.TestCase):
             self.assertAlmostEqual(ours["score"], theirs["score"], places=5)
         self.assertEqual(self.server.rank("q", []), [])
 
+    def test_a_model_beside_another_and_one_of_several(self):
+        other = CrossEncoder(SOURCE / "tests/data/models/bert-a", precision="fp32", beside=self.library)
+        pair = ("what is rain?", "rain falls")
+        self.assertNotEqual(other.predict(pair), self.library.predict(pair))
+        other.close()
+        named = CrossEncoder(url=self.url + "/models/xlm-roberta-a-reranker", api_key="key-of-the-test")
+        self.assertEqual(named.predict(pair), self.server.predict(pair))
+        with self.assertRaises(TypeError):
+            CrossEncoder(MODEL, beside=self.server)
+
     def test_says_what_is_wrong(self):
         with self.assertRaisesRegex(RerankError, "no/such"):
             CrossEncoder("/no/such/folder")

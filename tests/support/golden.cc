@@ -19,6 +19,7 @@ static std::vector<std::string> folders_of(const char* parent) {
 
 std::vector<std::string> golden_models() { return folders_of(RERANKD_SOURCE_DIR "/tests/data/models"); }
 std::vector<std::string> decoder_models() { return folders_of(RERANKD_SOURCE_DIR "/tests/data/decoders"); }
+std::vector<std::string> gguf_models() { return folders_of(RERANKD_SOURCE_DIR "/tests/data/gguf"); }
 
 std::vector<GoldenPair> read_golden_pairs(const std::string& folder) {
   std::vector<GoldenPair> pairs;

@@ -19,6 +19,9 @@ std::vector<std::string> golden_models();
 // Of decoders and their like, whose pairs need a prompt (tests/data/decoders, make_decoder_goldens.py): ids only.
 std::vector<std::string> decoder_models();
 
+// Of GGUF files (tests/data/gguf, make_gguf_goldens.py).
+std::vector<std::string> gguf_models();
+
 std::vector<GoldenPair> read_golden_pairs(const std::string& folder);
 
 }  // namespace rerank::testing

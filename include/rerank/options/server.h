@@ -6,6 +6,7 @@
 #include <string>
 
 #include "rerank/choice.h"
+#include "rerank/options/models.h"
 #include "rerank/options/option_info.h"
 
 namespace rerank {
@@ -211,12 +212,15 @@ struct ServerOptions {
                  "Traced requests that may wait for the collector; more are dropped. About 300 bytes each."}
           .within(1, 10000000);
 
+  ModelsOptions models;
+
   // A socket that is bound already, for the server to listen on and close; -1: it binds one itself. Not a setting.
   int bound_socket = -1;
   int bound_grpc_socket = -1;
 
   template <class O, class Visit>
   static void visit(O& options, Visit&& visit_field) {
+    ModelsOptions::visit(options.models, visit_field);
     visit_field(kHost, options.host);
     visit_field(kPort, options.port);
     visit_field(kGrpcPort, options.grpc_port);

@@ -76,21 +76,24 @@ void answer(Exchange&& exchange, bool only_pairs) {
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call->request);
   if (!body->status().ok()) return exchange.refuse(body->status(), dialect->errors);
+  if (Status chosen = exchange.choose(*body, call->queries.empty() ? call->request.query : call->queries.front());
+      !chosen.ok())
+    return exchange.refuse(chosen, dialect->errors);
   call->request.cancellation = exchange.request.cancellation;
   call->request.priority += exchange.priority;
   call->request.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};
   exchange.note_parsed();
 
-  Reranker& reranker = exchange.state->reranker;
+  Reranker& reranker = *exchange.model;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   const Ranked done = [shared, call, dialect](Result<RerankResponse> result) {
     if (!result.ok()) return shared->refuse(result.status(), dialect->errors);
     shared->note_ranked(*result);
     transport::HttpResponse response;
     write_server_timing(result->timings, response);
-    response.complete = [call, dialect, &model = shared->state->reranker.info(), result = *std::move(result)](
-                            transport::HttpResponse& self) { dialect->write(*call, result, model, self); };
+    response.complete = [call, dialect, model = shared->model, result = *std::move(result)](
+                            transport::HttpResponse& self) { dialect->write(*call, result, model->info(), self); };
     shared->finish(std::move(response));
   };
   dialect->pairs ? score(reranker, *call, done) : rank(reranker, call, done);

@@ -1,6 +1,7 @@
 // rerankd convert: a model folder -> an ONNX folder, or weights in another precision. Verified against the reference.
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/str_split.h"
@@ -14,20 +15,24 @@
 #include "convert/writers.h"
 #include "engine/registry.h"
 #include "rank/locate.h"
+#include "text/files/gguf_tokenizer.h"
+#include "text/files/tokenizer_files.h"
 
 namespace rerank::cli {
 namespace {
 
 // Differences beyond these are no rounding of the precision, but a broken file.
 double tolerance_of(Precision precision) {
-  return precision == Precision::kFp32 ? 1e-3 : precision == Precision::kInt8 ? INFINITY : 0.25;
+  return precision == Precision::kFp32                                    ? 1e-3
+         : precision == Precision::kInt8 || precision == Precision::kInt4 ? INFINITY
+                                                                          : 0.25;
 }
 
 struct Convert : Command {
   static constexpr OptionInfo kPrecision{"precision", "P", "Options",
                                          "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); "
-                                         "safetensors: fp32, fp16, bf16 or int8 "
-                                         "(with OUT/int8-report.json: what each matrix loses by it)."};
+                                         "safetensors: fp32, fp16, bf16, int8 (with OUT/int8-report.json: what each "
+                                         "matrix loses by it) or int4 (for models that do not fit otherwise)."};
 
   explicit Convert(CLI::App& program)
       : Command(program, "convert", "Write a model as an ONNX graph, or its weights in another precision.") {
@@ -92,9 +97,21 @@ struct Convert : Command {
       if (!status.ok()) return status;
     }
     RETURN_IF_ERROR(convert::copy_companions(*model, out, write));
+    RETURN_IF_ERROR(write_tokenizer());
     if (!report_text.empty()) std::ofstream(out + "/int8-report.json") << report_text;
     std::printf("written to %s: %s, %s\n", out.c_str(), to.c_str(), std::string(word_of(write.precision)).c_str());
     return no_verify ? ok_status() : verify();
+  }
+
+  // Of a GGUF file that has its tokenizer inside.
+  Status write_tokenizer() const {
+    const std::string gguf = text::gguf_of(model->folder), path = out + "/tokenizer.json";
+    if (gguf.empty() || std::filesystem::exists(path) || !text::vocabulary_file(out).empty()) return ok_status();
+    ASSIGN_OR_RETURN(const std::string json, text::gguf_tokenizer_json(gguf));
+    std::ofstream file(path);
+    file << json;
+    file.close();
+    return file ? ok_status() : absl::UnavailableError(str_cat(path, ": cannot write"));
   }
 
   // Finds the matrices that lose most, and excludes them.
@@ -135,9 +152,10 @@ struct Convert : Command {
     engine::BackendOptions engine = engine::backend_options(options);
     engine.onnx_file = to == "onnx" ? convert::kOnnxFile : "";
     // int8 weights are meant for an engine that multiplies int8.
-    const EngineKind kind = to == "onnx"                          ? EngineKind::kOnnx
-                            : write.precision == Precision::kInt8 ? EngineKind::kCpu
-                                                                  : EngineKind::kReference;
+    const EngineKind kind = to == "onnx" ? EngineKind::kOnnx
+                            : write.precision == Precision::kInt8 || write.precision == Precision::kInt4
+                                ? EngineKind::kCpu
+                                : EngineKind::kReference;
     auto backend = engine::open_backend(converted, kind, engine);
     if (!backend.ok() && to == "onnx" &&
         (absl::IsNotFound(backend.status()) || absl::IsUnimplemented(backend.status()))) {

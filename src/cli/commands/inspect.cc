@@ -35,7 +35,7 @@ struct Inspect : Command {
         "tokenizer       %zu tokens, %zu special tokens per pair%s\n", tokenizer.vocab_size(),
         (*texts)->pieces().added_to_pair(),
         tokenizer.model_max_length() ? str_cat(", model_max_length ", *tokenizer.model_max_length()).c_str() : "");
-    print_prompt(**texts, (*model)->config.architecture.input);
+    print_prompt(**texts, (*model)->config.architecture.input, (*model)->config.serving.prompt_from);
     std::printf("\nengines\n");
     for (const engine::EngineChoice& choice : engine::list_engines(**model, engine::backend_options(options))) {
       std::printf("  %-12s  %s %s\n", choice.engine.c_str(),
@@ -44,14 +44,15 @@ struct Inspect : Command {
     return 0;
   }
 
-  void print_prompt(const text::PairEncoder& texts, const model::InputTemplate& input) const {
+  void print_prompt(const text::PairEncoder& texts, const model::InputTemplate& input, const std::string& from) const {
     if (input.kind != model::InputTemplate::Kind::kPrompt) return;
     const std::string& given = options.model.texts.prompt;
     std::printf("template        %s%s\n", given.empty() ? input.prompt.c_str() : given.c_str(),
                 given.empty() ? ", the model's" : ", of --template");
     if (!texts.takes_instruction()) return;
     const std::string_view instruction = texts.instruction_of(std::nullopt);
-    std::printf("instruction     %.*s\n", static_cast<int>(instruction.size()), instruction.data());
+    std::printf("instruction     %.*s%s\n", static_cast<int>(instruction.size()), instruction.data(),
+                from.empty() || !options.model.texts.instruction.empty() ? "" : str_cat(" (", from, ")").c_str());
   }
 
   static void print_model(const rank::LocatedModel& located, const model::Model& model) {
@@ -63,8 +64,7 @@ struct Inspect : Command {
     std::printf("head            %zu label%s\n", a.scoring.labels, a.scoring.labels == 1 ? "" : "s: logit = z1 - z0");
     std::printf("vocabulary      %zu\n", a.embedding.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
-    std::printf("served with     --max-length %zu --truncation %s, where nothing else is said\n", c.served_length(),
-                std::string(word_of(c.serving.truncation)).c_str());
+    print_serving(c);
     for (const auto& files : {model::onnx_files(model.folder), model::torchscript_files(model.folder)}) {
       for (const std::string& file : files) std::printf("graph           %s\n", file.c_str());
     }
@@ -77,6 +77,21 @@ struct Inspect : Command {
     std::printf("weights         %.1f M parameters, %.1f MB, %s, %zu file(s)\n",
                 static_cast<double>(model.weights.parameters()) / 1e6, static_cast<double>(bytes) / 1e6,
                 model::dtype_name(model.weights.words.dtype), model.weights.files->files().size());
+  }
+
+  static void print_serving(const model::ModelConfig& c) {
+    const model::ServingDefaults& serving = c.serving;
+    const auto from = [](const std::string& file) { return file.empty() ? "" : str_cat(" (", file, ")"); };
+    std::printf("served with     --max-length %zu --truncation %s, where nothing else is said%s\n", c.served_length(),
+                std::string(word_of(serving.truncation)).c_str(), from(serving.max_length_from).c_str());
+    if (!serving.prompt.empty() && c.architecture.input.kind == model::InputTemplate::Kind::kPair)
+      std::printf("before queries  \"%s\"%s\n", serving.prompt.c_str(), from(serving.prompt_from).c_str());
+    if (serving.activation.empty()) return;
+    const char* request = serving.activation == "Sigmoid"    ? "as scores are"
+                          : serving.activation == "Identity" ? "logits: raw_scores in requests"
+                                                             : "not computed here: take raw_scores, and apply it";
+    std::printf("its scores are  %s, %s%s\n", serving.activation.c_str(), request,
+                from(serving.activation_from).c_str());
   }
 
   static void print_encoder(const model::Architecture& a) {

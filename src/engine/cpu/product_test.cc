@@ -11,6 +11,7 @@
 #include "engine/cpu/bf16.h"
 #include "engine/cpu/buffers.h"
 #include "engine/cpu/vector/kernels.h"
+#include "engine/cpu/weights/cpu_weights.h"
 
 namespace rerank::engine {
 namespace {
@@ -51,6 +52,16 @@ std::vector<Case> cases() {
   return all;
 }
 
+// Rows that answers of a decoder are made of lie in memory that no file can bring back.
+TEST(PackingTest, LeavesWhatIsNoFileAsItIs) {
+  const std::vector<float> rows(2 * 8192, 0.5f);
+  const model::Linear linear = {{.name = "answers", .shape = {2, 8192}, .bytes = std::as_bytes(std::span(rows))}, {}};
+  Team team(1, {});
+  cpu::OwnWeights store;
+  const cpu::PackedLinear packed(cpu::compiled_kernels().back()->exact, {team, store}, {&linear});
+  EXPECT_EQ(rows, std::vector<float>(rows.size(), 0.5f));
+}
+
 TEST(Int8ProductTest, SumsNeverSaturate) {
   for (const cpu::KernelTable* tier : cpu::compiled_kernels()) {
     if (std::string_view(tier->precision) != "int8" || tier->tiles != nullptr ||
@@ -60,7 +71,7 @@ TEST(Int8ProductTest, SumsNeverSaturate) {
     const size_t panels = (kOutputs + product.tile_columns - 1) / product.tile_columns;
     for (const Case& c : cases()) {
       cpu::Buffer<std::byte> packed(panels * product.panel_bytes(c.in)), scratch(product.matmul_scratch(c.in));
-      product.pack(c.weights.data(), kOutputs, c.in, c.in, packed.data());
+      product.pack({c.weights.data(), kOutputs, c.in, c.in}, packed.data());
       cpu::Buffer<float> result(panels * product.tile_columns);
       const cpu::PackedMatrix matrix = {packed.data(), nullptr, kOutputs, c.in};
       cpu::MatMulArgs args;
@@ -219,7 +230,7 @@ TEST(Int4ProductTest, WeightsAreReadBackWithinAUnit) {
       std::vector<float> weights(kOutputs * in);
       for (size_t i = 0; i < weights.size(); ++i) weights[i] = i / in == 3 ? 0 : normal(random);
       cpu::Buffer<std::byte> packed(panels * product.panel_bytes(in)), scratch(product.matmul_scratch(in));
-      product.pack(weights.data(), kOutputs, in, in, packed.data());
+      product.pack({weights.data(), kOutputs, in, in}, packed.data());
       cpu::PaddedMatrix unit, result;
       unit.resize(in, in, product.tile_columns);
       result.resize(in, kOutputs, product.tile_columns);

@@ -8,31 +8,40 @@
 namespace rerank::engine {
 namespace {
 
-cuda::Tensor tensor_of(const model::TensorView& view) {
-  const cuda::Type type = view.dtype == model::DType::kF16    ? cuda::Type::kF16
-                          : view.dtype == model::DType::kBF16 ? cuda::Type::kBf16
-                                                              : cuda::Type::kF32;
-  return {view.bytes.data(), type, view.elements()};
-}
-cuda::Tensor tensor_of(const std::optional<model::TensorView>& view) {
-  return view ? tensor_of(*view) : cuda::Tensor();
-}
-cuda::LinearSpec linear_of(const model::Linear& linear) {
-  return {tensor_of(linear.weight), tensor_of(linear.bias), static_cast<uint32_t>(linear.out()),
-          static_cast<uint32_t>(linear.in())};
-}
-cuda::LinearSpec linear_of(const std::optional<model::Linear>& linear) {
-  return linear ? linear_of(*linear) : cuda::LinearSpec();
-}
-cuda::NormSpec norm_of(const model::Norm& norm) { return {tensor_of(norm.gamma), tensor_of(norm.beta)}; }
-cuda::NormSpec norm_of(const std::optional<model::Norm>& norm) { return norm ? norm_of(*norm) : cuda::NormSpec(); }
-
 uint32_t narrow(size_t n) { return static_cast<uint32_t>(n); }
 
 static_assert(static_cast<int>(cuda::Act::kTanh) == static_cast<int>(model::Activation::kTanh) &&
               static_cast<int>(cuda::Act::kGelu) == static_cast<int>(model::Activation::kGelu));
 
 }  // namespace
+
+// Types that the library does not read, and values that are made of what is stored, become fp32.
+cuda::Tensor CudaModelSpec::tensor_of(const model::TensorView& view) {
+  if (!view.is_plain() || view.dtype >= model::DType::kI8) return keep(view.floats());
+  const cuda::Type type = view.dtype == model::DType::kF16    ? cuda::Type::kF16
+                          : view.dtype == model::DType::kBF16 ? cuda::Type::kBf16
+                                                              : cuda::Type::kF32;
+  return {view.bytes.data(), type, view.elements()};
+}
+
+cuda::Tensor CudaModelSpec::tensor_of(const std::optional<model::TensorView>& view) {
+  return view ? tensor_of(*view) : cuda::Tensor();
+}
+
+cuda::LinearSpec CudaModelSpec::linear_of(const model::Linear& linear) {
+  return {tensor_of(linear.weight), tensor_of(linear.bias), static_cast<uint32_t>(linear.out()),
+          static_cast<uint32_t>(linear.in())};
+}
+
+cuda::LinearSpec CudaModelSpec::linear_of(const std::optional<model::Linear>& linear) {
+  return linear ? linear_of(*linear) : cuda::LinearSpec();
+}
+
+cuda::NormSpec CudaModelSpec::norm_of(const model::Norm& norm) { return {tensor_of(norm.gamma), tensor_of(norm.beta)}; }
+
+cuda::NormSpec CudaModelSpec::norm_of(const std::optional<model::Norm>& norm) {
+  return norm ? norm_of(*norm) : cuda::NormSpec();
+}
 
 CudaModelSpec::CudaModelSpec(const model::Model& model) {
   const model::Architecture& a = model.architecture();

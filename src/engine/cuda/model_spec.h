@@ -1,7 +1,9 @@
 // A model as librerank_cuda.so is told of it.
 #pragma once
 
+#include <list>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "engine/cuda/plugin.h"
@@ -22,6 +24,12 @@ class CudaModelSpec {
   cuda::PatternSpec pattern_of(const model::Architecture& architecture, const model::Attention& attention);
 
   cuda::RelativeSpec relative_of(const model::Model& model, size_t block);
+  cuda::Tensor tensor_of(const model::TensorView& view);
+  cuda::Tensor tensor_of(const std::optional<model::TensorView>& view);
+  cuda::LinearSpec linear_of(const model::Linear& linear);
+  cuda::LinearSpec linear_of(const std::optional<model::Linear>& linear);
+  cuda::NormSpec norm_of(const model::Norm& norm);
+  cuda::NormSpec norm_of(const std::optional<model::Norm>& norm);
   // Kept as long as this object.
   cuda::Tensor keep(std::vector<float> values);
 
@@ -29,7 +37,7 @@ class CudaModelSpec {
   std::vector<cuda::LayerSpec> layers_;
   std::vector<float> slopes_;
   std::map<model::Rope, std::vector<float>> angles_;
-  std::vector<std::vector<float>> kept_;
+  std::list<std::vector<float>> kept_;
   cuda::Tensor distance_bias_;  // which blocks share
 };
 

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -59,6 +60,53 @@ TEST(ModulesTest, WhatIsNotComputedIsRefusedByName) {
   EXPECT_THAT(error_with("modules.json", "modules.Pooling", "modules.WordWeights"), HasSubstr("WordWeights"));
   EXPECT_THAT(error_with("modules.json", "\"2_Dense\"", "\"../2_Dense\""), HasSubstr("leaves the model's folder"));
   EXPECT_THAT(error_with("modules.json", "[", "{\"a\": ["), HasSubstr("not a list"));
+}
+
+// What sentence-transformers says of serving a model.
+class ServingTest : public ::testing::Test {
+ protected:
+  ServingTest() : folder_(fs::path(::testing::TempDir()) / str_cat("serving_test_", ::getpid())) {
+    fs::remove_all(folder_);
+    fs::copy(kModels + "bert-a", folder_);
+  }
+  ~ServingTest() override { fs::remove_all(folder_); }
+  void write(const std::string& file, const std::string& text) { std::ofstream(folder_ / file) << text; }
+  std::string error() const {
+    const auto config = read_model_config(folder_.string());
+    return config.ok() ? "ok" : std::string(message_of(config.status()));
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(ServingTest, LengthPromptAndActivationAreTaken) {
+  write("sentence_bert_config.json", R"({"max_seq_length": 24, "do_lower_case": false})");
+  write("config_sentence_transformers.json", R"({"activation_fn": "torch.nn.modules.linear.Identity",
+    "prompts": {"query": "query: ", "other": "x"}, "default_prompt_name": "query"})");
+  const auto config = read_model_config(folder_.string());
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->served_length(), 24u);
+  EXPECT_THAT(config->serving.max_length_from, HasSubstr("sentence_bert_config.json: max_seq_length"));
+  EXPECT_EQ(config->serving.prompt, "query: ");
+  EXPECT_EQ(config->serving.activation, "Identity");
+  EXPECT_THAT(config->serving.activation_from, HasSubstr("config_sentence_transformers.json: activation_fn"));
+}
+
+TEST_F(ServingTest, NothingSaidIsNothingTaken) {
+  write("config_sentence_transformers.json", R"({"prompts": {"query": "q"}, "default_prompt_name": null})");
+  write("sentence_bert_config.json", R"({"max_seq_length": null})");
+  const auto config = read_model_config(folder_.string());
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->served_length(), config->max_length());
+  EXPECT_EQ(config->serving.prompt + config->serving.activation, "");
+}
+
+TEST_F(ServingTest, WhatIsNotOfItsKindIsRefused) {
+  write("config_sentence_transformers.json", R"({"prompts": {"query": "q"}, "default_prompt_name": "passage"})");
+  EXPECT_THAT(error(), AllOf(HasSubstr("default_prompt_name"), HasSubstr("none of `prompts`")));
+  write("config_sentence_transformers.json", "{}");
+  write("sentence_bert_config.json", R"({"max_seq_length": "long"})");
+  EXPECT_THAT(error(), HasSubstr("sentence_bert_config.json: max_seq_length"));
 }
 
 }  // namespace

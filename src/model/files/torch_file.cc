@@ -159,6 +159,7 @@ Result<TensorView> view_of(const StateDict& state, const PickledTensor& tensor, 
   view.shape.assign(tensor.shape.begin(), tensor.shape.end());
   const size_t elements = std::accumulate(tensor.shape.begin(), tensor.shape.end(), size_t{1}, std::multiplies<>());
   if (lies_row_by_row(tensor) && storage.type != TorchType::kDouble) {
+    view.mapped = true;
     if (elements > 0)
       view.bytes = found->second.subspan(tensor.offset * storage.element_bytes, elements * storage.element_bytes);
     return view;

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -114,6 +115,42 @@ TEST(SentencePieceFileTest, CutOrChangedFilesDoNoHarm) {
   // A length that reaches behind the file takes no memory.
   EXPECT_FALSE(read_sentencepiece("\x0a\xff\xff\xff\x7f", "spm.model").ok());
   EXPECT_FALSE(read_sentencepiece("", "spm.model").ok());
+}
+
+// A tokenizer inside a GGUF file gives the ids of the tokenizer.json that it was made from.
+TEST(GgufTokenizerTest, IsTheOneThatTheFileWasMadeFrom) {
+  const std::string data = std::string(RERANKD_SOURCE_DIR) + "/tests/data/";
+  for (const auto& [made, from] :
+       {std::pair{"gguf/qwen3-q8_0", "decoders/qwen3-a"}, std::pair{"gguf/qwen3-q8_0/model.gguf", "decoders/qwen3-a"},
+        std::pair{"gguf/xlm-roberta-q8_0", "models/xlm-roberta-a"}}) {
+    SCOPED_TRACE(made);
+    const auto ours = Tokenizer::from_folder(data + made), theirs = Tokenizer::from_folder(data + from);
+    ASSERT_TRUE(ours.ok()) << ours.status();
+    ASSERT_TRUE(theirs.ok()) << theirs.status();
+    // The recorded model's own normalizer is another than XLM-RoBERTa's.
+    const bool plain = std::string_view(made).find("xlm") != std::string_view::npos;
+    for (const std::string_view text : {"rain in the city", "  two  blanks\n\nand lines ", "It's 12:30, isn't it?",
+                                        "caf\xC3\xA9 \xE5\x8C\x97\xE4\xBA\xAC", "<|im_start|>user\nyes<|im_end|>",
+                                        "<s>a</s> <mask> b", "\t tabs\t", ""}) {
+      if (plain && text != "rain in the city") continue;
+      std::vector<int32_t> a, b;
+      (*ours)->encode(text, a);
+      (*theirs)->encode(text, b);
+      EXPECT_EQ(a, b) << text;
+      EXPECT_EQ(join_pair((*ours)->pair_template(), a, a, {}).ids, join_pair((*theirs)->pair_template(), b, b, {}).ids);
+    }
+    EXPECT_EQ((*ours)->added_tokens().size(), (*theirs)->added_tokens().size());
+  }
+}
+
+TEST(GgufTokenizerTest, OneThatIsNotRebuiltIsRefused) {
+  const fs::path folder = fs::path(::testing::TempDir()) / str_cat("gguf_tokenizer_", ::getpid());
+  fs::create_directories(folder);
+  fs::copy_file(std::string(RERANKD_SOURCE_DIR) + "/tests/data/gguf/gemma-bf16/model.gguf", folder / "model.gguf",
+                fs::copy_options::overwrite_existing);
+  EXPECT_THAT(std::string(message_of(Tokenizer::from_folder(folder.string()).status())),
+              HasSubstr("tokenizer.ggml.tokens is missing"));
+  fs::remove_all(folder);
 }
 
 }  // namespace

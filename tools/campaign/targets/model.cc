@@ -23,7 +23,8 @@ void safetensors(Input input) {
   if (!files.ok()) return;
   (void)model::bind_weights(small, *files);
   for (const auto& [name, tensor] : (*files)->tensors()) {
-    if (tensor.dtype == model::DType::kI8 || tensor.elements() > (1u << 20)) continue;  // int8 is read with its scales
+    const bool scaled = tensor.dtype == model::DType::kI8 || tensor.dtype == model::DType::kI4;  // read with scales
+    if (scaled || tensor.elements() > (1u << 20)) continue;
     const auto values = tensor.floats();
     require(values.size() == tensor.elements());
   }

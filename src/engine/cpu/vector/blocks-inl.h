@@ -18,16 +18,23 @@ size_t panel_bytes(size_t in) {
   return P::steps_of(in) * P::kColumns * sizeof(typename P::Element) + panel_tail<P>();
 }
 
-// W [out, in], rows `stride` apart -> panels: a block of rows as 32-bit lanes, then transposed.
+// Rows -> panels: a block of rows as 32-bit lanes, then transposed.
 template <class P>
-void pack(const float* weight, size_t out, size_t in, size_t stride, std::byte* panels) {
+void pack(const WeightRows& weight, std::byte* panels) {
+  const size_t out = weight.out, in = weight.in, stride = weight.stride;
   const size_t lanes = P::steps_of(in) / P::kGroup, padded = round_up_to(lanes, 16) + 16;  // no power of 2
   std::vector<uint32_t> staging(kBlockColumns * padded);
   for (size_t n = 0; n < out; n += P::kColumns, panels += panel_bytes<P>(in)) {
     for (size_t block = 0; block < P::kColumns; block += kBlockColumns) {
       const size_t first = std::min(n + block, out), rows = std::min(kBlockColumns, out - first);
-      P::pack_rows(weight + first * stride, stride, rows, in, reinterpret_cast<typename P::Element*>(staging.data()),
-                   padded, block, panels);
+      auto* const staged = reinterpret_cast<typename P::Element*>(staging.data());
+      const float* const values = weight.values + first * stride;
+      if constexpr (requires { P::kPacksUnits; }) {
+        const float* const units = weight.units == nullptr ? nullptr : weight.units + first * (in / kUnitInputs);
+        P::pack_rows(values, stride, rows, in, staged, padded, block, panels, units);
+      } else {
+        P::pack_rows(values, stride, rows, in, staged, padded, block, panels);
+      }
       auto* to = reinterpret_cast<uint32_t*>(panels) + block;
       for (size_t lane = 0; lane < lanes; lane += 16) {
         transpose_block(staging.data() + lane, padded, to + lane * P::kColumns, P::kColumns,

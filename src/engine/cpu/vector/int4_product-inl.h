@@ -1,6 +1,7 @@
 // Weights of 4 bits in memory, for products in another precision: a panel is unpacked into scratch, then multiplied by
 // the base policy. A group of 32 inputs of a column has a scale in bf16; a weight is scale x (number - 8), number in
-// 0..15, and the weight of largest magnitude is number 0. Included once per target by kernels.cc.
+// 0..15, and the weight of largest magnitude is number 0, where the weights do not bring their units. Included once per
+// target by kernels.cc.
 //
 // A panel: for each eight inputs the numbers of each column in 32 bits, lowest bits first; then for each group the
 // scales of all columns.
@@ -10,7 +11,7 @@ HWY_BEFORE_NAMESPACE();
 namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kInt4Group = 32;  // inputs of a scale: as GGUF's Q4_0
+constexpr size_t kInt4Group = kUnitInputs;  // inputs of a scale: as GGUF's Q4_0
 
 // Rows as the base prepares them, and room for a panel.
 template <class Element>
@@ -23,6 +24,7 @@ template <class Base>
 struct Int4Product {
   using Element = uint8_t;  // bytes of a panel
   static constexpr size_t kGroup = 8;
+  static constexpr bool kPacksUnits = true;
   static constexpr size_t kColumns = Base::kColumns;
   static constexpr size_t kBlockRows = 2 * Base::kBlockRows;  // a panel is unpacked once for them
 
@@ -38,14 +40,16 @@ struct Int4Product {
   }
 
   static void pack_rows(const float* weight, size_t stride, size_t rows, size_t in, uint8_t* out, size_t lanes,
-                        size_t block, std::byte* panel) {
+                        size_t block, std::byte* panel, const float* units) {
     auto* scales = reinterpret_cast<uint16_t*>(panel + steps_of(in) * kColumns / 2) + block;
     for (size_t r = 0; r < kBlockColumns; ++r) {
       auto* const to = reinterpret_cast<uint32_t*>(out) + r * lanes;
       for (size_t lane = 0; lane < lanes; ++lane) to[lane] = 0x88888888u;  // zeros
       for (size_t group = 0; group < steps_of(in) / kInt4Group; ++group) {
         const size_t first = group * kInt4Group, count = r < rows ? std::min(kInt4Group, in - first) : 0;
-        scales[group * kColumns + r] = pack_group(weight + r * stride + first, count, to + group * kInt4Group / 8);
+        const float* const unit = units != nullptr && count > 0 ? units + r * (in / kInt4Group) + group : nullptr;
+        scales[group * kColumns + r] =
+            pack_group(weight + r * stride + first, count, unit, to + group * kInt4Group / 8);
       }
     }
   }
@@ -63,13 +67,14 @@ struct Int4Product {
   }
 
  private:
-  // The scale in bf16; the numbers into 4 lanes.
-  static uint16_t pack_group(const float* weights, size_t count, uint32_t* lanes) {
+  // The scale in bf16; the numbers into 4 lanes. With `known`, the weights are whole numbers of it.
+  static uint16_t pack_group(const float* weights, size_t count, const float* known, uint32_t* lanes) {
     float largest = 0;
     for (size_t i = 0; i < count; ++i)
       if (std::abs(weights[i]) > std::abs(largest)) largest = weights[i];
-    const uint16_t scale = to_bf16(largest / -8);
-    const float unit = from_bf16(scale), inverse = unit != 0 && std::isfinite(1 / unit) ? 1 / unit : 0;
+    const uint16_t scale = to_bf16(known != nullptr ? *known : largest / -8);
+    const float unit = known != nullptr ? *known : from_bf16(scale);
+    const float inverse = unit != 0 && std::isfinite(1 / unit) ? 1 / unit : 0;
     for (size_t i = 0; i < count; ++i) {
       const auto number = static_cast<uint32_t>(std::clamp(std::lrint(weights[i] * inverse) + 8, 0L, 15L));
       lanes[i / 8] ^= (number ^ 8u) << (i % 8 * 4);

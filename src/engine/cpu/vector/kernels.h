@@ -90,15 +90,25 @@ struct AttentionArgs {
 // Of what pack() below writes.
 inline constexpr int kPanelLayout = 1;
 
+inline constexpr size_t kUnitInputs = 32;
+
+// W [out, in], rows `stride` apart.
+struct WeightRows {
+  const float* values = nullptr;
+  size_t out = 0, in = 0, stride = 0;
+  // [out, in / kUnitInputs]: of each group of inputs what its values are whole numbers -8..7 of; null: not known.
+  const float* units = nullptr;
+};
+
 // A matrix product in one precision.
 struct ProductKernels {
   size_t block_rows;    // rows that matmul() takes through the panels together
   size_t tile_columns;  // columns of a panel
 
   size_t (*panel_bytes)(size_t in);
-  // W [out, in], rows `stride` apart -> whole panels. Files of --weight-cache hold them: whoever changes what lies
+  // Rows -> whole panels. Files of --weight-cache hold them: whoever changes what lies
   // where raises kPanelLayout.
-  void (*pack)(const float* weight, size_t out, size_t in, size_t stride, std::byte* panels);
+  void (*pack)(const WeightRows& weight, std::byte* panels);
   size_t (*matmul_scratch)(size_t in);
   void (*matmul)(const MatMulArgs& args);
 };
@@ -150,7 +160,7 @@ struct KernelTable : KernelTier {
   size_t (*position_scratch)(size_t length, size_t head_size);
   // Of PositionPanels: as ProductKernels has them, in the type that attention() multiplies.
   size_t (*position_panel_bytes)(size_t head_size);
-  void (*pack_positions)(const float* rows, size_t count, size_t head_size, size_t stride, std::byte* panels);
+  void (*pack_positions)(const WeightRows& rows, std::byte* panels);
   // x = activation(x), n values. gelu of fp32 tiers: |error| <= 9e-7 for |x| <= 6, relative 1e-6 beyond; of the others
   // <= 1e-4. exp within 1.2e-7 relative.
   void (*gelu)(float* x, size_t n);

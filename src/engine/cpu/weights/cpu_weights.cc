@@ -32,9 +32,24 @@ std::vector<float> convolution_matrix(const model::Weights& w) {
   return matrix;
 }
 
+// Of the rows' groups of 32 inputs, where the weights are whole numbers of them: the packed ones of 4 bits are the same
+// numbers then. Empty: they are not.
+std::vector<float> units_of(const std::vector<std::pair<const model::Linear*, size_t>>& rows, size_t first,
+                            size_t count) {
+  std::vector<float> units;
+  const size_t groups = rows[first].first->in() / kUnitInputs;
+  for (size_t i = first; i < first + count; ++i) {
+    if (!rows[i].first->weight.has_units()) return {};
+    units.resize(units.size() + groups);
+    rows[i].first->weight.read_units(rows[i].second, std::span(units).last(groups));
+  }
+  return units;
+}
+
 }  // namespace
 
 void release_pages(const model::TensorView& tensor) {
+  if (!tensor.mapped) return;  // nothing would bring it back
   constexpr uintptr_t kPage = 4096;
   const auto begin = reinterpret_cast<uintptr_t>(tensor.bytes.data());
   const uintptr_t first = round_up(begin, kPage), end = (begin + tensor.bytes.size()) / kPage * kPage;
@@ -66,7 +81,9 @@ PackedLinear::PackedLinear(const ProductKernels& kernels, const Packing& packing
         const auto [linear, row] = sources[first + i];
         linear->weight.read_floats(row * matrix_.in, {rows.data() + i * matrix_.in, matrix_.in});
       }
-      kernels.pack(rows.data(), count, matrix_.in, matrix_.in, panels + panel * bytes);
+      const std::vector<float> units = units_of(sources, first, count);
+      kernels.pack({rows.data(), count, matrix_.in, matrix_.in, units.empty() ? nullptr : units.data()},
+                   panels + panel * bytes);
     });
     for (const model::Linear* part : parts) release_pages(part->weight);
   });
@@ -174,7 +191,7 @@ PackedPositions CpuWeights::pack_positions(const KernelTable& kernels, const Pac
         const float* from = &rows[relative_row(attention, of_queries ? away : -away) * projection.out() + head * d];
         for (size_t c = 0; c < d; ++c) by_distance[i * d + c] = from[c] * factor;
       }
-      kernels.pack_positions(by_distance.data(), count, d, d, panels + head * packed.head_bytes);
+      kernels.pack_positions({by_distance.data(), count, d, d}, panels + head * packed.head_bytes);
     });
   });
   return packed;

@@ -221,7 +221,8 @@ std::string panel_layout(const cpu::ProductKernels& kernels) {
   const size_t out = 40, in = 70, panels = (out + kernels.tile_columns - 1) / kernels.tile_columns;
   cpu::Buffer<std::byte> packed(panels * kernels.panel_bytes(in));
   std::memset(packed.data(), 0, packed.size());
-  kernels.pack(plain_weights(out, in).data(), out, in, in, packed.data());
+  const std::vector<float> weights = plain_weights(out, in);
+  kernels.pack({weights.data(), out, in, in}, packed.data());
   return hash_of({packed.data(), packed.size()});
 }
 
