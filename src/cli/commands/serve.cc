@@ -83,7 +83,7 @@ struct Serve : Command {
     observe::add_process_metrics(*metrics);
     observe::add_gpu_metrics(*metrics);
     if (server.tei_metrics) observe::add_tei_names(*metrics);
-    auto opened = open_catalog(*plan);
+    auto opened = open_catalog(*plan, listeners->passed);
     if (!opened.ok()) return report(opened.status());
     const std::shared_ptr<serve::ModelCatalog> catalog = *std::move(opened);
     api_options = api::ApiOptions::from(options, server);
@@ -151,7 +151,7 @@ struct Serve : Command {
     return ok_status();
   }
 
-  Result<std::shared_ptr<serve::ModelCatalog>> open_catalog(const serve::CatalogPlan& plan) {
+  Result<std::shared_ptr<serve::ModelCatalog>> open_catalog(const serve::CatalogPlan& plan, bool wait_at_start) {
     auto host = rank::Host::make(options.host, metrics.get());
     if (!host.ok()) return host.status();
     Options shared = options;
@@ -165,8 +165,8 @@ struct Serve : Command {
     for (const ModelSpec& spec : plan.models) loaded[rank::name_of(spec.options.source)] = describe(spec);
     plan_text = describe(plan);
     const WatchOptions& watch = options.host.watch;
-    auto catalog = serve::ModelCatalog::start(plan, {server.models, watch.shadow_rate, watch.shadow_queue_bytes},
-                                              open_model, metrics);
+    auto catalog = serve::ModelCatalog::start(
+        plan, {server.models, watch.shadow_rate, watch.shadow_queue_bytes, wait_at_start}, open_model, metrics);
     if (!catalog.ok()) return catalog.status();
     return std::shared_ptr<serve::ModelCatalog>(*std::move(catalog));
   }
