@@ -173,7 +173,9 @@ class Fleet {
         o_.requests_per_second * (o_.load_step_at > 0 && now_ > begin_ + o_.load_step_at ? o_.load_step : 1);
     push(now_ + random_.exponential(1 / rate), EventKind::kArrival, 0, 0);
     Request request{now_, some_query(), 0, now_ >= begin_, {}};
-    for (size_t d = 0; d < o_.documents; ++d)
+    // As retrieval asks: most requests are small, a tenth has eleven times as many documents as those have on average.
+    const size_t documents = random_.below(10) == 0 ? o_.documents * 11 / 2 : 1 + random_.below(o_.documents);
+    for (size_t d = 0; d < documents; ++d)
       request.lengths.push_back(o_.tokens / 2 + static_cast<uint32_t>(random_.below(o_.tokens)));
     report_.requests += request.counted;
     const uint64_t id = next_request_++;
