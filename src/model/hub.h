@@ -48,4 +48,7 @@ bool is_hub_id(std::string_view text);
 // where the server cannot resume.
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& options);
 
+// How many bytes the weights of a repository have, without downloading them. NotFound where it has none that we read.
+Result<uint64_t> weight_bytes_on_hub(const std::string& id, const std::string& revision, const HubOptions& options);
+
 }  // namespace rerank::model

@@ -3,6 +3,7 @@ manual pages, files of settings.
 
 Run by ctest; by hand: RERANKD=build/release/rerankd RERANKD_SOURCE_DIR=. python3 tests/cli/manners_test.py
 """
+import json
 import os
 import pathlib
 import pty
@@ -130,6 +131,33 @@ class MistakesTest(unittest.TestCase):
     def test_quiet_commands_say_nothing_but_their_result(self):
         done = run("rank", "--query", "q", text_in="a\nb\n")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class FitTest(unittest.TestCase):
+    def test_says_what_a_model_takes(self):
+        figures = json.loads(run("fit", "--format", "json").stdout)
+        size = (SOURCE / "models/rerankd-mini-en/model.safetensors").stat().st_size
+        self.assertEqual((figures["weight_bytes"], figures["here"], figures["max_length"]), (size, True, 256))
+        self.assertLess(abs(figures["parameters"] / (size / 2) - 1), 0.05, "the file holds 16 bits of each")
+        rows = {row["precision"]: row for row in figures["rows"]}
+        self.assertLess(rows["int8"]["memory_bytes"], rows["fp32"]["memory_bytes"])
+        for row in rows.values():
+            for at in row["lengths"]:
+                self.assertGreater(at["seconds_per_pair"], 0)
+                self.assertAlmostEqual(at["question_seconds"], 64 * at["seconds_per_pair"])
+        self.assertIn("RAGFlow's question of 64 chunks", figures["advice"])
+        table = run("fit", SOURCE / "tests/data/models/xlm-roberta-a", "--precision", "fp32").stdout
+        self.assertIn("XLMRobertaForSequenceClassification", table)
+        self.assertIn("fp32", table)
+
+    def test_every_family_can_be_measured(self):
+        for config in sorted((SOURCE / "tests/data").glob("*/*/config.json")):
+            if "architectures" in config.read_text() and (config.parent / "model.safetensors").exists():
+                done = run("fit", config.parent, "--precision", "fp32", "--format", "json")
+                self.assertIn(done.returncode, (0, 2) if "quantization" in config.read_text() else (0,), f"{config}: {done.stderr}")
+
+    def test_what_is_wrong_is_said(self):
+        self.assertIn("no such folder", run("fit", "/nowhere").stderr)
 
 
 class GeneratedTest(unittest.TestCase):

@@ -217,6 +217,20 @@ TEST_F(HubTest, ResumesABrokenDownload) {
   EXPECT_THAT(ranges, Contains("bytes=5000-"));
 }
 
+TEST_F(HubTest, TheSizeOfWeightsIsKnownWithoutThem) {
+  publish_tiny_model();
+  const std::string content = *read_file(::testing::TempDir() + "/hub_test_model/model.safetensors", 1u << 30);
+  const auto bytes = model::weight_bytes_on_hub("org/tiny", "main", options());
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_EQ(*bytes, content.size());
+  EXPECT_TRUE(hub_.downloaded().empty());
+  EXPECT_EQ(model::weight_bytes_on_hub("org/none", "main", options()).status().code(), absl::StatusCode::kNotFound);
+  hub_.revision = "sharded";
+  hub_.add("pytorch_model.bin.index.json", R"({"metadata":{"total_size":2270000000},"weight_map":{}})");
+  EXPECT_EQ(model::weight_bytes_on_hub("org/tiny", "sharded", options()).value_or(0), content.size())
+      << "the first there is";
+}
+
 TEST_F(HubTest, ADownloadGoesOnAsLongAsItMakesProgress) {
   publish_tiny_model();
   const std::string content = *read_file(::testing::TempDir() + "/hub_test_model/model.safetensors", 1u << 30);

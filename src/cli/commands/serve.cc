@@ -126,9 +126,19 @@ struct Serve : Command {
     log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM",
                      started ? ": finishing what was accepted" : ": ended before it was up"));
     notify_service_manager("STOPPING=1");
+    if (started) leave(servers);
     servers.stop();
     if (started) log_info("stopped");
     return 0;
+  }
+
+  // While balancers notice, requests are taken as before.
+  void leave(Servers& servers) {
+    *api_options.leaving = true;
+    if (server.drain_delay_ms == 0) return;
+    if (servers.grpc) servers.grpc->set_serving(false);
+    log_info(str_cat("health says 503; requests are taken for ", server.drain_delay_ms, " ms more"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(server.drain_delay_ms));
   }
 
   Status check_admin() const {
