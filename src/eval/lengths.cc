@@ -52,10 +52,27 @@ void fill_rows(LengthsReport& report, std::span<const size_t> limits) {
   }
 }
 
+// How many questions would make the widest interval of a difference to the longest limit as narrow as 0.01 either way.
+static size_t questions_wanted(const LengthsReport& report) {
+  double wanted = kEnoughToRecommend;
+  for (const LimitRow& row : report.rows) {
+    if (!row.difference) continue;
+    const double half = (row.difference->difference.high - row.difference->difference.low) / 2;
+    wanted = std::max(wanted, static_cast<double>(report.queries) * (half / 0.01) * (half / 0.01));
+  }
+  return static_cast<size_t>(std::min(10000.0, std::ceil(wanted / 10) * 10));
+}
+
 void recommend(LengthsReport& report) {
   if (report.rows.empty()) return;
   const LimitRow& longest = report.rows.back();
   const bool judged = longest.ndcg.has_value();
+  if (const size_t count = judged ? report.queries : report.pairs.size(); count < kEnoughToRecommend) {
+    report.recommended = 0;
+    report.reason = str_cat(count, judged ? " questions" : " pairs", " are too few to say; about ",
+                            judged ? questions_wanted(report) : kEnoughToRecommend * 5, " would do");
+    return;
+  }
   for (const LimitRow& row : report.rows) {
     const bool good =
         judged ? (&row == &longest || (row.difference && row.difference->difference.low > -0.01)) : row.cut <= 0.05;

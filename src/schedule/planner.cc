@@ -18,11 +18,11 @@ Status overloaded(std::string_view why, double retry_seconds) {
 
 }  // namespace
 
-// The work of a full batch.
+// The work of a full batch: of one pair, where the engine's fixed part alone takes as long as a batch may.
 double Planner::full_batch() const {
   const auto tokens = static_cast<double>(options_.max_batch_tokens);
   if (cost_.rate() <= 0) return tokens;
-  return std::min(tokens, std::max(1.0, (batch_seconds_ - cost_.fixed()) / cost_.rate()));
+  return std::min(tokens, std::max(pair_work_, (batch_seconds_ - cost_.fixed()) / cost_.rate()));
 }
 
 double Planner::predict_alone(double work) const {
@@ -65,6 +65,7 @@ Planner::Candidate Planner::candidate_of(const Request& r) const {
     const Hash128 key = r.key(i);
     if (key && running_keys_.contains(key)) continue;
     c.work += cost_.work(r.lengths[i]);
+    ++c.pairs;
     if (!key || !shared_pairs_.waits(key)) c.fresh_tokens += r.lengths[i];
   }
   return c;
@@ -80,7 +81,11 @@ bool Planner::may_overtake(const Request& other, double start, double ahead, dou
 }
 
 Result<QueuePosition> Planner::position_for(const Candidate& c, double now) const {
-  const double own = predict_alone(c.work), start = now + running_left(now);
+  // Nothing is refused for what the first batches said; and there are never more batches than pairs.
+  double own = cost_.trusted() ? predict_alone(c.work) : 0;
+  if (c.pairs > 0 && cost_.fitted())
+    own = std::min(own, cost_.rate() * c.work + cost_.fixed() * static_cast<double>(c.pairs));
+  const double start = now + running_left(now);
   if (c.deadline && now + own > *c.deadline) {
     return absl::DeadlineExceededError("the request cannot be computed within its deadline, even alone");
   }
@@ -153,6 +158,10 @@ Status Planner::admit(const Arrival& arrival, double now) {
                      [&](uint32_t a, uint32_t b) { return r.lengths[a] > r.lengths[b]; });
   }
   note_arrival(now);
+  double work = 0;
+  for (const uint32_t length : r.lengths) work += cost_.work(length);
+  if (const auto pairs = static_cast<double>(r.lengths.size()); pairs > 0)
+    pair_work_ += (work / pairs - pair_work_) * (pair_work_ <= 1 ? 1 : 0.1);
   // After those that are held, unless more urgent.
   if (!held_.empty() && held_.begin()->first.priority >= r.priority) {
     return hold(std::move(r), overloaded("requests are held until there is room", backlog_seconds(now)));

@@ -189,6 +189,7 @@ class Planner {
     std::optional<double> deadline;
     double work = 0;          // of all its pairs
     size_t fresh_tokens = 0;  // of pairs that are not waiting in another request already
+    size_t pairs = 0;         // 0: not known
   };
 
   double predict(double work) const;        // until that much of what waits has been computed
@@ -237,6 +238,7 @@ class Planner {
   double queued_work_ = 0;
   double last_arrival_ = 0, mean_gap_ = 0;  // 0: not known yet
   double waiting_since_ = 0;
+  double pair_work_ = 1;       // of a pair of those that came lately: a batch holds one at least
   double large_lane_end_ = 0;  // the last position of large requests so far
 };
 

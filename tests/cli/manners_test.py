@@ -133,6 +133,47 @@ class MistakesTest(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
+class DropInTest(unittest.TestCase):
+    """What text-embeddings-inference and infinity are started with."""
+
+    def started(self, *words, **environment):
+        done = run(*words, **environment)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_flags_of_text_embeddings_inference(self):
+        code, said = self.started("--model-id", SOURCE / "models/rerankd-mini-en", "--port", "0", "--auto-truncate", "--json-output", "--dtype",
+                                  "float16", "--max-batch-tokens", "16384", "--max-concurrent-requests=512", "--hostname", "127.0.0.1", "--check")
+        self.assertEqual(code, 0, said)
+        for part in ("--model-id is taken as --model", "--auto-truncate has no effect: long pairs are cut", '"level":"info"',
+                     "--max-concurrent-requests has no effect", "--hostname is taken as --host", "the settings are right"):
+            self.assertIn(part, said)
+        self.assertIn("--max-documents 0: want 1 to", self.started("serve", "--model-id", "x", "--max-client-batch-size", "0")[1])
+
+    def test_variables_of_text_embeddings_inference(self):
+        model = str(SOURCE / "models/rerankd-mini-en")
+        code, said = self.started("serve", "--check", MODEL_ID=model, PORT="0", HF_API_TOKEN="hf_x", AUTO_TRUNCATE="true")
+        self.assertEqual(code, 0, said)
+        self.assertIn("HF_API_TOKEN is taken as --hub-token", said)
+        self.assertIn("--max-documents 0: want", self.started("serve", MODEL_ID=model, MAX_CLIENT_BATCH_SIZE="0")[1])
+        self.assertEqual(self.started("serve", "--check", "--port", "0", PORT="99999")[0], 0, "PORT alone is nobody's")
+
+    def test_infinity(self):
+        model = SOURCE / "models/rerankd-mini-en"
+        code, said = self.started("v2", "--model-id", model, "--engine", "torch", "--batch-size", "32", "--port", "0", "--no-model-warmup", "--check")
+        self.assertEqual(code, 0, said)
+        for part in ("--engine torch has no effect", "--batch-size has no effect", "--no-model-warmup has no effect"):
+            self.assertIn(part, said)
+        code, said = self.started("serve", "--check", INFINITY_MODEL_ID=str(model), INFINITY_PORT="0", INFINITY_DTYPE="float16")
+        self.assertEqual(code, 0, said)
+
+    def test_check_loads_nothing_and_says_what_is_wrong(self):
+        self.assertEqual(self.started("serve", "--check", "--port", "0", "--model", "org/never-downloaded")[0], 0)
+        for wrong in (["--tls-cert", "/nowhere"], ["--api-key-file", "/nowhere"], ["--api-key", "short"]):
+            code, said = self.started("serve", "--check", "--port", "0", *wrong)
+            self.assertEqual(code, 2 if wrong[0] != "--api-key-file" else code, said)
+            self.assertNotEqual(code, 0)
+
+
 class FitTest(unittest.TestCase):
     def test_says_what_a_model_takes(self):
         figures = json.loads(run("fit", "--format", "json").stdout)

@@ -59,6 +59,7 @@ struct Serve : Command {
     settings.add(options);
     settings.add(server);
     settings.repeat("model");
+    app.add_flag("--check", only_check, "Check settings, keys, certificates and ports, load nothing, and end.");
   }
 
   int run() {
@@ -83,6 +84,7 @@ struct Serve : Command {
     observe::add_process_metrics(*metrics);
     observe::add_gpu_metrics(*metrics);
     if (server.tei_metrics) observe::add_tei_names(*metrics);
+    if (only_check) return check_listeners(*listeners);
     auto opened = open_catalog(*plan, listeners->passed);
     if (!opened.ok()) return report(opened.status());
     const std::shared_ptr<serve::ModelCatalog> catalog = *std::move(opened);
@@ -104,6 +106,15 @@ struct Serve : Command {
       _exit(code);
     }
     return code;
+  }
+
+  // That it would listen, with its certificates; 2 where it would not, as for every other wrong setting.
+  int check_listeners(const Listeners& listeners) const {
+    auto http = server::HttpServer::start(listeners.main, [](transport::HttpRequest&&, auto) {});
+    if (!http.ok()) return report(http.status()), 2;
+    (*http)->drain_and_stop();
+    std::puts("the settings are right; nothing was loaded");
+    return 0;
   }
 
   // The exit status.
@@ -244,6 +255,7 @@ struct Serve : Command {
     return observers;
   }
 
+  bool only_check = false;
   ServerOptions server;
   Options base;  // what models have where nothing else is said of them
   std::shared_ptr<Metrics> metrics;

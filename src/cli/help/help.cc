@@ -21,7 +21,7 @@ constexpr std::string_view kThatMatter[] = {"--model",     "--host",       "--po
 
 // Of the tables of settings, not of the command alone.
 bool is_setting(const CLI::Option& option) {
-  constexpr std::string_view kGroups[] = {"Model", "Engine", "Texts", "Limits", "Watching", "Server"};
+  constexpr std::string_view kGroups[] = {"Model", "Models", "Engine", "Texts", "Limits", "Watching", "Server"};
   return std::find(std::begin(kGroups), std::end(kGroups), option.get_group()) != std::end(kGroups);
 }
 
