@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build install packages packages-test format tidy reference report conformance clients clean
+.PHONY: help demo test setup build install packages packages-test format tidy reference report conformance clients batch-test cluster-test clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -72,6 +72,14 @@ clients: build  ## drive the real clients from PyPI, the examples and the page (
 	@tests/clients/real_clients.py
 	@tests/clients/examples_test.py
 	@tests/page/page_test.py || test $$? = 77
+
+cluster-test: build  ## kill, cut off and replace replicas behind HAProxy, nginx and Envoy (root; .venv-cluster; six minutes)
+	@test -e .venv-cluster/bin/pip || { python3 -m venv .venv-cluster && .venv-cluster/bin/pip install -q -r requirements/cluster.txt; }
+	@tests/cluster/cluster_test.py
+
+batch-test: build  ## drive Arrow, DuckDB, Ray and Spark with killed workers (.venv-batch, 1.5 GB, Java 17; three minutes)
+	@test -e .venv-batch/bin/ray || { python3 -m venv .venv-batch && .venv-batch/bin/pip install -q -r requirements/batch.txt; }
+	@.venv-batch/bin/python tests/batch/batch_test.py
 
 clean:  ## remove all builds
 	rm -rf build

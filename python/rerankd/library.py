@@ -114,27 +114,31 @@ class Library:
         """Logits in the order of the pairs. Ctrl-C gives up what is not computed yet."""
         if instruction is not None:
             raise RerankError("in process the instruction is a setting: CrossEncoder(model, instruction=...)")
-        stop = self.library.rerank_stop_new()
-        self.calls += 1
-        code, result = _apart(lambda: self._counted(pairs, stop), lambda: self.library.rerank_stop_now(stop))
-        self.library.rerank_stop_free(stop)  # not after Ctrl-C: the call may still look at these few bytes
-        if code:
-            raise RerankError(result, code)
-        return result
-
-    def _counted(self, pairs, stop):
-        try:
-            return self._outcome(pairs, stop)
-        finally:
-            self.calls -= 1
-
-    def _outcome(self, pairs, stop):
         texts = [[_bytes(pair[side]) for pair in pairs] for side in (0, 1)]
         arrays = [(_Text * len(pairs))(*(_Text(t, len(t)) for t in side)) for side in texts]
-        logits, error = (ctypes.c_float * len(pairs))(), ctypes.c_char_p()
-        code = self.library.rerank_predict_with(self.model, arrays[0], arrays[1], len(pairs), logits, stop, None, None,
-                                                ctypes.byref(error))
-        return code, self._message(error) if code else list(logits)
+        logits = (ctypes.c_float * len(pairs))()
+        self.predict_texts(*arrays, len(pairs), logits)
+        return list(logits)
+
+    def predict_texts(self, queries, documents, count, logits):
+        """The same over arrays of rerank_text (rerank/c_api.h), into `logits`; all of them live until the call has ended."""
+        stop = self.library.rerank_stop_new()
+        self.calls += 1
+        code, message = _apart(lambda: self._counted(queries, documents, count, logits, stop),
+                               lambda: self.library.rerank_stop_now(stop))
+        self.library.rerank_stop_free(stop)  # not after Ctrl-C: the call may still look at these few bytes
+        if code:
+            raise RerankError(message, code)
+
+    def _counted(self, queries, documents, count, logits, stop):
+        error = ctypes.c_char_p()
+        try:
+            code = self.library.rerank_predict_with(self.model, ctypes.cast(queries, ctypes.POINTER(_Text)),
+                                                    ctypes.cast(documents, ctypes.POINTER(_Text)), count, logits, stop, None, None,
+                                                    ctypes.byref(error))
+            return code, self._message(error) if code else None
+        finally:
+            self.calls -= 1
 
     @property
     def engine(self):

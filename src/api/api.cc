@@ -42,7 +42,7 @@ const ModelReport* find_report(const std::vector<ModelReport>& models, std::stri
 void health(Exchange&& exchange) {
   std::vector<ModelReport> models = exchange.state->catalog->list();
   if (const ModelReport* named = find_report(models, exchange.path_model)) models = {ModelReport(*named)};
-  exchange.finish(health_page(models, !*exchange.state->options.grpc_failed));
+  exchange.finish(health_page(models, !*exchange.state->options.grpc_failed && !*exchange.state->options.leaving));
 }
 
 void version(Exchange&& exchange) {

@@ -75,6 +75,9 @@ struct Exchange {
   // Counts and sends the answer. Once.
   void finish(transport::HttpResponse response) {
     if (!record.id.empty()) response.headers.emplace_back("X-Request-Id", record.id);
+    record.overloaded = response.status == 429 && !record.rate_limited;
+    if (record.overloaded && state->options.overload_status == OverloadStatus::k503) response.status = 503;
+    if (*state->options.leaving) response.close = true;
     for (auto& header : cors) response.headers.push_back(std::move(header));
     record.status = response.status;
     if (model) {

@@ -68,6 +68,26 @@ TEST_F(RecordsTest, SaysWhoSentWhatAndWhichFieldWasWrong) {
   EXPECT_EQ(last().agent.size(), 200u);
 }
 
+TEST_F(RecordsTest, OverloadIs503WhereABalancerWantsThat) {
+  ApiOptions options;
+  options.observers = {kept_};
+  options.overload_status = OverloadStatus::k503;
+  restart(options);
+  fake_.fail_with(with_retry_after(absl::ResourceExhaustedError("too much is waiting"), 3));
+  const transport::HttpResponse refused = post(R"({"query":"q","texts":["a"]})");
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(header(refused, "Retry-After"), "3");
+  EXPECT_EQ(observe::reason_of(last()), "overloaded");
+}
+
+TEST_F(RecordsTest, AnswersTellTheQuerysHash) {
+  const auto hash = [&](const std::string& body) { return header(post(body), "X-Rerankd-Query-Hash"); };
+  const std::string first = hash(R"({"query":"what do pandas eat?","texts":["a"]})");
+  EXPECT_EQ(first, "5f17f4dd2d6fd0c5") << "the same in every version: gateways remember it";
+  EXPECT_EQ(first, hash(R"({"query":"what do pandas eat?","documents":["b","c"]})"));
+  EXPECT_NE(first, hash(R"({"query":"q","texts":["a"]})"));
+}
+
 TEST_F(RecordsTest, AKeyOverItsRateIsNotOverload) {
   const std::string path = testing::TempDir() + "records_keys." + std::to_string(::getpid());
   { std::ofstream(path) << "slow long-enough-1 rate=1\n"; }

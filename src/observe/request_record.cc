@@ -34,7 +34,8 @@ std::string_view reason_of(int http_status) {
 }
 
 std::string_view reason_of(const RequestRecord& record) {
-  return record.rate_limited ? "rate_limited" : reason_of(record.status);
+  if (record.rate_limited) return "rate_limited";
+  return record.overloaded ? "overloaded" : reason_of(record.status);
 }
 
 std::string_view field_of(std::string_view message) {

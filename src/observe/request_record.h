@@ -19,6 +19,7 @@ struct RequestRecord {
   bool ranks = false;                             // a request to rank or score, understood or not
   int status = 0;                                 // as HTTP counts
   bool rate_limited = false;                      // refused for its key's rate, not for the server's load
+  bool overloaded = false;                        // refused for the server's load, whatever the status is
   std::chrono::system_clock::time_point started;  // when the request was complete
   // Since then:
   std::chrono::nanoseconds parsed{0};  // until it was read and handed to the reranker

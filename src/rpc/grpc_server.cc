@@ -55,6 +55,8 @@ void limit(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetResourceQuota(memory);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, capped(options.max_header_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, capped(options.idle_timeout_ms));
+  if (options.grpc_connection_age_ms > 0)
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, capped(options.grpc_connection_age_ms));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsOfAConnection);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, capped(options.header_timeout_ms));
   // A peer that has silently gone is found out; one that asks all the time whether we are there is sent away.

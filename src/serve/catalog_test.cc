@@ -168,6 +168,17 @@ TEST_F(CatalogTest, AnswersBeforeModelsAreLoaded) {
   EXPECT_EQ(fingerprint("a"), "slow");
 }
 
+TEST_F(CatalogTest, RequestsWaitForTheStartWhereTheyAreMeantTo) {
+  CatalogOptions options;
+  options.wait_at_start = true;
+  ASSERT_TRUE(start({{spec_of("a", "slow")}, {}, ""}, options).ok());
+  const auto waiting = *catalog_->find({"a", ""});
+  EXPECT_EQ(report("a").state, ModelState::kStarting);
+  auto answer = std::async(std::launch::async, [&] { return rank(*waiting).ok(); });
+  gate_.set_value();
+  EXPECT_TRUE(answer.get());
+}
+
 TEST_F(CatalogTest, AModelIsReplacedWithoutAGapAndEndsWhenItsRequestsHave) {
   start_two();
   const auto old = *catalog_->find({"a", ""});

@@ -177,7 +177,7 @@ Result<std::shared_ptr<Reranker>> ModelCatalog::model_of(Entry& entry, bool wait
     if (!entry.failure.ok() && !again) return unavailable(str_cat("could not be loaded: ", message_of(entry.failure)));
     begin_load(entry, entry.spec);
   }
-  if (entry.first || !wait)
+  if ((entry.first && !options_.wait_at_start) || !wait)
     return unavailable(
         str_cat("is loading", entry.phase.empty() ? "" : str_cat(": ", entry.phase, ", ", entry.percent, " %")));
   if (!entry.waiting) entry.waiting = std::make_shared<WaitingModel>(entry.name);

@@ -37,6 +37,7 @@ struct CatalogOptions {
   ModelsOptions models;
   double shadow_rate = 0;  // of what --shadow-model compares
   size_t shadow_queue_bytes = 0;
+  bool wait_at_start = false;             // whether requests wait, too, for a model that is loaded at the start
   std::chrono::seconds retry_failed{10};  // a model that could not come back is tried again after that
 };
 

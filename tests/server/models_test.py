@@ -72,6 +72,21 @@ class Silent:
             one.close()
 
 
+class Leaving(unittest.TestCase):
+    def test_requests_are_taken_while_balancers_notice(self):
+        with Server("--model", A, "--drain-delay-ms", "1500") as server:
+            self.assertEqual(200, request(server.url + "/health")[0])
+            server.process.send_signal(signal.SIGTERM)
+            end = time.monotonic() + 5
+            while request(server.url + "/health")[0] == 200 and time.monotonic() < end:
+                time.sleep(0.02)
+            self.assertEqual(503, request(server.url + "/health")[0])
+            self.assertEqual(200, request(server.url + "/health/live")[0])
+            status, headers, answer = request(server.url + "/v1/rerank", BODY)
+            self.assertEqual((200, "close", 3), (status, headers["Connection"], len(answer["results"])))
+            self.assertEqual(0, server.process.wait(30))
+
+
 class Loading(unittest.TestCase):
     def test_answers_from_the_first_moment_and_stops_at_once(self):
         with Silent() as hub, tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,13 @@ struct Choices<AnswerForm> {
   static constexpr Choice<AnswerForm> kAll[] = {{AnswerForm::kCommon, "common"}, {AnswerForm::kSglang, "sglang"}};
 };
 
+// The HTTP status of what is more than the queue takes.
+enum class OverloadStatus { k429, k503 };
+template <>
+struct Choices<OverloadStatus> {
+  static constexpr Choice<OverloadStatus> kAll[] = {{OverloadStatus::k429, "429"}, {OverloadStatus::k503, "503"}};
+};
+
 struct ServerOptions {
   std::string host = "127.0.0.1";
   static constexpr OptionInfo kHost{"host", "ADDRESS", "Server", "Address to listen on; 0.0.0.0 or :: for all."};
@@ -99,6 +106,28 @@ struct ServerOptions {
   size_t drain_timeout_ms = 30000;
   static constexpr OptionInfo kDrainTimeoutMs =
       OptionInfo{"drain-timeout-ms", "MS", "Server", "Time that requests in flight have to finish after SIGTERM."}
+          .within(0, kDayMs);
+
+  size_t drain_delay_ms = 0;
+  static constexpr OptionInfo kDrainDelayMs =
+      OptionInfo{"drain-delay-ms", "MS", "Server",
+                 "Time between SIGTERM and the end of listening: health answers 503 already, and requests are taken as "
+                 "before, so that balancers send them elsewhere before anything is refused."}
+          .within(0, 3600000);
+
+  OverloadStatus overload_status = OverloadStatus::k429;
+  static constexpr OptionInfo kOverloadStatus{
+      "overload-status", "STATUS", "Server",
+      "How requests beyond the queue's bounds are answered, with Retry-After: 429, or 503 for balancers that cannot "
+      "send "
+      "a 429 elsewhere (HAProxy 2.6). A key over its own rate gets 429 in any case."};
+
+  size_t grpc_connection_age_ms = 0;
+  static constexpr OptionInfo kGrpcConnectionAgeMs =
+      OptionInfo{
+          "grpc-connection-age-ms", "MS", "Server",
+          "Time after which clients of gRPC are asked to connect anew, once what they have asked is answered: so "
+          "they find replicas that were added. Each connection gets a tenth more or less. 0: never."}
           .within(0, kDayMs);
 
   size_t request_timeout_ms = 300000;
@@ -235,6 +264,9 @@ struct ServerOptions {
     visit_field(kMinTransferRate, options.min_transfer_rate);
     visit_field(kIdleTimeoutMs, options.idle_timeout_ms);
     visit_field(kDrainTimeoutMs, options.drain_timeout_ms);
+    visit_field(kDrainDelayMs, options.drain_delay_ms);
+    visit_field(kOverloadStatus, options.overload_status);
+    visit_field(kGrpcConnectionAgeMs, options.grpc_connection_age_ms);
     visit_field(kRequestTimeoutMs, options.request_timeout_ms);
     visit_field(kReturnDocuments, options.return_documents);
     visit_field(kAnswerAs, options.answer_as);

@@ -5,6 +5,7 @@
 #include "api/dialect.h"
 #include "api/exchange.h"
 #include "api/handlers/score_pairs.h"
+#include "base/hash.h"
 #include "transport/body.h"
 #include "transport/errors.h"
 #include "transport/urgency.h"
@@ -87,11 +88,14 @@ void answer(Exchange&& exchange, bool only_pairs) {
 
   Reranker& reranker = *exchange.model;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
-  const Ranked done = [shared, call, dialect](Result<RerankResponse> result) {
+  // The same from every replica and version, so that a gateway can keep a query on one of them, for its caches.
+  std::string query_hash = dialect->pairs ? "" : hash128(call->request.query).hex().substr(0, 16);
+  const Ranked done = [shared, call, dialect, query_hash = std::move(query_hash)](Result<RerankResponse> result) {
     if (!result.ok()) return shared->refuse(result.status(), dialect->errors);
     shared->note_ranked(*result);
     transport::HttpResponse response;
     write_server_timing(result->timings, response);
+    if (!query_hash.empty()) response.headers.emplace_back("X-Rerankd-Query-Hash", query_hash);
     response.complete = [call, dialect, model = shared->model, result = *std::move(result)](
                             transport::HttpResponse& self) { dialect->write(*call, result, model->info(), self); };
     shared->finish(std::move(response));

@@ -85,7 +85,7 @@ struct Serve : Command {
     observe::add_gpu_metrics(*metrics);
     if (server.tei_metrics) observe::add_tei_names(*metrics);
     if (only_check) return check_listeners(*listeners);
-    auto opened = open_catalog(*plan);
+    auto opened = open_catalog(*plan, listeners->passed);
     if (!opened.ok()) return report(opened.status());
     const std::shared_ptr<serve::ModelCatalog> catalog = *std::move(opened);
     api_options = api::ApiOptions::from(options, server);
@@ -137,9 +137,19 @@ struct Serve : Command {
     log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM",
                      started ? ": finishing what was accepted" : ": ended before it was up"));
     notify_service_manager("STOPPING=1");
+    if (started) leave(servers);
     servers.stop();
     if (started) log_info("stopped");
     return 0;
+  }
+
+  // While balancers notice, requests are taken as before.
+  void leave(Servers& servers) {
+    *api_options.leaving = true;
+    if (server.drain_delay_ms == 0) return;
+    if (servers.grpc) servers.grpc->set_serving(false);
+    log_info(str_cat("health says 503; requests are taken for ", server.drain_delay_ms, " ms more"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(server.drain_delay_ms));
   }
 
   Status check_admin() const {
@@ -152,7 +162,7 @@ struct Serve : Command {
     return ok_status();
   }
 
-  Result<std::shared_ptr<serve::ModelCatalog>> open_catalog(const serve::CatalogPlan& plan) {
+  Result<std::shared_ptr<serve::ModelCatalog>> open_catalog(const serve::CatalogPlan& plan, bool wait_at_start) {
     auto host = rank::Host::make(options.host, metrics.get());
     if (!host.ok()) return host.status();
     Options shared = options;
@@ -166,8 +176,8 @@ struct Serve : Command {
     for (const ModelSpec& spec : plan.models) loaded[rank::name_of(spec.options.source)] = describe(spec);
     plan_text = describe(plan);
     const WatchOptions& watch = options.host.watch;
-    auto catalog = serve::ModelCatalog::start(plan, {server.models, watch.shadow_rate, watch.shadow_queue_bytes},
-                                              open_model, metrics);
+    auto catalog = serve::ModelCatalog::start(
+        plan, {server.models, watch.shadow_rate, watch.shadow_queue_bytes, wait_at_start}, open_model, metrics);
     if (!catalog.ok()) return catalog.status();
     return std::shared_ptr<serve::ModelCatalog>(*std::move(catalog));
   }

@@ -36,7 +36,7 @@ Status bind_if_free(ServerOptions& options) {
 }  // namespace
 
 Result<Listeners> listeners_of(const ServerOptions& options) {
-  Listeners listeners{options, options};
+  Listeners listeners{options, options, false};
   auto passed = take_passed_sockets();
   if (!passed.ok()) return passed.status();
   for (const PassedSocket& socket : *passed) {
@@ -47,6 +47,7 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
     }
     taker.bound_socket = socket.fd;
   }
+  listeners.passed = listeners.main.bound_socket >= 0;
   RETURN_IF_ERROR(bind_if_free(listeners.main));
   if (options.grpc_port != 0) {
     const Result<int> bound = transport::bind_tcp(options.host, options.grpc_port);

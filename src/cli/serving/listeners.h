@@ -9,6 +9,7 @@ namespace rerank::cli {
 // The second for --read-only-metrics-address; without a socket where there is none.
 struct Listeners {
   ServerOptions main, metrics;
+  bool passed = false;  // the main one was there before this process: its clients wait instead of being refused
 };
 
 // Sockets that were passed, by name: "metrics", and one other; the rest is bound here.
