@@ -18,16 +18,11 @@ Status overloaded(std::string_view why, double retry_seconds) {
 
 }  // namespace
 
-double Planner::batch_seconds() const {
-  return slowdown_ > 1 ? std::min(options_.max_batch_seconds, options_.shared_batch_seconds)
-                       : options_.max_batch_seconds;
-}
-
 // The work of a full batch: of one pair, where the engine's fixed part alone takes as long as a batch may.
 double Planner::full_batch() const {
   const auto tokens = static_cast<double>(options_.max_batch_tokens);
   if (cost_.rate() <= 0) return tokens;
-  return std::min(tokens, std::max(pair_work_, (batch_seconds() - cost_.fixed()) / cost_.rate()));
+  return std::min(tokens, std::max(pair_work_, (batch_seconds_ - cost_.fixed()) / cost_.rate()));
 }
 
 double Planner::predict_alone(double work) const {

@@ -24,6 +24,7 @@
 // earlier, because requests that arrive until then may still be part of it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -102,7 +103,8 @@ struct Outcome {
 
 class Planner {
  public:
-  explicit Planner(const PlannerOptions& options) : options_(options), cost_(options.square_weight) {}
+  explicit Planner(const PlannerOptions& options)
+      : options_(options), cost_(options.square_weight), batch_seconds_(options.max_batch_seconds) {}
 
   // Admits a whole request or refuses it. ResourceExhausted, with the seconds after which a retry makes sense: too much
   // waits already, or too much to meet its deadline. DeadlineExceeded: it cannot be computed in time even alone.
@@ -134,7 +136,11 @@ class Planner {
 
   // The part of the engine's time that it gets from now on, above 0; 1: all. What waits is predicted to take longer in
   // proportion.
-  void set_share(double share) { slowdown_ = 1 / share; }
+  void set_share(double share) {
+    slowdown_ = 1 / share;
+    batch_seconds_ = options_.max_batch_seconds;
+    if (share < 1) batch_seconds_ = std::min(batch_seconds_, options_.shared_batch_seconds);
+  }
 
   // Predicted seconds of the next batch; 0: nothing waits.
   double next_batch_seconds() const;
@@ -188,7 +194,6 @@ class Planner {
 
   double predict(double work) const;        // until that much of what waits has been computed
   double predict_alone(double work) const;  // if nothing else is computed
-  double batch_seconds() const;             // of a full batch, at most
   double full_batch() const;
   double later_penalty(double work) const;
   double position_time(double arrival, double work) const;
@@ -216,6 +221,7 @@ class Planner {
 
   PlannerOptions options_;
   CostModel cost_;
+  double batch_seconds_;                             // of a full batch, at most
   double slowdown_ = 1;                              // of what waits, since others compute
   std::unordered_map<uint64_t, Request> requests_;   // until completed, failed, cancelled or expired
   std::map<QueuePosition, Request*> order_;          // requests with pairs that wait

@@ -44,7 +44,7 @@ bool Planner::fits(uint32_t length) const {
   if (tokens > options_.max_batch_tokens) return false;
   // A request that this batch completes is not delayed past its deadline by pairs that could go into the next one.
   if (begins_ + cost_.seconds(work) > earliest_deadline_) return false;
-  return !cost_.fitted() || cost_.seconds(work) <= batch_seconds();
+  return !cost_.fitted() || cost_.seconds(work) <= batch_seconds_;
 }
 
 void Planner::mark_running(const SharedPairMember& member) {

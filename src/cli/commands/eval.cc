@@ -1,7 +1,5 @@
 // rerankd eval: a judged collection through the model: how much better its order is than the candidates', with
 // intervals, and what another setting would change.
-#include <absl/strings/str_split.h>
-
 #include <algorithm>
 #include <filesystem>
 
@@ -11,7 +9,6 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
-#include "cli/environment.h"
 #include "eval/data/bm25.h"
 #include "eval/reports/report.h"
 #include "rank/host.h"
@@ -51,11 +48,10 @@ struct Eval : Command {
     app.add_option("--compare", compare,
                    "Also measure with settings changed: precision=fp32,max-length=256. May be repeated.")
         ->type_name("NAME=VALUE[,...]");
-    app.add_option(
-           "--cascade", cascades,
-           "Also measure a cascade: --model ranks all candidates, this one the best N of them, and so on. May be "
-           "repeated.")
-        ->type_name("MODEL:N[,MODEL:N]");
+    app.add_option("--cascade", cascades,
+                   "Also measure a cascade: the settings given rank all candidates, and these the best N of them: "
+                   "model=/models/good:20. May be repeated.")
+        ->type_name("NAME=VALUE[,...]:N");
     app.add_option("--stemmer", bm25.stemmer, "Of bm25: auto, none, or a Snowball name such as german.")
         ->type_name("NAME")
         ->capture_default_str();
@@ -172,21 +168,18 @@ struct Eval : Command {
     return measure(name, **reranker, scoring_settings(wanted), top_n != 0);
   }
 
-  // As `serve --cascade` has it, over models of the same settings.
+  // As `serve --cascade` has it.
   Status measure_cascade(const std::string& text) {
-    serve::CatalogPlan plan{{{.options = options.model}}, {}, ""};
-    plan.models[0].options.source.served_model_name = "stage0";
+    const size_t colon = text.rfind(':');
+    if (colon == std::string::npos)
+      return absl::InvalidArgumentError(str_cat("--cascade ", text, ": expected NAME=VALUE[,NAME=VALUE...]:N"));
+    Options changed = options;
+    if (Status status = change(text.substr(0, colon), changed); !status.ok()) return status;
+    serve::CatalogPlan plan{{{.options = options.model}, {.options = changed.model}}, {}, ""};
+    plan.models[0].options.source.served_model_name = "first";
+    plan.models[1].options.source.served_model_name = "second";
     serve::CatalogOptions combined;
-    combined.models.cascade = "stage0";
-    for (const std::string& part : std::vector<std::string>(absl::StrSplit(text, ','))) {
-      const size_t colon = part.rfind(':');
-      if (colon == std::string::npos)
-        return absl::InvalidArgumentError(str_cat("--cascade ", text, ": expected MODEL:N[,MODEL:N]"));
-      ModelSpec& spec = plan.models.emplace_back(ModelSpec{.options = options.model});
-      spec.options.source.model = expand_user(part.substr(0, colon));
-      spec.options.source.served_model_name = str_cat("stage", plan.models.size() - 1);
-      combined.models.cascade += str_cat(",", spec.options.source.served_model_name, part.substr(colon));
-    }
+    combined.models.cascade = str_cat("first,second", text.substr(colon));
     auto host = rank::Host::make(options.host, nullptr);
     if (!host.ok()) return host.status();
     const auto open_stage = [this, &host](const ModelSpec& spec, std::shared_ptr<Metrics>, const auto& progress) {
@@ -197,7 +190,7 @@ struct Eval : Command {
     auto catalog = serve::ModelCatalog::start(plan, combined, open_stage, nullptr);
     if (!catalog.ok()) return catalog.status();
     while (!(*catalog)->wait_for_start(std::chrono::seconds(1))) continue;
-    std::string settings_text = scoring_settings(options);
+    std::string settings_text = scoring_settings(options) + scoring_settings(changed);
     for (const ModelReport& stage : (*catalog)->list()) {
       if (!stage.error.empty()) return absl::InvalidArgumentError(str_cat("--cascade ", text, ": ", stage.error));
       settings_text += str_cat(stage.info.fingerprint, " ");
