@@ -15,7 +15,7 @@ enum class Routing { kRoundRobin, kTwoChoices, kQueryHash };
 
 struct FleetOptions {
   double requests_per_second = 100;
-  double seconds = 60;  // of traffic that is counted; a quarter as much before it is not
+  double seconds = 60;    // of traffic that is counted; a quarter as much before it is not
   size_t documents = 20;  // of a request, the mean
   uint32_t tokens = 128;  // of a pair, the mean: they are spread evenly from half of it to one and a half
 
