@@ -59,12 +59,12 @@ int main(int argc, char** argv) {
   program.add_flag("-q,--quiet", quiet, "Errors only: no progress, no other log lines.");
   program.fallthrough();
   const std::vector<cli::Run> commands = {
-      cli::add_serve_command(program),     cli::add_rank_command(program),    cli::add_score_command(program),
-      cli::add_tokenize_command(program),  cli::add_inspect_command(program), cli::add_fit_command(program),
-      cli::add_check_command(program),     cli::add_eval_command(program),    cli::add_lengths_command(program),
-      cli::add_calibrate_command(program), cli::add_bench_command(program),   cli::add_convert_command(program),
-      cli::add_options_command(program),   cli::add_routes_command(program),  cli::add_completion_command(program),
-      cli::add_manual_command(program),
+      cli::add_serve_command(program),      cli::add_rank_command(program),      cli::add_score_command(program),
+      cli::add_tokenize_command(program),   cli::add_inspect_command(program),   cli::add_fit_command(program),
+      cli::add_models_command(program),     cli::add_check_command(program),     cli::add_eval_command(program),
+      cli::add_lengths_command(program),    cli::add_calibrate_command(program), cli::add_bench_command(program),
+      cli::add_convert_command(program),    cli::add_options_command(program),   cli::add_routes_command(program),
+      cli::add_completion_command(program), cli::add_manual_command(program),
   };
   cli::check_counts(program);
   const std::vector<std::string> links = cli::pass_over_service_links();

@@ -70,7 +70,7 @@ Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const model::Model> 
     }
   }
   if (!picked) return absl::UnimplementedError(str_cat("no engine runs here: ", others));
-  log_info(str_cat("engine ", picked->info().engine, " picked; ", others));
+  log_debug(str_cat("engine ", picked->info().engine, " picked; ", others));
   return picked;
 }
 

@@ -96,7 +96,7 @@ class CommandTest(unittest.TestCase):
         shown = run("inspect", MODELS / "bert-a").stdout
         said = re.findall(r"not [\w-]+: [^;\n]+", shown)
         self.assertEqual(len(said), len(set(said)), shown)
-        logged = run("score", "--model", MODELS / "bert-a", RERANKD_LOG_LEVEL="info").stderr
+        logged = run("score", "--model", MODELS / "bert-a", RERANKD_LOG_LEVEL="debug").stderr
         picked = re.search(r"engine (\w+) picked; (.*)", logged)
         self.assertEqual({picked[1], *re.findall(r"(?:^|; )not (\w+): ", picked[2])}, {"cuda", "cpu", "onnx", "torchscript", "reference"})
 

@@ -174,6 +174,33 @@ class DropInTest(unittest.TestCase):
             self.assertNotEqual(code, 0)
 
 
+class ModelsTest(unittest.TestCase):
+    def test_what_the_cache_holds(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIn("no models in", run("models", HF_HUB_CACHE=folder).stdout)
+            snapshot = pathlib.Path(folder) / "models--org--tiny/snapshots/c0ffee"
+            shutil.copytree(SOURCE / "tests/data/models/bert-a", snapshot)
+            broken = pathlib.Path(folder) / "models--org--half/snapshots/c0ffee"
+            broken.mkdir(parents=True)
+            found = {m["model"]: m for m in json.loads(run("models", "--format", "json", HF_HUB_CACHE=folder).stdout)}
+            self.assertEqual((found["org/tiny"]["works"], found["org/half"]["works"]), (True, False))
+            self.assertIn("cpu", found["org/tiny"]["what"])
+            self.assertGreater(found["org/tiny"]["bytes"], 1000)
+            self.assertRegex(run("models", HF_HUB_CACHE=folder).stdout, r"org/tiny +\d+ +yes +cpu")
+            self.assertEqual(run("serve", "--check", "--port", "0", "--model", "org/tiny", HF_HUB_CACHE=folder, HF_HUB_OFFLINE="1").returncode, 0)
+            self.assertEqual(run("rank", "--query", "q", "--model", "org/tiny", text_in="a\n", HF_HUB_CACHE=folder, HF_HUB_OFFLINE="1").returncode, 0)
+            self.assertIn("removed org/tiny", run("models", "remove", "org/tiny", HF_HUB_CACHE=folder).stdout)
+            self.assertFalse(snapshot.exists())
+
+    def test_mistakes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for words, message in ((["remove", "../x"], "want a hub id"), (["pull"], "want a hub id"), (["remove", "org/none"], "is not in"),
+                                   (["lst"], "did you mean list?")):
+                done = run("models", *words, HF_HUB_CACHE=folder)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(message, done.stderr)
+
+
 class FitTest(unittest.TestCase):
     def test_says_what_a_model_takes(self):
         figures = json.loads(run("fit", "--format", "json").stdout)

@@ -70,7 +70,7 @@ class Prometheus:
 
 def dashboard_queries():
     board = json.loads((SOURCE / "deploy/grafana/rerankd.json").read_text())
-    return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    return [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
 
 
 class WatchedServerTest(unittest.TestCase):
@@ -154,6 +154,31 @@ class AlertsTest(unittest.TestCase):
         for command in (["promtool", "check", "rules", "alerts.yml"], ["promtool", "test", "rules", "alerts_test.yml"]):
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class ForPeopleTest(unittest.TestCase):
+    def test_every_panel_says_what_it_means(self):
+        board = json.loads((SOURCE / "deploy/grafana/rerankd.json").read_text())
+        rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
+        self.assertEqual(rows, ["Is it well?", "Where is the time?", "What comes in?", "The machine"])
+        self.assertEqual([panel["type"] for panel in board["panels"][1:5]], ["stat"] * 4)
+        self.assertEqual(len({panel["id"] for panel in board["panels"]}), len(board["panels"]))
+        taken = set()
+        for panel in board["panels"]:
+            if panel["type"] != "row":
+                self.assertGreater(len(panel["description"]), 20, panel["title"])
+            place = panel["gridPos"]
+            for x in range(place["x"], place["x"] + place["w"]):
+                for y in range(place["y"], place["y"] + place["h"]):
+                    self.assertNotIn((x, y), taken, panel["title"])
+                    taken.add((x, y))
+
+    def test_every_alert_has_its_paragraph(self):
+        text = (SOURCE / "deploy/prometheus/alerts.yml").read_text()
+        page = (SOURCE / "docs/runbook.md").read_text()
+        names = re.findall(r"- alert: (\w+)", text)
+        self.assertEqual(re.findall(r'runbook: "docs/runbook.md#(\w+)"', text), [name.lower() for name in names])
+        self.assertEqual(re.findall(r"^## (\w+)", page, re.M), names)
 
 
 if __name__ == "__main__":

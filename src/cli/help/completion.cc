@@ -40,7 +40,7 @@ std::map<std::string, std::string> known_values() {
 std::vector<Flag> flags_of(const CLI::App& command) {
   const auto values = known_values();
   std::vector<Flag> flags;
-  for (const CLI::Option* option : command.get_options()) {
+  for (const CLI::Option* option : options_of(command)) {
     if (option->get_positional()) continue;
     Flag flag{option->get_name(), first_sentence(option->get_description()), "", option->get_type_size() != 0, false};
     flag.name = flag.name.substr(0, flag.name.find(','));

@@ -60,6 +60,14 @@ std::string row(const std::string& left, const std::string& right, size_t column
 
 }  // namespace
 
+std::vector<const CLI::Option*> options_of(const CLI::App& app) {
+  std::vector<const CLI::Option*> options = app.get_options();
+  for (const CLI::App* group : app.get_subcommands([](const CLI::App* each) { return each->get_name().empty(); }))
+    for (const CLI::Option* option : group->get_options())
+      if (!option->get_name().starts_with("--help")) options.push_back(option);
+  return options;
+}
+
 std::string first_sentence(std::string_view text) {
   const size_t end = text.find(". ");
   return std::string(text.substr(0, end == std::string_view::npos ? end : end + 1));
@@ -122,7 +130,7 @@ std::string HelpFormatter::make_help(const CLI::App* app, std::string, CLI::AppF
   size_t hidden = 0;
   for (const std::string& group : app->get_groups()) {
     std::string rows;
-    for (const CLI::Option* option : app->get_options()) {
+    for (const CLI::Option* option : options_of(*app)) {
       if (option->get_group() != group || option->get_positional()) continue;
       if (is_shown(*option, all)) {
         rows += row(left_of(*option), right_of(*option, all), columns);

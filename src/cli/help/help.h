@@ -9,6 +9,9 @@
 
 namespace rerank::cli {
 
+// An app's options, and those of its option groups, which CLI11 keeps as commands without a name.
+std::vector<const CLI::Option*> options_of(const CLI::App& app);
+
 // Up to the first full stop that ends a sentence.
 std::string first_sentence(std::string_view text);
 

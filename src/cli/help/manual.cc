@@ -59,7 +59,7 @@ std::string manual_page(const CLI::App& program, const CLI::App* command) {
   }
   for (const std::string& group : app.get_groups()) {
     std::string entries;
-    for (const CLI::Option* option : app.get_options())
+    for (const CLI::Option* option : options_of(app))
       if (option->get_group() == group) entries += option_entry(*option);
     if (!entries.empty()) text += ".SH " + upper(group) + "\n" + entries;
   }

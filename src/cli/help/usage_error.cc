@@ -56,7 +56,7 @@ std::string usage_error(const CLI::App& program, const CLI::ParseError& error) {
     const std::string flag = word.substr(0, word.find('='));
     std::vector<std::string> names;
     const auto add = [&](const CLI::App& app) {
-      for (const CLI::Option* option : app.get_options())
+      for (const CLI::Option* option : options_of(app))
         if (!option->get_positional()) names.push_back(option->get_name());
     };
     add(program);

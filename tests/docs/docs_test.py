@@ -1,0 +1,113 @@
+"""What the pages say of the program holds: every `rerankd` command line has a command and options that exist, every link leads somewhere, and
+the transcript of the first ten minutes still comes out.
+
+RERANKD, RERANKD_SOURCE_DIR: the program and the checkout.
+"""
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import unittest
+
+SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"]).resolve()
+PROGRAM = os.path.abspath(os.environ["RERANKD"])
+sys.path.insert(0, str(SOURCE / "tests/support"))
+from rerankd_server import Server  # noqa: E402
+
+PAGES = [SOURCE / "README.md", SOURCE / "README.zh-CN.md", SOURCE / "SECURITY.md", SOURCE / "python/README.md", *sorted((SOURCE / "docs").glob("*.md"))]
+# Of other servers, and words that stand for a command.
+NOT_OURS = {"--model-id", "--auto-truncate", "--max-batch-requests"}
+
+
+def text_of(page):
+    return page.read_text()
+
+
+def code_lines(text):
+    """Lines of code blocks, and `code` in running text; a line that ends in a backslash goes on."""
+    text = text.replace("\\\n", " ")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S) + re.findall(r"^(?:    .*\n)+", text, re.M)
+    yield from (line.strip() for block in blocks for line in block.splitlines())
+    yield from re.findall(r"`(rerankd [^`\n]+)`", text)
+
+
+def words_of(line):
+    line = line.split(" #")[0].split(" | ")[0].split(" > ")[0].split(" < ")[0]
+    line = re.sub(r"^(sudo |\$ |[A-Z_]+=\S+ )*", "", line)
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return []
+
+
+class DocsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        out = subprocess.run([PROGRAM, "completion", "bash"], capture_output=True, text=True, check=True).stdout
+        cls.commands = {}
+        for name in out.split('words="')[1].split(" --")[0].split():
+            shown = subprocess.run([PROGRAM, name, "--help-all"], capture_output=True, text=True, check=True).stdout
+            cls.commands[name] = set(re.findall(r"--[a-z0-9-]+", shown)) | {"--log-level", "--log-format", "--quiet", "--help-all", "--help"}
+
+    def test_every_command_line_is_one(self):
+        seen = 0
+        for page in PAGES:
+            for line in code_lines(text_of(page)):
+                words = words_of(line)
+                if not words or pathlib.Path(words[0]).name != "rerankd" or len(words) < 2 or not words[1].isalpha():
+                    continue
+                if words[1] in ("help", "version", "v2", "serv", "serves") or words[1].isupper():
+                    continue
+                seen += 1
+                self.assertIn(words[1], self.commands, f"{page.name}: {line}")
+                for word in words[2:]:
+                    flag = word.split("=")[0]
+                    if flag.startswith("--") and flag not in NOT_OURS:
+                        self.assertIn(flag, self.commands[words[1]], f"{page.name}: {line}")
+        self.assertGreater(seen, 60)
+
+    def test_every_setting_that_is_named_exists(self):
+        known = set().union(*self.commands.values()) | NOT_OURS
+        for page in [p for p in PAGES if p.name in ("sizing.md", "troubleshooting.md", "docker.md", "upgrade.md", "http-api.md", "README.md")]:
+            for flag in re.findall(r"`(--[a-z][a-z0-9-]+)[ `=]", text_of(page)):
+                if flag not in ("--only", "--write", "--record", "--base"):
+                    self.assertIn(flag, known, page.name)
+
+    def test_every_link_leads_somewhere(self):
+        for page in PAGES:
+            text = re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S)
+            for link in re.findall(r"\]\(([^)\s]+)\)", text):
+                if re.match(r"[a-z]+:", link):
+                    continue
+                path, _, anchor = link.partition("#")
+                target = (page.parent / path).resolve() if path else page
+                self.assertTrue(target.exists(), f"{page.name}: {link}")
+                if anchor and target.suffix == ".md":
+                    headings = re.findall(r"^#+ (.*)$", text_of(target), re.M)
+                    anchors = set()
+                    for heading in headings:  # of equal ones the second is "name-1"
+                        name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+                        anchors.add(next(n for n in [name, *(f"{name}-{i}" for i in range(1, 9))] if n not in anchors))
+                    self.assertIn(anchor, anchors, f"{page.name}: {link}")
+
+    def test_curl_of_the_pages_is_answered(self):
+        asked = 0
+        with Server("--model", SOURCE / "models/rerankd-mini-en") as server:
+            for page in (SOURCE / "docs/http-api.md", SOURCE / "README.md", SOURCE / "docs/first-ten-minutes.md"):
+                text = text_of(page).replace("\\\n", " ")
+                for command in re.findall(r"^ *(?:\$ )?(curl http://127\.0\.0\.1:8080\S*(?: (?:[^'\n]*'[^']*')*)?[^'\n]*)$", text, re.M):
+                    words = shlex.split(command.replace("http://127.0.0.1:8080", server.url).split(" # ")[0])
+                    done = subprocess.run([words[0], "-sS", "--fail-with-body", *words[1:]], capture_output=True, text=True, timeout=60)
+                    shown = text.split(command, 1)[1].lstrip("\n").split("\n", 1)[0]
+                    refused = shown.startswith('{"error"')
+                    self.assertEqual(done.returncode != 0, refused, f"{page.name}: {command}: {done.stdout}{done.stderr}")
+                    json.loads(done.stdout)
+                    asked += 1
+        self.assertGreaterEqual(asked, 6)
+
+
+if __name__ == "__main__":
+    unittest.main()
