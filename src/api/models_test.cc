@@ -94,6 +94,11 @@ TEST_F(ModelsTest, HealthSaysWhatIsMissing) {
   EXPECT_EQ(Json(response.body).text("/status"), "degraded");
   EXPECT_EQ(Json(response.body).text("/models/1/error"), "no such folder");
   EXPECT_EQ(call("GET", "/models/good/health").status, 503);
+  api_ = std::make_unique<Api>(catalog_, metrics_, ApiOptions{.api_keys = "the-key-of-clients"});
+  response = call("GET", "/health");
+  EXPECT_EQ(Json(response.body).text("/models/1/status"), "failed");
+  EXPECT_EQ(response.body.find("folder"), std::string::npos) << "not everybody's to know where there are keys";
+  api_ = std::make_unique<Api>(catalog_, metrics_, ApiOptions{});
   EXPECT_EQ(call("GET", "/models/fast/health").status, 200);
 
   catalog_->reports[2].state = ModelState::kStarting;

@@ -43,6 +43,12 @@ void Signals::serving(std::function<void()> reload) {
   serving_ = true;
 }
 
+void Signals::end_reloads() {
+  const std::lock_guard reloading(reloading_);
+  const std::lock_guard lock(mutex_);
+  reload_ = nullptr;
+}
+
 bool Signals::ended() const {
   const std::lock_guard lock(mutex_);
   return ended_by_ != 0;
@@ -58,6 +64,7 @@ int Signals::wait(std::function<std::string()> dropped) {
 void Signals::take(int signal) {
   if (signal == SIGUSR1 || signal == SIGUSR2) return;
   if (signal != SIGHUP) return end(signal);
+  const std::lock_guard reloading(reloading_);
   std::function<void()> reload;
   {
     const std::lock_guard lock(mutex_);

@@ -20,6 +20,8 @@ class Signals {
   void start();
   // From now on they are told by wait(). `reload`: what SIGHUP does.
   void serving(std::function<void()> reload);
+  // SIGHUP does nothing from now on, and what it has begun is over.
+  void end_reloads();
   // Whether SIGTERM or SIGINT has come since serving().
   bool ended() const;
   // SIGTERM or SIGINT. Another one behind it ends the process at once, after the log line that `dropped` makes.
@@ -30,6 +32,7 @@ class Signals {
   void end(int signal);
 
   sigset_t set_{};
+  std::mutex reloading_;      // held while SIGHUP's work is done; taken before the other
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   bool serving_ = false, stopping_ = false;

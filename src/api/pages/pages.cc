@@ -68,7 +68,8 @@ void write_alias(JsonWriter& json, const AliasReport& alias) {
 // What a model that does not answer is about, in a few words.
 std::string describe(const ModelReport& report) {
   std::string text = "model " + report.name + " ";
-  if (report.state == ModelState::kFailed) return text + "could not be loaded: " + report.error;
+  if (report.state == ModelState::kFailed)
+    return text + "could not be loaded" + (report.error.empty() ? "" : ": " + report.error);
   if (report.state == ModelState::kReady) return text + "does not compute: its engine fails";
   text += report.state == ModelState::kIdle ? "is not loaded" : "is loading";
   if (report.phase.empty()) return text;

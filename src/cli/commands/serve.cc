@@ -100,6 +100,7 @@ struct Serve : Command {
     // From here on there is something to finish.
     signals.serving([this, &catalog, &servers] { reload(*catalog, *servers.http); });
     const int code = serve_until_signal(signals, *catalog, servers);
+    signals.end_reloads();
     if (catalog->loading()) {  // it cannot be interrupted, and has nothing to finish
       log_info("stopped, while a model was loading");
       std::fflush(nullptr);
