@@ -22,6 +22,16 @@ function(rerank_library name)
   target_link_libraries(rerank_${name} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
 endfunction()
 
+# rerank_without(<name> <source>): the room is built without <source> and what it needs; absent/ beside it says so to users.
+function(rerank_without name source)
+  get_target_property(sources rerank_${name} SOURCES)
+  list(FILTER sources EXCLUDE REGEX "/${source}$")
+  get_filename_component(folder ${CMAKE_CURRENT_SOURCE_DIR}/${source} DIRECTORY)
+  get_filename_component(file ${source} NAME)
+  list(APPEND sources ${folder}/absent/${file})
+  set_target_properties(rerank_${name} PROPERTIES SOURCES "${sources}")
+endfunction()
+
 # rerank_room_tests(<name> FOLDERS <folder>... [LINKS <target>...]): the tests beside a room's sources.
 function(rerank_room_tests name)
   cmake_parse_arguments(ARG "" "" "FOLDERS;LINKS" ${ARGN})

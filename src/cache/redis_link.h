@@ -13,6 +13,9 @@
 
 namespace rerank::cache {
 
+// Unimplemented: this build has no client.
+Status check_redis();
+
 // One answer; only what a cache needs of it.
 struct RedisReply {
   enum class Kind { kText, kNothing, kList, kError, kOther };

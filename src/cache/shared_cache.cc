@@ -271,6 +271,7 @@ class RedisCache : public SharedCache {
 }  // namespace
 
 Result<std::unique_ptr<SharedCache>> SharedCache::open(const SharedCacheOptions& options, Metrics* metrics) {
+  RETURN_IF_ERROR(check_redis());
   ASSIGN_OR_RETURN(auto url, parse_redis_url(options.url));
   return std::make_unique<RedisCache>(options, std::move(url), metrics);
 }

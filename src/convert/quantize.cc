@@ -209,6 +209,12 @@ Int4Matrix quantize_groups(const model::TensorView& weight) {
 Result<Int8Report> calibrate_int8(std::shared_ptr<const model::Model> model, const engine::Batch& batch,
                                   const CalibrationOptions& options) {
   if (!model->has_weights()) return model->no_weights;
+  for (const model::LayerWeights& layer : model->weights.layers) {
+    if (layer.router || layer.global_query)
+      return absl::UnimplementedError(
+          "int8 weights of a model with experts, or a global first token, are not made; --precision int8 of the cpu "
+          "engine computes it");
+  }
   if (batch.size() == 0) return absl::InvalidArgumentError("calibration: no pairs");
   RETURN_IF_ERROR(engine::check_batch(model->architecture(), batch));
   return Calibration(std::move(model), batch, options).run();

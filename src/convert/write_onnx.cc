@@ -178,7 +178,8 @@ Status check(const model::Model& model, const ConvertOptions& options) {
     return absl::InvalidArgumentError(
         str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.architecture().layers()));
   engine::EngineFeatures features = engine::kAllFeatures;
-  features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits = false;
+  features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits =
+      features.experts = features.first_token = features.outputs = false;
   const std::string parts = engine::uncomputed_parts(model.architecture(), features);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("--to onnx: does not write ", parts));
   return ok_status();

@@ -18,6 +18,7 @@
 //   add_feed_forward(layer)   stream += feed_forward(input); post-norm: then stream = norm(stream)
 //   add_convolution(batch, rows)  stream = norm(stream + activation(convolution of what embed() gave)), of `rows`; only
 //                             where order() asks for it
+//   choose_output(layers)     score() reads the output behind that many blocks; only where devices have several
 //   norm_final()              stream = norm(stream), where the architecture has a final norm
 //   score(batch, logits)      the head, of the rows that scoring names
 //   save_state(batch, out)    out [tokens, hidden] = stream
@@ -60,8 +61,10 @@ inline Rows last_rows(const model::Architecture& a) {
                                                                                                    : Rows::kAll;
 }
 
+// Behind `layers` blocks, some of which may have outputs of their own (choose_output()).
 template <class Ops>
-void score_stream(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<float> logits) {
+void score_stream(const model::Architecture& a, const Batch& batch, Ops& ops, size_t layers, std::span<float> logits) {
+  if constexpr (requires { ops.choose_output(layers); }) ops.choose_output(layers);
   if (a.final_norm) ops.norm_final();
   ops.score(batch, logits);
 }
@@ -97,7 +100,7 @@ void encode_to(const model::Architecture& a, const Batch& batch, Ops& ops, const
   ops.embed(batch);
   if (depth.exit == nullptr) {
     run_blocks(a, batch, ops, 0, layers);
-    return score_stream(a, batch, ops, logits);
+    return score_stream(a, batch, ops, layers, logits);
   }
   for (size_t layer = 0; layer < layers; ++layer) compute_block(batch, ops, layer, Rows::kAll);
   const size_t width = model::exit_width(a);
@@ -122,7 +125,7 @@ void encode_rest(const model::Architecture& a, const Batch& batch, Ops& ops, siz
                  std::span<const float> stream, std::span<float> logits) {
   ops.load_state(batch, stream);
   run_blocks(a, batch, ops, first, layers);
-  score_stream(a, batch, ops, logits);
+  score_stream(a, batch, ops, layers, logits);
 }
 
 // All layers; states as Backend::forward_with_states() has them.
@@ -139,7 +142,7 @@ void encode_with_states(const model::Architecture& a, const Batch& batch, Ops& o
       std::copy_n(&pooled[s * width], width, &states[(s * (layers - 1) + layer) * width]);
   }
   run_blocks(a, batch, ops, layers - 1, layers);
-  score_stream(a, batch, ops, logits);
+  score_stream(a, batch, ops, layers, logits);
 }
 
 }  // namespace rerank::engine

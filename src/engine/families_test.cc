@@ -157,7 +157,7 @@ TEST(SharedBlocksTest, TensorsOfAlbertAreBoundOnce) {
 TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
   model::Architecture a = load("modernbert-a")->architecture();
   EngineFeatures all = kAllFeatures;
-  all.decoder = all.softcap = all.sum_norms = all.mean_of_logits = false;
+  all.decoder = all.softcap = all.sum_norms = all.mean_of_logits = all.experts = all.first_token = all.outputs = false;
   EXPECT_EQ(uncomputed_parts(a, all), "");
   EXPECT_THAT(uncomputed_parts(a, {}), AllOf(HasSubstr("pre-norm blocks"), HasSubstr("gated feed-forwards"),
                                              HasSubstr("rotary positions"), HasSubstr("windows of attention")));
@@ -188,19 +188,20 @@ TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
   EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.softcap = 30; }), HasSubstr("a softcap of the logit"));
   EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.rows = model::ScoredRows::kMeanOfLogits; }),
               HasSubstr("mean"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.first_output = 1; }), HasSubstr("an output behind"));
   EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.dense = false; }), HasSubstr("one linear layer"));
 }
 
 TEST(SupportedTest, EnginesRefuseWhatTheyDoNotCompute) {
   auto model = std::make_shared<model::Model>(*load("modernbert-a"));
-  model->config.architecture.blocks[2].attention.mask = model::MaskKind::kWindowAndFirst;
+  model->config.architecture.blocks[2].feed_forward.width += 8;
   const auto backend = make_cpu_backend(model, {});
   ASSERT_TRUE(absl::IsUnimplemented(backend.status()));
   EXPECT_THAT(std::string(message_of(backend.status())),
-              HasSubstr("cpu engine: does not compute a window with a global"));
+              HasSubstr("cpu engine: does not compute blocks of different shapes"));
   const auto reference = open_backend(model, EngineKind::kReference, {});
   ASSERT_TRUE(absl::IsUnimplemented(reference.status()));
-  EXPECT_THAT(std::string(message_of(reference.status())), HasSubstr("does not compute a window with a global"));
+  EXPECT_THAT(std::string(message_of(reference.status())), HasSubstr("does not compute blocks of different shapes"));
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ void check_attention(const model::Attention& a, const EngineFeatures& has, Missi
   missing.add(a.kv_heads != a.heads && !has.decoder,
               str_cat("grouped heads (", a.kv_heads, " of keys for ", a.heads, ")"));
   missing.add(a.mask == model::MaskKind::kWindow && !has.window, "windows of attention");
-  missing.add(a.mask == model::MaskKind::kWindowAndFirst, "a window with a global first token");
+  missing.add(a.mask == model::MaskKind::kWindowAndFirst && !has.first_token, "a window with a global first token");
   missing.add(a.mask == model::MaskKind::kCausal && !has.decoder, "causal attention");
   missing.add(a.position == model::PositionKind::kRope && !has.rope, "rotary positions");
   missing.add(a.position == model::PositionKind::kAlibi && !has.alibi, "ALiBi");
@@ -48,7 +48,7 @@ std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures&
     missing.add(block.placement == model::NormPlacement::kPost && !block.attention_norm,
                 "a post-norm block without a norm");
     missing.add(block.feed_forward.gate != model::GateHalf::kNone && !has.gated, "gated feed-forwards");
-    missing.add(block.feed_forward.experts.has_value(), "experts");
+    missing.add(block.feed_forward.experts.has_value() && !has.experts, "experts");
     missing.add(block.feed_forward.width != a.blocks[0].feed_forward.width ||
                     block.attention.heads != a.blocks[0].attention.heads ||
                     block.attention.head_size != a.blocks[0].attention.head_size ||
@@ -65,6 +65,7 @@ std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures&
   missing.add(a.scoring.rows == model::ScoredRows::kMeanOfLogits && !has.mean_of_logits,
               "a head whose logits' mean is the score");
   missing.add(!a.scoring.dense && !has.decoder, "a head of one linear layer");
+  missing.add(a.scoring.first_output != 0 && !has.outputs, "an output behind each block");
   missing.add(a.scoring.softcap != 0 && !has.softcap, "a softcap of the logit");
   missing.add(a.scoring.norm && !has.head_norm, "a norm in the head");
   return missing.take();

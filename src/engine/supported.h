@@ -28,6 +28,9 @@ struct EngineFeatures {
   bool disentangled = false;    // disentangled attention
   bool buckets = false;         // a bias of scores by bucketed distance
   bool convolution = false;
+  bool experts = false;
+  bool first_token = false;  // windows with a global first token
+  bool outputs = false;      // an output behind each block
 };
 
 // What the reference computes, and other engines all or less of.
@@ -45,7 +48,10 @@ inline constexpr EngineFeatures kAllFeatures = {.pre_norm = true,
                                                 .mean_of_logits = true,
                                                 .disentangled = true,
                                                 .buckets = true,
-                                                .convolution = true};
+                                                .convolution = true,
+                                                .experts = true,
+                                                .first_token = true,
+                                                .outputs = true};
 
 // Every part of the architecture that `features` lacks, by name, e.g. "grouped heads (2 of 8), a softcap"; empty: none.
 std::string uncomputed_parts(const model::Architecture& architecture, const EngineFeatures& features);

@@ -86,13 +86,15 @@ struct Attention {
 // Which half of a packed gated projection is activated: activation(first) x second, or first x activation(second).
 enum class GateHalf { kNone, kFirst, kSecond };
 
+// A feed-forward of several, of which each token goes through a few, chosen by a linear layer.
 struct Experts {
   size_t count = 0, chosen = 0;
   bool normalized = false;  // the weights of the chosen ones sum to 1
+  bool bias = false;        // one is added to what they give together
 };
 
 struct FeedForward {
-  size_t width = 0;
+  size_t width = 0;  // of each expert, where there are some
   Activation activation = Activation::kGelu;
   GateHalf gate = GateHalf::kNone;
   bool bias = true, output_bias = true;
@@ -142,6 +144,8 @@ struct Scoring {
   size_t labels = 1;  // 1: the logit is z0; 2: the logit is z1 - z0
   float scale = 1;    // bound: of z
   float softcap = 0;  // z is cap x tanh(z / cap); 0: not
+  // Not 0: each block from this number on (from 1) has an output of its own, and a pass that ends there reads it.
+  size_t first_output = 0;
 };
 
 // How a query and a document become token ids.

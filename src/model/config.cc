@@ -186,8 +186,11 @@ double block_products(const Architecture& a, const Block& block) {
   const auto hidden = static_cast<double>(a.hidden), width = static_cast<double>(block.feed_forward.width);
   const auto queries = static_cast<double>(block.attention.heads * block.attention.head_size);
   const auto keys = static_cast<double>(block.attention.kv_heads * block.attention.head_size);
-  return 2 * hidden * queries + 2 * hidden * keys +
-         (block.feed_forward.gate == GateHalf::kNone ? 2 : 3) * hidden * width;
+  const double inner = (block.feed_forward.gate == GateHalf::kNone ? 2 : 3) * hidden * width;
+  const auto& experts = block.feed_forward.experts;
+  const double feed_forward =
+      experts ? static_cast<double>(experts->chosen) * inner + hidden * static_cast<double>(experts->count) : inner;
+  return 2 * hidden * queries + 2 * hidden * keys + feed_forward;
 }
 
 double attention_products(const Block& block, double keys) {

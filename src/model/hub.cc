@@ -1,6 +1,5 @@
 #include "model/hub.h"
 
-#include <curl/curl.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -393,15 +392,10 @@ static Result<HubOptions> checked(const std::string& id, const std::string& revi
   return options;
 }
 
-static Status start_curl() {
-  static const CURLcode kInitialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-  return kInitialised == CURLE_OK ? ok_status() : absl::InternalError("libcurl does not start");
-}
-
 Result<uint64_t> weight_bytes_on_hub(const std::string& id, const std::string& revision, const HubOptions& given) {
   ASSIGN_OR_RETURN(const HubOptions options, checked(id, revision, given));
   if (options.offline) return absl::NotFoundError("HF_HUB_OFFLINE forbids to ask the hub");
-  RETURN_IF_ERROR(start_curl());
+  RETURN_IF_ERROR(hub::start_client());
   return Fetch(id, revision, options).weight_bytes();
 }
 
@@ -414,7 +408,7 @@ Result<std::string> fetch_from_hub(const std::string& id, const std::string& rev
     return absl::NotFoundError(str_cat(id, " (", revision, ") is not whole in ", options.cache,
                                        ", and HF_HUB_OFFLINE forbids to download it: ", message_of(cached.status())));
   }
-  RETURN_IF_ERROR(start_curl());
+  RETURN_IF_ERROR(hub::start_client());
   log_info(str_cat("downloading ", id, " from ", options.endpoint));
   auto downloaded = download.run();
   if (absl::IsUnavailable(downloaded.status())) {

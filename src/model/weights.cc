@@ -90,9 +90,10 @@ class Binder {
     return view;
   }
 
-  Linear linear(const TensorSource& source, size_t out, size_t in, bool bias) {
+  // `exact`: no precision rounds it.
+  Linear linear(const TensorSource& source, size_t out, size_t in, bool bias, bool exact = false) {
     const size_t rows = source.rows == 0 ? out : source.rows;
-    const TensorView weight = tensor(source.name + ".weight", {rows, in}, layer_ != SIZE_MAX);
+    const TensorView weight = tensor(source.name + ".weight", {rows, in}, layer_ != SIZE_MAX && !exact);
     Linear linear = {weight, {}};
     if (bias) linear.bias = tensor(source.name + ".bias", {rows});
     if (!status_.ok() || rows == out) return linear;
@@ -137,9 +138,18 @@ class Binder {
     w.attention_output = scaled(linear(names.attention_output, h, q, attention.output_bias), block.sum_scale);
     if (block.attention_norm) w.attention_norm = block_norm(names.attention_norm);
     if (block.sum_norms) w.attention_sum_norm = block_norm(names.attention_sum_norm);
-    if (ff.gate != GateHalf::kNone) w.gate = linear(names.gate, ff.width, h, ff.bias);
-    w.up = linear(names.up, ff.width, h, ff.bias);
-    w.down = scaled(linear(names.down, h, ff.width, ff.output_bias), block.sum_scale);
+    if (attention.mask == MaskKind::kWindowAndFirst) {
+      w.global_query = linear(names.global_query, q, h, attention.bias);
+      w.global_key = linear(names.global_key, kv, h, attention.bias);
+      w.global_value = linear(names.global_value, kv, h, attention.bias);
+    }
+    if (ff.experts) {
+      bind_experts(names, block, w);
+    } else {
+      if (ff.gate != GateHalf::kNone) w.gate = linear(names.gate, ff.width, h, ff.bias);
+      w.up = linear(names.up, ff.width, h, ff.bias);
+      w.down = scaled(linear(names.down, h, ff.width, ff.output_bias), block.sum_scale);
+    }
     w.output_norm = block_norm(names.output_norm);
     if (block.sum_norms) w.output_sum_norm = block_norm(names.output_sum_norm);
     const RelativePositions& relative = attention.relative;
@@ -149,6 +159,19 @@ class Binder {
       w.position_query = relative.own_projections ? linear(names.position_query, q, h, attention.bias) : w.query;
     layer_ = SIZE_MAX;
     return w;
+  }
+
+  void bind_experts(const LayerNames& names, const Block& block, LayerWeights& w) {
+    const FeedForward& ff = block.feed_forward;
+    const size_t h = a_.hidden;
+    w.router = linear(names.router, ff.experts->count, h, false, /*exact=*/true);
+    for (size_t i = 0; i < ff.experts->count && status_.ok(); ++i) {
+      const ExpertNames expert = names.experts(i);
+      ExpertWeights& to = w.experts.emplace_back();
+      if (ff.gate != GateHalf::kNone) to.gate = linear(expert.gate, ff.width, h, ff.bias);
+      to.up = linear(expert.up, ff.width, h, ff.bias);
+      to.down = scaled(linear(expert.down, h, ff.width, ff.output_bias), block.sum_scale);
+    }
   }
 
   static Linear scaled(Linear linear, float factor) {
@@ -327,6 +350,10 @@ static Weights bind_all(const Architecture& a, const TensorNames& names, Binder&
   weights.head_output = scoring.answers ? bind.answers(names.head_output.name, weights.words, weights.answer_rows)
                                         : bind.linear(names.head_output, scoring.labels, a.hidden, scoring.output_bias);
   weights.head_output = Binder::scaled(std::move(weights.head_output), scoring.scale);
+  for (size_t layer = scoring.first_output; layer != 0 && layer <= a.layers(); ++layer) {
+    const TensorSource name = {names.outputs(layer)};
+    weights.outputs.push_back(bind.linear(name, scoring.labels, a.hidden, scoring.output_bias));
+  }
   return weights;
 }
 

@@ -27,12 +27,22 @@ struct Norm {
   std::vector<float> beta_floats() const;  // zeros where there is none
 };
 
+struct ExpertWeights {
+  std::optional<Linear> gate;
+  Linear up, down;
+};
+
 struct LayerWeights {
   Linear query, key, value, attention_output;
   std::optional<Norm> query_norm, key_norm;  // [head size], of each head
   std::optional<Norm> attention_norm;        // none: the block's attention reads the stream as it is
   std::optional<Linear> gate;                // of gated feed-forwards: what is activated
-  Linear up, down;
+  Linear up, down;                           // of experts: empty
+  std::optional<Linear> router;              // [experts, hidden]
+  std::vector<ExpertWeights> experts;
+  std::optional<TensorView> experts_bias;  // [hidden]
+  // Of a window with a global first token: what projects its queries, and the keys and values that they see.
+  std::optional<Linear> global_query, global_key, global_value;
   Norm output_norm;  // of the feed-forward: after it, or before it, as the block's placement says
   // Of disentangled attention: what projects the table of relative positions, the same as `key` and `query` where the
   // block has no other.
@@ -64,9 +74,11 @@ struct Weights {
   std::optional<Linear> head_dense;  // hidden -> hidden, on the rows that are scored
   std::optional<Norm> head_norm;
   Linear head_output;            // hidden -> labels
+  std::vector<Linear> outputs;   // of each block from scoring.first_output on; the last is head_output
   std::vector<UsedTensor> used;  // in the order of computing; each tensor once
   std::shared_ptr<const TensorFiles> files;
-  std::shared_ptr<const std::vector<float>> answer_rows;  // what head_output views, where it is made of answers
+  std::vector<std::shared_ptr<const std::vector<float>>> made;  // what views see that is in no file
+  std::shared_ptr<const std::vector<float>> answer_rows;        // what head_output views, where it is made of answers
 
   bool quantized = false;  // some matrices are int8; the others are to be computed in higher precision
   bool int4 = false;       // some matrices are of 4 bits with scales

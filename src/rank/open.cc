@@ -98,8 +98,13 @@ Result<std::shared_ptr<const model::Exits>> open_exits(const EngineOptions& engi
   if (engine.layers > layers || layers > 255) {
     return absl::InvalidArgumentError(str_cat("--layers ", engine.layers, ": this model has ", layers));
   }
+  const size_t first_output = model.architecture().scoring.first_output;
+  if (engine.layers != 0 && engine.layers < first_output) {
+    return absl::InvalidArgumentError(
+        str_cat("--layers ", engine.layers, ": this model has outputs behind layers ", first_output, " to ", layers));
+  }
   if (engine.exits.empty()) {
-    if (engine.layers != 0 && engine.layers < layers)
+    if (engine.layers != 0 && engine.layers < layers && first_output == 0)
       log_warning("--layers without --exits: the model's own head reads a layer it was not trained on");
     return std::shared_ptr<const model::Exits>();
   }
@@ -342,6 +347,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
                 .label = config.label};
   parts.segments = config.architecture.input.segments;
   parts.model_layers = config.architecture.layers();
+  parts.first_output = config.architecture.scoring.first_output;
   parts.layers = wanted.engine.layers;
   parts.depth = engine.depth;
   RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));

@@ -203,6 +203,10 @@ Status Service::check(const RerankRequest& request) const {
   if (request.layers > parts_.model_layers) {
     return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has ", parts_.model_layers));
   }
+  if (request.layers != 0 && request.layers < parts_.first_output) {
+    return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has outputs behind layers ",
+                                         parts_.first_output, " to ", parts_.model_layers));
+  }
   if (!parts_.depth && request.layers != 0 && request.layers < parts_.model_layers) {
     return absl::InvalidArgumentError(
         str_cat("`layers`: engine ", parts_.info.engine, ", which serves this model, computes all layers"));

@@ -32,6 +32,7 @@ struct ServiceParts {
   ModelInfo info;
   bool segments = true;
   size_t model_layers = 0;
+  size_t first_output = 0;                    // layers that a request may ask for begin there; 0: at 1
   bool depth = true;                          // whether the engine computes fewer layers where a request asks for it
   size_t layers = 0;                          // where a request does not say; 0: all
   float exit_margin = 0;                      // of adaptive depth, see engine/batch.h; 0: off

@@ -41,6 +41,7 @@ SETS = {
     "canary": {"route": {"enabled": True, "parents": [{"name": "gateway"}], "hostnames": ["rerank.example"]},
                "canary": {"enabled": True, "weight": 5, "image": {"tag": "0.2.0"}, "settings": {"precision": "int8"}}},
     "gpu": {"devices": {"nvidia.com/gpu": 1}, "nodeSelector": {"gpu": "h200"}, "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]},
+    "models": {"models": [{"name": "good", "model": "BAAI/bge-reranker-v2-m3", "settings": {"precision": "int8", "weight": 2}}]},
     "tpu": {"devices": {"google.com/tpu": 4}, "nodeSelector": {"cloud.google.com/gke-tpu-topology": "2x2"}},
 }
 IMAGE_SET = {"model": {"source": "image", "image": IMAGE}}
@@ -132,6 +133,14 @@ class ChartTest(unittest.TestCase):
             self.assertEqual("BAAI/bge-reranker-v2-m3", found["model"])
             self.assertEqual("/keys/keys", found["api-key-file"])
 
+    def test_several_models(self):
+        config = of_kind(render(SETS["models"]), "ConfigMap")[0]["data"]["rerankd.toml"]
+        if sys.version_info >= (3, 11):
+            import tomllib
+            models = tomllib.loads(config)["models"]
+            self.assertEqual(["default", "good"], [model["name"] for model in models])
+            self.assertEqual({"name": "good", "model": "BAAI/bge-reranker-v2-m3", "precision": "int8", "weight": 2}, models[1])
+
     def test_the_server_takes_the_settings(self):
         """Every key that the chart itself writes is a setting of this build."""
         options = (ROOT / "docs/options.md").read_text()
@@ -139,7 +148,7 @@ class ChartTest(unittest.TestCase):
             for thing in of_kind(render(values), "ConfigMap"):
                 for line in thing["data"].get("rerankd.toml", "").splitlines():
                     name = line.split(" = ")[0].strip()
-                    self.assertTrue(not name or f"`--{name} " in options, name)
+                    self.assertTrue(not name or name in ("[[models]]", "name", "weight") or f"`--{name} " in options, name)
 
     def test_a_canary_shares_the_route(self):
         things = render(SETS["canary"])

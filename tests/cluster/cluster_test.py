@@ -194,7 +194,8 @@ def redis_lost(replicas, redis):
 
 
 # What takes the retries out of haproxy.cfg: only a replica's own notice in time saves a request then.
-NO_RETRIES = {"retries 3": "retries 0", "retry-on conn-failure empty-response response-timeout 503": "", "option redispatch 1": ""}
+# Sessions must not be ended when a check fails, either: the replica still answers.
+NO_RETRIES = {" on-marked-down shutdown-sessions": "", "retries 3": "retries 0", "retry-on conn-failure empty-response response-timeout 503": "", "option redispatch 1": ""}
 SCENARIOS = {"killed": (killed, 8), "stopped": (stopped, 6), "cut-off": (cut_off, 9), "frozen": (frozen, 9), "upgraded": (upgraded, 16),
              "redis-lost": (redis_lost, 5), "no-retries": (upgraded, 22)}
 
@@ -234,7 +235,7 @@ def run_scenario(kind, name, network, arguments):
     act, seconds = SCENARIOS[name]
     with tempfile.TemporaryDirectory(prefix="rerankd-cluster-") as scratch, contextlib.ExitStack() as stack:
         scratch, redis, flags = pathlib.Path(scratch), None, []
-        if name == "redis-lost":
+        if name in ("redis-lost", "upgraded"):  # old and new replicas share scores
             redis = network.start("lb", ["redis-server", "--bind", BALANCER, "--port", 6390, "--save", "", "--dir", scratch])
             stack.callback(redis.kill)
             flags = ["--cache-url", f"redis://{BALANCER}:6390"]

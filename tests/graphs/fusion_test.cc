@@ -40,6 +40,10 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
   ASSERT_TRUE(model.ok()) << model.status();
   const model::ModelConfig& config = (*model)->config;
   const std::string out = ::testing::TempDir() + "/fusion_test";
+  if (config.architecture.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst) {
+    EXPECT_TRUE(absl::IsUnimplemented(convert::write_onnx(**model, out, {})));
+    return;
+  }
   ASSERT_TRUE(convert::write_onnx(**model, out, {}).ok());
   std::map<std::string, size_t> found = optimized(out + "/" + convert::kOnnxFile);
   std::string all;
@@ -50,6 +54,7 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
   // ONNX Runtime's fusion of whole attentions knows BERT's: no rotations, slopes or windows.
   const model::Block& block = config.architecture.blocks[0];
   if (block.attention.position != model::PositionKind::kNone || block.placement == model::NormPlacement::kPre) return;
+  if (!block.attention.bias) return;  // BERT's has biases
   // Attention is looked for behind a LayerNorm, and projected embeddings have none between them and the first layer.
   EXPECT_EQ(found["Attention"], layers - ((*model)->weights.embedding_projection ? 1 : 0)) << all;
   // The last layer goes on with the first token alone, behind which the optimizer sees no shapes; for a mean with all.

@@ -41,4 +41,16 @@ std::vector<GoldenPair> read_golden_pairs(const std::string& folder) {
   return pairs;
 }
 
+std::vector<std::vector<double>> read_golden_outputs(const std::string& folder) {
+  std::vector<std::vector<double>> outputs;
+  simdjson::dom::parser parser;
+  simdjson::dom::document_stream lines;
+  EXPECT_FALSE(parser.load_many(folder + "/golden.jsonl").get(lines)) << folder;
+  for (auto line : lines) {
+    auto& of_pair = outputs.emplace_back();
+    for (const double value : simdjson::dom::array(line["outputs"])) of_pair.push_back(value);
+  }
+  return outputs;
+}
+
 }  // namespace rerank::testing

@@ -23,5 +23,7 @@ std::vector<std::string> decoder_models();
 std::vector<std::string> gguf_models();
 
 std::vector<GoldenPair> read_golden_pairs(const std::string& folder);
+// Of a layerwise model: what each layer from the first that has an output gives, of each pair.
+std::vector<std::vector<double>> read_golden_outputs(const std::string& folder);
 
 }  // namespace rerank::testing

@@ -100,6 +100,16 @@ def bidirectional_mean(model, ids, _):
     return model.score(states.mean(dim=1)).double()[0, 0] / 0.5
 
 
+SCALE_EMB, SCALE_DEPTH, START_LAYER = 3.0, 1.4, 2
+
+
+def behind_each_layer(model, ids, _):
+    """BAAI's layerwise MiniCPM: the output of the last layer, and of those before it."""
+    states = model.model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
+    normed = [model.model.norm(state) for state in states[START_LAYER:-1]] + [states[-1]]
+    return [float(head @ state[0, -1]) for head, state in zip(model.heads, normed)]
+
+
 def rope(theta, **scaling):
     return dict(rope_type="default", rope_theta=theta) | scaling
 
@@ -108,6 +118,7 @@ LLAMA3 = rope(10000.0, rope_type="llama3", factor=8.0, low_freq_factor=1.0, high
 SIZES = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
 ONE = dict(num_labels=1, id2label={0: "LABEL_0"})
 Q3, Q2, L = transformers.Qwen3Config, transformers.Qwen2Config, transformers.LlamaConfig
+M, EXPERTS = transformers.Qwen3MoeConfig, dict(moe_intermediate_size=24, num_experts=6, num_experts_per_tok=2)
 G, G2, E = transformers.GemmaConfig, transformers.Gemma2Config, transformers.EuroBertConfig
 
 # name, config, model, tokenizer, scoring, settings; names in -b have bf16 weights.
@@ -137,6 +148,12 @@ MODELS = [
      SIZES | dict(rope_parameters=rope(250000.0), classifier_pooling="mean", num_labels=2)),
     ("nemotron-a", L, transformers.LlamaForSequenceClassification, llama, bidirectional_mean,
      SIZES | dict(head_dim=16, rope_parameters=LLAMA3, **ONE)),
+    ("qwen3moe-a", M, transformers.Qwen3MoeForCausalLM, qwen, difference("yes", "no"),
+     SIZES | EXPERTS | dict(head_dim=16, rope_parameters=rope(1e6), tie_word_embeddings=True, norm_topk_prob=True)),
+    ("qwen3moe-b", M, transformers.Qwen3MoeForSequenceClassification, qwen, labels,
+     SIZES | EXPERTS | dict(num_experts_per_tok=3, head_dim=16, rope_parameters=rope(1e6), tie_word_embeddings=True, **ONE)),
+    ("minicpm-a", L, transformers.LlamaForSequenceClassification, llama, behind_each_layer,
+     SIZES | dict(num_hidden_layers=4, rope_parameters=rope(1e4), **ONE)),
 ]
 
 
@@ -172,7 +189,27 @@ def as_before_transformers_5(config):
     config["rope_scaling"] = None if kind == "default" else parameters | {"type": kind}
 
 
-AFTER = {"nemotron-a": [as_nemotron], "qwen2-b": [as_before_transformers_5], "llama-b": [as_before_transformers_5]}
+def as_minicpm(config):
+    config |= {"architectures": ["LayerWiseMiniCPMForCausalLM"], "model_type": "minicpm", "scale_emb": SCALE_EMB,
+               "scale_depth": SCALE_DEPTH, "start_layer": START_LAYER, "head_multi": True, "head_type": "simple", "dim_model_base": 256}
+
+
+def add_outputs(folder, model, generator):
+    """Outputs behind layers, and the scales that MiniCPM has and Llama has not, into the model that is recorded."""
+    path = folder / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    del tensors["score.weight"]
+    model.heads = [torch.randn(model.config.hidden_size, generator=generator) * 0.3
+                   for _ in range(START_LAYER, model.config.num_hidden_layers + 1)]
+    tensors |= {f"lm_head.{k}.linear_head.weight": head[None] for k, head in enumerate(model.heads)}
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    model.model.embed_tokens.weight.data *= SCALE_EMB
+    for layer in model.model.layers:
+        for linear in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            linear.weight.data *= SCALE_DEPTH / len(model.model.layers) ** 0.5
+
+
+AFTER = {"minicpm-a": [as_minicpm], "nemotron-a": [as_nemotron], "qwen2-b": [as_before_transformers_5], "llama-b": [as_before_transformers_5]}
 
 
 def randomize(model, name, generator):
@@ -182,6 +219,7 @@ def randomize(model, name, generator):
             is_norm = "norm" in key
             parameter.data = 0.1 * noise + (1 if is_norm and not name.startswith("gemma") else 0)
         else:
+            noise *= 6 if key.endswith("mlp.gate.weight") else 1  # so that rounding seldom turns a choice of experts around
             parameter.data = noise * (0.3 if "embed" in key or "lm_head" in key else parameter.shape[-1] ** -0.5)
 
 
@@ -208,8 +246,14 @@ def main():
         for edit in AFTER.get(name, []):
             edit_config(folder, edit)
         tokenizer.save(str(folder / "tokenizer.json"))
+        if name.startswith("minicpm"):
+            add_outputs(folder, model, torch.Generator().manual_seed(seed))
         with torch.no_grad():
-            lines = [dict(ids=ids, logit=round(float(score(model, ids, tokenizer)), 7)) for ids in sequences(rng, vocabulary)]
+            lines = []
+            for ids in sequences(rng, vocabulary):
+                z = score(model, ids, tokenizer)
+                more = dict(outputs=[round(value, 7) for value in z]) if isinstance(z, list) else {}
+                lines.append(dict(ids=ids, logit=round(float(z[-1] if more else z), 7)) | more)
         (folder / "golden.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         logits = [line["logit"] for line in lines]
         print(name, sum(f.stat().st_size for f in folder.iterdir()) // 1024, "KB, logits", min(logits), "to", max(logits))

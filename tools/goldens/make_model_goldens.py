@@ -197,6 +197,24 @@ FAMILIES = [
      dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48, local_attention=8, num_labels=1, **MODERN)),
     ("ettin-b", transformers.BertConfig, modules.MeanChain, wordpiece,
      dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, num_labels=1, **COMMON)),
+    ("bigbird-a", transformers.BigBirdConfig, transformers.BigBirdForSequenceClassification, wordpiece,
+     dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, num_labels=1, attention_type="original_full",
+          **COMMON)),
+    # Up to 704 tokens transformers computes full attention for it, too.
+    ("bigbird-b", transformers.BigBirdConfig, transformers.BigBirdForSequenceClassification, wordpiece,
+     dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=64, num_labels=2, use_bias=False,
+          rescale_embeddings=True, hidden_act="gelu", **COMMON)),
+    # Windows that most lengths pass, and one that few do.
+    ("longformer-a", transformers.LongformerConfig, transformers.LongformerForSequenceClassification, byte_bpe,
+     dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=48, num_labels=1, type_vocab_size=1,
+          attention_window=[8, 4, 16], **COMMON)),
+    ("longformer-b", transformers.LongformerConfig, transformers.LongformerForSequenceClassification, byte_bpe,
+     dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, num_labels=2, type_vocab_size=1,
+          attention_window=64, **COMMON)),
+    ("nomic-a", transformers.NomicBertConfig, transformers.NomicBertForSequenceClassification, wordpiece,
+     dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=48, num_labels=1, **COMMON)),
+    ("nomic-b", transformers.NomicBertConfig, transformers.NomicBertForSequenceClassification, wordpiece,
+     dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=1, intermediate_size=96, num_labels=2, hidden_act="gelu", **COMMON)),
 ]
 
 
@@ -289,14 +307,14 @@ def make_pairs(rng, longest=900):
 
 
 def is_roberta(name):
-    return name.startswith(("roberta", "xlm-roberta", "jina-v2", "mpnet"))
+    return name.startswith(("roberta", "xlm-roberta", "jina-v2", "mpnet", "longformer"))
 
 
 def has_segments(name):
-    return name.startswith(("bert", "electra", "jina-bert", "albert")) or name in ("deberta-c", "ettin-b")
+    return name.startswith(("bert", "electra", "jina-bert", "albert", "bigbird", "nomic")) or name in ("deberta-c", "ettin-b")
 
 
-SMALL = ("deberta", "mpnet", "albert", "ettin")  # later ones, with shorter pairs: a checkout should not grow
+SMALL = ("deberta", "mpnet", "albert", "ettin", "bigbird", "longformer", "nomic")  # later ones, with shorter pairs: a checkout should not grow
 
 
 def positions_for(name):

@@ -22,7 +22,11 @@ void prefetch_row(const model::TensorView& table, size_t row) {
 }  // namespace
 
 SharedOps::SharedOps(const SharedWeights& weights, const KernelTable& kernels, Team* team)
-    : kernels_(kernels), scratch_(team ? team->size() : 1), shared_(weights), team_(team) {}
+    : kernels_(kernels),
+      scratch_(team ? team->size() : 1),
+      shared_(weights),
+      team_(team),
+      output_(&weights.head_output) {}
 
 void SharedOps::run(const LinearJob& job) {
   const ProductKernels& product = *job.product;
@@ -182,14 +186,14 @@ void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float
   }
   outputs_.resize(rows, scoring.labels, columns());
   run({.product = &kernels_.exact,
-       .weights = &shared_.head_output,
+       .weights = output_,
        .a = read,
        .a_row = 0,
        .rows = rows,
        .c = &outputs_,
        .c_row = 0,
        .first_panel = 0,
-       .last_panel = shared_.head_output.panels()});
+       .last_panel = output_->panels()});
   for (size_t s = 0; s < rows; ++s) {
     float* z = outputs_.row(s);
     for (size_t i = 0; scoring.softcap != 0 && i < scoring.labels; ++i)

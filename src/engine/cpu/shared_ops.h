@@ -14,6 +14,10 @@ namespace rerank::engine::cpu {
 
 class SharedOps {
  public:
+  void choose_output(size_t layers) {
+    const size_t first = architecture().scoring.first_output;
+    output_ = first != 0 && layers >= first ? &shared_.outputs[layers - first] : &shared_.head_output;
+  }
   BlockOrder order(size_t layer) const {
     const model::Block& block = architecture().blocks[layer];
     return {block.placement == model::NormPlacement::kPre, block.attention_norm,
@@ -97,6 +101,7 @@ class SharedOps {
 
   const SharedWeights& shared_;
   Team* team_;
+  const PackedLinear* output_;  // of the pass that is being computed
   PaddedMatrix dense_, outputs_;
   PaddedMatrix embedded_, around_, convolved_;  // of a convolution
 };

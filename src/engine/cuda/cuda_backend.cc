@@ -84,7 +84,8 @@ struct Choice {
 
 EngineFeatures features() {
   EngineFeatures features = kAllFeatures;
-  features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits = false;
+  features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits =
+      features.experts = features.first_token = features.outputs = false;
   features.convolution = false;
   return features;
 }

@@ -6,6 +6,7 @@
 #include "base/status_macros.h"
 #include "engine/attention_pattern.h"
 #include "engine/encoder.h"
+#include "engine/experts.h"
 
 namespace rerank::engine {
 namespace {
@@ -86,10 +87,21 @@ float activate(model::Activation activation, float value) {
   return value;
 }
 
+struct DenseExpert {
+  DenseLinear gate, up, down;
+
+  explicit DenseExpert(const model::ExpertWeights& w)
+      : gate(w.gate ? DenseLinear(*w.gate) : DenseLinear()), up(w.up), down(w.down) {}
+};
+
 struct DenseLayer {
   DenseLinear query, key, value, attention_output, gate, up, down;  // gate.out 0: not gated
   DenseNorm attention_norm, output_norm, query_norm, key_norm, attention_sum_norm, output_sum_norm;
   std::vector<float> position_keys, position_queries;  // of disentangled attention, [relative.rows, hidden]
+  DenseLinear router = {};
+  std::vector<DenseExpert> experts = {};
+  std::vector<float> experts_bias = {};                               // empty: none
+  DenseLinear global_query = {}, global_key = {}, global_value = {};  // out 0: the first token is as the others
 };
 
 class ReferenceOps {
@@ -115,14 +127,21 @@ class ReferenceOps {
                          .value = DenseLinear(l.value),
                          .attention_output = DenseLinear(l.attention_output),
                          .gate = l.gate ? DenseLinear(*l.gate) : DenseLinear(),
-                         .up = DenseLinear(l.up),
-                         .down = DenseLinear(l.down),
+                         .up = l.router ? DenseLinear() : DenseLinear(l.up),
+                         .down = l.router ? DenseLinear() : DenseLinear(l.down),
                          .attention_norm = DenseNorm(l.attention_norm, kind),
                          .output_norm = DenseNorm(l.output_norm, kind),
                          .query_norm = DenseNorm(l.query_norm, kind),
                          .key_norm = DenseNorm(l.key_norm, kind),
                          .attention_sum_norm = DenseNorm(l.attention_sum_norm, kind),
                          .output_sum_norm = DenseNorm(l.output_sum_norm, kind)});
+      DenseLayer& layer = layers_.back();
+      if (l.router) layer.router = DenseLinear(*l.router);
+      for (const model::ExpertWeights& expert : l.experts) layer.experts.emplace_back(expert);
+      if (l.experts_bias) layer.experts_bias = l.experts_bias->floats();
+      if (l.global_query) layer.global_query = DenseLinear(*l.global_query);
+      if (l.global_key) layer.global_key = DenseLinear(*l.global_key);
+      if (l.global_value) layer.global_value = DenseLinear(*l.global_value);
       if (l.position_key) layers_.back().position_keys = projected_positions(relative_, *l.position_key);
       if (l.position_query) layers_.back().position_queries = projected_positions(relative_, *l.position_query);
     }
@@ -130,6 +149,7 @@ class ReferenceOps {
     if (w.head_dense) head_dense_ = DenseLinear(*w.head_dense);
     if (w.head_norm) head_norm_ = DenseNorm(*w.head_norm, kind);
     head_output_ = DenseLinear(w.head_output);
+    for (const model::Linear& output : w.outputs) outputs_.emplace_back(output);
   }
 
   const model::Architecture& architecture() const { return model_->config.architecture; }
@@ -166,6 +186,11 @@ class ReferenceOps {
     query_ = layers_[layer].query.apply(input_, &hook_);
     key_ = layers_[layer].key.apply(input_, &hook_);
     value_ = layers_[layer].value.apply(input_, &hook_);
+    if (layer_->global_query.out != 0) {
+      global_query_ = layer_->global_query.apply(input_, &hook_);
+      global_key_ = layer_->global_key.apply(input_, &hook_);
+      global_value_ = layer_->global_value.apply(input_, &hook_);
+    }
     if (attention_->query_key_norm) {
       norm_heads(layers_[layer].query_norm, query_);
       norm_heads(layers_[layer].key_norm, key_);
@@ -201,14 +226,7 @@ class ReferenceOps {
   void add_feed_forward(size_t layer) {
     const DenseLayer& w = layers_[layer];
     const model::FeedForward& ff = architecture().blocks[layer].feed_forward;
-    DenseMatrix inner = w.up.apply(input_, &hook_);
-    if (ff.gate == model::GateHalf::kNone) {
-      for (float& v : inner.values) v = activate(ff.activation, v);
-    } else {
-      const DenseMatrix gate = w.gate.apply(input_, &hook_);
-      for (size_t i = 0; i < inner.values.size(); ++i) inner.values[i] *= activate(ff.activation, gate.values[i]);
-    }
-    add_sum(w.down.apply(inner, &hook_), w.output_sum_norm);
+    add_sum(ff.experts ? mixed(ff, w) : fed_forward(ff, input_, w.gate, w.up, w.down), w.output_sum_norm);
     if (!order(layer).pre_norm) stream_ = norm(w.output_norm, std::move(stream_));
     input_ = stream_;
   }
@@ -238,6 +256,11 @@ class ReferenceOps {
     input_ = stream_;
   }
 
+  void choose_output(size_t layers) {
+    const size_t first = architecture().scoring.first_output;
+    output_ = first != 0 && layers >= first ? &outputs_[layers - first] : &head_output_;
+  }
+
   void norm_final() { stream_ = norm(final_norm_, std::move(stream_)); }
 
   void score(const Batch& batch, std::span<float> logits) {
@@ -249,7 +272,7 @@ class ReferenceOps {
       for (float& v : dense.values) v = activate(scoring.activation, v);
     }
     if (scoring.norm) dense = head_norm_.of(std::move(dense), scoring.norm_epsilon);
-    DenseMatrix z = head_output_.apply(dense);
+    DenseMatrix z = output_->apply(dense);
     if (scoring.rows == model::ScoredRows::kMeanOfLogits) z = mean_rows(batch, z);
     for (float& v : z.values) v = capped(v, scoring.softcap);
     for (size_t s = 0; s < z.rows; ++s) logits[s] = z.columns == 1 ? z.row(s)[0] : z.row(s)[1] - z.row(s)[0];
@@ -260,6 +283,37 @@ class ReferenceOps {
   }
 
  private:
+  DenseMatrix fed_forward(const model::FeedForward& ff, const DenseMatrix& x, const DenseLinear& gate,
+                          const DenseLinear& up, const DenseLinear& down) const {
+    DenseMatrix inner = up.apply(x, &hook_);
+    if (ff.gate == model::GateHalf::kNone) {
+      for (float& v : inner.values) v = activate(ff.activation, v);
+    } else {
+      const DenseMatrix gates = gate.apply(x, &hook_);
+      for (size_t i = 0; i < inner.values.size(); ++i) inner.values[i] *= activate(ff.activation, gates.values[i]);
+    }
+    return down.apply(inner, &hook_);
+  }
+
+  // What the chosen experts of each row give, by their weights.
+  DenseMatrix mixed(const model::FeedForward& ff, const DenseLayer& w) const {
+    DenseMatrix sum(input_.rows, architecture().hidden);
+    const DenseMatrix scores = w.router.apply(input_);
+    std::vector<ExpertShare> chosen;
+    for (size_t r = 0; r < input_.rows; ++r) {
+      DenseMatrix row(1, input_.columns);
+      std::copy_n(input_.row(r), input_.columns, row.row(0));
+      choose_experts(*ff.experts, {scores.row(r), scores.columns}, chosen);
+      for (const auto& [number, weight] : chosen) {
+        const DenseExpert& expert = w.experts[number];
+        const DenseMatrix given = fed_forward(ff, row, expert.gate, expert.up, expert.down);
+        for (size_t c = 0; c < sum.columns; ++c) sum.row(r)[c] += weight * given.values[c];
+      }
+      for (size_t c = 0; c < w.experts_bias.size(); ++c) sum.row(r)[c] += w.experts_bias[c];
+    }
+    return sum;
+  }
+
   void apply_rope(const Batch& batch, const std::vector<float>& table, DenseMatrix& rows) const {
     const size_t d = attention_->head_size, half = d / 2;
     for (size_t s = 0; s < batch.size(); ++s) {
@@ -284,6 +338,7 @@ class ReferenceOps {
   bool is_seen(size_t i, size_t j) const {
     const size_t window = attention_->window, distance = i > j ? i - j : j - i;
     if (attention_->mask == model::MaskKind::kWindow) return distance <= window;
+    if (attention_->mask == model::MaskKind::kWindowAndFirst) return i == 0 || j == 0 || distance <= window;
     if (attention_->mask == model::MaskKind::kCausal) return j <= i && (window == 0 || distance < window);
     return true;
   }
@@ -296,9 +351,11 @@ class ReferenceOps {
     const double slope = alibi ? alibi_slope(attention_->heads, head) : 0;
     std::vector<double> weights(length);
     double largest = -INFINITY, sum = 0;
-    const float* q = query_.row(first + i) + column;
+    const bool global = attention_->mask == model::MaskKind::kWindowAndFirst && i == 0;
+    const DenseMatrix &keys = global ? global_key_ : key_, &values = global ? global_value_ : value_;
+    const float* q = (global ? global_query_ : query_).row(first + i) + column;
     for (size_t j = 0; j < length; ++j) {
-      const float* k = key_.row(first + j) + kv_column;
+      const float* k = keys.row(first + j) + kv_column;
       for (size_t c = 0; c < d; ++c) weights[j] += static_cast<double>(q[c]) * k[c];
       if (attention_->position == model::PositionKind::kDisentangled) {
         const auto row = relative_row(*attention_, static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(j));
@@ -323,7 +380,7 @@ class ReferenceOps {
     float* out = context_.row(first + i) + column;
     for (size_t c = 0; c < d; ++c) {
       double value = 0;
-      for (size_t j = 0; j < length; ++j) value += weights[j] / sum * value_.row(first + j)[kv_column + c];
+      for (size_t j = 0; j < length; ++j) value += weights[j] / sum * values.row(first + j)[kv_column + c];
       out[c] = static_cast<float>(value);
     }
   }
@@ -367,11 +424,14 @@ class ReferenceOps {
   std::vector<float> words_, positions_, segments_;  // empty: no such table
   DenseNorm embedding_norm_, final_norm_, head_norm_;
   DenseLinear projection_, head_dense_, head_output_;
+  std::vector<DenseLinear> outputs_;
+  const DenseLinear* output_ = &head_output_;  // of the pass that is being computed
   std::vector<DenseLayer> layers_;
   std::vector<float> relative_, convolution_, convolution_bias_;
   DenseNorm convolution_norm_;
   DenseMatrix embedded_;  // of a convolution: the embedding's rows
   DenseMatrix stream_, input_, query_, key_, value_, context_;
+  DenseMatrix global_query_, global_key_, global_value_;
   const model::Attention* attention_ = nullptr;  // of the block that is being computed
   const DenseLayer* layer_ = nullptr;
 };

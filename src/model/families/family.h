@@ -2,6 +2,7 @@
 // each in this folder; families.cc lists them. Adding one is a file and a line there.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,10 @@ struct TensorSource {
   size_t rows = 0;  // of the whole tensor; 0: it is this layer's alone
 };
 
+struct ExpertNames {
+  TensorSource gate, up, down;
+};
+
 struct LayerNames {
   TensorSource query, key, value, attention_output;
   std::string query_norm, key_norm;
@@ -29,6 +34,9 @@ struct LayerNames {
   std::string output_norm;
   TensorSource position_key, position_query;        // of disentangled attention with projections of its own
   std::string attention_sum_norm, output_sum_norm;  // of what is added to the stream
+  TensorSource router;
+  std::function<ExpertNames(size_t expert)> experts;
+  TensorSource global_query, global_key, global_value;  // of a window with a global first token
 };
 
 // Tensors that the architecture does not have are not looked up: their names may be empty.
@@ -44,6 +52,7 @@ struct TensorNames {
   TensorSource head_dense;
   std::string head_norm;
   TensorSource head_output;  // of answers: the vocabulary's matrix; the words' own where the files lack it
+  std::function<std::string(size_t layer)> outputs;  // of scoring.first_output: the one behind block number `layer`
 };
 
 struct Family {
@@ -99,6 +108,7 @@ Rope read_rope(ConfigReader& config, double theta);
 
 extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
     kModernBertFamily, kQwen3Family, kQwen2Family, kLlamaFamily, kGemmaFamily, kGemma2Family, kEuroBertFamily,
-    kNemotronFamily, kDebertaFamily, kMpnetFamily, kAlbertFamily;
+    kNemotronFamily, kDebertaFamily, kMpnetFamily, kAlbertFamily, kBigBirdFamily, kLongformerFamily, kNomicFamily,
+    kMiniCpmFamily, kQwen3MoeFamily;
 
 }  // namespace rerank::model

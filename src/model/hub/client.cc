@@ -85,6 +85,11 @@ int tell_progress(void* user, curl_off_t total, curl_off_t now, curl_off_t, curl
 
 }  // namespace
 
+Status start_client() {
+  static const CURLcode kInitialised = curl_global_init(CURL_GLOBAL_DEFAULT);
+  return kInitialised == CURLE_OK ? ok_status() : absl::InternalError("libcurl does not start");
+}
+
 Result<std::string> resolve_location(const std::string& url, const std::string& location) {
   const Url base = parse_url(url), target = parse_url(url);
   const bool joined = target && curl_url_set(target.get(), CURLUPART_URL, location.c_str(), 0) == CURLUE_OK;

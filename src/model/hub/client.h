@@ -14,6 +14,9 @@
 
 namespace rerank::model::hub {
 
+// Once per process, before anything else here. Unimplemented: this build has no client.
+Status start_client();
+
 using Headers = std::map<std::string, std::string>;  // lower-case names; those of the last response
 
 // Where a `Location` leads that came from `url`, as RFC 3986 5.2 resolves it. InvalidArgument for what is no http or

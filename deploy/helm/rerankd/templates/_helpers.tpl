@@ -43,5 +43,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- range $name, $_ := $own }}
 {{- if hasKey $.settings $name }}{{ fail (printf "settings.%s: the chart sets it; see values.yaml for the value that does" $name) }}{{ end }}
 {{- end -}}
+{{- if $values.models }}
+{{- $first := dict "name" "default" -}}
+{{- range $name := list "model" "revision" }}{{ if hasKey $own $name }}{{ $_ := set $first $name (get $own $name) }}{{ $_ := unset $own $name }}{{ end }}{{ end -}}
 {{- include "rerankd.toml" (merge (dict) $own .settings) }}
+[[models]]
+{{- include "rerankd.toml" $first }}
+{{- range $values.models }}
+[[models]]
+{{- include "rerankd.toml" (merge (dict "name" .name "model" .model) (default dict .settings)) }}
+{{- end }}
+{{- else }}
+{{- include "rerankd.toml" (merge (dict) $own .settings) }}
+{{- end }}
 {{- end }}

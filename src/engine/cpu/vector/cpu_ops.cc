@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/attention_pattern.h"
+#include "engine/experts.h"
 
 namespace rerank::engine::cpu {
 namespace {
@@ -14,7 +15,8 @@ constexpr size_t kFeedForwardRows = 192;
 
 void set_mask(const model::Attention& attention, AttentionArgs& args) {
   args.softcap = attention.softcap;
-  if (attention.mask == model::MaskKind::kWindow) args.before = args.after = attention.window;
+  if (attention.mask == model::MaskKind::kWindow || attention.mask == model::MaskKind::kWindowAndFirst)
+    args.before = args.after = attention.window;
   if (attention.mask != model::MaskKind::kCausal) return;
   args.after = 0;
   if (attention.window != 0) args.before = attention.window - 1;
@@ -78,6 +80,14 @@ void CpuOps::project(size_t layer, const Batch& batch, Rows rows) {
     queries.last_panel = (queries_width + panel - 1) / panel;
     run(queries);
   }
+  if (packed.global_query.panels() != 0) {
+    const size_t rows_of_keys = rows_;
+    global_keys_.resize(rows_of_keys, 2 * key_width(), panel);
+    run(whole(packed.global_key_value, *input_, 0, rows_of_keys, global_keys_, 0));
+    gather(batch, *input_, first_rows_);  // the scored row is the first
+    global_queries_.resize(batch.size(), queries_width, panel);
+    run(whole(packed.global_query, first_rows_, 0, batch.size(), global_queries_, 0));
+  }
   finish_heads(layer, batch, rows);
   keep_keys(layer, batch);
 }
@@ -133,6 +143,7 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
     for (auto& scratch : position_scratch_) scratch.resize(kernels_.position_scratch(longest, d));
   const bool scored = rows == Rows::kScored;
   context_.resize(scored ? batch.size() : rows_, query_width(), columns());
+  if (attention.mask == model::MaskKind::kWindowAndFirst) return attend_globally(batch, rows);
   each(batch.size() * tasks, [&](size_t task, size_t member) {
     const size_t s = task / tasks, key_head = task % tasks, column = key_head * group * d, row = batch.offsets[s];
     const size_t start = start_of(s);
@@ -170,6 +181,52 @@ void CpuOps::attend(const Batch& batch, Rows rows) {
     args.context_stride = context_.stride();
     args.scratch = scratch_[member].data();
     kernels_.attention(args);
+  });
+}
+
+// A query that does not see the first token through its window gets it as a piece of its own, in front of its keys.
+void CpuOps::attend_globally(const Batch& batch, Rows rows) {
+  const size_t d = attention_->head_size, window = attention_->window;
+  const bool scored = rows == Rows::kScored;
+  each(batch.size() * attention_->heads, [&](size_t task, size_t member) {
+    const size_t s = task / attention_->heads, column = task % attention_->heads * d, row = batch.offsets[s];
+    const size_t length = batch.length(s);
+    const auto rows_from = [&](const PaddedMatrix& matrix, size_t before, size_t first, size_t count) {
+      const float* keys = matrix.row(row + first) + before + column;
+      return KeyRows{keys, keys + key_width(), matrix.stride(), count};
+    };
+    AttentionArgs args;
+    args.head_size = d;
+    args.scale = score_scale(*attention_);
+    args.scratch = scratch_[member].data();
+    args.context_stride = context_.stride();
+    const auto compute = [&](const float* queries, size_t count, float* context, std::span<const KeyRows> pieces) {
+      args.queries = queries;
+      args.query_rows = count;
+      args.context = context;
+      args.pieces = pieces;
+      args.length = 0;
+      for (const KeyRows& piece : pieces) args.length += piece.count;
+      kernels_.attention(args);
+    };
+    const size_t near = scored ? 0 : std::min(length, window + 1);  // these see it through their window
+    if (near > 1) {
+      args.query_stride = projected_.stride();
+      args.before = args.after = window;
+      const KeyRows own[] = {rows_from(projected_, query_width(), 0, std::min(length, near + window))};
+      compute(projected_.row(row) + column, near, context_.row(row) + column, own);
+    }
+    args.query_stride = projected_.stride();
+    args.before = args.after = kAllPositions;
+    for (size_t i = near; !scored && i < length; ++i) {
+      const KeyRows own[] = {
+          rows_from(projected_, query_width(), 0, 1),
+          rows_from(projected_, query_width(), i - window, std::min(length, i + window + 1) - (i - window))};
+      compute(projected_.row(row + i) + column, 1, context_.row(row + i) + column, own);
+    }
+    args.query_stride = global_queries_.stride();
+    const KeyRows all[] = {rows_from(global_keys_, 0, 0, length)};
+    compute(global_queries_.row(s) + column, 1, context_.row(scored ? s : row) + column, all);
   });
 }
 
@@ -219,6 +276,11 @@ void CpuOps::norm_feed_forward(size_t layer) {
 
 void CpuOps::add_feed_forward(size_t layer) {
   const PaddedMatrix& input = *input_;
+  if (feed_forward(layer).experts) {
+    add_experts(layer, input);
+    input_ = &stream_;
+    return;
+  }
   for (size_t row = 0; row < rows_; row += kFeedForwardRows)
     feed_forward_rows(layer, input, row, std::min(kFeedForwardRows, rows_ - row));
   input_ = &stream_;
@@ -241,6 +303,54 @@ void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t r
   run(up);
   add_sum(whole(w.down, inner_, 0, rows, stream_, row), w.output_sum_norm);
   if (!order(layer).pre_norm) norm_rows(stream_, row, rows, w.output_norm);
+}
+
+void CpuOps::add_experts(size_t layer, const PaddedMatrix& input) {
+  const CpuLayer& w = weights_.layer(layer);
+  const model::FeedForward& ff = feed_forward(layer);
+  const size_t hidden = architecture().hidden;
+  router_.resize(rows_, ff.experts->count, columns());
+  run(whole(w.router, input, 0, rows_, router_, 0));
+  std::vector<std::vector<ExpertShare>> rows(ff.experts->count);  // of each expert: row instead of expert
+  std::vector<ExpertShare> chosen;
+  for (size_t r = 0; r < rows_; ++r) {
+    choose_experts(*ff.experts, {router_.row(r), ff.experts->count}, chosen);
+    for (const auto& [expert, weight] : chosen) rows[expert].push_back({r, weight});
+  }
+  mixed_.resize(rows_, hidden, columns());
+  for (size_t r = 0; r < rows_; ++r) {
+    std::fill_n(mixed_.row(r), hidden, 0.0f);
+    if (!w.experts_bias.empty()) std::copy_n(w.experts_bias.data(), hidden, mixed_.row(r));
+  }
+  for (size_t e = 0; e < rows.size(); ++e) {
+    const size_t count = rows[e].size();
+    if (count == 0) continue;
+    const CpuExpert& expert = w.experts[e];
+    expert_rows_.resize(count, hidden, columns());
+    for (size_t i = 0; i < count; ++i) std::copy_n(input.row(rows[e][i].expert), hidden, expert_rows_.row(i));
+    inner_.resize(count, ff.width, columns());
+    LinearJob up = whole(expert.up, expert_rows_, 0, count, inner_, 0);
+    if (ff.gate == model::GateHalf::kNone) {
+      up.activation = &ff.activation;
+    } else {
+      gate_.resize(count, ff.width, columns());
+      LinearJob gate = whole(expert.gate, expert_rows_, 0, count, gate_, 0);
+      gate.activation = &ff.activation;
+      run(gate);
+      up.factor = &gate_;
+    }
+    run(up);
+    sum_.resize(count, hidden, columns());
+    run(whole(expert.down, inner_, 0, count, sum_, 0));
+    for (size_t i = 0; i < count; ++i) {
+      float* to = mixed_.row(rows[e][i].expert);
+      for (size_t c = 0; c < hidden; ++c) to[c] += rows[e][i].weight * sum_.row(i)[c];
+    }
+  }
+  for (size_t r = 0; r < rows_; ++r) {
+    for (size_t c = 0; c < hidden; ++c) stream_.row(r)[c] += mixed_.row(r)[c];
+  }
+  if (!order(layer).pre_norm) norm_rows(stream_, 0, rows_, w.output_norm);
 }
 
 void CpuOps::add_convolution(const Batch& batch, Rows rows) {

@@ -39,6 +39,10 @@ class CpuOps : public SharedOps {
   // All outputs of a layer over rows of `a`.
   LinearJob whole(const PackedLinear& weights, const PaddedMatrix& a, size_t a_row, size_t rows, PaddedMatrix& c,
                   size_t c_row) const;
+  // stream += what the chosen experts of each row give.
+  void add_experts(size_t layer, const PaddedMatrix& input);
+  // Attention of a window with a global first token: that token, and the others.
+  void attend_globally(const Batch& batch, Rows rows);
   void feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t rows);
   // stream rows += job's product, behind its norm where there is one.
   void add_sum(LinearJob job, const CpuNorm& norm);
@@ -58,6 +62,8 @@ class CpuOps : public SharedOps {
   const PaddedMatrix* input_ = &stream_;       // what products read: stream_, or normed_ in pre-norm blocks
   PaddedMatrix scored_stream_, scored_input_;  // the scored rows of them; scored_input_ of pre-norm blocks only
   PaddedMatrix projected_, scored_queries_, context_, gate_, inner_, sum_;
+  PaddedMatrix router_, expert_rows_, mixed_;               // of experts
+  PaddedMatrix global_queries_, global_keys_, first_rows_;  // of a global first token
   std::span<const Run> runs_;
   size_t layer_ = 0;                                 // the block that is being computed
   const model::Attention* attention_ = nullptr;      // of the block that is being computed

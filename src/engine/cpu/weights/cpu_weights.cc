@@ -101,6 +101,7 @@ SharedWeights::SharedWeights(std::shared_ptr<const model::Model> m, const Kernel
   if (w.embedding_projection) projection = PackedLinear(kernels.exact, packing, {&*w.embedding_projection});
   if (w.head_dense) head_dense = PackedLinear(kernels.exact, packing, {&*w.head_dense});
   head_output = PackedLinear(kernels.exact, packing, {&w.head_output});
+  for (const model::Linear& output : w.outputs) outputs.push_back(PackedLinear(kernels.exact, packing, {&output}));
   const model::Architecture& a = model->architecture();
   for (const model::Block& block : a.blocks) {
     const model::Attention& attention = block.attention;
@@ -154,20 +155,32 @@ CpuWeights::CpuWeights(std::shared_ptr<const model::Model> m, const KernelTable&
     const auto positions = [&](const std::optional<model::Linear>& projection, bool of_queries) {
       return projection ? pack_positions(kernels, packing, *projection, i, of_queries) : PackedPositions();
     };
-    layers.push_back(std::make_shared<CpuLayer>(CpuLayer{.query_key_value = pack({&l.query, &l.key, &l.value}),
-                                                         .attention_output = pack_rest(l.attention_output),
-                                                         .gate = l.gate ? pack_rest(*l.gate) : PackedLinear(),
-                                                         .up = pack_rest(l.up),
-                                                         .down = pack_rest(l.down),
-                                                         .scored_query = last ? pack_rest(l.query) : PackedLinear(),
-                                                         .attention_norm = CpuNorm(l.attention_norm),
-                                                         .output_norm = CpuNorm(l.output_norm),
-                                                         .query_norm = CpuNorm(l.query_norm),
-                                                         .key_norm = CpuNorm(l.key_norm),
-                                                         .attention_sum_norm = CpuNorm(l.attention_sum_norm),
-                                                         .output_sum_norm = CpuNorm(l.output_sum_norm),
-                                                         .position_keys = positions(l.position_key, false),
-                                                         .position_queries = positions(l.position_query, true)}));
+    auto packed = std::make_shared<CpuLayer>(CpuLayer{.query_key_value = pack({&l.query, &l.key, &l.value}),
+                                                      .attention_output = pack_rest(l.attention_output),
+                                                      .gate = l.gate ? pack_rest(*l.gate) : PackedLinear(),
+                                                      .up = l.router ? PackedLinear() : pack_rest(l.up),
+                                                      .down = l.router ? PackedLinear() : pack_rest(l.down),
+                                                      .scored_query = last ? pack_rest(l.query) : PackedLinear(),
+                                                      .attention_norm = CpuNorm(l.attention_norm),
+                                                      .output_norm = CpuNorm(l.output_norm),
+                                                      .query_norm = CpuNorm(l.query_norm),
+                                                      .key_norm = CpuNorm(l.key_norm),
+                                                      .attention_sum_norm = CpuNorm(l.attention_sum_norm),
+                                                      .output_sum_norm = CpuNorm(l.output_sum_norm),
+                                                      .position_keys = positions(l.position_key, false),
+                                                      .position_queries = positions(l.position_query, true)});
+    CpuLayer& layer = *packed;
+    if (l.router) layer.router = PackedLinear(kernels.exact, packing, {&*l.router});
+    for (const model::ExpertWeights& expert : l.experts) {
+      layer.experts.push_back(
+          {expert.gate ? pack_rest(*expert.gate) : PackedLinear(), pack_rest(expert.up), pack_rest(expert.down)});
+    }
+    if (l.experts_bias) layer.experts_bias = l.experts_bias->floats();
+    if (l.global_query) {
+      layer.global_query = pack_rest(*l.global_query);
+      layer.global_key_value = pack({&*l.global_key, &*l.global_value});
+    }
+    layers.push_back(std::move(packed));
   }
   if (!positions_table_.empty()) position_half = position_panels(a, kernels);
   positions_table_ = {};

@@ -58,11 +58,19 @@ struct PackedPositions {
   size_t head_bytes = 0;
 };
 
+struct CpuExpert {
+  PackedLinear gate, up, down;  // gate: no panels where there is none
+};
+
 struct CpuLayer {
   PackedLinear query_key_value, attention_output, gate, up, down;  // gate: no panels where there is none
   PackedLinear scored_query;  // no panels where the queries of the scored rows need no other precision
   CpuNorm attention_norm, output_norm, query_norm, key_norm, attention_sum_norm, output_sum_norm;
   PackedPositions position_keys, position_queries;
+  PackedLinear router = {};  // fp32; no panels where there are no experts
+  std::vector<CpuExpert> experts = {};
+  std::vector<float> experts_bias = {};                   // empty: none
+  PackedLinear global_query = {}, global_key_value = {};  // of a window with a global first token
 };
 
 // What every tier keeps in fp32: tables, their norm, and the head.
@@ -78,6 +86,7 @@ struct SharedWeights {
   CpuNorm embedding_norm, final_norm, head_norm;
   PackedLinear projection;               // no panels where the tables are as wide as the encoder
   PackedLinear head_dense, head_output;  // head_dense: no panels where the head has no such layer
+  std::vector<PackedLinear> outputs;     // of scoring.first_output
   PackedLinear convolution;              // [hidden, width x hidden]; no panels where there is none
   CpuNorm convolution_norm;
 };
