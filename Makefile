@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build packages packages-test format tidy reference report conformance clients clean
+.PHONY: help demo test setup build install packages packages-test format tidy reference report conformance clients batch-test cluster-test clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -19,6 +19,13 @@ setup:  ## install the Debian packages that are missing (sudo when not root)
 build: setup  ## build release: build/release/rerankd and librerank.so
 	@cmake --preset release
 	@cmake --build --preset release --target rerankd rerank_c
+
+PREFIX ?= /usr/local
+
+install:  ## after `make build`: program, library, headers, model, manual pages and completions into PREFIX (/usr/local), below DESTDIR
+	@test -x build/release/rerankd || { echo "first: make build" >&2; exit 1; }
+	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)" --strip
+	@test -n "$(DESTDIR)" || ldconfig 2> /dev/null || true
 
 packages: setup  ## make wheel, .deb, .rpm and OCI image in build/packages (.venv-packages)
 	@packaging/make.sh
@@ -65,6 +72,14 @@ clients: build  ## drive the real clients from PyPI, the examples and the page (
 	@tests/clients/real_clients.py
 	@tests/clients/examples_test.py
 	@tests/page/page_test.py || test $$? = 77
+
+cluster-test: build  ## kill, cut off and replace replicas behind HAProxy, nginx and Envoy (root; .venv-cluster; six minutes)
+	@test -e .venv-cluster/bin/pip || { python3 -m venv .venv-cluster && .venv-cluster/bin/pip install -q -r requirements/cluster.txt; }
+	@tests/cluster/cluster_test.py
+
+batch-test: build  ## drive Arrow, DuckDB, Ray and Spark with killed workers (.venv-batch, 1.5 GB, Java 17; three minutes)
+	@test -e .venv-batch/bin/ray || { python3 -m venv .venv-batch && .venv-batch/bin/pip install -q -r requirements/batch.txt; }
+	@.venv-batch/bin/python tests/batch/batch_test.py
 
 clean:  ## remove all builds
 	rm -rf build

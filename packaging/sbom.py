@@ -14,13 +14,17 @@ def _query(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def _package_of(path):
-    """Debian's package with this file: dpkg knows some of them by the path before /usr was merged."""
-    for candidate in (str(path), str(path).removeprefix("/usr"), "/usr" + str(path)):
-        found = subprocess.run(["dpkg-query", "-S", candidate], capture_output=True, text=True)
-        if found.returncode == 0:
-            return found.stdout.split(": ")[0].split(",")[0].split(":")[0]
-    raise SystemExit(f"no Debian package has {path}: what it is under is not known")
+def _packages_of(paths):
+    """path -> Debian's package with it: dpkg knows some files by the path before /usr was merged."""
+    wanted = {form: path for path in paths for form in (str(path), str(path).removeprefix("/usr"), "/usr" + str(path))}
+    lines = subprocess.run(["dpkg-query", "-S", *wanted], capture_output=True, text=True).stdout.splitlines()
+    found = {}
+    for package, _, file in (line.partition(": ") for line in lines):
+        found[wanted[file]] = package.split(",")[0].split(":")[0]
+    for path in paths:
+        if path not in found:
+            raise SystemExit(f"no Debian package has {path}: what it is under is not known")
+    return found
 
 
 def _sha256(path):
@@ -30,13 +34,15 @@ def _sha256(path):
 def write(documents, tree, bundled, seconds):
     """documents/sbom.spdx.json and documents/licenses/PACKAGE for `bundled` (name -> path here) in tree/lib/rerankd."""
     packages = {}
+    owners = _packages_of({path.resolve() for path in bundled.values()})
     for name, path in sorted(bundled.items()):
-        packages.setdefault(_package_of(path.resolve()), []).append(name)
+        packages.setdefault(owners[path.resolve()], []).append(name)
+    versions = dict(line.split("\t", 1) for line in _query("dpkg-query", "-W", "-f=${Package}\t${Version}\t${source:Package}\n", *packages).splitlines())
     licenses = documents / "licenses"
     licenses.mkdir()
     listed, relations = [], []
     for package, files in sorted(packages.items()):
-        version, source = _query("dpkg-query", "-W", "-f=${Version}\t${source:Package}", package).split("\t")
+        version, source = versions[package].split("\t")
         shutil.copyfile(pathlib.Path("/usr/share/doc") / package / "copyright", licenses / package)
         identifier = "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]", "-", package)
         listed.append({

@@ -76,7 +76,7 @@ def main():
     documents = out / "share/doc/rerankd"
     documents.mkdir(parents=True)
     shutil.copyfile(ROOT / "LICENSE", documents / "LICENSE")
-    sbom.write(documents, out, {name: path for name, path in bundled.items()}, commit_time())
+    sbom.write(documents, out, bundled, commit_time())
     set_times(out, commit_time())
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file() and not path.is_symlink())
     print(f"{out}: {len(bundled)} libraries beside the program, {size / 1e6:.1f} MB")

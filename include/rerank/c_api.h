@@ -59,6 +59,10 @@ RERANK_API const char* rerank_version(void);
 
 /* Opens a model, the built-in one where no setting says otherwise. NULL when it cannot. */
 RERANK_API rerank_model* rerank_open(const rerank_setting* settings, size_t count, char** error);
+/* As rerank_open(), a further model that has the threads and caches of `other`: the two take turns to compute. What the
+ * settings say of threads and caches counts for nothing then. Models may be closed in any order. */
+RERANK_API rerank_model* rerank_open_beside(rerank_model* other, const rerank_setting* settings, size_t count,
+                                            char** error);
 RERANK_API void rerank_close(rerank_model* model);
 
 /* The model's name, and what computes it: "cpu bf16 avx512bf16". Valid until rerank_close(). */
@@ -74,6 +78,25 @@ RERANK_API int rerank_rank(rerank_model* model, const rerank_text* query, const 
  * cheapest: their query is tokenized once. */
 RERANK_API int rerank_predict(rerank_model* model, const rerank_text* queries, const rerank_text* documents,
                               size_t count, float* logits, char** error);
+
+/* Gives up calls that were told of it: they then return code 1 (cancelled) as soon as what is being computed is done,
+ * less than one batch (max-batch-ms) later. May be used for many calls, and from any thread, though not
+ * in a signal handler. */
+typedef struct rerank_stop rerank_stop;
+RERANK_API rerank_stop* rerank_stop_new(void); /* NULL: out of memory */
+RERANK_API void rerank_stop_now(rerank_stop* stop);
+RERANK_API void rerank_stop_free(rerank_stop* stop); /* when no call that was told of it is under way */
+
+/* Called on the caller's thread while it waits, with the pairs that are done. */
+typedef void (*rerank_progress)(void* context, size_t done, size_t total);
+
+/* As rerank_rank() and rerank_predict(), to be given up by `stop` (NULL: not) and telling `progress` (NULL: nobody). */
+RERANK_API int rerank_rank_with(rerank_model* model, const rerank_text* query, const rerank_text* documents,
+                                size_t count, size_t top_n, rerank_result* results, size_t* result_count,
+                                rerank_stop* stop, char** error);
+RERANK_API int rerank_predict_with(rerank_model* model, const rerank_text* queries, const rerank_text* documents,
+                                   size_t count, float* logits, rerank_stop* stop, rerank_progress progress,
+                                   void* context, char** error);
 
 /* Frees a message. */
 RERANK_API void rerank_free(char* text);

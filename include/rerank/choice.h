@@ -90,4 +90,12 @@ struct Choices<QueuePolicy> {
   static constexpr Choice<QueuePolicy> kAll[] = {{QueuePolicy::kShed, "shed"}, {QueuePolicy::kWait, "wait"}};
 };
 
+// What answers a request that names a model which nobody serves: the default one, or an error.
+enum class UnknownModel { kDefault, kError };
+
+template <>
+struct Choices<UnknownModel> {
+  static constexpr Choice<UnknownModel> kAll[] = {{UnknownModel::kDefault, "default"}, {UnknownModel::kError, "error"}};
+};
+
 }  // namespace rerank

@@ -19,6 +19,24 @@
 namespace rerank {
 
 class Metrics;
+namespace rank {
+class Host;
+}
+
+// How far open() is. `done` and `total`: of the phase; total 0: not known.
+struct LoadProgress {
+  std::string_view phase;  // "downloading", "reading weights", "preparing the engine", "warming up"
+  uint64_t done = 0;
+  uint64_t total = 0;
+};
+
+// What a model has in common with the others of its process. See rank/host.h.
+struct SharedHost {
+  std::shared_ptr<rank::Host> host;  // null: threads and caches of its own
+  double weight = 1;                 // of compute time, where several models want it at once; above 0
+  double cache_share = 0;            // of the caches' bytes, for itself alone; 0: the part that the others share
+  std::function<void(const LoadProgress&)> progress;  // called on the thread that opens; may be null
+};
 
 // What an operator and a client may know about the served model. Fixed after open().
 struct ModelInfo {
@@ -32,7 +50,11 @@ struct ModelInfo {
   size_t max_length = 0;        // tokens per pair that are scored: min(model limit, --max-length)
   size_t model_max_length = 0;  // tokens per pair that the model could take
   uint64_t parameters = 0;
-  std::string label = "LABEL_0";  // config.json's id2label[0]
+  Truncation truncation = Truncation::kHead;  // of documents over the limit, where a request does not say
+  std::string label = "LABEL_0";              // config.json's id2label[0]
+
+  // What answers say they were made by: "name@" and the first twelve digits of the fingerprint.
+  std::string version() const { return id + "@" + fingerprint.substr(0, 12); }
 };
 
 // Part of a text, in bytes: [begin, end).
@@ -55,7 +77,8 @@ class Reranker {
 
   // Loads the model named by `options` and starts its threads. `metrics` may be null; it must outlive nothing: shared.
   // Errors: everything a wrong folder, file or flag can cause, naming file and field.
-  static Result<std::unique_ptr<Reranker>> open(const Options& options, std::shared_ptr<Metrics> metrics = nullptr);
+  static Result<std::unique_ptr<Reranker>> open(const Options& options, std::shared_ptr<Metrics> metrics = nullptr,
+                                                const SharedHost& shared = {});
 
   // Finishes what was accepted, then stops the threads.
   virtual ~Reranker() = default;

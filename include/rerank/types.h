@@ -140,6 +140,13 @@ struct Timings {
   int64_t compute_us = 0;   // sum over the batches its pairs took part in, each counted once
 };
 
+// What one model of a cascade has said (serve/cascade.h).
+struct StageScores {
+  std::string model;
+  std::vector<std::pair<uint32_t, float>> scores;  // of the request's documents that it scored, best first
+  Timings timings;
+};
+
 struct RerankResponse {
   std::vector<RankedDocument> results;  // best first, ties in input order, cut to top_n
   size_t documents = 0;                 // of the request
@@ -147,6 +154,7 @@ struct RerankResponse {
   size_t truncated_documents = 0;
   size_t cached_documents = 0;
   Timings timings;
+  std::vector<StageScores> stages;  // in their order; empty where one model has answered
 };
 
 }  // namespace rerank

@@ -21,6 +21,7 @@ class CrossEncoder:
     uses all cores (threads=N) and batches by itself. What would change scores and cannot be done is a ValueError.
 
     url, api_key, timeout: of a server (timeout in seconds, per request); model and settings are then the server's own.
+    beside: another model in this process, whose threads and caches this one has, too; the two take turns.
     settings: as of docs/options.md with underscores: precision="bf16", threads=4, ...
     """
 
@@ -29,7 +30,7 @@ class CrossEncoder:
                  revision: str | None = None, local_files_only: bool = False, token: bool | str | None = None,
                  model_kwargs: dict | None = None, tokenizer_kwargs: dict | None = None, config_kwargs: dict | None = None,
                  model_card_data: Any = None, backend: str = "torch", *, model: Any = None, url: str | None = None,
-                 api_key: str | None = None, timeout: float = 60.0, **settings: Any) -> None:
+                 api_key: str | None = None, timeout: float = 60.0, beside: "CrossEncoder | None" = None, **settings: Any) -> None:
         if num_labels not in (None, 1):
             raise ValueError("num_labels: a reranker has one score")
         if trust_remote_code:
@@ -45,13 +46,15 @@ class CrossEncoder:
                "hub_offline": local_files_only or None, "hub_token": token if isinstance(token, str) else None,
                "engine": "onnx" if backend == "onnx" else None}
         settings = {**{name: value for name, value in own.items() if value is not None}, **settings}
+        if beside is not None and (url or not isinstance(beside.backend, Library)):
+            raise TypeError("beside: goes with models in this process")
         if url:
             if settings:
                 raise TypeError("a server has its own model and settings: give either a url, or a model and settings")
             self.backend: Any = Server(url, api_key, timeout)
             return
         self.backend = Library({name.replace("_", "-"): str(value).lower() if isinstance(value, bool) else str(value)
-                                for name, value in settings.items() if value is not None})
+                                for name, value in settings.items() if value is not None}, beside and beside.backend)
 
     def __repr__(self) -> str:
         return f"CrossEncoder({self._name!r})"

@@ -18,6 +18,7 @@ class _Text(ctypes.Structure):
 
 
 def _load():
+    problem = None
     places = [os.environ.get("RERANKD_LIBRARY"), HERE / "lib/librerank.so", "librerank.so"]
     for place in filter(None, places):
         try:
@@ -31,9 +32,14 @@ def _load():
     message = ctypes.POINTER(ctypes.c_char_p)
     library.rerank_open.restype = ctypes.c_void_p
     library.rerank_open.argtypes = [ctypes.POINTER(_Setting), ctypes.c_size_t, message]
+    library.rerank_open_beside.restype = ctypes.c_void_p
+    library.rerank_open_beside.argtypes = [ctypes.c_void_p, *library.rerank_open.argtypes]
     library.rerank_close.argtypes = [ctypes.c_void_p]
-    library.rerank_predict.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Text), ctypes.POINTER(_Text), ctypes.c_size_t,
-                                       ctypes.POINTER(ctypes.c_float), message]
+    library.rerank_predict_with.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Text), ctypes.POINTER(_Text), ctypes.c_size_t,
+                                            ctypes.POINTER(ctypes.c_float), ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, message]
+    library.rerank_stop_new.restype = ctypes.c_void_p
+    library.rerank_stop_now.argtypes = [ctypes.c_void_p]
+    library.rerank_stop_free.argtypes = [ctypes.c_void_p]
     library.rerank_free.argtypes = [ctypes.c_void_p]
     for name in ("rerank_name", "rerank_engine"):
         getattr(library, name).restype = ctypes.c_char_p
@@ -51,19 +57,53 @@ def _hub_defaults():
     return {name: value for name, value in found.items() if value}
 
 
+def _apart(call, give_up=None):
+    """call(), in a thread of its own, so that Ctrl-C is seen while it runs: give_up() is then called, and nobody waits for the rest."""
+    done = []
+
+    def work():
+        try:
+            done.append((call(), None))
+        except BaseException as error:  # of the caller, who is told below
+            done.append((None, error))
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(0.1)
+    except BaseException:
+        if give_up:
+            give_up()
+            worker.join(2.0)  # it takes less than a batch
+        raise
+    result, error = done[0]
+    if error:
+        raise error
+    return result
+
+
 class Library:
-    def __init__(self, settings):
+    def __init__(self, settings, beside=None):
+        """beside: another Library, whose threads and caches this model has, too."""
         self.model = None
+        self.calls = 0  # under way: a model that one still reads is not closed
         self.library = _load()
         settings = {**_hub_defaults(), **settings}
         own = HERE / "share/rerankd/models/rerankd-mini-en"
         if "model" not in settings and own.exists():
             settings["model"] = str(own)
         array = (_Setting * len(settings))(*(_Setting(n.encode(), v.encode()) for n, v in settings.items()))
-        error = ctypes.c_char_p()
-        self.model = self.library.rerank_open(array, len(settings), ctypes.byref(error))
+        self.model, problem = _apart(lambda: self._open(array, beside))
         if not self.model:
-            raise RerankError(self._message(error))
+            raise RerankError(problem)
+
+    def _open(self, array, beside):
+        error = ctypes.c_char_p()
+        if beside is None:
+            model = self.library.rerank_open(array, len(array), ctypes.byref(error))
+        else:
+            model = self.library.rerank_open_beside(beside.model, array, len(array), ctypes.byref(error))
+        return model, None if model else self._message(error)
 
     def _message(self, error):
         text = error.value.decode("utf-8", "replace")
@@ -71,34 +111,43 @@ class Library:
         return text
 
     def predict(self, pairs, instruction=None):
-        """Logits in the order of the pairs. The call runs in a thread of its own, so that Ctrl-C ends the wait for it."""
+        """Logits in the order of the pairs. Ctrl-C gives up what is not computed yet."""
         if instruction is not None:
             raise RerankError("in process the instruction is a setting: CrossEncoder(model, instruction=...)")
-        done = []
-        worker = threading.Thread(target=lambda: done.append(self._outcome(pairs)), daemon=True)
-        worker.start()
-        while worker.is_alive():
-            worker.join(0.1)
-        code, result = done[0]
-        if code:
-            raise RerankError(result, code)
-        return result
-
-    def _outcome(self, pairs):
         texts = [[_bytes(pair[side]) for pair in pairs] for side in (0, 1)]
         arrays = [(_Text * len(pairs))(*(_Text(t, len(t)) for t in side)) for side in texts]
-        logits, error = (ctypes.c_float * len(pairs))(), ctypes.c_char_p()
-        code = self.library.rerank_predict(self.model, arrays[0], arrays[1], len(pairs), logits, ctypes.byref(error))
-        return code, self._message(error) if code else list(logits)
+        logits = (ctypes.c_float * len(pairs))()
+        self.predict_texts(*arrays, len(pairs), logits)
+        return list(logits)
+
+    def predict_texts(self, queries, documents, count, logits):
+        """The same over arrays of rerank_text (rerank/c_api.h), into `logits`; all of them live until the call has ended."""
+        stop = self.library.rerank_stop_new()
+        self.calls += 1
+        code, message = _apart(lambda: self._counted(queries, documents, count, logits, stop),
+                               lambda: self.library.rerank_stop_now(stop))
+        self.library.rerank_stop_free(stop)  # not after Ctrl-C: the call may still look at these few bytes
+        if code:
+            raise RerankError(message, code)
+
+    def _counted(self, queries, documents, count, logits, stop):
+        error = ctypes.c_char_p()
+        try:
+            code = self.library.rerank_predict_with(self.model, ctypes.cast(queries, ctypes.POINTER(_Text)),
+                                                    ctypes.cast(documents, ctypes.POINTER(_Text)), count, logits, stop, None, None,
+                                                    ctypes.byref(error))
+            return code, self._message(error) if code else None
+        finally:
+            self.calls -= 1
 
     @property
     def engine(self):
         return self.library.rerank_engine(self.model).decode()
 
     def close(self):
-        if self.model:
+        if self.model and self.calls == 0:
             self.library.rerank_close(self.model)
-            self.model = None
+        self.model = None
 
     def __del__(self):
         if getattr(self, "model", None):

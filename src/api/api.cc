@@ -10,22 +10,74 @@
 #include "api/path.h"
 #include "api/routes.h"
 #include "transport/errors.h"
+#include "transport/one_model.h"
 
 namespace rerank::api {
 
 namespace {
 
-void health(Exchange&& exchange) {
-  exchange.finish(health_page(exchange.state->reranker.ready() && !*exchange.state->options.grpc_failed));
+transport::HttpResponse no_route(std::string_view allowed) {
+  if (allowed.empty()) {
+    return transport::error_response(
+        transport::make_error(transport::ErrorKind::kNotFound,
+                              "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
+  }
+  transport::HttpResponse response = transport::error_response(transport::make_error(
+      transport::ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
+  response.headers.emplace_back("Allow", allowed);
+  return response;
 }
 
-void live(Exchange&& exchange) { exchange.finish(health_page(true)); }
+const ModelReport* find_report(const std::vector<ModelReport>& models, std::string_view name) {
+  for (const ModelReport& report : models) {
+    if (transport::same_word(report.name, name)) return &report;
+    for (const std::string& alias : report.aliases) {
+      if (transport::same_word(alias, name)) return &report;
+    }
+  }
+  return nullptr;
+}
 
-void info(Exchange&& exchange) { exchange.finish(info_page(exchange.state->reranker.info(), exchange.state->options)); }
+// Of the model that the path names, where it names one; else of all.
+void health(Exchange&& exchange) {
+  std::vector<ModelReport> models = exchange.state->catalog->list();
+  if (const ModelReport* named = find_report(models, exchange.path_model)) models = {ModelReport(*named)};
+  exchange.finish(health_page(models, !*exchange.state->options.grpc_failed && !*exchange.state->options.leaving));
+}
 
-void models(Exchange&& exchange) { exchange.finish(models_page(exchange.state->reranker.info())); }
+void version(Exchange&& exchange) {
+  transport::HttpResponse response;
+  response.body = "{\"version\":\"" RERANKD_VERSION "\"}";
+  exchange.finish(std::move(response));
+}
 
-void model(Exchange&& exchange) { exchange.finish(model_page(exchange.state->reranker.info())); }
+void live(Exchange&& exchange) { exchange.finish(live_page()); }
+
+// The model that the path names, else the default; until it is loaded nothing is known of it.
+void info(Exchange&& exchange) {
+  const auto model = exchange.state->catalog->find({exchange.path_model, "", /*wait=*/false});
+  if (!model.ok()) return exchange.finish(transport::error_response(model.status(), transport::ErrorShape::kTei));
+  exchange.finish(info_page((*model)->info(), exchange.state->options));
+}
+
+void models(Exchange&& exchange) { exchange.finish(models_page(*exchange.state->catalog)); }
+
+// Of a name that nobody has, the default's, where such names are served: it is what would answer.
+void model(Exchange&& exchange) {
+  constexpr std::string_view kSegment = "/models/";
+  const std::string name = exchange.path.substr(exchange.path.find(kSegment) + kSegment.size());
+  const std::vector<ModelReport> models = exchange.state->catalog->list();
+  const ModelReport* named = find_report(models, name);
+  if (named == nullptr) {
+    const auto found = exchange.state->catalog->find({name, "", /*wait=*/false});
+    if (absl::IsNotFound(found.status())) return exchange.finish(transport::error_response(found.status()));
+    for (const ModelReport& report : models) {
+      if (report.is_default) named = &report;
+    }
+  }
+  if (named == nullptr) return exchange.finish(no_route(""));
+  exchange.finish(model_page(*named));
+}
 
 void cluster_auth(Exchange&& exchange) { exchange.finish(cluster_auth_page(exchange.state->access.needs_key())); }
 
@@ -84,8 +136,16 @@ constexpr Route kRoutes[] = {
      Reach::kEverywhere},
     {"GET", "health/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (NVIDIA)", nullptr, "Health",
      "", Reach::kEverywhere},
+    {"GET", "health/startup", "health", health, Key::kNotNeeded, "Is the start over?", nullptr, "Health", "",
+     Reach::kEverywhere},
     {"GET", "health", "health", health, Key::kNotNeeded, "Are requests ranked now?", nullptr, "Health",
      "grpc.health.v1.Health/Check grpc.health.v1.Health/Watch", Reach::kEverywhere},
+    {"GET", "healthz", "health", health, Key::kNotNeeded, "Are requests ranked now? (Kubernetes)", nullptr, "Health",
+     "", Reach::kEverywhere},
+    {"GET", "readyz", "health", health, Key::kNotNeeded, "Are requests ranked now? (Kubernetes)", nullptr, "Health", "",
+     Reach::kEverywhere},
+    {"GET", "livez", "health", live, Key::kNotNeeded, "Is the process alive? (Kubernetes)", nullptr, "Health", "",
+     Reach::kEverywhere},
     {"GET", ".well-known/live", "health", live, Key::kNotNeeded, "Is the process alive? (Weaviate)", nullptr, "Health"},
     {"GET", ".well-known/ready", "health", health, Key::kNotNeeded, "Are requests ranked now? (Weaviate)", nullptr,
      "Health"},
@@ -95,11 +155,16 @@ constexpr Route kRoutes[] = {
      "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"},
     {"GET", "/", "page", root, Key::kNotNeeded, "A page to try the server; health where no HTML is accepted", nullptr,
      "Health"},
+    {"GET", "version", "info", version, Key::kNotNeeded, "The program's version (vLLM)", nullptr, "Version"},
     {"GET", "info", "info", info, Key::kNeeded, "Model, engine and limits (TEI)", nullptr, "Info",
      "tei.v1.Info/Info rerank.v1.Reranker/Info"},
     {"GET", "meta", "info", info, Key::kNeeded, "The same (Weaviate)", nullptr, "Info"},
     {"GET", "metrics", "metrics", metrics, Key::kNotNeeded, "Prometheus metrics", nullptr, "text/plain", "",
      Reach::kOperators},
+    {"POST", "admin/models", "admin", handle_admin, Key::kAdmin, "Load, unload and rename models", "AdminRequest",
+     "Models", "", Reach::kAdmin},
+    {"GET", "admin/models", "admin", models, Key::kAdmin, "The models, as a list", nullptr, "Models", "",
+     Reach::kAdmin},
     {"GET", "models", "models", models, Key::kNeeded, "The served model, as a list (OpenAI)", nullptr, "Models"},
     {"POST", "models/*", "predict", handle_model, Key::kNeeded,
      "Score pairs in input order (Hugging Face, KServe v2); 404 for anything else", "PredictRequest", "PredictAnswer"},
@@ -108,9 +173,10 @@ constexpr Route kRoutes[] = {
      "ClusterAuth"},
 };
 
-bool served_at(const Route& route, Api::Port port, bool metrics_apart) {
+bool served_at(const Route& route, Api::Port port, const ApiOptions& options) {
+  if (route.reach == Reach::kAdmin) return port == Api::Port::kMetrics && !options.admin_key.empty();
   if (port == Api::Port::kMetrics) return route.reach != Reach::kClients;
-  return !metrics_apart || route.reach != Reach::kOperators;
+  return !options.metrics_apart || route.reach != Reach::kOperators;
 }
 
 bool method_matches(std::string_view method, std::string_view allowed) {
@@ -146,16 +212,34 @@ transport::HttpResponse allowed_methods(const Exchange& exchange, const std::str
   return response;
 }
 
-transport::HttpResponse no_route(std::string_view allowed) {
-  if (allowed.empty()) {
-    return transport::error_response(
-        transport::make_error(transport::ErrorKind::kNotFound,
-                              "Not Found: rerankd serves POST /rerank, GET /info, /health, /v1/models and /metrics"));
+bool is_route(std::string_view path) {
+  return std::any_of(std::begin(kRoutes), std::end(kRoutes),
+                     [&](const Route& route) { return path_matches(path, route.pattern); });
+}
+
+// "/models/NAME/v1/rerank" is "/v1/rerank" of the model NAME, which may hold a slash as hub ids do. A name that nobody
+// has is one where something is asked of it. What has a meaning of its own under /models/ (KServe's, Hugging Face's)
+// keeps its path.
+void take_model(Exchange& exchange) {
+  constexpr std::string_view kSegment = "/models/";
+  const size_t segment = exchange.path.find(kSegment);
+  if (segment == std::string::npos) return;
+  const size_t begin = segment + kSegment.size();
+  size_t end = exchange.path.find('/', begin);
+  const size_t first = end;
+  for (int parts = 0; parts < 2; ++parts) {
+    const std::string name = exchange.path.substr(begin, end == std::string::npos ? end : end - begin);
+    if (exchange.state->catalog->knows(name)) {
+      exchange.path_model = name;
+      if (end == std::string::npos) return;
+      std::string rest = exchange.path.substr(0, segment) + exchange.path.substr(end);
+      if (is_route(rest)) exchange.path = std::move(rest);
+      return;
+    }
+    if (end == std::string::npos) break;
+    end = exchange.path.find('/', end + 1);
   }
-  transport::HttpResponse response = transport::error_response(transport::make_error(
-      transport::ErrorKind::kMethod, absl::StrFormat("Method Not Allowed: use %s here", allowed)));
-  response.headers.emplace_back("Allow", allowed);
-  return response;
+  if (exchange.request.method == "POST") exchange.path_model = exchange.path.substr(begin, first - begin);
 }
 
 }  // namespace
@@ -174,30 +258,44 @@ const Route* route_of_method(std::string_view method) {
 }
 
 Api::Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
-    : state_(std::make_shared<State>(State{reranker, metrics, options,
-                                           transport::Access(options.key_ring(), options.cors_origins, options.local),
-                                           observe::RequestMetrics(metrics)})) {}
+    : Api(transport::catalog_of(reranker), std::move(metrics), options) {}
+
+Api::Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, const ApiOptions& options)
+    : state_(
+          std::make_shared<State>(State{std::move(catalog), metrics, options,
+                                        transport::Access(options.key_ring(), options.cors_origins, options.local),
+                                        transport::Access(std::make_shared<transport::KeyRing>(options.admin_key), ""),
+                                        observe::RequestMetrics(metrics)})) {}
 
 void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
   exchange.record.peer = exchange.request.peer;
+  exchange.record.id = observe::request_id_of(exchange.request.header("x-request-id"));
+  exchange.record.method = exchange.request.method.substr(0, observe::RequestRecord::kMostText);
+  exchange.record.agent = exchange.request.header("user-agent").substr(0, observe::RequestRecord::kMostText);
   exchange.path = normalise_path(exchange.request.target);
+  exchange.record.path = exchange.path.empty() ? "/" : exchange.path.substr(0, observe::RequestRecord::kMostText);
+  take_model(exchange);
   if (const auto trace = observe::parse_traceparent(exchange.request.header("traceparent")))
     exchange.record.trace = *trace;
   exchange.cors = state_->access.cors_headers(exchange.request.header("origin"));
   std::string allowed;
   for (const Route& route : kRoutes) {
-    if (!served_at(route, port, state_->options.metrics_apart)) continue;
+    if (!served_at(route, port, state_->options)) continue;
     if (!path_matches(exchange.path, route.pattern)) continue;
     if (method_matches(exchange.request.method, route.method)) {
       exchange.record.label = route.label;
       exchange.record.ranks = route.ranks();
-      if (route.key == Key::kNeeded) {
+      if (route.key != Key::kNotNeeded) {
+        const transport::Access& access = route.key == Key::kAdmin ? state_->admins : state_->access;
         const transport::HttpRequest& asked = exchange.request;
-        const Status page = state_->access.check_page(asked);
+        const Status page = access.check_page(asked);
         if (!page.ok()) return exchange.finish(transport::error_response(page));
-        const Result<transport::KeyRule> caller = state_->access.admit(credentials_of(asked), asked.peer);
-        if (!caller.ok()) return exchange.finish(refuse_caller(caller.status()));
+        const Result<transport::KeyRule> caller = access.admit(credentials_of(asked), asked.peer);
+        if (!caller.ok()) {
+          exchange.record.rate_limited = transport::kind_of(caller.status()) == transport::ErrorKind::kRateLimited;
+          return exchange.finish(refuse_caller(caller.status()));
+        }
         exchange.priority = caller->priority;
         exchange.record.key = caller->name;
       }

@@ -7,7 +7,7 @@
 
 #include "api/options.h"
 #include "base/metrics.h"
-#include "rerank/reranker.h"
+#include "rerank/catalog.h"
 #include "transport/http.h"
 
 namespace rerank::api {
@@ -17,8 +17,10 @@ class Api {
   using Done = std::function<void(transport::HttpResponse)>;
   enum class Port { kMain, kMetrics };  // kMetrics serves health and metrics alone
 
-  // `reranker` must live until every `done` has been called, and every `complete` that an answer carries; the Api
-  // itself may go earlier. `metrics` may be null.
+  // The Api may go before every `done` has been called, and every `complete` that an answer carries. `metrics` may be
+  // null.
+  Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, const ApiOptions& options);
+  // Over one model, which must live until then.
   Api(Reranker& reranker, std::shared_ptr<Metrics> metrics, const ApiOptions& options);
 
   // Parses on the calling thread and returns when the work is queued. `done` is called exactly once, here or on a

@@ -8,10 +8,12 @@
 
 namespace rerank::api {
 
-enum class Key { kNeeded, kNotNeeded };  // where API keys are set
+// Where API keys are set; kAdmin: the admin's alone, always.
+enum class Key { kNeeded, kNotNeeded, kAdmin };
 
-// Where a route is served when there is a metrics address beside the main one.
-enum class Reach { kClients, kEverywhere, kOperators };
+// Where a route is served when there is a metrics address beside the main one; kAdmin: there only, and where there is
+// an admin key.
+enum class Reach { kClients, kEverywhere, kOperators, kAdmin };
 
 struct Route {
   const char* method;   // GET also serves HEAD

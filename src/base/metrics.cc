@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <mutex>
+#include <tuple>
 
 namespace rerank {
 namespace {
@@ -67,59 +68,110 @@ using Key = std::pair<std::string, MetricLabels>;
 }  // namespace
 
 struct Metrics::Registry {
+  // Held while readers run and metrics are written out, and while some of them leave; taken before the other.
+  std::mutex collecting;
   std::mutex mutex;
   prometheus::Registry prometheus{prometheus::Registry::InsertBehavior::Merge};
   std::map<Key, std::unique_ptr<Counter>> counters;
   std::map<Key, std::unique_ptr<Gauge>> gauges;
   std::map<Key, std::unique_ptr<Histogram>> histograms;
   std::map<Key, std::unique_ptr<Quantiles>> quantiles;
+  // Of metrics that leave with what they were made through: how many have asked, and how they go.
+  struct Use {
+    size_t users = 0;
+    std::function<void()> remove;
+  };
+  std::map<Key, Use> uses;
   std::vector<MetricAlias> aliases;
-  std::vector<std::function<void()>> readers;
+  std::map<uint64_t, std::function<void()>> readers;
+  uint64_t next_reader = 0;
 };
 
-Metrics::Metrics() : registry_(std::make_unique<Registry>()) {}
-Metrics::~Metrics() = default;
+Metrics::Metrics() : registry_(std::make_shared<Registry>()) {}
+Metrics::Metrics(std::shared_ptr<Registry> registry, MetricLabels labels)
+    : registry_(std::move(registry)), labels_(std::move(labels)) {}
+
+Metrics::~Metrics() {
+  if (labels_.empty()) return;
+  const std::lock_guard collecting(registry_->collecting);
+  const std::lock_guard lock(registry_->mutex);
+  for (const uint64_t reader : readers_) registry_->readers.erase(reader);
+  for (const Key& key : used_) {
+    const auto use = registry_->uses.find(key);
+    if (--use->second.users > 0) continue;
+    if (use->second.remove) use->second.remove();
+    registry_->uses.erase(use);
+  }
+}
+
+std::shared_ptr<Metrics> Metrics::with(const MetricLabels& labels) const {
+  MetricLabels all = labels_;
+  all.insert(labels.begin(), labels.end());
+  return std::shared_ptr<Metrics>(new Metrics(registry_, std::move(all)));
+}
+
+// `make(labels)`: the metric, and how it leaves its family.
+template <class Kind, class Make>
+Kind& Metrics::find_or_make(std::map<Key, std::unique_ptr<Kind>>& slots, const std::string& name,
+                            const MetricLabels& labels, Make make) {
+  Key key{name, labels};
+  key.second.insert(labels_.begin(), labels_.end());
+  const std::lock_guard lock(registry_->mutex);
+  auto& slot = slots[key];
+  std::function<void()> leave;
+  if (!slot) std::tie(slot, leave) = make(key.second);
+  Kind& made = *slot;
+  if (labels_.empty()) return made;
+  Registry::Use& use = registry_->uses[key];
+  if (leave) {
+    use.remove = [&slots, key, leave = std::move(leave)] {
+      leave();
+      slots.erase(key);
+    };
+  }
+  if (std::find(used_.begin(), used_.end(), key) == used_.end()) {
+    used_.push_back(std::move(key));
+    ++use.users;
+  }
+  return made;
+}
 
 Counter& Metrics::counter(const std::string& name, const std::string& help, const MetricLabels& labels) {
-  std::lock_guard lock(registry_->mutex);
-  auto& slot = registry_->counters[{name, labels}];
-  if (!slot) {
+  return find_or_make(registry_->counters, name, labels, [&](const MetricLabels& all) {
     auto& family = prometheus::BuildCounter().Name(name).Help(help).Register(registry_->prometheus);
-    slot = std::make_unique<PrometheusCounter>(family.Add(labels));
-  }
-  return *slot;
+    auto& metric = family.Add(all);
+    return std::pair<std::unique_ptr<Counter>, std::function<void()>>(std::make_unique<PrometheusCounter>(metric),
+                                                                      [&] { family.Remove(&metric); });
+  });
 }
 
 Gauge& Metrics::gauge(const std::string& name, const std::string& help, const MetricLabels& labels) {
-  std::lock_guard lock(registry_->mutex);
-  auto& slot = registry_->gauges[{name, labels}];
-  if (!slot) {
+  return find_or_make(registry_->gauges, name, labels, [&](const MetricLabels& all) {
     auto& family = prometheus::BuildGauge().Name(name).Help(help).Register(registry_->prometheus);
-    slot = std::make_unique<PrometheusGauge>(family.Add(labels));
-  }
-  return *slot;
+    auto& metric = family.Add(all);
+    return std::pair<std::unique_ptr<Gauge>, std::function<void()>>(std::make_unique<PrometheusGauge>(metric),
+                                                                    [&] { family.Remove(&metric); });
+  });
 }
 
 Histogram& Metrics::histogram(const std::string& name, const std::string& help, const std::vector<double>& bounds,
                               const MetricLabels& labels) {
-  std::lock_guard lock(registry_->mutex);
-  auto& slot = registry_->histograms[{name, labels}];
-  if (!slot) {
+  return find_or_make(registry_->histograms, name, labels, [&](const MetricLabels& all) {
     auto& family = prometheus::BuildHistogram().Name(name).Help(help).Register(registry_->prometheus);
-    slot = std::make_unique<PrometheusHistogram>(family.Add(labels, prometheus::Histogram::BucketBoundaries(bounds)));
-  }
-  return *slot;
+    auto& metric = family.Add(all, prometheus::Histogram::BucketBoundaries(bounds));
+    return std::pair<std::unique_ptr<Histogram>, std::function<void()>>(std::make_unique<PrometheusHistogram>(metric),
+                                                                        [&] { family.Remove(&metric); });
+  });
 }
 
 Quantiles& Metrics::quantiles(const std::string& name, const std::string& help, const MetricLabels& labels) {
-  std::lock_guard lock(registry_->mutex);
-  auto& slot = registry_->quantiles[{name, labels}];
-  if (!slot) {
+  return find_or_make(registry_->quantiles, name, labels, [&](const MetricLabels& all) {
     auto& family = prometheus::BuildSummary().Name(name).Help(help).Register(registry_->prometheus);
     const prometheus::Summary::Quantiles wanted = {{0.5, 0.02}, {0.95, 0.005}, {0.99, 0.001}};
-    slot = std::make_unique<PrometheusQuantiles>(family.Add(labels, wanted, kSummaryWindow, 3));
-  }
-  return *slot;
+    auto& metric = family.Add(all, wanted, kSummaryWindow, 3);
+    return std::pair<std::unique_ptr<Quantiles>, std::function<void()>>(std::make_unique<PrometheusQuantiles>(metric),
+                                                                        [&] { family.Remove(&metric); });
+  });
 }
 
 void Metrics::add_alias(MetricAlias alias) {
@@ -129,15 +181,18 @@ void Metrics::add_alias(MetricAlias alias) {
 
 void Metrics::on_collect(std::function<void()> read) {
   std::lock_guard lock(registry_->mutex);
-  registry_->readers.push_back(std::move(read));
+  const uint64_t reader = registry_->next_reader++;
+  registry_->readers[reader] = std::move(read);
+  if (!labels_.empty()) readers_.push_back(reader);
 }
 
 std::string Metrics::to_text() const {
   std::vector<std::function<void()>> readers;
   std::vector<MetricAlias> aliases;
+  const std::lock_guard collecting(registry_->collecting);
   {
     std::lock_guard lock(registry_->mutex);
-    readers = registry_->readers;
+    for (const auto& [number, read] : registry_->readers) readers.push_back(read);
     aliases = registry_->aliases;
   }
   for (const auto& read : readers) read();

@@ -3,11 +3,13 @@
 // Asking again for the same name and labels gives the same object, so hot paths ask once and keep the reference.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace rerank {
@@ -66,6 +68,11 @@ class Metrics {
 
   Quantiles& quantiles(const std::string& name, const std::string& help, const MetricLabels& labels = {});
 
+  // The same registry, with `labels` on everything that is made through the result: what it has made leaves the
+  // registry with it, unless another one has asked for the same, and so do its readers. What has references from it
+  // keeps it.
+  std::shared_ptr<Metrics> with(const MetricLabels& labels) const;
+
   void add_alias(MetricAlias alias);
   // `read` is called before the metrics are written out: for what is looked up rather than counted. It must live as
   // long as this object is asked for text, be thread-safe, and not call to_text().
@@ -75,7 +82,15 @@ class Metrics {
 
  private:
   struct Registry;
-  std::unique_ptr<Registry> registry_;
+  Metrics(std::shared_ptr<Registry> registry, MetricLabels labels);
+  template <class Kind, class Make>
+  Kind& find_or_make(std::map<std::pair<std::string, MetricLabels>, std::unique_ptr<Kind>>& slots,
+                     const std::string& name, const MetricLabels& labels, Make make);
+
+  std::shared_ptr<Registry> registry_;
+  MetricLabels labels_;                                     // added to everyone's
+  std::vector<std::pair<std::string, MetricLabels>> used_;  // of a result of with(); guarded by the registry's lock
+  std::vector<uint64_t> readers_;
 };
 
 // 100 us to 60 s, about three buckets per factor of ten: for every latency histogram, so that they can be compared.

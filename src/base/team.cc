@@ -42,6 +42,8 @@ struct Team::State {
   std::atomic<size_t> next{0};
   std::atomic<size_t> working{0};  // members that have not finished this loop
 
+  std::mutex running;  // held by whoever runs a loop
+
   std::vector<int> cpus;   // by member; empty: not pinned
   std::thread::id caller;  // pinned last
 
@@ -102,6 +104,7 @@ Team::~Team() {
 size_t Team::size() const { return state_->threads.size() + 1; }
 
 void Team::run(size_t tasks, const std::function<void(size_t, size_t)>& body) {
+  const std::lock_guard running(state_->running);
   state_->pin_caller();
   if (state_->threads.empty() || tasks <= 1) {
     for (size_t task = 0; task < tasks; ++task) body(task, 0);

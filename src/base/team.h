@@ -1,5 +1,5 @@
 // A fixed team of threads that runs loops together. The caller is a member: a team of one has no threads and costs
-// nothing. One loop at a time; loop bodies must not start loops of the same team.
+// nothing. One loop at a time: whoever else calls run() waits. Loop bodies must not start loops of the same team.
 #pragma once
 
 #include <cstddef>

@@ -49,6 +49,13 @@ size_t PairCache::insert(const Hash128& key, const CachedScore& score, TimePoint
   return shard.scores.insert(key, {score, now}, kEntryBytes);
 }
 
+void PairCache::limit(size_t max_bytes) {
+  for (const auto& shard : shards_) {
+    std::lock_guard lock(shard->mutex);
+    shard->scores.limit(max_bytes / kShards);
+  }
+}
+
 size_t PairCache::entries() const {
   size_t total = 0;
   for (const auto& shard : shards_) {

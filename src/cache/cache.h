@@ -29,6 +29,9 @@ class PairCache {
   // Returns how many entries had to go for it.
   size_t insert(const Hash128& key, const CachedScore& score, TimePoint now);
 
+  // From now on it keeps no more than so many.
+  void limit(size_t max_bytes);
+
   bool enabled() const { return enabled_; }
   size_t entries() const;
   size_t bytes() const { return entries() * kEntryBytes; }

@@ -48,6 +48,12 @@ class Sieve {
     if (const auto found = index_.find(key); found != index_.end()) remove(found->second);
   }
 
+  // From now on it keeps no more than so many.
+  void limit(size_t max_bytes) {
+    max_bytes_ = max_bytes;
+    while (bytes_ > max_bytes_) evict_one();
+  }
+
   size_t entries() const { return queue_.size(); }
   size_t bytes() const { return bytes_; }
 

@@ -46,6 +46,13 @@ void TokenCache::insert(const Hash128& text, const std::vector<int32_t>& ids) {
   shard.texts.insert(text, std::move(copy), bytes);
 }
 
+void TokenCache::limit(size_t max_bytes) {
+  for (const auto& shard : shards_) {
+    std::lock_guard lock(shard->mutex);
+    shard->texts.limit(max_bytes / kShards);
+  }
+}
+
 size_t TokenCache::bytes() const {
   size_t total = 0;
   for (const auto& shard : shards_) {

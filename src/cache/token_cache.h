@@ -21,6 +21,9 @@ class TokenCache {
   bool find(const Hash128& text, std::vector<int32_t>& ids);
   void insert(const Hash128& text, const std::vector<int32_t>& ids);
 
+  // From now on it keeps no more than so many.
+  void limit(size_t max_bytes);
+
   bool enabled() const { return !shards_.empty(); }
   size_t bytes() const;
 

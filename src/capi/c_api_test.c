@@ -19,8 +19,13 @@ static rerank_text text(const char* s) {
   return t;
 }
 
+static void tell(void* context, size_t done, size_t total) {
+  CHECK(done <= total);
+  *(size_t*)context = done;
+}
+
 int main(int argc, char** argv) {
-  CHECK(argc == 2);
+  CHECK(argc == 3);
   char* error = NULL;
 
   const rerank_setting wrong[] = {{"modle", "x"}};
@@ -52,12 +57,34 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < count; ++i) CHECK(logits[results[i].index] == results[i].logit);
   CHECK(rerank_predict(model, queries, documents, 0, logits, NULL) == 0);
 
+  size_t told = 0;
+  CHECK(rerank_predict_with(model, queries, documents, 4, logits, NULL, tell, &told, &error) == 0 && told == 4);
+  rerank_stop* stop = rerank_stop_new();
+  CHECK(rerank_predict_with(model, queries, documents, 4, logits, stop, NULL, NULL, &error) == 0);
+  rerank_stop_now(stop);
+  CHECK(rerank_predict_with(model, queries, documents, 4, logits, stop, NULL, NULL, &error) == 1);
+  rerank_free(error);
+  CHECK(rerank_rank_with(model, &query, documents, 4, 0, results, &count, stop, &error) == 1);
+  rerank_free(error);
+  rerank_stop_free(stop);
+
   count = 1;
   CHECK(rerank_rank(model, &query, documents, 4, 2, results, &count, &error) == 3);
   rerank_free(error);
   count = 2;
   CHECK(rerank_rank(model, &query, documents, 4, 2, results, &count, NULL) == 0 && count == 2);
+
+  /* Another one beside it, which goes on when the first is closed. */
+  const rerank_setting more[] = {{"model", argv[2]}, {"served-model-name", "second"}};
+  rerank_model* second = rerank_open_beside(model, more, 2, &error);
+  CHECK(second != NULL && strcmp(rerank_name(second), "second") == 0);
+  float others[4];
+  CHECK(rerank_predict(second, queries, documents, 4, others, NULL) == 0 && others[0] != logits[0]);
+  CHECK(rerank_predict(model, queries, documents, 4, others, NULL) == 0 && others[0] == logits[0]);
+  CHECK(rerank_open_beside(model, wrong, 1, NULL) == NULL);
   rerank_close(model);
+  CHECK(rerank_predict(second, queries, documents, 4, others, NULL) == 0);
+  rerank_close(second);
   puts("c_api_test: ok");
   return 0;
 }

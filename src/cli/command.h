@@ -23,13 +23,18 @@ struct Command {
   // Completes the options from the configuration file and opens the model, with a progress line for a download.
   Result<std::unique_ptr<Reranker>> open(std::shared_ptr<Metrics> metrics = nullptr) {
     RETURN_IF_ERROR(complete());
+    options.model.source.download_progress = download_line();
+    return Reranker::open(options, std::move(metrics));
+  }
+
+  // A progress line for each file that is downloaded.
+  static std::function<void(std::string_view file, uint64_t done, uint64_t total)> download_line() {
     auto progress = std::make_shared<std::pair<std::string, std::unique_ptr<Progress>>>();
-    options.model.source.download_progress = [progress](std::string_view file, uint64_t done, uint64_t total) {
+    return [progress](std::string_view file, uint64_t done, uint64_t total) {
       if (progress->first != file)
         *progress = {std::string(file), std::make_unique<Progress>(std::string(file), "bytes")};
       progress->second->update(done, total);
     };
-    return Reranker::open(options, std::move(metrics));
   }
 
   Status complete() {

@@ -23,6 +23,7 @@ Run add_score_command(CLI::App& program);
 Run add_tokenize_command(CLI::App& program);
 Run add_inspect_command(CLI::App& program);
 Run add_check_command(CLI::App& program);
+Run add_fit_command(CLI::App& program);
 Run add_eval_command(CLI::App& program);
 Run add_bench_command(CLI::App& program);
 Run add_lengths_command(CLI::App& program);

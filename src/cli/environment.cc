@@ -67,7 +67,6 @@ std::vector<std::string> command_words(int argc, char** argv) {
   } else if (words == std::vector<std::string>{"version"}) {
     words = {"--version"};
   }
-  std::reverse(words.begin(), words.end());
   return words;
 }
 

@@ -21,8 +21,7 @@ std::vector<std::string> pass_over_service_links();
 // one.
 std::string name_the_variable(const CLI::App& program, int argc, char** argv, std::string what);
 
-// The words of the command line, last first, as CLI11 takes them: "help serve" is "serve --help", "version"
-// "--version".
+// The words of the command line, in order: "help serve" is "serve --help", "version" "--version".
 std::vector<std::string> command_words(int argc, char** argv);
 
 // A line for each variable RERANKD_... that no setting has, with the one that was probably meant.

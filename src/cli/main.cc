@@ -1,6 +1,7 @@
 // rerankd: the program. Chooses a command and nothing else.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -16,6 +17,7 @@
 #include "cli/environment.h"
 #include "cli/help/help.h"
 #include "cli/progress.h"
+#include "cli/serving/drop_in.h"
 
 namespace cli = rerank::cli;
 
@@ -57,16 +59,20 @@ int main(int argc, char** argv) {
   program.add_flag("-q,--quiet", quiet, "Errors only: no progress, no other log lines.");
   program.fallthrough();
   const std::vector<cli::Run> commands = {
-      cli::add_serve_command(program),      cli::add_rank_command(program),      cli::add_score_command(program),
-      cli::add_tokenize_command(program),   cli::add_inspect_command(program),   cli::add_eval_command(program),
-      cli::add_lengths_command(program),    cli::add_calibrate_command(program), cli::add_bench_command(program),
-      cli::add_convert_command(program),    cli::add_options_command(program),   cli::add_routes_command(program),
-      cli::add_completion_command(program), cli::add_manual_command(program),    cli::add_check_command(program),
+      cli::add_serve_command(program),     cli::add_rank_command(program),    cli::add_score_command(program),
+      cli::add_tokenize_command(program),  cli::add_inspect_command(program), cli::add_fit_command(program),
+      cli::add_check_command(program),     cli::add_eval_command(program),    cli::add_lengths_command(program),
+      cli::add_calibrate_command(program), cli::add_bench_command(program),   cli::add_convert_command(program),
+      cli::add_options_command(program),   cli::add_routes_command(program),  cli::add_completion_command(program),
+      cli::add_manual_command(program),
   };
   cli::check_counts(program);
   const std::vector<std::string> links = cli::pass_over_service_links();
+  std::vector<std::string> words = cli::command_words(argc, argv);
+  const std::vector<std::string> taken = cli::take_other_servers_settings(words);
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
-    program.parse(cli::command_words(argc, argv));
+    program.parse(words);
   } catch (const CLI::Success& help) {
     return with_output_checked(program.exit(help));
   } catch (const CLI::ParseError& error) {
@@ -80,6 +86,7 @@ int main(int argc, char** argv) {
   cli::log_to_stderr(quiet ? "error" : level, format);
   cli::show_progress(!quiet);
   if (program.got_subcommand("serve")) {
+    for (const std::string& line : taken) rerank::log_info(line);
     for (const std::string& name : links)
       rerank::log_info(rerank::str_cat(name, " is a service link of the platform, and is passed over"));
     for (const std::string& line : cli::unknown_variables(program)) rerank::log_warning(line);

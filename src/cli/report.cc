@@ -1,4 +1,8 @@
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 
@@ -9,7 +13,9 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/commands.h"
+#include "cli/environment.h"
 #include "cli/progress.h"
+#include "transport/repair.h"
 
 namespace rerank::cli {
 
@@ -34,9 +40,33 @@ std::string now_text() {
   return absl::StrFormat("%s.%03dZ", time, millis);
 }
 
+// As it is, or in quotes where it would not be one word.
+std::string quoted_where_needed(const std::string& value) {
+  const auto plain = [](unsigned char c) { return c > 0x20 && c != '"' && c != '=' && c != 0x7f; };
+  if (!value.empty() && std::all_of(value.begin(), value.end(), plain)) return value;
+  JsonWriter out;
+  out.value(std::string_view(transport::repair_text(value, /*escapes=*/false)));
+  return out.take();
+}
+
+// systemd's journal keeps time and priority itself (sd-daemon(3)): "<4>" is a warning.
+std::string journal_line(LogLevel level, std::string_view message, std::span<const LogField> fields) {
+  constexpr const char* kPriorities[] = {"<7>", "<6>", "<4>", "<3>"};
+  std::string line = str_cat(kPriorities[static_cast<int>(level)], message);
+  for (const LogField& field : fields) line += str_cat(" ", field.name, "=", quoted_where_needed(field.value));
+  return line;
+}
+
+// Whether stderr is the journal's: systemd says which file that is.
+bool writes_to_journal() {
+  struct stat file {};
+  if (::fstat(STDERR_FILENO, &file) != 0) return false;
+  return variable("JOURNAL_STREAM") == str_cat(file.st_dev, ":", file.st_ino);
+}
+
 std::string text_line(LogLevel level, std::string_view message, std::span<const LogField> fields) {
   std::string line = str_cat(now_text(), " ", kLevelNames[static_cast<int>(level)], " ", message);
-  for (const LogField& field : fields) line += str_cat(" ", field.name, "=", field.value);
+  for (const LogField& field : fields) line += str_cat(" ", field.name, "=", quoted_where_needed(field.value));
   return line;
 }
 
@@ -52,7 +82,7 @@ std::string json_line(LogLevel level, std::string_view message, std::span<const 
     if (field.is_number) {
       out.number(field.value);
     } else {
-      text(field.value);
+      text(transport::repair_text(field.value, /*escapes=*/false));
     }
   }
   out.end_object();
@@ -66,7 +96,7 @@ void log_to_stderr(std::string_view level, std::string_view format) {
                          : level == "warning" ? LogLevel::kWarning
                          : level == "error"   ? LogLevel::kError
                                               : LogLevel::kInfo;
-  const auto make_line = format == "json" ? json_line : text_line;
+  const auto make_line = format == "json" ? json_line : writes_to_journal() ? journal_line : text_line;
   set_log_sink([least, make_line](LogLevel line_level, std::string_view message, std::span<const LogField> fields) {
     if (line_level < least) return;
     end_progress_line();

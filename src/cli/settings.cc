@@ -65,6 +65,12 @@ void Settings::bind(O& options, const std::vector<std::string>& groups) {
 void Settings::add(Options& options, const std::vector<std::string>& groups) { bind(options, groups); }
 void Settings::add(ServerOptions& options) { bind(options, {}); }
 
+void Settings::repeat(const std::string& name) {
+  bound_.at(name).option->multi_option_policy(CLI::MultiOptionPolicy::TakeFirst);
+}
+
+std::vector<std::string> Settings::values(const std::string& name) const { return bound_.at(name).option->results(); }
+
 Status Settings::apply_config_file() const {
   if (config_path_.empty()) return ok_status();
   if (std::error_code error; !std::filesystem::is_regular_file(config_path_, error))
@@ -74,6 +80,7 @@ Status Settings::apply_config_file() const {
     for (const auto& [key, node] : file) {
       std::string name(key.str());
       std::replace(name.begin(), name.end(), '_', '-');
+      if (name == "models" || name == "aliases" || name == "default-model") continue;  // serving/model_list.h
       if (node.is_table())
         return wrong_at(config_path_, node, str_cat("[", name, "]: settings stand without sections: port = 9000"));
       auto found = bound_.find(name);

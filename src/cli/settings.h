@@ -33,6 +33,12 @@ class Settings {
 
   bool has(const std::string& name) const { return bound_.contains(name); }
 
+  // The file that --config names; empty: none.
+  const std::string& config_path() const { return config_path_; }
+  // A flag may be given several times from now on; its field is the first, and values() are all.
+  void repeat(const std::string& name);
+  std::vector<std::string> values(const std::string& name) const;
+
  private:
   struct Bound {
     CLI::Option* option;

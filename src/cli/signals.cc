@@ -43,6 +43,11 @@ void Signals::serving(std::function<void()> reload) {
   serving_ = true;
 }
 
+bool Signals::ended() const {
+  const std::lock_guard lock(mutex_);
+  return ended_by_ != 0;
+}
+
 int Signals::wait(std::function<std::string()> dropped) {
   std::unique_lock lock(mutex_);
   dropped_ = std::move(dropped);
@@ -59,7 +64,7 @@ void Signals::take(int signal) {
     reload = reload_;
   }
   if (reload) {
-    log_info("SIGHUP: reading keys and certificates again");
+    log_info("SIGHUP: reading keys, certificates and the list of models again");
     reload();
   }
 }

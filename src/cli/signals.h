@@ -16,11 +16,12 @@ class Signals {
   Signals();
   ~Signals();
 
-  // Takes them from now on, on a thread of its own. Until serving(), SIGTERM and SIGINT end the process at once: what
-  // waits for a hub or packs weights has nothing to finish.
+  // Takes them from now on, on a thread of its own. Until serving(), SIGTERM and SIGINT end the process at once.
   void start();
   // From now on they are told by wait(). `reload`: what SIGHUP does.
   void serving(std::function<void()> reload);
+  // Whether SIGTERM or SIGINT has come since serving().
+  bool ended() const;
   // SIGTERM or SIGINT. Another one behind it ends the process at once, after the log line that `dropped` makes.
   int wait(std::function<std::string()> dropped);
 
@@ -29,7 +30,7 @@ class Signals {
   void end(int signal);
 
   sigset_t set_{};
-  std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   bool serving_ = false, stopping_ = false;
   int ended_by_ = 0;

@@ -13,6 +13,10 @@
 #include "model/weights.h"
 #include "rerank/status.h"
 
+namespace rerank {
+class Team;
+}
+
 namespace rerank::engine {
 
 // Fixed for the life of a backend.
@@ -86,6 +90,7 @@ struct BackendOptions {
   std::string precision = "auto";
   std::string kernel = "auto";
   size_t threads = 0;                         // 0: as many as this process may use
+  std::shared_ptr<Team> team;                 // what the cpu engine computes with; null: threads of its own
   std::shared_ptr<const model::Exits> exits;  // null: none
   // Engines that run exported graphs; see rerank/options.h.
   std::string onnx_file, onnxruntime_library, onnx_provider, torchscript_file;

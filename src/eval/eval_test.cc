@@ -336,6 +336,14 @@ TEST_F(EvalTest, LengthsSayWhatEachLimitCutsAndTakes) {
   recommend(report);
   EXPECT_EQ(report.recommended, 960u);  // cuts four in a hundred
   for (LimitRow& row : report.rows) row.ndcg = Interval{0.5, 0.4, 0.6};
+  report.queries = 3;
+  report.rows[1].difference = PairedTest{{0.0, -0.05, 0.05}, 0.5, 1, 1, 1};
+  recommend(report);
+  EXPECT_EQ(report.recommended, 0u);
+  EXPECT_EQ(report.reason, "3 questions are too few to say; about 80 would do");
+  EXPECT_THAT(lengths_table(report), HasSubstr("recommended: nothing (3 questions"));
+  EXPECT_THAT(lengths_json(report), HasSubstr("\"recommended_max_length\": null"));
+  report.queries = 100;
   report.rows[1].difference = PairedTest{{-0.001, -0.004, 0.002}, 0.5, 1, 1, 1};
   recommend(report);
   EXPECT_EQ(report.recommended, 500u);  // judgments know better
@@ -353,6 +361,13 @@ TEST_F(EvalTest, LengthsAreReadFromAServersMetrics) {
                                  "rerankd_pair_tokens_bucket{le=\"+Inf\"} 4\n"));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_THAT(*read, ElementsAre(16, 32, 32, 64));
+  auto two = read_length_histogram(file("two",
+                                        "rerankd_pair_tokens_bucket{model=\"a\",le=\"16\"} 1\n"
+                                        "rerankd_pair_tokens_bucket{model=\"a\",le=\"+Inf\"} 1\n"
+                                        "rerankd_pair_tokens_bucket{model=\"b\",le=\"16\"} 0\n"
+                                        "rerankd_pair_tokens_bucket{model=\"b\",le=\"+Inf\"} 2\n"));
+  ASSERT_TRUE(two.ok()) << two.status();
+  EXPECT_THAT(*two, ElementsAre(16, 32, 32)) << "of all models";
   EXPECT_FALSE(read_length_histogram(file("other", "nothing\n")).ok());
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
+#include <map>
 #include <numeric>
 
 #include "base/status_macros.h"
@@ -50,10 +52,27 @@ void fill_rows(LengthsReport& report, std::span<const size_t> limits) {
   }
 }
 
+// How many questions would make the widest interval of a difference to the longest limit as narrow as 0.01 either way.
+static size_t questions_wanted(const LengthsReport& report) {
+  double wanted = kEnoughToRecommend;
+  for (const LimitRow& row : report.rows) {
+    if (!row.difference) continue;
+    const double half = (row.difference->difference.high - row.difference->difference.low) / 2;
+    wanted = std::max(wanted, static_cast<double>(report.queries) * (half / 0.01) * (half / 0.01));
+  }
+  return static_cast<size_t>(std::min(10000.0, std::ceil(wanted / 10) * 10));
+}
+
 void recommend(LengthsReport& report) {
   if (report.rows.empty()) return;
   const LimitRow& longest = report.rows.back();
   const bool judged = longest.ndcg.has_value();
+  if (const size_t count = judged ? report.queries : report.pairs.size(); count < kEnoughToRecommend) {
+    report.recommended = 0;
+    report.reason = str_cat(count, judged ? " questions" : " pairs", " are too few to say; about ",
+                            judged ? questions_wanted(report) : kEnoughToRecommend * 5, " would do");
+    return;
+  }
   for (const LimitRow& row : report.rows) {
     const bool good =
         judged ? (&row == &longest || (row.difference && row.difference->difference.low > -0.01)) : row.cut <= 0.05;
@@ -69,20 +88,22 @@ void recommend(LengthsReport& report) {
 
 Result<std::vector<uint32_t>> read_length_histogram(const std::string& path) {
   ASSIGN_OR_RETURN(auto lines, LineReader::open(path == "-" ? "/dev/stdin" : path));
-  std::vector<std::pair<double, double>> buckets;  // upper end, pairs up to it
+  std::map<double, double> sums;  // upper end: pairs up to it, of all models
   constexpr std::string_view kName = "rerankd_pair_tokens_bucket";
   for (std::string_view line; lines.next(line);) {
     if (!line.starts_with(kName)) continue;
-    const size_t quote = line.find("le=\""), end = line.find('"', quote + 4), blank = line.rfind(' ');
+    const size_t quote = line.rfind("le=\""), end = line.find('"', quote + 4), blank = line.rfind(' ');
     double bound = 0, count = 0;
     if (quote == std::string_view::npos || end == std::string_view::npos ||
         !parse_number(line.substr(blank + 1), count))
       return absl::InvalidArgumentError(str_cat(lines.where(), ": not a bucket of a histogram"));
-    // The last bucket is open: its pairs are taken to be twice the last bound.
-    if (!parse_number(line.substr(quote + 4, end - quote - 4), bound))
-      bound = buckets.empty() ? 1 : 2 * buckets.back().first;
-    buckets.emplace_back(bound, count);
+    if (!parse_number(line.substr(quote + 4, end - quote - 4), bound)) bound = std::numeric_limits<double>::infinity();
+    sums[bound] += count;
   }
+  std::vector<std::pair<double, double>> buckets(sums.begin(), sums.end());
+  // The last bucket is open: its pairs are taken to be twice the last bound.
+  if (!buckets.empty() && std::isinf(buckets.back().first))
+    buckets.back().first = buckets.size() == 1 ? 1 : 2 * buckets[buckets.size() - 2].first;
   if (!lines.status().ok()) return lines.status();
   if (buckets.empty() || buckets.back().second == 0)
     return absl::InvalidArgumentError(

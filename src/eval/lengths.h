@@ -39,7 +39,7 @@ struct LengthsReport {
   std::vector<uint32_t> pairs;      // tokens with query and special tokens, sorted
   std::vector<CostPoint> cost;
   std::vector<LimitRow> rows;  // limits rising
-  size_t recommended = 0;      // a limit, and
+  size_t recommended = 0;      // a limit, or 0 where there is too little to say; and
   std::string reason;          // why
 };
 
@@ -52,7 +52,9 @@ uint32_t percentile(std::span<const uint32_t> sorted, double percent);
 void fill_rows(LengthsReport& report, std::span<const size_t> limits);
 
 // The shortest limit that costs no measurable quality: with judgments, one whose ndcg@10 is in all
-// likelihood within 0.01 of the longest's; without, one that cuts at most a pair in twenty.
+// likelihood within 0.01 of the longest's; without, one that cuts at most a pair in twenty. None below
+// kEnoughToRecommend questions or pairs.
+inline constexpr size_t kEnoughToRecommend = 20;
 void recommend(LengthsReport& report);
 
 // Token counts of pairs as rerankd's own /metrics has them (rerankd_pair_tokens): each pair as the upper end of its

@@ -32,7 +32,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kTries = 3;
+constexpr int kTries = 3;                   // that bring nothing
+constexpr uint64_t kStepBytes = 64u << 10;  // less than that of a large file is nothing
 // A file whose size the hub does not tell: configurations and tokenizers, which mirrors may send in chunks.
 constexpr uint64_t kMaxUnannouncedBytes = uint64_t{1} << 30;
 
@@ -75,6 +76,23 @@ class Fetch {
     }
     if (!status.ok()) return status;
     return folder.string();
+  }
+
+  // Of the files that fetch_weights() would take.
+  Result<uint64_t> weight_bytes() {
+    for (const std::string name : {"model.safetensors", "pytorch_model.bin"}) {
+      const auto whole = size_of(name);
+      if (!absl::IsNotFound(whole.status())) return whole;
+      const auto index = hub_.text(url_of(name + ".index.json"));
+      if (absl::IsNotFound(index.status())) continue;
+      if (!index.ok()) return index.status();
+      simdjson::dom::parser parser;
+      simdjson::dom::element root;
+      uint64_t total = 0;
+      if (!parser.parse(*index).get(root) && !root["metadata"]["total_size"].get(total)) return total;
+      return absl::InvalidArgumentError(str_cat(name, ".index.json: no metadata.total_size"));
+    }
+    return absl::NotFoundError(str_cat(id_, ": the hub has neither model.safetensors nor pytorch_model.bin for it"));
   }
 
   Result<std::string> run() {
@@ -255,10 +273,19 @@ class Fetch {
     return ok_status();
   }
 
+  std::string url_of(const std::string& name) const {
+    return str_cat(options_.endpoint, "/", id_, "/resolve/", hub::escape(revision_), "/", name);
+  }
+
+  Result<uint64_t> size_of(const std::string& name) {
+    ASSIGN_OR_RETURN(const auto remote, hub::look_up(hub_, options_.endpoint, revision_, url_of(name)));
+    if (!remote.size) return absl::UnavailableError(str_cat(name, ": the hub does not tell its size"));
+    return *remote.size;
+  }
+
   // One file into the snapshot. Not required: a file the hub does not have is no error.
   Status fetch(const std::string& name, bool required) {
-    const std::string url = str_cat(options_.endpoint, "/", id_, "/resolve/", hub::escape(revision_), "/", name);
-    auto remote = hub::look_up(hub_, options_.endpoint, revision_, url);
+    auto remote = hub::look_up(hub_, options_.endpoint, revision_, url_of(name));
     if (!remote.ok()) return absl::IsNotFound(remote.status()) && !required ? ok_status() : remote.status();
     if (commit_.empty()) commit_ = remote->commit;
     if (remote->commit != commit_) {
@@ -285,19 +312,27 @@ class Fetch {
   // Into blob.incomplete, resuming what an earlier try left, then renamed.
   Status load(const hub::RemoteFile& remote, const std::string& name, const fs::path& blob) {
     const std::string partial = blob.string() + ".incomplete";
+    // A try that brought the file on does not count, however many there are: links that drop now and then end, too.
+    const uint64_t step = std::min<uint64_t>(kStepBytes, remote.size.value_or(0) / 100);
     Status status;
-    for (int attempt = 0; attempt < kTries; ++attempt) {
-      status = load_rest(remote, name, partial);
+    for (int in_vain = 0; in_vain < kTries;) {
       std::error_code error;
+      const uint64_t before = fs::exists(partial, error) ? fs::file_size(partial, error) : 0;
+      status = load_rest(remote, name, partial);
       if (status.ok()) {
         fs::rename(partial, blob, error);
         return error ? absl::PermissionDeniedError(str_cat(blob.string(), ": ", error.message())) : ok_status();
       }
       // Cannot be gone on with, or is wrong: from its beginning.
-      if (absl::IsOutOfRange(status) || absl::IsDataLoss(status)) fs::remove(partial, error);
-      if (!absl::IsUnavailable(status) && !absl::IsOutOfRange(status) && !absl::IsDataLoss(status)) return status;
-      log_warning(
-          str_cat("download of ", name, " broke off: ", message_of(status), attempt + 1 < kTries ? "; resuming" : ""));
+      const bool anew = absl::IsOutOfRange(status) || absl::IsDataLoss(status);
+      if (anew) fs::remove(partial, error);
+      if (!anew && !absl::IsUnavailable(status)) return status;
+      const uint64_t after = fs::exists(partial, error) ? fs::file_size(partial, error) : 0;
+      in_vain = !anew && after > before + step ? 0 : in_vain + 1;
+      const std::string where =
+          remote.size ? str_cat(" at ", after / 1000000, " of ", *remote.size / 1000000, " MB") : "";
+      log_warning(str_cat("download of ", name, " broke off: ", message_of(status),
+                          in_vain < kTries ? str_cat("; resuming", where) : ""));
     }
     return absl::UnavailableError(std::string(message_of(status)));
   }
@@ -349,12 +384,29 @@ bool is_hub_id(std::string_view text) {
   return hub::is_safe_name(text.substr(0, slash)) && hub::is_safe_name(text.substr(slash + 1));
 }
 
-Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& given) {
+// The options as they are used, or why these are none.
+static Result<HubOptions> checked(const std::string& id, const std::string& revision, HubOptions options) {
   if (!is_hub_id(id)) return absl::InvalidArgumentError(str_cat(id, ": not a hub id (org/name)"));
   if (!hub::is_revision(revision))
     return absl::InvalidArgumentError(str_cat("--revision ", revision, ": not a branch, tag or commit"));
-  HubOptions options = given;
   while (options.endpoint.ends_with('/')) options.endpoint.pop_back();
+  return options;
+}
+
+static Status start_curl() {
+  static const CURLcode kInitialised = curl_global_init(CURL_GLOBAL_DEFAULT);
+  return kInitialised == CURLE_OK ? ok_status() : absl::InternalError("libcurl does not start");
+}
+
+Result<uint64_t> weight_bytes_on_hub(const std::string& id, const std::string& revision, const HubOptions& given) {
+  ASSIGN_OR_RETURN(const HubOptions options, checked(id, revision, given));
+  if (options.offline) return absl::NotFoundError("HF_HUB_OFFLINE forbids to ask the hub");
+  RETURN_IF_ERROR(start_curl());
+  return Fetch(id, revision, options).weight_bytes();
+}
+
+Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& given) {
+  ASSIGN_OR_RETURN(const HubOptions options, checked(id, revision, given));
   Fetch download(id, revision, options);
   auto cached = download.from_cache(!options.offline);
   if (cached.ok()) return cached;
@@ -362,8 +414,7 @@ Result<std::string> fetch_from_hub(const std::string& id, const std::string& rev
     return absl::NotFoundError(str_cat(id, " (", revision, ") is not whole in ", options.cache,
                                        ", and HF_HUB_OFFLINE forbids to download it: ", message_of(cached.status())));
   }
-  static const CURLcode kInitialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (kInitialised != CURLE_OK) return absl::InternalError("libcurl does not start");
+  RETURN_IF_ERROR(start_curl());
   log_info(str_cat("downloading ", id, " from ", options.endpoint));
   auto downloaded = download.run();
   if (absl::IsUnavailable(downloaded.status())) {

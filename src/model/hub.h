@@ -33,8 +33,8 @@ struct HubOptions {
   HubFiles files = HubFiles::kWeights;
   // Which graph: its name in the repository, else the usual ones of a precision (model/graphs.h).
   std::string onnx_file, precision = "auto";
-  // For how long connecting, an answer's head, and a body that does not come on are waited for. What broke off is tried
-  // three times in all.
+  // For how long connecting, an answer's head, and a body that does not come on are waited for. What broke off is gone
+  // on with as long as that brings it on, and given up after three tries in vain.
   std::chrono::seconds patience{30};
 };
 
@@ -47,5 +47,8 @@ bool is_hub_id(std::string_view text);
 // one. Errors name the file, the address and what to do; a broken download is resumed by the next call, or begun again
 // where the server cannot resume.
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& options);
+
+// How many bytes the weights of a repository have, without downloading them. NotFound where it has none that we read.
+Result<uint64_t> weight_bytes_on_hub(const std::string& id, const std::string& revision, const HubOptions& options);
 
 }  // namespace rerank::model

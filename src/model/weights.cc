@@ -56,6 +56,9 @@ TensorView rows_of(const TensorView& whole, size_t first, size_t count) {
 class Binder {
  public:
   Binder(const TensorFiles& files, const Architecture& architecture) : files_(files), a_(architecture) {}
+  // Notes what would be taken, and takes nothing.
+  Binder(const TensorFiles& files, const Architecture& architecture, std::vector<WantedTensor>* wanted)
+      : files_(files), a_(architecture), wanted_(wanted) {}
 
   const Status& status() const { return status_; }
   bool quantized() const { return quantized_; }
@@ -63,6 +66,7 @@ class Binder {
   std::vector<UsedTensor> take_used() { return std::move(used_); }
 
   TensorView tensor(const std::string& name, std::vector<size_t> shape, bool block_matrix = false) {
+    if (wanted_ != nullptr) return note_wanted(name, std::move(shape), block_matrix);
     const TensorView* const found = find(name);
     if (found == nullptr) {
       const auto other = files_.others().find(name);
@@ -180,6 +184,7 @@ class Binder {
   Linear answers(const std::string& matrix, const TensorView& words, std::shared_ptr<const std::vector<float>>& rows) {
     const Scoring& scoring = a_.scoring;
     const std::string name = matrix + ".weight";
+    if (wanted_ != nullptr) return {};
     TensorView view = words;
     view.factor = 1;
     if (find(name) != nullptr) view = tensor(name, {a_.embedding.vocabulary, a_.hidden});
@@ -261,6 +266,14 @@ class Binder {
     return view;
   }
 
+  TensorView note_wanted(const std::string& name, std::vector<size_t> shape, bool block_matrix) {
+    TensorView view;
+    view.name = name;
+    view.shape = shape;
+    if (used_names_.insert(name).second) wanted_->push_back({name, std::move(shape), layer_, block_matrix});
+    return view;
+  }
+
   bool use(const TensorView& view, bool block_matrix) {
     if (!used_names_.insert(view.name).second) return false;
     used_.push_back({view, layer_, block_matrix});
@@ -277,6 +290,7 @@ class Binder {
   size_t layer_ = SIZE_MAX, width_ = 0;
   bool quantized_ = false, int4_ = false;
   Status status_;
+  std::vector<WantedTensor>* wanted_ = nullptr;  // null: tensors are taken
 };
 
 }  // namespace
@@ -313,11 +327,8 @@ static void bind_relative(const TensorNames& names, const Architecture& a, Binde
   weights.convolution_norm = bind.norm(names.convolution_norm, true);
 }
 
-Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files) {
-  const Architecture& a = config.architecture;
-  TensorNames names = config.family->names(a, *files);
-  take_names_of_files(*files, names);
-  Binder bind(*files, a);
+// All that the architecture has, in the order of computing.
+static Weights bind_all(const Architecture& a, const TensorNames& names, Binder& bind) {
   Weights weights;
   const Embedding& e = a.embedding;
   bind.width(e.width);
@@ -343,6 +354,29 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
     const TensorSource name = {names.outputs(layer)};
     weights.outputs.push_back(bind.linear(name, scoring.labels, a.hidden, scoring.output_bias));
   }
+  return weights;
+}
+
+std::vector<WantedTensor> wanted_tensors(const ModelConfig& config) {
+  std::vector<WantedTensor> wanted;
+  const TensorFiles none;
+  Binder bind(none, config.architecture, &wanted);
+  bind_all(config.architecture, config.family->names(config.architecture, none), bind);
+  return wanted;
+}
+
+uint64_t WantedTensor::elements() const {
+  uint64_t product = 1;
+  for (const size_t side : shape) product *= side;
+  return product;
+}
+
+Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files) {
+  const Architecture& a = config.architecture;
+  TensorNames names = config.family->names(a, *files);
+  take_names_of_files(*files, names);
+  Binder bind(*files, a);
+  Weights weights = bind_all(a, names, bind);
   bind.note_unused();
   if (!bind.status().ok()) return bind.status();
   weights.used = bind.take_used();

@@ -96,6 +96,17 @@ struct Weights {
 // pre-training, tables of position numbers.
 Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const TensorFiles> files);
 
+// The tensors that bind_weights() would take of files that name them as the family's models do: what a model of this
+// configuration weighs, without its files.
+struct WantedTensor {
+  std::string name;
+  std::vector<size_t> shape;
+  size_t layer = SIZE_MAX;
+  bool block_matrix = false;  // as of UsedTensor
+  uint64_t elements() const;
+};
+std::vector<WantedTensor> wanted_tensors(const ModelConfig& config);
+
 // A model folder, read and checked.
 struct Model {
   std::string folder;

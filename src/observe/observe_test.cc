@@ -85,6 +85,32 @@ TEST(RequestLogTest, OneLineSaysWhatBecameOfARequest) {
             "documents=66 tokens=0 cached=0 truncated=0 trace_id=4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
+TEST(RequestLogTest, OneLineSaysWhoSentABadRequest) {
+  LogCatcher log;
+  const auto observer = make_request_log(10);
+  RequestRecord record = ranked(422);
+  record.label = "rerank";
+  record.documents = 0;
+  record.field = "documents[1]";
+  record.method = "POST";
+  record.path = "/v1/rerank";
+  record.peer = "10.0.0.7";
+  record.agent = "Dify";
+  record.id = "abc";
+  observer->finished(record);
+  EXPECT_EQ(log.lines[0],
+            "request transport=http route=rerank reason=invalid status=422 ms=10.00 field=documents[1] method=POST "
+            "path=/v1/rerank peer=10.0.0.7 agent=Dify id=abc");
+}
+
+TEST(RequestLogTest, TheFieldIsTakenFromTheErrorAndNothingElse) {
+  EXPECT_EQ(field_of("`documents[1]` must be a string"), "documents[1]");
+  EXPECT_EQ(field_of("inputs[0].text: expected a string, found null"), "inputs[0].text");
+  EXPECT_EQ(field_of("the body is not valid JSON: a string is not closed"), "");
+  EXPECT_EQ(field_of("`a secret text` is wrong"), "");
+  EXPECT_EQ(field_of(""), "");
+}
+
 TEST(RequestLogTest, UnderLoadLinesAreLeftOutAndCountedAndFailuresHaveTheirOwn) {
   LogCatcher log;
   const auto observer = make_request_log(2);

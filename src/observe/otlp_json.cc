@@ -30,7 +30,9 @@ class SpanWriter {
     begin(id, record_.trace.parent_id, name, kServer, {nanoseconds(0), record_.total});
     text("rerankd.dialect", record_.label);
     text("rerankd.transport", record_.transport);
-    text("rerankd.reason", reason_of(record_.status));
+    text("rerankd.reason", reason_of(record_));
+    if (!record_.id.empty()) text("rerankd.request_id", record_.id);
+    if (!record_.model.empty()) text("rerankd.model", record_.model);
     number("http.response.status_code", static_cast<uint64_t>(record_.status));
     number("rerankd.documents", record_.documents);
     number("rerankd.documents.cached", record_.cached_documents);

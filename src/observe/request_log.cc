@@ -33,8 +33,10 @@ class RequestLog : public RequestObserver {
 
  private:
   static std::vector<LogField> fields(const RequestRecord& record, uint64_t skipped) {
-    std::vector<LogField> list = {
-        {"transport", record.transport}, {"dialect", record.label}, {"reason", std::string(reason_of(record.status))}};
+    const bool http = record.method.size() > 0;
+    std::vector<LogField> list = {{"transport", record.transport},
+                                  {!http || record.is_dialect ? "dialect" : "route", record.label},
+                                  {"reason", std::string(reason_of(record))}};
     const auto number = [&](const char* name, auto value) {
       list.push_back(LogField::number(name, std::to_string(value)));
     };
@@ -51,8 +53,17 @@ class RequestLog : public RequestObserver {
       number("cached", record.cached_documents);
       number("truncated", record.truncated_documents);
     }
-    if (!record.peer.empty()) list.emplace_back("peer", record.peer);
-    if (!record.key.empty()) list.emplace_back("key", record.key);
+    const auto text = [&](const char* name, const std::string& value) {
+      if (!value.empty()) list.emplace_back(name, value);
+    };
+    text("field", record.field);
+    text("method", record.method);
+    text("path", record.path);
+    text("model", record.model);
+    text("peer", record.peer);
+    text("key", record.key);
+    text("agent", record.agent);
+    text("id", record.id);
     if (!record.trace.trace_id.empty()) list.emplace_back("trace_id", record.trace.trace_id);
     if (skipped > 0) number("lines_left_out", skipped);
     return list;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace rerank::observe {
@@ -24,7 +25,7 @@ struct RequestMetrics::Cells {
   const RequestMetricNames names;
   Histogram &parse, &respond;
   std::mutex mutex;
-  std::map<std::pair<const char*, int>, Counter*> counters;
+  std::map<std::tuple<const char*, int, bool>, Counter*> counters;  // label, outcome, rate_limited
   std::map<const char*, Histogram*> histograms;
 };
 
@@ -37,13 +38,13 @@ void RequestMetrics::count(const RequestRecord& record, int outcome) {
   Counter* counter = nullptr;
   {
     const std::lock_guard lock(cells_->mutex);
-    Counter*& cell = cells_->counters[{record.label, outcome}];
+    Counter*& cell = cells_->counters[{record.label, outcome, record.rate_limited}];
     if (!cell) {
       cell = &cells_->metrics->counter(std::string(cells_->names.prefix) + "s_total",
                                        "Requests answered, by kind, outcome and its reason.",
                                        {{cells_->names.label, record.label},
                                         {"kind", record.ranks ? "rank" : "other"},
-                                        {"reason", std::string(reason_of(record.status))},
+                                        {"reason", std::string(reason_of(record))},
                                         {cells_->names.status, std::to_string(outcome)}});
     }
     counter = cell;

@@ -53,6 +53,11 @@ std::string served_name(const std::string& model) {
   return name.find("rerank") == std::string::npos ? name + "-reranker" : name;
 }
 
+std::string name_of(const SourceOptions& source) {
+  if (!source.served_model_name.empty()) return source.served_model_name;
+  return source.model.empty() ? kBuiltIn : served_name(source.model);
+}
+
 Result<LocatedModel> locate_model(const Options& options) {
   const SourceOptions& source = options.model.source;
   const EngineOptions& engine = options.model.engine;

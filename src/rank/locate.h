@@ -16,6 +16,9 @@ struct LocatedModel {
 // A folder as it is; a hub id from the local cache or the hub; nothing: the built-in model.
 Result<LocatedModel> locate_model(const Options& options);
 
+// The name under which the model will be served; nothing is looked up.
+std::string name_of(const SourceOptions& source);
+
 // The name clients see for a model folder or hub id: its last part, with "-reranker" behind it unless it says "rerank".
 std::string served_name(const std::string& model);
 

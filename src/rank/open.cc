@@ -4,17 +4,18 @@
 #include <filesystem>
 #include <mutex>
 
+#include "base/file_stamp.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "cache/redis_url.h"
 #include "engine/registry.h"
 #include "model/files/gguf_model.h"
 #include "model/hub.h"
+#include "rank/host.h"
 #include "rank/locate.h"
 #include "rank/service.h"
-#include "rank/shadow.h"
+#include "rank/shadow/shadow.h"
 #include "rank/texts.h"
 #include "rank/warm_up.h"
 
@@ -22,6 +23,23 @@ namespace rerank {
 namespace {
 
 namespace fs = std::filesystem;
+
+void add_files_of_texts(const std::string& folder, FieldHasher& hasher) {
+  for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json", "/vocab.txt",
+                           "/sentencepiece.bpe.model", "/spm.model", "/spiece.model"}) {
+    auto file = MappedFile::open(model::companions_of(folder) + name);
+    if (file.ok()) hasher.add(file->text());
+  }
+}
+
+// Changes whenever a text's tokens could: models that have the same share what was tokenized.
+std::string tokenizer_identity(const std::string& folder, std::string_view texts) {
+  FieldHasher hasher;
+  add_files_of_texts(folder, hasher);
+  // A GGUF file may have the tokenizer inside.
+  if (auto gguf = model::find_gguf(folder); gguf.ok() && !gguf->empty()) hasher.add(*gguf).add(file_stamp(*gguf));
+  return hasher.add(texts).finish().hex();
+}
 
 // Changes whenever a score could: weights, configuration, tokenizer, engine arithmetic.
 Result<std::string> fingerprint(const model::Model& model, const engine::BackendInfo& backend,
@@ -34,11 +52,7 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
     ASSIGN_OR_RETURN(auto file, MappedFile::open(name));
     hasher.add(file.text());
   }
-  for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json", "/vocab.txt",
-                           "/sentencepiece.bpe.model", "/spm.model", "/spiece.model"}) {
-    auto file = MappedFile::open(model::companions_of(model.folder) + name);
-    if (file.ok()) hasher.add(file->text());
-  }
+  add_files_of_texts(model.folder, hasher);
   if (exits != nullptr) {
     for (const model::ExitHead& head : exits->heads) {
       hasher.add({reinterpret_cast<const char*>(head.weights.data()), head.weights.size() * sizeof(float)});
@@ -169,24 +183,13 @@ schedule::PlannerOptions planner_options(const QueueOptions& queue, const engine
   return planner;
 }
 
-// What replicas that share a cache know texts by.
-HashKey shared_hash_key(const CacheOptions& options) {
-  std::string secret = options.cache_secret;
-  if (const auto url = cache::parse_redis_url(options.cache_url); secret.empty() && url.ok()) secret = url->password;
-  if (secret.empty()) {
-    log_warning(
-        "--cache-url has no password and there is no --cache-secret: who knows how keys are made can make two "
-        "texts that have one");
-  }
-  return HashKey::made_of(str_cat("rerankd pair cache ", secret));
-}
-
 // Runs the engine, so that first requests are as fast as later ones and the planner knows its speed.
 Status run_warm_up(const model::ModelConfig& config, rank::ServiceParts& parts) {
   std::vector<int32_t> ids;
   parts.texts->encode_document("A reranker scores how well a document answers a query, and puts the best first.", ids);
   if (ids.empty()) ids.push_back(0);
-  auto measured = rank::warm_up(*parts.backend, ids, attention_weight(config.architecture), seconds_now);
+  auto measured =
+      rank::warm_up(*parts.backend, ids, attention_weight(config.architecture), seconds_now, parts.seat.get());
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
   parts.planner.square_weight = measured->square_weight;
   parts.measured = std::move(measured->batches);
@@ -232,33 +235,77 @@ void add_prefix_metrics(Metrics& metrics, const engine::Backend& backend) {
   });
 }
 
-// The threads and caches that the host gives a service.
-Status read_host(const HostOptions& host, size_t compute_threads, Metrics* metrics, rank::ServiceParts& parts) {
-  const CacheOptions& caches = host.caches;
-  parts.tokenizer_threads = host.tokenizer_threads != 0 ? host.tokenizer_threads : compute_threads;
+// The threads and caches that a process gives a service: of its own, or those of all its models.
+Status read_host(const HostOptions& options, const SharedHost& shared, const std::string& folder,
+                 rank::ServiceParts& parts) {
+  const CacheOptions& caches = options.caches;
+  const engine::BackendInfo& engine = parts.backend->info();
+  parts.hash_key = rank::text_key(caches, tokenizer_identity(folder, parts.texts->identity()));
+  if (const std::shared_ptr<rank::Host>& host = shared.host) {
+    auto own = rank::Host::caches_for(host, shared.cache_share);
+    if (!own.ok()) return own.status();
+    parts.pair_cache = own->pairs;
+    parts.token_cache = own->tokens;
+    parts.cache_share = own->share;
+    parts.own_caches = shared.cache_share > 0;
+    parts.tokenizers = host->tokenizers;
+    parts.shared_cache = host->shared_cache;
+    if (!engine.offloads) parts.seat = host->turns->join(shared.weight);
+    return ok_status();
+  }
+  parts.tokenizer_threads = options.tokenizer_threads != 0 ? options.tokenizer_threads : engine.threads;
   parts.cache_bytes = caches.cache_bytes;
   parts.cache_ttl = std::chrono::seconds(caches.cache_ttl_seconds);
   parts.token_cache_bytes = caches.token_cache_bytes;
-  if (caches.cache_url.empty()) return ok_status();
-  cache::SharedCacheOptions shared;
-  shared.url = caches.cache_url;
-  shared.timeout = std::chrono::milliseconds(std::max<size_t>(1, caches.cache_timeout_ms));
-  shared.ttl = std::chrono::seconds(std::max<size_t>(1, caches.cache_ttl_seconds));
-  ASSIGN_OR_RETURN(auto cache, cache::SharedCache::open(shared, metrics));
-  parts.shared_cache = std::move(cache);
-  parts.hash_key = shared_hash_key(caches);
-  return ok_status();
+  auto cache = rank::open_shared_cache(caches, parts.metrics.get());
+  if (cache.ok()) parts.shared_cache = *std::move(cache);
+  return cache.status();
+}
+
+// Metrics that say what serves.
+void add_model_metrics(Metrics& metrics, const rank::ServiceParts& parts, size_t layers) {
+  const engine::BackendInfo& engine = parts.backend->info();
+  metrics
+      .gauge("rerankd_info", "Always 1; the labels say what serves.",
+             {{"model", parts.info.id},
+              {"engine", engine.engine},
+              {"precision", engine.precision},
+              {"kernel", engine.kernel}})
+      .set(1);
+  add_device_metrics(metrics, *parts.backend);
+  add_prefix_metrics(metrics, *parts.backend);
+  metrics.gauge("rerankd_batch_tokens_max", "Most tokens of one batch.")
+      .set(static_cast<double>(parts.planner.max_batch_tokens));
+  metrics.gauge("rerankd_model_layers", "Layers that the model has.").set(static_cast<double>(layers));
+}
+
+void report_progress(const SharedHost& shared, std::string_view phase) {
+  if (shared.progress) shared.progress({phase});
+}
+
+// What a download tells goes to both who may want to know.
+Options with_progress(Options options, const SharedHost& shared) {
+  if (!shared.progress) return options;
+  options.model.source.download_progress = [first = options.model.source.download_progress, then = shared.progress](
+                                               std::string_view file, uint64_t done, uint64_t total) {
+    if (first) first(file, done, total);
+    then({"downloading", done, total});
+  };
+  return options;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::shared_ptr<Metrics> metrics) {
+Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shared_ptr<Metrics> metrics,
+                                                 const SharedHost& shared) {
+  const Options options = with_progress(given, shared);
   const ModelOptions& wanted = options.model;
   const WatchOptions& watch = options.host.watch;
   if (!(watch.shadow_rate >= 0 && watch.shadow_rate <= 1)) {
     return absl::InvalidArgumentError(str_cat("--shadow-rate ", watch.shadow_rate, ": want a share from 0 to 1"));
   }
   ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
+  report_progress(shared, "reading weights");
   auto model =
       model::load_model(located.folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
   if (!model.ok()) return model.status();
@@ -270,7 +317,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   if (!max_length.ok()) return max_length.status();
   RETURN_IF_ERROR(check_template((*texts)->pieces(), *max_length, located.folder));
   ASSIGN_OR_RETURN(auto exits, open_exits(wanted.engine, **model));
-  auto backend = engine::open_backend(*model, wanted.engine.engine, engine::backend_options(options, exits));
+  report_progress(shared, "preparing the engine");
+  engine::BackendOptions engine_options = engine::backend_options(options, exits);
+  if (shared.host) engine_options.team = shared.host->team();
+  auto backend = engine::open_backend(*model, wanted.engine.engine, engine_options);
   if (!backend.ok()) return backend.status();
 
   rank::ServiceParts parts;
@@ -293,6 +343,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
                 .max_length = *max_length,
                 .model_max_length = config.max_length(),
                 .parameters = (*model)->weights.parameters(),
+                .truncation = parts.truncation,
                 .label = config.label};
   parts.segments = config.architecture.input.segments;
   parts.model_layers = config.architecture.layers();
@@ -302,28 +353,15 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& options, std::sh
   RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
-  RETURN_IF_ERROR(read_host(options.host, engine.threads, metrics.get(), parts));
-  if (metrics) {
-    metrics
-        ->gauge("rerankd_info", "Always 1; the labels say what serves.",
-                {{"model", parts.info.id},
-                 {"engine", engine.engine},
-                 {"precision", engine.precision},
-                 {"kernel", engine.kernel}})
-        .set(1);
-    add_device_metrics(*metrics, **backend);
-    add_prefix_metrics(*metrics, **backend);
-    metrics->gauge("rerankd_batch_tokens_max", "Most tokens of one batch.")
-        .set(static_cast<double>(parts.planner.max_batch_tokens));
-    metrics->gauge("rerankd_model_layers", "Layers that the model has.")
-        .set(static_cast<double>(config.architecture.layers()));
-  }
   log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ", parts.info.parameters / 1000000,
                    " M parameters, up to ", *max_length, " tokens) on engine ", engine.engine, ", precision ",
                    engine.precision, ", kernel ", engine.kernel, ", ", engine.threads, " thread(s)"));
   parts.texts = std::move(*texts);
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
+  RETURN_IF_ERROR(read_host(options.host, shared, located.folder, parts));
+  if (parts.metrics) add_model_metrics(*parts.metrics, parts, config.architecture.layers());
+  report_progress(shared, "warming up");
   RETURN_IF_ERROR(run_warm_up(config, parts));
   const std::shared_ptr<Metrics> kept_metrics = parts.metrics;
   std::unique_ptr<Reranker> service = std::make_unique<rank::Service>(std::move(parts));

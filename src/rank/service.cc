@@ -81,7 +81,7 @@ struct Service::Work {
 };
 
 struct Service::ServiceMetrics {
-  explicit ServiceMetrics(Metrics& m)
+  ServiceMetrics(Metrics& m, bool own_caches)
       : documents(m.counter("rerankd_documents_total", "Documents scored.")),
         truncated(m.counter("rerankd_truncated_documents_total", "Documents cut to the length limit.")),
         total(m.histogram("rerankd_rank_seconds", "Time of one request in the service.", latency_buckets_seconds())),
@@ -95,10 +95,10 @@ struct Service::ServiceMetrics {
         hits(m.counter("rerankd_cache_hits_total", "Pairs whose score was in the cache.")),
         misses(m.counter("rerankd_cache_misses_total", "Pairs looked up and not found in the cache.")),
         evictions(m.counter("rerankd_cache_evictions_total", "Pairs that left the cache for others.")),
-        cache_bytes(m.gauge("rerankd_cache_bytes", "Memory of the pair cache.")),
+        cache_bytes(own_caches ? &m.gauge("rerankd_cache_bytes", "Memory of the pair cache.") : nullptr),
         token_hits(m.counter("rerankd_token_cache_hits_total", "Documents whose token ids were known.")),
         token_misses(m.counter("rerankd_token_cache_misses_total", "Documents tokenized.")),
-        token_bytes(m.gauge("rerankd_token_cache_bytes", "Memory of the token cache.")),
+        token_bytes(own_caches ? &m.gauge("rerankd_token_cache_bytes", "Memory of the token cache.") : nullptr),
         lengths(m.histogram("rerankd_pair_tokens", "Tokens of one scored pair.",
                             {16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096, 8192})),
         layers(m.histogram("rerankd_pair_layers", "Layers of the model computed for one pair.",
@@ -135,24 +135,63 @@ struct Service::ServiceMetrics {
   Histogram &total, &cache, &tokenize, &queue, &compute;
   Quantiles &total_quantiles, &queue_quantiles, &compute_quantiles;
   Counter &hits, &misses, &evictions;
-  Gauge& cache_bytes;
+  Gauge* cache_bytes;  // null: of caches that others have, too
   Counter &token_hits, &token_misses;
-  Gauge& token_bytes;
+  Gauge* token_bytes;
   Histogram &lengths, &layers;
 };
 
+void Service::Pending::begin() {
+  const std::lock_guard lock(mutex_);
+  ++count_;
+}
+
+void Service::Pending::end() {
+  const std::lock_guard lock(mutex_);
+  if (--count_ == 0) none_.notify_all();
+}
+
+void Service::Pending::wait() {
+  std::unique_lock lock(mutex_);
+  none_.wait(lock, [this] { return count_ == 0; });
+}
+
+namespace {
+
+ServiceParts complete(ServiceParts parts) {
+  if (!parts.tokenizers) parts.tokenizers = std::make_shared<WorkerPool>(std::max<size_t>(1, parts.tokenizer_threads));
+  if (!parts.pair_cache) parts.pair_cache = std::make_shared<cache::PairCache>(parts.cache_bytes, parts.cache_ttl);
+  if (!parts.token_cache) parts.token_cache = std::make_shared<cache::TokenCache>(parts.token_cache_bytes);
+  return parts;
+}
+
+}  // namespace
+
 Service::Service(ServiceParts parts)
-    : parts_(std::move(parts)), cache_(parts_.cache_bytes, parts_.cache_ttl), tokens_(parts_.token_cache_bytes) {
-  if (parts_.metrics) metrics_ = std::make_unique<ServiceMetrics>(*parts_.metrics);
+    : parts_(complete(std::move(parts))), cache_(*parts_.pair_cache), tokens_(*parts_.token_cache) {
+  if (parts_.metrics) metrics_ = std::make_unique<ServiceMetrics>(*parts_.metrics, parts_.own_caches);
   scheduler_ = std::make_unique<schedule::Scheduler>(*parts_.backend, parts_.planner, parts_.metrics.get(),
-                                                     parts_.measured, parts_.model_layers);
-  pool_ = std::make_unique<WorkerPool>(std::max<size_t>(1, parts_.tokenizer_threads));
+                                                     parts_.measured, parts_.model_layers, std::move(parts_.seat));
 }
 
 Service::~Service() {
-  if (parts_.shared_cache) parts_.shared_cache->stop();
-  pool_.reset();
+  pending_.wait();
   scheduler_.reset();
+}
+
+// To the tokenizer threads.
+void Service::post(std::function<void()> task) {
+  pending_.begin();
+  const Status posted = guarded([&] {
+    parts_.tokenizers->post([this, task = std::move(task)] {
+      const Status status = guarded(task);
+      if (!status.ok()) log_error(message_of(status));
+      pending_.end();
+    });
+  });
+  if (posted.ok()) return;
+  pending_.end();
+  throw std::bad_alloc();  // what else could it be; who asked answers for it
 }
 
 Status Service::check(const RerankRequest& request) const {
@@ -200,13 +239,16 @@ void Service::start(const std::shared_ptr<Work>& work) {
   if (parts_.shared_cache && !work->keys.empty() && !work->missing.empty()) {
     std::vector<Hash128> keys;
     for (size_t i : work->missing) keys.push_back(work->keys[i]);
+    pending_.begin();
     const bool asked = parts_.shared_cache->find(std::move(keys), [this, work](const auto& scores) {
       guard(work, [&] {
         take_shared(work, scores);
         go_on(work);
       });
+      pending_.end();
     });
     if (asked) return;
+    pending_.end();
   }
   go_on(work);
 }
@@ -247,7 +289,7 @@ void Service::go_on(const std::shared_ptr<Work>& work) {
   }
   work->units_left = work->units.size();
   for (size_t unit = 0; unit < work->units.size(); ++unit) {
-    pool_->post([this, work, unit] { tokenize_unit(work, unit); });
+    post([this, work, unit] { tokenize_unit(work, unit); });
   }
 }
 
@@ -462,8 +504,8 @@ void Service::finish(const std::shared_ptr<Work>& work, schedule::Job& job, Stat
   work->timings.compute_us = job.compute_us;
   if (metrics_) {
     metrics_->evictions.add(static_cast<double>(evicted));
-    metrics_->cache_bytes.set(static_cast<double>(cache_.bytes()));
-    if (tokens_.enabled()) metrics_->token_bytes.set(static_cast<double>(tokens_.bytes()));
+    if (metrics_->cache_bytes) metrics_->cache_bytes->set(static_cast<double>(cache_.bytes()));
+    if (metrics_->token_bytes && tokens_.enabled()) metrics_->token_bytes->set(static_cast<double>(tokens_.bytes()));
   }
   answer(work);
 }

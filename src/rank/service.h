@@ -7,7 +7,9 @@
 //          -> caches, scale, sort -> done
 #pragma once
 
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 
 #include "base/metrics.h"
 #include "base/worker_pool.h"
@@ -37,11 +39,18 @@ struct ServiceParts {
   Truncation truncation = Truncation::kHead;  // where a request does not say
   Chunking chunking;
   size_t max_documents = 10000;
+  // These other services of the process may have, too; those that are null the service makes.
+  std::shared_ptr<WorkerPool> tokenizers;
+  std::shared_ptr<cache::PairCache> pair_cache;
+  std::shared_ptr<cache::TokenCache> token_cache;
+  std::shared_ptr<void> cache_share;            // kept as long as the service
+  std::unique_ptr<schedule::Turns::Seat> seat;  // where others compute with the same threads
+  bool own_caches = true;                       // tells metrics how large they are
   size_t tokenizer_threads = 1;
   size_t cache_bytes = 0;
   std::chrono::seconds cache_ttl{86400};
   size_t token_cache_bytes = 0;
-  std::unique_ptr<cache::SharedCache> shared_cache;  // may be null
+  std::shared_ptr<cache::SharedCache> shared_cache;  // may be null
   HashKey hash_key = HashKey::of_process();          // of texts; what shares a cache shares it
   schedule::PlannerOptions planner;
   std::vector<schedule::MeasuredBatch> measured;  // what warm-up has found
@@ -80,15 +89,29 @@ class Service : public Reranker {
   uint8_t layers_of(const RerankRequest& request) const;  // 0: all
   text::FitSpec fit_spec(const RerankRequest& request) const;
   void fail(const std::shared_ptr<Work>& work, Status status);
+  void post(std::function<void()> task);
+
+  // Tasks of the pool and questions to the shared cache that have not ended: others use both, so that the service
+  // cannot stop them to wait for its own.
+  class Pending {
+   public:
+    void begin();
+    void end();
+    void wait();  // until there are none
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable none_;
+    size_t count_ = 0;  // guarded by mutex_
+  };
 
   ServiceParts parts_;
-  cache::PairCache cache_;
-  cache::TokenCache tokens_;
+  cache::PairCache& cache_;
+  cache::TokenCache& tokens_;
   std::unique_ptr<ServiceMetrics> metrics_;
-  // Stopped in this order: the shared cache, whose answers feed the pool, the pool, which feeds the scheduler, and the
-  // scheduler, which uses the backend.
+  Pending pending_;
+  // It uses the backend, and is fed by what is pending.
   std::unique_ptr<schedule::Scheduler> scheduler_;
-  std::unique_ptr<WorkerPool> pool_;
 };
 
 }  // namespace rerank::rank

@@ -21,7 +21,7 @@ constexpr Shape kShapes[] = {{1, 32}, {4, 32}, {8, 64}, {8, 128}, {2, 512}};
 }  // namespace
 
 Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, double square_weight,
-                       const std::function<double()>& clock) {
+                       const std::function<double()>& clock, schedule::Turns::Seat* seat) {
   WarmUp result{{}, square_weight};
   const auto limit = static_cast<uint32_t>(std::max<size_t>(1, backend.info().max_length));
   const auto run = [&](Shape shape) -> Result<schedule::MeasuredBatch> {
@@ -34,9 +34,12 @@ Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, d
       pairs.add(tokens);
     }
     std::vector<float> logits(shape.sequences);
+    if (seat) seat->take(0);
     const double begin = clock();
-    RETURN_IF_ERROR(backend.forward(pairs, logits));
+    const Status status = backend.forward(pairs, logits);
     batch.seconds = clock() - begin;
+    if (seat) seat->give_back(batch.seconds, std::nullopt);
+    if (!status.ok()) return status;
     return batch;
   };
   if (auto cold = run(kShapes[0]); !cold.ok()) return cold.status();  // pages in; its time means nothing

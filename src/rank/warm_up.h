@@ -18,8 +18,8 @@ struct WarmUp {
 
 // `ids`: token ids to compute on, any the model knows; not empty, and as many different ones as a batch has sequences.
 // `square_weight`: what the model's shape says, used where it cannot be measured. `clock`: seconds. Takes about a
-// second at most, after the first batch.
+// second at most, after the first batch. `seat`: takes a turn for each batch, where others compute; null: nobody does.
 Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, double square_weight,
-                       const std::function<double()>& clock);
+                       const std::function<double()>& clock, schedule::Turns::Seat* seat = nullptr);
 
 }  // namespace rerank::rank

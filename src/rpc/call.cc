@@ -20,6 +20,8 @@ RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char
   record_.peer = transport::peer_of(context.peer());
   record_.ranks = route_ != nullptr && route_->ranks();
   record_.started = std::chrono::system_clock::now();
+  record_.id = observe::request_id_of(metadata("x-request-id"));
+  context_.AddTrailingMetadata("x-request-id", record_.id);
   if (const auto trace = observe::parse_traceparent(metadata("traceparent"))) record_.trace = *trace;
 }
 
@@ -33,6 +35,18 @@ void RpcCall::note_ranked(const RerankResponse& result) {
   record_.ranked = Clock::now() - begin_;
   if (result.timings.total_us >= record_.timings.total_us) record_.timings = result.timings;
   record_.parsed = std::max(record_.parsed, record_.ranked - std::chrono::microseconds(record_.timings.total_us));
+}
+
+void RpcCall::note_model(const ModelInfo& model) {
+  const std::lock_guard lock(mutex_);
+  record_.model = model.version();
+}
+
+Result<std::shared_ptr<Reranker>> RpcCall::choose(std::string_view query, std::string_view named, bool wait) {
+  for (const char* name : {"x-rerankd-model", "model"}) {
+    if (named.empty()) named = metadata(name);
+  }
+  return core_.catalog->find({named, query, wait});
 }
 
 std::string_view RpcCall::metadata(const char* name) const {
@@ -50,10 +64,15 @@ Result<std::shared_ptr<transport::MemoryHold>> RpcCall::hold(size_t message_byte
 
 Status RpcCall::admit() {
   if (route_ != nullptr && route_->key == api::Key::kNotNeeded) return ok_status();
-  ASSIGN_OR_RETURN(const auto caller, core_.access.admit(metadata("authorization"), record_.peer));
-  priority_ = caller.priority;
+  const Result<transport::KeyRule> caller = core_.access.admit(metadata("authorization"), record_.peer);
+  if (!caller.ok()) {
+    const std::lock_guard lock(mutex_);
+    record_.rate_limited = transport::kind_of(caller.status()) == transport::ErrorKind::kRateLimited;
+    return caller.status();
+  }
+  priority_ = caller->priority;
   const std::lock_guard lock(mutex_);
-  record_.key = caller.name;
+  record_.key = caller->name;
   return ok_status();
 }
 
@@ -85,11 +104,13 @@ grpc::Status RpcCall::finish(const Status& status) {
     const std::lock_guard lock(mutex_);
     record = record_;
   }
+  if (!status.ok()) record.field = observe::field_of({status.message().data(), status.message().size()});
   record.status = status.ok() ? 200 : transport::error_response(status, shape).status;
   record.total = Clock::now() - begin_;
   core_.requests.count(record, code);
   core_.requests.time(record);
   for (const auto& observer : core_.options.observers) observer->finished(record);
+  if (!record.model.empty()) context_.AddTrailingMetadata("x-rerankd-model", record.model);
   if (status.ok()) return grpc::Status::OK;
   if (code == grpc::RESOURCE_EXHAUSTED || code == grpc::UNAVAILABLE) {
     const int seconds = retry_after_seconds(status).value_or(1);

@@ -16,7 +16,7 @@
 #include "base/worker_pool.h"
 #include "observe/request_metrics.h"
 #include "observe/request_record.h"
-#include "rerank/reranker.h"
+#include "rerank/catalog.h"
 #include "transport/callers/access.h"
 #include "transport/errors.h"
 
@@ -24,7 +24,7 @@ namespace rerank::rpc {
 
 // What all calls share. Outlives them.
 struct RpcCore {
-  Reranker& reranker;
+  std::shared_ptr<Catalog> catalog;
   api::ApiOptions options;
   transport::Access access;
   observe::RequestMetrics requests;
@@ -82,12 +82,17 @@ class RpcCall {
   // kInvalid when the metadata are wrong.
   Result<RerankRequest> request();
 
+  // The model for this call: what `named` says, else the metadata "x-rerankd-model" or "model", else the default. The
+  // answer's metadata say which it is. Errors: as Catalog::find().
+  Result<std::shared_ptr<Reranker>> choose(std::string_view query, std::string_view named = {}, bool wait = true);
+
   // Counts a message of so many bytes, and what it becomes, until the last copy of the result is gone. Errors: as
   // MemoryHold::resize().
   Result<std::shared_ptr<transport::MemoryHold>> hold(size_t message_bytes);
 
   // What one request of the call has come to, for metrics, log and trace. Any thread.
   void note_ranked(const RerankResponse& result);
+  void note_model(const ModelInfo& model);
 
   // Counts the call and makes what its client is told. Once.
   grpc::Status finish(const Status& status);

@@ -55,6 +55,8 @@ void limit(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetResourceQuota(memory);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, capped(options.max_header_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, capped(options.idle_timeout_ms));
+  if (options.grpc_connection_age_ms > 0)
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, capped(options.grpc_connection_age_ms));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsOfAConnection);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, capped(options.header_timeout_ms));
   // A peer that has silently gone is found out; one that asks all the time whether we are there is sent away.
@@ -76,7 +78,7 @@ struct GrpcServer::Impl {
   std::chrono::milliseconds drain_timeout;
 
   Impl(const ServerOptions& options, const Parts& parts)
-      : core{parts.reranker, parts.api, transport::Access(parts.api.key_ring(), ""),
+      : core{parts.catalog, parts.api, transport::Access(parts.api.key_ring(), ""),
              observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames), options.max_body_bytes},
         services(make_tei_services(core)),
         drain_timeout(options.drain_timeout_ms) {
@@ -131,12 +133,17 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& optio
   impl->server = builder.BuildAndStart();
   if (!impl->server) return absl::UnavailableError("cannot serve gRPC: check the --tls files");
   if (Status status = impl->listen(options, parts.metrics.get()); !status.ok()) return with_context(status, "gRPC");
-  auto* health = impl->server->GetHealthCheckService();
-  health->SetServingStatus(true);
+  std::unique_ptr<GrpcServer> server(new GrpcServer(std::move(impl)));
+  server->set_serving(true);
+  return server;
+}
+
+void GrpcServer::set_serving(bool serving) {
+  auto* health = impl_->server->GetHealthCheckService();
+  health->SetServingStatus(serving);
   for (const char* service :
        {"rerank.v1.Reranker", "tei.v1.Info", "tei.v1.Rerank", "tei.v1.Predict", "tei.v1.Tokenize"})
-    health->SetServingStatus(service, true);
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
+    health->SetServingStatus(service, serving);
 }
 
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -1,7 +1,7 @@
 // gRPC beside HTTP: the same service, keys, limits and errors. Serves tei.v1 (text-embeddings-inference's interface),
 // rerank.v1 (our own), grpc.health.v1 and reflection: proto/.
 //
-//   auto server = GrpcServer::start(options, {reranker, api_options, metrics});
+//   auto server = GrpcServer::start(options, {catalog, api_options, metrics});
 //   ... (*server)->port() ...
 //   (*server)->drain_and_stop();
 //
@@ -13,15 +13,15 @@
 
 #include "api/options.h"
 #include "base/metrics.h"
+#include "rerank/catalog.h"
 #include "rerank/options.h"
-#include "rerank/reranker.h"
 
 namespace rerank::rpc {
 
 class GrpcServer {
  public:
   struct Parts {
-    Reranker& reranker;  // outlives the server
+    std::shared_ptr<Catalog> catalog;
     api::ApiOptions api;
     std::shared_ptr<Metrics> metrics;  // may be null
   };
@@ -33,6 +33,9 @@ class GrpcServer {
   ~GrpcServer();  // drain_and_stop()
 
   uint16_t port() const;
+
+  // What health checks hear from now on; at the start: that it serves.
+  void set_serving(bool serving);
 
   // Says so to health checks, takes no more calls, finishes what was accepted (for at most options.drain_timeout_ms,
   // then cancels it). Blocks. The second call does nothing.

@@ -90,6 +90,11 @@ void write_response(const RerankResponse& result, const ModelInfo& model, v1::Re
   write_timings(result.timings, *out.mutable_timings());
 }
 
+void note(RpcCall& call, const RerankResponse& result, const Reranker& model) {
+  call.note_ranked(result);
+  call.note_model(model.info());
+}
+
 // Documents that come in parts. Each part is scored as a request of its own; the ranking is made of all.
 class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankStreamResponse> {
  public:
@@ -126,6 +131,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     Result<RerankRequest> request = read_request(call(), start.settings());
     if (!request.ok()) return fail(request.status());
     settings_ = *std::move(request);
+    model_name_ = start.settings().model();
     settings_->shared_query = std::make_shared<SharedQuery>(start.query());
     bytes_ = start.query().size();
     top_n_ = start.top_n();
@@ -133,12 +139,17 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
 
   void submit(std::shared_ptr<const RerankRequest> request, size_t first,
               std::shared_ptr<transport::MemoryHold> memory) {
+    if (!model_) {  // all parts are one model's
+      auto chosen = call().choose(settings_->query_text(), model_name_);
+      if (!chosen.ok()) return fail(chosen.status());
+      model_ = *std::move(chosen);
+    }
     begin_work();
     RpcCore& core = call().core();
     const uint32_t batch = batches_++;
     handle_guarded([this, memory](const Status& status) { end_work(1, status); },
                    [&](const RpcDone& done) {
-                     core.reranker.submit(request, [this, &core, first, batch, done](Result<RerankResponse> result) {
+                     model_->submit(request, [this, &core, first, batch, done](Result<RerankResponse> result) {
                        core.write(done, [this, first, batch, result = std::move(result)]() mutable {
                          if (result.ok()) take(first, batch, *result);
                          return result.status();
@@ -178,12 +189,15 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     using std::chrono::duration_cast;
     all_.timings.total_us = duration_cast<std::chrono::microseconds>(Clock::now() - begin_).count();
     auto message = std::make_shared<v1::RerankStreamResponse>();
-    write_response(all_, call().core().reranker.info(), *message->mutable_ranking());
+    call().note_model(model_->info());
+    write_response(all_, model_->info(), *message->mutable_ranking());
     send(std::move(message));
   }
 
   std::shared_ptr<transport::MemoryHold> query_memory_;
   std::optional<RerankRequest> settings_;  // and query, of all parts
+  std::string model_name_;
+  std::shared_ptr<Reranker> model_;  // once there is a part
   size_t top_n_ = 0;
   size_t count_ = 0;  // documents so far
   size_t bytes_ = 0;  // of the query and their messages
@@ -230,18 +244,22 @@ class Service : public v1::Reranker::CallbackService {
     request->query = in.query();
     request->documents.assign(in.documents().begin(), in.documents().end());
     request->top_n = in.top_n();
-    core.reranker.submit(request, [&call, &core, &in, &out, done](Result<RerankResponse> result) {
-      if (result.ok()) call.note_ranked(*result);
-      core.write(done, [&core, &in, &out, result = std::move(result)] {
-        if (!result.ok()) return result.status();
-        write_response(*result, core.reranker.info(), out);
-        if (in.return_documents()) {
-          for (v1::RankedDocument& ranked : *out.mutable_results())
-            ranked.set_document(in.documents(static_cast<int>(ranked.index())));
-        }
-        return ok_status();
-      });
-    });
+    auto chosen = call.choose(request->query, in.settings().model());
+    if (!chosen.ok()) return done(chosen.status());
+    Reranker& reranker = **chosen;
+    reranker.submit(request,
+                    [&call, &core, &in, &out, done, model = *std::move(chosen)](Result<RerankResponse> result) {
+                      if (result.ok()) note(call, *result, *model);
+                      core.write(done, [&in, &out, model, result = std::move(result)] {
+                        if (!result.ok()) return result.status();
+                        write_response(*result, model->info(), out);
+                        if (in.return_documents()) {
+                          for (v1::RankedDocument& ranked : *out.mutable_results())
+                            ranked.set_document(in.documents(static_cast<int>(ranked.index())));
+                        }
+                        return ok_status();
+                      });
+                    });
   }
 
   static void score(RpcCall& call, const v1::ScoreRequest& in, v1::ScoreResponse& out, const RpcDone& done) {
@@ -255,12 +273,15 @@ class Service : public v1::Reranker::CallbackService {
       pairs.queries.push_back(pair.query());
       pairs.documents.push_back(pair.document());
     }
-    api::score_pairs(core.reranker, *settings, std::move(pairs),
-                     [&call, &core, &out, done](Result<api::PairScores> result) {
-                       if (result.ok()) call.note_ranked(result->whole);
-                       core.write(done, [&core, &out, result = std::move(result)] {
+    auto chosen = call.choose(pairs.queries.empty() ? "" : pairs.queries.front(), in.settings().model());
+    if (!chosen.ok()) return done(chosen.status());
+    Reranker& reranker = **chosen;
+    api::score_pairs(reranker, *settings, std::move(pairs),
+                     [&call, &core, &out, done, model = *std::move(chosen)](Result<api::PairScores> result) {
+                       if (result.ok()) note(call, result->whole, *model);
+                       core.write(done, [&out, model, result = std::move(result)] {
                          if (!result.ok()) return result.status();
-                         out.set_model(core.reranker.info().id);
+                         out.set_model(model->info().id);
                          out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
                          out.set_total_tokens(result->whole.total_tokens);
                          write_timings(result->whole.timings, *out.mutable_timings());
@@ -270,7 +291,9 @@ class Service : public v1::Reranker::CallbackService {
   }
 
   static void describe(RpcCall& call, v1::InfoResponse& out, const RpcDone& done) {
-    const ModelInfo& model = call.core().reranker.info();
+    const auto chosen = call.choose("", {}, /*wait=*/false);
+    if (!chosen.ok()) return done(chosen.status());
+    const ModelInfo& model = (*chosen)->info();
     out.set_model(model.id);
     out.set_version(RERANKD_VERSION);
     out.set_architecture(model.architecture);

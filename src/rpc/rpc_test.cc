@@ -13,6 +13,7 @@
 #include "rpc/grpc_server.h"
 #include "support/fake_reranker.h"
 #include "tei/v1/tei.grpc.pb.h"
+#include "transport/one_model.h"
 
 namespace rerank::rpc {
 namespace {
@@ -28,7 +29,7 @@ class RpcTest : public testing::Test {
 
   void restart(ServerOptions server, api::ApiOptions api) {
     server_.reset();
-    auto started = GrpcServer::start(server, {fake_, api, metrics_});
+    auto started = GrpcServer::start(server, {transport::catalog_of(fake_), api, metrics_});
     ASSERT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()), grpc::InsecureChannelCredentials());
@@ -194,7 +195,7 @@ class SlowTokenizer : public FakeReranker {
 
 TEST(RpcThreads, CallsDoNotWaitForTextsThatAreTokenized) {
   SlowTokenizer slow;
-  const auto server = *GrpcServer::start({}, {slow, {}, std::make_shared<Metrics>()});
+  const auto server = *GrpcServer::start({}, {transport::catalog_of(slow), {}, std::make_shared<Metrics>()});
   const auto channel =
       grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), grpc::InsecureChannelCredentials());
   constexpr size_t kCalls = 50;  // more than gRPC has threads

@@ -60,9 +60,16 @@ void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankR
       !count.ok()) {
     return done(count);
   }
+  auto chosen = call.choose(request.query);
+  if (!chosen.ok()) return done(chosen.status());
   const auto shared = std::make_shared<const RerankRequest>(std::move(request));
-  core.reranker.submit(shared, [&call, &core, shared, return_text, &out, done](Result<RerankResponse> result) {
-    if (result.ok()) call.note_ranked(*result);
+  Reranker& reranker = **chosen;
+  reranker.submit(shared, [&call, &core, shared, return_text, &out, done,
+                           model = *std::move(chosen)](Result<RerankResponse> result) {
+    if (result.ok()) {
+      call.note_ranked(*result);
+      call.note_model(model->info());
+    }
     core.write(done, [shared, return_text, &out, result = std::move(result)] {
       if (result.ok()) write_ranks(*shared, *result, return_text, out);
       return result.status();
@@ -158,14 +165,21 @@ void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::Predict
   read_settings(in, *request);
   RpcCore& core = call.core();
   api::TeiCost cost{1, api::count_characters(in.inputs(0)) + api::count_characters(in.inputs(1)), 0};
-  api::score_pairs(core.reranker, *request, {.queries = {in.inputs(0)}, .documents = {in.inputs(1)}},
-                   [&call, &core, &out, done = std::move(done), cost](Result<api::PairScores> result) mutable {
-                     if (result.ok()) call.note_ranked(result->whole);
-                     core.write(done, [&core, &out, cost, result = std::move(result)]() mutable {
+  auto chosen = call.choose(in.inputs(0));
+  if (!chosen.ok()) return done(chosen.status());
+  Reranker& reranker = **chosen;
+  api::score_pairs(reranker, *request, {.queries = {in.inputs(0)}, .documents = {in.inputs(1)}},
+                   [&call, &core, &out, done = std::move(done), cost,
+                    model = *std::move(chosen)](Result<api::PairScores> result) mutable {
+                     if (result.ok()) {
+                       call.note_ranked(result->whole);
+                       call.note_model(model->info());
+                     }
+                     core.write(done, [model, &out, cost, result = std::move(result)]() mutable {
                        if (!result.ok()) return result.status();
                        tei::Prediction& prediction = *out.add_predictions();
                        prediction.set_score(result->scores[0]);
-                       prediction.set_label(core.reranker.info().label);
+                       prediction.set_label(model->info().label);
                        cost.tokens = result->whole.total_tokens;
                        write_metadata(cost, result->whole.timings, *out.mutable_metadata());
                        return ok_status();
@@ -199,8 +213,10 @@ void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& ou
   }
   // The message is not there any more when its turn comes: a stream has read the next one.
   RpcCore& core = call.core();
-  core.run(core.tokenizers, done, [&core, &out, text, special = in.add_special_tokens()] {
-    for (const Token& token : core.reranker.tokenize(text, special)) add_token(text, token, out);
+  auto chosen = call.choose("", {}, /*wait=*/false);
+  if (!chosen.ok()) return done(chosen.status());
+  core.run(core.tokenizers, done, [model = *std::move(chosen), &out, text, special = in.add_special_tokens()] {
+    for (const Token& token : model->tokenize(text, special)) add_token(text, token, out);
   });
 }
 
@@ -213,11 +229,14 @@ void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& ou
   std::vector<int32_t> ids;
   for (const uint32_t id : in.ids()) ids.push_back(id <= INT32_MAX ? static_cast<int32_t>(id) : -1);
   RpcCore& core = call.core();
-  core.run(core.tokenizers, done, [&core, &out, ids = std::move(ids), skip = in.skip_special_tokens()]() -> Status {
-    const Result<std::string> text = core.reranker.decode(ids, skip);
-    if (text.ok()) out.set_text(transport::repair_text(*text, false));
-    return text.status();
-  });
+  auto chosen = call.choose("", {}, /*wait=*/false);
+  if (!chosen.ok()) return done(chosen.status());
+  core.run(core.tokenizers, done,
+           [model = *std::move(chosen), &out, ids = std::move(ids), skip = in.skip_special_tokens()]() -> Status {
+             const Result<std::string> text = model->decode(ids, skip);
+             if (text.ok()) out.set_text(transport::repair_text(*text, false));
+             return text.status();
+           });
 }
 
 // A method with one message each way, and a stream of the same.
@@ -293,7 +312,9 @@ class InfoService : public tei::Info::CallbackService {
 
  private:
   static void describe(RpcCall& call, const tei::InfoRequest&, tei::InfoResponse& out, const RpcDone& done) {
-    const ModelInfo& model = call.core().reranker.info();
+    const auto chosen = call.choose("", {}, /*wait=*/false);
+    if (!chosen.ok()) return done(chosen.status());
+    const ModelInfo& model = (*chosen)->info();
     const api::ApiOptions& options = call.core().options;
     out.set_version(RERANKD_VERSION);
     out.set_model_id(model.id);

@@ -9,7 +9,6 @@ constexpr double kFade = 0.95;
 // A batch that took this many times more, or less, than predicted counts as if it had taken that: hiccups of the
 // machine are not the engine's speed, and where they are, the next batches say so again.
 constexpr double kSurprise = 4;
-constexpr uint64_t kTrustedFrom = 3;  // observations after which surprises are dampened
 
 }  // namespace
 

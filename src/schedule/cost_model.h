@@ -30,8 +30,11 @@ class CostModel {
   double rate() const { return rate_; }                                // seconds per unit of work
   double seconds(double work) const { return fixed_ + rate_ * work; }  // of one batch; 0 before the first observation
   bool fitted() const { return observations_ > 0; }
+  // Whether enough batches were seen to refuse work on what it says.
+  bool trusted() const { return observations_ >= kTrustedFrom; }
 
  private:
+  static constexpr uint64_t kTrustedFrom = 3;  // observations; from then on surprises are dampened, too
   double square_weight_;
   double fixed_ = 0, rate_ = 0;
   uint64_t observations_ = 0;

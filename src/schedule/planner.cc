@@ -18,16 +18,22 @@ Status overloaded(std::string_view why, double retry_seconds) {
 
 }  // namespace
 
-// The work of a full batch.
+// The work of a full batch: of one pair, where the engine's fixed part alone takes as long as a batch may.
 double Planner::full_batch() const {
   const auto tokens = static_cast<double>(options_.max_batch_tokens);
   if (cost_.rate() <= 0) return tokens;
-  return std::min(tokens, std::max(1.0, (options_.max_batch_seconds - cost_.fixed()) / cost_.rate()));
+  return std::min(tokens, std::max(pair_work_, (batch_seconds_ - cost_.fixed()) / cost_.rate()));
 }
 
-double Planner::predict(double work) const {
+double Planner::predict_alone(double work) const {
   if (work <= 0 || !cost_.fitted()) return 0;
   return cost_.rate() * work + cost_.fixed() * std::ceil(work / full_batch());
+}
+
+double Planner::predict(double work) const { return slowdown_ * predict_alone(work); }
+
+double Planner::next_batch_seconds() const {
+  return queued_work_ > 0 ? cost_.seconds(std::min(queued_work_, full_batch())) : 0;
 }
 
 // How far the position of a request's next batch is before that of its last one, when `work` of it is left.
@@ -59,6 +65,7 @@ Planner::Candidate Planner::candidate_of(const Request& r) const {
     const Hash128 key = r.key(i);
     if (key && running_keys_.contains(key)) continue;
     c.work += cost_.work(r.lengths[i]);
+    ++c.pairs;
     if (!key || !shared_pairs_.waits(key)) c.fresh_tokens += r.lengths[i];
   }
   return c;
@@ -70,11 +77,15 @@ Planner::Candidate Planner::candidate_of(const Request& r) const {
 bool Planner::may_overtake(const Request& other, double start, double ahead, double work, bool jump) const {
   double limit = other.deadline.value_or(std::numeric_limits<double>::infinity());
   if (jump && options_.max_queue_seconds > 0) limit = std::min(limit, other.position.time + options_.max_queue_seconds);
-  return start + options_.prediction_margin * predict(ahead - other.work + work) + predict(other.work) <= limit;
+  return start + options_.prediction_margin * predict(ahead - other.work + work) + predict_alone(other.work) <= limit;
 }
 
 Result<QueuePosition> Planner::position_for(const Candidate& c, double now) const {
-  const double own = predict(c.work), start = now + running_left(now);
+  // Nothing is refused for what the first batches said; and there are never more batches than pairs.
+  double own = cost_.trusted() ? predict_alone(c.work) : 0;
+  if (c.pairs > 0 && cost_.fitted())
+    own = std::min(own, cost_.rate() * c.work + cost_.fixed() * static_cast<double>(c.pairs));
+  const double start = now + running_left(now);
   if (c.deadline && now + own > *c.deadline) {
     return absl::DeadlineExceededError("the request cannot be computed within its deadline, even alone");
   }
@@ -147,6 +158,10 @@ Status Planner::admit(const Arrival& arrival, double now) {
                      [&](uint32_t a, uint32_t b) { return r.lengths[a] > r.lengths[b]; });
   }
   note_arrival(now);
+  double work = 0;
+  for (const uint32_t length : r.lengths) work += cost_.work(length);
+  if (const auto pairs = static_cast<double>(r.lengths.size()); pairs > 0)
+    pair_work_ += (work / pairs - pair_work_) * (pair_work_ <= 1 ? 1 : 0.1);
   // After those that are held, unless more urgent.
   if (!held_.empty() && held_.begin()->first.priority >= r.priority) {
     return hold(std::move(r), overloaded("requests are held until there is room", backlog_seconds(now)));

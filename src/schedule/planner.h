@@ -24,6 +24,7 @@
 // earlier, because requests that arrive until then may still be part of it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -46,6 +47,9 @@ namespace rerank::schedule {
 struct PlannerOptions {
   size_t max_batch_tokens = 8192;  // tokens of one batch; a longer pair goes alone
   double max_batch_seconds = 0.25;
+  // While other models want the engine's threads, too: what the requests of a small model wait for a batch of a large
+  // one. Shorter batches would cost throughput: each thread should have some hundred tokens of one.
+  double shared_batch_seconds = 0.05;
   size_t max_queued_tokens = 4u << 20;
   double max_queue_seconds = 20;  // predicted wait of an arriving request; 0: no bound
   double max_wait_seconds = 0;    // an idle engine waits that long for more work, if it is likely
@@ -99,7 +103,8 @@ struct Outcome {
 
 class Planner {
  public:
-  explicit Planner(const PlannerOptions& options) : options_(options), cost_(options.square_weight) {}
+  explicit Planner(const PlannerOptions& options)
+      : options_(options), cost_(options.square_weight), batch_seconds_(options.max_batch_seconds) {}
 
   // Admits a whole request or refuses it. ResourceExhausted, with the seconds after which a retry makes sense: too much
   // waits already, or too much to meet its deadline. DeadlineExceeded: it cannot be computed in time even alone.
@@ -128,6 +133,17 @@ class Planner {
   // A batch has ended: it took the engine `seconds`, without the wait for an earlier batch, and failed or not. `done`:
   // the share of its work that was computed, where documents have left before the last layer.
   Outcome finished(const Plan& plan, double now, double seconds, bool ok, double done = 1);
+
+  // The part of the engine's time that it gets from now on, above 0; 1: all. What waits is predicted to take longer in
+  // proportion.
+  void set_share(double share) {
+    slowdown_ = 1 / share;
+    batch_seconds_ = options_.max_batch_seconds;
+    if (share < 1) batch_seconds_ = std::min(batch_seconds_, options_.shared_batch_seconds);
+  }
+
+  // Predicted seconds of the next batch; 0: nothing waits.
+  double next_batch_seconds() const;
 
   // Observes a batch that was run outside of it: warm-up.
   void observe(double work, double seconds) { cost_.observe(work, seconds); }
@@ -173,9 +189,11 @@ class Planner {
     std::optional<double> deadline;
     double work = 0;          // of all its pairs
     size_t fresh_tokens = 0;  // of pairs that are not waiting in another request already
+    size_t pairs = 0;         // 0: not known
   };
 
-  double predict(double work) const;
+  double predict(double work) const;        // until that much of what waits has been computed
+  double predict_alone(double work) const;  // if nothing else is computed
   double full_batch() const;
   double later_penalty(double work) const;
   double position_time(double arrival, double work) const;
@@ -203,6 +221,8 @@ class Planner {
 
   PlannerOptions options_;
   CostModel cost_;
+  double batch_seconds_;                             // of a full batch, at most
+  double slowdown_ = 1;                              // of what waits, since others compute
   std::unordered_map<uint64_t, Request> requests_;   // until completed, failed, cancelled or expired
   std::map<QueuePosition, Request*> order_;          // requests with pairs that wait
   std::map<QueuePosition, Request*> held_;           // requests that do not fit the bounds yet
@@ -218,6 +238,7 @@ class Planner {
   double queued_work_ = 0;
   double last_arrival_ = 0, mean_gap_ = 0;  // 0: not known yet
   double waiting_since_ = 0;
+  double pair_work_ = 1;       // of a pair of those that came lately: a batch holds one at least
   double large_lane_end_ = 0;  // the last position of large requests so far
 };
 

@@ -44,7 +44,7 @@ bool Planner::fits(uint32_t length) const {
   if (tokens > options_.max_batch_tokens) return false;
   // A request that this batch completes is not delayed past its deadline by pairs that could go into the next one.
   if (begins_ + cost_.seconds(work) > earliest_deadline_) return false;
-  return !cost_.fitted() || cost_.seconds(work) <= options_.max_batch_seconds;
+  return !cost_.fitted() || cost_.seconds(work) <= batch_seconds_;
 }
 
 void Planner::mark_running(const SharedPairMember& member) {
@@ -109,7 +109,8 @@ void Planner::move_back(Request& r, double work_before) {
   double ahead = 0;
   for (auto it = order_.upper_bound(r.position); it != order_.end() && it->first < target && after == nullptr; ++it) {
     ahead += it->second->work;
-    const bool late = r.deadline && start + options_.prediction_margin * predict(ahead) + predict(r.work) > *r.deadline;
+    const bool late =
+        r.deadline && start + options_.prediction_margin * predict(ahead) + predict_alone(r.work) > *r.deadline;
     (late ? after : before) = &it->first;
   }
   target = between(before, target, after);
@@ -135,7 +136,7 @@ const Plan& Planner::next(double now) {
   for (auto it = order_.begin(); it != order_.end();) {
     const QueuePosition at = it->first;  // filling may take several requests out of the order
     Request& r = *it->second;
-    if (r.deadline && !r.begun && begins_ + predict(r.work) > *r.deadline) {
+    if (r.deadline && !r.begun && begins_ + predict_alone(r.work) > *r.deadline) {
       plan_->expired.push_back(r.id);
       forget(r.id);
     } else if (const double before = r.work; !fill(r)) {

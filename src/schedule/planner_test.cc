@@ -47,6 +47,39 @@ struct Queue {
   Outcome last;
 };
 
+// Where the fixed part of a batch takes longer than a batch may, each holds one pair and not one token: a request is as
+// long as its pairs' batches, and is not refused for a time that it would never take.
+TEST(PlannerTest, NoRequestThatFitsItsDeadlineIsRefused) {
+  constexpr double kLimit = 0.25, kRate = 1e-4;
+  for (const double times : {0.1, 0.5, 0.9, 0.99, 1.0, 1.1, 2.0, 5.0, 10.0}) {
+    const double fixed = times * kLimit;
+    for (const uint32_t length : {16u, 128u, 512u}) {
+      for (const size_t pairs : {1u, 4u, 64u}) {
+        Queue queue({.max_batch_tokens = 8192, .max_batch_seconds = kLimit, .max_queue_seconds = 0});
+        for (const double size : {0.5, 1.0, 2.0, 4.0})  // of the sizes that come
+          queue.planner.observe(size * length, fixed + kRate * size * length);
+        const double slowest = static_cast<double>(pairs) * (fixed + kRate * length);  // a batch for each pair
+        EXPECT_TRUE(queue.add(1, pairs, length, 0, slowest * 1.2).ok()) << times << " " << length << " " << pairs;
+        double now = 0;
+        while (queue.planner.queued_tokens() > 0) {
+          const Plan& plan = queue.planner.next(now);
+          ASSERT_FALSE(plan.pairs.empty());
+          const double seconds = fixed + kRate * static_cast<double>(plan.tokens);
+          now += seconds;
+          queue.last = queue.planner.finished(plan, now, seconds, true);
+        }
+        EXPECT_LE(now, slowest * 1.2) << "and it does fit";
+      }
+    }
+  }
+}
+
+TEST(PlannerTest, AFirstBatchDoesNotRefuseWork) {
+  Queue queue({.max_batch_tokens = 8192, .max_queue_seconds = 0});
+  queue.planner.observe(10, 10);  // a cold start
+  EXPECT_TRUE(queue.add(1, 1, 100, 0, 5).ok());
+}
+
 TEST(PlannerTest, FillsTheBudgetAcrossRequestsInOrder) {
   Queue queue({.max_batch_tokens = 100});
   ASSERT_TRUE(queue.add(1, 3, 30, 0).ok());

@@ -70,8 +70,9 @@ Hash128 sequence_key(const Job& job, size_t i) {
 }  // namespace
 
 struct Scheduler::State {
-  State(engine::Backend& b, const PlannerOptions& options, Metrics* m, size_t depth)
+  State(engine::Backend& b, const PlannerOptions& options, Metrics* m, size_t depth, std::unique_ptr<Turns::Seat> s)
       : backend(b),
+        seat(std::move(s)),
         max_batch_tokens(static_cast<double>(options.max_batch_tokens)),
         model_layers(depth),
         planner(options) {
@@ -87,6 +88,7 @@ struct Scheduler::State {
   }
 
   engine::Backend& backend;
+  const std::unique_ptr<Turns::Seat> seat;  // null: nobody else computes
   const double max_batch_tokens;
   const size_t model_layers;
   std::unique_ptr<ScheduleMetrics> metrics;
@@ -282,10 +284,30 @@ struct Scheduler::State {
       const double now = seconds_of(Clock::now());
       const auto start = planner.start_time(now);
       if (start && (*start <= now || stopping)) return true;
+      if (seat) seat->withdraw();  // what was announced has been cancelled
       if (!start && stopping) return false;
       if (!start) idle_since.reset();
       start ? (void)wake.wait_until(lock, time_of(*start)) : wake.wait(lock);
     }
+  }
+
+  // What arrives while others compute may be part of the batch that is planned then.
+  void take_turn(std::unique_lock<std::mutex>& lock) {
+    if (!seat) return;
+    const double seconds = planner.next_batch_seconds();
+    lock.unlock();
+    seat->take(seconds);
+    lock.lock();
+    planner.set_share(seat->share());
+    if (seat->share() < 1) idle_since.reset();  // it was others' time
+  }
+
+  // Under the lock. What waits is announced with it: else whoever asks a moment earlier would be next each time.
+  void give_turn_back(const BatchRun& run) {
+    if (!seat) return;
+    const double now = seconds_of(Clock::now());
+    const auto start = planner.start_time(now);
+    seat->give_back(run.seconds(), start && *start <= now ? std::optional(planner.next_batch_seconds()) : std::nullopt);
   }
 
   void serve() {
@@ -293,6 +315,7 @@ struct Scheduler::State {
     BatchRun run;
     std::unique_lock lock(mutex);
     while (await_work(lock)) {
+      take_turn(lock);
       prepare(run, Clock::now(), finished);
       lock.unlock();
       wake.notify_one();  // another engine thread: what is left may be the next batch
@@ -300,6 +323,7 @@ struct Scheduler::State {
       if (!run.empty()) run.status = guarded([&] { return compute(run); });
       lock.lock();
       settle(run, finished);
+      give_turn_back(run);
       lock.unlock();
       if (!run.empty()) count(run);
       complete_concurrently(finished);
@@ -323,8 +347,8 @@ struct Scheduler::State {
 };
 
 Scheduler::Scheduler(engine::Backend& backend, const PlannerOptions& options, Metrics* metrics,
-                     std::span<const MeasuredBatch> measured, size_t model_layers)
-    : state_(std::make_shared<State>(backend, options, metrics, model_layers)) {
+                     std::span<const MeasuredBatch> measured, size_t model_layers, std::unique_ptr<Turns::Seat> seat)
+    : state_(std::make_shared<State>(backend, options, metrics, model_layers, std::move(seat))) {
   for (const MeasuredBatch& batch : measured) {
     double work = 0;
     for (uint32_t length : batch.lengths) work += state_->planner.cost().work(length);
@@ -371,6 +395,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
     Running& place = state_->running[id] = {nullptr, now};
     Arrival arrival{id, lengths, keys, job->priority, std::nullopt};
     if (job->deadline) arrival.deadline = seconds_of(*job->deadline);
+    if (state_->seat) state_->planner.set_share(state_->seat->share());
     status = state_->stopping ? absl::UnavailableError("stopping")
                               : guarded([&] { return state_->planner.admit(arrival, seconds_of(now)); });
     if (status.ok()) {

@@ -2,7 +2,8 @@
 // a device computes, on a completion thread, while the next batch runs). Where the engine takes a batch while it
 // computes another (BackendInfo::batches_in_flight) there are as many engine threads, each with a batch of its own.
 // Another thread watches deadlines, so that a job which cannot be computed in time any more is completed while a batch
-// runs. A cancelled job is completed by the thread that cancels it.
+// runs. A cancelled job is completed by the thread that cancels it. Where several models share what computes, a batch
+// is planned when it is this model's turn (schedule/turns.h).
 #pragma once
 
 #include <functional>
@@ -14,6 +15,7 @@
 #include "engine/backend.h"
 #include "rerank/types.h"
 #include "schedule/planner.h"
+#include "schedule/turns.h"
 
 namespace rerank {
 class Metrics;
@@ -57,8 +59,10 @@ class Scheduler {
  public:
   // The backend and metrics must outlive the scheduler. `metrics` may be null. `model_layers`: what depths are measured
   // against; 0: every batch counts as computed to the full depth.
+  // `seat`: takes turns with other models; null: there are none.
   Scheduler(engine::Backend& backend, const PlannerOptions& options, Metrics* metrics,
-            std::span<const MeasuredBatch> measured = {}, size_t model_layers = 0);
+            std::span<const MeasuredBatch> measured = {}, size_t model_layers = 0,
+            std::unique_ptr<Turns::Seat> seat = nullptr);
   // Runs what was accepted, then stops.
   ~Scheduler();
 

@@ -26,6 +26,7 @@ enum class ErrorKind {
   kUnsupportedMedia,  // 415: a Content-Encoding we do not read
   kExpectation,       // 417: an Expect other than 100-continue
   kOverloaded,        // 429, Retry-After
+  kRateLimited,       // 429, Retry-After: this caller asks too often, whatever the load
   kHeaderTooLarge,    // 431
   kCancelled,         // 499: the client went away; nobody reads this
   kBackend,           // 500; in TEI's dialect 424

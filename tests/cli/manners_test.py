@@ -3,6 +3,7 @@ manual pages, files of settings.
 
 Run by ctest; by hand: RERANKD=build/release/rerankd RERANKD_SOURCE_DIR=. python3 tests/cli/manners_test.py
 """
+import json
 import os
 import pathlib
 import pty
@@ -118,9 +119,86 @@ class MistakesTest(unittest.TestCase):
         done = run("serve", "--port", "0", "--model", "/nowhere", RERANKD_PROT="1")
         self.assertIn("RERANKD_PROT: no setting has this variable; did you mean RERANKD_PORT?", done.stderr)
 
+    def test_the_journal_gets_priorities_and_keeps_time_itself(self):
+        with tempfile.TemporaryFile() as log:
+            place = os.fstat(log.fileno())
+            subprocess.run([PROGRAM, "serve", "--port", "0", "--model", "/nowhere"], stderr=log, timeout=60,
+                           env={**os.environ, "JOURNAL_STREAM": f"{place.st_dev}:{place.st_ino}", "RERANKD_PROT": "1"})
+            log.seek(0)
+            self.assertIn(b"<4>RERANKD_PROT: no setting", log.read())
+        self.assertNotIn("<4>", run("serve", "--port", "0", "--model", "/nowhere", RERANKD_PROT="1", JOURNAL_STREAM="1:2").stderr)
+
     def test_quiet_commands_say_nothing_but_their_result(self):
         done = run("rank", "--query", "q", text_in="a\nb\n")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class DropInTest(unittest.TestCase):
+    """What text-embeddings-inference and infinity are started with."""
+
+    def started(self, *words, **environment):
+        done = run(*words, **environment)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_flags_of_text_embeddings_inference(self):
+        code, said = self.started("--model-id", SOURCE / "models/rerankd-mini-en", "--port", "0", "--auto-truncate", "--json-output", "--dtype",
+                                  "float16", "--max-batch-tokens", "16384", "--max-concurrent-requests=512", "--hostname", "127.0.0.1", "--check")
+        self.assertEqual(code, 0, said)
+        for part in ("--model-id is taken as --model", "--auto-truncate has no effect: long pairs are cut", '"level":"info"',
+                     "--max-concurrent-requests has no effect", "--hostname is taken as --host", "the settings are right"):
+            self.assertIn(part, said)
+        self.assertIn("--max-documents 0: want 1 to", self.started("serve", "--model-id", "x", "--max-client-batch-size", "0")[1])
+
+    def test_variables_of_text_embeddings_inference(self):
+        model = str(SOURCE / "models/rerankd-mini-en")
+        code, said = self.started("serve", "--check", MODEL_ID=model, PORT="0", HF_API_TOKEN="hf_x", AUTO_TRUNCATE="true")
+        self.assertEqual(code, 0, said)
+        self.assertIn("HF_API_TOKEN is taken as --hub-token", said)
+        self.assertIn("--max-documents 0: want", self.started("serve", MODEL_ID=model, MAX_CLIENT_BATCH_SIZE="0")[1])
+        self.assertEqual(self.started("serve", "--check", "--port", "0", PORT="99999")[0], 0, "PORT alone is nobody's")
+
+    def test_infinity(self):
+        model = SOURCE / "models/rerankd-mini-en"
+        code, said = self.started("v2", "--model-id", model, "--engine", "torch", "--batch-size", "32", "--port", "0", "--no-model-warmup", "--check")
+        self.assertEqual(code, 0, said)
+        for part in ("--engine torch has no effect", "--batch-size has no effect", "--no-model-warmup has no effect"):
+            self.assertIn(part, said)
+        code, said = self.started("serve", "--check", INFINITY_MODEL_ID=str(model), INFINITY_PORT="0", INFINITY_DTYPE="float16")
+        self.assertEqual(code, 0, said)
+
+    def test_check_loads_nothing_and_says_what_is_wrong(self):
+        self.assertEqual(self.started("serve", "--check", "--port", "0", "--model", "org/never-downloaded")[0], 0)
+        for wrong in (["--tls-cert", "/nowhere"], ["--api-key-file", "/nowhere"], ["--api-key", "short"]):
+            code, said = self.started("serve", "--check", "--port", "0", *wrong)
+            self.assertEqual(code, 2 if wrong[0] != "--api-key-file" else code, said)
+            self.assertNotEqual(code, 0)
+
+
+class FitTest(unittest.TestCase):
+    def test_says_what_a_model_takes(self):
+        figures = json.loads(run("fit", "--format", "json").stdout)
+        size = (SOURCE / "models/rerankd-mini-en/model.safetensors").stat().st_size
+        self.assertEqual((figures["weight_bytes"], figures["here"], figures["max_length"]), (size, True, 256))
+        self.assertLess(abs(figures["parameters"] / (size / 2) - 1), 0.05, "the file holds 16 bits of each")
+        rows = {row["precision"]: row for row in figures["rows"]}
+        self.assertLess(rows["int8"]["memory_bytes"], rows["fp32"]["memory_bytes"])
+        for row in rows.values():
+            for at in row["lengths"]:
+                self.assertGreater(at["seconds_per_pair"], 0)
+                self.assertAlmostEqual(at["question_seconds"], 64 * at["seconds_per_pair"])
+        self.assertIn("RAGFlow's question of 64 chunks", figures["advice"])
+        table = run("fit", SOURCE / "tests/data/models/xlm-roberta-a", "--precision", "fp32").stdout
+        self.assertIn("XLMRobertaForSequenceClassification", table)
+        self.assertIn("fp32", table)
+
+    def test_every_family_can_be_measured(self):
+        for config in sorted((SOURCE / "tests/data").glob("*/*/config.json")):
+            if "architectures" in config.read_text() and (config.parent / "model.safetensors").exists():
+                done = run("fit", config.parent, "--precision", "fp32", "--format", "json")
+                self.assertIn(done.returncode, (0, 2) if "quantization" in config.read_text() else (0,), f"{config}: {done.stderr}")
+
+    def test_what_is_wrong_is_said(self):
+        self.assertIn("no such folder", run("fit", "/nowhere").stderr)
 
 
 class GeneratedTest(unittest.TestCase):

@@ -163,5 +163,57 @@ def mixedbread(url, key):
     return [(r.index, r.score) for r in answer.data]
 
 
+@client("Pinecone inference.rerank", "pinecone", "", "index, score, document.text; model, usage.rerank_units")
+def pinecone(url, key):
+    from pinecone import Pinecone
+    answer = Pinecone(api_key=key, host=url).inference.rerank(model=MODEL, query=QUERY, documents=TEXTS, top_n=TOP_N)
+    assert answer.model == MODEL and answer.usage.rerank_units == 1, answer
+    assert all(row.document["text"] == TEXTS[row.index] for row in answer.data), answer
+    return [(row.index, row.score) for row in answer.data]
+
+
+@client("DashScope TextReRank", "dashscope", "/api/v1", "index, relevance_score, document.text; usage, request_id")
+def dashscope(url, key):
+    import dashscope
+    dashscope.base_http_api_url = url
+    answer = dashscope.TextReRank.call(model=MODEL, query=QUERY, documents=TEXTS, top_n=TOP_N, return_documents=True, api_key=key)
+    assert answer.status_code == 200, answer
+    assert answer.request_id and answer.usage["total_tokens"] > 0, answer
+    assert all(row["document"]["text"] == TEXTS[row["index"]] for row in answer.output.results), answer
+    return [(row["index"], row["relevance_score"]) for row in answer.output.results]
+
+
+def aws(service, url):
+    import boto3
+    return boto3.client(service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+
+
+@client("Amazon Bedrock `rerank`", "boto3", "", "index, relevanceScore", key=False)
+def bedrock(url, key):
+    sources = [{"type": "INLINE", "inlineDocumentSource": {"type": "TEXT", "textDocument": {"text": text}}} for text in TEXTS]
+    model = {"modelConfiguration": {"modelArn": "arn:aws:bedrock:us-east-1::foundation-model/reranker"}, "numberOfResults": TOP_N}
+    answer = aws("bedrock-agent-runtime", url).rerank(
+        queries=[{"type": "TEXT", "textQuery": {"text": QUERY}}], sources=sources,
+        rerankingConfiguration={"type": "BEDROCK_RERANKING_MODEL", "bedrockRerankingConfiguration": model})
+    return [(row["index"], row["relevanceScore"]) for row in answer["results"]]
+
+
+def sagemaker_answer(url, body, scores_of):
+    import json
+    answer = aws("sagemaker-runtime", url).invoke_endpoint(EndpointName="reranker", ContentType="application/json", Body=json.dumps(body))
+    scores = scores_of(json.load(answer["Body"]))
+    return sorted(enumerate(scores), key=lambda pair: -pair[1])[:TOP_N]
+
+
+@client("Amazon SageMaker, Hugging Face's container", "boto3", "", "label, score in input order", key=False)
+def sagemaker(url, key):
+    return sagemaker_answer(url, {"inputs": [{"text": QUERY, "text_pair": text} for text in TEXTS]}, lambda rows: [r["score"] for r in rows])
+
+
+@client("Amazon SageMaker, LangChain's handler", "boto3", "", "scores", key=False)
+def sagemaker_pairs(url, key):
+    return sagemaker_answer(url, {"text_pairs": [[QUERY, text] for text in TEXTS]}, lambda answer: answer["scores"])
+
+
 if __name__ == "__main__":
     main()

@@ -60,7 +60,9 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
   // The last layer goes on with the first token alone, behind which the optimizer sees no shapes; for a mean with all.
   const size_t whole = layers - (config.architecture.scoring.rows == model::ScoredRows::kMean ? 0 : 1);
   EXPECT_EQ(found["SkipLayerNormalization"], 2 * whole) << all;
-  if (block.feed_forward.activation == model::Activation::kGelu) EXPECT_EQ(found["BiasGelu"], whole) << all;
+  if (block.feed_forward.activation == model::Activation::kGelu) {
+    EXPECT_EQ(found["BiasGelu"], whole) << all;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, FusionTest, ::testing::ValuesIn(testing::golden_models()), [](const auto& info) {

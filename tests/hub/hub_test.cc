@@ -79,6 +79,7 @@ class LocalHub {
   size_t announce_extra = 0;  // bytes announced beyond what is sent
   int gate_status = 0;        // answer everything with this status
   bool ranges = true;         // false: the whole file is sent, whatever range is asked for
+  size_t most_at_once = 0;    // bytes of weights that one answer has; 0: all
   bool silent = false;        // requests are taken and never answered
   std::string revision = "main", commit = "c0ffee", etag_of_weights;  // the last: as made of the name when empty
   bool tells_commit = true;
@@ -139,6 +140,8 @@ class LocalHub {
                                     str_cat("bytes ", from, "-", response.body.size() - 1, "/", response.body.size()));
       response.body = response.body.substr(from);
     }
+    if (most_at_once != 0 && path.starts_with("/cdn/") && response.body.size() > most_at_once)
+      response.body.resize(most_at_once);
     return response;
   }
 
@@ -212,6 +215,37 @@ TEST_F(HubTest, ResumesABrokenDownload) {
   std::vector<std::string> ranges;
   for (const Seen& s : hub_.seen()) ranges.push_back(s.range);
   EXPECT_THAT(ranges, Contains("bytes=5000-"));
+}
+
+TEST_F(HubTest, TheSizeOfWeightsIsKnownWithoutThem) {
+  publish_tiny_model();
+  const std::string content = *read_file(::testing::TempDir() + "/hub_test_model/model.safetensors", 1u << 30);
+  const auto bytes = model::weight_bytes_on_hub("org/tiny", "main", options());
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_EQ(*bytes, content.size());
+  EXPECT_TRUE(hub_.downloaded().empty());
+  EXPECT_EQ(model::weight_bytes_on_hub("org/none", "main", options()).status().code(), absl::StatusCode::kNotFound);
+  hub_.revision = "sharded";
+  hub_.add("pytorch_model.bin.index.json", R"({"metadata":{"total_size":2270000000},"weight_map":{}})");
+  EXPECT_EQ(model::weight_bytes_on_hub("org/tiny", "sharded", options()).value_or(0), content.size())
+      << "the first there is";
+}
+
+TEST_F(HubTest, ADownloadGoesOnAsLongAsItMakesProgress) {
+  publish_tiny_model();
+  const std::string content = *read_file(::testing::TempDir() + "/hub_test_model/model.safetensors", 1u << 30);
+  hub_.most_at_once = content.size() / 20;
+  auto folder = model::fetch_from_hub("org/tiny", "main", options());
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(*read_file(*folder + "/model.safetensors", 1u << 30), content);
+  const std::vector<std::string> names = hub_.downloaded();
+  EXPECT_GE(std::count(names.begin(), names.end(), "model.safetensors"), 20) << "twenty times it broke off";
+}
+
+TEST_F(HubTest, ADownloadThatBringsNextToNothingIsGivenUp) {
+  publish_tiny_model();
+  hub_.most_at_once = 1;
+  EXPECT_EQ(model::fetch_from_hub("org/tiny", "main", options()).status().code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(HubTest, ADownloadThatBrokeOffHealsWhereTheHubHasNoRanges) {

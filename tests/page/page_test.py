@@ -167,6 +167,38 @@ class Page(unittest.TestCase):
         expect(page.locator("#status")).to_contain_text("documents in")
         self.assertNotIn(KEY, page.locator("#curl").inner_text())
 
+    def test_two_models_side_by_side(self):
+        model = SOURCE / "models/rerankd-mini-en"
+        other = SOURCE / "tests/data/models/bert-a"
+        with Server("--model", f"rerankd-mini-en={model}", "--model", f"other={other}", "--model", "gone=/nobody/has/this") as server:
+            page = self.open(server)
+            expect(page.locator("#models")).to_be_visible()
+            expect(page.locator("#loading")).to_contain_text("The model gone could not be loaded")
+            self.rank(page)
+            expect(page.locator("#second")).to_be_hidden()
+            page.locator("#model-b").select_option("other")
+            page.locator("#query").focus()
+            page.keyboard.press("Enter")
+            expect(page.locator("#results-b li")).to_have_count(len(DOCUMENTS))
+            expect(page.locator("#name-b")).to_contain_text("other, ")
+            self.assertEqual([DOCUMENTS.index(next(d for d in DOCUMENTS if d in r["text"])) for r in self.ranked(page)], ORDER)
+            expect(page.locator("#results .meta").first).to_contain_text("place")
+            self.assertIn('"model":"rerankd-mini-en"', page.locator("#curl").inner_text())
+            self.assertEqual(self.errors, [])
+
+    def test_models_that_load_have_a_bar(self):
+        page = self.browser.new_page()
+        self.addCleanup(page.close)
+        answers = [{"error": "unhealthy", "status": "loading", "models": [{"name": "m", "status": "loading", "phase": "downloading", "percent": 40}]},
+                   {"status": "ok"}]
+        page.route("**/health", lambda route: route.fulfill(json=answers[0], status=503 if len(answers) > 1 else 200))
+        page.goto(self.server.url + "/")
+        expect(page.locator("#loading")).to_contain_text("The model m is loading: downloading, 40 %")
+        self.assertAlmostEqual(page.evaluate("(b => b.firstChild.offsetWidth / b.clientWidth)(document.querySelector('.gauge'))"), 0.4, delta=0.02)
+        answers.pop(0)
+        expect(page.locator("#loading")).to_be_hidden()
+        expect(page.locator("#model")).to_contain_text("rerankd-mini-en")
+
     def test_file(self):
         page = self.open()
         page.locator("#file").set_input_files({"name": "texts.jsonl", "mimeType": "application/json", "buffer": "\n".join(

@@ -59,6 +59,16 @@ class PythonTest(unittest.TestCase):
             self.assertAlmostEqual(ours["score"], theirs["score"], places=5)
         self.assertEqual(self.server.rank("q", []), [])
 
+    def test_a_model_beside_another_and_one_of_several(self):
+        other = CrossEncoder(SOURCE / "tests/data/models/bert-a", precision="fp32", beside=self.library)
+        pair = ("what is rain?", "rain falls")
+        self.assertNotEqual(other.predict(pair), self.library.predict(pair))
+        other.close()
+        named = CrossEncoder(url=self.url + "/models/xlm-roberta-a-reranker", api_key="key-of-the-test")
+        self.assertEqual(named.predict(pair), self.server.predict(pair))
+        with self.assertRaises(TypeError):
+            CrossEncoder(MODEL, beside=self.server)
+
     def test_says_what_is_wrong(self):
         with self.assertRaisesRegex(RerankError, "no/such"):
             CrossEncoder("/no/such/folder")
@@ -156,12 +166,23 @@ class PythonTest(unittest.TestCase):
     def test_ctrl_c_ends_the_wait(self):
         code = ("import os, signal, sys, threading, time; sys.path.insert(0, sys.argv[1]); from rerankd import CrossEncoder\n"
                 "model = CrossEncoder(sys.argv[2], precision='fp32', threads=1); model._name\n"
-                "model.backend._outcome = lambda pairs: time.sleep(30)\n"
+                "model.backend._outcome = lambda pairs, stop: time.sleep(30)\n"
                 "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
                 "try: model.predict(('a', 'b'))\n"
                 "except KeyboardInterrupt: print('interrupted', flush=True); os._exit(0)\n")
         run = subprocess.run([sys.executable, "-c", code, str(SOURCE / "python"), str(MODEL)], stdout=subprocess.PIPE, timeout=25, text=True)
         self.assertEqual(run.stdout, "interrupted\n")
+
+    def test_ctrl_c_gives_up_what_is_computed_and_the_model_goes_on(self):
+        code = ("import os, signal, sys, threading; sys.path.insert(0, sys.argv[1]); from rerankd import CrossEncoder\n"
+                "model = CrossEncoder(sys.argv[2], precision='fp32', threads=1, cache_bytes=0)\n"
+                "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+                "try:\n  while True: model.predict([('q', f'{i} ' * 400) for i in range(512)])\n"
+                "except KeyboardInterrupt: print('interrupted')\n"
+                "assert model.backend.calls == 0\n"
+                "print(len(model.predict([('a', 'b')])))\nmodel.close()\n")
+        run = subprocess.run([sys.executable, "-c", code, str(SOURCE / "python"), str(MODEL)], stdout=subprocess.PIPE, timeout=60, text=True)
+        self.assertEqual((run.returncode, run.stdout), (0, "interrupted\n1\n"))
 
     def test_without_the_library_there_is_one_error(self):
         code = "import sys; sys.path.insert(0, sys.argv[1]); from rerankd import CrossEncoder; CrossEncoder('x')"

@@ -81,8 +81,8 @@ class Server:
         return self.post("/v1/rerank", {"query": query, "documents": DOCUMENTS, "top_n": 3})
 
     def metric(self, name):
-        match = re.search(rf"^{name} (\S+)", get(self.url + "/metrics"), re.M)
-        return float(match[1]) if match else 0
+        """The sum over its labels; 0 when there is none."""
+        return sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)", get(self.url + "/metrics"), re.M)))
 
     def top1_agreement(self, requests):
         for number in range(requests):

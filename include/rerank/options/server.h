@@ -6,6 +6,7 @@
 #include <string>
 
 #include "rerank/choice.h"
+#include "rerank/options/models.h"
 #include "rerank/options/option_info.h"
 
 namespace rerank {
@@ -15,6 +16,13 @@ enum class AnswerForm { kCommon, kSglang };
 template <>
 struct Choices<AnswerForm> {
   static constexpr Choice<AnswerForm> kAll[] = {{AnswerForm::kCommon, "common"}, {AnswerForm::kSglang, "sglang"}};
+};
+
+// The HTTP status of what is more than the queue takes.
+enum class OverloadStatus { k429, k503 };
+template <>
+struct Choices<OverloadStatus> {
+  static constexpr Choice<OverloadStatus> kAll[] = {{OverloadStatus::k429, "429"}, {OverloadStatus::k503, "503"}};
 };
 
 struct ServerOptions {
@@ -98,6 +106,28 @@ struct ServerOptions {
   size_t drain_timeout_ms = 30000;
   static constexpr OptionInfo kDrainTimeoutMs =
       OptionInfo{"drain-timeout-ms", "MS", "Server", "Time that requests in flight have to finish after SIGTERM."}
+          .within(0, kDayMs);
+
+  size_t drain_delay_ms = 0;
+  static constexpr OptionInfo kDrainDelayMs =
+      OptionInfo{"drain-delay-ms", "MS", "Server",
+                 "Time between SIGTERM and the end of listening: health answers 503 already, and requests are taken as "
+                 "before, so that balancers send them elsewhere before anything is refused."}
+          .within(0, 3600000);
+
+  OverloadStatus overload_status = OverloadStatus::k429;
+  static constexpr OptionInfo kOverloadStatus{
+      "overload-status", "STATUS", "Server",
+      "How requests beyond the queue's bounds are answered, with Retry-After: 429, or 503 for balancers that cannot "
+      "send "
+      "a 429 elsewhere (HAProxy 2.6). A key over its own rate gets 429 in any case."};
+
+  size_t grpc_connection_age_ms = 0;
+  static constexpr OptionInfo kGrpcConnectionAgeMs =
+      OptionInfo{
+          "grpc-connection-age-ms", "MS", "Server",
+          "Time after which clients of gRPC are asked to connect anew, once what they have asked is answered: so "
+          "they find replicas that were added. Each connection gets a tenth more or less. 0: never."}
           .within(0, kDayMs);
 
   size_t request_timeout_ms = 300000;
@@ -211,12 +241,15 @@ struct ServerOptions {
                  "Traced requests that may wait for the collector; more are dropped. About 300 bytes each."}
           .within(1, 10000000);
 
+  ModelsOptions models;
+
   // A socket that is bound already, for the server to listen on and close; -1: it binds one itself. Not a setting.
   int bound_socket = -1;
   int bound_grpc_socket = -1;
 
   template <class O, class Visit>
   static void visit(O& options, Visit&& visit_field) {
+    ModelsOptions::visit(options.models, visit_field);
     visit_field(kHost, options.host);
     visit_field(kPort, options.port);
     visit_field(kGrpcPort, options.grpc_port);
@@ -231,6 +264,9 @@ struct ServerOptions {
     visit_field(kMinTransferRate, options.min_transfer_rate);
     visit_field(kIdleTimeoutMs, options.idle_timeout_ms);
     visit_field(kDrainTimeoutMs, options.drain_timeout_ms);
+    visit_field(kDrainDelayMs, options.drain_delay_ms);
+    visit_field(kOverloadStatus, options.overload_status);
+    visit_field(kGrpcConnectionAgeMs, options.grpc_connection_age_ms);
     visit_field(kRequestTimeoutMs, options.request_timeout_ms);
     visit_field(kReturnDocuments, options.return_documents);
     visit_field(kAnswerAs, options.answer_as);

@@ -52,6 +52,24 @@ void write_results(JsonWriter& json, const RerankCall& call, const RerankRespons
   json.end_array();
 }
 
+// What each model of a cascade has said.
+void write_stages(JsonWriter& json, const RerankResponse& result) {
+  if (result.stages.empty()) return;
+  json.key("stages").begin_array();
+  for (const StageScores& stage : result.stages) {
+    json.begin_object();
+    json.field("model", stage.model);
+    json.field("compute_us", stage.timings.compute_us);
+    json.key("results").begin_array();
+    for (const auto& [index, score] : stage.scores) {
+      json.begin_object().field("index", uint64_t{index}).field("relevance_score", score).end_object();
+    }
+    json.end_array();
+    json.end_object();
+  }
+  json.end_array();
+}
+
 void write(const RerankCall& call, const RerankResponse& result, const ModelInfo& model,
            transport::HttpResponse& response) {
   JsonWriter json;
@@ -68,6 +86,7 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
   json.field("output_tokens", uint64_t{0});
   json.end_object();
   if (result.truncated_documents > 0) json.field("truncated_documents", uint64_t{result.truncated_documents});
+  write_stages(json, result);
   json.end_object();
   json.end_object();
   response.body = json.take();

@@ -5,6 +5,7 @@
 #include "api/dialect.h"
 #include "api/exchange.h"
 #include "api/handlers/score_pairs.h"
+#include "base/hash.h"
 #include "transport/body.h"
 #include "transport/errors.h"
 #include "transport/urgency.h"
@@ -61,13 +62,12 @@ void score(Reranker& reranker, RerankCall& call, const Ranked& done) {
 
 void answer(Exchange&& exchange, bool only_pairs) {
   Result<transport::Body> body = transport::Body::parse(exchange.request.body);
-  if (!body.ok())
-    return exchange.finish(transport::error_response(body.status(), guess_error_shape(exchange.request.body)));
+  if (!body.ok()) return exchange.refuse(body.status(), guess_error_shape(exchange.request.body));
   const ApiOptions& options = exchange.state->options;
   const Dialect* dialect = find_dialect(*body, exchange.request, options.answer_as);
   if (only_pairs && !(dialect && dialect->pairs)) return exchange.finish(no_such_model_route());
   if (!dialect) return exchange.finish(refuse_body(exchange));
-  exchange.record.label = dialect->name;
+  exchange.note_dialect(dialect->name);
   DialectLimits limits{options.max_documents, options.max_text_bytes, options.return_documents};
   // Dify's Ollama client, the only one on this path, wants `document` to be a string or absent.
   if (exchange.path.ends_with("/api/rerank")) limits.return_documents = false;
@@ -76,22 +76,28 @@ void answer(Exchange&& exchange, bool only_pairs) {
   read_instruction(*body, *call);
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call->request);
-  if (!body->status().ok()) return exchange.finish(transport::error_response(body->status(), dialect->errors));
+  if (!body->status().ok()) return exchange.refuse(body->status(), dialect->errors);
+  if (Status chosen = exchange.choose(*body, call->queries.empty() ? call->request.query : call->queries.front());
+      !chosen.ok())
+    return exchange.refuse(chosen, dialect->errors);
   call->request.cancellation = exchange.request.cancellation;
   call->request.priority += exchange.priority;
   call->request.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};
   exchange.note_parsed();
 
-  Reranker& reranker = exchange.state->reranker;
+  Reranker& reranker = *exchange.model;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
-  const Ranked done = [shared, call, dialect](Result<RerankResponse> result) {
-    if (!result.ok()) return shared->finish(transport::error_response(result.status(), dialect->errors));
+  // The same from every replica and version, so that a gateway can keep a query on one of them, for its caches.
+  std::string query_hash = dialect->pairs ? "" : hash128(call->request.query).hex().substr(0, 16);
+  const Ranked done = [shared, call, dialect, query_hash = std::move(query_hash)](Result<RerankResponse> result) {
+    if (!result.ok()) return shared->refuse(result.status(), dialect->errors);
     shared->note_ranked(*result);
     transport::HttpResponse response;
     write_server_timing(result->timings, response);
-    response.complete = [call, dialect, &model = shared->state->reranker.info(), result = *std::move(result)](
-                            transport::HttpResponse& self) { dialect->write(*call, result, model, self); };
+    if (!query_hash.empty()) response.headers.emplace_back("X-Rerankd-Query-Hash", query_hash);
+    response.complete = [call, dialect, model = shared->model, result = *std::move(result)](
+                            transport::HttpResponse& self) { dialect->write(*call, result, model->info(), self); };
     shared->finish(std::move(response));
   };
   dialect->pairs ? score(reranker, *call, done) : rank(reranker, call, done);

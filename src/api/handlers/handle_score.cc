@@ -63,15 +63,16 @@ void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs) {
   settings.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};
   exchange.note_parsed();
-  Reranker& reranker = exchange.state->reranker;
+  Reranker& reranker = *exchange.model;
   auto shared = std::make_shared<Exchange>(std::move(exchange));
   score_pairs(reranker, settings, std::move(pairs), [shared](Result<PairScores> result) {
-    if (!result.ok()) return shared->finish(transport::error_response(result.status()));
+    if (!result.ok()) return shared->refuse(result.status());
     shared->note_ranked(result->whole);
     transport::HttpResponse response;
     write_server_timing(result->whole.timings, response);
-    response.complete = [&model = shared->state->reranker.info(), scores = *std::move(result)](
-                            transport::HttpResponse& self) { score_answer(scores, model, self); };
+    response.complete = [model = shared->model, scores = *std::move(result)](transport::HttpResponse& self) {
+      score_answer(scores, model->info(), self);
+    };
     shared->finish(std::move(response));
   });
 }
@@ -80,14 +81,15 @@ void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs) {
 
 void handle_score(Exchange&& exchange) {
   Result<transport::Body> body = transport::Body::parse(exchange.request.body);
-  if (!body.ok()) return exchange.finish(transport::error_response(body.status()));
+  if (!body.ok()) return exchange.refuse(body.status());
   RerankCall call;
   PairTexts pairs = read_sides(*body, exchange.state->options.max_documents);
   read_common_settings(*body, call);
   read_instruction(*body, call);
   transport::read_urgency(exchange.request, exchange.state->options.request_timeout, exchange.begin, *body,
                           call.request);
-  if (!body->status().ok()) return exchange.finish(transport::error_response(body->status()));
+  if (!body->status().ok()) return exchange.refuse(body->status());
+  if (Status chosen = exchange.choose(*body, pairs.queries.front()); !chosen.ok()) return exchange.refuse(chosen);
   run(std::move(exchange), std::move(call.request), std::move(pairs));
 }
 

@@ -57,20 +57,21 @@ void answer(Exchange& exchange, JsonWriter& json) {
 
 void handle_tokenize(Exchange&& exchange) {
   Result<transport::Body> body = parse_small(exchange.request);
-  if (!body.ok()) return exchange.finish(transport::error_response(body.status(), transport::ErrorShape::kTei));
+  if (!body.ok()) return exchange.refuse(body.status(), transport::ErrorShape::kTei);
   const std::vector<std::string> texts = body->texts("inputs", exchange.state->options.max_documents);
   const bool special = body->flag("add_special_tokens", true);
-  if (!body->status().ok())
-    return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
+  if (!body->status().ok()) return exchange.refuse(body->status(), transport::ErrorShape::kTei);
+  if (Status chosen = exchange.choose(*body, "", /*wait=*/false); !chosen.ok())
+    return exchange.refuse(chosen, transport::ErrorShape::kTei);
   JsonWriter json;
   json.begin_array();
   for (const std::string& text : texts) {
-    write_tokens(json, text, exchange.state->reranker.tokenize(text, special));
+    write_tokens(json, text, exchange.model->tokenize(text, special));
     if (json.size() <= exchange.state->options.max_text_bytes) continue;
-    return exchange.finish(transport::error_response(
+    return exchange.refuse(
         transport::make_error(transport::ErrorKind::kBodyTooLarge,
                               "the answer would be larger than --max-body-bytes: send fewer texts at once"),
-        transport::ErrorShape::kTei));
+        transport::ErrorShape::kTei);
   }
   json.end_array();
   answer(exchange, json);
@@ -78,16 +79,17 @@ void handle_tokenize(Exchange&& exchange) {
 
 void handle_decode(Exchange&& exchange) {
   Result<transport::Body> body = parse_small(exchange.request);
-  if (!body.ok()) return exchange.finish(transport::error_response(body.status(), transport::ErrorShape::kTei));
+  if (!body.ok()) return exchange.refuse(body.status(), transport::ErrorShape::kTei);
   const auto lists = body->ids("ids", exchange.state->options.max_documents);
   const bool skip_special = body->flag("skip_special_tokens", true);
-  if (!body->status().ok())
-    return exchange.finish(transport::error_response(body->status(), transport::ErrorShape::kTei));
+  if (!body->status().ok()) return exchange.refuse(body->status(), transport::ErrorShape::kTei);
+  if (Status chosen = exchange.choose(*body, "", /*wait=*/false); !chosen.ok())
+    return exchange.refuse(chosen, transport::ErrorShape::kTei);
   JsonWriter json;
   json.begin_array();
   for (const std::vector<int32_t>& ids : lists) {
-    const Result<std::string> text = exchange.state->reranker.decode(ids, skip_special);
-    if (!text.ok()) return exchange.finish(transport::error_response(text.status(), transport::ErrorShape::kTei));
+    const Result<std::string> text = exchange.model->decode(ids, skip_special);
+    if (!text.ok()) return exchange.refuse(text.status(), transport::ErrorShape::kTei);
     json.value(transport::repair_text(*text, /*escapes=*/false));
   }
   json.end_array();

@@ -67,7 +67,7 @@ class Builder {
   static std::map<std::string, std::vector<const Route*>> by_path(bool metrics_apart) {
     std::map<std::string, std::vector<const Route*>> found;
     for (const Route& route : routes()) {
-      if (metrics_apart && route.reach == Reach::kOperators) continue;
+      if ((metrics_apart && route.reach == Reach::kOperators) || route.reach == Reach::kAdmin) continue;
       auto& rows = found[path_of(route)];
       bool shadowed = false;  // by an earlier row that takes every request this one would
       for (const Route* row : rows) shadowed |= std::string_view(row->method) == route.method;

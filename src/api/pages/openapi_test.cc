@@ -35,6 +35,7 @@ TEST(OpenapiTest, DescribesEveryRouteAndResolvesEveryReference) {
   ASSERT_FALSE(parser.parse(text).get(root));
   EXPECT_EQ(std::string_view(root["openapi"]), "3.1.0");
   for (const Route& route : routes()) {
+    if (route.reach == Reach::kAdmin) continue;  // not served where clients read this
     bool described = false;
     for (const auto& [path, item] : simdjson::dom::object(root["paths"])) {
       simdjson::dom::element operation;

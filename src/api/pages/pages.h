@@ -2,16 +2,21 @@
 #pragma once
 
 #include "api/options.h"
-#include "rerank/reranker.h"
+#include "rerank/catalog.h"
 #include "transport/http.h"
 
 namespace rerank::api {
 
-transport::HttpResponse health_page(bool ready);                                       // 200, or 503 in TEI's words
+transport::HttpResponse live_page();
+// Of all models: 200 when the start is over, at least one answers and `well`; else 503 in TEI's words. Of several it
+// says which do not answer, and of those that load how far they are.
+transport::HttpResponse health_page(const std::vector<ModelReport>& models, bool well);
 transport::HttpResponse info_page(const ModelInfo& model, const ApiOptions& options);  // TEI's /info, and ours
-transport::HttpResponse models_page(const ModelInfo& model);                           // OpenAI's list
-transport::HttpResponse model_page(const ModelInfo& model);  // one of it; also Xinference's description
-transport::HttpResponse cluster_auth_page(bool required);    // Xinference: is a key needed?
-transport::HttpResponse index_page();                        // the page to try the server (HTML)
+transport::HttpResponse models_page(const Catalog& catalog);   // OpenAI's list, aliases as models of their own
+transport::HttpResponse model_page(const ModelReport& model);  // one of it; also Xinference's description
+transport::HttpResponse cluster_auth_page(bool required);      // Xinference: is a key needed?
+transport::HttpResponse index_page();                          // the page to try the server (HTML)
+
+std::string_view word_of(ModelState state);
 
 }  // namespace rerank::api

@@ -20,6 +20,7 @@ std::string methods_of(const Route& route) {
 
 const char* reach_of(const Route& route) {
   if (route.reach == Reach::kClients) return "";
+  if (route.reach == Reach::kAdmin) return "there only";
   return route.reach == Reach::kEverywhere ? "and there" : "there instead";
 }
 
@@ -37,7 +38,10 @@ std::string routes_markdown() {
       "| method | path | what | key | metrics address | gRPC methods that do the same |\n|---|---|---|---|---|---|\n";
   for (const Route& route : routes()) {
     text += std::string("| ") + route.method + " | `" + path_of(route) + "` | " + route.summary + " | " +
-            (route.key == Key::kNeeded ? "yes" : "") + " | " + reach_of(route) + " | " + methods_of(route) + " |\n";
+            (route.key == Key::kNeeded  ? "yes"
+             : route.key == Key::kAdmin ? "`--admin-key`"
+                                        : "") +
+            " | " + reach_of(route) + " | " + methods_of(route) + " |\n";
   }
   text +=
       "\n## Errors\n\nTEI requests get `{\"error\": \"<message>\", \"error_type\": \"<type>\"}`; all others "

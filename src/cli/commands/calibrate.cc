@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kEnoughLists = 10;  // held out, to claim a target
 constexpr size_t kBatchTokens = 4096;
 
 struct CalibrationPair {
@@ -227,11 +228,18 @@ struct Calibrate : Command {
                              static_cast<float>(fits[i].bias),
                              static_cast<float>(result.rows[i].spread)});
     }
+    const bool enough = result.held_lists >= kEnoughLists;
     for (const eval::AdaptiveRow& row : result.adaptive) {
-      if (row.reached) exits.targets.push_back({row.target, row.margin});
+      if (row.reached && enough) exits.targets.push_back({row.target, row.margin});
     }
     RETURN_IF_ERROR(model::write_exits(out, exits));
     std::fputs(eval::depth_table(result).c_str(), stdout);
+    if (!enough) {
+      std::printf(
+          "\n%zu lists held out are too few to say what a target costs: none was written. Of five lists one is held "
+          "out; about %zu lists would do.\n",
+          result.held_lists, 5 * kEnoughLists);
+    }
     for (const auto& [name, text] :
          {std::pair("/depth.json", eval::depth_json(result)), std::pair("/depth.svg", eval::depth_svg(result)),
           std::pair("/depth.html", eval::depth_html(result))}) {

@@ -11,6 +11,8 @@
 #include "cli/command.h"
 #include "eval/data/bm25.h"
 #include "eval/reports/report.h"
+#include "rank/host.h"
+#include "serve/model_catalog.h"
 
 namespace rerank::cli {
 namespace {
@@ -46,6 +48,10 @@ struct Eval : Command {
     app.add_option("--compare", compare,
                    "Also measure with settings changed: precision=fp32,max-length=256. May be repeated.")
         ->type_name("NAME=VALUE[,...]");
+    app.add_option("--cascade", cascades,
+                   "Also measure a cascade: the settings given rank all candidates, and these the best N of them: "
+                   "model=/models/good:20. May be repeated.")
+        ->type_name("NAME=VALUE[,...]:N");
     app.add_option("--stemmer", bm25.stemmer, "Of bm25: auto, none, or a Snowball name such as german.")
         ->type_name("NAME")
         ->capture_default_str();
@@ -82,6 +88,7 @@ struct Eval : Command {
       RETURN_IF_ERROR(change(setting, changed));
       RETURN_IF_ERROR(measure(setting, changed));
     }
+    for (const std::string& cascade : cascades) RETURN_IF_ERROR(measure_cascade(cascade));
     eval::complete_report(result);
     return write();
   }
@@ -158,20 +165,57 @@ struct Eval : Command {
   Status measure(const std::string& name, const Options& wanted) {
     auto reranker = Reranker::open(wanted);
     if (!reranker.ok()) return name.empty() ? reranker.status() : with_context(reranker.status(), name);
+    return measure(name, **reranker, scoring_settings(wanted), top_n != 0);
+  }
+
+  // As `serve --cascade` has it.
+  Status measure_cascade(const std::string& text) {
+    const size_t colon = text.rfind(':');
+    if (colon == std::string::npos)
+      return absl::InvalidArgumentError(str_cat("--cascade ", text, ": expected NAME=VALUE[,NAME=VALUE...]:N"));
+    Options changed = options;
+    if (Status status = change(text.substr(0, colon), changed); !status.ok()) return status;
+    serve::CatalogPlan plan{{{.options = options.model}, {.options = changed.model}}, {}, ""};
+    plan.models[0].options.source.served_model_name = "first";
+    plan.models[1].options.source.served_model_name = "second";
+    serve::CatalogOptions combined;
+    combined.models.cascade = str_cat("first,second", text.substr(colon));
+    auto host = rank::Host::make(options.host, nullptr);
+    if (!host.ok()) return host.status();
+    const auto open_stage = [this, &host](const ModelSpec& spec, std::shared_ptr<Metrics>, const auto& progress) {
+      Options whole = options;
+      whole.model = spec.options;
+      return Reranker::open(whole, nullptr, {.host = *host, .progress = progress});
+    };
+    auto catalog = serve::ModelCatalog::start(plan, combined, open_stage, nullptr);
+    if (!catalog.ok()) return catalog.status();
+    while (!(*catalog)->wait_for_start(std::chrono::seconds(1))) continue;
+    std::string settings_text = scoring_settings(options) + scoring_settings(changed);
+    for (const ModelReport& stage : (*catalog)->list()) {
+      if (!stage.error.empty()) return absl::InvalidArgumentError(str_cat("--cascade ", text, ": ", stage.error));
+      settings_text += str_cat(stage.info.fingerprint, " ");
+    }
+    RETURN_IF_ERROR((*catalog)->start_result());
+    auto cascade = (*catalog)->find({"cascade", ""});
+    if (!cascade.ok()) return cascade.status();
+    return measure(str_cat("cascade ", text), **cascade, settings_text + combined.models.cascade, /*listwise=*/true);
+  }
+
+  Status measure(const std::string& name, Reranker& reranker, const std::string& settings_text, bool listwise) {
     Progress progress(name.empty() ? "scoring" : name, "pairs");
     eval::ScoringOptions scoring;
-    scoring.settings = scoring_settings(wanted);
+    scoring.settings = settings_text;
     scoring.request.top_n = top_n;
-    scoring.listwise = top_n != 0;
+    scoring.listwise = listwise;
     scoring.progress = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
-    auto scored = eval::score_candidates(**reranker, collection, queries, run_in, scoring, *store);
+    auto scored = eval::score_candidates(reranker, collection, queries, run_in, scoring, *store);
     if (!scored.ok()) return scored.status();
     if (scored->cost.pairs == 0) return absl::InvalidArgumentError("none of the candidates is in the collection");
     if (scored->cost.unknown > 0)
       log_warning(str_cat(scored->cost.unknown, " candidates are not in the collection; they are left out"));
     eval::SettingResult setting;
     setting.name = name;
-    setting.info = (*reranker)->info();
+    setting.info = reranker.info();
     setting.measured = eval::measure_run(collection.qrels, scored->run, queries);
     setting.scored = std::move(*scored);
     result.settings.push_back(std::move(setting));
@@ -200,7 +244,7 @@ struct Eval : Command {
 
   std::string path, candidates, json, html, run_out, scores;
   size_t top_k = 100, limit = 0, top_n = 0;
-  std::vector<std::string> compare;
+  std::vector<std::string> compare, cascades;
   eval::CollectionOptions collection_options;
   eval::Bm25Options bm25;
   eval::Collection collection;

@@ -1,13 +1,13 @@
 // rerankd lengths: how long texts are in the model's tokens, and what limiting them to 256, 512, ... tokens would cut,
 // take and cost.
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <thread>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
+#include "cli/commands/measure.h"
 #include "engine/registry.h"
 #include "eval/data/bm25.h"
 #include "eval/evaluate.h"
@@ -20,32 +20,6 @@ namespace rerank::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What one pair of a length takes, in a batch of such pairs: the best of three, each of a tenth of a second at least.
-double seconds_of_pair(engine::Backend& backend, size_t tokens, size_t vocabulary) {
-  const size_t pairs = std::clamp<size_t>(4096 / tokens, 1, 64);
-  engine::OwnedBatch batch;
-  std::vector<int32_t> ids(tokens);
-  for (size_t p = 0; p < pairs; ++p) {
-    for (size_t i = 0; i < tokens; ++i) ids[i] = static_cast<int32_t>((p * tokens + i) * 7919 % vocabulary);
-    batch.add(ids);
-  }
-  std::vector<float> logits(pairs);
-  double best = 0;
-  for (int round = 0; round < 3; ++round) {
-    const TimePoint begin = Clock::now();
-    double seconds = 0;
-    size_t times = 0;
-    while (seconds < 0.1) {
-      if (!backend.forward(batch, logits).ok()) return 0;
-      seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-      ++times;
-    }
-    const double each = seconds / static_cast<double>(times * pairs);
-    best = round == 0 ? each : std::min(best, each);
-  }
-  return best;
-}
 
 struct Lengths : Command {
   explicit Lengths(CLI::App& program)

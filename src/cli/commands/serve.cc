@@ -1,9 +1,12 @@
-// rerankd serve: the HTTP server until SIGTERM or SIGINT.
-#include <absl/strings/numbers.h>
+// rerankd serve: the HTTP server until SIGTERM or SIGINT. The ports answer from the first moment; models are loaded
+// meanwhile.
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <map>
 #include <thread>
 
 #include "api/api.h"
@@ -13,89 +16,61 @@
 #include "cli/command.h"
 #include "cli/heap.h"
 #include "cli/process.h"
+#include "cli/serving/listeners.h"
+#include "cli/serving/model_list.h"
+#include "cli/serving/notify.h"
+#include "cli/serving/start_up.h"
 #include "cli/signals.h"
 #include "observe/gpu_metrics.h"
 #include "observe/process_metrics.h"
 #include "observe/request_log.h"
 #include "observe/tei_names.h"
 #include "observe/tracer.h"
+#include "rank/host.h"
+#include "rank/locate.h"
 #include "rpc/grpc_server.h"
+#include "serve/model_catalog.h"
 #include "server/http_server.h"
-#include "transport/listen.h"
 
 namespace rerank::cli {
 namespace {
 
-// Where the server listens: bound before privileges are given up and before the model is loaded, which takes a while.
-struct Listeners {
-  ServerOptions main, metrics;
+constexpr std::chrono::milliseconds kLookAgain(100);  // for signals and progress, while models load
+constexpr size_t kLeastAdminKey = 16;
+
+// What listens. Stopped in the order of stop().
+struct Servers {
+  std::unique_ptr<server::HttpServer> http, metrics;
+  std::unique_ptr<rpc::GrpcServer> grpc;
+
+  void stop() {
+    std::thread other([this] {
+      if (grpc) grpc->drain_and_stop();
+    });
+    http->drain_and_stop();
+    other.join();
+    metrics.reset();  // last, so that the end can be watched
+  }
 };
-
-Status read_address(const std::string& address, ServerOptions& options) {
-  const size_t colon = address.rfind(':');
-  int port = -1;
-  if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
-    return absl::InvalidArgumentError(str_cat("--read-only-metrics-address ", address, ": want HOST:PORT"));
-  }
-  options.host = address.substr(0, colon);
-  if (options.host.starts_with('[') && options.host.ends_with(']'))
-    options.host = options.host.substr(1, options.host.size() - 2);
-  options.port = static_cast<uint16_t>(port);
-  return ok_status();
-}
-
-Status bind_if_free(ServerOptions& options) {
-  if (options.bound_socket >= 0) return ok_status();
-  const Result<int> bound = transport::bind_tcp(options.host, options.port);
-  if (bound.ok()) options.bound_socket = *bound;
-  return bound.status();
-}
-
-// Sockets that were passed, by name: "metrics", and one other; the rest is bound here.
-Result<Listeners> listeners_of(const ServerOptions& options) {
-  Listeners listeners{options, options};
-  ASSIGN_OR_RETURN(auto passed, take_passed_sockets());
-  for (const PassedSocket& socket : passed) {
-    ServerOptions& taker = socket.name == "metrics" ? listeners.metrics : listeners.main;
-    if (taker.bound_socket >= 0) {
-      return absl::InvalidArgumentError(
-          str_cat("socket \"", socket.name, "\": want one, and one with FileDescriptorName=metrics at most"));
-    }
-    taker.bound_socket = socket.fd;
-  }
-  RETURN_IF_ERROR(bind_if_free(listeners.main));
-  if (options.grpc_port != 0) {
-    const Result<int> bound = transport::bind_tcp(options.host, options.grpc_port);
-    if (!bound.ok()) return with_context(bound.status(), "gRPC");
-    listeners.main.bound_grpc_socket = *bound;
-  }
-  ServerOptions& metrics = listeners.metrics;
-  if (metrics.bound_socket < 0 && metrics.read_only_metrics_address.empty()) return listeners;
-  if (metrics.bound_socket < 0) {
-    RETURN_IF_ERROR(read_address(metrics.read_only_metrics_address, metrics));
-    RETURN_IF_ERROR(bind_if_free(metrics));
-  }
-  // No keys, no TLS, and nothing that the main port's clients could fill.
-  metrics.tls_cert = metrics.tls_key = metrics.tls_client_ca = "";
-  metrics.max_connections = 64;
-  metrics.max_body_bytes = 4096;
-  metrics.idle_timeout_ms = std::min<size_t>(metrics.idle_timeout_ms, 5000);  // sleepers must not blind Prometheus
-  metrics.parse_threads = 1;
-  metrics.max_memory_bytes = size_t{16} << 20;
-  return listeners;
-}
 
 struct Serve : Command {
   explicit Serve(CLI::App& program)
-      : Command(program, "serve", "Serve a model over HTTP, for every client dialect (TEI, Cohere, Jina, vLLM, ...).") {
+      : Command(program, "serve", "Serve models over HTTP, for every client dialect (TEI, Cohere, Jina, vLLM, ...).") {
     settings.add(options);
     settings.add(server);
+    settings.repeat("model");
+    app.add_flag("--check", only_check, "Check settings, keys, certificates and ports, load nothing, and end.");
   }
 
   int run() {
     Signals signals;
     if (Status status = complete(); !status.ok()) return report(status);
     expand_paths(server);
+    if (Status status = check_admin(); !status.ok()) return report(status);
+    base = options;
+    base.model.source.download_progress = download_line();
+    const auto plan = read_model_list(settings.values("model"), settings.config_path(), base);
+    if (!plan.ok()) return report(plan.status());
     auto listeners = listeners_of(server);
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);
@@ -103,71 +78,169 @@ struct Serve : Command {
     auto keys = transport::KeyRing::open(server.api_key, server.api_key_file);
     if (!keys.ok()) return report(keys.status());
 
-    auto metrics = std::make_shared<Metrics>();
-    auto observers = make_observers(metrics);
+    metrics = std::make_shared<Metrics>();
+    auto observers = make_observers();
     if (!observers.ok()) return report(observers.status());
     observe::add_process_metrics(*metrics);
     observe::add_gpu_metrics(*metrics);
     if (server.tei_metrics) observe::add_tei_names(*metrics);
-    auto reranker = open(metrics);
-    if (!reranker.ok()) return report(reranker.status());
-    api::ApiOptions api_options = api::ApiOptions::from(options, server);
+    if (only_check) return check_listeners(*listeners);
+    auto opened = open_catalog(*plan, listeners->passed);
+    if (!opened.ok()) return report(opened.status());
+    const std::shared_ptr<serve::ModelCatalog> catalog = *std::move(opened);
+    api_options = api::ApiOptions::from(options, server);
     api_options.keys = std::move(*keys);
     api_options.observers = std::move(*observers);
-    const auto memory = std::make_shared<transport::MemoryBudget>(server.max_memory_bytes, metrics.get());
-    api_options.memory = memory;
+    api_options.memory = std::make_shared<transport::MemoryBudget>(server.max_memory_bytes, metrics.get());
     api_options.metrics_apart = listeners->metrics.bound_socket >= 0;
-    api::Api api(**reranker, metrics, api_options);
+    api_options.make_spec = [this](const auto& model, const auto& aliases) { return make_spec(model, aliases, base); };
     const HeapTrimmer trimmer;
+    Servers servers;
+    if (Status status = listen(*listeners, catalog, servers); !status.ok()) return report(status);
     // From here on there is something to finish.
-    std::atomic<server::HttpServer*> running = nullptr;
-    signals.serving([&running, ring = api_options.keys] {
-      ring->reload();
-      if (server::HttpServer* of_certificates = running)
-        of_certificates->reload_certificates();  // gRPC looks each second
-    });
-    auto http = server::HttpServer::start(
-        listeners->main,
-        [&api](transport::HttpRequest&& request, auto done) { api.handle(std::move(request), std::move(done)); },
-        metrics, memory);
-    if (!http.ok()) return report(http.status());
-    running = http->get();
-    std::unique_ptr<server::HttpServer> metrics_http;
-    if (api_options.metrics_apart) {
-      auto started = server::HttpServer::start(listeners->metrics, [&api](transport::HttpRequest&& request, auto done) {
-        api.handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
-      });
-      if (!started.ok()) return report(started.status());
-      metrics_http = std::move(*started);
-      log_info(str_cat("metrics on http://", listeners->metrics.host, ":", metrics_http->port(), "/metrics"));
+    signals.serving([this, &catalog, &servers] { reload(*catalog, *servers.http); });
+    const int code = serve_until_signal(signals, *catalog, servers);
+    if (catalog->loading()) {  // it cannot be interrupted, and has nothing to finish
+      log_info("stopped, while a model was loading");
+      std::fflush(nullptr);
+      _exit(code);
     }
-    std::unique_ptr<rpc::GrpcServer> grpc;
-    if (server.grpc_port != 0) {
-      auto started = rpc::GrpcServer::start(listeners->main, {**reranker, api_options, metrics});
-      if (!started.ok()) return report(started.status());
-      grpc = std::move(*started);
-      log_info(str_cat("gRPC on ", server.host, ":", grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
-    }
-    log_info(str_cat("listening on ", server.tls_cert.empty() ? "http://" : "https://", server.host, ":",
-                     (*http)->port(), "  (POST /v1/rerank, /rerank; GET /health, /info)"));
+    return code;
+  }
 
-    const int signal =
-        signals.wait([&] { return str_cat(", with ", (*http)->open_connections(), " connections open"); });
-    log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM", ": finishing what was accepted"));
-    std::thread other([&] {
-      if (grpc) grpc->drain_and_stop();
-    });
+  // That it would listen, with its certificates; 2 where it would not, as for every other wrong setting.
+  int check_listeners(const Listeners& listeners) const {
+    auto http = server::HttpServer::start(listeners.main, [](transport::HttpRequest&&, auto) {});
+    if (!http.ok()) return report(http.status()), 2;
     (*http)->drain_and_stop();
-    other.join();
-    metrics_http.reset();  // last, so that the end can be watched
-    reranker->reset();
-    log_info("stopped");
+    std::puts("the settings are right; nothing was loaded");
     return 0;
   }
 
+  // The exit status.
+  int serve_until_signal(Signals& signals, const serve::ModelCatalog& catalog, Servers& servers) {
+    StartUp start(catalog);
+    bool started = catalog.wait_for_start(kLookAgain);
+    if (!started) log_info(str_cat("answering health and metrics on ", url(servers), " while models load"));
+    for (; !started && !signals.ended(); started = catalog.wait_for_start(kLookAgain)) start.report();
+    if (started) {
+      if (Status status = catalog.start_result(); !status.ok()) {
+        servers.stop();
+        return report(status);
+      }
+      if (servers.grpc) servers.grpc->set_serving(true);
+      log_info(str_cat("listening on ", url(servers), "  (POST /v1/rerank, /rerank; GET /health, /info)"));
+      notify_service_manager(str_cat("READY=1\nSTATUS=Serving ", names_of(catalog)));
+    }
+    const int signal =
+        signals.wait([&] { return str_cat(", with ", servers.http->open_connections(), " connections open"); });
+    log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM",
+                     started ? ": finishing what was accepted" : ": ended before it was up"));
+    notify_service_manager("STOPPING=1");
+    if (started) leave(servers);
+    servers.stop();
+    if (started) log_info("stopped");
+    return 0;
+  }
+
+  // While balancers notice, requests are taken as before.
+  void leave(Servers& servers) {
+    *api_options.leaving = true;
+    if (server.drain_delay_ms == 0) return;
+    if (servers.grpc) servers.grpc->set_serving(false);
+    log_info(str_cat("health says 503; requests are taken for ", server.drain_delay_ms, " ms more"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(server.drain_delay_ms));
+  }
+
+  Status check_admin() const {
+    const std::string& key = server.models.admin_key;
+    if (key.empty()) return ok_status();
+    if (key.size() < kLeastAdminKey)
+      return absl::InvalidArgumentError(str_cat("--admin-key: want ", kLeastAdminKey, " letters or more"));
+    if (server.read_only_metrics_address.empty())
+      log_warning("--admin-key: served only where there is a --read-only-metrics-address, or a socket named metrics");
+    return ok_status();
+  }
+
+  Result<std::shared_ptr<serve::ModelCatalog>> open_catalog(const serve::CatalogPlan& plan, bool wait_at_start) {
+    auto host = rank::Host::make(options.host, metrics.get());
+    if (!host.ok()) return host.status();
+    Options shared = options;
+    if (!server.models.shadow_model.empty()) shared.host.watch.shadow_rate = 0;  // by another model instead
+    const auto open_model = [shared, host = *host](const ModelSpec& spec, std::shared_ptr<Metrics> of_model,
+                                                   const std::function<void(const LoadProgress&)>& progress) {
+      Options whole = shared;
+      whole.model = spec.options;
+      return Reranker::open(whole, std::move(of_model), {host, spec.weight, spec.cache_share, progress});
+    };
+    for (const ModelSpec& spec : plan.models) loaded[rank::name_of(spec.options.source)] = describe(spec);
+    plan_text = describe(plan);
+    const WatchOptions& watch = options.host.watch;
+    auto catalog = serve::ModelCatalog::start(
+        plan, {server.models, watch.shadow_rate, watch.shadow_queue_bytes, wait_at_start}, open_model, metrics);
+    if (!catalog.ok()) return catalog.status();
+    return std::shared_ptr<serve::ModelCatalog>(*std::move(catalog));
+  }
+
+  Status listen(const Listeners& listeners, const std::shared_ptr<Catalog>& catalog, Servers& servers) {
+    const auto api = std::make_shared<api::Api>(catalog, metrics, api_options);
+    auto http = server::HttpServer::start(
+        listeners.main,
+        [api](transport::HttpRequest&& request, auto done) { api->handle(std::move(request), std::move(done)); },
+        metrics, api_options.memory);
+    if (!http.ok()) return http.status();
+    servers.http = std::move(*http);
+    if (api_options.metrics_apart) {
+      auto apart = server::HttpServer::start(listeners.metrics, [api](transport::HttpRequest&& request, auto done) {
+        api->handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
+      });
+      if (!apart.ok()) return apart.status();
+      servers.metrics = std::move(*apart);
+      log_info(str_cat("metrics on http://", listeners.metrics.host, ":", servers.metrics->port(), "/metrics"));
+    }
+    if (server.grpc_port != 0) {
+      auto grpc = rpc::GrpcServer::start(listeners.main, {catalog, api_options, metrics});
+      if (!grpc.ok()) return grpc.status();
+      servers.grpc = std::move(*grpc);
+      servers.grpc->set_serving(false);  // until models are loaded
+      log_info(
+          str_cat("gRPC on ", server.host, ":", servers.grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
+    }
+    return ok_status();
+  }
+
+  // SIGHUP, on the thread of signals. gRPC looks for certificates each second.
+  void reload(serve::ModelCatalog& catalog, server::HttpServer& http) {
+    api_options.keys->reload();
+    http.reload_certificates();
+    const auto plan = read_model_list(settings.values("model"), settings.config_path(), base);
+    if (!plan.ok()) return log_error(str_cat(message_of(plan.status()), "; models stay as they are"));
+    // What was loaded, split or renamed at run time stays, unless the list is another one.
+    const std::string text = describe(*plan);
+    if (text == plan_text) return;
+    std::map<std::string, std::string> wanted;
+    for (const ModelSpec& spec : plan->models) wanted[rank::name_of(spec.options.source)] = describe(spec);
+    const Status status = catalog.apply(*plan, [&](const ModelSpec& spec) {
+      const std::string name = rank::name_of(spec.options.source);
+      return loaded[name] != wanted[name];
+    });
+    if (!status.ok()) return log_error(str_cat("models: ", message_of(status)));
+    loaded = wanted;
+    plan_text = text;
+  }
+
+  std::string url(const Servers& servers) const {
+    return str_cat(server.tls_cert.empty() ? "http://" : "https://", server.host, ":", servers.http->port());
+  }
+
+  static std::string names_of(const Catalog& catalog) {
+    std::string names;
+    for (const ModelReport& model : catalog.list()) names += str_cat(names.empty() ? "" : ", ", model.name);
+    return names;
+  }
+
   // Observers of each request besides the metrics; every transport gets them.
-  Result<std::vector<std::shared_ptr<observe::RequestObserver>>> make_observers(
-      const std::shared_ptr<Metrics>& metrics) {
+  Result<std::vector<std::shared_ptr<observe::RequestObserver>>> make_observers() {
     std::vector<std::shared_ptr<observe::RequestObserver>> observers;
     if (server.request_log_rate > 0) observers.push_back(observe::make_request_log(server.request_log_rate));
     if (server.otlp_endpoint.empty()) return observers;
@@ -182,7 +255,13 @@ struct Serve : Command {
     return observers;
   }
 
+  bool only_check = false;
   ServerOptions server;
+  Options base;  // what models have where nothing else is said of them
+  std::shared_ptr<Metrics> metrics;
+  api::ApiOptions api_options;
+  std::map<std::string, std::string> loaded;  // by name: what each model was loaded by, as SIGHUP compares it
+  std::string plan_text;                      // of the whole list
 };
 
 }  // namespace

@@ -19,7 +19,11 @@ constexpr size_t kNameColumn = 30;
 constexpr std::string_view kThatMatter[] = {"--model",     "--host",       "--port",    "--api-key",   "--engine",
                                             "--precision", "--max-length", "--threads", "--log-format"};
 
-bool is_setting(const CLI::Option& option) { return option.get_group() != "Options"; }
+// Of the tables of settings, not of the command alone.
+bool is_setting(const CLI::Option& option) {
+  constexpr std::string_view kGroups[] = {"Model", "Models", "Engine", "Texts", "Limits", "Watching", "Server"};
+  return std::find(std::begin(kGroups), std::end(kGroups), option.get_group()) != std::end(kGroups);
+}
 
 bool is_shown(const CLI::Option& option, bool all) {
   if (option.get_group().empty()) return false;

@@ -80,6 +80,12 @@ size_t threads_of(const BackendOptions& options) {
   return options.threads != 0 ? options.threads : available_threads();
 }
 
+// Threads of the engine's own. Weights are packed with some where it computes with threads that others use meanwhile.
+std::shared_ptr<Team> make_team(const BackendOptions& options) {
+  const size_t threads = threads_of(options);
+  return std::make_shared<Team>(threads, options.pin_threads ? cpus_for(nodes(), threads) : std::vector<int>());
+}
+
 // The store outlives the weights that lie in it.
 template <class PackedWeights>
 struct StoredWeights {
@@ -135,15 +141,16 @@ template <class PackedWeights, class Ops>
 class CpuEngine : public LayeredEngine {
  public:
   CpuEngine(std::shared_ptr<const model::Model> model, const BackendOptions& options, const KernelTable& kernels)
-      : team_(threads_of(options), options.pin_threads ? cpus_for(nodes(), threads_of(options)) : std::vector<int>()),
-        weights_(open_weights<PackedWeights>(std::move(model), options, kernels, team_)),
-        together_(*weights_.weights, kernels, &team_),
+      : team_(options.team ? options.team : make_team(options)),
+        weights_(open_weights<PackedWeights>(std::move(model), options, kernels,
+                                             options.team ? *make_team(options) : *team_)),
+        together_(*weights_.weights, kernels, team_.get()),
         prefixes_(architecture(), Ops::kTakesRuns ? options.prefix_bytes : 0) {
-    for (size_t i = 0; i < team_.size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
+    for (size_t i = 0; i < team_->size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
     info_ = {.engine = "cpu",
              .precision = kernels.precision,
              .kernel = kernels.name,
-             .threads = team_.size(),
+             .threads = team_->size(),
              .max_length = architecture().max_length};
   }
 
@@ -263,7 +270,7 @@ class CpuEngine : public LayeredEngine {
   // nothing.
   template <class Body>
   Status run(const Batch& batch, std::span<const Run> runs, const Body& body) {
-    const Grouping grouping = share_out(batch.offsets, team_.size(), kGroupTokens);
+    const Grouping grouping = share_out(batch.offsets, team_->size(), kGroupTokens);
     std::atomic<bool> failed{false};
     auto compute_one = [&](size_t g, Ops& ops, OwnedBatch& sub) {
       try {
@@ -280,8 +287,8 @@ class CpuEngine : public LayeredEngine {
     if (grouping.together) {
       for (size_t g = 0; g < grouping.groups.size(); ++g) compute_one(g, together_, workers_[0]->batch);
     } else {
-      team_.run(grouping.groups.size(),
-                [&](size_t g, size_t member) { compute_one(g, workers_[member]->ops, workers_[member]->batch); });
+      team_->run(grouping.groups.size(),
+                 [&](size_t g, size_t member) { compute_one(g, workers_[member]->ops, workers_[member]->batch); });
     }
     return failed ? out_of_memory() : ok_status();
   }
@@ -294,7 +301,7 @@ class CpuEngine : public LayeredEngine {
 
   const model::Architecture& architecture() const { return weights_.weights->model->architecture(); }
 
-  Team team_;
+  std::shared_ptr<Team> team_;
   StoredWeights<PackedWeights> weights_;
   Ops together_;
   std::vector<std::unique_ptr<Worker>> workers_;

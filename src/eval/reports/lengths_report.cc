@@ -124,11 +124,15 @@ void write_percentiles(Json& json, const char* name, const std::vector<uint32_t>
   json.end_object();
 }
 
+std::string recommendation(const LengthsReport& report) {
+  return report.recommended > 0 ? str_cat("--max-length ", report.recommended) : "nothing";
+}
+
 }  // namespace
 
 std::string lengths_table(const LengthsReport& report) {
-  return str_cat(aligned(percentile_rows(report)), "\n", aligned(limit_rows(report)), "\nrecommended: --max-length ",
-                 report.recommended, " (", report.reason, ")\n");
+  return str_cat(aligned(percentile_rows(report)), "\n", aligned(limit_rows(report)),
+                 "\nrecommended: ", recommendation(report), " (", report.reason, ")\n");
 }
 
 std::string lengths_json(const LengthsReport& report) {
@@ -167,7 +171,8 @@ std::string lengths_json(const LengthsReport& report) {
     json.end_object();
   }
   json.end_array();
-  json.key("recommended_max_length"), json.value(report.recommended);
+  json.key("recommended_max_length");
+  report.recommended > 0 ? json.value(report.recommended) : json.null();
   json.key("reason"), json.value(report.reason.c_str());
   json.end_object();
   return json.take() + "\n";
@@ -175,8 +180,8 @@ std::string lengths_json(const LengthsReport& report) {
 
 std::string lengths_html(const LengthsReport& report) {
   report::HtmlPage page(str_cat("Lengths of ", report.source));
-  page.paragraph(str_cat(report.texts, " texts, tokens of ", report.model, ". Recommended: --max-length ",
-                         report.recommended, ", ", report.reason, "."));
+  page.paragraph(str_cat(report.texts, " texts, tokens of ", report.model, ". Recommended: ", recommendation(report),
+                         ", ", report.reason, "."));
   page.table(percentile_rows(report));
   for (const std::string& svg : charts(report)) page.figure(svg);
   page.heading("What each limit means").table(limit_rows(report));

@@ -72,7 +72,7 @@ Result<KeyRule> Access::admit(std::string_view authorization, const std::string&
     credentials = trim(credentials.substr(kScheme.size()));
   const bool guess = !peer.empty() && !credentials.empty();
   if (guess && guesses_->refuses(peer, credentials)) {
-    return make_error(ErrorKind::kOverloaded, "too many wrong keys from this address; try again");
+    return make_error(ErrorKind::kRateLimited, "too many wrong keys from this address; try again");
   }
   Result<KeyRule> caller = keys_->admit(credentials);
   if (guess && caller.ok()) guesses_->was_right(peer, credentials);

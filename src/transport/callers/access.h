@@ -21,7 +21,7 @@ class Access {
   bool needs_key() const { return !keys_->empty(); }
 
   // Who calls, by the Authorization header's value: "Bearer <key>" or, as LlamaIndex sends it, "<key>". Errors:
-  // kUnauthorized, kOverloaded when `peer` (empty: nobody in particular) has been wrong too often, and as
+  // kUnauthorized, kRateLimited when `peer` (empty: nobody in particular) has been wrong too often, and as
   // KeyRing::admit(). Without keys everybody is a caller without a name.
   Result<KeyRule> admit(std::string_view authorization, const std::string& peer) const;
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "transport/errors.h"
 
 namespace rerank::transport {
 namespace {
@@ -158,7 +159,7 @@ Result<KeyRule> KeyRing::admit(std::string_view secret, TimePoint now) {
   owner->filled = now;
   if (owner->saved < 1) {
     const double wait = (1 - owner->saved) / rate;
-    return with_retry_after(absl::ResourceExhaustedError(str_cat("this key may ask ", rate, " times a second")),
+    return with_retry_after(make_error(ErrorKind::kRateLimited, str_cat("this key may ask ", rate, " times a second")),
                             static_cast<int>(std::ceil(wait)));
   }
   owner->saved -= 1;

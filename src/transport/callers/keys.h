@@ -40,7 +40,7 @@ class KeyRing {
 
   bool empty() const { return !asked_ && path_.empty() && rules_.empty(); }
 
-  // Whose secret it is; Unauthenticated when nobody's, ResourceExhausted with a time to retry when that key's rate is
+  // Whose secret it is; Unauthenticated when nobody's, kRateLimited with a time to retry when that key's rate is
   // used up. Takes as long for a key that is nearly right as for one that is not.
   Result<KeyRule> admit(std::string_view secret, TimePoint now = Clock::now());
 

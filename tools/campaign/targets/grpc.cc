@@ -9,6 +9,7 @@
 #include "support/fake_reranker.h"
 #include "targets/targets.h"
 #include "tei/v1/tei.grpc.pb.h"
+#include "transport/one_model.h"
 
 namespace rerank::campaign {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 struct Services {
   FakeReranker reranker;
   api::ApiOptions options;
-  rpc::RpcCore core{reranker, options, transport::Access(options.key_ring(), ""),
+  rpc::RpcCore core{transport::catalog_of(reranker), options, transport::Access(options.key_ring(), ""),
                     observe::RequestMetrics(std::make_shared<Metrics>()), size_t{1} << 20};
   std::unique_ptr<grpc::Service> own = rpc::make_rerank_service(core);
   std::vector<std::unique_ptr<grpc::Service>> tei = rpc::make_tei_services(core);

@@ -1,4 +1,4 @@
-#include "rank/shadow.h"
+#include "rank/shadow/shadow.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "rank/agreement.h"
+#include "rank/shadow/agreement.h"
 
 namespace rerank::rank {
 namespace {
@@ -39,6 +39,7 @@ struct Sample {
   RerankRequest request;
   std::vector<float> logits;  // as served, of its documents
   size_t bytes = 0;
+  int64_t served_us = 0;
   TimePoint arrived = Clock::now();
 };
 
@@ -52,10 +53,14 @@ struct ShadowMetrics {
         tau(m.histogram("rerankd_shadow_kendall_tau", "Agreement of the order: 1 the same, -1 the opposite.",
                         {-0.5, 0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1})),
         difference(m.histogram("rerankd_shadow_logit_difference", "Largest difference of a logit in one request.",
-                               {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10})) {}
+                               {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10})),
+        served_seconds(m.histogram("rerankd_shadow_served_seconds", "Time of sampled requests as they were served.",
+                                   latency_buckets_seconds())),
+        scored_seconds(
+            m.histogram("rerankd_shadow_seconds", "Time of their second scoring.", latency_buckets_seconds())) {}
   Gauge& up;
   Counter &scored, &same_first, &skipped, &failed;
-  Histogram &tau, &difference;
+  Histogram &tau, &difference, &served_seconds, &scored_seconds;
 };
 
 class ShadowedReranker : public Reranker {
@@ -83,7 +88,7 @@ class ShadowedReranker : public Reranker {
     std::shared_ptr<const RerankRequest> sampled = picked(*request) ? request : nullptr;
     served_->submit(std::move(request), [this, sampled = std::move(sampled), done = std::move(done)](auto result) {
       --in_flight_;
-      if (sampled && result.ok()) keep(*sampled, result->results);
+      if (sampled && result.ok()) keep(*sampled, *result);
       done(std::move(result));
     });
   }
@@ -106,11 +111,13 @@ class ShadowedReranker : public Reranker {
   }
 
   // What was returned is compared, and stands before what was not: a request is not changed to be measured.
-  void keep(const RerankRequest& request, const std::vector<RankedDocument>& results) {
+  void keep(const RerankRequest& request, const RerankResponse& response) {
+    const std::vector<RankedDocument>& results = response.results;
     std::vector<float> logits(request.documents.size(), kNotReturned);
     for (const RankedDocument& document : results) logits[document.index] = document.logit;
     Sample sample;
     sample.request = settings_of(request);
+    sample.served_us = response.timings.total_us;
     for (const size_t i : compared(request.documents.size(), results)) {
       sample.bytes += request.documents[i].size();
       sample.request.documents.push_back(request.documents[i]);
@@ -158,8 +165,10 @@ class ShadowedReranker : public Reranker {
     if (!shadow.ok()) {
       return log_error(str_cat("shadow scoring is off: ", message_of(shadow.status())));
     }
-    log_info(str_cat("shadow scoring: engine ", (*shadow)->info().engine, ", precision ", (*shadow)->info().precision,
-                     ", kernel ", (*shadow)->info().kernel));
+    const ModelInfo& info = (*shadow)->info();
+    log_info(info.engine.empty() ? str_cat("shadow scoring: ", options_.by)
+                                 : str_cat("shadow scoring: engine ", info.engine, ", precision ", info.precision,
+                                           ", kernel ", info.kernel));
     told_.up.set(1);
     for (Sample sample; next(sample);) {
       const bool busy = in_flight_ > 0;
@@ -199,6 +208,8 @@ class ShadowedReranker : public Reranker {
     if (found.same_first) told_.same_first.add();
     told_.tau.observe(found.kendall_tau);
     told_.difference.observe(found.largest_difference);
+    told_.served_seconds.observe(static_cast<double>(sample.served_us) * 1e-6);
+    told_.scored_seconds.observe(static_cast<double>(result->timings.total_us) * 1e-6);
     warn(found.same_first);
   }
 
@@ -210,8 +221,7 @@ class ShadowedReranker : public Reranker {
     if (recent_.size() < kRecent || same >= kAlarming * kRecent || Clock::now() < quiet_until_) return;
     quiet_until_ = Clock::now() + kSayAgain;
     log_warning(str_cat("shadow scoring: of the last ", kRecent, " sampled requests only ", same,
-                        " have the same first document as at full depth and precision: look at --layers, --exits, "
-                        "--precision and the cache"));
+                        " have the same first document as when they are scored ", options_.by));
   }
 
   std::unique_ptr<Reranker> served_;

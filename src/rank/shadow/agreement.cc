@@ -1,4 +1,4 @@
-#include "rank/agreement.h"
+#include "rank/shadow/agreement.h"
 
 #include <algorithm>
 #include <cmath>

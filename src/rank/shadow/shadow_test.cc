@@ -1,4 +1,4 @@
-#include "rank/shadow.h"
+#include "rank/shadow/shadow.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <future>
 #include <thread>
 
-#include "rank/agreement.h"
+#include "rank/shadow/agreement.h"
 #include "support/fake_reranker.h"
 
 namespace rerank::rank {

@@ -1,0 +1,13 @@
+# Manual pages and completions, printed by the program that is installed: at install time, into PREFIX (and DESTDIR).
+set(to "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/share")
+function(rerankd_page path)
+  execute_process(COMMAND ${PROGRAM} ${ARGN} OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+  file(WRITE "${to}/${path}" "${text}")
+endfunction()
+rerankd_page(man/man1/rerankd.1 manual)
+foreach(command serve rank score tokenize inspect check fit eval lengths calibrate bench convert)
+  rerankd_page(man/man1/rerankd-${command}.1 manual ${command})
+endforeach()
+rerankd_page(bash-completion/completions/rerankd completion bash)
+rerankd_page(zsh/site-functions/_rerankd completion zsh)
+rerankd_page(fish/vendor_completions.d/rerankd.fish completion fish)

@@ -1,0 +1,211 @@
+// rerankd fit: what a model takes of this machine, before it is downloaded.
+#include <cstdio>
+#include <filesystem>
+
+#include "base/json/writer.h"
+#include "cli/command.h"
+#include "cli/fit/sketch.h"
+#include "cli/help/help.h"
+#include "model/hub.h"
+#include "rank/locate.h"
+
+namespace rerank::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kQuestionChunks = 64, kChunkTokens = 512;  // RAGFlow's: it waits 30 s for the scores
+constexpr double kPatience = 30;
+// What a server takes besides weights: program and buffers, caches that fill up (--cache-bytes, --token-cache-bytes),
+// a batch on its way.
+constexpr uint64_t kBesides = 160u << 20;
+
+struct Row {
+  Speed speed;
+  uint64_t memory = 0;
+};
+
+struct Fit : Command {
+  explicit Fit(CLI::App& program)
+      : Command(program, "fit",
+                "What a model would take here: download, memory, time. Downloads only its configuration.") {
+    app.add_option("model", options.model.source.model, "Hub id or folder; none: the built-in model.")
+        ->type_name("ID|DIR");
+    app.add_option("--format", format, "table or json.")
+        ->check(one_of({"table", "json"}))
+        ->type_name("FORM")
+        ->capture_default_str();
+    settings.add(options, {"Model", "Engine", "Texts"});
+  }
+
+  int run() {
+    const Status status = measure();
+    if (!status.ok()) return report(status);
+    format == "json" ? print_json() : print_table();
+    return 0;
+  }
+
+  Status measure() {
+    RETURN_IF_ERROR(complete());
+    RETURN_IF_ERROR(locate());
+    auto read = model::read_model_config(folder);
+    if (!read.ok()) return read.status();
+    config = *std::move(read);
+    sizes = weight_sizes(config);
+    limit = options.model.texts.max_length ? options.model.texts.max_length : config.served_length();
+    for (const size_t tokens : {kChunkTokens, kChunkTokens / 2})
+      if (lengths.empty() || std::min(tokens, limit) < lengths.back()) lengths.push_back(std::min(tokens, limit));
+    std::vector<Precision> precisions = {Precision::kAuto, Precision::kFp32, Precision::kInt8};
+    if (options.model.engine.precision != Precision::kAuto) precisions = {options.model.engine.precision};
+    Status last;
+    for (const Precision precision : precisions) {
+      Options tried = options;
+      tried.model.engine.precision = precision;
+      auto speed = predict_speed(config, tried, lengths);
+      if (!speed.ok()) {
+        last = speed.status();
+        continue;
+      }
+      const bool known =
+          std::ranges::any_of(rows, [&](const Row& row) { return row.speed.precision == speed->precision; });
+      if (!known) rows.push_back({*speed, memory_of(speed->precision)});
+    }
+    return rows.empty() ? last : ok_status();
+  }
+
+  // The folder with the configuration, and how many bytes the weights have.
+  Status locate() {
+    SourceOptions& source = options.model.source;
+    std::error_code error;
+    if (source.model.empty() || fs::is_directory(source.model, error)) {
+      ASSIGN_OR_RETURN(const auto located, rank::locate_model(options));
+      folder = located.folder;
+      name = source.model.empty() ? located.name : source.model;
+      for (const auto& entry : fs::directory_iterator(folder, error)) {
+        const std::string file = entry.path().filename().string();
+        if (file.ends_with(".safetensors") || file.ends_with(".bin")) disk += entry.file_size(error);
+      }
+      here = true;
+      return ok_status();
+    }
+    if (!model::is_hub_id(source.model)) return absl::NotFoundError(str_cat(source.model, ": no such folder"));
+    name = source.model;
+    model::HubOptions hub{source.hub_endpoint, source.hub_token, source.hub_cache, source.hub_offline, {}};
+    hub.files = model::HubFiles::kNeither;
+    ASSIGN_OR_RETURN(folder, model::fetch_from_hub(name, source.revision, hub));
+    hub.files = model::HubFiles::kWeights;
+    hub.offline = true;
+    here = model::fetch_from_hub(name, source.revision, hub).ok();
+    hub.offline = source.hub_offline;
+    const auto bytes = model::weight_bytes_on_hub(name, source.revision, hub);
+    disk = bytes.value_or(0);  // a mirror that does not tell: the rest is worth knowing all the same
+    return ok_status();
+  }
+
+  // Matrices of blocks are packed in the precision; all else stays fp32 in memory, but for the table of words, of which
+  // the rows that texts have are mapped from the file.
+  uint64_t memory_of(const std::string& precision) const {
+    const double bytes = precision == "fp32" ? 4 : precision == "int8" ? 1 : precision == "int4" ? 0.56 : 2;
+    const uint64_t rest = sizes.parameters - sizes.matrices;
+    const uint64_t stored = disk > 0 ? disk * rest / sizes.parameters : 4 * rest;
+    return static_cast<uint64_t>(bytes * static_cast<double>(sizes.matrices)) + stored + kBesides;
+  }
+
+  static double question_seconds(const SpeedAt& at) { return at.seconds * kQuestionChunks; }
+
+  void print_table() const {
+    std::printf("%s: %s, %.0f M parameters, up to %zu tokens\n\n", name.c_str(), config.architecture_name.c_str(),
+                static_cast<double>(sizes.parameters) / 1e6, limit);
+    const double megabytes = static_cast<double>(disk) / 1e6;
+    if (here) {
+      std::printf("download   nothing: %.0f MB of weights are here\n", megabytes);
+    } else if (disk > 0) {
+      std::printf("download   %.0f MB, and as much disk\n", megabytes);
+    } else {
+      std::printf("download   the hub does not say how much\n");
+    }
+    std::printf("engine     %s, %zu thread(s)\n\n", rows[0].speed.engine.c_str(), rows[0].speed.threads);
+    std::printf("precision   memory");
+    for (const size_t tokens : lengths) std::printf("   pairs/s of %zu   %zu chunks", tokens, kQuestionChunks);
+    std::printf("\n");
+    for (const Row& row : rows) {
+      std::printf("%-9s %5.1f GB", row.speed.precision.c_str(), static_cast<double>(row.memory) / 1e9);
+      for (const SpeedAt& at : row.speed.at) std::printf(" %16.1f %9.1f s", 1 / at.seconds, question_seconds(at));
+      std::printf("\n");
+    }
+    std::printf("\n%s\n", advice().c_str());
+  }
+
+  // One sentence that decides.
+  std::string advice() const {
+    const double now = question_seconds(rows[0].speed.at[0]);
+    const std::string question =
+        str_cat("RAGFlow's question of ", kQuestionChunks, " chunks of ", lengths[0], " tokens ");
+    const auto seconds = [](double s) { return str_cat(static_cast<int64_t>(s + 1), " s"); };
+    if (now <= kPatience) return str_cat(question, "takes about ", seconds(now), "; it waits 30 s.");
+    const Row* best = nullptr;
+    const SpeedAt* at = nullptr;
+    for (const Row& row : rows) {
+      for (const SpeedAt& each : row.speed.at) {
+        if (!at || each.seconds < at->seconds) best = &row, at = &each;
+      }
+    }
+    std::string text = str_cat(question, "takes about ", seconds(now), ", and it waits 30 s. ");
+    const double least = question_seconds(*at);
+    text += str_cat("With --precision ", best->speed.precision,
+                    at->tokens < lengths[0] ? str_cat(" --max-length ", at->tokens) : "", " it takes ", seconds(least));
+    return text + (least <= kPatience ? "." : ": choose a smaller model, or a larger machine.");
+  }
+
+  void print_json() const {
+    JsonWriter json;
+    json.begin_object();
+    json.field("model", name);
+    json.field("architecture", config.architecture_name);
+    json.field("parameters", sizes.parameters);
+    json.field("weight_bytes", disk);
+    json.field("here", here);
+    json.field("max_length", uint64_t{limit});
+    json.key("rows").begin_array();
+    for (const Row& row : rows) {
+      json.begin_object();
+      json.field("engine", row.speed.engine);
+      json.field("precision", row.speed.precision);
+      json.field("kernel", row.speed.kernel);
+      json.field("threads", uint64_t{row.speed.threads});
+      json.field("memory_bytes", row.memory);
+      json.key("lengths").begin_array();
+      for (const SpeedAt& at : row.speed.at) {
+        json.begin_object();
+        json.field("tokens", uint64_t{at.tokens});
+        json.field("seconds_per_pair", at.seconds);
+        json.field("question_seconds", question_seconds(at));
+        json.end_object();
+      }
+      json.end_array();
+      json.end_object();
+    }
+    json.end_array();
+    json.field("advice", advice());
+    json.end_object();
+    std::puts(json.take().c_str());
+  }
+
+  std::string format = "table", folder, name;
+  model::ModelConfig config;
+  WeightSizes sizes;
+  uint64_t disk = 0;  // bytes of the weights; 0: not known
+  bool here = false;
+  size_t limit = 0;
+  std::vector<size_t> lengths;
+  std::vector<Row> rows;
+};
+
+}  // namespace
+
+Run add_fit_command(CLI::App& program) {
+  auto command = std::make_shared<Fit>(program);
+  return [command] { return command->app.parsed() ? command->run() : -1; };
+}
+
+}  // namespace rerank::cli
