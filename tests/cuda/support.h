@@ -26,6 +26,11 @@ inline std::shared_ptr<const model::Model> load(const std::string& folder) {
   return *model;
 }
 
+// Recorded models that the engine refuses by name: DeBERTa's convolution, Longformer's mask.
+inline bool is_refused(const model::Architecture& architecture) {
+  return architecture.convolution || architecture.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst;
+}
+
 inline std::unique_ptr<engine::Backend> open(std::shared_ptr<const model::Model> model,
                                              const engine::BackendOptions& options) {
   auto backend = engine::make_cuda_backend(std::move(model), options);
