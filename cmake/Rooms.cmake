@@ -55,5 +55,8 @@ function(rerank_test name)
   if(CMAKE_BUILD_TYPE STREQUAL Debug OR RERANKD_SANITIZE)  # several times slower
     set(limit 3600)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${limit} ENVIRONMENT "${ARG_ENVIRONMENT}")
+  # Temporary files of this build: the tests of two checkouts may run at once.
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/tmp)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${limit}
+    ENVIRONMENT "TEST_TMPDIR=${PROJECT_BINARY_DIR}/tmp;${ARG_ENVIRONMENT}")
 endfunction()

@@ -1,6 +1,7 @@
 // Every engine, precision and kernel tier that this machine runs, held against logits recorded from transformers. The
 // tolerance belongs to the precision.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -70,7 +71,7 @@ class EngineConformanceTest : public ::testing::TestWithParam<Row> {};
 Result<std::unique_ptr<engine::Backend>> open(const Row& row, const std::shared_ptr<const model::Model>& model) {
   engine::BackendOptions options = row.options;
   if (row.engine == EngineKind::kOnnx) {
-    const std::string out = ::testing::TempDir() + "/conformance_" + row.options.precision;
+    const std::string out = str_cat(::testing::TempDir(), "/conformance_", ::getpid(), "_", row.options.precision);
     convert::ConvertOptions convert;
     convert.precision = *parse_choice<Precision>(row.options.precision);
     if (Status status = convert::write_onnx(*model, out, convert); !status.ok()) return status;

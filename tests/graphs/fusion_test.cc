@@ -1,6 +1,7 @@
 // ONNX Runtime's optimizer finds in the graphs of `rerankd convert` what it has fused kernels for: attention, sums with
 // LayerNorm, bias with GELU. Counted in the model that it makes of each.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -39,7 +40,7 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
   auto model = model::load_model(GetParam());
   ASSERT_TRUE(model.ok()) << model.status();
   const model::ModelConfig& config = (*model)->config;
-  const std::string out = ::testing::TempDir() + "/fusion_test";
+  const std::string out = str_cat(::testing::TempDir(), "/fusion_test_", ::getpid());
   if (config.architecture.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst) {
     EXPECT_TRUE(absl::IsUnimplemented(convert::write_onnx(**model, out, {})));
     return;
