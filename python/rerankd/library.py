@@ -59,22 +59,28 @@ def _hub_defaults():
 
 def _apart(call, give_up=None):
     """call(), in a thread of its own, so that Ctrl-C is seen while it runs: give_up() is then called, and nobody waits for the rest."""
-    done = []
+    # Events, not join(): Python 3.11 takes a thread for ended when Ctrl-C comes within its join().
+    done, begun, abandoned, ended = [], threading.Event(), threading.Event(), threading.Event()
 
     def work():
+        begun.set()
         try:
-            done.append((call(), None))
+            if not abandoned.is_set():  # by a Ctrl-C while this thread was started
+                done.append((call(), None))
         except BaseException as error:  # of the caller, who is told below
             done.append((None, error))
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
+        finally:
+            ended.set()
     try:
-        while worker.is_alive():
-            worker.join(0.1)
+        threading.Thread(target=work, daemon=True).start()
+        while not ended.wait(0.1):
+            pass
     except BaseException:
+        abandoned.set()
         if give_up:
             give_up()
-            worker.join(2.0)  # it takes less than a batch
+            if begun.is_set():
+                ended.wait(2.0)  # it takes less than a batch
         raise
     result, error = done[0]
     if error:
@@ -123,7 +129,6 @@ class Library:
     def predict_texts(self, queries, documents, count, logits):
         """The same over arrays of rerank_text (rerank/c_api.h), into `logits`; all of them live until the call has ended."""
         stop = self.library.rerank_stop_new()
-        self.calls += 1
         code, message = _apart(lambda: self._counted(queries, documents, count, logits, stop),
                                lambda: self.library.rerank_stop_now(stop))
         self.library.rerank_stop_free(stop)  # not after Ctrl-C: the call may still look at these few bytes
@@ -132,6 +137,7 @@ class Library:
 
     def _counted(self, queries, documents, count, logits, stop):
         error = ctypes.c_char_p()
+        self.calls += 1
         try:
             code = self.library.rerank_predict_with(self.model, ctypes.cast(queries, ctypes.POINTER(_Text)),
                                                     ctypes.cast(documents, ctypes.POINTER(_Text)), count, logits, stop, None, None,

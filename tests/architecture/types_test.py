@@ -26,7 +26,9 @@ def defined_twice(files):
 
 class TypesTest(unittest.TestCase):
     def test_no_type_is_defined_twice_in_one_namespace(self):
-        files = {str(p): (sources.ROOT / p).read_text() for p in sources.cpp_files("include", "src", "bench", "tests", "tools")}
+        # A file in absent/ takes the place of its neighbour: no two are linked.
+        files = {str(p): (sources.ROOT / p).read_text() for p in sources.cpp_files("include", "src", "bench", "tests", "tools")
+                 if p.parent.name != "absent"}
         self.assertGreater(len(files), 400)
         self.assertEqual([], defined_twice(files), "rename one, or put it into an anonymous namespace")
 

@@ -166,7 +166,7 @@ class PythonTest(unittest.TestCase):
     def test_ctrl_c_ends_the_wait(self):
         code = ("import os, signal, sys, threading, time; sys.path.insert(0, sys.argv[1]); from rerankd import CrossEncoder\n"
                 "model = CrossEncoder(sys.argv[2], precision='fp32', threads=1); model._name\n"
-                "model.backend._outcome = lambda pairs, stop: time.sleep(30)\n"
+                "model.backend._counted = lambda *call: time.sleep(30)\n"
                 "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
                 "try: model.predict(('a', 'b'))\n"
                 "except KeyboardInterrupt: print('interrupted', flush=True); os._exit(0)\n")
