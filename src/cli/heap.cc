@@ -1,16 +1,18 @@
 #include "cli/heap.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <fstream>
 
 namespace rerank::cli {
 namespace {
 
 constexpr auto kLook = std::chrono::seconds(5);
-constexpr size_t kWorthIt = size_t{64} << 20;
+constexpr size_t kWorthIt = size_t{32} << 20;
 
 size_t free_bytes() {
 #ifdef __GLIBC__
@@ -18,6 +20,14 @@ size_t free_bytes() {
 #else
   return 0;
 #endif
+}
+
+// Memory of the process that is there (proc(5): statm).
+size_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  size_t all = 0, resident = 0;
+  statm >> all >> resident;
+  return resident * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
 }
 
 void give_back() {
@@ -40,15 +50,15 @@ HeapTrimmer::~HeapTrimmer() {
 }
 
 void HeapTrimmer::run() {
-  size_t before = 0, trimmed = 0;
+  size_t before = 0, after = 0;  // what was free at the last look; what was there once it had been given back
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kLook, [this] { return stopping_; })) {
-    const size_t now = free_bytes();
-    // What was free after the last time is counted as free still, though its pages are gone.
-    trimmed = std::min(trimmed, now);
-    if (std::min(before, now) > trimmed + kWorthIt) {
+    const size_t now = free_bytes(), resident = resident_bytes();
+    // Free memory may be given back already: its pages come and go between two looks. What is there tells.
+    after = std::min(after, resident);
+    if (std::min(before, now) > kWorthIt && resident > after + kWorthIt) {
       give_back();
-      trimmed = free_bytes();
+      after = resident_bytes();
     }
     before = now;
   }

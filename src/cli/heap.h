@@ -7,7 +7,7 @@
 
 namespace rerank::cli {
 
-// A thread that looks every five seconds. Memory that was free at two looks in a row, more than 64 MiB, is given back:
+// A thread that looks every five seconds. Memory that was free at two looks in a row, more than 32 MiB, is given back:
 // the allocator would keep it for ever, spread over the heaps of many threads. What a busy engine frees and takes again
 // is in use at one of the looks.
 class HeapTrimmer {

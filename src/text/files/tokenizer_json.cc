@@ -252,7 +252,8 @@ Status Builder::add_decoder_tokens() {
     for (const auto& entry : from.json.GetObject()) {
       if (!entry.value.IsUint64()) return from.wrong(text_of(entry.name), "a number");
       SpecialToken token{std::string(text_of(entry.name))};
-      token.special = std::ranges::any_of(roles_, [&](const auto& role) { return role && role->text == token.text; });
+      token.special =
+          std::ranges::any_of(roles_, [&text = token.text](const auto& role) { return role && role->text == text; });
       token.normalized = !token.special;
       by_id.emplace(entry.value.GetUint64(), token);
     }
@@ -268,7 +269,8 @@ Status Builder::add_decoder_tokens() {
     }
   }
   for (auto& [id, token] : by_id) {
-    const bool named = std::ranges::any_of(roles_, [&](const auto& role) { return role && role->text == token.text; });
+    const bool named =
+        std::ranges::any_of(roles_, [&text = token.text](const auto& role) { return role && role->text == text; });
     token.special = token.special || named;
     RETURN_IF_ERROR(tokens_.add(token, id, from));
   }

@@ -40,7 +40,7 @@ Result<TokenizerConfig> read_tokenizer_config(std::string json, std::string orig
   config.model_max_length = length_of(file.at("model_max_length"));
   const std::string_view name = file.at("tokenizer_class").as_string_or("").value_or("");
   if (is_one_of(name, {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"})) {
-    TokenizerConfig::Bert& bert = config.bert.emplace();
+    TokenizerConfig::Bert& bert = config.bert.emplace(TokenizerConfig::Bert());
     ASSIGN_OR_RETURN(bert.lowercase, file.get_bool("do_lower_case", true));
     ASSIGN_OR_RETURN(bert.ideographs, file.get_bool("tokenize_chinese_chars", true));
     if (!file.at("strip_accents").is_null()) {
