@@ -158,15 +158,15 @@ Status Planner::admit(const Arrival& arrival, double now) {
                      [&](uint32_t a, uint32_t b) { return r.lengths[a] > r.lengths[b]; });
   }
   note_arrival(now);
-  double work = 0;
-  for (const uint32_t length : r.lengths) work += cost_.work(length);
-  if (const auto pairs = static_cast<double>(r.lengths.size()); pairs > 0)
-    pair_work_ += (work / pairs - pair_work_) * (pair_work_ <= 1 ? 1 : 0.1);
   // After those that are held, unless more urgent.
   if (!held_.empty() && held_.begin()->first.priority >= r.priority) {
     return hold(std::move(r), overloaded("requests are held until there is room", backlog_seconds(now)));
   }
   const Candidate candidate = candidate_of(r);
+  if (candidate.pairs > 0) {
+    const double mean = candidate.work / static_cast<double>(candidate.pairs);
+    pair_work_ += (mean - pair_work_) * (pair_work_ <= 1 ? 1 : 0.1);
+  }
   auto position = position_for(candidate, now);
   if (absl::IsResourceExhausted(position.status())) return hold(std::move(r), position.status());
   if (!position.ok()) return position.status();
