@@ -4,7 +4,7 @@
 # compute-sanitizer where it is installed. Needs CUDA, CMake, a compiler and PyTorch. The fastest algorithm of each product
 # is found in the first run, kept in the build folder, and taken by later ones; what tuning and graphs gave is shown. A part that
 # hangs is ended: eleven minutes at most behind the build.
-#   bench/gpu/run.sh [BUILD_FOLDER]      PYTHON=python3 names the interpreter that has PyTorch
+#   bench/gpu/run.sh [BUILD_FOLDER]      PYTHON=python3 names the interpreter that has PyTorch, RERANKD the program, to compare with XLA (xla.py)
 # It has never run on a GPU (docs/decisions/0003).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,6 +25,7 @@ library=$build/librerank_cuda.so
 timeout 120 "$python" "$here/bench.py" --library "$library" check
 timeout 240 "$python" "$here/bench.py" --library "$library" --tuning "$build/tuning.json" measure
 timeout 120 "$python" "$here/fidelity.py" --library "$library"
+[ -z "${RERANKD:-}" ] || timeout 240 "$python" "$here/xla.py" --rerankd "$RERANKD" || [ $? -eq 77 ]
 
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck; do
