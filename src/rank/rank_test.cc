@@ -490,10 +490,10 @@ TEST(WarmUpTest, LearnsTheEnginesSpeedAndTheCostOfAttention) {
     }
   } backend;
   const std::vector<int32_t> ids = {5, 6, 7, 8, 9, 10, 11, 12, 13};
-  auto learned = warm_up(backend, ids, 1e-3, [&] { return backend.seconds; });
+  auto learned = warm_up(backend, ids, {.square = 1e-3}, [&] { return backend.seconds; });
   ASSERT_TRUE(learned.ok());
-  EXPECT_NEAR(learned->square_weight / 2e-3, 1, 0.5);
-  schedule::Scheduler scheduler(backend, {.square_weight = learned->square_weight}, nullptr, learned->batches);
+  EXPECT_NEAR(learned->attention.square / 2e-3, 1, 0.5);
+  schedule::Scheduler scheduler(backend, {.attention = learned->attention}, nullptr, learned->batches);
   for (uint32_t length : {50u, 100u, 200u}) {
     const std::vector<uint32_t> lengths(8, length);
     const double truth = 1e-3 + 8 * (1e-6 * length + 2e-9 * length * length);
