@@ -64,12 +64,22 @@ double Planner::running_left(double now) const {
 void Planner::set_works(Request& r, uint32_t shared) const {
   const size_t n = r.lengths.size();
   const double once = shared == 0 ? 0 : cost_.work(shared), saved = once - once / static_cast<double>(n);
-  r.works.resize(n);
-  for (size_t i = 0; i < n; ++i) r.works[i] = cost_.work(r.lengths[i]) - saved;
+  r.works.reserve(n);
+  for (const uint32_t length : r.lengths) {
+    r.works.push_back(cost_.work(length) - saved);
+    r.all_work += r.works.back();
+    r.all_tokens += length;
+  }
 }
 
 Planner::Candidate Planner::candidate_of(const Request& r) const {
   Candidate c{r.id, r.priority, r.arrival, r.deadline};
+  if (r.keys.empty()) {
+    c.work = r.all_work;
+    c.fresh_tokens = r.all_tokens;
+    c.pairs = r.lengths.size();
+    return c;
+  }
   for (size_t i = 0; i < r.lengths.size(); ++i) {
     const Hash128 key = r.key(i);
     if (key && running_keys_.contains(key)) continue;

@@ -166,6 +166,8 @@ class Planner {
     int priority = 0;
     std::vector<uint32_t> lengths;
     std::vector<double> works;  // of each pair: its own tokens', and its part of what all begin with
+    double all_work = 0;        // of all pairs
+    size_t all_tokens = 0;
     std::vector<Hash128> keys;  // as long as lengths, or empty
     std::vector<PairState> states;
     std::vector<uint32_t> sequence;  // order in which its pairs are planned; empty: as they are

@@ -66,10 +66,15 @@ void Planner::take(Request& r, uint32_t pair) {
   const Hash128 key = r.key(pair);
   const size_t slot = plan_->pairs.size();
   plan_->pairs.push_back({r.id, pair});
-  longest_ = std::max(longest_, length);
-  shortest_ = slot == 0 ? length : std::min(shortest_, length);
-  plan_->tokens = options_.pads ? (slot + 1) * longest_ : plan_->tokens + length;
-  plan_->work = options_.pads ? static_cast<double>(slot + 1) * cost_.work(longest_) : plan_->work + r.works[pair];
+  if (options_.pads) {
+    longest_ = std::max(longest_, length);
+    shortest_ = slot == 0 ? length : std::min(shortest_, length);
+    plan_->tokens = (slot + 1) * longest_;
+    plan_->work = static_cast<double>(slot + 1) * cost_.work(longest_);
+  } else {
+    plan_->tokens += length;
+    plan_->work += r.works[pair];
+  }
   if (!key) {
     account(r, pair, -1);
     return mark_running({r.position, pair});
