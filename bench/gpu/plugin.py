@@ -1,7 +1,9 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
+import pathlib
+import sys
 
-MAJOR = 9
+MAJOR = 10
 F32, F16, BF16, FP8 = 0, 1, 2, 3
 GELU, TANH = 0, 4
 
@@ -54,6 +56,7 @@ ERROR = [c.c_char_p, c.c_size_t]
 class Plugin(c.Structure):
     _fields_ = [
         ("struct_size", c.c_size_t), ("major", c.c_uint32), ("minor", c.c_uint32),
+        ("about", c.CFUNCTYPE(c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("devices", c.CFUNCTYPE(c.c_int, c.POINTER(c.c_int), *ERROR)),
         ("describe", c.CFUNCTYPE(c.c_int, c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("open", c.CFUNCTYPE(c.c_int, c.POINTER(Model), c.c_int, c.c_int, c.POINTER(c.c_void_p), *ERROR)),
@@ -71,8 +74,27 @@ class Plugin(c.Structure):
     ]
 
 
+def torch_cublas():
+    """The folders of cuBLASLt's wheel, which PyTorch brings, in this Python environment."""
+    return [folder / "lib" for path in sys.path for folder in pathlib.Path(path).glob("nvidia/cu1*")
+            if any((folder / "lib").glob("libcublasLt.so.*"))]
+
+
+def open_library(path):
+    """librerank_cuda.so; where its run path has no cuBLASLt, with that of PyTorch's wheels."""
+    try:
+        return c.CDLL(path)
+    except OSError as error:
+        for folder in torch_cublas():
+            for file in folder.glob("libcublasLt.so.*"):
+                c.CDLL(str(file), mode=c.RTLD_GLOBAL)
+        if "libcublasLt" not in str(error):
+            raise
+        return c.CDLL(path)
+
+
 def load(path):
-    get = c.CDLL(path).rerank_cuda_plugin
+    get = open_library(path).rerank_cuda_plugin
     get.restype = c.POINTER(Plugin)
     plugin = get().contents
     if plugin.major != MAJOR:
@@ -84,6 +106,13 @@ def call(function, *arguments):
     message = c.create_string_buffer(512)
     if function(*arguments, message, 512) != 0:
         raise SystemExit("librerank_cuda.so: " + message.value.decode())
+
+
+def about(plugin):
+    """What the library is made of, and where cuBLASLt was found."""
+    text = c.create_string_buffer(1024)
+    call(plugin.about, text, 1024)
+    return text.value.decode()
 
 
 def describe(plugin, device=0):

@@ -13,7 +13,7 @@ namespace rerank::engine::cuda {
 
 // A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
 // of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
-inline constexpr uint32_t kPluginMajor = 9, kPluginMinor = 0;
+inline constexpr uint32_t kPluginMajor = 10, kPluginMinor = 0;
 
 // Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
 inline constexpr uint32_t kSlots = 2;
@@ -101,7 +101,10 @@ struct Engine;
 struct Plugin {
   size_t struct_size = sizeof(Plugin);
   uint32_t major = kPluginMajor, minor = kPluginMinor;
-  // How many devices there are; kUnavailable without a driver or a device.
+  // What the library is made of and where cuBLASLt was found; needs no device and no driver.
+  Code (*about)(char* text, size_t text_size, char* error, size_t error_size);
+  // How many devices there are; kUnavailable without a driver that is new enough, or without a device: which, and what
+  // to do.
   Code (*devices)(int* count, char* error, size_t error_size);
   // "NVIDIA H100, sm_90, 78 GiB"; kUnavailable where it has not this precision.
   Code (*describe)(int device, Type precision, char* text, size_t text_size, char* error, size_t error_size);

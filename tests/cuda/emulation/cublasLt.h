@@ -6,6 +6,8 @@
 
 #include "cuda_runtime.h"
 
+#define CUBLAS_VERSION 130100
+
 enum cublasStatus_t {
   CUBLAS_STATUS_SUCCESS = 0,
   CUBLAS_STATUS_ALLOC_FAILED = 3,
