@@ -46,8 +46,8 @@ class Batch(c.Structure):
 
 class TunedProduct(c.Structure):
     _fields_ = [("type", c.c_int32), ("epilogue", c.c_int32)] + [
-        (name, c.c_uint32) for name in ("m", "n", "k", "candidates")] + [
-        ("microseconds", c.c_float), ("untuned_microseconds", c.c_float), ("algorithm", c.c_uint64 * 8)]
+        (name, c.c_uint32) for name in ("m", "n", "k", "alignment", "candidates")] + [
+        ("microseconds", c.c_float), ("untuned_microseconds", c.c_float), ("reserved", c.c_uint32), ("algorithm", c.c_uint64 * 8)]
 
 
 ERROR = [c.c_char_p, c.c_size_t]
@@ -69,6 +69,7 @@ class Plugin(c.Structure):
         ("identity", c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("recall", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(TunedProduct), c.c_uint32, *ERROR)),
         ("learned", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.POINTER(TunedProduct)), c.POINTER(c.c_uint32), *ERROR)),
+        ("limit_tuning", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, *ERROR)),
         ("use_graphs", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, *ERROR)),
         ("close", c.CFUNCTYPE(None, c.c_void_p)),
     ]
@@ -98,14 +99,18 @@ def load(path):
     get.restype = c.POINTER(Plugin)
     plugin = get().contents
     if plugin.major != MAJOR:
-        raise SystemExit(f"{path} is version {plugin.major}.{plugin.minor} of the plugin, this script knows {MAJOR}")
+        raise Failure(f"{path} is version {plugin.major}.{plugin.minor} of the plugin, this script knows {MAJOR}")
     return plugin
+
+
+class Failure(Exception):
+    """What the library says, or what its answers show."""
 
 
 def call(function, *arguments):
     message = c.create_string_buffer(512)
     if function(*arguments, message, 512) != 0:
-        raise SystemExit("librerank_cuda.so: " + message.value.decode())
+        raise Failure("librerank_cuda.so: " + message.value.decode())
 
 
 def about(plugin):
@@ -135,9 +140,11 @@ def unsupported_reason(plugin, precision, device=0):
 
 
 class Engine:
-    """One model on one device. `shape`: layers, hidden, heads, intermediate. tensor(name) -> (address, count) of fp32."""
+    """One model on one device. `weights`: .shape (layers, hidden, heads, intermediate; window), .tensor(name) -> (address,
+    count) of fp32, .slopes() and .angles(), arrays of fp32 that may be empty."""
 
-    def __init__(self, plugin, shape, tensor, precision, device=0):
+    def __init__(self, plugin, weights, precision, device=0):
+        shape, tensor = weights.shape, weights.tensor
         self.plugin, self.layers = plugin, shape["layers"]
         hidden, inner = shape["hidden"], shape["intermediate"]
 
@@ -151,12 +158,17 @@ class Engine:
         def norm(name):
             return Norm(get(name + ".weight"), get(name + ".bias"))
 
+        def floats(values):
+            return Tensor(values.buffer_info()[0] if values else None, F32, len(values))
+
+        slopes, angles = weights.slopes(), weights.angles()
         layers = (Layer * self.layers)()
         for i in range(self.layers):
             parts = {name: (hidden, hidden) for name in ("query", "key", "value", "attention_output")}
             parts |= {"up": (inner, hidden), "down": (hidden, inner)}
             for name, (out, inputs) in parts.items():
                 setattr(layers[i], name, linear(f"{i}.{name}", out, inputs))
+            layers[i].pattern = Pattern(shape.get("window", 0), floats(slopes), floats(angles))
             layers[i].attention_norm, layers[i].output_norm = norm(f"{i}.attention_norm"), norm(f"{i}.output_norm")
         model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], inner, hidden, 1, 0, 1e-12,
                       GELU, TANH, 0, get("words"), get("positions"), get("segments"), norm("embedding_norm"), Norm(), Norm(),
@@ -169,6 +181,10 @@ class Engine:
         tokens = c.c_uint64()
         call(self.plugin.batch_tokens, self.engine, tokens)
         return tokens.value
+
+    def limit_tuning(self, candidates):
+        """How many of cuBLASLt's algorithms are tried; 1: its first guess is taken. Before the first batch."""
+        call(self.plugin.limit_tuning, self.engine, candidates)
 
     def use_graphs(self, on):
         call(self.plugin.use_graphs, self.engine, int(on))

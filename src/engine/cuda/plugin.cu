@@ -149,6 +149,10 @@ Code use_graphs(Engine* engine, int on, char* error, size_t error_size) {
   return guarded(error, error_size, [&] { engine->use_graphs(on != 0); });
 }
 
+Code limit_tuning(Engine* engine, uint32_t candidates, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->tuning().limit(candidates); });
+}
+
 Code recall(Engine* engine, const TunedProduct* products, uint32_t count, char* error, size_t error_size) {
   return guarded(error, error_size, [&] { engine->tuning().recall({products, count}); });
 }
@@ -181,6 +185,7 @@ extern "C" __attribute__((visibility("default"))) const rerank::engine::cuda::Pl
                              .identity = identity,
                              .recall = recall,
                              .learned = learned,
+                             .limit_tuning = limit_tuning,
                              .use_graphs = use_graphs,
                              .close = close};
   return &plugin;

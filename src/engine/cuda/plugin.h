@@ -91,8 +91,10 @@ struct BatchSpec {  // as rerank::Batch
 struct TunedProduct {
   int32_t type = 0, epilogue = 0;  // as the library numbers them
   uint32_t m = 0, n = 0, k = 0;
+  uint32_t alignment = 0;                            // bytes, of W
   uint32_t candidates = 0;                           // that were compared
   float microseconds = 0, untuned_microseconds = 0;  // its time, and that of what would be taken untried
+  uint32_t reserved = 0;
   uint64_t algorithm[8] = {};
 };
 
@@ -138,6 +140,9 @@ struct Plugin {
   // All products that are tuned, if there are new ones since the last call; else none. Valid until the engine's next
   // call.
   Code (*learned)(Engine* engine, const TunedProduct** products, uint32_t* count, char* error, size_t error_size);
+  // How many of cuBLASLt's guesses are tried for a product, the best first; 1: the first is taken untried. For an
+  // engine that has had no batch yet.
+  Code (*limit_tuning)(Engine* engine, uint32_t candidates, char* error, size_t error_size);
   // Whether small batches of full depth are started as CUDA graphs; they are, until this says otherwise.
   Code (*use_graphs)(Engine* engine, int on, char* error, size_t error_size);
   void (*close)(Engine* engine);
