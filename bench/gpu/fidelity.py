@@ -51,6 +51,11 @@ class Model:
             found = self.tensors["bert." + layer + NAMES[part] + ("." + which if which else "")]
         return found.buffer_info()
 
+    def slopes(self):
+        return array("f")
+
+    angles = slopes
+
     def ids(self, text):
         """Words cut into the longest pieces of the vocabulary that there are."""
         found = []
@@ -103,7 +108,7 @@ def main():
         lists.append([model.pair(texts[own][0], texts[i][1], arguments.tokens) for i in [own] + others])
 
     def score(precision):
-        engine = rerank.Engine(library, model.shape, model.tensor, CODES[precision])
+        engine = rerank.Engine(library, model, CODES[precision])
         found = [engine.score([ids for ids, _ in pairs], [kinds for _, kinds in pairs]) for pairs in lists]
         engine.close()
         return found

@@ -1,7 +1,9 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
+import pathlib
+import sys
 
-MAJOR = 9
+MAJOR = 10
 F32, F16, BF16, FP8 = 0, 1, 2, 3
 GELU, TANH = 0, 4
 
@@ -44,8 +46,8 @@ class Batch(c.Structure):
 
 class TunedProduct(c.Structure):
     _fields_ = [("type", c.c_int32), ("epilogue", c.c_int32)] + [
-        (name, c.c_uint32) for name in ("m", "n", "k", "candidates")] + [
-        ("microseconds", c.c_float), ("untuned_microseconds", c.c_float), ("algorithm", c.c_uint64 * 8)]
+        (name, c.c_uint32) for name in ("m", "n", "k", "alignment", "candidates")] + [
+        ("microseconds", c.c_float), ("untuned_microseconds", c.c_float), ("reserved", c.c_uint32), ("algorithm", c.c_uint64 * 8)]
 
 
 ERROR = [c.c_char_p, c.c_size_t]
@@ -54,6 +56,7 @@ ERROR = [c.c_char_p, c.c_size_t]
 class Plugin(c.Structure):
     _fields_ = [
         ("struct_size", c.c_size_t), ("major", c.c_uint32), ("minor", c.c_uint32),
+        ("about", c.CFUNCTYPE(c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("devices", c.CFUNCTYPE(c.c_int, c.POINTER(c.c_int), *ERROR)),
         ("describe", c.CFUNCTYPE(c.c_int, c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("open", c.CFUNCTYPE(c.c_int, c.POINTER(Model), c.c_int, c.c_int, c.POINTER(c.c_void_p), *ERROR)),
@@ -66,24 +69,55 @@ class Plugin(c.Structure):
         ("identity", c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("recall", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(TunedProduct), c.c_uint32, *ERROR)),
         ("learned", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.POINTER(TunedProduct)), c.POINTER(c.c_uint32), *ERROR)),
+        ("limit_tuning", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, *ERROR)),
         ("use_graphs", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, *ERROR)),
         ("close", c.CFUNCTYPE(None, c.c_void_p)),
     ]
 
 
+def torch_cublas():
+    """The folders of cuBLASLt's wheel, which PyTorch brings, in this Python environment."""
+    return [folder / "lib" for path in sys.path for folder in pathlib.Path(path).glob("nvidia/cu1*")
+            if any((folder / "lib").glob("libcublasLt.so.*"))]
+
+
+def open_library(path):
+    """librerank_cuda.so; where its run path has no cuBLASLt, with that of PyTorch's wheels."""
+    try:
+        return c.CDLL(path)
+    except OSError as error:
+        for folder in torch_cublas():
+            for file in folder.glob("libcublasLt.so.*"):
+                c.CDLL(str(file), mode=c.RTLD_GLOBAL)
+        if "libcublasLt" not in str(error):
+            raise
+        return c.CDLL(path)
+
+
 def load(path):
-    get = c.CDLL(path).rerank_cuda_plugin
+    get = open_library(path).rerank_cuda_plugin
     get.restype = c.POINTER(Plugin)
     plugin = get().contents
     if plugin.major != MAJOR:
-        raise SystemExit(f"{path} is version {plugin.major}.{plugin.minor} of the plugin, this script knows {MAJOR}")
+        raise Failure(f"{path} is version {plugin.major}.{plugin.minor} of the plugin, this script knows {MAJOR}")
     return plugin
+
+
+class Failure(Exception):
+    """What the library says, or what its answers show."""
 
 
 def call(function, *arguments):
     message = c.create_string_buffer(512)
     if function(*arguments, message, 512) != 0:
-        raise SystemExit("librerank_cuda.so: " + message.value.decode())
+        raise Failure("librerank_cuda.so: " + message.value.decode())
+
+
+def about(plugin):
+    """What the library is made of, and where cuBLASLt was found."""
+    text = c.create_string_buffer(1024)
+    call(plugin.about, text, 1024)
+    return text.value.decode()
 
 
 def describe(plugin, device=0):
@@ -106,9 +140,11 @@ def unsupported_reason(plugin, precision, device=0):
 
 
 class Engine:
-    """One model on one device. `shape`: layers, hidden, heads, intermediate. tensor(name) -> (address, count) of fp32."""
+    """One model on one device. `weights`: .shape (layers, hidden, heads, intermediate; window), .tensor(name) -> (address,
+    count) of fp32, .slopes() and .angles(), arrays of fp32 that may be empty."""
 
-    def __init__(self, plugin, shape, tensor, precision, device=0):
+    def __init__(self, plugin, weights, precision, device=0):
+        shape, tensor = weights.shape, weights.tensor
         self.plugin, self.layers = plugin, shape["layers"]
         hidden, inner = shape["hidden"], shape["intermediate"]
 
@@ -122,12 +158,17 @@ class Engine:
         def norm(name):
             return Norm(get(name + ".weight"), get(name + ".bias"))
 
+        def floats(values):
+            return Tensor(values.buffer_info()[0] if values else None, F32, len(values))
+
+        slopes, angles = weights.slopes(), weights.angles()
         layers = (Layer * self.layers)()
         for i in range(self.layers):
             parts = {name: (hidden, hidden) for name in ("query", "key", "value", "attention_output")}
             parts |= {"up": (inner, hidden), "down": (hidden, inner)}
             for name, (out, inputs) in parts.items():
                 setattr(layers[i], name, linear(f"{i}.{name}", out, inputs))
+            layers[i].pattern = Pattern(shape.get("window", 0), floats(slopes), floats(angles))
             layers[i].attention_norm, layers[i].output_norm = norm(f"{i}.attention_norm"), norm(f"{i}.output_norm")
         model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], inner, hidden, 1, 0, 1e-12,
                       GELU, TANH, 0, get("words"), get("positions"), get("segments"), norm("embedding_norm"), Norm(), Norm(),
@@ -140,6 +181,10 @@ class Engine:
         tokens = c.c_uint64()
         call(self.plugin.batch_tokens, self.engine, tokens)
         return tokens.value
+
+    def limit_tuning(self, candidates):
+        """How many of cuBLASLt's algorithms are tried; 1: its first guess is taken. Before the first batch."""
+        call(self.plugin.limit_tuning, self.engine, candidates)
 
     def use_graphs(self, on):
         call(self.plugin.use_graphs, self.engine, int(on))

@@ -1,16 +1,13 @@
 #include "engine/cuda/cuda_backend.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <vector>
 
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "base/system/own_folder.h"
+#include "engine/cuda/host/library.h"
 #include "engine/cuda/model_spec.h"
 #include "engine/cuda/plugin.h"
 #include "engine/cuda/tuning_file.h"
@@ -20,45 +17,6 @@
 
 namespace rerank::engine {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr const char* kLibrary = "librerank_cuda.so";
-
-// Beside the program, where it is installed, where it was built.
-std::vector<std::string> places() {
-  const fs::path own = own_folder();
-  std::vector<std::string> found = {(own / kLibrary).string(),
-                                    (own / "../lib/rerankd" / kLibrary).lexically_normal().string()};
-  if (std::string(RERANKD_CUDA_LIBRARY) != "") found.push_back(RERANKD_CUDA_LIBRARY);
-  return found;
-}
-
-Result<const cuda::Plugin*> load_library() {
-  std::string looked;
-  for (const std::string& place : places()) {
-    std::error_code error;
-    looked += str_cat(looked.empty() ? "" : ", ", place);
-    if (!fs::exists(place, error)) continue;
-    void* handle = ::dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed: the driver has threads of its own
-    if (handle == nullptr) {
-      const char* why = ::dlerror();
-      return absl::UnimplementedError(str_cat(place, ": ", why == nullptr ? "cannot be loaded" : why));
-    }
-    const auto get = reinterpret_cast<const cuda::Plugin* (*)()>(::dlsym(handle, "rerank_cuda_plugin"));
-    if (get == nullptr || get()->major != cuda::kPluginMajor || get()->struct_size < sizeof(cuda::Plugin))
-      return absl::UnimplementedError(str_cat(place, ": belongs to another version of rerankd"));
-    return get();
-  }
-  return absl::UnimplementedError(str_cat(kLibrary, " is not there (looked for ", looked,
-                                          "): build where CUDA's nvcc is, or install it beside the program"));
-}
-
-// One library per process; a failure is remembered too, for a machine does not grow a driver while it runs.
-const Result<const cuda::Plugin*>& library() {
-  static const Result<const cuda::Plugin*> loaded = load_library();
-  return loaded;
-}
 
 Status status_of(cuda::Code code, const char* message) {
   switch (code) {
@@ -108,11 +66,14 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
   if (a.hidden % 8 != 0 || a.embedding.width % 8 != 0 || a.blocks[0].feed_forward.width % 8 != 0 ||
       a.blocks[0].attention.head_size % 8 != 0)
     return absl::UnimplementedError("cuda engine: widths that are not multiples of 8");
-  if (!library().ok()) return library().status();
-  choice.plugin = *library();
+  if (!cuda_library().ok()) return cuda_library().status();
+  choice.plugin = *cuda_library();
   char error[512] = "", text[256] = "";
   int count = 0;
   cuda::Code code = choice.plugin->devices(&count, error, sizeof error);
+  if (code == cuda::Code::kUnavailable)
+    return absl::UnimplementedError(str_cat(
+        "cuda engine: ", error, " (librerank_cuda.so can be loaded: ", about_cuda_library(*choice.plugin), ")"));
   if (code == cuda::Code::kOk && options.device >= static_cast<size_t>(count)) {
     return absl::UnimplementedError(str_cat("cuda engine: there is no device ", options.device, ": there are ", count));
   }

@@ -13,7 +13,7 @@ namespace rerank::engine::cuda {
 
 // A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
 // of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
-inline constexpr uint32_t kPluginMajor = 9, kPluginMinor = 0;
+inline constexpr uint32_t kPluginMajor = 10, kPluginMinor = 0;
 
 // Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
 inline constexpr uint32_t kSlots = 2;
@@ -91,8 +91,10 @@ struct BatchSpec {  // as rerank::Batch
 struct TunedProduct {
   int32_t type = 0, epilogue = 0;  // as the library numbers them
   uint32_t m = 0, n = 0, k = 0;
+  uint32_t alignment = 0;                            // bytes, of W
   uint32_t candidates = 0;                           // that were compared
   float microseconds = 0, untuned_microseconds = 0;  // its time, and that of what would be taken untried
+  uint32_t reserved = 0;
   uint64_t algorithm[8] = {};
 };
 
@@ -101,7 +103,10 @@ struct Engine;
 struct Plugin {
   size_t struct_size = sizeof(Plugin);
   uint32_t major = kPluginMajor, minor = kPluginMinor;
-  // How many devices there are; kUnavailable without a driver or a device.
+  // What the library is made of and where cuBLASLt was found; needs no device and no driver.
+  Code (*about)(char* text, size_t text_size, char* error, size_t error_size);
+  // How many devices there are; kUnavailable without a driver that is new enough, or without a device: which, and what
+  // to do.
   Code (*devices)(int* count, char* error, size_t error_size);
   // "NVIDIA H100, sm_90, 78 GiB"; kUnavailable where it has not this precision.
   Code (*describe)(int device, Type precision, char* text, size_t text_size, char* error, size_t error_size);
@@ -135,6 +140,9 @@ struct Plugin {
   // All products that are tuned, if there are new ones since the last call; else none. Valid until the engine's next
   // call.
   Code (*learned)(Engine* engine, const TunedProduct** products, uint32_t* count, char* error, size_t error_size);
+  // How many of cuBLASLt's guesses are tried for a product, the best first; 1: the first is taken untried. For an
+  // engine that has had no batch yet.
+  Code (*limit_tuning)(Engine* engine, uint32_t candidates, char* error, size_t error_size);
   // Whether small batches of full depth are started as CUDA graphs; they are, until this says otherwise.
   Code (*use_graphs)(Engine* engine, int on, char* error, size_t error_size);
   void (*close)(Engine* engine);

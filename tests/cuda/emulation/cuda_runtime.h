@@ -9,6 +9,7 @@
 
 #include "grid.h"
 
+#define CUDART_VERSION 13000
 #define __global__
 #define __device__
 #define __host__
@@ -34,6 +35,7 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorIllegalState = 401,
