@@ -50,7 +50,7 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(len(said), len(set(said)), shown)
         logged = run("score", "--model", MODELS / "bert-a", RERANKD_LOG_LEVEL="debug").stderr
         picked = re.search(r"engine (\w+) picked; (.*)", logged)
-        self.assertEqual({picked[1], *re.findall(r"(?:^|; )not (\w+): ", picked[2])}, {"cuda", "cpu", "onnx", "torchscript", "reference"})
+        self.assertEqual({picked[1], *re.findall(r"(?:^|; )not (\w+): ", picked[2])}, {"cuda", "cpu", "onnx", "torchscript", "pjrt", "reference"})
 
     def test_check_says_of_each_part_whether_it_works(self):
         found = run("check", MODELS / "bert-a").stdout
