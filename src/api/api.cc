@@ -271,6 +271,11 @@ Api::Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, con
                                         transport::Access(std::make_shared<transport::KeyRing>(options.admin_key), ""),
                                         observe::RequestMetrics(metrics)})) {}
 
+std::string Api::client_of(const transport::HttpRequest& request) const {
+  const std::string key = state_->access.key_of(credentials_of(request));
+  return key.empty() ? key : transport::client_of_key(key);
+}
+
 void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};
   exchange.record.peer = exchange.request.peer;

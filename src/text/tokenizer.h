@@ -62,6 +62,10 @@ class Tokenizer {
   // form): the offsets of `tokenizers`. For clients that look at tokens: several times slower than encode().
   virtual std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
+  // What no token reaches out of: the pieces of `text`, normalized, that the model makes into tokens one by one; added
+  // tokens are pieces. For questions about a tokenizer, not for speed.
+  virtual std::vector<std::string> pieces(std::string_view text) const = 0;
+
   // The text of ids, as the file's decoder joins them. Ids without a token are left out; so are special tokens where
   // `skip_special`. Unimplemented when the file has a decoder that is not supported.
   virtual Result<std::string> decode(std::span<const int32_t> ids, bool skip_special) const = 0;

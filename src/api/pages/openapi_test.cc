@@ -5,7 +5,7 @@
 
 #include "api/path.h"
 #include "api/routes.h"
-#include "support/api_fixture.h"
+#include "support/fixtures/api_fixture.h"
 
 namespace rerank::api {
 namespace {
