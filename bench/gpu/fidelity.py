@@ -43,6 +43,8 @@ class Model:
 
     def tensor(self, name):
         """By the plugin's name: words, 0.query.weight, head_output.bias."""
+        if any(part in name for part in ("gate", "final_norm", "query_norm", "key_norm")):
+            return None
         if name.startswith("head_output"):
             found = self.tensors[name.replace("head_output", "classifier")]
         else:
@@ -50,6 +52,8 @@ class Model:
             part, _, which = rest.partition(".")
             found = self.tensors["bert." + layer + NAMES[part] + ("." + which if which else "")]
         return found.buffer_info()
+
+    EPSILON = 1e-12
 
     def slopes(self):
         return array("f")

@@ -1,5 +1,5 @@
-"""PyTorch's side of bench/gpu: post-norm BERT with scaled_dot_product_attention, as transformers computes it, on the weights
-that the CUDA engine has (shapes.py)."""
+"""PyTorch's side of bench/gpu: post-norm BERT, and decoders as Qwen3, with scaled_dot_product_attention, as transformers computes
+them, on the weights that the CUDA engine has (shapes.py)."""
 import torch
 
 import shapes
@@ -20,11 +20,14 @@ class Peer:
         bias = torch.zeros(s["heads"], s["positions"], s["positions"], device=device)
         if s.get("alibi"):
             bias -= torch.tensor(list(weights.slopes()), device=device)[:, None, None] * apart
+        self.decoder = bool(s.get("decoder"))
         if s.get("window"):
-            bias.masked_fill_(apart > s["window"], float("-inf"))
-        self.bias = bias.to(dtype) if s.get("alibi") or s.get("window") else None
+            bias.masked_fill_(apart >= s["window"] + (not self.decoder), float("-inf"))
+        if self.decoder:
+            bias.masked_fill_(positions[None, :] > positions[:, None], float("-inf"))
+        self.bias = bias.to(dtype) if s.get("alibi") or s.get("window") or self.decoder else None
         if s.get("rope"):
-            half = s["hidden"] // s["heads"] // 2
+            half = s.get("head_size", s["hidden"] // s["heads"]) // 2
             table = torch.tensor(list(weights.angles()), device=device).reshape(s["positions"], 2, half)
             self.cosine, self.sine = table[:, 0].to(dtype), table[:, 1].to(dtype)
 
@@ -55,7 +58,7 @@ class Peer:
             return F.linear(x, w[name + ".weight"], w[name + ".bias"])
 
         def norm(name, x):
-            return F.layer_norm(x, x.shape[-1:], w[name + ".weight"], w[name + ".bias"], shapes.EPSILON)
+            return F.layer_norm(x, x.shape[-1:], w[name + ".weight"], w[name + ".bias"], 1e-6)
 
         def split(x):
             return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
@@ -67,6 +70,8 @@ class Peer:
             cosine, sine = self.cosine[:longest], self.sine[:longest]
             return torch.cat((a * cosine - b * sine, b * cosine + a * sine), -1)
 
+        if self.decoder:
+            return self.decode(w["words"][ids], mask, turn, there)
         x = norm("embedding_norm", w["words"][ids] + w["positions"][:longest] + w["segments"][0])
         for i in range(shape["layers"]):
             q, k, v = (split(linear(f"{i}.{part}", x)) for part in ("query", "key", "value"))
@@ -74,6 +79,28 @@ class Peer:
             x = norm(f"{i}.attention_norm", x + linear(f"{i}.attention_output", context))
             x = norm(f"{i}.output_norm", x + linear(f"{i}.down", F.gelu(linear(f"{i}.up", x))))
         return linear("head_output", torch.tanh(linear("head_dense", x[:, 0])))[:, 0].float()
+
+    def decode(self, x, mask, turn, there):
+        w, shape = self.w, self.shape
+        rows, group = x.shape[:2], shape["heads"] // shape["kv_heads"]
+
+        def norm(name, x):
+            exact = x.float()
+            return (exact * torch.rsqrt(exact.pow(2).mean(-1, keepdim=True) + 1e-6)).to(x.dtype) * w[name + ".weight"]
+
+        for i in range(shape["layers"]):
+            y = norm(f"{i}.attention_norm", x)
+            q, k, v = (F.linear(y, w[f"{i}.{part}.weight"]).view(*rows, -1, shape["head_size"]) for part in ("query", "key", "value"))
+            q, k = turn(norm(f"{i}.query_norm", q).transpose(1, 2)), turn(norm(f"{i}.key_norm", k).transpose(1, 2))
+            k, v = (part.repeat_interleave(group, 1) for part in (k, v.transpose(1, 2)))
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+            x = x + F.linear(context, w[f"{i}.attention_output.weight"])
+            y = norm(f"{i}.output_norm", x)
+            gated = F.silu(F.linear(y, w[f"{i}.gate.weight"])) * F.linear(y, w[f"{i}.up.weight"])
+            x = x + F.linear(gated, w[f"{i}.down.weight"])
+        last = there[:, 0, 0].sum(1) - 1 if there is not None else torch.full((rows[0],), rows[1] - 1, device=x.device)
+        x = norm("final_norm", x[torch.arange(rows[0], device=x.device), last])
+        return F.linear(x, w["head_output.weight"])[:, 0].float()
 
     def score_all(self, rectangles):
         """Logits in the rectangles' order, back on the host."""

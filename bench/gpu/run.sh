@@ -27,7 +27,7 @@ export PYTHONUNBUFFERED=1
 table="" failed=""
 quick="" few="" lists="--lists 200"
 # An emulation is slow: tests/cuda has the rest.
-[ $dry = 1 ] && { quick=--quick; few="--shapes heads_of_64,heads_of_48,RoPE_in_a_window"; lists="--lists 2 --depth 3 --tokens 40"; }
+[ $dry = 1 ] && { quick=--quick; few="--shapes heads_of_64,heads_of_48,RoPE_in_a_window,decoder"; lists="--lists 2 --depth 3 --tokens 40"; }
 
 note() { printf '%s\n' "$*" | tee -a "$results.md"; }
 
@@ -122,10 +122,10 @@ else
     step "$1" "$2" "$sanitizer" --tool "$1" --kernel-name kns=rerank --error-exitcode 9 "$python" "$here/bench.py" --library "$library" \
       --candidates 1 --quick --shapes "$3" smoke
   }
-  sanitize memcheck 90 heads_of_64,window,RoPE,heads_of_48
+  sanitize memcheck 90 heads_of_64,window,RoPE,heads_of_48,decoder
   for precision in fp32 fp16 bf16 fp8; do bench_step "check-$precision" 60 check --precisions $precision $few; done
   # Each part by itself: a part that hangs or ends the process takes no other with it.
-  for part in floors,large profile small mixed graphs,overlap; do
+  for part in floors,large profile small mixed decoder graphs,overlap; do
     bench_step "measure-$(echo $part | tr , -)" 90 measure --only $part --tuning "$build/tuning.json"
   done
   for script in "$here"/xla*.py; do

@@ -7,6 +7,8 @@ TINY = dict(layers=2, hidden=64, heads=2, intermediate=128, vocabulary=100, posi
 SHAPES = {
     "MiniLM-L6": dict(layers=6, hidden=384, heads=12, intermediate=1536, vocabulary=30522, positions=512),
     "XLM-R-large": dict(layers=24, hidden=1024, heads=16, intermediate=4096, vocabulary=250002, positions=514),
+    "Qwen3-0.6B": dict(layers=28, hidden=1024, heads=16, kv_heads=8, head_size=128, intermediate=3072, vocabulary=151669,
+                       positions=2048, rope=1e6, decoder=True),
     # What check runs: each size of heads that has a kernel of its own and one that has not, and each pattern.
     "heads_of_32": TINY,
     "heads_of_40": TINY | dict(hidden=80),
@@ -19,17 +21,24 @@ SHAPES = {
     "ALiBi": TINY | dict(hidden=128, alibi=True),
     "RoPE": TINY | dict(hidden=192, rope=10000.0),
     "RoPE_in_a_window": TINY | dict(hidden=128, rope=160000.0, window=33),
+    "decoder": dict(layers=2, hidden=96, heads=4, kv_heads=2, head_size=64, intermediate=160, vocabulary=100, positions=512,
+                    rope=1e6, decoder=True),
+    "decoder_of_128": dict(layers=2, hidden=64, heads=4, kv_heads=1, head_size=128, intermediate=160, vocabulary=100, positions=512,
+                           rope=1e6, decoder=True),
+    "decoder_in_a_window": dict(layers=2, hidden=96, heads=4, kv_heads=4, head_size=32, intermediate=160, vocabulary=100,
+                                positions=512, rope=1e4, decoder=True, window=40),
     "widths_of_312": TINY | dict(hidden=312, heads=3, intermediate=200),
 }
-CHECKED = [name for name in SHAPES if name not in ("MiniLM-L6", "XLM-R-large")]
+CHECKED = [name for name in SHAPES if name not in ("MiniLM-L6", "XLM-R-large", "Qwen3-0.6B")]
 # At the edges of attention's tiles of 64 and of the products' rows.
 EDGES = [1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200, 3]
-EPSILON = 1e-12
 
 
 def names(shape):
     """name -> rows, columns of every tensor; columns 0: a vector."""
     hidden, inner = shape["hidden"], shape["intermediate"]
+    if shape.get("decoder"):
+        return decoder_names(shape)
     found = {"words": (shape["vocabulary"], hidden), "positions": (shape["positions"], hidden), "segments": (2, hidden)}
     linears = {"head_dense": (hidden, hidden), "head_output": (1, hidden)}
     norms = ["embedding_norm"]
@@ -42,6 +51,19 @@ def names(shape):
     for name in norms:
         found[name + ".weight"], found[name + ".bias"] = (hidden, 0), (hidden, 0)
     return found
+
+
+def decoder_names(shape):
+    """Of Qwen3: pre-norm with RMS norms, of queries and keys too, no biases, a head of one linear layer."""
+    hidden, inner, size = shape["hidden"], shape["intermediate"], shape["head_size"]
+    queries, keys = size * shape["heads"], size * shape["kv_heads"]
+    found = {"words.": (shape["vocabulary"], hidden), "head_output.weight": (1, hidden), "final_norm.weight": (hidden, 0)}
+    for i in range(shape["layers"]):
+        parts = {"query": (queries, hidden), "key": (keys, hidden), "value": (keys, hidden), "attention_output": (hidden, queries),
+                 "gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner), "attention_norm": (hidden, 0),
+                 "output_norm": (hidden, 0), "query_norm": (size, 0), "key_norm": (size, 0)}
+        found |= {f"{i}.{name}.weight": rows for name, rows in parts.items()}
+    return {name.rstrip("."): rows for name, rows in found.items()}
 
 
 def spread(name, columns):
@@ -58,6 +80,7 @@ class Weights:
     half a billion numbers take a second instead of minutes."""
 
     BLOCK = 65521
+    EPSILON = 1e-6
 
     def __init__(self, shape, seed=1):
         self.shape, self.tensors = shape, {}
@@ -70,8 +93,8 @@ class Weights:
             self.tensors[name] = (block * (count // len(block) + 1))[:count]
 
     def tensor(self, name):
-        """Address and count."""
-        return self.tensors[name].buffer_info()
+        """Address and count; None where there is no such tensor."""
+        return self.tensors[name].buffer_info() if name in self.tensors else None
 
     def slopes(self):
         """ALiBi's of each head (Press et al. 2022), for numbers of heads that are powers of two."""
@@ -82,7 +105,7 @@ class Weights:
         """RoPE's cosines and sines: [positions][2][head size / 2]."""
         if not self.shape.get("rope"):
             return array("f")
-        half = self.shape["hidden"] // self.shape["heads"] // 2
+        half = self.shape.get("head_size", self.shape["hidden"] // self.shape["heads"]) // 2
         turns = [self.shape["rope"] ** (-i / half) for i in range(half)]
         return array("f", (f(position * turn) for position in range(self.shape["positions"])
                            for f in (math.cos, math.sin) for turn in turns))
@@ -96,8 +119,11 @@ def random_sequences(shape, lengths, seed=2):
 def operations(shape, lengths):
     """Multiplications and additions of a pass, twice counted; of the last block only those that the head needs."""
     hidden, inner, layers = shape["hidden"], shape["intermediate"], shape["layers"]
-    token = 2 * (4 * hidden * hidden + 2 * hidden * inner)
-    keys = 2 * 2 * hidden * hidden
-    whole = sum(n * token + 4 * n * n * hidden for n in lengths)
-    last = sum(n * keys + token - keys + 4 * n * hidden for n in lengths)
+    size = shape.get("head_size", hidden // shape["heads"])
+    queries, kv = size * shape["heads"], size * shape.get("kv_heads", shape["heads"])
+    seen = 0.5 if shape.get("decoder") else 1  # of the products of queries and keys
+    keys = 2 * 2 * hidden * kv
+    token = 2 * 2 * hidden * queries + keys + 2 * hidden * inner * (3 if shape.get("decoder") else 2)
+    whole = sum(n * token + 4 * n * n * queries * seen for n in lengths)
+    last = sum(n * keys + token - keys + 4 * n * queries for n in lengths)
     return (layers - 1) * whole + last

@@ -14,7 +14,7 @@
 #define __device__
 #define __host__
 #define __shared__ static thread_local
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 using std::max;
 using std::min;
@@ -22,6 +22,9 @@ inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 struct alignas(8) float2 {
   float x, y;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
 };
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
