@@ -48,6 +48,7 @@ reference:  ## record the reference logits anew, with PyTorch and transformers (
 	@.venv-train/bin/python tools/goldens/make_torch_files.py tests/data/torch
 	@.venv-train/bin/python tools/goldens/tokenizers/make_built.py tests/data/tokenizers/built
 	@.venv-train/bin/python tools/goldens/make_prompt_goldens.py tests/data/decoders
+	@.venv-train/bin/python tools/goldens/make_chat_goldens.py tests/data/decoders tests/data/chat
 	@.venv-train/bin/pip install -q onnx==1.23.2 onnxscript
 	@.venv-train/bin/python tools/goldens/make_graph_fixtures.py tests/data/models tests/data/graphs
 

@@ -1,5 +1,7 @@
 # CUDA where its compiler is found; without it the engine says so, and everything else is the same.
 option(RERANKD_CUDA "Build librerank_cuda.so" ON)
+set(RERANKD_CUBLASLT "" CACHE PATH "A folder with include/cublasLt.h and lib/libcublasLt.so.13, where the toolkit has none: \
+site-packages/nvidia/cu13 of a Python environment with PyTorch")
 if(RERANKD_CUDA AND NOT RERANKD_SANITIZE)  # sanitizers reserve the memory that the CUDA runtime wants
   find_program(RERANKD_NVCC nvcc HINTS ENV CUDA_PATH /usr/local/cuda/bin)
   if(RERANKD_NVCC)
@@ -13,6 +15,16 @@ if(RERANKD_CUDA AND NOT RERANKD_SANITIZE)  # sanitizers reserve the memory that 
     if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know how nvcc 13 is asked for it
       set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
       set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
+    if(NOT TARGET CUDA::cublasLt AND RERANKD_CUBLASLT)
+      file(GLOB cublaslt_files ${RERANKD_CUBLASLT}/lib/libcublasLt.so*)
+      if(cublaslt_files AND EXISTS ${RERANKD_CUBLASLT}/include/cublasLt.h)
+        list(GET cublaslt_files 0 cublaslt_file)
+        add_library(CUDA::cublasLt SHARED IMPORTED)
+        set_target_properties(CUDA::cublasLt PROPERTIES IMPORTED_LOCATION ${cublaslt_file}
+          INTERFACE_INCLUDE_DIRECTORIES ${RERANKD_CUBLASLT}/include)
+        message(STATUS "CUDA: cuBLASLt of ${RERANKD_CUBLASLT}")
+      endif()
     endif()
   endif()
 endif()

@@ -1,130 +1,56 @@
 #!/usr/bin/env python3
-"""The CUDA engine against PyTorch (bench/gpu/run.sh): the same random weights and token ids in both.
+"""The CUDA engine on one GPU (bench/gpu/run.sh): the same random weights and token ids in it and in PyTorch.
 
-    bench.py --library librerank_cuda.so check      answers against PyTorch in fp32
-    bench.py --library librerank_cuda.so measure    times in turns, the card's limits, time of each kernel
-    bench.py --library librerank_cuda.so smoke      without PyTorch: for compute-sanitizer
+    bench.py --library librerank_cuda.so about               what it is made of; needs no GPU
+    bench.py ... devices                                     the GPU, or why there is none (ends with 1)
+    bench.py ... smoke [--shapes a,b] [--precisions p,q]     every path once, without PyTorch: for compute-sanitizer
+    bench.py ... check [--shapes ...] [--precisions ...]     answers against PyTorch in fp32, or the engine's own fp32
+    bench.py ... measure [--only a,b]                        times in turns; PyTorch and the card's floors where it is
+
+What is found is printed, and appended to --results as it comes.
 """
 import argparse
 import ctypes
 import json
+import math
 import pathlib
-import random
 import statistics
+import sys
 import time
-from array import array
 
 import plugin as rerank
+import shapes
 
-SHAPES = {
-    "tiny": dict(layers=2, hidden=64, heads=2, intermediate=128, vocabulary=100, positions=512),
-    "MiniLM-L6": dict(layers=6, hidden=384, heads=12, intermediate=1536, vocabulary=30522, positions=512),
-    "XLM-R-large": dict(layers=24, hidden=1024, heads=16, intermediate=4096, vocabulary=250002, positions=514),
-}
-PRECISIONS = {"fp32": (rerank.F32, 2e-4), "fp16": (rerank.F16, 1e-2), "bf16": (rerank.BF16, 3e-2), "fp8": (rerank.FP8, 3e-1)}
-
-
-def names(shape):
-    """name -> rows, columns of every tensor; columns 0: a vector."""
-    hidden, inner = shape["hidden"], shape["intermediate"]
-    found = {"words": (shape["vocabulary"], hidden), "positions": (shape["positions"], hidden), "segments": (2, hidden)}
-    linears = {"head_dense": (hidden, hidden), "head_output": (1, hidden)}
-    norms = ["embedding_norm"]
-    for i in range(shape["layers"]):
-        linears |= {f"{i}.{part}": (hidden, hidden) for part in ("query", "key", "value", "attention_output")}
-        linears |= {f"{i}.up": (inner, hidden), f"{i}.down": (hidden, inner)}
-        norms += [f"{i}.attention_norm", f"{i}.output_norm"]
-    for name, (out, inputs) in linears.items():
-        found[name + ".weight"], found[name + ".bias"] = (out, inputs), (out, 0)
-    for name in norms:
-        found[name + ".weight"], found[name + ".bias"] = (hidden, 0), (hidden, 0)
-    return found
+# Allowed of |logit - fp32|, as a part of what lies between the largest logit and the smallest, as rounding grows with them; and the
+# least correlation with fp32, which a constant does not have. Two to three times the worst that the emulation shows over
+# shapes.CHECKED: fp32 1e-6, fp16 1.1e-3, bf16 7e-3, fp8 7e-2 and 0.991.
+PRECISIONS = {"fp32": (rerank.F32, 2e-5, 0.9999), "fp16": (rerank.F16, 3e-3, 0.9995), "bf16": (rerank.BF16, 2e-2, 0.999),
+              "fp8": (rerank.FP8, 0.15, 0.98)}
 
 
-def spread(name, columns):
-    """Standard deviation and mean: activations stay about 1, logits about 1 apart."""
-    if "norm" in name:
-        return 0.02, 1.0 if name.endswith("weight") else 0.0
-    return (1.0 / columns ** 0.5 if name.endswith("weight") else 1.0 if columns else 0.02), 0.0
+class Results:
+    """Lines for people and for programs, on disk when they are printed."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def say(self, text, **data):
+        print(text, flush=True)
+        if self.path:
+            with open(self.path.with_suffix(".md"), "a") as file:
+                file.write(text + "\n")
+            if data:
+                with open(self.path.with_suffix(".jsonl"), "a") as file:
+                    file.write(json.dumps(data) + "\n")
 
 
-# PyTorch's side: post-norm BERT with scaled_dot_product_attention, as transformers computes it.
-class Torch:
-    def __init__(self, shape, seed=1):
-        import torch
-        self.torch, self.shape = torch, shape
-        generator = torch.Generator().manual_seed(seed)
-        self.exact = {}
-        for name, (rows, columns) in names(shape).items():
-            deviation, mean = spread(name, columns)
-            size = (rows, columns) if columns else (rows,)
-            self.exact[name] = torch.randn(size, generator=generator) * deviation + mean
-
-    def tensor(self, name):
-        tensor = self.exact[name]
-        return tensor.data_ptr(), tensor.numel()
-
-    def to(self, device, dtype):
-        self.device = device
-        self.w = {name: tensor.to(device, dtype) for name, tensor in self.exact.items()}
-        return self
-
-    def score(self, sequences):
-        """Logits of one padded rectangle."""
-        torch, f, w, shape = self.torch, self.torch.nn.functional, self.w, self.shape
-        longest, heads = max(map(len, sequences)), shape["heads"]
-        ids = torch.zeros(len(sequences), longest, dtype=torch.long)
-        there = torch.zeros(len(sequences), longest, dtype=torch.bool)
-        for i, sequence in enumerate(sequences):
-            ids[i, :len(sequence)], there[i, :len(sequence)] = torch.tensor(sequence), True
-        ids, there = ids.to(self.device), there.to(self.device)
-        mask = None if bool(there.all()) else there[:, None, None, :]
-
-        def linear(name, x):
-            return f.linear(x, w[name + ".weight"], w[name + ".bias"])
-
-        def norm(name, x):
-            return f.layer_norm(x, x.shape[-1:], w[name + ".weight"], w[name + ".bias"], 1e-12)
-
-        def split(x):
-            return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
-
-        x = norm("embedding_norm", w["words"][ids] + w["positions"][:longest] + w["segments"][0])
-        for i in range(shape["layers"]):
-            q, k, v = (split(linear(f"{i}.{part}", x)) for part in ("query", "key", "value"))
-            context = f.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
-            x = norm(f"{i}.attention_norm", x + linear(f"{i}.attention_output", context))
-            x = norm(f"{i}.output_norm", x + linear(f"{i}.down", f.gelu(linear(f"{i}.up", x))))
-        return linear("head_output", torch.tanh(linear("head_dense", x[:, 0])))[:, 0].float()
-
-    def score_sorted(self, sequences, rows=32):
-        """As a careful user does: sorted by length, in rectangles."""
-        order = sorted(sequences, key=len)
-        return [self.score(order[i:i + rows]) for i in range(0, len(order), rows)]
-
-
-def random_sequences(shape, lengths, seed=2):
-    rng = random.Random(seed)
-    return [[rng.randrange(shape["vocabulary"]) for _ in range(length)] for length in lengths]
-
-
-def check(library, device):
-    shape = SHAPES["tiny"] if device == "cpu" else SHAPES["MiniLM-L6"]
-    lengths = [1, 15, 16, 17, 63, 64, 65, 200, 3, 128] + ([] if device == "cpu" else [512, 511])
-    sequences = random_sequences(shape, lengths)
-    model = Torch(shape).to(device, None)
-    with model.torch.inference_mode():
-        expected = [float(model.score([sequence])[0]) for sequence in sequences]
-    for precision, (code, tolerance) in PRECISIONS.items():
-        if reason := rerank.unsupported_reason(library, code):
-            print(f"check {precision}: not here: {reason}")
-            continue
-        engine = rerank.Engine(library, shape, model.tensor, code)
-        largest = max(abs(a - b) for a, b in zip(engine.score(sequences), expected))
-        engine.close()
-        print(f"check {precision}: largest |logit - PyTorch fp32| {largest:.2g}, allowed {tolerance:g}")
-        if not largest <= tolerance:
-            raise SystemExit("wrong answers: nothing is measured")
+def import_peer():
+    """PyTorch's side where there is PyTorch, else None."""
+    try:
+        import peer
+        return peer
+    except ImportError:
+        return None
 
 
 def pack(sequences):
@@ -134,195 +60,362 @@ def pack(sequences):
     return rerank.pack([i for sequence in sequences for i in sequence], offsets)
 
 
-def smoke(library):
-    shape, rng = SHAPES["tiny"], random.Random(1)
-    kept, kept_products = {}, b""
+def open_engine(library, weights, precision, arguments):
+    engine = rerank.Engine(library, weights, PRECISIONS[precision][0])
+    if arguments.candidates:
+        engine.limit_tuning(arguments.candidates)
+    return engine
 
-    def tensor(name):
-        rows, columns = names(shape)[name]
-        deviation, mean = spread(name, columns)
-        kept[name] = array("f", (rng.gauss(mean, deviation) for _ in range(rows * max(1, columns))))
-        return kept[name].buffer_info()
 
-    for code, _ in PRECISIONS.values():
-        if rerank.unsupported_reason(library, code):
-            continue
-        engine = rerank.Engine(library, shape, tensor, code)
-        if engine.batch_tokens() == 0:
-            raise SystemExit("the device's memory is full")
-        engine.recall(kept_products)
-        for lengths in ([1, 15, 16, 17, 63, 64, 65, 130], [200]):
-            logits = engine.score(random_sequences(shape, lengths))
-            if any(x != x for x in logits):
-                raise SystemExit("a logit is not a number")
-            for how in ("recorded as a graph", "from its graph"):
-                if engine.score(random_sequences(shape, lengths)) != logits:
-                    raise SystemExit(f"the same batch, {how}, has other logits")
-            packed = pack(random_sequences(shape, lengths))
-            if any(engine.score_often(packed, times, 2) != logits for times in (2, 5)):
-                raise SystemExit("with two batches in flight they have other logits")
-        kept_products += b"".join(bytes(product) for product in engine.learned())
+def correlation(a, b):
+    mean_a, mean_b = statistics.mean(a), statistics.mean(b)
+    over = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b))
+    under = math.sqrt(sum((x - mean_a) ** 2 for x in a) * sum((y - mean_b) ** 2 for y in b))
+    return over / under if under > 0 else 0.0
+
+
+# smoke
+
+def smoke(library, arguments, results):
+    failed = []
+    for name in arguments.shapes:
+        weights, kept = shapes.Weights(shapes.SHAPES[name]), b""
+        for precision in arguments.precisions:
+            if rerank.unsupported_reason(library, PRECISIONS[precision][0]):
+                continue
+            try:
+                kept += smoke_one(library, weights, precision, arguments, kept)
+            except rerank.Failure as failure:
+                failed.append(f"{precision}, {name}")
+                results.say(f"smoke {precision}, {name}: FAIL: {failure}", step="smoke", shape=name, precision=precision, ok=False)
+    results.say("smoke: " + ("PASS" if not failed else "FAIL: " + "; ".join(failed)), step="smoke", ok=not failed)
+    return not failed
+
+
+def smoke_one(library, weights, precision, arguments, kept):
+    """Launched one by one, recorded, from the graph, with two batches in flight: the same logits."""
+    engine = open_engine(library, weights, precision, arguments)
+    if engine.batch_tokens() == 0:
+        raise rerank.Failure("the device's memory is full")
+    engine.recall(kept)
+    for lengths in ([1, 15, 16, 17, 63, 64, 65, 130], [200]):
+        sequences = shapes.random_sequences(weights.shape, lengths)
+        logits = engine.score(sequences)
+        if any(x != x for x in logits):
+            raise rerank.Failure("a logit is not a number")
+        for how in ("recorded as a graph", "from its graph"):
+            if engine.score(sequences) != logits:
+                raise rerank.Failure(f"the same batch, {how}, has other logits")
+        packed = pack(sequences)
+        if any(engine.score_often(packed, times, 2) != logits for times in (2, 5)):
+            raise rerank.Failure("with two batches in flight they have other logits")
+    if weights.shape.get("decoder"):
+        prefix, *rests = shapes.random_sequences(weights.shape, [70, 1, 20, 64, 3])
+        logits = engine.score([prefix + rest for rest in rests])
+        apart = [abs(a - b) for a, b in zip(logits, engine.score_behind(prefix, rests))]
+        if not max(apart) <= 4 * PRECISIONS[precision][1] * (max(logits) - min(logits)):
+            raise rerank.Failure(f"behind a shared prefix they have other logits, up to {max(apart):.2g} apart")
+    found = b"".join(bytes(product) for product in engine.learned())
+    engine.close()
+    return found
+
+
+# check
+
+def check(library, arguments, results):
+    """PASS or FAIL for each precision and shape; goes on behind a failure."""
+    peer = import_peer()
+    device = "cuda" if peer and peer.torch.cuda.is_available() else "cpu"
+    against = f"PyTorch fp32 on {device}" if peer else "the engine's own fp32 (there is no PyTorch)"
+    results.say(f"\nAnswers against {against}:\n| precision | shape | largest difference, allowed | correlation | |\n|---|---|---|---|---|")
+    fine = True
+    for name in arguments.shapes:
+        weights = shapes.Weights(shapes.SHAPES[name])
+        longest = weights.shape["positions"]
+        lengths = shapes.EDGES if arguments.quick else shapes.EDGES + [n for n in (255, 256, 257, 511, 512) if n <= longest]
+        sequences = shapes.random_sequences(weights.shape, lengths)
+        expected = None
+        if peer:
+            with peer.torch.inference_mode():
+                model = peer.Peer(weights, device, peer.torch.float32)
+                expected = [model.score_all(model.rectangles([s], 1, False))[0] for s in sequences]
+        for precision in arguments.precisions:
+            fine &= check_one(library, weights, (name, precision), sequences, expected, arguments, results)
+    return fine
+
+
+def check_one(library, weights, named, sequences, expected, arguments, results):
+    name, precision = named
+    _, part, least = PRECISIONS[precision]
+    say = lambda text, **data: results.say(f"| {precision} | {name} | {text}", step="check", precision=precision, shape=name, **data)
+    if reason := rerank.unsupported_reason(library, PRECISIONS[precision][0]):
+        say(f"- | - | not here: {reason} |")
+        return True
+    try:
+        if expected is None:
+            exact = open_engine(library, weights, "fp32", arguments)
+            expected = exact.score(sequences)
+            exact.close()
+        engine = open_engine(library, weights, precision, arguments)
+        found = engine.score(sequences)
         engine.close()
-    print("smoke: done")
+    except rerank.Failure as failure:
+        say(f"- | - | FAIL: {failure} |", ok=False, error=str(failure))
+        return False
+    apart = [abs(a - b) for a, b in zip(found, expected)]
+    tolerance = part * (max(expected) - min(expected))
+    largest = max(apart) if all(x == x for x in apart) else math.nan
+    close = correlation(found, expected)
+    ok = largest <= tolerance and close >= least
+    worst = [len(s) for s, x in zip(sequences, apart) if not x <= tolerance]
+    say(f"{largest:.2g}, {tolerance:.2g} | {close:.4f} | {'PASS' if ok else f'FAIL at lengths {worst}'} |",
+        ok=ok, largest=largest, correlation=close)
+    return ok
 
 
-def seconds(torch, body):
-    torch.cuda.synchronize()
-    begin = time.perf_counter()
-    body()
-    torch.cuda.synchronize()
-    return time.perf_counter() - begin
-
-
-def floors(torch):
-    """Matrix products per second (bf16, large) and bytes copied per second: what nothing can beat."""
-    n = 8192
-    a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    products = [seconds(torch, lambda: torch.matmul(a, b)) for _ in range(12)][2:]
-    x = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
-    y = torch.empty_like(x)
-    copies = [seconds(torch, lambda: y.copy_(x)) for _ in range(12)][2:]
-    return 2 * n ** 3 / statistics.median(products), 2 * x.numel() / statistics.median(copies)
-
-
-def operations(shape, lengths):
-    hidden, inner = shape["hidden"], shape["intermediate"]
-    token = 2 * (4 * hidden * hidden + 2 * hidden * inner)
-    return shape["layers"] * sum(n * token + 4 * n * n * hidden for n in lengths)
-
+# measure
 
 class Tuning:
     """A file of tuned products, as --tuning-cache keeps them, but for this script: of one device and its versions."""
 
     def __init__(self, library, path):
         self.path, self.identity, self.known, self.new = path, rerank.identity(library), b"", []
-        if path.exists():
+        if path and path.exists():
             kept = json.loads(path.read_text())
             self.known = bytes.fromhex(kept["products"]) if kept["identity"] == self.identity else b""
-        print(f"\ntuning: {len(self.known) // ctypes.sizeof(rerank.TunedProduct)} products known from {path}")
 
     def learn(self, engine):
-        known = {self.known[i:i + size] for size in [ctypes.sizeof(rerank.TunedProduct)]
-                 for i in range(0, len(self.known), size)}
+        size = ctypes.sizeof(rerank.TunedProduct)
+        known = {self.known[i:i + size] for i in range(0, len(self.known), size)}
         fresh = [product for product in engine.learned() if bytes(product) not in known]
         self.new += fresh
         self.known += b"".join(map(bytes, fresh))
-        self.path.write_text(json.dumps({"identity": self.identity, "products": self.known.hex()}))
+        if self.path:
+            self.path.write_text(json.dumps({"identity": self.identity, "products": self.known.hex()}))
 
     def show(self):
-        gains = sorted((p.untuned_microseconds / p.microseconds, p) for p in self.new if p.microseconds > 0)
-        print(f"\ntuning: {len(gains)} products tuned in this run, {sum(gain > 1 for gain, _ in gains)} of them by another "
-              "algorithm than cuBLASLt's first guess")
-        for gain, p in gains[::-1][:8]:
-            print(f"  {gain:.2f} times faster: {p.m} x {p.n} x {p.k}, {p.microseconds:.1f} us, of {p.candidates}")
+        gains = sorted(((p.untuned_microseconds / p.microseconds, i) for i, p in enumerate(self.new) if p.microseconds > 0), reverse=True)
+        lines = [f"\nTuning: {len(gains)} products tuned in this run, {sum(gain > 1 for gain, _ in gains)} of them by another "
+                 "algorithm than cuBLASLt's first guess"]
+        for gain, i in gains[:8]:
+            p = self.new[i]
+            lines.append(f"  {gain:.2f} times faster: {p.m} x {p.n} x {p.k}, {p.microseconds:.1f} us, of {p.candidates}")
+        return "\n".join(lines)
 
 
-def measure(library, tuning_file):
-    import torch
-    tuning = Tuning(library, tuning_file)
-    rate, bandwidth = floors(torch)
-    print(f"\n{rerank.describe(library)}: matrices {rate / 1e12:.0f} TFLOP/s bf16, copies {bandwidth / 1e9:.0f} GB/s")
-    fp8 = not rerank.unsupported_reason(library, rerank.FP8)
-    print("| model, batch | PyTorch fp16, ms | rerankd bf16, ms | times faster | of the matrix rate | rerankd fp8, ms | "
-          "bf16 / fp8 |\n|---|---|---|---|---|---|---|")
-    rng = random.Random(3)
-    work = [("MiniLM-L6", "66 x 128", [128] * 66), ("XLM-R-large", "32 x 512", [512] * 32),
-            ("XLM-R-large", "96 x 32-512", [rng.randrange(32, 513) for _ in range(96)])]
-    models, engines, budgets = {}, {}, {}
-    for name, title, lengths in work:
-        shape = SHAPES[name]
-        if name not in models:
-            models[name] = Torch(shape).to("cuda", torch.float16)
-            engines[name] = [rerank.Engine(library, shape, models[name].tensor, code)
-                             for code in [rerank.BF16] + [rerank.FP8] * fp8]
-            budgets[name] = engines[name][0].batch_tokens()
-            for engine in engines[name]:
-                engine.recall(tuning.known)
-        model, sequences = models[name], random_sequences(shape, lengths)
-        engine, *eight = engines[name]
-        packed = pack(sequences)
-        theirs, ours, eights = [], [], []
-        with torch.inference_mode():
-            for _ in range(15):
-                theirs.append(seconds(torch, lambda: model.score_sorted(sequences)))
-                ours.append(seconds(torch, lambda: engine.score_packed(packed)))
-                eights += [seconds(torch, lambda: other.score_packed(packed)) for other in eight]
-        for other in engines[name]:
-            tuning.learn(other)
-        theirs, ours, eights = theirs[3:], ours[3:], eights[3:]
-        a, b = statistics.median(theirs), statistics.median(ours)
-        print(f"| {name}, {title} | {show(theirs)} | {show(ours)} | {a / b:.2f} | "
-              f"{100 * operations(shape, lengths) / b / rate:.0f} % | " +
-              (f"{show(eights)} | {b / statistics.median(eights):.2f} |" if eights else "not here | |"))
-        if (name, title) == ("XLM-R-large", "32 x 512"):
-            profiled = "\n\n".join(profile(torch, other, packed) for other in engines[name])
-    tuning.show()
-    show_graphs(torch, engines["MiniLM-L6"][0])
-    show_overlap(torch, engines["MiniLM-L6"][0])
-    print("\ntokens that a batch may have: " + ", ".join(f"{name} {tokens}" for name, tokens in budgets.items()))
-    print("\nXLM-R-large, 32 x 512, by kernel, bf16 and fp8:\n" + profiled)
+class Bench:
+    """Models are opened when they are first measured, and stay open."""
+
+    def __init__(self, library, arguments, results):
+        self.library, self.arguments, self.results = library, arguments, results
+        self.peer = import_peer()
+        if self.peer and not self.peer.torch.cuda.is_available():
+            self.peer = None
+        self.runs = 3 if arguments.quick else 15
+        self.tuning = Tuning(library, arguments.tuning)
+        self.weights, self.engines, self.peers = {}, {}, {}
+        self.rate = self.bandwidth = self.start = None
+
+    def seconds(self, body):
+        """Of the engine's calls, which wait for their results; of PyTorch's with its stream."""
+        if self.peer:
+            self.peer.torch.cuda.synchronize()
+        begin = time.perf_counter()
+        body()
+        if self.peer:
+            self.peer.torch.cuda.synchronize()
+        return time.perf_counter() - begin
+
+    def weights_of(self, name):
+        if name not in self.weights:
+            self.weights[name] = shapes.Weights(shapes.SHAPES[name])
+        return self.weights[name]
+
+    def engine(self, name, precision):
+        key = name, precision
+        if key not in self.engines:
+            engine = open_engine(self.library, self.weights_of(name), precision, self.arguments)
+            self.results.say(f"{name} {precision}: a batch may have {engine.batch_tokens()} tokens", step="room", model=name,
+                             precision=precision)
+            engine.recall(self.tuning.known)
+            self.engines[key] = engine
+        return self.engines[key]
+
+    def peer_of(self, name):
+        if name not in self.peers:
+            self.peers[name] = self.peer.Peer(self.weights_of(name), "cuda", self.peer.torch.float16)
+        return self.peers[name]
+
+    def floors(self):
+        self.results.say(f"\n{rerank.describe(self.library)}; {rerank.about(self.library)}", step="device", identity=self.tuning.identity)
+        if not self.peer:
+            return self.results.say("floors: not measured, there is no PyTorch that sees a GPU")
+        self.rate, self.bandwidth, self.start = self.peer.floors(self.seconds)
+        self.results.say(f"floors: matrices {self.rate / 1e12:.0f} TFLOP/s bf16, copies {self.bandwidth / 1e9:.0f} GB/s, a launch "
+                         f"{self.start * 1e6:.1f} us", step="floors", rate=self.rate, bandwidth=self.bandwidth, launch=self.start)
+
+    # One shape in turns: bf16, fp8, and PyTorch fp16 in rectangles as they come and sorted by length.
+    def pairs(self, name, title, lengths):
+        sequences = shapes.random_sequences(self.weights_of(name).shape, lengths)
+        packed, bodies = pack(sequences), {}
+        for precision in ("bf16", "fp8"):
+            if not rerank.unsupported_reason(self.library, PRECISIONS[precision][0]):
+                engine = self.engine(name, precision)
+                bodies[precision] = lambda engine=engine: engine.score_packed(packed)
+        if self.peer:
+            model = self.peer_of(name)
+            for how, by_length in (("PyTorch", False), ("PyTorch sorted", True)):
+                inputs = model.rectangles(sequences, 32, by_length)
+                bodies[how] = lambda inputs=inputs: model.score_all(inputs)
+        self.head()
+        times = {how: [] for how in bodies}
+        for _ in range(self.runs + 3):
+            for how, body in bodies.items():
+                times[how].append(self.seconds(body))
+        times = {how: found[3:] for how, found in times.items()}
+        middle = {how: statistics.median(found) for how, found in times.items()}
+        for (_, precision), engine in self.engines.items():
+            self.tuning.learn(engine)
+        cells = [show(times["bf16"])]
+        cells.append(f"{100 * shapes.operations(shapes.SHAPES[name], lengths) / middle['bf16'] / self.rate:.0f} %" if self.rate else "-")
+        cells.append(f"{show(times['fp8'])} ({middle['bf16'] / middle['fp8']:.2f} times faster)" if "fp8" in times else "not here")
+        for how in ("PyTorch", "PyTorch sorted"):
+            cells.append(f"{show(times[how])} ({middle[how] / middle['bf16']:.2f})" if how in times else "-")
+        self.results.say(f"| {name}, {title} | " + " | ".join(cells) + " |", step="measure", model=name, batch=title, seconds=middle)
+
+    def head(self):
+        self.results.say("\n| model, batch | rerankd bf16, ms | of the matrix rate | fp8, ms | PyTorch fp16, ms (times ours) | the same "
+                         "sorted by length |\n|---|---|---|---|---|---|")
+
+    def profiles(self, name, lengths):
+        packed = pack(shapes.random_sequences(self.weights_of(name).shape, lengths))
+        for precision in ("bf16", "fp8"):
+            if not self.peer or rerank.unsupported_reason(self.library, PRECISIONS[precision][0]):
+                continue
+            engine = self.engine(name, precision)
+            text = self.peer.profile(lambda engine=engine: engine.score_packed(packed))
+            self.results.say(f"\n{name}, {precision}, by kernel:\n{text}", step="profile", model=name, precision=precision)
+
+    # What a request's pairs begin with, once and for each pair.
+    def shared(self, name, prefix, lengths):
+        beginning, *rests = shapes.random_sequences(self.weights_of(name).shape, [prefix] + lengths)
+        engine = self.engine(name, "bf16")
+        packed, times = pack([beginning + rest for rest in rests]), {False: [], True: []}
+        for _ in range(self.runs + 3):
+            times[False].append(self.seconds(lambda: engine.score_packed(packed)))
+            times[True].append(self.seconds(lambda: engine.score_behind(beginning, rests)))
+        gain = statistics.median(times[False][3:]) / statistics.median(times[True][3:])
+        self.results.say(f"{name}, {len(lengths)} pairs behind {prefix} shared tokens: {show(times[False][3:])} ms, shared "
+                         f"{show(times[True][3:])} ms, {gain:.2f} times faster", step="shared", model=name, gain=gain)
+
+    # Small batches, launched one kernel after another and as a graph, in turns.
+    def graphs(self, name, batches):
+        engine = self.engine(name, "bf16")
+        self.results.say(f"\n| {name}, batch | launched one by one, ms | as a graph, ms | times faster |\n|---|---|---|---|")
+        for count, length in batches:
+            packed, times = pack(shapes.random_sequences(shapes.SHAPES[name], [length] * count)), {False: [], True: []}
+            for on in [False, True] * 3:
+                engine.use_graphs(on)
+                found = [self.seconds(lambda: engine.score_packed(packed)) for _ in range(self.runs)]
+                times[on] += found[min(3, self.runs - 1):]  # the first is launched one by one, the second recorded
+            gain = statistics.median(times[False]) / statistics.median(times[True])
+            self.results.say(f"| {count} x {length} | {show(times[False])} | {show(times[True])} | {gain:.2f} |", step="graphs",
+                             batch=f"{count} x {length}", gain=gain)
+
+    # Batch after batch, each begun when the one before has ended, and with a second one in flight, in turns.
+    def overlap(self, name, batches):
+        engine = self.engine(name, "bf16")
+        engine.use_graphs(True)
+        self.results.say(f"\n| {name}, batch | one in flight, ms each | two in flight, ms each | times faster |\n|---|---|---|---|")
+        for count, length in batches:
+            packed, times = pack(shapes.random_sequences(shapes.SHAPES[name], [length] * count)), {1: [], 2: []}
+            engine.score_often(packed, 6, 2)  # both slots have their graphs
+            often = 4 if self.arguments.quick else 20
+            for in_flight in [1, 2] * (2 if self.arguments.quick else 8):
+                times[in_flight].append(self.seconds(lambda: engine.score_often(packed, often, in_flight)) / often)
+            gain = statistics.median(times[1]) / statistics.median(times[2])
+            self.results.say(f"| {count} x {length} | {show(times[1])} | {show(times[2])} | {gain:.2f} |", step="overlap",
+                             batch=f"{count} x {length}", gain=gain)
 
 
-def show_graphs(torch, engine):
-    """Small batches, launched one kernel after another and as a graph, in turns."""
-    print("\n| MiniLM-L6, batch | launched one by one, ms | as a graph, ms | times faster |\n|---|---|---|---|")
-    for count, length in ((1, 32), (4, 128), (16, 128)):
-        packed, times = pack(random_sequences(SHAPES["MiniLM-L6"], [length] * count)), {False: [], True: []}
-        for on in [False, True] * 3:
-            engine.use_graphs(on)
-            runs = [seconds(torch, lambda: engine.score_packed(packed)) for _ in range(15)]
-            times[on] += runs[3:]  # the first is launched one by one, the second recorded
-        gain = statistics.median(times[False]) / statistics.median(times[True])
-        print(f"| {count} x {length} | {show(times[False])} | {show(times[True])} | {gain:.2f} |")
+def mixed(count):
+    return [32 + (i * 193) % 481 for i in range(count)]
 
 
-def show_overlap(torch, engine):
-    """Batch after batch, each begun when the one before has ended, and with a second one in flight, in turns."""
-    print("\n| MiniLM-L6, batch | one in flight, ms each | two in flight, ms each | times faster |\n|---|---|---|---|")
-    engine.use_graphs(True)
-    for count, length in ((1, 32), (4, 128), (16, 128), (66, 128)):
-        packed, times = pack(random_sequences(SHAPES["MiniLM-L6"], [length] * count)), {1: [], 2: []}
-        engine.score_often(packed, 6, 2)  # both slots have their graphs
-        for in_flight in [1, 2] * 8:
-            times[in_flight].append(seconds(torch, lambda: engine.score_often(packed, 20, in_flight)) / 20)
-        gain = statistics.median(times[1]) / statistics.median(times[2])
-        print(f"| {count} x {length} | {show(times[1])} | {show(times[2])} | {gain:.2f} |")
+# What decides comes first: each line is there when the next one hangs.
+def measure(library, arguments, results):
+    bench = Bench(library, arguments, results)
+    if arguments.quick:  # over an emulation: every line, no time that means anything
+        large, small, decoder, work = "heads_of_64", "heads_of_32", "decoder", [("2 x 16", [16] * 2)]
+        batches, mixture = [(1, 16)], [5, 33, 17]
+    else:
+        large, small, decoder, work = "XLM-R-large", "MiniLM-L6", "Qwen3-0.6B", [("32 x 512", [512] * 32)]
+        batches, mixture = [(1, 32), (4, 128), (16, 128), (66, 128)], mixed(96)
+    parts = {
+        "floors": bench.floors,
+        "large": lambda: [bench.pairs(large, *one) for one in work],
+        "profile": lambda: bench.profiles(large, work[0][1]),
+        "mixed": lambda: bench.pairs(large, f"{len(mixture)} of {min(mixture)}-{max(mixture)}", mixture),
+        "small": lambda: bench.pairs(small, "2 x 16" if arguments.quick else "66 x 128", [16] * 2 if arguments.quick else [128] * 66),
+        "decoder": lambda: (bench.pairs(decoder, "66 x 150", [150] * (2 if arguments.quick else 66)),
+                            bench.shared(decoder, 50, [100] * (2 if arguments.quick else 66))),
+        "graphs": lambda: bench.graphs(small, batches),
+        "overlap": lambda: bench.overlap(small, batches),
+    }
+    failed = []
+    for part in arguments.only or parts:
+        try:
+            parts[part]()
+        except (rerank.Failure, RuntimeError) as failure:  # PyTorch's errors are RuntimeErrors
+            failed.append(part)
+            results.say(f"measure {part}: FAIL: {failure}", step="measure", part=part, ok=False)
+    results.say(bench.tuning.show())
+    return not failed
 
 
 def show(times):
-    quartiles = statistics.quantiles(times, n=4)
+    quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
     return f"{1e3 * statistics.median(times):.2f} ({1e3 * quartiles[0]:.2f}-{1e3 * quartiles[2]:.2f})"
 
 
-def profile(torch, engine, packed):
-    from torch.profiler import ProfilerActivity
-    with torch.profiler.profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        engine.score_packed(packed)
-        torch.cuda.synchronize()
-    rows = []
-    for event in profiler.key_averages():
-        total = getattr(event, "device_time_total", 0) or getattr(event, "cuda_time_total", 0)
-        rows.append((total, event.count, event.key))
-    everything = sum(row[0] for row in rows) or 1
-    return "\n".join(f"  {100 * total / everything:5.1f} %  {total / 1e3:8.3f} ms  {count:4d} x  {key[:90]}"
-                     for total, count, key in sorted(rows, reverse=True)[:12])
+def listed(known):
+    def parse(text):
+        names = [name.strip() for name in text.split(",")]
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]}: there are {', '.join(known)}")
+        return names
+    return parse
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--library", required=True)
-    parser.add_argument("--torch-device", default="cuda", choices=["cuda", "cpu"],
-                        help="where PyTorch computes for check; cpu goes with an emulated library")
-    parser.add_argument("--tuning", type=pathlib.Path, default=pathlib.Path("tuning.json"),
-                        help="where measure keeps what it has tuned: a second run shows times without tuning")
-    parser.add_argument("what", choices=["check", "measure", "smoke"])
+    parser.add_argument("--shapes", type=listed(list(shapes.SHAPES)), default=shapes.CHECKED)
+    parser.add_argument("--precisions", type=listed(list(PRECISIONS)), default=list(PRECISIONS))
+    parser.add_argument("--only", type=listed(["floors", "large", "profile", "mixed", "small", "decoder", "graphs", "overlap"]),
+                        help="of measure: these parts")
+    parser.add_argument("--candidates", type=int, default=0, help="of cuBLASLt's algorithms, how many are tried; 1: no tuning")
+    parser.add_argument("--quick", action="store_true", help="tiny shapes and few runs: for an emulation")
+    parser.add_argument("--tuning", type=pathlib.Path, help="where measure keeps what it has tuned: a second run shows times without tuning")
+    parser.add_argument("--results", type=pathlib.Path, help="FILE.md and FILE.jsonl get what is found, as it comes")
+    parser.add_argument("what", choices=["about", "devices", "smoke", "check", "measure"])
     arguments = parser.parse_args()
+    import_peer()  # before the library: PyTorch's own cuBLASLt is then the one in use
     library = rerank.load(arguments.library)
+    results = Results(arguments.results)
+    if arguments.what == "about":
+        print(rerank.about(library))
+        return 0
     count = ctypes.c_int()
     rerank.call(library.devices, count)
-    {"check": lambda: check(library, arguments.torch_device), "measure": lambda: measure(library, arguments.tuning),
-     "smoke": lambda: smoke(library)}[arguments.what]()
+    if arguments.what == "devices":
+        print(f"{count.value} GPU: {rerank.describe(library)}")
+        return 0
+    return 0 if {"smoke": smoke, "check": check, "measure": measure}[arguments.what](library, arguments, results) else 1
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main())
+    except rerank.Failure as failure:
+        sys.exit(f"bench/gpu: {failure}")

@@ -43,6 +43,8 @@ class Model:
 
     def tensor(self, name):
         """By the plugin's name: words, 0.query.weight, head_output.bias."""
+        if any(part in name for part in ("gate", "final_norm", "query_norm", "key_norm")):
+            return None
         if name.startswith("head_output"):
             found = self.tensors[name.replace("head_output", "classifier")]
         else:
@@ -50,6 +52,13 @@ class Model:
             part, _, which = rest.partition(".")
             found = self.tensors["bert." + layer + NAMES[part] + ("." + which if which else "")]
         return found.buffer_info()
+
+    EPSILON = 1e-12
+
+    def slopes(self):
+        return array("f")
+
+    angles = slopes
 
     def ids(self, text):
         """Words cut into the longest pieces of the vocabulary that there are."""
@@ -103,7 +112,7 @@ def main():
         lists.append([model.pair(texts[own][0], texts[i][1], arguments.tokens) for i in [own] + others])
 
     def score(precision):
-        engine = rerank.Engine(library, model.shape, model.tensor, CODES[precision])
+        engine = rerank.Engine(library, model, CODES[precision])
         found = [engine.score([ids for ids, _ in pairs], [kinds for _, kinds in pairs]) for pairs in lists]
         engine.close()
         return found

@@ -1,9 +1,12 @@
 """librerank_cuda.so from Python: the structs of src/engine/cuda/plugin.h, and an engine over them."""
 import ctypes as c
+import pathlib
+import sys
 
-MAJOR = 9
+MAJOR = 10
 F32, F16, BF16, FP8 = 0, 1, 2, 3
-GELU, TANH = 0, 4
+GELU, SILU, TANH = 0, 3, 4
+FIRST, LAST = 0, 2
 
 
 class Tensor(c.Structure):
@@ -19,33 +22,39 @@ class Norm(c.Structure):
 
 
 class Pattern(c.Structure):
-    _fields_ = [("window", c.c_uint32), ("slopes", Tensor), ("angles", Tensor)]
+    _fields_ = [("window", c.c_uint32), ("causal", c.c_uint32), ("scale", c.c_float), ("softcap", c.c_float), ("slopes", Tensor),
+                ("angles", Tensor)]
+
+
+class Relative(c.Structure):
+    _fields_ = [("keys", Tensor), ("queries", Tensor), ("bias", Tensor), ("reach", c.c_uint32)]
 
 
 class Layer(c.Structure):
     _fields_ = [(name, Linear) for name in ("query", "key", "value", "attention_output", "gate", "up", "down")] + [
-        ("attention_norm", Norm), ("output_norm", Norm), ("pattern", Pattern), ("pre_norm", c.c_uint32)]
+        ("attention_norm", Norm), ("output_norm", Norm), ("pattern", Pattern), ("pre_norm", c.c_uint32), ("relative", Relative)] + [
+        (name, Norm) for name in ("query_norm", "key_norm", "attention_sum_norm", "output_sum_norm")]
 
 
 class Model(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("layer_size", c.c_size_t)] + [(name, c.c_uint32) for name in
-                ("layers", "hidden", "heads", "intermediate", "embedding", "labels", "position_offset")] + [
-        ("epsilon", c.c_float), ("activation", c.c_int), ("head_activation", c.c_int), ("gated", c.c_uint32),
+                ("layers", "hidden", "heads", "kv_heads", "head_size", "intermediate", "embedding", "labels", "position_offset")] + [
+        ("epsilon", c.c_float), ("activation", c.c_int), ("head_activation", c.c_int), ("gated", c.c_uint32), ("rms", c.c_uint32),
         ("words", Tensor), ("positions", Tensor), ("segments", Tensor),
-        ("embedding_norm", Norm), ("final_norm", Norm), ("head_norm", Norm), ("head_epsilon", c.c_float), ("scored", c.c_uint32),
-        ("projection", Linear), ("head_dense", Linear), ("head_output", Linear), ("layer", c.POINTER(Layer))]
+        ("embedding_norm", Norm), ("final_norm", Norm), ("head_norm", Norm), ("head_epsilon", c.c_float), ("head_softcap", c.c_float),
+        ("scored", c.c_uint32), ("projection", Linear), ("head_dense", Linear), ("head_output", Linear),
+        ("first_output", c.c_uint32), ("outputs", c.POINTER(Linear)), ("layer", c.POINTER(Layer))]
 
 
 class Batch(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("ids", c.c_void_p), ("segments", c.c_void_p), ("offsets", c.c_void_p),
-                ("queries", c.c_void_p),
-                ("sequences", c.c_uint32)]
+                ("queries", c.c_void_p), ("sequences", c.c_uint32), ("shared", c.c_uint32), ("behind", c.c_void_p)]
 
 
 class TunedProduct(c.Structure):
     _fields_ = [("type", c.c_int32), ("epilogue", c.c_int32)] + [
-        (name, c.c_uint32) for name in ("m", "n", "k", "candidates")] + [
-        ("microseconds", c.c_float), ("untuned_microseconds", c.c_float), ("algorithm", c.c_uint64 * 8)]
+        (name, c.c_uint32) for name in ("m", "n", "k", "alignment", "candidates")] + [
+        ("microseconds", c.c_float), ("untuned_microseconds", c.c_float), ("reserved", c.c_uint32), ("algorithm", c.c_uint64 * 8)]
 
 
 ERROR = [c.c_char_p, c.c_size_t]
@@ -54,6 +63,7 @@ ERROR = [c.c_char_p, c.c_size_t]
 class Plugin(c.Structure):
     _fields_ = [
         ("struct_size", c.c_size_t), ("major", c.c_uint32), ("minor", c.c_uint32),
+        ("about", c.CFUNCTYPE(c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("devices", c.CFUNCTYPE(c.c_int, c.POINTER(c.c_int), *ERROR)),
         ("describe", c.CFUNCTYPE(c.c_int, c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("open", c.CFUNCTYPE(c.c_int, c.POINTER(Model), c.c_int, c.c_int, c.POINTER(c.c_void_p), *ERROR)),
@@ -66,24 +76,55 @@ class Plugin(c.Structure):
         ("identity", c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("recall", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(TunedProduct), c.c_uint32, *ERROR)),
         ("learned", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.POINTER(TunedProduct)), c.POINTER(c.c_uint32), *ERROR)),
+        ("limit_tuning", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, *ERROR)),
         ("use_graphs", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, *ERROR)),
         ("close", c.CFUNCTYPE(None, c.c_void_p)),
     ]
 
 
+def torch_cublas():
+    """The folders of cuBLASLt's wheel, which PyTorch brings, in this Python environment."""
+    return [folder / "lib" for path in sys.path for folder in pathlib.Path(path).glob("nvidia/cu1*")
+            if any((folder / "lib").glob("libcublasLt.so.*"))]
+
+
+def open_library(path):
+    """librerank_cuda.so; where its run path has no cuBLASLt, with that of PyTorch's wheels."""
+    try:
+        return c.CDLL(path)
+    except OSError as error:
+        for folder in torch_cublas():
+            for file in folder.glob("libcublasLt.so.*"):
+                c.CDLL(str(file), mode=c.RTLD_GLOBAL)
+        if "libcublasLt" not in str(error):
+            raise
+        return c.CDLL(path)
+
+
 def load(path):
-    get = c.CDLL(path).rerank_cuda_plugin
+    get = open_library(path).rerank_cuda_plugin
     get.restype = c.POINTER(Plugin)
     plugin = get().contents
     if plugin.major != MAJOR:
-        raise SystemExit(f"{path} is version {plugin.major}.{plugin.minor} of the plugin, this script knows {MAJOR}")
+        raise Failure(f"{path} is version {plugin.major}.{plugin.minor} of the plugin, this script knows {MAJOR}")
     return plugin
+
+
+class Failure(Exception):
+    """What the library says, or what its answers show."""
 
 
 def call(function, *arguments):
     message = c.create_string_buffer(512)
     if function(*arguments, message, 512) != 0:
-        raise SystemExit("librerank_cuda.so: " + message.value.decode())
+        raise Failure("librerank_cuda.so: " + message.value.decode())
+
+
+def about(plugin):
+    """What the library is made of, and where cuBLASLt was found."""
+    text = c.create_string_buffer(1024)
+    call(plugin.about, text, 1024)
+    return text.value.decode()
 
 
 def describe(plugin, device=0):
@@ -106,32 +147,45 @@ def unsupported_reason(plugin, precision, device=0):
 
 
 class Engine:
-    """One model on one device. `shape`: layers, hidden, heads, intermediate. tensor(name) -> (address, count) of fp32."""
+    """One model on one device. `weights` (shapes.py): .shape, .tensor(name) -> (address, count) of fp32, or None where there is
+    no such tensor, .slopes() and .angles(), arrays of fp32 that may be empty."""
 
-    def __init__(self, plugin, shape, tensor, precision, device=0):
+    def __init__(self, plugin, weights, precision, device=0):
+        shape, tensor = weights.shape, weights.tensor
         self.plugin, self.layers = plugin, shape["layers"]
-        hidden, inner = shape["hidden"], shape["intermediate"]
+        hidden, inner, decoder = shape["hidden"], shape["intermediate"], bool(shape.get("decoder"))
+        size = shape.get("head_size", hidden // shape["heads"])
+        queries, keys = size * shape["heads"], size * shape.get("kv_heads", shape["heads"])
 
         def get(name):
-            address, count = tensor(name)
-            return Tensor(address, F32, count)
+            found = tensor(name)
+            return Tensor(found[0], F32, found[1]) if found else Tensor()
 
         def linear(name, out, inputs):
-            return Linear(get(name + ".weight"), get(name + ".bias"), out, inputs)
+            weight = get(name + ".weight")
+            return Linear(weight, get(name + ".bias"), out, inputs) if weight.count else Linear()
 
         def norm(name):
             return Norm(get(name + ".weight"), get(name + ".bias"))
 
+        def floats(values):
+            return Tensor(values.buffer_info()[0] if values else None, F32, len(values))
+
+        slopes, angles = weights.slopes(), weights.angles()
         layers = (Layer * self.layers)()
         for i in range(self.layers):
-            parts = {name: (hidden, hidden) for name in ("query", "key", "value", "attention_output")}
-            parts |= {"up": (inner, hidden), "down": (hidden, inner)}
+            parts = {"query": (queries, hidden), "key": (keys, hidden), "value": (keys, hidden), "attention_output": (hidden, queries),
+                     "gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner)}
             for name, (out, inputs) in parts.items():
                 setattr(layers[i], name, linear(f"{i}.{name}", out, inputs))
-            layers[i].attention_norm, layers[i].output_norm = norm(f"{i}.attention_norm"), norm(f"{i}.output_norm")
-        model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], inner, hidden, 1, 0, 1e-12,
-                      GELU, TANH, 0, get("words"), get("positions"), get("segments"), norm("embedding_norm"), Norm(), Norm(),
-                      0, 0, Linear(), linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), layers)
+            for name in ("attention_norm", "output_norm", "query_norm", "key_norm"):
+                setattr(layers[i], name, norm(f"{i}.{name}"))
+            layers[i].pattern = Pattern(shape.get("window", 0), decoder, 0, 0, floats(slopes), floats(angles))
+            layers[i].pre_norm = decoder
+        model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], keys // size, size, inner, hidden, 1, 0,
+                      weights.EPSILON, SILU if decoder else GELU, TANH, decoder, decoder, get("words"), get("positions"),
+                      get("segments"), norm("embedding_norm"), norm("final_norm"), Norm(), 0, 0, LAST if decoder else FIRST, Linear(),
+                      linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), 0, None, layers)
         self.engine = c.c_void_p()
         call(plugin.open, model, precision, device, self.engine)
 
@@ -140,6 +194,10 @@ class Engine:
         tokens = c.c_uint64()
         call(self.plugin.batch_tokens, self.engine, tokens)
         return tokens.value
+
+    def limit_tuning(self, candidates):
+        """How many of cuBLASLt's algorithms are tried; 1: its first guess is taken. Before the first batch."""
+        call(self.plugin.limit_tuning, self.engine, candidates)
 
     def use_graphs(self, on):
         call(self.plugin.use_graphs, self.engine, int(on))
@@ -178,11 +236,23 @@ class Engine:
                 logits = self.finish((i + 1) % in_flight, packed)
         return logits if in_flight == 1 else self.finish((times - 1) % in_flight, packed)
 
-    def launch(self, slot, packed):
+    def score_behind(self, prefix, rests):
+        """Logits of sequences that begin with the same ids, which are computed once; of causal models."""
+        ids, offsets = list(prefix), [0, len(prefix)]
+        for rest in rests:
+            ids += rest
+            offsets.append(len(ids))
+        packed = pack(ids, offsets)
+        behind = (c.c_uint32 * len(rests))()
+        self.launch(0, packed, 1, behind)
+        return self.finish(0, packed)[:len(rests)]
+
+    def launch(self, slot, packed, shared=0, behind=None):
         """Queues a batch behind those of other slots."""
         ids, segments, offsets, count = packed
         queries = (c.c_uint32 * count)()
-        batch = Batch(c.sizeof(Batch), c.addressof(ids), c.addressof(segments), c.addressof(offsets), c.addressof(queries), count)
+        batch = Batch(c.sizeof(Batch), c.addressof(ids), c.addressof(segments), c.addressof(offsets), c.addressof(queries),
+                      count - shared, shared, c.addressof(behind) if behind else None)
         call(self.plugin.start, self.engine, slot, batch)
         call(self.plugin.launch, self.engine, self.layers)
 

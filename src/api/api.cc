@@ -104,6 +104,9 @@ void root(Exchange&& exchange) {
   exchange.finish(index_page());
 }
 
+// `openapi.json`, to be read.
+void docs(Exchange&& exchange) { exchange.finish(docs_page()); }
+
 // The same handler under several names answers several clients: the names in the comments.
 constexpr Route kRoutes[] = {
     {"POST", "rerank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer",
@@ -157,6 +160,7 @@ constexpr Route kRoutes[] = {
      Reach::kEverywhere},
     {"GET", "openapi.json", "openapi", openapi, Key::kNotNeeded, "This description", nullptr, "application/json",
      "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"},
+    {"GET", "docs", "page", docs, Key::kNotNeeded, "This description, to be read in a browser", nullptr, "text/html"},
     {"GET", "/", "page", root, Key::kNotNeeded, "A page to try the server; health where no HTML is accepted", nullptr,
      "Health"},
     {"GET", "version", "info", version, Key::kNotNeeded, "The program's version (vLLM)", nullptr, "Version"},
@@ -270,6 +274,11 @@ Api::Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, con
                                         transport::Access(options.key_ring(), options.cors_origins, options.local),
                                         transport::Access(std::make_shared<transport::KeyRing>(options.admin_key), ""),
                                         observe::RequestMetrics(metrics)})) {}
+
+std::string Api::client_of(const transport::HttpRequest& request) const {
+  const std::string key = state_->access.key_of(credentials_of(request));
+  return key.empty() ? key : transport::client_of_key(key);
+}
 
 void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
   Exchange exchange{state_, std::move(request), {}, std::move(done), {}};

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "api/options.h"
 #include "base/metrics.h"
@@ -27,6 +28,9 @@ class Api {
   // thread of the reranker, and must not block. HEAD is answered as GET, body included: leaving it out is the
   // transport's business.
   void handle(transport::HttpRequest&& request, Done done, Port port = Port::kMain);
+
+  // Whose account of memory a request to the main port counts in: its key's (client_of_key()); empty: its peer's.
+  std::string client_of(const transport::HttpRequest& request) const;
 
   struct State;  // shared with the requests in flight
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "api/routes.h"
-#include "support/api_fixture.h"
+#include "support/fixtures/api_fixture.h"
 #include "support/process/memory.h"
 
 namespace rerank::api {
@@ -96,6 +96,13 @@ TEST_F(ApiTest, CommonAnswersEverythingThatClientsRead) {
   EXPECT_EQ(json.number("/meta/tokens/output_tokens"), 0);
   EXPECT_TRUE(json.has("/results/0/document/text"));
   EXPECT_FALSE(json.has("/object")) << "infinity_client accepts only \"rerank\" here";
+}
+
+TEST_F(ApiTest, WhatTheReaderShouldKnowIsInTheAnswersMeta) {
+  EXPECT_EQ(post(R"({"query":"q","documents":["a"]})").body.find("warnings"), std::string::npos);
+  fake_.warn("97 % of the tokens are unknown");
+  EXPECT_EQ(Json(post(R"({"query":"q","documents":["a"]})").body).text("/meta/warnings/0"),
+            "97 % of the tokens are unknown");
 }
 
 TEST_F(ApiTest, CommonSendsDocumentsAsAskedElseByDefault) {
@@ -359,93 +366,6 @@ TEST_F(ApiTest, TellsXinferenceClientsThatNoKeyIsNeeded) {
   EXPECT_EQ(call("GET", "/v1/cluster/auth").body, R"({"auth":false})");
 }
 
-TEST_F(ApiTest, AsksForAKeyWhereOneIsSet) {
-  ApiOptions options;
-  options.api_keys = "secret-1, other-key";
-  restart(options);
-  const std::string body = R"({"query":"q","texts":["a"]})";
-  for (const char* right : {"Bearer secret-1", "bearer other-key", "secret-1", "Bearer  secret-1 "}) {
-    EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", right}}).status, 200) << right;
-  }
-  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer None", "Bearer secret-", "Bearer secret-12",
-                            "Basic secret-1", "secret-1, other-key"}) {
-    const transport::HttpResponse response = call("POST", "/rerank", body, {{"authorization", wrong}});
-    EXPECT_EQ(response.status, 401) << wrong;
-    EXPECT_FALSE(Json(response.body).text("/detail").empty());
-  }
-  EXPECT_EQ(call("GET", "/info").status, 401);
-  EXPECT_EQ(call("GET", "/v1/models").status, 401);
-  for (const char* open : {"/health", "/ping", "/", "/metrics", "/v1/health/ready", "/v1/cluster/auth"}) {
-    EXPECT_EQ(call("GET", open).status, 200) << open;
-  }
-  EXPECT_EQ(call("GET", "/v1/cluster/auth").body, R"({"auth":true})");
-}
-
-TEST_F(ApiTest, GuessesAreSlowedByAddress) {
-  ApiOptions options;
-  options.api_keys = "secret-1";
-  restart(options);
-  const auto ask = [&](const std::string& peer, const std::string& key) {
-    transport::HttpRequest request;
-    request.method = "GET";
-    request.target = "/info";
-    request.headers = {{"authorization", key}};
-    request.peer = peer;
-    int status = 0;
-    api_->handle(std::move(request), [&](transport::HttpResponse response) { status = response.status; });
-    return status;
-  };
-  EXPECT_EQ(ask("proxy", "secret-1"), 200);
-  int looked_at = 0;
-  for (int i = 0; i < 1000; ++i) {
-    const std::string guess = "guess-" + std::to_string(i);
-    looked_at += ask("10.0.0.1", guess) == 401;
-    ask("proxy", guess);
-  }
-  EXPECT_GE(looked_at, 20);
-  EXPECT_LT(looked_at, 500);
-  EXPECT_EQ(ask("10.0.0.1", "secret-1"), 429) << "a right guess does not show";
-  EXPECT_EQ(ask("10.0.0.2", "secret-1"), 200) << "others are not slowed";
-  EXPECT_EQ(ask("proxy", "secret-1"), 200) << "nor who was right before, at the same address";
-}
-
-TEST_F(ApiTest, PagesOfOtherSitesMayNotCall) {
-  const std::string body = R"({"query":"q","texts":["a"]})";
-  const auto ask = [&](const std::string& host, Headers headers) {
-    headers.emplace_back("host", host);
-    return call("POST", "/rerank", body, std::move(headers)).status;
-  };
-  ApiOptions local;
-  local.local = true;
-  for (const bool is_local : {false, true}) {
-    restart(is_local ? local : ApiOptions());
-    EXPECT_EQ(ask("127.0.0.1:8080", {}), 200) << "no browser";
-    EXPECT_EQ(ask("anything", {{"origin", "chrome-extension://abc"}}), 200);
-    EXPECT_EQ(ask("127.0.0.1:8080", {{"origin", "http://127.0.0.1:8080"}, {"sec-fetch-site", "same-origin"}}), 200);
-    EXPECT_EQ(ask("localhost:8080", {{"origin", "http://localhost:8080"}}), 200);
-    EXPECT_EQ(ask("[::1]:8080", {{"sec-fetch-site", "same-origin"}}), 200);
-    for (const char* origin : {"http://evil.example", "https://127.0.0.1", "null", "http://127.0.0.1:80800"})
-      EXPECT_EQ(ask("127.0.0.1:8080", {{"origin", origin}}), 403) << origin;
-    EXPECT_EQ(ask("127.0.0.1:8080", {{"sec-fetch-site", "cross-site"}}), 403) << "a form, which sends no Origin";
-    EXPECT_EQ(ask("rerank.corp", {{"origin", "https://rerank.corp"}}), is_local ? 403 : 200)
-        << "a name that may have been made to mean this machine";
-  }
-  local.cors_origins = "https://page";
-  restart(local);
-  EXPECT_EQ(ask("127.0.0.1", {{"origin", "https://page"}, {"sec-fetch-site", "cross-site"}}), 200);
-  EXPECT_EQ(call("GET", "/health", "", {{"origin", "http://evil.example"}}).status, 200) << "tells nothing";
-}
-
-TEST_F(ApiTest, TakesAKeyUnderTheNamesThatClientsSendItBy) {
-  restart({.api_keys = "secret-1"});
-  const std::string body = R"({"query":"q","texts":["a"]})";
-  EXPECT_EQ(call("POST", "/rerank", body, {{"x-api-key", "secret-1"}}).status, 200);
-  EXPECT_EQ(call("POST", "/rerank", body, {{"api-key", "secret-1"}}).status, 200);
-  EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", "Bearer\tsecret-1"}}).status, 200);
-  EXPECT_EQ(call("POST", "/rerank", body, {{"x-api-key", "secret-2"}}).status, 401);
-  EXPECT_EQ(call("POST", "/rerank", body, {{"authorization", "Bearer wrong"}, {"x-api-key", "secret-1"}}).status, 401);
-}
-
 TEST_F(ApiTest, ServesPathsAsClientsWriteThem) {
   const std::string body = R"({"query":"q","documents":["a"]})";
   for (const char* path :
@@ -471,43 +391,6 @@ TEST_F(ApiTest, ReadsFlagsAndDocumentsAsClientsWriteThem) {
     EXPECT_EQ(post(std::string(R"({"query":"q","documents":[)") + unclear + "]}").status, 422) << unclear;
   EXPECT_EQ(Json(post(R"({"query":"q","documents":["a","b"],"texts":true})").body).size(""), 2u)
       << "as llama.cpp answers it";
-}
-
-TEST_F(ApiTest, IgnoresKeysWhereNoneIsSet) {
-  for (const char* any : {"Bearer ", "Bearer None", "raw", "Basic x"}) {
-    EXPECT_EQ(call("POST", "/rerank", R"({"query":"q","texts":["a"]})", {{"authorization", any}}).status, 200);
-  }
-}
-
-TEST_F(ApiTest, AnswersOptions) {
-  const auto headers_of = [](const transport::HttpResponse& response) {
-    return std::map<std::string, std::string>(response.headers.begin(), response.headers.end());
-  };
-  const Headers preflight = {{"origin", "http://page"}, {"access-control-request-headers", "authorization"}};
-  transport::HttpResponse response = call("OPTIONS", "/rerank", "", preflight);
-  EXPECT_EQ(response.status, 204);
-  EXPECT_EQ(headers_of(response)["Allow"], "POST, OPTIONS");
-  EXPECT_EQ(headers_of(response).count("Access-Control-Allow-Origin"), 0u);
-  EXPECT_EQ(headers_of(call("OPTIONS", "/"))["Allow"], "POST, GET, HEAD, OPTIONS");
-  EXPECT_EQ(call("OPTIONS", "/nope").status, 404);
-  EXPECT_EQ(headers_of(call("OPTIONS", "*"))["Allow"], "GET, HEAD, POST, OPTIONS");
-  for (const Route& route : routes()) {
-    const std::string target = "/v1/" + std::string(route.pattern);
-    EXPECT_EQ(call("OPTIONS", route.pattern == std::string_view("/") ? "/" : target).status, 204) << target;
-  }
-
-  ApiOptions options;
-  options.cors_origins = "http://page,http://other";
-  options.api_keys = "secret-1";
-  restart(options);
-  auto headers = headers_of(call("OPTIONS", "/rerank", "", preflight));
-  EXPECT_EQ(headers["Access-Control-Allow-Origin"], "http://page");
-  EXPECT_EQ(headers["Access-Control-Allow-Headers"], "authorization");
-  EXPECT_EQ(headers["Access-Control-Allow-Methods"], "POST, OPTIONS");
-  headers = headers_of(call("GET", "/info", "", {{"origin", "http://other"}}));
-  EXPECT_EQ(headers["Access-Control-Allow-Origin"], "http://other") << "also on errors, so that a page can read them";
-  EXPECT_EQ(headers_of(call("GET", "/health", "", {{"origin", "http://evil"}})).count("Access-Control-Allow-Origin"),
-            0u);
 }
 
 TEST_F(ApiTest, CountsRequestsByDialectAndStatus) {
@@ -563,27 +446,6 @@ TEST_F(ApiTest, NumbersOfAnySizeAreNumbers) {
   EXPECT_EQ(post(R"({"query":"q","texts":["a"],"top_n":1e400})").status, 200);
   for (const char* wrong : {"1.2.3", "--1", "01", "1e", "-", "+1", "00000000000000000000001"})
     EXPECT_EQ(post(std::string(R"({"query":"q","texts":["a"],"other":)") + wrong + "}").status, 400) << wrong;
-}
-
-TEST_F(ApiTest, MetricsMayHaveAnAddressOfTheirOwn) {
-  const auto status = [&](const char* target, Api::Port port) {
-    transport::HttpRequest request{"GET", target, {}, "", nullptr};
-    int status = 0;
-    api_->handle(
-        std::move(request), [&](transport::HttpResponse response) { status = response.status; }, port);
-    return status;
-  };
-  EXPECT_EQ(status("/metrics", Api::Port::kMain), 200);
-  ApiOptions options;
-  options.metrics_apart = true;
-  restart(options);
-  EXPECT_EQ(status("/metrics", Api::Port::kMain), 404);
-  EXPECT_EQ(status("/health", Api::Port::kMain), 200);
-  for (const char* target : {"/metrics", "/health", "/v1/health/live", "/ping"})
-    EXPECT_EQ(status(target, Api::Port::kMetrics), 200) << target;
-  for (const char* target : {"/", "/info", "/v1/models", "/openapi.json"})
-    EXPECT_EQ(status(target, Api::Port::kMetrics), 404) << target;
-  EXPECT_EQ(call("GET", "/openapi.json").body.find("\"/metrics\""), std::string::npos);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include "rapidjson/document.h"
 #include "rapidjson/stringbuffer.h"
 #include "rapidjson/writer.h"
-#include "support/api_fixture.h"
+#include "support/fixtures/api_fixture.h"
 
 namespace rerank::api {
 namespace {

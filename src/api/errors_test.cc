@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-#include "support/api_fixture.h"
+#include "support/fixtures/api_fixture.h"
 #include "transport/body.h"
 
 namespace rerank::api {

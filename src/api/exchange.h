@@ -56,6 +56,7 @@ struct Exchange {
     record.timings = result.timings;
     record.documents = result.documents;
     record.tokens = result.total_tokens;
+    state->access.charge(record.key, result.total_tokens);
     record.truncated_documents = result.truncated_documents;
     record.cached_documents = result.cached_documents;
   }

@@ -1,8 +1,8 @@
 // Which of several models answers, and what is said of them.
 #include <gmock/gmock.h>
 
-#include "support/api_fixture.h"
 #include "support/fakes/fake_catalog.h"
+#include "support/fixtures/api_fixture.h"
 #include "transport/errors.h"
 
 namespace rerank::api {

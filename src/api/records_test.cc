@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "support/api_fixture.h"
+#include "support/fixtures/api_fixture.h"
 
 namespace rerank::api {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "support/api_fixture.h"
+#include "support/fixtures/api_fixture.h"
 
 namespace rerank::api {
 namespace {

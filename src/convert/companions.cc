@@ -19,7 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of a tokenizer, whatever program reads it, and of serving.
-constexpr const char* kCopied[] = {"config_sentence_transformers.json",
+constexpr const char* kCopied[] = {"chat_template.jinja",
+                                   "config_sentence_transformers.json",
                                    "sentence_bert_config.json",
                                    "tokenizer.json",
                                    "tokenizer_config.json",
@@ -103,6 +104,24 @@ Status write_config(const model::Model& model, const std::string& out, const Con
   return file ? ok_status() : absl::UnavailableError(str_cat(path, ": cannot write"));
 }
 
+// modules.json of a decoder, whose LogitScore says which tokens' logits are the score, with what its modules say.
+Status copy_modules(const std::string& from, const std::string& out) {
+  std::error_code error;
+  const std::string list = from + "/modules.json";
+  if (!fs::exists(list, error)) return ok_status();
+  const auto copy = [&](const std::string& name) {
+    fs::create_directories(fs::path(out + "/" + name).parent_path(), error);
+    fs::copy_file(from + "/" + name, out + "/" + name, fs::copy_options::overwrite_existing, error);
+    return error ? absl::UnavailableError(str_cat(out, "/", name, ": cannot write: ", error.message())) : ok_status();
+  };
+  RETURN_IF_ERROR(copy("modules.json"));
+  for (const auto& entry : fs::directory_iterator(from, error)) {
+    const std::string name = entry.path().filename().string() + "/config.json";
+    if (entry.is_directory(error) && fs::exists(entry.path() / "config.json", error)) RETURN_IF_ERROR(copy(name));
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Status copy_companions(const model::Model& model, const std::string& out, const ConvertOptions& options) {
@@ -115,6 +134,7 @@ Status copy_companions(const model::Model& model, const std::string& out, const 
     fs::copy_file(source, fs::path(out) / name, fs::copy_options::overwrite_existing, error);
     if (error) return absl::UnavailableError(str_cat(out, "/", name, ": cannot write: ", error.message()));
   }
+  if (model.architecture().scoring.answers) RETURN_IF_ERROR(copy_modules(model::companions_of(model.folder), out));
   return write_config(model, out, options);
 }
 

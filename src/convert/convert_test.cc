@@ -86,6 +86,28 @@ TEST_F(ConvertTest, GraphsOfEveryFamilyEqualTheReference) {
   }
 }
 
+// What a decoder's folder says of its prompt and of the tokens that are its score goes along.
+TEST_F(ConvertTest, ADecodersFolderKeepsItsMeaning) {
+  const std::string source = ::testing::TempDir() + "/convert_test_decoder";
+  fs::remove_all(source);
+  fs::copy(RERANKD_SOURCE_DIR "/tests/data/decoders/qwen3-a", source, fs::copy_options::recursive);
+  fs::create_directory(source + "/1_LogitScore");
+  std::ofstream(source + "/modules.json") << R"([{"type": "x.LogitScore", "path": "1_LogitScore"}])";
+  std::ofstream(source + "/1_LogitScore/config.json") << R"({"true_token_id": 7, "false_token_id": null})";
+  std::ofstream(source + "/chat_template.jinja") << "a template";
+  model_ = *model::load_model(source);
+  for (const EngineKind engine : {EngineKind::kReference, EngineKind::kOnnx}) {
+    fs::remove_all(out_);
+    const bool graph = engine == EngineKind::kOnnx;
+    ASSERT_TRUE((graph ? write_onnx(*model_, out_, options_) : write_safetensors(*model_, out_, options_)).ok());
+    const auto found = verify(engine);
+    EXPECT_TRUE(fs::exists(out_ + "/chat_template.jinja"));
+    if (!found.ok() && without_onnx(found.status())) continue;
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_LT(found->largest, tolerance(engine, Precision::kFp32).generated) << word_of(engine);
+  }
+}
+
 TEST_F(ConvertTest, TheFirstLayersCanBeKept) {
   make({.layers = 4});
   options_.keep_layers = 2;

@@ -15,17 +15,15 @@ constexpr float kMasked = -10000;  // added to the scores of padding; far enough
 
 std::string float_bytes(float value) { return {reinterpret_cast<const char*>(&value), sizeof value}; }
 
-size_t window_of(const model::Attention& attention) {
-  return attention.mask == model::MaskKind::kWindow ? attention.window : 0;
-}
-
 }  // namespace
 
 void OnnxAttention::begin() {
   const model::Attention& attention = a_.blocks[0].attention;
-  context_shape_ = graph_.integers("context_shape", {0, 0, static_cast<int64_t>(a_.hidden)});
-  head_shape_ = graph_.integers(
-      "head_shape", {0, 0, static_cast<int64_t>(attention.heads), static_cast<int64_t>(attention.head_size)});
+  const auto heads = static_cast<int64_t>(attention.heads), kv_heads = static_cast<int64_t>(attention.kv_heads),
+             head_size = static_cast<int64_t>(attention.head_size);
+  context_shape_ = graph_.integers("context_shape", {0, 0, heads * head_size});
+  head_shape_ = graph_.integers("head_shape", {0, 0, heads, head_size});
+  key_head_shape_ = kv_heads == heads ? head_shape_ : graph_.integers("key_head_shape", {0, 0, kv_heads, head_size});
   const float scale = attention.score_scale;  // fusions look for the root itself
   root_ = scalar("head_size_root", scale != 0 ? 1 / scale : std::sqrt(static_cast<float>(attention.head_size)));
   make_masks();
@@ -35,44 +33,76 @@ std::string OnnxAttention::distances() {
   return is_new("distances") ? graph_.node("Abs", {signed_distances()}, "distances") : "distances";
 }
 
-// Of padding; and next to it of each width of window.
+OnnxAttention::Sight OnnxAttention::sight_of(const model::Attention& attention) {
+  const bool causal = attention.mask == model::MaskKind::kCausal;
+  return {causal, causal || attention.mask == model::MaskKind::kWindow ? attention.window : 0};
+}
+
+// Of padding; and next to it of each other sight.
 void OnnxAttention::make_masks() {
   const std::string rows =
       graph_.node("Unsqueeze", {"attention_mask"}, "mask_rows", {{"axes", std::vector<int64_t>{1}}});
   const std::string all = graph_.node("Unsqueeze", {rows}, "mask_heads", {{"axes", std::vector<int64_t>{2}}});
   const std::string cast = graph_.node("Cast", {all}, "mask_cast", {{"to", int64_t{type_}}});
   const std::string padding = graph_.node("Sub", {one(), cast}, "mask_padding");
-  masks_[0] = graph_.node("Mul", {padding, scalar("masked", kMasked)}, "mask");
+  const std::string mask = masks_[{}] = graph_.node("Mul", {padding, scalar("masked", kMasked)}, "mask");
   for (const model::Block& block : a_.blocks) {
-    const size_t window = window_of(block.attention);
-    if (window == 0 || masks_.contains(window)) continue;
-    const std::string name = str_cat("window_", window);
-    const std::string limit =
-        graph_.weights(name + "_limit", TensorProto::FLOAT, {}, float_bytes(static_cast<float>(window)));
-    const std::string far = graph_.node("Greater", {distances(), limit}, name + "_far");
-    const std::string number = graph_.node("Cast", {far}, name + "_number", {{"to", int64_t{type_}}});
-    const std::string unseen = graph_.node("Mul", {number, "masked"}, name + "_masked");
-    masks_[window] = graph_.node("Add", {masks_[0], unseen}, name + "_mask");
+    const Sight sight = sight_of(block.attention);
+    if (masks_.contains(sight)) continue;
+    const std::string name = str_cat(sight.causal ? "causal" : "window", sight.window != 0 ? "_" : "",
+                                     sight.window != 0 ? str_cat(sight.window) : "");
+    const std::string number = graph_.node("Cast", {unseen(sight, name)}, name + "_number", {{"to", int64_t{type_}}});
+    masks_[sight] =
+        graph_.node("Add", {mask, graph_.node("Mul", {number, "masked"}, name + "_masked")}, name + "_mask");
   }
+}
+
+// Of every two positions, i and j: whether i does not see j.
+std::string OnnxAttention::unseen(const Sight& sight, const std::string& name) {
+  const auto limit = [&](size_t value) {
+    return graph_.weights(name + "_limit", TensorProto::FLOAT, {}, float_bytes(static_cast<float>(value)));
+  };
+  if (!sight.causal) return graph_.node("Greater", {distances(), limit(sight.window)}, name + "_far");
+  if (is_new("position_none")) graph_.weights("position_none", TensorProto::FLOAT, {}, float_bytes(0));
+  const std::string later = graph_.node("Less", {signed_distances(), "position_none"}, name + "_later");
+  if (sight.window == 0) return later;
+  const std::string far = graph_.node("Greater", {signed_distances(), limit(sight.window - 1)}, name + "_far");
+  return graph_.node("Or", {later, far}, name + "_unseen");
+}
+
+// Heads of keys or values, [batch, kv heads, ...], once for each head of queries.
+std::string OnnxAttention::of_groups(const std::string& heads, const model::Attention& attention,
+                                     const std::string& name) {
+  if (attention.kv_heads == attention.heads) return heads;
+  std::vector<int64_t> numbers;
+  for (size_t head = 0; head < attention.heads; ++head)
+    numbers.push_back(static_cast<int64_t>(head / (attention.heads / attention.kv_heads)));
+  if (is_new("key_heads")) graph_.integers("key_heads", numbers);
+  return graph_.node("Gather", {heads, "key_heads"}, name, {{"axis", int64_t{1}}});
 }
 
 std::string OnnxAttention::context(size_t number, const std::string& input, const std::string& at) {
   const model::LayerWeights& w = weights_.layers[number];
   const model::Attention& attention = a_.blocks[number].attention;
   const bool rope = attention.position == model::PositionKind::kRope;
-  const auto heads_of = [&](const model::Linear& linear_weights, const std::string& name, std::vector<int64_t> order) {
+  const auto heads_of = [&](const model::Linear& linear_weights, const std::optional<model::Norm>& head_norm,
+                            const std::string& name, std::vector<int64_t> order) {
     const std::string rows = linear(input, linear_weights, at + name);
-    const std::string split = graph_.node("Reshape", {rows, head_shape_}, at + name + "_split");
+    std::string split =
+        graph_.node("Reshape", {rows, name == "query" ? head_shape_ : key_head_shape_}, at + name + "_split");
+    if (head_norm) split = norm(split, *head_norm, at + name + "_norm", a_.norm_epsilon);
     return graph_.node("Transpose", {split}, at + name + "_heads", {{"perm", std::move(order)}});
   };
-  std::string query = heads_of(w.query, "query", {0, 2, 1, 3});
-  std::string key = heads_of(w.key, "key", rope ? std::vector<int64_t>{0, 2, 1, 3} : std::vector<int64_t>{0, 2, 3, 1});
-  const std::string value = heads_of(w.value, "value", {0, 2, 1, 3});
+  const std::vector<int64_t> as_rows = {0, 2, 1, 3}, as_columns = {0, 2, 3, 1};
+  std::string query = heads_of(w.query, w.query_norm, "query", as_rows);
+  std::string key = heads_of(w.key, w.key_norm, "key", rope ? as_rows : as_columns);
+  const std::string value = of_groups(heads_of(w.value, {}, "value", as_rows), attention, at + "value_of_groups");
   if (rope) {
     query = rotated(query, attention, at + "query");
     key = graph_.node("Transpose", {rotated(key, attention, at + "key")}, at + "key_transposed",
                       {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
   }
+  key = of_groups(key, attention, at + "key_of_groups");
   std::string products = graph_.node("MatMul", {query, key}, at + "products");
   if (attention.position == model::PositionKind::kDisentangled)
     products = with_positions(number, products, query, key, at);
@@ -81,7 +111,8 @@ std::string OnnxAttention::context(size_t number, const std::string& input, cons
     scores = graph_.node("Add", {scores, bucket_bias(attention)}, at + "scores_by_distance");
   if (attention.position == model::PositionKind::kAlibi)
     scores = graph_.node("Sub", {scores, alibi(attention)}, at + "scores_by_distance");
-  const std::string masked = graph_.node("Add", {scores, masks_.at(window_of(attention))}, at + "masked_scores");
+  if (attention.softcap != 0) scores = capped(scores, attention.softcap, at + "capped_scores");
+  const std::string masked = graph_.node("Add", {scores, masks_.at(sight_of(attention))}, at + "masked_scores");
   const std::string shares = graph_.node("Softmax", {masked}, at + "shares", {{"axis", int64_t{3}}});
   const std::string mixed = graph_.node("MatMul", {shares, value}, at + "mixed");
   const std::string order =

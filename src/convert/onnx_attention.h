@@ -20,7 +20,15 @@ class OnnxAttention : protected OnnxParts {
   std::string context(size_t number, const std::string& input, const std::string& at);
 
  private:
+  struct Sight {  // of a block's tokens
+    bool causal = false;
+    size_t window = 0;
+    auto operator<=>(const Sight&) const = default;
+  };
+  static Sight sight_of(const model::Attention& attention);
   void make_masks();
+  std::string unseen(const Sight& sight, const std::string& name);
+  std::string of_groups(const std::string& heads, const model::Attention& attention, const std::string& name);
   std::string distances();  // |i - j| of every two positions, fp32 [length, length]
   std::string rotated(const std::string& x, const model::Attention& attention, const std::string& name);
   std::pair<std::string, std::string> angles(const model::Attention& attention);
@@ -31,8 +39,8 @@ class OnnxAttention : protected OnnxParts {
   std::string with_positions(size_t number, std::string products, const std::string& query, const std::string& key,
                              const std::string& at);
 
-  std::string context_shape_, head_shape_, root_;
-  std::map<size_t, std::string> masks_;  // by the width of the window; 0: of padding alone
+  std::string context_shape_, head_shape_, key_head_shape_, root_;
+  std::map<Sight, std::string> masks_;  // of full attention: of padding alone
   std::map<model::Rope, std::pair<std::string, std::string>> angles_;
   std::vector<float> relative_;  // the table of relative positions
 };

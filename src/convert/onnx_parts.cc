@@ -49,7 +49,18 @@ std::string OnnxParts::activate(const std::string& x, model::Activation activati
   return x;
 }
 
+std::string OnnxParts::rms_norm(const std::string& x, const model::Norm& w, const std::string& name) {
+  std::string& gamma = placed(w.gamma, "gamma");
+  if (gamma.empty()) gamma = weights(name + ".gamma", {static_cast<int64_t>(w.gamma.elements())}, w.gamma.floats());
+  const std::string squares = graph_.node("Pow", {x, shared("two", 2)}, name + "_squares");
+  const std::string mean = graph_.node("ReduceMean", {squares}, name + "_mean", {{"axes", std::vector<int64_t>{-1}}});
+  const std::string more = graph_.node("Add", {mean, shared("epsilon", a_.norm_epsilon)}, name + "_mean_more");
+  const std::string root = graph_.node("Sqrt", {more}, name + "_root");
+  return graph_.node("Mul", {graph_.node("Div", {x, root}, name + "_normal"), gamma}, name);
+}
+
 std::string OnnxParts::norm(const std::string& x, const model::Norm& w, const std::string& name, float epsilon) {
+  if (a_.norm == model::NormKind::kRms) return rms_norm(x, w, name);
   const auto width = static_cast<int64_t>(w.gamma.elements());
   std::string &gamma = placed(w.gamma, "gamma"), &beta = placed(w.gamma, "beta");
   if (gamma.empty()) {
@@ -89,6 +100,18 @@ std::string OnnxParts::dense_of(const std::string& x, const model::Linear& w, co
   const std::string matrix = weights(name + ".weight", shape, w.weight.floats());
   const std::string bias = weights(name + ".bias", {shape[0]}, w.bias_floats());
   return graph_.node("Gemm", {x, matrix, bias}, name, {{"transB", int64_t{1}}});
+}
+
+std::string OnnxParts::dense_of_rows(const std::string& x, const model::Linear& w, const std::string& name) {
+  const std::string product = graph_.node("MatMul", {x, matrix(w, name + ".weight")}, name + "_product");
+  const std::string bias = weights(name + ".bias", {static_cast<int64_t>(w.out())}, w.bias_floats());
+  return graph_.node("Add", {product, bias}, name);
+}
+
+std::string OnnxParts::capped(const std::string& x, float cap, const std::string& name) {
+  const std::string limit = shared(str_cat("cap_", cap), cap);
+  const std::string tanh = graph_.node("Tanh", {graph_.node("Div", {x, limit}, name + "_in_caps")}, name + "_tanh");
+  return graph_.node("Mul", {tanh, limit}, name);
 }
 
 bool OnnxParts::is_quantized(const model::Linear& w) const {

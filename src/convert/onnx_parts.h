@@ -29,7 +29,10 @@ class OnnxParts {
   std::string linear(const std::string& x, const model::Linear& w, const std::string& name);
   // The same for one row per sequence, never quantized.
   std::string dense_of(const std::string& x, const model::Linear& w, const std::string& name);
+  // ... and for all rows of each.
+  std::string dense_of_rows(const std::string& x, const model::Linear& w, const std::string& name);
   std::string norm(const std::string& x, const model::Norm& w, const std::string& name, float epsilon);
+  std::string capped(const std::string& x, float cap, const std::string& name);  // cap x tanh(x / cap)
   std::string activate(const std::string& x, model::Activation activation, const std::string& name);
 
   std::string weights(const std::string& name, const std::vector<int64_t>& shape, const std::vector<float>& values);
@@ -54,6 +57,7 @@ class OnnxParts {
   struct Quantized {
     std::string values, scale, zero;
   };
+  std::string rms_norm(const std::string& x, const model::Norm& w, const std::string& name);
   bool is_quantized(const model::Linear& w) const;
   Quantized quantize_batch(const std::string& x);
   Quantized quantize_tokens(const std::string& x);

@@ -31,17 +31,15 @@ class EncoderGraph : OnnxAttention {
     std::vector<std::string> inputs = {"input_ids", "attention_mask"};
     if (segments_) inputs.emplace_back("token_type_ids");
     for (const std::string& name : inputs) graph_.add_input(name, TensorProto::INT64, {"batch", "sequence"});
-    first_ = graph_.integer("first", 0);
     begin();
     std::string stream = embed();
     for (size_t i = 0; i < layers_; ++i) {
       stream = block(i, stream);
       if (i == 0 && a_.convolution) stream = convolved(stream);
     }
-    if (layers_ == 1 && a_.convolution)  // whose one block gave all rows
-      stream = graph_.node("Gather", {stream, first_}, "first_row", {{"axis", int64_t{1}}});
+    if (layers_ == 1 && a_.convolution) stream = scored_row(stream, "scored");  // whose one block gave all rows
     if (a_.final_norm) stream = norm(stream, *weights_.final_norm, "final_norm", a_.norm_epsilon);
-    if (a_.scoring.rows == model::ScoredRows::kMean) stream = mean(stream);
+    if (a_.scoring.rows == model::ScoredRows::kMean) stream = mean(stream, "mean");
     head(stream);
   }
 
@@ -59,7 +57,8 @@ class EncoderGraph : OnnxAttention {
     }
     if (!used.empty()) sum = graph_.node("Add", {sum, used}, "embeddings");
     graph_.declare(sum, type_, {"batch", "sequence", str_cat(a_.embedding.width)});
-    std::string stream = norm(sum, *weights_.embedding_norm, "embedding_norm", a_.norm_epsilon);
+    std::string stream = sum;
+    if (weights_.embedding_norm) stream = norm(sum, *weights_.embedding_norm, "embedding_norm", a_.norm_epsilon);
     if (weights_.embedding_projection) stream = linear(stream, *weights_.embedding_projection, "embedding_projection");
     embedded_ = stream;
     return stream;
@@ -105,6 +104,23 @@ class EncoderGraph : OnnxAttention {
     return weights("segment", {static_cast<int64_t>(row.size())}, row);
   }
 
+  bool scores_one_row() const {
+    return a_.scoring.rows == model::ScoredRows::kFirst || a_.scoring.rows == model::ScoredRows::kLast;
+  }
+  // The row of each sequence that the head reads, [batch, hidden]. Padding stands behind a sequence.
+  std::string scored_row(const std::string& stream, const std::string& name) {
+    if (a_.scoring.rows == model::ScoredRows::kFirst) {
+      if (is_new("first")) graph_.integer("first", 0);
+      return graph_.node("Gather", {stream, "first"}, name, {{"axis", int64_t{1}}});
+    }
+    if (is_new("last_numbers")) {
+      const std::string tokens = graph_.node("ReduceSum", {"attention_mask"}, "tokens_of_each",
+                                             {{"axes", std::vector<int64_t>{1}}, {"keepdims", int64_t{1}}});
+      graph_.node("Sub", {tokens, graph_.integer("one_token", 1)}, "last_numbers");
+    }
+    return graph_.node("GatherND", {stream, "last_numbers"}, name, {{"batch_dims", int64_t{1}}});
+  }
+
   std::string block(size_t number, const std::string& stream) {
     const model::LayerWeights& w = weights_.layers[number];
     const bool pre = a_.blocks[number].placement == model::NormPlacement::kPre;
@@ -115,13 +131,16 @@ class EncoderGraph : OnnxAttention {
     };
     const std::string input = pre ? normed(stream, w.attention_norm, "attention_norm") : stream;
     const std::string mixed = context(number, input, at);
-    const std::string out = linear(mixed, w.attention_output, at + "attention_output");
+    const std::string out =
+        normed(linear(mixed, w.attention_output, at + "attention_output"), w.attention_sum_norm, "attention_sum_norm");
     std::string middle = graph_.node("Add", {out, stream}, at + "attention_sum");
     // After the last attention only the rows that the head reads are needed.
-    if (number + 1 == layers_ && a_.scoring.rows == model::ScoredRows::kFirst && !(number == 0 && a_.convolution))
-      middle = graph_.node("Gather", {middle, first_}, at + "first", {{"axis", int64_t{1}}});
+    if (number + 1 == layers_ && scores_one_row() && !(number == 0 && a_.convolution))
+      middle = scored_row(middle, at + "scored");
     if (!pre) middle = normed(middle, w.attention_norm, "attention_norm");
-    const std::string down = feed_forward(number, pre ? normed(middle, w.output_norm, "output_norm") : middle, at);
+    const std::string down =
+        normed(feed_forward(number, pre ? normed(middle, w.output_norm, "output_norm") : middle, at), w.output_sum_norm,
+               "output_sum_norm");
     const std::string sum = graph_.node("Add", {down, middle}, at + "output_sum");
     return pre ? sum : normed(sum, w.output_norm, "output_norm");
   }
@@ -140,7 +159,7 @@ class EncoderGraph : OnnxAttention {
   }
 
   // The mean of each sequence's rows, padding apart.
-  std::string mean(const std::string& stream) {
+  std::string mean(const std::string& stream, const std::string& name) {
     const std::string column =
         graph_.node("Unsqueeze", {"attention_mask"}, "mean_mask", {{"axes", std::vector<int64_t>{2}}});
     const std::string weight = graph_.node("Cast", {column}, "mean_weights", {{"to", int64_t{type_}}});
@@ -148,23 +167,33 @@ class EncoderGraph : OnnxAttention {
     const Attributes flat = {{"axes", rows}, {"keepdims", int64_t{0}}};
     const std::string sum =
         graph_.node("ReduceSum", {graph_.node("Mul", {stream, weight}, "mean_rows")}, "mean_sum", flat);
-    return graph_.node("Div", {sum, graph_.node("ReduceSum", {weight}, "mean_count", flat)}, "mean");
+    return graph_.node("Div", {sum, graph_.node("ReduceSum", {weight}, "mean_count", flat)}, name);
   }
 
   void head(const std::string& hidden) {
-    std::string dense =
-        activate(dense_of(hidden, *weights_.head_dense, "head_dense"), a_.scoring.activation, "head_activation");
-    if (weights_.head_norm) dense = norm(dense, *weights_.head_norm, "head_norm", a_.scoring.norm_epsilon);
-    const std::string labels = str_cat(a_.scoring.labels);
-    const bool half = type_ == TensorProto::FLOAT16;
-    const std::string out = dense_of(dense, weights_.head_output, half ? "half_logits" : "logits");
+    const model::Scoring& scoring = a_.scoring;
+    const bool each_row = scoring.rows == model::ScoredRows::kMeanOfLogits;
+    const auto dense = [&](const std::string& x, const model::Linear& w, const std::string& name) {
+      return each_row ? dense_of_rows(x, w, name) : dense_of(x, w, name);
+    };
+    std::string read = hidden;
+    if (weights_.head_dense)
+      read = activate(dense(hidden, *weights_.head_dense, "head_dense"), scoring.activation, "head_activation");
+    if (weights_.head_norm) read = norm(read, *weights_.head_norm, "head_norm", scoring.norm_epsilon);
+    const model::Linear& output =
+        scoring.first_output != 0 ? weights_.outputs[layers_ - scoring.first_output] : weights_.head_output;
+    const bool half = type_ == TensorProto::FLOAT16, capped_later = scoring.softcap != 0;
+    const std::string last = half ? "half_logits" : "logits";
+    std::string out = dense(read, output, each_row ? "row_logits" : capped_later ? "whole_logits" : last);
+    if (each_row) out = mean(out, capped_later ? "whole_logits" : last);
+    if (capped_later) out = capped(out, scoring.softcap, last);
     if (half) graph_.node("Cast", {out}, "logits", {{"to", int64_t{TensorProto::FLOAT}}});
-    graph_.add_output("logits", TensorProto::FLOAT, {"batch", labels});
+    graph_.add_output("logits", TensorProto::FLOAT, {"batch", str_cat(scoring.labels)});
   }
 
   size_t layers_ = 0;
   bool segments_ = false;
-  std::string first_, embedded_;
+  std::string embedded_;
 };
 
 Status check(const model::Model& model, const ConvertOptions& options) {
@@ -177,9 +206,13 @@ Status check(const model::Model& model, const ConvertOptions& options) {
   if (options.keep_layers > model.architecture().layers())
     return absl::InvalidArgumentError(
         str_cat("--keep-layers ", options.keep_layers, ": this model has ", model.architecture().layers()));
+  const size_t first_output = model.architecture().scoring.first_output;
+  if (options.keep_layers != 0 && options.keep_layers < first_output)
+    return absl::InvalidArgumentError(str_cat("--keep-layers ", options.keep_layers,
+                                              ": this model has outputs behind layers ", first_output, " to ",
+                                              model.architecture().layers()));
   engine::EngineFeatures features = engine::kAllFeatures;
-  features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits =
-      features.experts = features.first_token = features.outputs = false;
+  features.experts = features.first_token = false;
   const std::string parts = engine::uncomputed_parts(model.architecture(), features);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("--to onnx: does not write ", parts));
   return ok_status();

@@ -63,6 +63,7 @@ class Backend {
 
   // Computes one logit per sequence (z0 of a one-label model, z1 - z0 of a two-label one) into logits[0, batch.size()).
   // Ids, segments and lengths are checked by check_batch(); what it refuses is InvalidArgument and computes nothing.
+  // Cancelled where batch.stop became true; an engine that does not look at it computes on.
   // Called by at most info().batches_in_flight threads at a time. A sequence's logit does not depend on what else is in
   // the batch. Of a sequence with fewer layers than the model has, the logit is that of the layer's exit head, where
   // the backend was opened with exits; else the model's own head reads that layer.

@@ -1,12 +1,16 @@
 // Waist 2, the input side: a ragged batch of token sequences, end to end, without padding.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace rerank::engine {
+
+// Of what sequences begin with: where computing it once saves fewer tokens, each computes its own.
+inline constexpr size_t kLeastSharedTokens = 64;
 
 // Views only; the caller owns the memory and keeps it until forward() returns.
 struct Batch {
@@ -15,7 +19,10 @@ struct Batch {
   // size() + 1 entries: sequence i is ids[offsets[i], offsets[i + 1]); none is empty
   std::span<const uint32_t> offsets;
   std::span<const uint8_t> layers = {};  // per sequence the layers computed, 0: all; empty: all of all
+  // Once it is true nobody wants the results any more: an engine may return Cancelled. null: never.
+  const std::atomic<bool>* stop = nullptr;
 
+  bool stopped() const { return stop != nullptr && stop->load(std::memory_order_relaxed); }
   size_t size() const { return offsets.empty() ? 0 : offsets.size() - 1; }
   size_t tokens() const { return ids.size(); }
   size_t length(size_t i) const { return offsets[i + 1] - offsets[i]; }
@@ -31,7 +38,9 @@ struct OwnedBatch {
   size_t tokens() const { return ids.size(); }
   size_t length(size_t i) const { return offsets[i + 1] - offsets[i]; }
 
-  Batch view() const { return {.ids = ids, .segments = segments, .offsets = offsets, .layers = layers}; }
+  Batch view(const std::atomic<bool>* stop = nullptr) const {
+    return {.ids = ids, .segments = segments, .offsets = offsets, .layers = layers, .stop = stop};
+  }
   operator Batch() const { return view(); }
 
   void clear() {

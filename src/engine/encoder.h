@@ -1,4 +1,5 @@
-// The forward pass of a reranker, written once over the verbs of a device. model/architecture.h has its formulas.
+// The forward pass of a reranker, written once over the verbs of a device. model/architecture.h has its formulas. A
+// batch that is stopped ends between two blocks; its results mean nothing then.
 //
 // `Ops` holds the weights in the device's own form and the activations of one batch:
 //   stream [tokens, hidden]   the residual stream
@@ -72,7 +73,7 @@ void score_stream(const model::Architecture& a, const Batch& batch, Ops& ops, si
 // Blocks [first, layers), the last of them for the rows that the head reads.
 template <class Ops>
 void run_blocks(const model::Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t layers) {
-  for (size_t layer = first; layer < layers; ++layer)
+  for (size_t layer = first; layer < layers && !batch.stopped(); ++layer)
     compute_block(batch, ops, layer, layer + 1 == layers ? last_rows(a) : Rows::kAll);
 }
 
@@ -87,7 +88,7 @@ void pool(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<
 template <class Ops>
 void encode_keys(const Batch& batch, Ops& ops, size_t layers) {
   ops.embed(batch);
-  for (size_t layer = 0; layer + 1 < layers; ++layer) compute_block(batch, ops, layer, Rows::kAll);
+  for (size_t layer = 0; layer + 1 < layers && !batch.stopped(); ++layer) compute_block(batch, ops, layer, Rows::kAll);
   const BlockOrder order = ops.order(layers - 1);
   if (order.pre_norm && order.attention_norm) ops.norm_attention(layers - 1);
   ops.project(layers - 1, batch, Rows::kAll);
@@ -100,7 +101,7 @@ void encode_to(const model::Architecture& a, const Batch& batch, Ops& ops, const
   ops.embed(batch);
   if (depth.exit == nullptr) {
     run_blocks(a, batch, ops, 0, layers);
-    return score_stream(a, batch, ops, layers, logits);
+    return batch.stopped() ? void() : score_stream(a, batch, ops, layers, logits);
   }
   for (size_t layer = 0; layer < layers; ++layer) compute_block(batch, ops, layer, Rows::kAll);
   const size_t width = model::exit_width(a);

@@ -112,6 +112,26 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
   }
 }
 
+// A batch that nobody wants any more ends; the next one is computed as ever.
+TEST(CpuEngineTest, AStoppedBatchIsGivenUp) {
+  for (const char* name : {"tests/data/decoders/qwen3-a", "tests/data/models/bert-a"}) {
+    const auto loaded = model::load_model(std::string(RERANKD_SOURCE_DIR "/") + name);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    auto backend = make_cpu_backend(*loaded, {.precision = "fp32", .threads = 2});
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    OwnedBatch batch;
+    std::mt19937 random(7);
+    for (size_t i = 0; i < 4; ++i) add_random(batch, 100, 90, 1, random);
+    const auto expected = run(**backend, batch.view());
+    std::atomic<bool> stop = true;
+    std::vector<float> logits(batch.size());
+    EXPECT_TRUE(absl::IsCancelled((*backend)->forward(batch.view(&stop), logits))) << name;
+    stop = false;
+    EXPECT_TRUE((*backend)->forward(batch.view(&stop), logits).ok());
+    EXPECT_EQ(logits, expected) << name;
+  }
+}
+
 // More keys than attention takes at a time, more rows than a product takes at a time, more inner columns than are kept.
 TEST(CpuEngineTest, EqualsReferenceOnLongSequences) {
   auto model = load({.hidden = 64, .heads = 1, .intermediate = 1100, .positions = 700}, "engine_test_long");

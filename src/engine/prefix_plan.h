@@ -30,7 +30,7 @@ struct PrefixPlan {
 
 struct PrefixLimits {
   // A part saves at least so many tokens: each level of parts is a pass over the model's weights of its own.
-  size_t least_saved = 64;
+  size_t least_saved = kLeastSharedTokens;
   size_t most_tokens = SIZE_MAX;  // of all parts: their keys and values are kept while the batch is computed
   uint32_t levels = 4;            // parts that may follow one another
 };

@@ -110,6 +110,17 @@ TEST(DecoderTest, AnAnswerThatIsNoTokenIsRefused) {
   EXPECT_THAT(error_of(folder), HasSubstr("tokenizer.json"));
 }
 
+TEST(DecoderTest, ZerankIsKnownByItsCode) {
+  const std::string folder =
+      recorded_with("qwen3-a", {{"config.json", R"("model_type": "qwen3")",
+                                 R"("model_type": "qwen3", "auto_map": {"AutoConfig": "modeling_zeranker.ZEConfig"})"},
+                                {"tokenizer.json", "\"yes\": ", "\"Yes\": "}});
+  const Architecture& a = load(folder)->architecture();
+  EXPECT_EQ(a.input.prompt, "zerank-2");
+  EXPECT_EQ(a.scoring.answers->positive, "Yes");
+  EXPECT_FALSE(a.scoring.answers->two());
+}
+
 TEST(DecoderTest, BothFormsOfRopeAreRead) {
   EXPECT_EQ(load(recorded_with("llama-a"))->architecture().blocks[0].attention.rope,
             (Rope{.theta = 10000, .llama3 = 8, .low_factor = 1, .high_factor = 4, .original = 64}));

@@ -124,19 +124,19 @@ void TensorView::read_floats(size_t begin, std::span<float> out) const {
 }
 
 void TensorView::read_stored(size_t begin, std::span<float> out) const {
-  if (dtype == DType::kI4) return read_int4(begin, out);
-  if (dtype >= DType::kQ40) return read_blocks(dtype, bytes, begin, out);
-  const std::byte* source = bytes.data() + begin * block_size(dtype).bytes;
   if (dtype == DType::kF32) {
-    if (!out.empty()) std::memcpy(out.data(), source, out.size_bytes());
+    if (!out.empty()) std::memcpy(out.data(), bytes.data() + begin * sizeof(float), out.size_bytes());
     return;
   }
+  if (dtype == DType::kI4) return read_int4(begin, out);
+  if (dtype >= DType::kQ40) return read_blocks(dtype, bytes, begin, out);
   if (dtype == DType::kI8) {
     const size_t width = elements() / shape[0];
     for (size_t i = 0; i < out.size(); ++i)
-      out[i] = static_cast<float>(static_cast<int8_t>(source[i])) * (*scales)[(begin + i) / width];
+      out[i] = static_cast<float>(static_cast<int8_t>(bytes[begin + i])) * (*scales)[(begin + i) / width];
     return;
   }
+  const std::byte* source = bytes.data() + 2 * begin;
   for (size_t i = 0; i < out.size(); ++i) {
     uint16_t bits;
     std::memcpy(&bits, source + 2 * i, 2);

@@ -152,14 +152,26 @@ Status check_template(const text::PairTemplate& pieces, size_t max_length, const
 
 double seconds_now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
-// What each other token adds to a token's cost, in parts of that of its linear layers.
-double attention_weight(const model::Architecture& a) {
-  double linear = 0, attention = 0;
+// What other tokens add to a token's cost, in parts of that of its linear layers.
+schedule::AttentionCost attention_cost(const model::Architecture& a) {
+  double linear = 0;
+  schedule::AttentionCost cost;
   for (const model::Block& block : a.blocks) {
+    const model::Attention& attention = block.attention;
+    const bool causal = attention.mask == model::MaskKind::kCausal;
     linear += model::block_products(a, block);
-    attention += model::attention_products(block, 1);
+    const double each = model::attention_products(block, 1);
+    if (attention.window != 0 && attention.mask != model::MaskKind::kFull) {
+      cost.windowed += each;
+      cost.span = std::max(cost.span, static_cast<double>(causal ? attention.window : 2 * attention.window + 1));
+    } else {
+      cost.square += causal ? each / 2 : each;  // a token sees half of the sequence in the mean
+    }
   }
-  return linear > 0 ? attention / linear : 1e-3;  // a graph of unknown shape: about that of 384 hidden units
+  if (linear <= 0) return {.square = 1e-3};  // a graph of unknown shape: about that of 384 hidden units
+  cost.square /= linear;
+  cost.windowed /= linear;
+  return cost;
 }
 
 schedule::PlannerOptions planner_options(const QueueOptions& queue, const engine::BackendInfo& engine) {
@@ -189,9 +201,9 @@ Status run_warm_up(const model::ModelConfig& config, rank::ServiceParts& parts) 
   parts.texts->encode_document("A reranker scores how well a document answers a query, and puts the best first.", ids);
   if (ids.empty()) ids.push_back(0);
   auto measured =
-      rank::warm_up(*parts.backend, ids, attention_weight(config.architecture), seconds_now, parts.seat.get());
+      rank::warm_up(*parts.backend, ids, attention_cost(config.architecture), seconds_now, parts.seat.get());
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
-  parts.planner.square_weight = measured->square_weight;
+  parts.planner.attention = measured->attention;
   parts.measured = std::move(measured->batches);
   const schedule::MeasuredBatch& last = parts.measured.back();
   log_info(str_cat("warm: ", last.lengths.size(), " pairs of ", last.lengths.front(), " tokens take ",

@@ -1,6 +1,7 @@
 // The service over recorded models: text to scores as transformers gives them, and what happens to odd requests.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -92,6 +93,20 @@ TEST(RerankTest, PromptsToLogitsAsTransformers) {
   }
 }
 
+TEST(RerankTest, TextsThatTheModelDoesNotKnowAreTold) {
+  auto reranker = open(bert());
+  const auto warnings = [&](const char* query, std::vector<std::string> documents) {
+    auto response = reranker->rerank({.query = query, .documents = std::move(documents)});
+    EXPECT_TRUE(response.ok()) << response.status();
+    return response->warnings;
+  };
+  EXPECT_THAT(warnings("what is a panda", {"a bear", "the giant panda \u2603"}), ::testing::IsEmpty());
+  EXPECT_THAT(
+      warnings("\u0e2b\u0e21\u0e35 \u0e04\u0e37\u0e2d", {"\u0e2b\u0e21\u0e35", "\u0e2a\u0e31\u0e15\u0e27\u0e4c"}),
+      ::testing::ElementsAre(::testing::HasSubstr("100 % of the tokens are unknown to bert-a")));
+  EXPECT_THAT(warnings("", {""}), ::testing::IsEmpty());
+}
+
 TEST(RerankTest, AnInstructionIsPartOfTheCachesKey) {
   auto reranker = open(decoder_with_room("qwen3-a"), [](Options& o) { o.host.caches.cache_bytes = 1 << 20; });
   const auto ask = [&](std::optional<std::string> instruction) {
@@ -117,6 +132,47 @@ TEST(RerankTest, ADecoderWithoutAKnownPromptIsRefused) {
   Options options;
   options.model.source.model = std::string(RERANKD_SOURCE_DIR) + "/tests/data/decoders/llama-a";
   EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("Give --template"));
+}
+
+// Qwen3-Reranker's own folder says what we know of it; the token that is its score, and another template, as
+// zerank-2's.
+TEST(RerankTest, AFoldersChatTemplateIsTaken) {
+  const std::string folder = decoder_with_room("qwen3-a");
+  RerankRequest request{.query = "what is a panda?", .documents = {"a bear", ""}};
+  const auto plain = open(folder)->rerank(RerankRequest(request));
+  const std::string copy = ::testing::TempDir() + "rank_test_chat." + std::to_string(getpid());
+  std::filesystem::remove_all(copy);
+  std::filesystem::copy(folder, copy, std::filesystem::copy_options::recursive);
+  const std::string query = "messages | selectattr('role', 'eq', 'query') | map(attribute='content') | first",
+                    document = "messages | selectattr('role', 'eq', 'document') | map(attribute='content') | first";
+  std::ofstream(copy + "/chat_template.jinja")
+      << "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+         "provided. Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: "
+         "{{ messages | selectattr('role', 'eq', 'system') | map(attribute='content') | first | default('Given a web "
+         "search query, retrieve relevant passages that answer the query') }}\n<Query>: {{ "
+      << query << " }}\n<Document>: {{ " << document
+      << " }}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n\n";
+  const auto chat = open(copy)->rerank(RerankRequest(request));
+  ASSERT_TRUE(plain.ok() && chat.ok()) << plain.status() << chat.status();
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(chat->results[i].logit, plain->results[i].logit);
+
+  std::ofstream(copy + "/chat_template.jinja")
+      << "<|im_start|>system\n{{ " << query << " }}<|im_end|>\n<|im_start|>user\n{{ " << document
+      << " }}<|im_end|>\n<|im_start|>assistant\n\n";
+  const auto other = open(copy)->rerank(RerankRequest(request));
+  const auto named = open(folder, [](Options& o) {
+                       o.model.texts.prompt = RERANKD_SOURCE_DIR "/tests/data/chat/zerank-2.txt";
+                     })->rerank(RerankRequest(request));
+  ASSERT_TRUE(other.ok() && named.ok()) << other.status() << named.status();
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(other->results[i].logit, named->results[i].logit);
+
+  std::ofstream(copy + "/chat_template.jinja") << "{{ 'query' | upper }}{{ 'document' }}";
+  Options options;
+  options.model.source.model = copy;
+  EXPECT_THAT(Reranker::open(options).status().ToString(),
+              ::testing::AllOf(::testing::HasSubstr("chat_template.jinja: this chat template: line 1"),
+                               ::testing::HasSubstr("Give --template NAME or FILE")));
+  std::filesystem::remove_all(copy);
 }
 
 TEST(RerankTest, ATemplateWhoseScoreIsAnotherTokensLogitIsRefused) {
@@ -448,10 +504,10 @@ TEST(WarmUpTest, LearnsTheEnginesSpeedAndTheCostOfAttention) {
     }
   } backend;
   const std::vector<int32_t> ids = {5, 6, 7, 8, 9, 10, 11, 12, 13};
-  auto learned = warm_up(backend, ids, 1e-3, [&] { return backend.seconds; });
+  auto learned = warm_up(backend, ids, {.square = 1e-3}, [&] { return backend.seconds; });
   ASSERT_TRUE(learned.ok());
-  EXPECT_NEAR(learned->square_weight / 2e-3, 1, 0.5);
-  schedule::Scheduler scheduler(backend, {.square_weight = learned->square_weight}, nullptr, learned->batches);
+  EXPECT_NEAR(learned->attention.square / 2e-3, 1, 0.5);
+  schedule::Scheduler scheduler(backend, {.attention = learned->attention}, nullptr, learned->batches);
   for (uint32_t length : {50u, 100u, 200u}) {
     const std::vector<uint32_t> lengths(8, length);
     const double truth = 1e-3 + 8 * (1e-6 * length + 2e-9 * length * length);

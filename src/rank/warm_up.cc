@@ -9,7 +9,7 @@ namespace {
 // A batch that is predicted to take longer is left out: large models on small machines should start soon, too.
 constexpr double kLongestSeconds = 0.5;
 // How far from the shape's word a measured attention cost is believed.
-constexpr double kSquareWeightRange = 5;
+constexpr double kRange = 5;
 
 struct Shape {
   size_t sequences;
@@ -20,12 +20,12 @@ constexpr Shape kShapes[] = {{1, 32}, {4, 32}, {8, 64}, {8, 128}, {2, 512}};
 
 }  // namespace
 
-Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, double square_weight,
+Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, const schedule::AttentionCost& shape,
                        const std::function<double()>& clock, schedule::Turns::Seat* seat) {
-  WarmUp result{{}, square_weight};
+  WarmUp result{{}, shape};
   const auto limit = static_cast<uint32_t>(std::max<size_t>(1, backend.info().max_length));
-  const auto run = [&](Shape shape) -> Result<schedule::MeasuredBatch> {
-    schedule::MeasuredBatch batch{std::vector<uint32_t>(shape.sequences, std::min(shape.length, limit)), 0};
+  const auto run = [&](Shape wanted) -> Result<schedule::MeasuredBatch> {
+    schedule::MeasuredBatch batch{std::vector<uint32_t>(wanted.sequences, std::min(wanted.length, limit)), 0};
     engine::OwnedBatch pairs;
     for (size_t s = 0; s < batch.lengths.size(); ++s) {
       // Each begins elsewhere: what sequences begin with together an engine may compute once.
@@ -33,7 +33,7 @@ Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, d
       for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = ids[(s + i) % ids.size()];
       pairs.add(tokens);
     }
-    std::vector<float> logits(shape.sequences);
+    std::vector<float> logits(wanted.sequences);
     if (seat) seat->take(0);
     const double begin = clock();
     const Status status = backend.forward(pairs, logits);
@@ -44,20 +44,22 @@ Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, d
   };
   if (auto cold = run(kShapes[0]); !cold.ok()) return cold.status();  // pages in; its time means nothing
   double seconds_per_token = 0;
-  for (const Shape& shape : kShapes) {
-    const double tokens = static_cast<double>(shape.sequences) * std::min(shape.length, limit);
+  for (const Shape& wanted : kShapes) {
+    const double tokens = static_cast<double>(wanted.sequences) * std::min(wanted.length, limit);
     if (seconds_per_token * tokens > kLongestSeconds) break;
-    ASSIGN_OR_RETURN(auto first, run(shape));
-    ASSIGN_OR_RETURN(auto second, run(shape));
+    ASSIGN_OR_RETURN(auto first, run(wanted));
+    ASSIGN_OR_RETURN(auto second, run(wanted));
     result.batches.push_back(first.seconds < second.seconds ? std::move(first) : std::move(second));
     seconds_per_token = result.batches.back().seconds / tokens;
   }
   if (result.batches.size() == std::size(kShapes) && limit >= kShapes[4].length) {
-    // t(n) ~ n + w n^2 for equally many tokens: t(long) / t(short) = (1 + w long) / (1 + w short).
+    // Equally many tokens, so t(long) / t(short) = (1 + f a(long)) / (1 + f a(short)): f, how much more than a, the
+    // shape's word on a token's attention, it takes.
     const double ratio = result.batches[4].seconds / std::max(1e-9, result.batches[3].seconds);
-    const double divisor = kShapes[4].length - ratio * kShapes[3].length;
-    const double measured = divisor > 0 ? (ratio - 1) / divisor : square_weight * kSquareWeightRange;
-    result.square_weight = std::clamp(measured, square_weight / kSquareWeightRange, square_weight * kSquareWeightRange);
+    const double divisor = shape.of_token(kShapes[4].length) - ratio * shape.of_token(kShapes[3].length);
+    const double factor = std::clamp(divisor > 0 ? (ratio - 1) / divisor : kRange, 1 / kRange, kRange);
+    result.attention.square *= factor;
+    result.attention.windowed *= factor;
   }
   return result;
 }

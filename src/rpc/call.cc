@@ -30,6 +30,7 @@ void RpcCall::note_ranked(const RerankResponse& result) {
   const std::lock_guard lock(mutex_);
   record_.documents += result.documents;
   record_.tokens += result.total_tokens;
+  core_.access.charge(record_.key, result.total_tokens);
   record_.truncated_documents += result.truncated_documents;
   record_.cached_documents += result.cached_documents;
   record_.ranked = Clock::now() - begin_;
@@ -56,7 +57,12 @@ std::string_view RpcCall::metadata(const char* name) const {
 }
 
 Result<std::shared_ptr<transport::MemoryHold>> RpcCall::hold(size_t message_bytes) {
-  auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, transport::peer_of(context_.peer()));
+  std::string client = record_.peer;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!record_.key.empty()) client = transport::client_of_key(record_.key);
+  }
+  auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, std::move(client));
   // The message itself, besides what its texts come to.
   RETURN_IF_ERROR(hold->resize(message_bytes * (transport::kWorkBytesPerByte + 1)));
   return hold;

@@ -17,6 +17,7 @@
 #include "observe/request_metrics.h"
 #include "observe/request_record.h"
 #include "rerank/catalog.h"
+#include "rpc/answer_deadlines.h"
 #include "transport/callers/access.h"
 #include "transport/errors.h"
 
@@ -29,6 +30,8 @@ struct RpcCore {
   transport::Access access;
   observe::RequestMetrics requests;
   size_t max_message_bytes = 0;
+  std::chrono::milliseconds answer_timeout;  // an answer that is not taken for so long ends its call
+  AnswerDeadlines answers{answer_timeout};
   // Answers are written here: the thread that computed scores has better things to do.
   WorkerPool writers{1};
   // Texts are tokenized, and ids decoded, for clients that want to see them here: not on gRPC's threads, which all
@@ -97,6 +100,10 @@ class RpcCall {
   // Counts the call and makes what its client is told. Once.
   grpc::Status finish(const Status& status);
 
+  // Around what gRPC has been given and the client has not taken.
+  void begin_sending() { sending_.arm(); }
+  void end_sending() { sending_.disarm(); }
+
   // The client has gone, or no longer wants it. Any thread.
   void cancel() { cancellation_->cancel(); }
   bool cancelled() const { return cancellation_->cancelled(); }
@@ -106,6 +113,7 @@ class RpcCall {
 
   RpcCore& core_;
   grpc::CallbackServerContext& context_;
+  AnswerDeadlines::Deadline sending_{core_.answers, context_};
   const char* method_;
   const api::Route* route_;  // null: asked for a key, and counted as one that ranks nothing
   std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();

@@ -78,8 +78,12 @@ struct GrpcServer::Impl {
   std::chrono::milliseconds drain_timeout;
 
   Impl(const ServerOptions& options, const Parts& parts)
-      : core{parts.catalog, parts.api, transport::Access(parts.api.key_ring(), ""),
-             observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames), options.max_body_bytes},
+      : core{parts.catalog,
+             parts.api,
+             transport::Access(parts.api.key_ring(), ""),
+             observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames),
+             options.max_body_bytes,
+             std::chrono::milliseconds(options.body_timeout_ms)},
         services(make_tei_services(core)),
         drain_timeout(options.drain_timeout_ms) {
     services.push_back(make_rerank_service(core));

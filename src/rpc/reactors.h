@@ -24,7 +24,11 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
   // Admits the caller and its message of so many bytes, then hands over to `handle(call, done)`.
   template <class Handle>
   UnaryReactor* run(size_t message_bytes, Handle handle) {
-    const RpcDone done = [this](const Status& status) { Finish(call_.finish(status)); };
+    const RpcDone done = [this](const Status& status) {
+      const grpc::Status told = call_.finish(status);
+      call_.begin_sending();
+      Finish(told);
+    };
     handle_guarded(done, [&](const RpcDone& once) {
       if (const Status admitted = call_.admit(); !admitted.ok()) return once(admitted);
       auto held = call_.hold(message_bytes);
@@ -103,6 +107,7 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   void OnWriteDone(bool ok) override {
     {
       const std::lock_guard lock(mutex_);
+      call_.end_sending();
       writing_.reset();
     }
     step(0, ok ? ok_status() : Status(absl::StatusCode::kCancelled, "the client has gone"));
@@ -131,6 +136,7 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
       if (!writing_ && !out_.empty()) {
         writing_ = std::move(out_.front());
         out_.pop_front();
+        call_.begin_sending();
         this->StartWrite(writing_.get());
       }
       if (status_.ok() && !reading_ && !ended_ && work_ + out_.size() < kAhead) {
@@ -143,7 +149,9 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
       finished_ = finishes;
     }
     if (finishes) {
-      this->Finish(call_.finish(status_));
+      const grpc::Status told = call_.finish(status_);
+      call_.begin_sending();
+      this->Finish(told);
     } else if (ends) {
       step(0, guarded([&] { on_end(); }));
     }

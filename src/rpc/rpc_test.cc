@@ -9,44 +9,14 @@
 #include <thread>
 
 #include "api/routes.h"
-#include "rerank/v1/rerank.grpc.pb.h"
-#include "rpc/grpc_server.h"
-#include "support/fake_reranker.h"
-#include "tei/v1/tei.grpc.pb.h"
-#include "transport/one_model.h"
+#include "support/fixtures/rpc_fixture.h"
 
 namespace rerank::rpc {
 namespace {
 
-namespace tei = ::tei::v1;
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
 using testing::HasSubstr;
-
-class RpcTest : public testing::Test {
- protected:
-  void SetUp() override { restart({}, {}); }
-
-  void restart(ServerOptions server, api::ApiOptions api) {
-    server_.reset();
-    auto started = GrpcServer::start(server, {transport::catalog_of(fake_), api, metrics_});
-    ASSERT_TRUE(started.ok()) << started.status();
-    server_ = *std::move(started);
-    channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()), grpc::InsecureChannelCredentials());
-  }
-
-  static tei::RerankRequest tei_request() {
-    tei::RerankRequest request;
-    request.set_query("q");
-    for (const char* text : {"a", "b", "c"}) request.add_texts(text);
-    return request;
-  }
-
-  FakeReranker fake_;
-  std::shared_ptr<Metrics> metrics_ = std::make_shared<Metrics>();
-  std::unique_ptr<GrpcServer> server_;
-  std::shared_ptr<grpc::Channel> channel_;
-};
 
 grpc::Status send_bytes(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
                         const std::string& bytes) {
@@ -268,23 +238,6 @@ TEST_F(RpcTest, OwnInterfaceRanksAndScores) {
   EXPECT_EQ(scores.scores(1), fake_sigmoid(fake_logit("p", "a")));
 }
 
-// Starts a document stream and sends `parts`, two documents each.
-struct OwnStream {
-  explicit OwnStream(v1::Reranker::Stub& stub, size_t top_n = 0) : stream(stub.RerankStream(&context)) {
-    v1::RerankStreamRequest start;
-    start.mutable_start()->set_query("q");
-    start.mutable_start()->set_top_n(static_cast<uint32_t>(top_n));
-    stream->Write(start);
-  }
-  void send(int part) {
-    v1::RerankStreamRequest message;
-    for (int i = 0; i < 2; ++i) message.mutable_documents()->add_documents(std::to_string(2 * part + i));
-    stream->Write(message);
-  }
-  grpc::ClientContext context;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::RerankStreamRequest, v1::RerankStreamResponse>> stream;
-};
-
 TEST_F(RpcTest, ScoresLeaveWhileDocumentsAreStillComing) {
   const auto stub = v1::Reranker::NewStub(channel_);
   OwnStream call(*stub, 3);
@@ -307,73 +260,6 @@ TEST_F(RpcTest, ScoresLeaveWhileDocumentsAreStillComing) {
   for (int i = 1; i < 3; ++i) EXPECT_GE(message.ranking().results(i - 1).logit(), message.ranking().results(i).logit());
   EXPECT_FALSE(call.stream->Read(&message));
   EXPECT_TRUE(call.stream->Finish().ok());
-}
-
-TEST_F(RpcTest, PartsOfAStreamShareOneQueryWhichIsCounted) {
-  const auto stub = v1::Reranker::NewStub(channel_);
-  v1::RerankStreamResponse message;
-  OwnStream call(*stub);
-  std::set<SharedQuery*> queries;
-  for (int part = 0; part < 3; ++part) {
-    call.send(part);
-    ASSERT_TRUE(call.stream->Read(&message));
-    queries.insert(fake_.last().shared_query.get());
-    EXPECT_EQ(fake_.last().query_text(), "q");
-  }
-  EXPECT_EQ(queries.size(), 1u) << "held and tokenized once, however many parts there are";
-  EXPECT_FALSE(queries.contains(nullptr));
-  call.stream->WritesDone();
-  while (call.stream->Read(&message)) continue;
-  EXPECT_TRUE(call.stream->Finish().ok());
-
-  ServerOptions small;
-  small.max_body_bytes = 1000;
-  restart(small, {});
-  const auto again = v1::Reranker::NewStub(channel_);
-  grpc::ClientContext context;
-  const auto stream = again->RerankStream(&context);
-  v1::RerankStreamRequest start, part;
-  start.mutable_start()->set_query(std::string(900, 'q'));
-  part.mutable_documents()->add_documents(std::string(200, 'x'));
-  stream->Write(start);
-  stream->Write(part);
-  EXPECT_FALSE(stream->Read(&message));
-  EXPECT_EQ(stream->Finish().error_code(), grpc::RESOURCE_EXHAUSTED);
-}
-
-TEST_F(RpcTest, WhatIsThrownEndsOneCall) {
-  const auto stub = tei::Rerank::NewStub(channel_);
-  const auto own = v1::Reranker::NewStub(channel_);
-  const auto status = [&] {
-    grpc::ClientContext context;
-    tei::RerankResponse response;
-    return stub->Rerank(&context, tei_request(), &response).error_code();
-  };
-  fake_.throw_always(true);
-  EXPECT_EQ(status(), grpc::FAILED_PRECONDITION) << "as TEI tells a failed backend";
-  OwnStream stream(*own);
-  v1::RerankStreamResponse message;
-  stream.send(0);
-  while (stream.stream->Read(&message)) continue;
-  EXPECT_EQ(stream.stream->Finish().error_code(), grpc::INTERNAL);
-  fake_.throw_always(false);
-  EXPECT_EQ(status(), grpc::OK);
-}
-
-TEST_F(RpcTest, DocumentStreamsAreCheckedToo) {
-  api::ApiOptions api;
-  api.max_documents = 5;
-  restart({}, api);
-  const auto stub = v1::Reranker::NewStub(channel_);
-  v1::RerankStreamResponse message;
-  OwnStream many(*stub);
-  for (int part = 0; part < 3; ++part) many.send(part);
-  while (many.stream->Read(&message)) continue;
-  EXPECT_EQ(many.stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
-  OwnStream none(*stub);
-  none.stream->WritesDone();
-  while (none.stream->Read(&message)) continue;
-  EXPECT_EQ(none.stream->Finish().error_code(), grpc::INVALID_ARGUMENT);
 }
 
 TEST_F(RpcTest, ErrorsAreThoseOfTheTable) {
@@ -401,104 +287,6 @@ TEST_F(RpcTest, ErrorsAreThoseOfTheTable) {
   EXPECT_THAT(
       metrics_->to_text(),
       HasSubstr("rerankd_grpc_requests_total{code=\"9\",kind=\"rank\",method=\"tei.v1.Rerank/Rerank\",reason=\""));
-}
-
-TEST_F(RpcTest, TheCallsDeadlineIsTheRequests) {
-  const auto stub = tei::Rerank::NewStub(channel_);
-  grpc::ClientContext context;
-  context.set_deadline(system_clock::now() + milliseconds(30000));
-  tei::RerankResponse response;
-  ASSERT_TRUE(stub->Rerank(&context, tei_request(), &response).ok());
-  ASSERT_TRUE(fake_.last().deadline.has_value());
-  const auto left = std::chrono::duration_cast<milliseconds>(*fake_.last().deadline - Clock::now()).count();
-  EXPECT_GT(left, 10000);
-  EXPECT_LE(left, 31000) << "gRPC rounds up";
-  grpc::ClientContext patient;
-  ASSERT_TRUE(stub->Rerank(&patient, tei_request(), &response).ok());
-  EXPECT_FALSE(fake_.last().deadline.has_value());
-}
-
-TEST_F(RpcTest, ACancelledCallCancelsItsRequest) {
-  fake_.hold();
-  const auto stub = tei::Rerank::NewStub(channel_);
-  grpc::ClientContext context;
-  tei::RerankResponse response;
-  auto call = std::async(std::launch::async, [&] { return stub->Rerank(&context, tei_request(), &response); });
-  fake_.wait_for_submitted(1);
-  const auto cancellation = fake_.last().cancellation;
-  EXPECT_FALSE(cancellation->cancelled());
-  std::promise<void> cancelled;
-  cancellation->on_cancel([&] { cancelled.set_value(); });
-  context.TryCancel();
-  EXPECT_EQ(call.get().error_code(), grpc::CANCELLED);
-  cancelled.get_future().wait();
-  fake_.release();
-
-  fake_.hold();
-  auto second = std::make_unique<OwnStream>(*v1::Reranker::NewStub(channel_));
-  second->send(0);
-  fake_.wait_for_submitted(2);
-  second->context.TryCancel();
-  v1::RerankStreamResponse message;
-  while (second->stream->Read(&message)) continue;
-  EXPECT_EQ(second->stream->Finish().error_code(), grpc::CANCELLED);
-  fake_.release();
-}
-
-TEST_F(RpcTest, AsksForKeysWhereHttpDoes) {
-  api::ApiOptions api;
-  api.api_keys = "secret-key";
-  restart({}, api);
-  const auto stub = tei::Rerank::NewStub(channel_);
-  const auto with = [&](const char* authorization) {
-    grpc::ClientContext context;
-    if (authorization) context.AddMetadata("authorization", authorization);
-    tei::RerankResponse response;
-    return stub->Rerank(&context, tei_request(), &response).error_code();
-  };
-  EXPECT_EQ(with(nullptr), grpc::UNAUTHENTICATED);
-  EXPECT_EQ(with("Bearer wrong-key"), grpc::UNAUTHENTICATED);
-  EXPECT_EQ(with("Bearer secret-key"), grpc::OK);
-  EXPECT_EQ(with("secret-key"), grpc::OK);
-  const auto own = v1::Reranker::NewStub(channel_);
-  OwnStream stream(*own);
-  v1::RerankStreamResponse message;
-  while (stream.stream->Read(&message)) continue;
-  EXPECT_EQ(stream.stream->Finish().error_code(), grpc::UNAUTHENTICATED);
-}
-
-TEST_F(RpcTest, MessagesHaveALimit) {
-  ServerOptions small;
-  small.max_body_bytes = 1000;
-  restart(small, {});
-  const auto stub = tei::Rerank::NewStub(channel_);
-  tei::RerankRequest request = tei_request();
-  request.add_texts(std::string(2000, 'x'));
-  grpc::ClientContext context;
-  tei::RerankResponse response;
-  EXPECT_EQ(stub->Rerank(&context, request, &response).error_code(), grpc::RESOURCE_EXHAUSTED);
-  grpc::ClientContext streaming;
-  const auto writer = stub->RerankStream(&streaming, &response);
-  tei::RerankStreamRequest part;
-  part.set_text(std::string(600, 'x'));
-  for (int i = 0; i < 10 && writer->Write(part); ++i) continue;
-  writer->WritesDone();
-  EXPECT_EQ(writer->Finish().error_code(), grpc::RESOURCE_EXHAUSTED);
-}
-
-TEST_F(RpcTest, FinishesWhatWasAcceptedWhenItStops) {
-  fake_.hold();
-  const auto stub = tei::Rerank::NewStub(channel_);
-  grpc::ClientContext context;
-  tei::RerankResponse response;
-  auto call = std::async(std::launch::async, [&] { return stub->Rerank(&context, tei_request(), &response); });
-  fake_.wait_for_submitted(1);
-  std::thread stop([&] { server_->drain_and_stop(); });
-  std::this_thread::sleep_for(milliseconds(50));
-  fake_.release();
-  EXPECT_TRUE(call.get().ok());
-  EXPECT_EQ(response.ranks_size(), 3);
-  stop.join();
 }
 
 TEST(RpcRoutes, EveryMethodHasARow) {

@@ -1,27 +1,39 @@
 // Predicts how long the engine takes for a batch, from the batches it has run. Pure; not thread-safe.
 //
-//   seconds = fixed + rate * work,    work = sum over sequences of (tokens + square_weight * tokens^2)
+//   seconds = fixed + rate * work,    work = sum over sequences of tokens + attention
 //
-// The square term is attention's; its weight is measured once at warm-up (rank/warm_up.h). `fixed` and `rate` follow
-// the engine: least squares of relative errors over the recent batches, older ones fading by a twentieth with each new
-// one, so that a machine that is throttled or freed is followed within some twenty batches and one hiccup changes
-// little.
+// Attention is measured once at warm-up (rank/warm_up.h). Tokens that are not computed, since other sequences begin
+// with them, take nothing: under a causal mask a sequence then costs what it does less what they would. `fixed` and
+// `rate` follow the engine: least squares of relative errors over the recent batches, older ones fading by a twentieth
+// with each new one, so that a machine that is throttled or freed is followed within some twenty batches and one hiccup
+// changes little.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 namespace rerank::schedule {
 
+// What attention takes of a sequence of n tokens, in what the linear layers take for one token:
+//   square * n^2 + windowed * n * min(n, span)
+// The first of blocks whose tokens see all of the sequence (or, causal, what is before them), the other of those that
+// see a window of `span` tokens.
+struct AttentionCost {
+  double square = 0, windowed = 0;
+  double span = 0;
+
+  double of_token(double n) const { return square * n + windowed * std::min(n, span); }
+};
+
 class CostModel {
  public:
-  // `square_weight`: attention's cost of one squared token relative to the linear layers' cost of one token.
-  explicit CostModel(double square_weight) : square_weight_(square_weight) {}
+  explicit CostModel(const AttentionCost& attention) : attention_(attention) {}
 
   // Work units of one sequence: tokens, plus attention in the same unit.
   double work(size_t tokens) const {
     const auto n = static_cast<double>(tokens);
-    return n + square_weight_ * n * n;
+    return n * (1 + attention_.of_token(n));
   }
 
   void observe(double work, double seconds);
@@ -35,7 +47,7 @@ class CostModel {
 
  private:
   static constexpr uint64_t kTrustedFrom = 3;  // observations; from then on surprises are dampened, too
-  double square_weight_;
+  AttentionCost attention_;
   double fixed_ = 0, rate_ = 0;
   uint64_t observations_ = 0;
   // Faded sums over batches of x = 1/work and y = seconds/work: y = rate + fixed * x.

@@ -59,12 +59,31 @@ double Planner::running_left(double now) const {
   return left;
 }
 
+// Those of a request that follow the first find what they begin with computed already; which of them is the first is
+// not known yet, so that each bears the same part of it.
+void Planner::set_works(Request& r, uint32_t shared) const {
+  const size_t n = r.lengths.size();
+  const double once = shared == 0 ? 0 : cost_.work(shared), saved = once - once / static_cast<double>(n);
+  r.works.reserve(n);
+  for (const uint32_t length : r.lengths) {
+    r.works.push_back(cost_.work(length) - saved);
+    r.all_work += r.works.back();
+    r.all_tokens += length;
+  }
+}
+
 Planner::Candidate Planner::candidate_of(const Request& r) const {
   Candidate c{r.id, r.priority, r.arrival, r.deadline};
+  if (r.keys.empty()) {
+    c.work = r.all_work;
+    c.fresh_tokens = r.all_tokens;
+    c.pairs = r.lengths.size();
+    return c;
+  }
   for (size_t i = 0; i < r.lengths.size(); ++i) {
     const Hash128 key = r.key(i);
     if (key && running_keys_.contains(key)) continue;
-    c.work += cost_.work(r.lengths[i]);
+    c.work += r.works[i];
     ++c.pairs;
     if (!key || !shared_pairs_.waits(key)) c.fresh_tokens += r.lengths[i];
   }
@@ -148,6 +167,7 @@ Status Planner::admit(const Arrival& arrival, double now) {
   r.deadline = arrival.deadline;
   r.priority = arrival.priority;
   r.lengths.assign(arrival.lengths.begin(), arrival.lengths.end());
+  set_works(r, arrival.shared);
   r.keys.assign(arrival.keys.begin(), arrival.keys.end());
   r.states.assign(r.lengths.size(), PairState::kDone);
   r.unfinished = r.lengths.size();
@@ -225,29 +245,29 @@ void Planner::enqueue_pair(Request& r, uint32_t pair) {
   }
   r.states[pair] = PairState::kQueued;
   ++r.queued;
-  if (!key) return account(r, r.lengths[pair], 1);
+  if (!key) return account(r, pair, 1);
   const SharedPairs::Change change = shared_pairs_.join(key, {r.position, pair});
   if (change.after->position.request != r.id || change.after->pair != pair) return;
-  if (change.before != nullptr) account(requests_.at(change.before->position.request), r.lengths[pair], -1);
-  account(r, r.lengths[pair], 1);
+  if (change.before != nullptr) account(requests_.at(change.before->position.request), change.before->pair, -1);
+  account(r, pair, 1);
 }
 
 void Planner::withdraw_pair(Request& r, uint32_t pair) {
   r.states[pair] = PairState::kDone;
   --r.queued;
   const Hash128 key = r.key(pair);
-  if (!key) return account(r, r.lengths[pair], -1);
+  if (!key) return account(r, pair, -1);
   const SharedPairs::Change change = shared_pairs_.leave(key, {r.position, pair});
   if (change.before->position.request != r.id || change.before->pair != pair) return;
-  account(r, r.lengths[pair], -1);
-  if (change.after != nullptr) account(requests_.at(change.after->position.request), r.lengths[pair], 1);
+  account(r, pair, -1);
+  if (change.after != nullptr) account(requests_.at(change.after->position.request), change.after->pair, 1);
 }
 
-void Planner::account(Request& r, uint32_t length, int sign) {
-  const double work = sign * cost_.work(length);
+void Planner::account(Request& r, uint32_t pair, int sign) {
+  const double work = sign * r.works[pair];
   r.work = std::max(0.0, r.work + work);
   queued_work_ = std::max(0.0, queued_work_ + work);
-  queued_tokens_ += static_cast<size_t>(static_cast<int64_t>(length) * sign);
+  queued_tokens_ += static_cast<size_t>(static_cast<int64_t>(r.lengths[pair]) * sign);
   if (queued_tokens_ == 0) queued_work_ = 0;  // no drift from rounding
 }
 

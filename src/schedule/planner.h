@@ -55,7 +55,7 @@ struct PlannerOptions {
   double max_wait_seconds = 0;    // an idle engine waits that long for more work, if it is likely
   size_t max_held_requests = 0;   // requests over the bounds that are held instead of refused; 0: they are refused
   double size_penalty = 2.0;
-  double square_weight = 0;  // see CostModel
+  AttentionCost attention;
   // Predicted waits are multiplied by this when deadlines are checked, because machines share cores and clocks. It
   // costs no throughput: the queue is not empty where it matters.
   double prediction_margin = 1.25;
@@ -75,6 +75,7 @@ struct Arrival {
   std::span<const Hash128> keys;  // per pair, equal for equal pairs; null ones, or none: not shared
   int priority = 0;
   std::optional<double> deadline;
+  uint32_t shared = 0;  // tokens that all its pairs begin with, and that are computed once
 };
 
 struct PlannedPair {
@@ -104,7 +105,7 @@ struct Outcome {
 class Planner {
  public:
   explicit Planner(const PlannerOptions& options)
-      : options_(options), cost_(options.square_weight), batch_seconds_(options.max_batch_seconds) {}
+      : options_(options), cost_(options.attention), batch_seconds_(options.max_batch_seconds) {}
 
   // Admits a whole request or refuses it. ResourceExhausted, with the seconds after which a retry makes sense: too much
   // waits already, or too much to meet its deadline. DeadlineExceeded: it cannot be computed in time even alone.
@@ -119,7 +120,8 @@ class Planner {
   size_t cancel(uint64_t request);
 
   // Forgets requests whose deadline has passed while some of their pairs still wait, and names them. (One whose last
-  // pairs are running gets its answer, less than a batch late.)
+  // pairs are running gets its answer, less than a batch late; but where a long pair makes that batch longer than
+  // max_batch_seconds, it is forgotten, too.)
   std::vector<uint64_t> expire(double now);
   std::optional<double> next_deadline() const;  // when expire() next has something to do, at the earliest
 
@@ -163,6 +165,9 @@ class Planner {
     std::optional<double> deadline;
     int priority = 0;
     std::vector<uint32_t> lengths;
+    std::vector<double> works;  // of each pair: its own tokens', and its part of what all begin with
+    double all_work = 0;        // of all pairs
+    size_t all_tokens = 0;
     std::vector<Hash128> keys;  // as long as lengths, or empty
     std::vector<PairState> states;
     std::vector<uint32_t> sequence;  // order in which its pairs are planned; empty: as they are
@@ -198,6 +203,7 @@ class Planner {
   double later_penalty(double work) const;
   double position_time(double arrival, double work) const;
   double running_left(double now) const;
+  void set_works(Request& request, uint32_t shared) const;
   Candidate candidate_of(const Request& request) const;
   Result<QueuePosition> position_for(const Candidate& candidate, double now) const;
   bool may_overtake(const Request& other, double start, double ahead, double work, bool jump) const;
@@ -209,13 +215,13 @@ class Planner {
   void enqueue(Request& request);
   void enqueue_pair(Request& request, uint32_t pair);
   void withdraw_pair(Request& request, uint32_t pair);
-  void account(Request& request, uint32_t length, int sign);
+  void account(Request& request, uint32_t pair, int sign);
   void mark_running(const SharedPairMember& member);
   void forget(uint64_t request);
   void move_back(Request& request, double work_before);
 
   bool fill(Request& request);  // false: it has pairs that found no room
-  bool fits(uint32_t length) const;
+  bool fits(const Request& request, uint32_t pair) const;
   void take(Request& request, uint32_t pair);
   void settle(const PlannedPair& pair, Outcome& outcome);
 

@@ -31,10 +31,11 @@ std::optional<double> Planner::start_time(double now) const {
   return std::max(earliest, start);
 }
 
-bool Planner::fits(uint32_t length) const {
+bool Planner::fits(const Request& r, uint32_t pair) const {
   if (plan_->pairs.empty()) return true;
+  const uint32_t length = r.lengths[pair];
   size_t tokens = plan_->tokens + length;
-  double work = plan_->work + cost_.work(length);
+  double work = plan_->work + r.works[pair];
   if (options_.pads) {
     const uint32_t longest = std::max(longest_, length), shortest = std::min(shortest_, length);
     if (shortest < (1 - options_.padding_budget) * longest) return false;
@@ -54,7 +55,8 @@ void Planner::mark_running(const SharedPairMember& member) {
   if (--r.queued > 0) return;
   order_.erase(r.position);
   if (!r.deadline) return;
-  deadlines_.erase({*r.deadline, r.id});
+  // In a batch of the usual length it gets its answer, if a little late; not in one that takes longer.
+  if (cost_.seconds(plan_->work) <= batch_seconds_) deadlines_.erase({*r.deadline, r.id});
   if (begins_ + cost_.seconds(plan_->work) <= *r.deadline)
     earliest_deadline_ = std::min(earliest_deadline_, *r.deadline);
 }
@@ -64,16 +66,21 @@ void Planner::take(Request& r, uint32_t pair) {
   const Hash128 key = r.key(pair);
   const size_t slot = plan_->pairs.size();
   plan_->pairs.push_back({r.id, pair});
-  longest_ = std::max(longest_, length);
-  shortest_ = slot == 0 ? length : std::min(shortest_, length);
-  plan_->tokens = options_.pads ? (slot + 1) * longest_ : plan_->tokens + length;
-  plan_->work = options_.pads ? static_cast<double>(slot + 1) * cost_.work(longest_) : plan_->work + cost_.work(length);
+  if (options_.pads) {
+    longest_ = std::max(longest_, length);
+    shortest_ = slot == 0 ? length : std::min(shortest_, length);
+    plan_->tokens = (slot + 1) * longest_;
+    plan_->work = static_cast<double>(slot + 1) * cost_.work(longest_);
+  } else {
+    plan_->tokens += length;
+    plan_->work += r.works[pair];
+  }
   if (!key) {
-    account(r, length, -1);
+    account(r, pair, -1);
     return mark_running({r.position, pair});
   }
   const SharedPairs::Members members = shared_pairs_.take(key);
-  account(requests_.at(members.front().position.request), length, -1);
+  account(requests_.at(members.front().position.request), members.front().pair, -1);
   running_keys_[key] = {plan_, slot};
   for (const SharedPairMember& member : members) {
     mark_running(member);
@@ -88,7 +95,7 @@ bool Planner::fill(Request& r) {
   const auto at = [&](size_t i) { return r.sequence.empty() ? static_cast<uint32_t>(i) : r.sequence[i]; };
   for (size_t i = r.next; i < n && r.queued > 0; ++i) {
     if (r.states[at(i)] != PairState::kQueued) continue;
-    if (fits(r.lengths[at(i)])) {
+    if (fits(r, at(i))) {
       take(r, at(i));
     } else if (!options_.pads) {
       break;

@@ -345,7 +345,7 @@ TEST_F(TwoBatchesTest, ARequestInBothEndsWithTheLater) {
 }
 
 TEST(CostModelTest, FindsTheFixedPartAndTheRateAndFollowsAChange) {
-  CostModel cost(0.001);
+  CostModel cost({.square = 0.001});
   EXPECT_EQ(cost.seconds(100), 0);
   for (double work : {20.0, 200.0, 2000.0, 500.0}) cost.observe(work, 0.002 + 1e-4 * work);
   EXPECT_NEAR(cost.fixed(), 0.002, 1e-6);
@@ -356,9 +356,36 @@ TEST(CostModelTest, FindsTheFixedPartAndTheRateAndFollowsAChange) {
   for (int i = 0; i < 100; ++i) cost.observe(100 + 20 * (i % 10), 3 * (0.002 + 1e-4 * (100 + 20 * (i % 10))));
   EXPECT_NEAR(cost.seconds(150) / 0.051, 1, 0.05);
   // Batches of one size only: the prediction for that size is right.
-  CostModel one(0);
+  CostModel one({});
   for (int i = 0; i < 50; ++i) one.observe(1000, 0.1);
   EXPECT_NEAR(one.seconds(1000), 0.1, 1e-9);
+}
+
+TEST(CostModelTest, WindowsGrowWithTheLengthNotWithItsSquare) {
+  const CostModel cost({.square = 1e-3, .windowed = 2e-3, .span = 129});
+  EXPECT_DOUBLE_EQ(cost.work(100), 100 * (1 + 0.1 + 0.2));
+  EXPECT_DOUBLE_EQ(cost.work(1000), 1000 * (1 + 1 + 0.258));
+  const CostModel windows({.windowed = 2e-3, .span = 129});
+  EXPECT_DOUBLE_EQ(windows.work(8000), 4 * windows.work(2000));
+}
+
+// Forty tokens that all ten pairs begin with are computed once: work of a request, of what waits, and of batches.
+TEST(PlannerTest, WhatPairsBeginWithCountsOnce) {
+  Planner planner({.max_batch_tokens = 500, .max_queue_seconds = 0, .attention = {.square = 1e-3}});
+  planner.observe(1000, 1);
+  const std::vector<uint32_t> lengths(10, 100);
+  const CostModel& cost = planner.cost();
+  const double work = 10 * (cost.work(100) - cost.work(40)) + cost.work(40);
+  ASSERT_TRUE(planner.admit({.request = 1, .lengths = lengths, .shared = 40}, 0).ok());
+  EXPECT_NEAR(planner.backlog_seconds(0), cost.seconds(work), 1e-9);
+  double done = 0;
+  for (double now = 0; planner.queued_tokens() > 0; now += 1) {
+    const Plan& plan = planner.next(now);
+    done += plan.work;
+    planner.finished(plan, now, cost.seconds(plan.work), true);
+  }
+  EXPECT_NEAR(done, work, 1e-9);
+  EXPECT_NEAR(planner.backlog_seconds(9), 0, 1e-9);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "schedule/scheduler.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -51,6 +52,7 @@ struct BatchRun {
   std::vector<uint8_t> depths;
   TimePoint handed_over, began, ended;  // began: when earlier batches had ended
   std::optional<TimePoint> idle_since;  // since when the engine was idle while work waited
+  std::atomic<bool> stop = false;       // nobody waits for its results any more
 
   bool empty() const { return gathered.batch.layers.empty(); }
   double seconds() const { return static_cast<double>(micros()) * 1e-6; }
@@ -65,6 +67,19 @@ Hash128 sequence_key(const Job& job, size_t i) {
   const Hash128 segments = keyed_hash(key, {reinterpret_cast<const char*>(job.pairs.segments.data() + begin), bytes});
   const uint64_t fields[] = {ids.low, ids.high, segments.low, segments.high, job.layers};
   return hash128({reinterpret_cast<const char*>(fields), sizeof(fields)});
+}
+
+// Tokens that all sequences begin with, where an engine that computes such once would (engine/prefix_plan.h); each
+// keeps one of its own.
+uint32_t shared_tokens(const engine::Batch& pairs) {
+  if (pairs.size() < 2) return 0;
+  size_t shared = pairs.length(0) - 1;
+  for (size_t i = 1; i < pairs.size() && shared > 0; ++i) {
+    const int32_t *first = pairs.ids.data(), *other = first + pairs.offsets[i];
+    const size_t most = std::min(shared, pairs.length(i) - 1);
+    shared = static_cast<size_t>(std::mismatch(first, first + most, other).first - first);
+  }
+  return shared * (pairs.size() - 1) >= engine::kLeastSharedTokens ? static_cast<uint32_t>(shared) : 0;
 }
 
 }  // namespace
@@ -103,7 +118,7 @@ struct Scheduler::State {
   size_t completing = 0;  // threads that cancel, inside done(); guarded by mutex
   size_t failures = 0;    // batches that failed since one did not; guarded by mutex, as what follows
   TimePoint last_failure;
-  size_t in_flight = 0;                 // batches
+  std::vector<BatchRun*> in_flight;     // batches
   TimePoint last_end;                   // of a batch
   std::optional<TimePoint> idle_since;  // since the last batch ended, while work waits
   std::vector<std::thread> engines;
@@ -157,6 +172,7 @@ struct Scheduler::State {
       const size_t saved = planner.cancel(id);
       if (metrics) metrics->cancelled.add(static_cast<double>(saved));
       take(id, absl::CancelledError("the client has gone"), finished);
+      stop_unwanted();
       publish();
     }
     complete(finished);
@@ -178,6 +194,17 @@ struct Scheduler::State {
     const size_t before = planner.queued_tokens();
     const auto expired = planner.expire(seconds_of(now));
     drop_late(expired, before - planner.queued_tokens(), finished);
+    if (!expired.empty()) stop_unwanted();
+  }
+
+  // Under the lock: tells the engine of batches that nobody waits for. What it does not look at ends by itself.
+  void stop_unwanted() {
+    for (BatchRun* run : in_flight) {
+      const auto waits = [&](const PlannedPair& pair) { return running.contains(pair.request); };
+      if (std::ranges::none_of(run->plan->pairs, waits) &&
+          std::ranges::none_of(run->plan->shared, waits, &SharedResult::pair))
+        run->stop = true;  // for good: a pair that joins it now is computed again
+    }
   }
 
   void gather(BatchRun& run) {
@@ -201,7 +228,8 @@ struct Scheduler::State {
     run.tokens = run.plan->tokens;
     run.predicted = planner.cost().fitted() ? planner.cost().seconds(run.plan->work) : 0;
     run.idle_since = std::exchange(idle_since, std::nullopt);
-    ++in_flight;
+    run.stop = false;
+    in_flight.push_back(&run);
     publish();
   }
 
@@ -210,7 +238,7 @@ struct Scheduler::State {
     if (!run.empty()) {
       run.began = std::max(run.handed_over, last_end);
       last_end = std::max(last_end, run.ended);
-      failures = run.status.ok() ? 0 : failures + 1;
+      if (!run.stop) failures = run.status.ok() ? 0 : failures + 1;
       if (failures != 0) last_failure = run.ended;
       deliver(run);
     }
@@ -218,7 +246,8 @@ struct Scheduler::State {
                                              run.gathered.share_done(run.depths, model_layers));
     for (uint64_t id : outcome.completed) take(id, ok_status(), finished);
     for (uint64_t id : outcome.failed) take(id, run.status, finished);
-    if (--in_flight == 0 && planner.waiting_requests() > 0) idle_since = last_end;
+    std::erase(in_flight, &run);
+    if (in_flight.empty() && planner.waiting_requests() > 0) idle_since = last_end;
     publish();
   }
 
@@ -249,23 +278,25 @@ struct Scheduler::State {
   Status compute(BatchRun& run) {
     const Gathered& gathered = run.gathered;
     const engine::OwnedBatch& batch = gathered.batch;
+    const engine::Batch view = batch.view(&run.stop);
     run.handed_over = run.ended = Clock::now();
     run.depths.clear();
     run.logits.assign(batch.size(), 0);
     run.depths = batch.layers;
     const Status status = gathered.contests.empty()
-                              ? backend.forward(batch, run.logits)
-                              : backend.forward_contests(batch, gathered.contests, run.logits, run.depths);
+                              ? backend.forward(view, run.logits)
+                              : backend.forward_contests(view, gathered.contests, run.logits, run.depths);
     run.ended = Clock::now();
     return status;
   }
 
   void count(const BatchRun& run) {
     const size_t tokens = run.gathered.batch.tokens(), pairs = run.gathered.batch.size();
-    if (!run.status.ok()) log_error(str_cat("batch of ", tokens, " tokens failed: ", message_of(run.status)));
+    if (!run.status.ok() && !run.stop)
+      log_error(str_cat("batch of ", tokens, " tokens failed: ", message_of(run.status)));
     if (!metrics) return;
     metrics->batches.add();
-    if (!run.status.ok()) metrics->failures.add();
+    if (!run.status.ok() && !run.stop) metrics->failures.add();
     if (run.began > run.handed_over) metrics->overlapped.add();
     if (run.idle_since) metrics->idle_gap.add(static_cast<double>(micros_between(*run.idle_since, run.began)) * 1e-6);
     metrics->tokens.add(static_cast<double>(tokens));
@@ -381,6 +412,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
   const auto step = static_cast<uint32_t>(state_->backend.info().length_step);
   for (size_t i = 0; i < sequences; ++i) lengths[i] = (job->pairs.length(i) + step - 1) / step * step;
   for (size_t i = 0; i < keys.size(); ++i) keys[i] = sequence_key(*job, i);
+  const uint32_t shared = state_->backend.prefix_counters() ? shared_tokens(job->pairs) : 0;
   job->logits.assign(sequences, 0);
   job->depths.assign(sequences, 0);
   Status status;
@@ -393,7 +425,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
     id = state_->next_id++;
     // First, for it may throw: the planner must not know a request that is not there.
     Running& place = state_->running[id] = {nullptr, now};
-    Arrival arrival{id, lengths, keys, job->priority, std::nullopt};
+    Arrival arrival{id, lengths, keys, job->priority, std::nullopt, shared};
     if (job->deadline) arrival.deadline = seconds_of(*job->deadline);
     if (state_->seat) state_->planner.set_share(state_->seat->share());
     status = state_->stopping ? absl::UnavailableError("stopping")

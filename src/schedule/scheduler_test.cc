@@ -179,6 +179,52 @@ TEST(SchedulerTest, ALateJobIsAnsweredWhileABatchRuns) {
   EXPECT_TRUE(first->future.get().first.ok());
 }
 
+// Computes until it is told that nobody waits, as a decoder of a very long document would.
+class PatientBackend : public engine::Backend {
+ public:
+  const engine::BackendInfo& info() const override { return information; }
+  Status forward(const engine::Batch& batch, std::span<float> logits) override {
+    if (batch.ids[0] != 7) {
+      logits[0] = 1;
+      return ok_status();
+    }
+    ++entered;
+    while (!batch.stopped()) std::this_thread::yield();
+    return absl::CancelledError("stopped");
+  }
+  std::atomic<int> entered{0};
+  engine::BackendInfo information;
+};
+
+TEST(SchedulerTest, ABatchThatNobodyWaitsForIsStopped) {
+  PatientBackend backend;
+  Metrics metrics;
+  Scheduler scheduler(backend, {}, &metrics);
+  auto outcome = std::make_shared<Outcome>(), next = std::make_shared<Outcome>();
+  auto job = make_job({{7, 1}}, outcome);
+  const auto cancellation = job->cancellation = std::make_shared<Cancellation>();
+  scheduler.submit(std::move(job));
+  while (backend.entered == 0) std::this_thread::yield();
+  cancellation->cancel();
+  EXPECT_EQ(outcome->future.get().first.code(), absl::StatusCode::kCancelled);
+  scheduler.submit(make_job({{1}}, next));
+  EXPECT_TRUE(next->future.get().first.ok());
+  EXPECT_FALSE(scheduler.engine_fails());
+  EXPECT_THAT(metrics.to_text(), ::testing::HasSubstr("rerankd_batch_failures_total 0"));
+}
+
+TEST(SchedulerTest, ALongBatchEndsAtItsDeadline) {
+  PatientBackend backend;
+  // The pair takes longer than a batch may.
+  const std::vector<MeasuredBatch> measured(3, MeasuredBatch{{10}, 1.5});
+  Scheduler scheduler(backend, {.prediction_margin = 0}, nullptr, measured);
+  auto outcome = std::make_shared<Outcome>();
+  auto job = make_job({{7, 1}}, outcome);
+  job->deadline = Clock::now() + std::chrono::milliseconds(340);
+  scheduler.submit(std::move(job));
+  EXPECT_EQ(outcome->future.get().first.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST(SchedulerTest, EqualSequencesAreComputedOnce) {
   FakeBackend backend;
   backend.set_open(false);

@@ -64,7 +64,9 @@ TEST_F(CascadeTest, TheBestOfTheFirstGoToTheSecond) {
     const RankedDocument& document = response.results[place];
     EXPECT_EQ(document.index, order[place]);
     EXPECT_TRUE(std::isfinite(document.score));
-    if (place > 0) EXPECT_GT(response.results[place - 1].logit, document.logit) << place;
+    if (place > 0) {
+      EXPECT_GT(response.results[place - 1].logit, document.logit) << place;
+    }
     seen[document.index] = true;
   }
   EXPECT_EQ(std::count(seen.begin(), seen.end(), true), 30) << "every document has its place";

@@ -286,7 +286,9 @@ TEST_F(CatalogTest, NoRequestFailsWhileModelsComeAndGo) {
     ASSERT_TRUE(catalog_->load(spec_of(name, name)).ok());
     until([&] { return report(name).state == ModelState::kReady; });
     ASSERT_TRUE(catalog_->set_alias("prod", {{name, 1}}).ok());
-    if (i > 0) ASSERT_TRUE(catalog_->unload(before).ok());
+    if (i > 0) {
+      ASSERT_TRUE(catalog_->unload(before).ok());
+    }
   }
   stop = true;
   for (std::thread& client : clients) client.join();

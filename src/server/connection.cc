@@ -41,6 +41,7 @@ struct Errand {
   HttpHandler handler;  // the server may go while it is under way
   std::shared_ptr<Cancellation> cancellation;
   std::shared_ptr<transport::MemoryHold> memory;
+  std::function<std::string(const transport::HttpRequest&)> client_of;  // RequestMemory's
   ContentCoding coding;
   size_t max_body_bytes;
   size_t compress_min_bytes;
@@ -78,6 +79,10 @@ struct Errand {
  private:
   Status run_once(transport::HttpRequest&& request, const std::function<void(transport::HttpResponse)>& done) const {
     const auto may_hold = [this](size_t bytes) { return memory->resize(bytes); };
+    if (client_of && !request.body.empty()) {
+      const std::string client = client_of(request);
+      if (!client.empty()) RETURN_IF_ERROR(memory->move_to(client));
+    }
     const std::string encoding(request.header("content-encoding"));
     RETURN_IF_ERROR(decode_content(encoding, max_body_bytes, request.body, may_hold));
     const size_t size = request.body.size();
@@ -230,7 +235,7 @@ asio::awaitable<bool> Connection::read_request() {
 Status Connection::hold_body() {
   const size_t bytes = parser_.body_capacity();
   if (bytes == 0) return ok_status();
-  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory, peer_);
+  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory.budget, peer_);
   return memory_->resize(2 * bytes);  // so that they leave as much for those that are read
 }
 
@@ -294,12 +299,12 @@ asio::awaitable<bool> Connection::refuse(const Status& status) {
 // Requests without a body (probes, metrics, pages) are answered here, at once: they do not wait for those that cost
 // more to read.
 void Connection::hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation) {
-  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory, peer_);
+  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory.budget, peer_);
   const bool here = request.body.empty();
   const auto errand = std::make_shared<const Errand>(
-      Errand{core_.handler, std::move(cancellation), memory_, accepted_coding(request.header("accept-encoding")),
-             core_.options.max_body_bytes, core_.options.compress_min_bytes, core_.requests,
-             core_.access.cors_headers(request.header("origin"))});
+      Errand{core_.handler, std::move(cancellation), memory_, core_.memory.client_of,
+             accepted_coding(request.header("accept-encoding")), core_.options.max_body_bytes,
+             core_.options.compress_min_bytes, core_.requests, core_.access.cors_headers(request.header("origin"))});
   const auto deliver = [gate = core_.gate, weak = weak_from_this(),
                         sequence = ++sequence_](transport::HttpResponse&& response) {
     const std::lock_guard lock(gate->mutex);

@@ -65,7 +65,7 @@ struct ServerCore {
   observe::Bucket refusals{1, 20};  // log lines about what the transport itself refuses; guarded by refusals_mutex
 
   std::atomic<bool> draining{false};
-  std::shared_ptr<transport::MemoryBudget> memory;
+  RequestMemory memory;
   // Reads bodies and writes answers: I/O threads only move bytes. Null once the server has stopped.
   std::unique_ptr<WorkerPool> workers;
 

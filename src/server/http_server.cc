@@ -161,12 +161,11 @@ struct HttpServer::Impl {
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, HttpHandler handler,
-                                                      std::shared_ptr<Metrics> metrics,
-                                                      std::shared_ptr<transport::MemoryBudget> memory) {
+                                                      std::shared_ptr<Metrics> metrics, RequestMemory memory) {
   ServerOptions allowed = options;
   allowed.max_connections = transport::allowed_connections(options.max_connections, options.grpc_port != 0 ? 2 : 1);
   auto impl = std::make_unique<Impl>(allowed, std::move(handler), std::move(metrics));
-  if (!memory) memory = std::make_shared<transport::MemoryBudget>(options.max_memory_bytes);
+  if (!memory.budget) memory.budget = std::make_shared<transport::MemoryBudget>(options.max_memory_bytes);
   impl->core.memory = std::move(memory);
   impl->core.workers = std::make_unique<WorkerPool>(std::max<size_t>(options.parse_threads, 1));
   RETURN_IF_ERROR(impl->listen());

@@ -30,14 +30,21 @@ namespace rerank::server {
 using HttpHandler =
     std::function<void(transport::HttpRequest&& request, std::function<void(transport::HttpResponse)> done)>;
 
+// What requests are counted in.
+struct RequestMemory {
+  std::shared_ptr<transport::MemoryBudget> budget;  // null: an account of its own of options.max_memory_bytes
+  // Which client a request counts for (memory_budget.h) from when its body is here; null, or an empty answer: its peer.
+  // Called on one of options.parse_threads.
+  std::function<std::string(const transport::HttpRequest&)> client_of;
+};
+
 class HttpServer {
  public:
   // Listens and starts options.io_threads threads. Raises the process's soft limit of open files towards its hard limit
-  // when options.max_connections needs it. `metrics` may be null. `memory`: what requests are counted in; null: an
-  // account of its own of options.max_memory_bytes. Errors: the address is unknown, taken or forbidden.
+  // when options.max_connections needs it. `metrics` may be null. Errors: the address is unknown, taken or forbidden.
   static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, HttpHandler handler,
                                                    std::shared_ptr<Metrics> metrics = nullptr,
-                                                   std::shared_ptr<transport::MemoryBudget> memory = nullptr);
+                                                   RequestMemory memory = {});
 
   ~HttpServer();  // drain_and_stop()
 

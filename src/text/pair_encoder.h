@@ -55,6 +55,8 @@ class PairEncoder {
     return prompt_ ? TruncationStrategy::kOnlySecond : TruncationStrategy::kLongestFirst;
   }
 
+  // The prompt's; empty: there is none.
+  const std::string& prompt_name() const { return name_; }
   bool takes_instruction() const { return !instruction_form_.empty(); }
   // InvalidArgument for an instruction that the model does not take.
   Status check_instruction(bool given) const;
@@ -76,16 +78,26 @@ class PairEncoder {
 
  private:
   explicit PairEncoder(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
-  Status read_template(const PromptTemplate& prompt);
-  Status add_segment(std::string_view segment);
+  Status read_template(const PromptTemplate& prompt, std::string_view given);
+  Status read_without_instruction(const PromptTemplate& prompt);
+  struct Segment {
+    std::string text;  // with marks
+    bool fixed = false;
+  };
+  Status read_segments(const std::vector<Segment>& segments, bool front);
+  Status add_document(std::string_view segment);
   void add_fixed(std::string_view text);
-  std::string query_part(std::string_view query, std::string_view instruction) const;
+  void encode_query_part(std::string_view query, std::string_view instruction, std::vector<int32_t>& ids) const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool prompt_ = false;
   PairTemplate pieces_;
-  std::string query_before_;                     // of a cross-encoder
-  std::string query_segment_, document_before_;  // with marks; what stands before the document in its segment
+  std::string query_before_;  // of a cross-encoder
+  std::string name_;
+  // What is tokenized with a query: its segment, that of the instruction, and what is between.
+  std::vector<Segment> query_part_;
+  std::vector<Segment> bare_query_part_;  // without an instruction; empty: query_part_
+  std::string document_before_;           // in its segment
   std::string default_instruction_, instruction_form_, identity_;
   TokenSet as_text_;  // of users' texts
 };

@@ -168,7 +168,8 @@ TEST(PairEncoder, RefusesTemplatesThatCannotBe) {
   EXPECT_THAT(message("{query} {document}"), HasSubstr("one segment: put {|} between"));
   EXPECT_THAT(message("{query}{|}{document} end"), HasSubstr("text follows {document}"));
   EXPECT_THAT(message("{query}{|}{instruction} {document}", "{instruction}"), HasSubstr("beside {document}"));
-  EXPECT_THAT(message("{query}{|}{instruction}{|}{document}", "{instruction}"), HasSubstr("no segment with {query}"));
+  EXPECT_THAT(message("{query}{|}{document}{|}{instruction}", "{instruction}"),
+              HasSubstr("{document} stands between {instruction} and {query}"));
 }
 
 TEST(PairEncoder, TemplatesByNameOrFile) {

@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "text/chat/chat_template.h"
 
 namespace rerank::text {
 namespace {
@@ -66,7 +67,7 @@ Result<std::string> read_template(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file.read(text.data(), std::streamsize(size)))
     return absl::InvalidArgumentError(str_cat(path, ": cannot be read"));
-  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\n') && !path.ends_with(".jinja")) text.pop_back();  // Jinja takes it away itself
   return text;
 }
 
@@ -97,8 +98,10 @@ Result<PromptTemplate> find_prompt(const std::string& name_or_file) {
     return absl::NotFoundError(str_cat(message_of(unknown.status()), ", and no file has that name"));
   }
   ASSIGN_OR_RETURN(std::string text, read_template(name_or_file));
+  if (name_or_file.ends_with(".jinja")) return prompt_of_chat(name_or_file, text, {});
   const bool takes = text.find("{instruction}") != std::string::npos;
-  return PromptTemplate{name_or_file, std::move(text), "", takes ? "{instruction}" : ""};
+  return PromptTemplate{
+      .name = name_or_file, .text = std::move(text), .instruction_form = takes ? "{instruction}" : ""};
 }
 
 }  // namespace rerank::text

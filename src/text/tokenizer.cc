@@ -57,12 +57,16 @@ class JsonTokenizer : public Tokenizer {
     return id >= 0 && size_t(id) < added_texts_.size() && !added_texts_[id].empty() ? std::string_view(added_texts_[id])
                                                                                     : model_->vocabulary().text(id);
   }
+  std::vector<std::string> pieces(std::string_view text) const override;
   bool is_special(int32_t id) const override { return id >= 0 && size_t(id) < special_.size() && special_[id]; }
   std::optional<int32_t> id_of(std::string_view token) const override {
     for (const AddedToken& added : added_.tokens()) {
       if (added.content == token) return added.id;
     }
     return model_->vocabulary().find(token);
+  }
+  std::optional<int32_t> unknown_id() const override {
+    return model_->unknown() < 0 ? std::nullopt : std::optional(model_->unknown());
   }
   size_t vocab_size() const override { return std::max(model_->vocabulary().id_limit(), added_texts_.size()); }
   std::vector<ControlToken> added_tokens() const override {
@@ -149,6 +153,33 @@ void JsonTokenizer::encode_stretch(std::string_view text, bool at_start, const T
       encode_normalized(value.substr(begin, end - begin), normalized.at_start && begin == 0, scratch.pieces, ids);
     }
   });
+}
+
+std::vector<std::string> JsonTokenizer::pieces(std::string_view text) const {
+  std::vector<std::string> out;
+  const auto normalized_part = [&](std::string_view value, bool at_start) {
+    Pieces pieces;
+    pieces.text = value;
+    if (!value.empty()) pieces.list.assign(1, Piece{0, value.size(), at_start});
+    if (pre_tokenizer_) pre_tokenizer_->apply(pieces);
+    for (const Piece& piece : pieces.list) out.emplace_back(pieces.view(piece));
+  };
+  const auto part = [&](std::string_view stretch, bool at_start) {
+    NormalizedText normalized;
+    normalized.value = stretch;
+    normalized.at_start = at_start;
+    if (normalizer_ && !stretch.empty()) normalizer_->apply(normalized);
+    const std::string_view value = normalized.value;
+    added_.normalized().split(value, nullptr, [&](size_t begin, size_t end, int32_t id) {
+      if (id >= 0) return void(out.emplace_back(value.substr(begin, end - begin)));
+      normalized_part(value.substr(begin, end - begin), normalized.at_start && begin == 0);
+    });
+  };
+  added_.raw().split(text, nullptr, [&](size_t begin, size_t end, int32_t id) {
+    if (id >= 0) return void(out.emplace_back(text.substr(begin, end - begin)));
+    part(text.substr(begin, end - begin), begin == 0);
+  });
+  return out;
 }
 
 void JsonTokenizer::encode_normalized(std::string_view text, bool at_start, Pieces& pieces,

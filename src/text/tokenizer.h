@@ -62,6 +62,10 @@ class Tokenizer {
   // form): the offsets of `tokenizers`. For clients that look at tokens: several times slower than encode().
   virtual std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
+  // What no token reaches out of: the pieces of `text`, normalized, that the model makes into tokens one by one; added
+  // tokens are pieces. For questions about a tokenizer, not for speed.
+  virtual std::vector<std::string> pieces(std::string_view text) const = 0;
+
   // The text of ids, as the file's decoder joins them. Ids without a token are left out; so are special tokens where
   // `skip_special`. Unimplemented when the file has a decoder that is not supported.
   virtual Result<std::string> decode(std::span<const int32_t> ids, bool skip_special) const = 0;
@@ -74,6 +78,9 @@ class Tokenizer {
   virtual bool is_special(int32_t id) const = 0;
 
   virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
+
+  // The token for text that has none, as [UNK]; absent where every text has tokens, or none stands for it.
+  virtual std::optional<int32_t> unknown_id() const = 0;
 
   // Those of the file's `added_tokens`, in its order. The texts live as long as the tokenizer.
   virtual std::vector<ControlToken> added_tokens() const = 0;

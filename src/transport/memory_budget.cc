@@ -55,9 +55,9 @@ size_t MemoryBudget::held() const {
   return held_;
 }
 
-Status MemoryBudget::change(const std::string& peer, size_t from, size_t to) {
+Status MemoryBudget::change(const std::string& client, size_t from, size_t to) {
   const std::lock_guard lock(mutex_);
-  size_t& own = peers_[peer];
+  size_t& own = clients_[client];
   Status status;
   if (to > from) {
     const size_t more = to - from;
@@ -67,10 +67,10 @@ Status MemoryBudget::change(const std::string& peer, size_t from, size_t to) {
                                   " MiB that one client may hold: send fewer or shorter documents at once, or raise "
                                   "--max-memory-bytes"));
     } else if (own + more > total_ / 2 || held_ + more > total_) {
-      status = make_error(ErrorKind::kUnavailable,
-                          own + more > total_ / 2
-                              ? "requests from this address hold too much memory at the moment; try again"
-                              : "requests hold too much memory at the moment; try again");
+      status =
+          make_error(ErrorKind::kUnavailable,
+                     own + more > total_ / 2 ? "requests of this client hold too much memory at the moment; try again"
+                                             : "requests hold too much memory at the moment; try again");
     }
     if (!status.ok() && refused_) refused_->add();
   }
@@ -79,12 +79,12 @@ Status MemoryBudget::change(const std::string& peer, size_t from, size_t to) {
     held_ = held_ - from + to;
     if (gauge_) gauge_->set(static_cast<double>(held_));
   }
-  if (own == 0) peers_.erase(peer);
+  if (own == 0) clients_.erase(client);
   return status;
 }
 
-MemoryHold::MemoryHold(std::shared_ptr<MemoryBudget> budget, std::string peer)
-    : budget_(std::move(budget)), peer_(std::move(peer)) {}
+MemoryHold::MemoryHold(std::shared_ptr<MemoryBudget> budget, std::string client)
+    : budget_(std::move(budget)), client_(std::move(client)) {}
 
 MemoryHold::~MemoryHold() { shrink(0); }
 
@@ -92,7 +92,7 @@ Status MemoryHold::resize(size_t bytes) {
   if (!budget_) return ok_status();
   const std::lock_guard lock(mutex_);
   if (bytes == bytes_) return ok_status();
-  Status status = budget_->change(peer_, bytes_, bytes);
+  Status status = budget_->change(client_, bytes_, bytes);
   if (status.ok()) bytes_ = bytes;
   return status;
 }
@@ -101,8 +101,22 @@ void MemoryHold::shrink(size_t bytes) {
   if (!budget_) return;
   const std::lock_guard lock(mutex_);
   if (bytes >= bytes_) return;
-  budget_->change(peer_, bytes_, bytes).IgnoreError();
+  budget_->change(client_, bytes_, bytes).IgnoreError();
   bytes_ = bytes;
+}
+
+Status MemoryHold::move_to(const std::string& client) {
+  if (!budget_) return ok_status();
+  const std::lock_guard lock(mutex_);
+  if (client == client_) return ok_status();
+  budget_->change(client_, bytes_, 0).IgnoreError();  // first: the same bytes are not held twice
+  Status status = budget_->change(client, 0, bytes_);
+  if (!status.ok()) {
+    bytes_ = 0;
+    return status;
+  }
+  client_ = client;
+  return status;
 }
 
 std::string peer_of(std::string_view address) {
@@ -123,5 +137,7 @@ std::string peer_of(std::string_view address) {
   char network[INET6_ADDRSTRLEN];
   return std::string(inet_ntop(AF_INET6, &v6, network, sizeof(network))) + "/64";
 }
+
+std::string client_of_key(std::string_view key_name) { return str_cat("key ", key_name); }
 
 }  // namespace rerank::transport

@@ -22,7 +22,8 @@ inline constexpr size_t kWorkBytesPerByte = 9;
 
 class MemoryBudget {
  public:
-  // `total`: 0: a quarter of what this process may use, 256 MiB at least. One peer may hold half of it.
+  // `total`: 0: a quarter of what this process may use, 256 MiB at least. One client may hold half of it: a key, or the
+  // peer of who calls without one.
   explicit MemoryBudget(size_t total, Metrics* metrics = nullptr);
 
   size_t total() const { return total_; }
@@ -30,21 +31,22 @@ class MemoryBudget {
 
  private:
   friend class MemoryHold;
-  Status change(const std::string& peer, size_t from, size_t to);
+  Status change(const std::string& client, size_t from, size_t to);
 
   const size_t total_;
   Gauge* gauge_ = nullptr;
   Counter* refused_ = nullptr;
   mutable std::mutex mutex_;
-  size_t held_ = 0;                                // guarded by mutex_, as the next
-  std::unordered_map<std::string, size_t> peers_;  // those that hold something
+  size_t held_ = 0;                                  // guarded by mutex_, as the next
+  std::unordered_map<std::string, size_t> clients_;  // those that hold something
 };
 
 // What one request holds; given back at the end. Any thread, one at a time: its methods lock.
 class MemoryHold {
  public:
-  // `peer`: as peer_of() makes it. `budget` may be null: then nothing is counted or refused.
-  MemoryHold(std::shared_ptr<MemoryBudget> budget, std::string peer);
+  // `client`: a peer, as peer_of() makes it, or client_of_key(). `budget` may be null: then nothing is counted or
+  // refused.
+  MemoryHold(std::shared_ptr<MemoryBudget> budget, std::string client);
   ~MemoryHold();
   MemoryHold(const MemoryHold&) = delete;
   MemoryHold& operator=(const MemoryHold&) = delete;
@@ -54,16 +56,22 @@ class MemoryHold {
   Status resize(size_t bytes);
   // No more than so many.
   void shrink(size_t bytes);
+  // From now on it counts for this client, as once the key is known. Errors: as resize(); then it holds
+  // nothing, and the request is to be refused.
+  Status move_to(const std::string& client);
 
  private:
   const std::shared_ptr<MemoryBudget> budget_;
-  const std::string peer_;
   std::mutex mutex_;
-  size_t bytes_ = 0;  // guarded by mutex_
+  std::string client_;  // guarded by mutex_, as the next
+  size_t bytes_ = 0;
 };
 
 // Who counts as one client: an IPv4 address, or the 64 bits of an IPv6 address that name a network. `address` may be
 // written with a port, and as gRPC does ("ipv4:10.0.0.1:80", "ipv6:%5B::1%5D:80"). Others are returned as they are.
 std::string peer_of(std::string_view address);
+
+// Who counts as one client, of those that have a key: all that have this one. Never a peer's name.
+std::string client_of_key(std::string_view key_name);
 
 }  // namespace rerank::transport

@@ -82,12 +82,15 @@ bool is_absent(const Status& status) {
 
 class EngineConformanceTest : public ::testing::TestWithParam<Row> {};
 
-Result<std::unique_ptr<engine::Backend>> open(const Row& row, const std::shared_ptr<const model::Model>& model) {
+// `layers`: a graph's; 0: all.
+Result<std::unique_ptr<engine::Backend>> open(const Row& row, const std::shared_ptr<const model::Model>& model,
+                                              size_t layers = 0) {
   engine::BackendOptions options = row.options;
   if (row.engine == EngineKind::kOnnx) {
     const std::string out = str_cat(::testing::TempDir(), "/conformance_", ::getpid(), "_", row.options.precision);
     convert::ConvertOptions convert;
     convert.precision = *parse_choice<Precision>(row.options.precision);
+    convert.keep_layers = layers;
     if (Status status = convert::write_onnx(*model, out, convert); !status.ok()) return status;
     options.onnx_file = out + "/" + convert::kOnnxFile;
   }
@@ -163,10 +166,13 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   });
 }
 
-// The reference, the CPU's vector tiers and XLA compute every decoder; what others do not compute they refuse by name.
+// The reference, the CPU's vector tiers and XLA compute every decoder, graphs those without experts; what others do not
+// compute they refuse by name.
 TEST_P(EngineConformanceTest, EqualsRecordedLogitsOfDecoders) {
   const Row& row = GetParam();
-  compare(row, testing::decoder_models(), [&](const std::string&) { return !computes_all(row); });
+  compare(row, testing::decoder_models(), [&](const std::string& folder) {
+    return row.engine == EngineKind::kOnnx ? folder.find("moe") != std::string::npos : !computes_all(row);
+  });
 }
 
 // A layerwise model's outputs behind its earlier layers, alone and beside others of the batch.
@@ -177,13 +183,25 @@ TEST_P(EngineConformanceTest, EqualsRecordedOutputsOfEachLayer) {
   const auto model = model::load_model(folder);
   ASSERT_TRUE(model.ok()) << model.status();
   const auto backend = open(row, *model);
-  const bool computes = row.engine == EngineKind::kReference || (row.engine == EngineKind::kCpu && !is_tiles(row));
+  const bool computes = row.engine == EngineKind::kReference || (row.engine == EngineKind::kCpu && !is_tiles(row)) ||
+                        row.engine == EngineKind::kOnnx;
+  if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
   if (!backend.ok() && !computes) GTEST_SKIP() << backend.status();
   ASSERT_TRUE(backend.ok()) << backend.status();
   Pairs recorded(folder);
   const auto outputs = testing::read_golden_outputs(folder);
   const size_t first = (*model)->architecture().scoring.first_output, last = (*model)->architecture().layers();
   const double tolerance = row.tolerance(recorded.span());
+  // A graph has one output, that of the layers kept.
+  for (size_t layers = first; row.engine == EngineKind::kOnnx && layers <= last; ++layers) {
+    const auto graph = open(row, *model, layers);
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    std::vector<float> logits(outputs.size());
+    ASSERT_TRUE((*graph)->forward(recorded.batch, logits).ok());
+    for (size_t i = 0; i < outputs.size(); ++i)
+      EXPECT_NEAR(logits[i], outputs[i].at(layers - first), tolerance) << i << " of " << layers << " layers";
+  }
+  if (row.engine == EngineKind::kOnnx) return;
   recorded.batch.layers.resize(outputs.size());
   for (size_t turn = 0; turn <= last - first; ++turn) {
     for (size_t i = 0; i < outputs.size(); ++i)
@@ -200,7 +218,8 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogitsOfGguf) {
   const Row& row = GetParam();
   const bool all = computes_all(row);
   compare(row, testing::gguf_models(), [&](const std::string& folder) {
-    return !all && (row.engine == EngineKind::kCuda || folder.find("xlm-roberta") == std::string::npos);
+    const bool encoder = folder.find("xlm-roberta") != std::string::npos;
+    return !all && (row.engine == EngineKind::kCuda || (row.engine != EngineKind::kOnnx && !encoder));
   });
 }
 

@@ -104,7 +104,7 @@ TEST_F(CudaFailuresTest, ADeviceThatIsLostFailsEveryBatchAndClosesQuietly) {
 TEST_F(CudaFailuresTest, AMachineWithoutADeviceSaysSo) {
   emulation::settings().devices = 0;
   EXPECT_THAT(std::string(engine::make_cuda_backend(model, {}).status().message()),
-              HasSubstr("no CUDA-capable device"));
+              HasSubstr("no GPU that this process may use"));
   emulation::settings().devices = 1;
   emulation::settings().compute_capability = 75;
   EXPECT_THAT(std::string(engine::make_cuda_backend(model, {}).status().message()), HasSubstr("too old"));

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/cuda/kernels/row_classes.h"
 #include "support.h"
 
 namespace rerank {
@@ -93,14 +94,10 @@ TEST_P(CudaGraphsTest, BatchesAroundContestsAndExitsAreTheirs) {
   EXPECT_EQ(emulation::graphs().launched, 3u);
 }
 
-TEST_P(CudaGraphsTest, LargeBatchesAreLaunchedOneByOne) {
-  model = load(testing::write_tiny_model({.layers = 1, .hidden = 512, .heads = 4, .intermediate = 64, .positions = 512},
-                                         "cuda_graphs_large"));
-  const auto backend = open(model, {});
-  const engine::OwnedBatch batch = batch_of({512, 512, 512, 512, 1});
-  const auto first = run(*backend, batch.view());
-  EXPECT_EQ(run(*backend, batch.view()), first);
-  EXPECT_EQ(emulation::graphs().captured, 0u);
+TEST(CudaGraphs, AreForSmallBatches) {
+  EXPECT_TRUE(engine::cuda::worth_a_graph(66 * 128, 384));
+  EXPECT_TRUE(engine::cuda::worth_a_graph(4096, 1024));
+  EXPECT_FALSE(engine::cuda::worth_a_graph(4097, 1024));
 }
 
 // The call that fails is any of a batch that is recorded, or that is started from a graph.

@@ -91,7 +91,7 @@ TEST_F(CudaTuningTest, AlgorithmsThatDoNotRunArePassedOver) {
 
 // No request waits for long: slow products are taken as they come.
 TEST_F(CudaTuningTest, TryingEndsWhenItsTimeIsUp) {
-  emulation::settings().algorithms_us = {3000, 1, 1, 1};
+  emulation::settings().algorithms_us = {14000, 1, 1, 1};
   EXPECT_THAT(runs_when_tuned(), ElementsAre(Gt(5u)));
 }
 

@@ -165,9 +165,9 @@ struct ServerOptions {
       "RERANKD_API_KEY: flags can be seen by other users of the machine. Empty: no key is asked for."};
 
   std::string api_key_file;
-  static constexpr OptionInfo kApiKeyFile{
-      "api-key-file", "FILE", "Server",
-      "More keys, one a line: NAME KEY [rate=REQUESTS_PER_SECOND] [priority=N]. Read again when it changes."};
+  static constexpr OptionInfo kApiKeyFile{"api-key-file", "FILE", "Server",
+                                          "More keys, one a line: NAME KEY [rate=REQUESTS_PER_SECOND] "
+                                          "[tokens=TOKENS_PER_SECOND] [priority=N]. Read again when it changes."};
 
   std::string cors_origin;
   static constexpr OptionInfo kCorsOrigin{"cors-origin", "ORIGIN[,ORIGIN...]", "Server",

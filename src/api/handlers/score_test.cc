@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "support/api_fixture.h"
+#include "support/fixtures/api_fixture.h"
 #include "support/process/memory.h"
 
 namespace rerank::api {

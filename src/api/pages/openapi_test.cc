@@ -5,7 +5,7 @@
 
 #include "api/path.h"
 #include "api/routes.h"
-#include "support/api_fixture.h"
+#include "support/fixtures/api_fixture.h"
 
 namespace rerank::api {
 namespace {
@@ -18,6 +18,13 @@ TEST_F(PageTest, BrowsersGetThePageAndProbesTheHealth) {
   EXPECT_EQ(page.content_type, "text/html; charset=utf-8");
   EXPECT_EQ(page.body.find("http://"), std::string::npos) << "the page works without a network";
   EXPECT_EQ(call("GET", "/", "", {{"accept", "*/*"}}).body, R"({"status":"ok"})");
+}
+
+TEST_F(PageTest, TheDescriptionCanBeRead) {
+  const transport::HttpResponse page = call("GET", "/docs", "", {{"accept", "text/html"}});
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.content_type, "text/html; charset=utf-8");
+  EXPECT_EQ(page.body.find("http://"), std::string::npos);
 }
 
 TEST_F(PageTest, RerankAnswersTellWhereTheTimeWent) {

@@ -98,8 +98,7 @@ struct Check : Command {
         str_cat(tokenizer.vocab_size(), " tokens; a query of 4 words is ", query.size(), ", a document of 3 ",
                 document.size(), ", and ", (*texts)->pieces().added_to_pair(), " stand around them"));
     if (config.architecture.input.kind != model::InputTemplate::Kind::kPrompt) return;
-    const std::string& given = options.model.texts.prompt;
-    say("template", given.empty() ? config.architecture.input.prompt : given);
+    say("template", (*texts)->prompt_name());
   }
 
   void check_engines(const std::shared_ptr<const model::Model>& model) {

@@ -47,8 +47,10 @@ struct Inspect : Command {
   void print_prompt(const text::PairEncoder& texts, const model::InputTemplate& input, const std::string& from) const {
     if (input.kind != model::InputTemplate::Kind::kPrompt) return;
     const std::string& given = options.model.texts.prompt;
-    std::printf("template        %s%s\n", given.empty() ? input.prompt.c_str() : given.c_str(),
-                given.empty() ? ", the model's" : ", of --template");
+    std::printf("template        %s%s\n", texts.prompt_name().c_str(),
+                !given.empty()                        ? ", of --template"
+                : texts.prompt_name() == input.prompt ? ", the model's"
+                                                      : ", the folder's");
     if (!texts.takes_instruction()) return;
     const std::string_view instruction = texts.instruction_of(std::nullopt);
     std::printf("instruction     %.*s%s\n", static_cast<int>(instruction.size()), instruction.data(),

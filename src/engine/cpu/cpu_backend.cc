@@ -182,7 +182,7 @@ class CpuEngine : public LayeredEngine {
     OwnedBatch kept;
     kept.assign(batch_, sequences);
     std::swap(kept_, kept);
-    batch_ = kept_.view();
+    batch_ = kept_.view(batch_.stop);
     return ok_status();
   }
 
@@ -274,12 +274,13 @@ class CpuEngine : public LayeredEngine {
     std::atomic<bool> failed{false};
     auto compute_one = [&](size_t g, Ops& ops, OwnedBatch& sub) {
       try {
+        if (batch_.stopped()) return;
         sub.assign(batch, grouping.groups[g]);
         std::vector<Run> own;
         for (uint32_t s : grouping.groups[g])
           if (!runs.empty()) own.push_back(runs[s]);
         if constexpr (Ops::kTakesRuns) ops.begin_runs(own);
-        body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view());
+        body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view(batch_.stop));
       } catch (const std::bad_alloc&) {
         failed = true;
       }
@@ -290,6 +291,7 @@ class CpuEngine : public LayeredEngine {
       team_->run(grouping.groups.size(),
                  [&](size_t g, size_t member) { compute_one(g, workers_[member]->ops, workers_[member]->batch); });
     }
+    if (batch_.stopped()) return absl::CancelledError("cpu engine: nobody wants this batch any more");
     return failed ? out_of_memory() : ok_status();
   }
 

@@ -78,16 +78,20 @@ ActivationFunction* SharedOps::function_of(model::Activation activation) const {
 void SharedOps::norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const CpuNorm& norm) {
   constexpr size_t kTaskRows = 64;
   each((rows + kTaskRows - 1) / kTaskRows, [&](size_t task, size_t) {
-    const size_t end = std::min(rows, (task + 1) * kTaskRows);
-    for (size_t r = task * kTaskRows; r < end; ++r) norm_row(matrix.row(first + r), norm);
+    const size_t begin = task * kTaskRows, count = std::min(rows - begin, kTaskRows);
+    norm_in_place(matrix.row(first + begin), count, matrix.stride(), norm);
   });
 }
 
-void SharedOps::norm_row(float* row, const CpuNorm& norm) const {
+void SharedOps::norm_in_place(float* x, size_t count, size_t apart, const CpuNorm& norm) const {
   const size_t width = norm.gamma.size();
+  const float *gamma = norm.gamma.data(), *beta = norm.beta.data();
   const float epsilon = architecture().norm_epsilon;
-  if (architecture().norm == model::NormKind::kRms) return kernels_.rms_norm(row, width, norm.gamma.data(), epsilon);
-  kernels_.layer_norm(row, width, norm.gamma.data(), norm.beta.data(), epsilon);
+  if (architecture().norm == model::NormKind::kRms) {
+    for (size_t i = 0; i < count; ++i) kernels_.rms_norm(x + i * apart, width, gamma, epsilon);
+  } else {
+    for (size_t i = 0; i < count; ++i) kernels_.layer_norm(x + i * apart, width, gamma, beta, epsilon);
+  }
 }
 
 void SharedOps::norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& norm, PaddedMatrix& to) {
@@ -95,7 +99,7 @@ void SharedOps::norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& 
   to.resize(rows, width, columns());
   each(rows, [&](size_t r, size_t) {
     std::copy_n(from.row(r), width, to.row(r));
-    norm_row(to.row(r), norm);
+    norm_in_place(to.row(r), 1, 0, norm);
   });
 }
 

@@ -42,7 +42,8 @@ class SharedOps {
     const PaddedMatrix* factor = nullptr;  // laid out like c: multiplies the activated result
   };
   void run(const LinearJob& job);
-  void norm_row(float* row, const CpuNorm& norm) const;
+  // Of `count` vectors, `apart` values from one to the next.
+  void norm_in_place(float* x, size_t count, size_t apart, const CpuNorm& norm) const;
   void norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const CpuNorm& norm);
   // The same into rows of another matrix.
   void norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& norm, PaddedMatrix& to);

@@ -32,15 +32,19 @@ struct States {
 // What lies between two products of a layer.
 template <class T>
 struct Scratch {
-  DeviceBuffer<T> product, inner, gate;
+  DeviceBuffer<T> product, inner, both;  // both: gate and up side by side
 
   template <class Visit>
   void each(const ModelSpec& m, size_t rows, const Visit& visit) {
     visit(product, rows * std::max(m.hidden, m.embedding));
     visit(inner, rows * m.intermediate);
-    if (m.gated) visit(gate, rows * m.intermediate);
+    if (m.gated) visit(both, rows * 2 * m.intermediate);
   }
 };
+
+// Of a row.
+inline uint32_t query_width(const ModelSpec& m) { return m.heads * m.head_size; }
+inline uint32_t key_width(const ModelSpec& m) { return m.kv_heads * m.head_size; }
 
 template <class T>
 struct Activations {
@@ -50,6 +54,7 @@ struct Activations {
   States<T> scored;  // the rows that the head reads, of the last layer
   DeviceBuffer<Value<T>> scored_queries;
   DeviceBuffer<float> dense;   // of the head
+  DeviceBuffer<float> logits;  // of each row, where a sequence's is their mean
   States<T> spare;             // where rows move to when sequences leave
   DeviceBuffer<float> pooled;  // what exits read
 
@@ -94,11 +99,13 @@ struct Activations {
     const size_t rows = padded_rows(tokens), scored_rows = padded_rows(sequences);
     states.each(m, rows, visit);
     scratch.each(m, rows, visit);
-    visit(context, rows * m.hidden);
-    visit(qkv, rows * 3 * m.hidden);
+    visit(context, rows * query_width(m));
+    visit(qkv, rows * (query_width(m) + 2 * key_width(m)));
     scored.each(m, scored_rows, visit);
-    visit(scored_queries, scored_rows * m.hidden);
-    visit(dense, scored_rows * m.hidden);
+    visit(scored_queries, scored_rows * query_width(m));
+    const bool all = m.scored == Scored::kMeanOfLogits;
+    visit(dense, (all ? rows : scored_rows) * m.hidden);
+    visit(logits, all ? rows : 0);
   }
 };
 

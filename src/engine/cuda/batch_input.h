@@ -22,18 +22,32 @@ class BatchInput {
     uint32_t tokens = 0, sequences = 0, tiles = 0;
   };
 
-  // A whole batch.
-  void load(const BatchSpec& spec, cudaStream_t stream) {
-    offsets_there_.assign(spec.offsets, spec.offsets + spec.sequences + 1);
+  // A whole batch. scores_last: the head reads each sequence's last row, else its first.
+  void load(const BatchSpec& spec, bool scores_last, cudaStream_t stream) {
+    scores_last_ = scores_last;
+    const uint32_t* own = spec.offsets + spec.shared;
+    offsets_there_.assign(own, own + spec.sequences + 1);
     queries_there_.assign(spec.queries, spec.queries + spec.sequences);
+    runs_.clear();
+    for (uint32_t i = 0; i < spec.shared; ++i)
+      runs_.push_back({spec.offsets[i], spec.offsets[i + 1] - spec.offsets[i]});
+    for (uint32_t s = 0; s < spec.sequences; ++s) {
+      Run run{own[s], own[s + 1] - own[s]};
+      if (spec.shared > 0 && spec.behind[s] != UINT32_MAX) {
+        run.prefix_begin = runs_[spec.behind[s]].begin;
+        run.prefix_length = runs_[spec.behind[s]].length;
+      }
+      runs_.push_back(run);
+    }
+    shared_ = spec.shared;
     const uint32_t tokens = offsets_there_.back();
-    const Layout layout = place(whole(tokens, spec.sequences), 0);
+    const Layout layout = place(whole(tokens, spec.sequences, spec.shared), 0);
     fill(layout.ids, spec.ids, tokens, full_.tokens);
     fill(layout.kinds, spec.segments, tokens, full_.tokens);
     auto* places = pinned_.as<uint32_t>(layout.places);
     std::fill(places + tokens, places + full_.tokens, 0u);
-    for (uint32_t s = 0; s < spec.sequences; ++s) {
-      for (uint32_t i = spec.offsets[s]; i < spec.offsets[s + 1]; ++i) places[i] = i - spec.offsets[s];
+    for (const Run& run : runs_) {
+      for (uint32_t i = 0; i < run.length; ++i) places[run.begin + i] = run.prefix_length + i;
     }
     send(layout, stream);
   }
@@ -48,10 +62,19 @@ class BatchInput {
     }
     offsets_there_ = std::move(offsets);
     queries_there_ = std::move(queries);
+    runs_.clear();
+    shared_ = 0;
+    for (size_t s = 0; s < sequences.size(); ++s)
+      runs_.push_back({offsets_there_[s], offsets_there_[s + 1] - offsets_there_[s]});
     check(cudaStreamSynchronize(stream), "before a batch is packed anew");  // what is pinned may still be read
     const auto kept = static_cast<uint32_t>(rows.size());
-    const Layout layout = place({0, static_cast<uint32_t>(sequences.size()), tiles_of(kept, sequences.size())}, kept);
+    const Layout layout =
+        place({kept, static_cast<uint32_t>(sequences.size()), tiles_of(kept, sequences.size())}, kept);
     fill(layout.rows, rows.data(), kept, kept);
+    auto* places = pinned_.as<uint32_t>(layout.places);
+    for (const Run& run : runs_) {
+      for (uint32_t i = 0; i < run.length; ++i) places[run.begin + i] = i;
+    }
     send(layout, stream);
   }
 
@@ -65,13 +88,17 @@ class BatchInput {
 
   // On the device.
   const void* data() const { return device_.data(); }
-  const int32_t* ids() const { return ids_; }  // this and the next two: of a whole batch
+  const int32_t* ids() const { return ids_; }  // this and the next: of a whole batch
   const int32_t* kinds() const { return kinds_; }
-  const uint32_t* places() const { return places_; }
-  const uint32_t* rows() const { return rows_; }  // behind keep()
+  const uint32_t* places() const { return places_; }  // each row's position; also behind keep()
+  const uint32_t* rows() const { return rows_; }      // behind keep()
   const uint32_t* queries() const { return queries_; }
   const uint32_t* firsts() const { return firsts_; }  // each sequence's first row, and its tokens
   const uint32_t* lengths() const { return lengths_; }
+  const Run* runs() const { return runs_there_; }                         // of each sequence
+  const uint32_t* scored_rows() const { return scored_rows_; }            // what the head reads of it, and
+  const uint32_t* scored_positions() const { return scored_positions_; }  // its position
+  bool shares() const { return shared_ > 0; }
   const QueryTile* tiles() const { return tiles_; }
 
   // That such a batch needs there, also when sequences leave it.
@@ -82,7 +109,7 @@ class BatchInput {
  private:
   // The parts in one block of memory, the same on host and device.
   struct Layout {
-    size_t ids, kinds, places, rows, queries, firsts, lengths, tiles, bytes;
+    size_t ids, kinds, places, rows, queries, firsts, lengths, runs, scored_rows, scored_positions, tiles, bytes;
 
     // counts.tokens: that are embedded; kept: rows of a batch before that go on.
     Layout(const Counts& counts, size_t kept) {
@@ -99,6 +126,9 @@ class BatchInput {
       queries = part(counts.sequences * size_t{4});
       firsts = part(counts.sequences * size_t{4});
       lengths = part(counts.sequences * size_t{4});
+      runs = part(counts.sequences * sizeof(Run));
+      scored_rows = part(counts.sequences * size_t{4});
+      scored_positions = part(counts.sequences * size_t{4});
       tiles = part(counts.tiles * sizeof(QueryTile));
       bytes = at;
     }
@@ -107,9 +137,9 @@ class BatchInput {
   static uint32_t tiles_of(size_t tokens, size_t sequences) {  // at most
     return static_cast<uint32_t>(tokens / kTileQueries + sequences);
   }
-  static Counts whole(uint32_t tokens, uint32_t sequences) {
+  static Counts whole(uint32_t tokens, uint32_t sequences, uint32_t shared = 0) {
     const uint32_t rows = padded_rows(tokens), full = padded_sequences(sequences);
-    return {rows, full, tiles_of(rows, full)};
+    return {rows, full, tiles_of(rows, full + shared)};
   }
 
   template <class P>
@@ -127,18 +157,29 @@ class BatchInput {
   // Where the parts of the batch that offsets_there_ describes lie, and those parts that all batches have.
   Layout place(const Counts& full, size_t kept) {
     const auto sequences = static_cast<uint32_t>(offsets_there_.size() - 1);
-    const std::vector<QueryTile> tiles = attention_tiles(offsets_there_.data(), sequences);
+    const std::vector<QueryTile> tiles = attention_tiles(runs_);
     exact_ = {offsets_there_.back(), sequences, static_cast<uint32_t>(tiles.size())};
     full_ = full;
     filled_up_ = false;
     const Layout layout(full, kept);
     pinned_.resize(layout.bytes);
     device_.resize(layout.bytes);
-    std::vector<uint32_t> lengths(full.sequences, 1);
-    for (uint32_t s = 0; s < sequences; ++s) lengths[s] = offsets_there_[s + 1] - offsets_there_[s];
+    const std::span<const Run> own = std::span<const Run>(runs_).last(sequences);
+    std::vector<uint32_t> lengths(full.sequences, 1), scored_rows(sequences), scored_positions(sequences);
+    std::vector<Run> full_runs(full.sequences, Run{0, 1});
+    for (uint32_t s = 0; s < sequences; ++s) {
+      const uint32_t last = scores_last_ ? own[s].length - 1 : 0;
+      lengths[s] = own[s].length;
+      full_runs[s] = own[s];
+      scored_rows[s] = own[s].begin + last;
+      scored_positions[s] = own[s].prefix_length + last;
+    }
     fill(layout.queries, queries_there_.data(), sequences, full.sequences);
     fill(layout.firsts, offsets_there_.data(), sequences, full.sequences);
     fill(layout.lengths, lengths.data(), full.sequences, full.sequences);
+    fill(layout.runs, full_runs.data(), full.sequences, full.sequences);
+    fill(layout.scored_rows, scored_rows.data(), sequences, full.sequences);
+    fill(layout.scored_positions, scored_positions.data(), sequences, full.sequences);
     fill(layout.tiles, tiles.data(), tiles.size(), full.tiles);
     ids_ = at<int32_t>(layout.ids);
     kinds_ = at<int32_t>(layout.kinds);
@@ -147,6 +188,9 @@ class BatchInput {
     queries_ = at<uint32_t>(layout.queries);
     firsts_ = at<uint32_t>(layout.firsts);
     lengths_ = at<uint32_t>(layout.lengths);
+    runs_there_ = at<Run>(layout.runs);
+    scored_rows_ = at<uint32_t>(layout.scored_rows);
+    scored_positions_ = at<uint32_t>(layout.scored_positions);
     tiles_ = at<QueryTile>(layout.tiles);
     return layout;
   }
@@ -158,10 +202,15 @@ class BatchInput {
   PinnedBuffer pinned_;
   DeviceBuffer<unsigned char> device_;
   std::vector<uint32_t> offsets_there_{0}, queries_there_;  // of the sequences that are still there
+  std::vector<Run> runs_;                                   // of what sequences share, then of sequences
+  uint32_t shared_ = 0;
+  bool scores_last_ = false;
   Counts exact_, full_;
   bool filled_up_ = false;
   const int32_t *ids_ = nullptr, *kinds_ = nullptr;
   const uint32_t *places_ = nullptr, *rows_ = nullptr, *queries_ = nullptr, *firsts_ = nullptr, *lengths_ = nullptr;
+  const uint32_t *scored_rows_ = nullptr, *scored_positions_ = nullptr;
+  const Run* runs_there_ = nullptr;
   const QueryTile* tiles_ = nullptr;
 };
 

@@ -1,16 +1,14 @@
 #include "engine/cuda/cuda_backend.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <vector>
 
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "base/system/own_folder.h"
+#include "engine/cuda/host/library.h"
+#include "engine/cuda/host/shared_batch.h"
 #include "engine/cuda/model_spec.h"
 #include "engine/cuda/plugin.h"
 #include "engine/cuda/tuning_file.h"
@@ -20,45 +18,6 @@
 
 namespace rerank::engine {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr const char* kLibrary = "librerank_cuda.so";
-
-// Beside the program, where it is installed, where it was built.
-std::vector<std::string> places() {
-  const fs::path own = own_folder();
-  std::vector<std::string> found = {(own / kLibrary).string(),
-                                    (own / "../lib/rerankd" / kLibrary).lexically_normal().string()};
-  if (std::string(RERANKD_CUDA_LIBRARY) != "") found.push_back(RERANKD_CUDA_LIBRARY);
-  return found;
-}
-
-Result<const cuda::Plugin*> load_library() {
-  std::string looked;
-  for (const std::string& place : places()) {
-    std::error_code error;
-    looked += str_cat(looked.empty() ? "" : ", ", place);
-    if (!fs::exists(place, error)) continue;
-    void* handle = ::dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed: the driver has threads of its own
-    if (handle == nullptr) {
-      const char* why = ::dlerror();
-      return absl::UnimplementedError(str_cat(place, ": ", why == nullptr ? "cannot be loaded" : why));
-    }
-    const auto get = reinterpret_cast<const cuda::Plugin* (*)()>(::dlsym(handle, "rerank_cuda_plugin"));
-    if (get == nullptr || get()->major != cuda::kPluginMajor || get()->struct_size < sizeof(cuda::Plugin))
-      return absl::UnimplementedError(str_cat(place, ": belongs to another version of rerankd"));
-    return get();
-  }
-  return absl::UnimplementedError(str_cat(kLibrary, " is not there (looked for ", looked,
-                                          "): build where CUDA's nvcc is, or install it beside the program"));
-}
-
-// One library per process; a failure is remembered too, for a machine does not grow a driver while it runs.
-const Result<const cuda::Plugin*>& library() {
-  static const Result<const cuda::Plugin*> loaded = load_library();
-  return loaded;
-}
 
 Status status_of(cuda::Code code, const char* message) {
   switch (code) {
@@ -84,10 +43,21 @@ struct Choice {
 
 EngineFeatures features() {
   EngineFeatures features = kAllFeatures;
-  features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits =
-      features.experts = features.first_token = features.outputs = false;
-  features.convolution = false;
+  features.experts = features.first_token = features.convolution = false;
   return features;
+}
+
+// What supported.h has no word for.
+std::string other_parts(const model::Architecture& a) {
+  const model::Attention& first = a.blocks[0].attention;
+  const model::Scoring& scoring = a.scoring;
+  for (const model::Block& block : a.blocks) {
+    if (block.attention.kv_heads != first.kv_heads) return "blocks of different shapes";
+    if (block.placement == model::NormPlacement::kPost && block.sum_norms)
+      return "norms of what a post-norm block adds";
+  }
+  if (scoring.rows == model::ScoredRows::kMeanOfLogits && scoring.softcap != 0) return "a softcap of a mean of logits";
+  return "";
 }
 
 Result<Choice> choose(const model::Model& model, const BackendOptions& options) {
@@ -103,16 +73,20 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
         str_cat("cuda engine: --precision ", options.precision, ": there are auto (bf16), fp8, fp16, bf16, fp32"));
   }
   const model::Architecture& a = model.architecture();
-  const std::string parts = uncomputed_parts(a, features());
+  std::string parts = uncomputed_parts(a, features());
+  if (parts.empty()) parts = other_parts(a);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("cuda engine: does not compute ", parts));
   if (a.hidden % 8 != 0 || a.embedding.width % 8 != 0 || a.blocks[0].feed_forward.width % 8 != 0 ||
       a.blocks[0].attention.head_size % 8 != 0)
     return absl::UnimplementedError("cuda engine: widths that are not multiples of 8");
-  if (!library().ok()) return library().status();
-  choice.plugin = *library();
+  if (!cuda_library().ok()) return cuda_library().status();
+  choice.plugin = *cuda_library();
   char error[512] = "", text[256] = "";
   int count = 0;
   cuda::Code code = choice.plugin->devices(&count, error, sizeof error);
+  if (code == cuda::Code::kUnavailable)
+    return absl::UnimplementedError(str_cat(
+        "cuda engine: ", error, " (librerank_cuda.so can be loaded: ", about_cuda_library(*choice.plugin), ")"));
   if (code == cuda::Code::kOk && options.device >= static_cast<size_t>(count)) {
     return absl::UnimplementedError(str_cat("cuda engine: there is no device ", options.device, ": there are ", count));
   }
@@ -127,7 +101,10 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
 class CudaEngine : public LayeredEngine {
  public:
   CudaEngine(std::shared_ptr<const model::Model> model, const Choice& choice, cuda::Engine* engine)
-      : model_(std::move(model)), plugin_(choice.plugin), engine_(engine) {
+      : model_(std::move(model)),
+        plugin_(choice.plugin),
+        engine_(engine),
+        counters_(can_share_prefixes(model_->architecture()) ? std::make_shared<PrefixCounters>() : nullptr) {
     const size_t sm = choice.name.find("sm_");
     info_ = {.engine = "cuda",
              .precision = choice.precision,
@@ -167,29 +144,32 @@ class CudaEngine : public LayeredEngine {
   void overlap(bool on) { info_.batches_in_flight = on ? cuda::kSlots : 1; }
   Status use_graphs(bool on) { return call(plugin_->use_graphs, on ? 1 : 0); }
 
+  // 0: what sequences begin with is computed for each of them.
+  void share_prefixes(bool on) {
+    if (!on) counters_.reset();
+  }
+  std::shared_ptr<const PrefixCounters> prefix_counters() const override { return counters_; }
+
   const BackendInfo& info() const override { return info_; }
 
+  // The batch goes to the device when it is known what is to be done with it: prefixes are shared only where all of it
+  // is computed in one go.
   Status start(uint32_t slot, const Batch& batch) override {
-    std::vector<uint32_t> queries(batch.size());
-    for (size_t i = 0; i < batch.size(); ++i) {
-      const size_t begin = batch.offsets[i], length = batch.length(i);
-      queries[i] =
-          static_cast<uint32_t>(query_tokens(batch.ids.subspan(begin, length), batch.segments.subspan(begin, length)));
-    }
-    const cuda::BatchSpec spec{.ids = batch.ids.data(),
-                               .segments = batch.segments.data(),
-                               .offsets = batch.offsets.data(),
-                               .queries = queries.data(),
-                               .sequences = static_cast<uint32_t>(batch.size())};
-    return call(plugin_->start, slot, spec);
+    slot_ = slot;
+    batch_ = batch;
+    waits_ = true;
+    return ok_status();
   }
   Status step(std::span<float> pooled) override {
+    RETURN_IF_ERROR(send(false));
     return call(plugin_->step, pooled.empty() ? nullptr : pooled.data());
   }
   Status keep(std::span<const uint32_t> sequences) override {
+    RETURN_IF_ERROR(send(false));
     return call(plugin_->keep, sequences.data(), static_cast<uint32_t>(sequences.size()));
   }
   Status launch(size_t layers) override {
+    RETURN_IF_ERROR(send(true));
     RETURN_IF_ERROR(call(plugin_->launch, static_cast<uint32_t>(layers)));
     keep_tuning();
     return ok_status();
@@ -197,6 +177,36 @@ class CudaEngine : public LayeredEngine {
   Status finish(uint32_t slot, std::span<float> logits) override { return call(plugin_->finish, slot, logits.data()); }
 
  private:
+  // The batch to the device, unless it is there.
+  Status send(bool whole) {
+    if (!std::exchange(waits_, false)) return ok_status();
+    if (whole && counters_ != nullptr) {
+      const SharedBatch shared = engine::share_prefixes(batch_);
+      counters_->shared_tokens += shared.saved;
+      counters_->computed_tokens += shared.runs.tokens();
+      if (shared.parts > 0) return send_batch(shared.runs, shared.parts, shared.behind);
+    }
+    return send_batch(batch_, 0, {});
+  }
+
+  Status send_batch(const Batch& runs, uint32_t parts, std::span<const uint32_t> behind) {
+    const size_t sequences = batch_.size();
+    std::vector<uint32_t> queries(sequences);
+    for (size_t i = 0; i < sequences; ++i) {
+      const size_t begin = batch_.offsets[i], length = batch_.length(i);
+      queries[i] = static_cast<uint32_t>(
+          query_tokens(batch_.ids.subspan(begin, length), batch_.segments.subspan(begin, length)));
+    }
+    const cuda::BatchSpec spec{.ids = runs.ids.data(),
+                               .segments = runs.segments.data(),
+                               .offsets = runs.offsets.data(),
+                               .queries = queries.data(),
+                               .sequences = static_cast<uint32_t>(sequences),
+                               .shared = parts,
+                               .behind = behind.data()};
+    return call(plugin_->start, slot_, spec);
+  }
+
   // Products whose shapes were met for the first time. That they cannot be kept fails no batch.
   void keep_tuning() {
     if (!tuning_) return;
@@ -220,6 +230,10 @@ class CudaEngine : public LayeredEngine {
   cuda::Engine* engine_;
   std::optional<TuningFile> tuning_;
   BackendInfo info_;
+  std::shared_ptr<PrefixCounters> counters_;  // null: no prefixes are shared
+  uint32_t slot_ = 0;
+  Batch batch_;         // that start() was called with
+  bool waits_ = false;  // it is not on the device yet
 };
 
 }  // namespace
@@ -239,6 +253,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const model::
   RETURN_IF_ERROR(status_of(code, error));
   auto backend = std::make_unique<CudaEngine>(model, choice, engine);
   backend->overlap(options.cuda_overlap);
+  backend->share_prefixes(options.prefix_bytes > 0);
   RETURN_IF_ERROR(backend->find_room());
   RETURN_IF_ERROR(backend->recall(options.tuning_cache, choice.device));
   RETURN_IF_ERROR(backend->use_graphs(options.cuda_graphs));

@@ -14,9 +14,8 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(CudaTilesTest, EveryQueryIsInOneTileAndLongSequencesComeFirst) {
-  const std::vector<uint32_t> offsets = {0, 3, 3 + 130, 3 + 130 + 64};
-  const auto tiles = cuda::attention_tiles(offsets.data(), 3);
-  std::vector<int> seen(offsets.back());
+  const auto tiles = cuda::attention_tiles(std::vector<cuda::Run>{{0, 3}, {3, 130}, {133, 64}});
+  std::vector<int> seen(133 + 64);
   uint32_t longest = UINT32_MAX;
   for (const cuda::QueryTile& tile : tiles) {
     EXPECT_LE(tile.length, longest);

@@ -31,26 +31,25 @@ class Dense {
               outs, w.in, Epilogue::kBias, stream_);
   }
 
-  // stream += context W^T + b, and the norm of a post-norm block.
-  void add_attention(const DeviceLayer<T>& w, Activations<T>& a, uint32_t rows) {
+  // stream += context W^T + b, and the norm behind it: a post-norm block's own, else `next`, where that is not null.
+  void add_attention(const DeviceLayer<T>& w, const DeviceNorm* next, Activations<T>& a, uint32_t rows) {
     multiply(w.attention_output, a.context.data(), a.scratch.product.data(), rows);
-    add(w.attention_norm, w.pre_norm, a, rows);
+    add(w.attention_sum_norm, w.pre_norm ? next : &w.attention_norm, w.pre_norm, a, rows);
   }
 
   // What products read next, of a pre-norm block.
   void norm_input(const DeviceNorm& w, States<T>& states, uint32_t rows) {
-    const ModelSpec& m = model_.shape;
-    norm_to(states.exact.data(), states.rounded.data(), w.gamma.data(), w.beta.data(), m.epsilon, rows, m.hidden,
-            stream_);
+    residual<T>({.exact = states.exact.data(), .rounded = states.rounded.data(), .norm = model_.norm(w)}, rows,
+                model_.shape.hidden, stream_);
   }
 
-  void add_feed_forward(const DeviceLayer<T>& w, Activations<T>& a, uint32_t rows) {
-    const Act act = model_.shape.activation;
+  void add_feed_forward(const DeviceLayer<T>& w, const DeviceNorm* next, Activations<T>& a, uint32_t rows) {
+    const ModelSpec& m = model_.shape;
+    const Act act = m.activation;
     T* inner = a.scratch.inner.data();
-    if (w.gate.out > 0) {
-      multiply(w.gate, a.states.rounded.data(), a.scratch.gate.data(), rows);
-      multiply(w.up, a.states.rounded.data(), inner, rows);
-      apply_gate(act, a.scratch.gate.data(), inner, size_t{rows} * w.up.out, stream_);
+    if (m.gated) {
+      multiply(w.up, a.states.rounded.data(), a.scratch.both.data(), rows);
+      apply_gate(act, a.scratch.both.data(), inner, rows, m.intermediate, stream_);
     } else {
       // The tanh form is within 5e-4 of erf's (docs/decisions/0003): 16 bits take it, for it costs nothing there; in
       // fp32 GELU is what the model says.
@@ -60,7 +59,7 @@ class Dense {
       if (!fused) activate(act, inner, size_t{rows} * w.up.out, stream_);
     }
     multiply(w.down, inner, a.scratch.product.data(), rows);
-    add(w.output_norm, w.pre_norm, a, rows);
+    add(w.output_sum_norm, w.pre_norm ? next : &w.output_norm, w.pre_norm, a, rows);
   }
 
  private:
@@ -68,11 +67,14 @@ class Dense {
     gemm_.run(x, w.weight.data(), w.bias.data(), y, padded_rows(rows), w.out, w.in, Epilogue::kBias, stream_);
   }
   // The product onto the stream.
-  void add(const DeviceNorm& w, bool pre_norm, Activations<T>& a, uint32_t rows) {
-    const ModelSpec& m = model_.shape;
-    if (pre_norm) return add_rows(a.scratch.product.data(), a.states.exact.data(), size_t{rows} * m.hidden, stream_);
-    add_norm(a.scratch.product.data(), a.states.exact.data(), a.states.rounded.data(), w.gamma.data(), w.beta.data(),
-             m.epsilon, rows, m.hidden, stream_);
+  void add(const DeviceNorm& sum_norm, const DeviceNorm* norm, bool pre_norm, Activations<T>& a, uint32_t rows) {
+    residual<T>({.added = a.scratch.product.data(),
+                 .exact = a.states.exact.data(),
+                 .rounded = a.states.rounded.data(),
+                 .sum_norm = model_.norm(sum_norm),
+                 .norm = norm == nullptr ? NormArgs() : model_.norm(*norm),
+                 .post = !pre_norm},
+                rows, model_.shape.hidden, stream_);
   }
 
   const DeviceModel<T>& model_;

@@ -85,26 +85,25 @@ struct DeviceLinear {  // linear layers over one input, side by side
 };
 
 struct DeviceNorm {
-  DeviceBuffer<float> gamma, beta;
+  DeviceBuffer<float> gamma, beta;  // null: there is none
 
   DeviceNorm() = default;
   DeviceNorm(const NormSpec& norm, cudaStream_t stream)
-      : gamma(uploaded<float>(norm.gamma, stream)), beta(norm.gamma.count) {
-    upload(norm.beta, beta.data(), stream);
-  }
+      : gamma(optional_floats(norm.gamma, stream)), beta(optional_floats(norm.beta, stream)) {}
+  bool there() const { return gamma.data() != nullptr; }
+  NormArgs args(float epsilon, bool rms) const { return {gamma.data(), beta.data(), epsilon, rms}; }
 };
 
 template <class T>
 struct DeviceLayer {
-  DeviceLinear<T> query_key_value, attention_output, gate, up, down;  // gate.out 0: not gated
-  DeviceNorm attention_norm, output_norm;
-  uint32_t window;
+  DeviceLinear<T> query_key_value, attention_output, up, down;  // up: gate and up side by side, where it is gated
+  DeviceNorm attention_norm, output_norm, query_norm, key_norm, attention_sum_norm, output_sum_norm;
+  PatternSpec pattern;  // its tensors are not looked at again
   DeviceBuffer<float> slopes;
   const float* angles;  // of DeviceModel; null: none
   bool pre_norm;
   DeviceBuffer<float> position_keys, position_queries, distance_bias;
   uint32_t reach;
-  float scale;
 };
 
 template <class T>
@@ -115,7 +114,8 @@ struct DeviceModel {
   DeviceLinear<Value<T>> projection;
   std::map<const void*, DeviceBuffer<float>> angles;  // by their place in host memory: layers share them
   std::vector<DeviceLayer<T>> layers;
-  DeviceLinear<float> head_dense, head_output;
+  DeviceLinear<float> head_dense, head_output;  // head_dense.out 0: there is none
+  std::vector<DeviceLinear<float>> outputs;     // from layer first_output on
 
   DeviceModel(const ModelSpec& given, cudaStream_t stream) : shape(known_part(given, given.struct_size)) {
     const ModelSpec& spec = shape;
@@ -129,40 +129,43 @@ struct DeviceModel {
     for (uint32_t i = 0; i < spec.layers; ++i) {
       const auto* at = reinterpret_cast<const unsigned char*>(spec.layer) + i * spec.layer_size;
       const LayerSpec l = known_part(*reinterpret_cast<const LayerSpec*>(at), spec.layer_size);
-      layers.push_back({.query_key_value = DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
-                        .attention_output = DeviceLinear<T>({&l.attention_output}, stream),
-                        .gate = l.gate.out > 0 ? DeviceLinear<T>({&l.gate}, stream) : DeviceLinear<T>(),
-                        .up = DeviceLinear<T>({&l.up}, stream),
-                        .down = DeviceLinear<T>({&l.down}, stream),
-                        .attention_norm = DeviceNorm(l.attention_norm, stream),
-                        .output_norm = DeviceNorm(l.output_norm, stream),
-                        .window = l.pattern.window,
-                        .slopes = optional_floats(l.pattern.slopes, stream),
-                        .angles = shared_angles(l.pattern.angles, stream),
-                        .pre_norm = l.pre_norm != 0,
-                        .position_keys = optional_floats(l.relative.keys, stream),
-                        .position_queries = optional_floats(l.relative.queries, stream),
-                        .distance_bias = optional_floats(l.relative.bias, stream),
-                        .reach = l.relative.reach,
-                        .scale = l.relative.scale});
+      layers.push_back(
+          {.query_key_value = DeviceLinear<T>({&l.query, &l.key, &l.value}, stream),
+           .attention_output = DeviceLinear<T>({&l.attention_output}, stream),
+           .up = l.gate.out > 0 ? DeviceLinear<T>({&l.gate, &l.up}, stream) : DeviceLinear<T>({&l.up}, stream),
+           .down = DeviceLinear<T>({&l.down}, stream),
+           .attention_norm = DeviceNorm(l.attention_norm, stream),
+           .output_norm = DeviceNorm(l.output_norm, stream),
+           .query_norm = DeviceNorm(l.query_norm, stream),
+           .key_norm = DeviceNorm(l.key_norm, stream),
+           .attention_sum_norm = DeviceNorm(l.attention_sum_norm, stream),
+           .output_sum_norm = DeviceNorm(l.output_sum_norm, stream),
+           .pattern = l.pattern,
+           .slopes = optional_floats(l.pattern.slopes, stream),
+           .angles = shared_angles(l.pattern.angles, stream),
+           .pre_norm = l.pre_norm != 0,
+           .position_keys = optional_floats(l.relative.keys, stream),
+           .position_queries = optional_floats(l.relative.queries, stream),
+           .distance_bias = optional_floats(l.relative.bias, stream),
+           .reach = l.relative.reach});
     }
-    head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
+    if (spec.head_dense.out > 0) head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
     head_output = DeviceLinear<float>({&spec.head_output}, stream);
+    for (uint32_t i = spec.first_output; i != 0 && i <= spec.layers; ++i)
+      outputs.push_back(DeviceLinear<float>({&spec.outputs[i - spec.first_output]}, stream));
     shape.layer = nullptr;
+    shape.outputs = nullptr;
   }
 
   EmbedArgs<Value<T>> embed_args(const Tokens& tokens, float* exact, Value<T>* rounded) const {
-    return {words.data(),
-            positions.data(),
-            segments.data(),
-            tokens,
-            shape.position_offset,
-            shape.embedding,
-            embedding_norm.gamma.data(),
-            embedding_norm.beta.data(),
-            shape.epsilon,
-            exact,
-            rounded};
+    return {words.data(),    positions.data(),     segments.data(), tokens, shape.position_offset,
+            shape.embedding, norm(embedding_norm), exact,           rounded};
+  }
+
+  NormArgs norm(const DeviceNorm& w) const { return w.args(shape.epsilon, shape.rms != 0); }
+  // The head's last layer of a pass that ends behind so many layers.
+  const DeviceLinear<float>& output(size_t layers) const {
+    return shape.first_output != 0 && layers >= shape.first_output ? outputs[layers - shape.first_output] : head_output;
   }
 
   const float* shared_angles(const Tensor& host, cudaStream_t stream) {

@@ -18,11 +18,6 @@ size_t reserved_bytes(size_t total) { return std::max(size_t{256} << 20, total /
 // around them. More and shorter ones may not fit; then the batch is split.
 constexpr uint32_t kShortestSequence = 8;
 
-// Graphs are for batches of at most so many numbers in a row's state: their kernels run for a few microseconds each, as
-// long as it takes to start one. Those of larger batches run longer, and are started while others run. A guess: not
-// measured on a GPU.
-constexpr size_t kGraphNumbers = size_t{1} << 20;
-
 constexpr uint32_t kMostTokens = 1u << 24;  // what products and launches are sure to take
 
 template <class T>
@@ -32,7 +27,7 @@ class TypedEngine : public Engine {
       : device_(device),
         layers_(spec.layers),
         hidden_(spec.hidden),
-        all_rows_scored_(spec.scored == Scored::kMean),
+        all_rows_scored_(spec.scored == Scored::kMean || spec.scored == Scored::kMeanOfLogits),
         ops_(spec, stream_.get()) {}
 
   ~TypedEngine() override {
@@ -43,7 +38,8 @@ class TypedEngine : public Engine {
   void start(uint32_t slot, const BatchSpec& spec) override {
     if (slot >= kSlots) throw Failure{Code::kFailed, "there is no such slot"};
     guard([&] {
-      ops_.load(slot, spec);
+      const BatchSpec known = known_part(spec, spec.struct_size);
+      ops_.load(slot, known);
       slot_ = slot;
       layer_ = 0;
       embedded_ = false;
@@ -138,13 +134,14 @@ class TypedEngine : public Engine {
       last = layer_ == layers;
       compute_block(ops_.batch(), ops_, layer, last && !all_rows_scored_ ? Rows::kScored : Rows::kAll);
     }
-    ops_.score();
+    ops_.score(layers);
   }
 
   // False where the batch has no graph, and nothing has been launched.
   bool launch_graph(size_t layers) {
     const BatchInput::Counts& full = ops_.full();
-    if (!graphs_on_ || layer_ != 0 || embedded_ || layers != layers_ || full.tokens * size_t{hidden_} > kGraphNumbers)
+    if (!graphs_on_ || ops_.shares() || layer_ != 0 || embedded_ || layers != layers_ ||
+        !worth_a_graph(full.tokens, hidden_))
       return false;
     const Graph* graph = graphs_.find({slot_, full.tokens, full.sequences}, ops_.addresses(), stream_.get(), [&] {
       ops_.fill_up(true);

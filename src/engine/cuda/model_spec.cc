@@ -10,6 +10,20 @@ namespace {
 
 uint32_t narrow(size_t n) { return static_cast<uint32_t>(n); }
 
+cuda::Scored scored_of(model::ScoredRows rows) {
+  switch (rows) {
+    case model::ScoredRows::kFirst:
+      return cuda::Scored::kFirst;
+    case model::ScoredRows::kLast:
+      return cuda::Scored::kLast;
+    case model::ScoredRows::kMean:
+      return cuda::Scored::kMean;
+    case model::ScoredRows::kMeanOfLogits:
+      break;
+  }
+  return cuda::Scored::kMeanOfLogits;
+}
+
 static_assert(static_cast<int>(cuda::Act::kTanh) == static_cast<int>(model::Activation::kTanh) &&
               static_cast<int>(cuda::Act::kGelu) == static_cast<int>(model::Activation::kGelu));
 
@@ -59,12 +73,19 @@ CudaModelSpec::CudaModelSpec(const model::Model& model) {
                        .output_norm = norm_of(l.output_norm),
                        .pattern = pattern_of(a, a.blocks[i].attention),
                        .pre_norm = a.blocks[i].placement == model::NormPlacement::kPre,
-                       .relative = relative_of(model, i)});
+                       .relative = relative_of(model, i),
+                       .query_norm = norm_of(l.query_norm),
+                       .key_norm = norm_of(l.key_norm),
+                       .attention_sum_norm = norm_of(l.attention_sum_norm),
+                       .output_sum_norm = norm_of(l.output_sum_norm)});
   }
+  for (const model::Linear& output : w.outputs) outputs_.push_back(linear_of(output));
   const model::FeedForward& feed_forward = a.blocks[0].feed_forward;
   spec_.layers = narrow(a.layers());
   spec_.hidden = narrow(a.hidden);
   spec_.heads = narrow(a.blocks[0].attention.heads);
+  spec_.kv_heads = narrow(a.blocks[0].attention.kv_heads);
+  spec_.head_size = narrow(a.blocks[0].attention.head_size);
   spec_.intermediate = narrow(feed_forward.width);
   spec_.gated = feed_forward.gate != model::GateHalf::kNone;
   spec_.embedding = narrow(a.embedding.width);
@@ -73,7 +94,9 @@ CudaModelSpec::CudaModelSpec(const model::Model& model) {
   spec_.epsilon = a.norm_epsilon;
   spec_.activation = static_cast<cuda::Act>(feed_forward.activation);
   spec_.head_activation = static_cast<cuda::Act>(a.scoring.activation);
-  spec_.scored = a.scoring.rows == model::ScoredRows::kMean ? cuda::Scored::kMean : cuda::Scored::kFirst;
+  spec_.rms = a.norm == model::NormKind::kRms;
+  spec_.scored = scored_of(a.scoring.rows);
+  spec_.head_softcap = a.scoring.softcap;
   spec_.words = tensor_of(w.words);
   spec_.positions = tensor_of(w.positions);
   spec_.segments = tensor_of(w.segments);
@@ -85,6 +108,8 @@ CudaModelSpec::CudaModelSpec(const model::Model& model) {
   spec_.head_dense = linear_of(w.head_dense);
   spec_.head_output = linear_of(w.head_output);
   spec_.layer = layers_.data();
+  spec_.first_output = narrow(a.scoring.first_output);
+  spec_.outputs = outputs_.data();
 }
 
 cuda::Tensor CudaModelSpec::keep(std::vector<float> values) {
@@ -96,7 +121,6 @@ cuda::RelativeSpec CudaModelSpec::relative_of(const model::Model& model, size_t 
   const model::Architecture& a = model.architecture();
   const model::Attention& attention = a.blocks[block].attention;
   cuda::RelativeSpec spec;
-  spec.scale = attention.score_scale;
   if (attention.position != model::PositionKind::kDisentangled && attention.position != model::PositionKind::kBuckets)
     return spec;
   const size_t reach = relative_reach(attention, a.max_length), rows = 2 * reach + 1;
@@ -130,7 +154,12 @@ cuda::RelativeSpec CudaModelSpec::relative_of(const model::Model& model, size_t 
 
 cuda::PatternSpec CudaModelSpec::pattern_of(const model::Architecture& a, const model::Attention& attention) {
   cuda::PatternSpec spec;
-  if (attention.mask == model::MaskKind::kWindow) spec.window = narrow(std::min(attention.window, a.max_length));
+  const bool causal = attention.mask == model::MaskKind::kCausal;
+  if (attention.mask == model::MaskKind::kWindow || causal)
+    spec.window = narrow(std::min(attention.window, a.max_length));
+  spec.causal = causal;
+  spec.scale = attention.score_scale;
+  spec.softcap = attention.softcap;
   if (attention.position == model::PositionKind::kAlibi) {
     if (slopes_.empty())
       for (size_t head = 0; head < attention.heads; ++head) slopes_.push_back(alibi_slope(attention.heads, head));

@@ -35,6 +35,7 @@ class CudaModelSpec {
 
   cuda::ModelSpec spec_;
   std::vector<cuda::LayerSpec> layers_;
+  std::vector<cuda::LinearSpec> outputs_;
   std::vector<float> slopes_;
   std::map<model::Rope, std::vector<float>> angles_;
   std::list<std::vector<float>> kept_;

@@ -1,4 +1,6 @@
 // The library's border: engines behind plain functions, exceptions turned into codes.
+#include <dlfcn.h>
+
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -8,8 +10,15 @@
 #include "engine/cuda/engine.h"
 #include "engine/cuda/kernels/fp8.h"
 
+// Set by CMake: "sm_80, sm_89, sm_90a, PTX of 9.0 for later ones".
+#ifndef RERANKD_CUDA_BUILT_FOR
+#define RERANKD_CUDA_BUILT_FOR "an emulation"
+#endif
+
 namespace rerank::engine::cuda {
 namespace {
+
+constexpr size_t kBuiltCublas = CUBLAS_VERSION;
 
 void say(char* to, size_t size, const std::string& text) {
   if (to != nullptr && size > 0) std::snprintf(to, size, "%s", text.c_str());
@@ -33,13 +42,46 @@ Code guarded(char* error, size_t error_size, const Body& body) {
   }
 }
 
+std::string version_of(int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); }
+
+std::string cublas_version(size_t number) {
+  return std::to_string(number / 10000) + "." + std::to_string(number / 100 % 100) + "." + std::to_string(number % 100);
+}
+
+Code about(char* text, size_t text_size, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] {
+    Dl_info from = {};
+    const bool found = dladdr(reinterpret_cast<const void*>(&cublasLtGetVersion), &from) != 0;
+    const size_t version = cublasLtGetVersion();
+    std::string all = "CUDA " + version_of(CUDART_VERSION) + " for " + RERANKD_CUDA_BUILT_FOR + "; cuBLASLt " +
+                      cublas_version(version) + " (" +
+                      (found && from.dli_fname != nullptr ? from.dli_fname : "place unknown") + ")";
+    if (version < kBuiltCublas) all += ", older than " + cublas_version(kBuiltCublas) + ", which it was built with";
+    say(text, text_size, all);
+  });
+}
+
+// Why there is no device. A driver serves all libraries of its major version of CUDA.
+std::string no_device(cudaError_t status) {
+  int driver = 0;
+  (void)cudaDriverGetVersion(&driver);
+  const std::string needed = "CUDA " + std::to_string(CUDART_VERSION / 1000) + " needs driver 580 or later";
+  if (driver == 0)
+    return "no NVIDIA driver (libcuda.so.1) here; " + needed + "; a container gets its host's by --gpus all";
+  if (driver / 1000 < CUDART_VERSION / 1000)
+    return "the NVIDIA driver is too old: it serves CUDA " + version_of(driver) + ", and " + needed;
+  if (status == cudaSuccess || status == cudaErrorNoDevice)
+    return "there is an NVIDIA driver (CUDA " + version_of(driver) +
+           "), but no GPU that this process may use: see nvidia-smi, CUDA_VISIBLE_DEVICES, a container's --gpus";
+  return std::string("the driver (CUDA ") + version_of(driver) + ") does not start: " + cudaGetErrorString(status);
+}
+
 Code devices(int* count, char* error, size_t error_size) {
   return guarded(error, error_size, [&] {
     const cudaError_t status = cudaGetDeviceCount(count);
-    if (status != cudaSuccess || *count == 0) {
-      (void)cudaGetLastError();
-      throw Failure{Code::kUnavailable, status == cudaSuccess ? "no device" : cudaGetErrorString(status)};
-    }
+    if (status == cudaSuccess && *count > 0) return;
+    (void)cudaGetLastError();
+    throw Failure{Code::kUnavailable, no_device(status)};
   });
 }
 
@@ -107,6 +149,10 @@ Code use_graphs(Engine* engine, int on, char* error, size_t error_size) {
   return guarded(error, error_size, [&] { engine->use_graphs(on != 0); });
 }
 
+Code limit_tuning(Engine* engine, uint32_t candidates, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { engine->tuning().limit(candidates); });
+}
+
 Code recall(Engine* engine, const TunedProduct* products, uint32_t count, char* error, size_t error_size) {
   return guarded(error, error_size, [&] { engine->tuning().recall({products, count}); });
 }
@@ -126,7 +172,8 @@ void close(Engine* engine) { delete engine; }
 
 extern "C" __attribute__((visibility("default"))) const rerank::engine::cuda::Plugin* rerank_cuda_plugin() {
   using namespace rerank::engine::cuda;
-  static const Plugin plugin{.devices = devices,
+  static const Plugin plugin{.about = about,
+                             .devices = devices,
                              .describe = describe,
                              .open = open,
                              .start = start,
@@ -138,6 +185,7 @@ extern "C" __attribute__((visibility("default"))) const rerank::engine::cuda::Pl
                              .identity = identity,
                              .recall = recall,
                              .learned = learned,
+                             .limit_tuning = limit_tuning,
                              .use_graphs = use_graphs,
                              .close = close};
   return &plugin;

@@ -13,7 +13,7 @@ namespace rerank::engine::cuda {
 
 // A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
 // of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
-inline constexpr uint32_t kPluginMajor = 9, kPluginMinor = 0;
+inline constexpr uint32_t kPluginMajor = 10, kPluginMinor = 0;
 
 // Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
 inline constexpr uint32_t kSlots = 2;
@@ -37,8 +37,11 @@ struct NormSpec {  // gamma.count 0: there is none; beta.count 0: zeros
   Tensor gamma, beta;
 };
 
-struct PatternSpec {      // as rerank::Attention; tensors are fp32, count 0: there is none
-  uint32_t window = 0;    // keys at most so many positions away; 0: all
+struct PatternSpec {      // as model::Attention; tensors are fp32, count 0: there is none
+  uint32_t window = 0;    // keys at most so many positions away, of causal attention the last so many; 0: all
+  uint32_t causal = 0;    // keys up to the query's own
+  float scale = 0;        // of products of queries and keys; 0: 1 / sqrt(head size)
+  float softcap = 0;      // scores are cap x tanh(score / cap); 0: not
   Tensor slopes, angles;  // ALiBi's [heads]; RoPE's [positions][2][head size / 2] (engine/attention_pattern.h)
 };
 
@@ -48,32 +51,39 @@ struct RelativeSpec {
   Tensor keys, queries;  // [2 reach + 1][hidden]: queries are multiplied by the first, keys by the second
   Tensor bias;           // [heads][2 reach + 1], added to scores
   uint32_t reach = 0;
-  float scale = 0;  // of products; 0: 1 / sqrt(head size)
 };
 
 struct LayerSpec {
   LinearSpec query, key, value, attention_output, gate, up, down;  // gate: of gated feed-forwards, what is activated
   NormSpec attention_norm, output_norm;
   PatternSpec pattern;
-  uint32_t pre_norm = 0;  // as rerank::NormPlacement::kPre
+  uint32_t pre_norm = 0;  // as model::NormPlacement::kPre
   RelativeSpec relative;
+  NormSpec query_norm, key_norm;                 // of each head [head size]: RMS norms
+  NormSpec attention_sum_norm, output_sum_norm;  // of what a pre-norm block adds, before it is added
 };
 
-enum class Scored : uint32_t { kFirst, kMean };  // as rerank::ScoredRows
+enum class Scored : uint32_t { kFirst, kMean, kLast, kMeanOfLogits };  // as model::ScoredRows
 
 struct ModelSpec {
   size_t struct_size = sizeof(ModelSpec);
   size_t layer_size = sizeof(LayerSpec);  // bytes from one of `layer` to the next
-  uint32_t layers = 0, hidden = 0, heads = 0, intermediate = 0, embedding = 0, labels = 1;
+  uint32_t layers = 0, hidden = 0, heads = 0, kv_heads = 0, head_size = 0, intermediate = 0, embedding = 0, labels = 1;
   uint32_t position_offset = 0;
   float epsilon = 0;
   Act activation = Act::kGelu, head_activation = Act::kTanh;
   uint32_t gated = 0;                 // the layers' feed-forwards
+  uint32_t rms = 0;                   // norms of rows are RMS norms, as model::NormKind::kRms
   Tensor words, positions, segments;  // count 0: there is no table
   NormSpec embedding_norm, final_norm, head_norm;
   float head_epsilon = 0;  // of head_norm
+  float head_softcap = 0;  // of a label's output; 0: none; not of kMeanOfLogits
   Scored scored = Scored::kFirst;
-  LinearSpec projection, head_dense, head_output;
+  LinearSpec projection, head_dense, head_output;  // head_dense.out 0: the head is head_output alone
+  // Not 0: passes that end behind that layer (from 1) or later read outputs[layers - first_output], and not
+  // head_output.
+  uint32_t first_output = 0;
+  const LinearSpec* outputs = nullptr;
   const LayerSpec* layer = nullptr;  // [layers]
 };
 
@@ -84,6 +94,11 @@ struct BatchSpec {  // as rerank::Batch
   const uint32_t* offsets = nullptr;
   const uint32_t* queries = nullptr;  // [sequences]: tokens that are the query's (engine/depth/pooling.h), for step()
   uint32_t sequences = 0;
+  // Sequences of causal attention that begin alike: `shared` parts come before them in ids, segments and offsets, and
+  // behind[i] is the part that sequence i goes on from, or UINT32_MAX; its own tokens are then those behind it. Such a
+  // batch is only launched, to its full depth: no step(), no keep().
+  uint32_t shared = 0;
+  const uint32_t* behind = nullptr;  // [sequences]; null: shared is 0
 };
 
 // Which of cuBLASLt's algorithms was the fastest for a product y [m, n] = x [m, k] W^T + b, and its time. To be kept,
@@ -91,8 +106,10 @@ struct BatchSpec {  // as rerank::Batch
 struct TunedProduct {
   int32_t type = 0, epilogue = 0;  // as the library numbers them
   uint32_t m = 0, n = 0, k = 0;
+  uint32_t alignment = 0;                            // bytes, of W
   uint32_t candidates = 0;                           // that were compared
   float microseconds = 0, untuned_microseconds = 0;  // its time, and that of what would be taken untried
+  uint32_t reserved = 0;
   uint64_t algorithm[8] = {};
 };
 
@@ -101,7 +118,10 @@ struct Engine;
 struct Plugin {
   size_t struct_size = sizeof(Plugin);
   uint32_t major = kPluginMajor, minor = kPluginMinor;
-  // How many devices there are; kUnavailable without a driver or a device.
+  // What the library is made of and where cuBLASLt was found; needs no device and no driver.
+  Code (*about)(char* text, size_t text_size, char* error, size_t error_size);
+  // How many devices there are; kUnavailable without a driver that is new enough, or without a device: which, and what
+  // to do.
   Code (*devices)(int* count, char* error, size_t error_size);
   // "NVIDIA H100, sm_90, 78 GiB"; kUnavailable where it has not this precision.
   Code (*describe)(int device, Type precision, char* text, size_t text_size, char* error, size_t error_size);
@@ -135,6 +155,9 @@ struct Plugin {
   // All products that are tuned, if there are new ones since the last call; else none. Valid until the engine's next
   // call.
   Code (*learned)(Engine* engine, const TunedProduct** products, uint32_t* count, char* error, size_t error_size);
+  // How many of cuBLASLt's guesses are tried for a product, the best first; 1: the first is taken untried. For an
+  // engine that has had no batch yet.
+  Code (*limit_tuning)(Engine* engine, uint32_t candidates, char* error, size_t error_size);
   // Whether small batches of full depth are started as CUDA graphs; they are, until this says otherwise.
   Code (*use_graphs)(Engine* engine, int on, char* error, size_t error_size);
   void (*close)(Engine* engine);

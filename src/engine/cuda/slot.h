@@ -15,8 +15,8 @@ class Slot {
   BatchInput input;
 
   // Takes a whole batch to the device; what is started on `stream` from now on finds it there.
-  void load(const BatchSpec& spec, cudaStream_t stream) {
-    input.load(spec, copies_.get());
+  void load(const BatchSpec& spec, bool scores_last, cudaStream_t stream) {
+    input.load(spec, scores_last, copies_.get());
     logits_.resize(input.full().sequences);
     results_.resize(input.full().sequences * sizeof(float));
     check(cudaEventRecord(arrived_.get(), copies_.get()), "a batch");

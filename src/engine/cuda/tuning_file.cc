@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using cuda::TunedProduct;
 
-constexpr uint64_t kMagic = 0x31454e5554525252;  // "RRRTUNE1": another number where the format changes
+constexpr uint64_t kMagic = 0x32454e5554525252;  // "RRRTUNE2": another number where the format changes
 // As many as an engine remembers (engine/cuda/kernels/tuning.h): 400 kB. Of more, only what the last engine knew is
 // kept.
 constexpr size_t kMostProducts = 4096;
@@ -34,7 +34,7 @@ struct Header {
 };
 constexpr size_t kMostBytes = sizeof(Header) + 4096 + kMostProducts * sizeof(TunedProduct);
 
-auto shape_of(const TunedProduct& p) { return std::tuple(p.type, p.epilogue, p.m, p.n, p.k); }
+auto shape_of(const TunedProduct& p) { return std::tuple(p.type, p.epilogue, p.m, p.n, p.k, p.alignment); }
 
 }  // namespace
 

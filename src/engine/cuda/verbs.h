@@ -22,7 +22,8 @@ class CudaOps {
   void load(uint32_t slot, const BatchSpec& spec) {
     restore();
     slot_ = &slots_[slot];
-    slot_->load(spec, stream_);
+    slot_->load(spec, model_.shape.scored == Scored::kLast, stream_);
+    normed_ = false;
     rows_ = input().counts().tokens;
     a_.reserve(model_.shape, rows_, input().counts().sequences, stream_);
   }
@@ -35,6 +36,7 @@ class CudaOps {
     rows_ = input().counts().tokens;
   }
   const BatchInput::Counts& full() const { return input().full(); }
+  bool shares() const { return input().shares(); }
   // Of all that such launches are given, besides the model.
   std::vector<const void*> addresses() {
     std::vector<const void*> all{input().data(), slot_->logits()};
@@ -61,39 +63,51 @@ class CudaOps {
     return {w.pre_norm, w.attention_norm.gamma.data() != nullptr};
   }
 
-  void norm_attention(size_t layer) { dense_.norm_input(model_.layers[layer].attention_norm, a_.states, rows_); }
+  // Where the last product's sum went through this norm already, it is not computed again.
+  void norm_attention(size_t layer) {
+    if (!std::exchange(normed_, false)) dense_.norm_input(model_.layers[layer].attention_norm, a_.states, rows_);
+  }
 
   void project(size_t layer, const Batch&, Rows rows) {
+    const ModelSpec& m = model_.shape;
     const DeviceLinear<T>& w = model_.layers[layer].query_key_value;
-    const float* angles = model_.layers[layer].angles;
-    const uint32_t h = model_.shape.hidden, sequences = input().counts().sequences;
+    const uint32_t q = query_width(m), kv = 2 * key_width(m), sequences = input().counts().sequences;
     layer_ = layer;
     if (rows == Rows::kAll) {
-      dense_.linear(w, 0, 3 * h, a_.states, rows_, a_.qkv.data(), a_.scratch);
-      if (angles != nullptr) apply_rope(3, 2, angles);
-      return;
+      dense_.linear(w, 0, q + kv, a_.states, rows_, a_.qkv.data(), a_.scratch);
+      return rotate_heads(a_.qkv.data(), q + kv, {m.heads, m.heads + m.kv_heads}, input().places(), rows_);
     }
     // Keys and values of every row; queries of the scored rows only.
-    dense_.linear(w, h, 2 * h, a_.states, rows_, a_.qkv.data(), a_.scratch);
-    if (angles != nullptr) apply_rope(2, 1, angles);  // scored rows are at position 0, where the angle is 0
-    a_.states.gather(model_.shape, input().firsts(), sequences, a_.scored, stream_);
-    dense_.linear(w, 0, h, a_.scored, sequences, a_.scored_queries.data(), a_.scratch);
+    dense_.linear(w, q, kv, a_.states, rows_, a_.qkv.data(), a_.scratch);
+    rotate_heads(a_.qkv.data(), kv, {0, m.kv_heads}, input().places(), rows_);
+    a_.states.gather(m, input().scored_rows(), sequences, a_.scored, stream_);
+    dense_.linear(w, 0, q, a_.scored, sequences, a_.scored_queries.data(), a_.scratch);
+    rotate_heads(a_.scored_queries.data(), q, {m.heads, m.heads}, input().scored_positions(), sequences);
   }
 
   void attend(const Batch&, Rows rows) {
     const ModelSpec& m = model_.shape;
     const DeviceLayer<T>& w = model_.layers[layer_];
-    const AttentionShape shape{m.heads,
-                               m.hidden / m.heads,
-                               m.hidden,
-                               w.window,
-                               w.slopes.data(),
-                               w.scale,
-                               {w.position_keys.data(), w.position_queries.data(), w.distance_bias.data(), w.reach}};
+    const uint32_t q = query_width(m), k = key_width(m);
+    AttentionShape shape{m.heads,
+                         m.kv_heads,
+                         m.head_size,
+                         q + 2 * k,
+                         q + 2 * k,
+                         w.pattern.window,
+                         w.pattern.causal != 0,
+                         w.slopes.data(),
+                         w.pattern.scale,
+                         w.pattern.softcap,
+                         {w.position_keys.data(), w.position_queries.data(), w.distance_bias.data(), w.reach}};
+    const Value<T>* qkv = a_.qkv.data();
     if (rows == Rows::kAll)
-      return attend_all(a_.qkv.data(), a_.context.data(), input().tiles(), input().counts().tiles, shape, stream_);
-    attend_first(a_.scored_queries.data(), a_.qkv.data(), a_.context.data(), places(), input().counts().sequences,
-                 shape, stream_);
+      return attend_all<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(),
+                                  input().counts().tiles, shape, stream_);
+    shape.query_stride = q;
+    shape.key_stride = 2 * k;
+    attend_scored<Value<T>>({a_.scored_queries.data(), qkv, qkv + k, a_.context.data()},
+                            {input().runs(), input().scored_positions()}, input().counts().sequences, shape, stream_);
   }
 
   void select_rows(const Batch&, Rows rows) {
@@ -103,41 +117,61 @@ class CudaOps {
     swapped_ = true;
   }
 
-  void add_attention(size_t layer) { dense_.add_attention(model_.layers[layer], a_, rows_); }
+  void add_attention(size_t layer) {
+    const DeviceLayer<T>& w = model_.layers[layer];
+    dense_.add_attention(w, &w.output_norm, a_, rows_);
+    normed_ = w.pre_norm;
+  }
 
-  void norm_feed_forward(size_t layer) { dense_.norm_input(model_.layers[layer].output_norm, a_.states, rows_); }
+  void norm_feed_forward(size_t layer) {
+    if (!std::exchange(normed_, false)) dense_.norm_input(model_.layers[layer].output_norm, a_.states, rows_);
+  }
 
-  void add_feed_forward(size_t layer) { dense_.add_feed_forward(model_.layers[layer], a_, rows_); }
+  void add_feed_forward(size_t layer) {
+    const DeviceLayer<T>& w = model_.layers[layer];
+    const bool last = layer + 1 == model_.layers.size();
+    const DeviceNorm* next = last || !w.pre_norm ? nullptr : &model_.layers[layer + 1].attention_norm;
+    dense_.add_feed_forward(w, next, a_, rows_);
+    normed_ = next != nullptr && next->there();
+  }
 
-  // The final norm, where there is one, and the head, which reads the stream in fp32.
-  void score() {
+  // Of a pass that ends behind so many layers: the final norm, where there is one, and the head, which reads the stream
+  // in fp32.
+  void score(size_t layers) {
     const ModelSpec& m = model_.shape;
-    const DeviceNorm& final = model_.final_norm;
-    if (final.gamma.data() != nullptr) {
-      float* exact = a_.states.exact.data();
-      norm_to(exact, exact, final.gamma.data(), final.beta.data(), m.epsilon, rows_, m.hidden, stream_);
-    }
+    float* exact = a_.states.exact.data();
+    if (model_.final_norm.there())
+      residual<float>({.exact = exact, .rounded = exact, .norm = model_.norm(model_.final_norm)}, rows_, m.hidden,
+                      stream_);
     const uint32_t sequences = input().counts().sequences;
-    const float* rows = a_.states.exact.data();
+    float* rows = exact;
     if (m.scored == Scored::kMean) {
       mean_rows(rows, places(), a_.scored.exact.data(), sequences, m.hidden, stream_);
       rows = a_.scored.exact.data();
     }
+    const bool mean_of_logits = m.scored == Scored::kMeanOfLogits;
+    const uint32_t scored = mean_of_logits ? rows_ : sequences;
     const DeviceLinear<float>& w = model_.head_dense;
-    gemm_.run(rows, w.weight.data(), w.bias.data(), a_.dense.data(), padded_rows(sequences), w.out, w.in,
-              Epilogue::kBias, stream_);
-    const DeviceNorm& norm = model_.head_norm;
-    head_logits({.dense = a_.dense.data(),
+    const bool dense = w.out > 0;
+    if (dense)
+      gemm_.run(rows, w.weight.data(), w.bias.data(), a_.dense.data(), padded_rows(scored), w.out, w.in,
+                Epilogue::kBias, stream_);
+    const DeviceLinear<float>& output = model_.output(layers);
+    NormArgs norm = model_.norm(model_.head_norm);
+    norm.epsilon = m.head_epsilon;
+    head_logits({.rows = dense ? a_.dense.data() : rows,
+                 .activated = dense,
                  .act = m.head_activation,
-                 .gamma = norm.gamma.data(),
-                 .beta = norm.beta.data(),
-                 .epsilon = m.head_epsilon,
-                 .weight = model_.head_output.weight.data(),
-                 .bias = model_.head_output.bias.data(),
-                 .logits = slot_->logits(),
+                 .norm = norm,
+                 .weight = output.weight.data(),
+                 .bias = output.bias.data(),
+                 .softcap = m.head_softcap,
+                 .logits = mean_of_logits ? a_.logits.data() : slot_->logits(),
                  .width = m.hidden,
                  .labels = m.labels},
-                sequences, stream_);
+                scored, stream_);
+    if (mean_of_logits) mean_rows(a_.logits.data(), places(), slot_->logits(), sequences, 1, stream_);
+    normed_ = false;
     restore();
   }
 
@@ -179,11 +213,17 @@ class CudaOps {
 
   SequenceRows places() const { return {input().firsts(), input().lengths()}; }
 
-  // RoPE of the first `rotated` of `parts` that lie side by side in qkv.
-  void apply_rope(uint32_t parts, uint32_t rotated, const float* angles) {
+  struct Heads {
+    uint32_t queries, all;
+  };
+  // Norms and RoPE of the layer's heads that begin a row: those of queries, then of keys.
+  void rotate_heads(Value<T>* x, uint32_t stride, const Heads& heads, const uint32_t* positions, uint32_t rows) {
     const ModelSpec& m = model_.shape;
-    rotate(a_.qkv.data(), size_t{parts} * m.hidden, rotated * m.heads, m.hidden / m.heads, angles, input().tiles(),
-           input().counts().tiles, stream_);
+    const DeviceLayer<T>& w = model_.layers[layer_];
+    rotate<Value<T>>(x,
+                     {stride, heads.queries, heads.all, m.head_size, w.query_norm.gamma.data(), w.key_norm.gamma.data(),
+                      m.epsilon, w.angles, positions},
+                     rows, stream_);
   }
 
   BatchInput& input() { return slot_->input; }
@@ -198,6 +238,7 @@ class CudaOps {
   Activations<T> a_;
   uint32_t rows_ = 0;                      // of states and context that are in use
   size_t layer_ = 0;                       // that project() began
+  bool normed_ = false;                    // the states' rounded rows went through the next norm already
   bool swapped_ = false, packed_ = false;  // states and their scored rows; states and those of fewer sequences
 };
 

@@ -101,7 +101,7 @@ class LayeredBackend : public Backend {
       OwnedBatch part;
       part.assign(batch, sequences);
       std::vector<float> results(sequences.size());
-      RETURN_IF_ERROR(compute_to(depth, part.view(), results));
+      RETURN_IF_ERROR(compute_to(depth, part.view(batch.stop), results));
       for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
     }
     return ok_status();
@@ -128,7 +128,7 @@ class LayeredBackend : public Backend {
     OwnedBatch part;
     part.assign(batch, sequences);
     std::vector<float> results(sequences.size());
-    RETURN_IF_ERROR(compute(part.view(), results));
+    RETURN_IF_ERROR(compute(part.view(batch.stop), results));
     for (size_t i = 0; i < sequences.size(); ++i) logits[sequences[i]] = results[i];
     return ok_status();
   }
@@ -141,7 +141,7 @@ class LayeredBackend : public Backend {
     OwnedBatch part;
     part.assign(batch, contest.alive());
     Turn turn(*this);
-    RETURN_IF_ERROR(engine_->start(turn.slot(), part.view()));
+    RETURN_IF_ERROR(engine_->start(turn.slot(), part.view(batch.stop)));
     for (size_t layer = 0; layer + 1 < architecture().layers() && contest.open(); ++layer) {
       const Alive before = contest.alive();
       std::vector<float> pooled(before.size() * width), guesses(before.size());
@@ -167,7 +167,11 @@ class LayeredBackend : public Backend {
     if (tokens <= most_tokens_ || last - first == 1) {
       std::vector<uint32_t> offsets(batch.offsets.begin() + first, batch.offsets.begin() + last + 1);
       for (uint32_t& offset : offsets) offset -= static_cast<uint32_t>(begin);
-      Status status = body({batch.ids.subspan(begin, tokens), batch.segments.subspan(begin, tokens), offsets}, first);
+      const Batch piece = {.ids = batch.ids.subspan(begin, tokens),
+                           .segments = batch.segments.subspan(begin, tokens),
+                           .offsets = offsets,
+                           .stop = batch.stop};
+      Status status = body(piece, first);
       if (!absl::IsResourceExhausted(status) || last - first == 1) return status;
       most_tokens_ = tokens / 2;
       log_warning(

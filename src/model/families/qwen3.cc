@@ -1,11 +1,24 @@
 // Qwen3 (2025), as transformers' modeling_qwen3.py: a decoder with RMS norms of each head's queries and keys.
 // And its form with experts. Qwen3-Reranker answers "yes" or "no"; copies of it carry the difference of the two as
 // `score.weight`.
+#include <algorithm>
+
 #include "base/strings.h"
 #include "model/families/family.h"
 
 namespace rerank::model {
 namespace {
+
+using Object = simdjson::dom::object;
+
+bool names_zerank(const JsonFile& json) {
+  Object classes;
+  if (json.root()["auto_map"].get(classes)) return false;
+  return std::ranges::any_of(classes, [](const auto& field) {
+    std::string_view code;
+    return !field.value.get(code) && code.find("zerank") != code.npos;
+  });
+}
 
 void read(ConfigReader& config, Architecture& a) {
   read_decoder(config, {.rope_theta = 1e6, .answers = {.positive = "yes", .negative = "no"}}, a);
@@ -13,6 +26,10 @@ void read(ConfigReader& config, Architecture& a) {
   for (Block& block : a.blocks) block.attention.query_key_norm = true;
   a.input.prompt = "qwen3-reranker";
   a.input.advised_length = 8192;
+  // ZeroEntropy's rerankers come with code of their own, and are scored by the logit of "Yes" alone.
+  if (!names_zerank(config.json()) || !a.scoring.answers) return;
+  a.scoring.answers = Answers{.positive = "Yes"};
+  a.input.prompt = "zerank-2";
 }
 
 TensorNames names(const Architecture& a, const TensorFiles&) { return decoder_names(a); }

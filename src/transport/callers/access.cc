@@ -39,6 +39,15 @@ bool is_fixed(std::string_view host) {
   return !host.empty() && host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
+// The key in an Authorization header's value.
+std::string_view key_in(std::string_view authorization) {
+  constexpr std::string_view kScheme = "bearer";
+  const std::string_view credentials = trim(authorization);
+  const char after = credentials.size() > kScheme.size() ? credentials[kScheme.size()] : '\0';
+  const bool bearer = (after == ' ' || after == '\t') && same_word(credentials.substr(0, kScheme.size()), kScheme);
+  return bearer ? trim(credentials.substr(kScheme.size())) : credentials;
+}
+
 }  // namespace
 
 Access::Access(std::shared_ptr<KeyRing> keys, std::string_view origins, bool local)
@@ -65,11 +74,7 @@ Status Access::check_page(const HttpRequest& request) const {
 
 Result<KeyRule> Access::admit(std::string_view authorization, const std::string& peer) const {
   if (keys_->empty()) return KeyRule{};
-  constexpr std::string_view kScheme = "bearer";
-  std::string_view credentials = trim(authorization);
-  const char after = credentials.size() > kScheme.size() ? credentials[kScheme.size()] : '\0';
-  if ((after == ' ' || after == '\t') && same_word(credentials.substr(0, kScheme.size()), kScheme))
-    credentials = trim(credentials.substr(kScheme.size()));
+  const std::string_view credentials = key_in(authorization);
   const bool guess = !peer.empty() && !credentials.empty();
   if (guess && guesses_->refuses(peer, credentials)) {
     return make_error(ErrorKind::kRateLimited, "too many wrong keys from this address; try again");
@@ -82,6 +87,10 @@ Result<KeyRule> Access::admit(std::string_view authorization, const std::string&
                       "a valid API key is required: send it as \"Authorization: Bearer <key>\"");
   }
   return caller;
+}
+
+std::string Access::key_of(std::string_view authorization) const {
+  return keys_->empty() ? "" : keys_->name_of(key_in(authorization));
 }
 
 Access::Headers Access::cors_headers(std::string_view origin) const {

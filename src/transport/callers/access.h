@@ -25,6 +25,11 @@ class Access {
   // KeyRing::admit(). Without keys everybody is a caller without a name.
   Result<KeyRule> admit(std::string_view authorization, const std::string& peer) const;
 
+  // The name of the caller's key, "" where it has none, or a wrong one. Uses nothing of its rate.
+  std::string key_of(std::string_view authorization) const;
+  // Takes what a request has cost from what the key of this name may use. `name` may be empty.
+  void charge(std::string_view name, size_t tokens) const { keys_->charge(name, tokens); }
+
   // kForbidden when a browser says that the page which asks is of another site: a page of an origin that is not among
   // `origins`, nor the server's own. A local server without keys is its own only where it is called by an address,
   // "localhost" or a host among `origins`: another name may be one that a page's site has made to mean this machine.

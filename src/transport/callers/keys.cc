@@ -21,6 +21,7 @@ constexpr size_t kMaxKeys = 10000;
 constexpr size_t kLeastKey = 8;
 constexpr size_t kMaxFileBytes = 4u << 20;
 constexpr std::chrono::seconds kLookEvery(1);
+constexpr double kLongestWait = 3600;  // seconds that Retry-After says
 
 bool same_secret(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
@@ -42,10 +43,13 @@ Status read_setting(const std::string& word, KeyRule& rule) {
   const size_t equals = word.find('=');
   const std::string name = word.substr(0, equals), value = equals == word.npos ? "" : word.substr(equals + 1);
   if (name == "rate" && absl::SimpleAtod(value, &rule.rate) && rule.rate > 0 && rule.rate <= 1e6) return ok_status();
+  if (name == "tokens" && absl::SimpleAtod(value, &rule.tokens) && rule.tokens > 0 && rule.tokens <= 1e9)
+    return ok_status();
   if (name == "priority" && absl::SimpleAtoi(value, &rule.priority) && std::abs(rule.priority) <= 100)
     return ok_status();
   return absl::InvalidArgumentError(
-      str_cat("\"", name, "\": want rate=REQUESTS_PER_SECOND above 0, or priority=N from -100 to 100"));
+      str_cat("\"", name,
+              "\": want rate=REQUESTS_PER_SECOND or tokens=TOKENS_PER_SECOND above 0, or priority=N from -100 to 100"));
 }
 
 }  // namespace
@@ -62,7 +66,7 @@ Result<std::vector<KeyRule>> parse_key_file(std::string_view text, std::string_v
     const auto wrong = [&](std::string_view what) {
       return absl::InvalidArgumentError(str_cat(origin, ":", number, ": ", what));
     };
-    if (words.size() < 2) return wrong("want NAME KEY [rate=N] [priority=N]");
+    if (words.size() < 2) return wrong("want NAME KEY [rate=N] [tokens=N] [priority=N]");
     if (!names.insert(words[0]).second) return wrong("this name is there twice");
     if (const char* why = what_is_wrong(words[1])) return wrong(why);
     if (rules.size() == kMaxKeys) return wrong("more than 10000 keys");
@@ -116,8 +120,9 @@ Status KeyRing::read() {
     Entry entry{std::move(rule)};
     // Who kept its rate keeps what it has used of it.
     for (const Entry& old : rules_) {
-      if (old.rule.name == entry.rule.name && old.rule.rate == entry.rule.rate)
-        entry.saved = old.saved, entry.filled = old.filled;
+      const bool same = old.rule.rate == entry.rule.rate && old.rule.tokens == entry.rule.tokens;
+      if (old.rule.name == entry.rule.name && same)
+        entry.saved = old.saved, entry.saved_tokens = old.saved_tokens, entry.filled = old.filled;
     }
     made.push_back(std::move(entry));
   }
@@ -143,27 +148,59 @@ void KeyRing::look_for_changes(TimePoint now) {
   }
 }
 
-Result<KeyRule> KeyRing::admit(std::string_view secret, TimePoint now) {
-  std::lock_guard lock(mutex_);
-  look_for_changes(now);
+KeyRing::Entry* KeyRing::find(std::string_view secret) {
   Entry* owner = nullptr;
   for (Entry& entry : rules_) {
     if (same_secret(entry.rule.secret, secret)) owner = &entry;
   }
+  return owner;
+}
+
+// One second's worth may be saved up.
+void KeyRing::fill(Entry& entry, TimePoint now) {
+  const double passed = std::chrono::duration<double>(now - entry.filled).count();
+  entry.saved = std::min(std::max(1.0, entry.rule.rate), entry.saved + passed * entry.rule.rate);
+  entry.saved_tokens = std::min(entry.rule.tokens, entry.saved_tokens + passed * entry.rule.tokens);
+  entry.filled = now;
+}
+
+Result<KeyRule> KeyRing::admit(std::string_view secret, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  look_for_changes(now);
+  Entry* owner = find(secret);
   if (!owner) return absl::UnauthenticatedError("a valid API key is required");
-  const double rate = owner->rule.rate;
-  if (rate == 0) return owner->rule;
-  const double most = std::max(1.0, rate);
-  const double passed = std::chrono::duration<double>(now - owner->filled).count();
-  owner->saved = std::min(most, owner->saved + passed * rate);
-  owner->filled = now;
-  if (owner->saved < 1) {
-    const double wait = (1 - owner->saved) / rate;
-    return with_retry_after(make_error(ErrorKind::kRateLimited, str_cat("this key may ask ", rate, " times a second")),
-                            static_cast<int>(std::ceil(wait)));
+  const KeyRule& rule = owner->rule;
+  if (rule.rate == 0 && rule.tokens == 0) return rule;
+  fill(*owner, now);
+  const auto refuse = [](double wait, std::string_view what) {
+    return with_retry_after(make_error(ErrorKind::kRateLimited, what),
+                            static_cast<int>(std::ceil(std::min(wait, kLongestWait))));
+  };
+  if (rule.rate > 0 && owner->saved < 1) {
+    return refuse((1 - owner->saved) / rule.rate, str_cat("this key may ask ", rule.rate, " times a second"));
+  }
+  if (rule.tokens > 0 && owner->saved_tokens <= 0) {
+    return refuse((1 - owner->saved_tokens) / rule.tokens,
+                  str_cat("this key may have ", rule.tokens, " tokens scored a second, and has had more"));
   }
   owner->saved -= 1;
-  return owner->rule;
+  return rule;
+}
+
+std::string KeyRing::name_of(std::string_view secret) {
+  const std::lock_guard lock(mutex_);
+  const Entry* owner = find(secret);
+  return owner ? owner->rule.name : "";
+}
+
+void KeyRing::charge(std::string_view name, size_t tokens, TimePoint now) {
+  if (name.empty() || tokens == 0) return;
+  const std::lock_guard lock(mutex_);
+  for (Entry& entry : rules_) {
+    if (entry.rule.tokens == 0 || entry.rule.name != name) continue;
+    fill(entry, now);
+    entry.saved_tokens -= static_cast<double>(tokens);
+  }
 }
 
 }  // namespace rerank::transport

@@ -36,8 +36,9 @@ TEST(KeyFileTest, ReadsNamesRatesAndPriorities) {
 }
 
 TEST(KeyFileTest, ErrorsNameTheLineAndNeverTheKey) {
-  for (const char* text : {"ok long-enough\nalone", "a long-enough\na other-long", "a short", "a long-enough rate=0",
-                           "a long-enough rate=x", "a long-enough priority=1000", "a long-enough colour=red"}) {
+  for (const char* text :
+       {"ok long-enough\nalone", "a long-enough\na other-long", "a short", "a long-enough rate=0",
+        "a long-enough rate=x", "a long-enough tokens=0", "a long-enough priority=1000", "a long-enough colour=red"}) {
     const auto rules = parse_key_file(text, "keys.txt");
     ASSERT_FALSE(rules.ok()) << text;
     EXPECT_NE(rules.status().message().find("keys.txt:"), std::string::npos) << rules.status();
@@ -65,6 +66,38 @@ TEST(KeyRingTest, ARateIsKeptAndSaysWhenToComeBack) {
   EXPECT_EQ(retry_after_seconds(refused.status()), 1);
   EXPECT_TRUE(ring->admit("secret-2", after(1)).ok());
   EXPECT_TRUE(ring->admit("secret-1", after(2)).ok());
+}
+
+TEST(KeyRingTest, TokensAreChargedWhenTheyAreKnown) {
+  KeyFile file("a secret-1 tokens=1000\nb secret-2\n");
+  auto ring = *KeyRing::open("", file.path);
+  EXPECT_TRUE(ring->admit("secret-1", after(0)).ok());
+  ring->charge("a", 3500, after(0));  // 1000 were saved up
+  const auto refused = ring->admit("secret-1", after(1));
+  ASSERT_TRUE(absl::IsResourceExhausted(refused.status()));
+  EXPECT_NE(refused.status().message().find("1000 tokens"), std::string::npos) << refused.status();
+  EXPECT_EQ(retry_after_seconds(refused.status()), 2);
+  EXPECT_TRUE(ring->admit("secret-1", after(2.6)).ok());
+  ring->charge("b", 1000000, after(2.6));
+  EXPECT_TRUE(ring->admit("secret-2", after(2.6)).ok()) << "it has no such limit";
+  ring->charge("", 1000000, after(2.6));
+  // Idle time saves up one second's worth, and no more.
+  ring->charge("a", 1001, after(100));
+  EXPECT_FALSE(ring->admit("secret-1", after(100)).ok());
+  file.write("a secret-1 tokens=1000\nc secret-3\n");
+  EXPECT_FALSE(ring->admit("secret-1", after(100.0001)).ok());
+  EXPECT_TRUE(ring->admit("secret-3", after(102)).ok()) << "read again";
+  ring->charge("a", 5000, after(102));
+  file.write("a secret-1 tokens=1000\n");
+  EXPECT_FALSE(ring->admit("secret-1", after(104)).ok()) << "a file that is read again forgives nothing";
+}
+
+TEST(KeyRingTest, NamesAKeyWithoutUsingItsRate) {
+  KeyFile file("a secret-1 rate=1\n");
+  auto ring = *KeyRing::open("", file.path);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(ring->name_of("secret-1"), "a");
+  EXPECT_EQ(ring->name_of("secret-2"), "");
+  EXPECT_TRUE(ring->admit("secret-1", after(0)).ok());
 }
 
 TEST(KeyRingTest, AChangedFileIsReadAgainAndAWrongOneIsNot) {

@@ -18,7 +18,12 @@ void load_matrices_transposed(unsigned (&r)[4], const void* shared);
 template <class T>
 void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
 
-inline void copy_16_bytes(void* shared, const void* global) { emulation::begin_copy(shared, global, 16); }
+inline void copy_16_bytes(void* shared, const void* global, bool there) {
+  emulation::begin_copy(shared, global, 16, there);
+}
+inline unsigned thread_again() { return threadIdx.x; }
+inline float reciprocal_fast(float x) { return 1 / x; }
+inline float exp2_fast(float x) { return x < -126 ? 0.0f : std::exp2(x); }
 inline void commit_copies() { emulation::commit_copies(); }
 template <int kLeft>
 void wait_for_copies() {

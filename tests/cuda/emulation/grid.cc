@@ -24,6 +24,7 @@ struct Copy {
   void* to;
   const void* from;
   size_t bytes;
+  bool there;
 };
 
 struct Warp {
@@ -198,7 +199,8 @@ class Machine {
 thread_local Machine* machine = nullptr;
 
 void perform(const std::vector<Copy>& copies) {
-  for (const Copy& copy : copies) std::memcpy(copy.to, copy.from, copy.bytes);
+  for (const Copy& copy : copies)
+    copy.there ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
 }
 
 }  // namespace
@@ -213,8 +215,8 @@ void* dynamic_shared_memory() { return machine->shared(); }
 
 void together(Collective compute, void* mine) { machine->collective(compute, mine); }
 
-void begin_copy(void* to, const void* from, size_t bytes) {
-  const Copy copy{to, from, bytes};
+void begin_copy(void* to, const void* from, size_t bytes, bool there) {
+  const Copy copy{to, from, bytes, there};
   if (settings().order == Order::kEarly) return perform({copy});
   machine->current().open.push_back(copy);
 }

@@ -31,7 +31,8 @@ using Collective = void (*)(void* const (&lanes)[kLanes]);
 void together(Collective compute, void* mine);
 
 // What a thread has under way into shared memory.
-void begin_copy(void* to, const void* from, size_t bytes);
+// Not `there`: zeros.
+void begin_copy(void* to, const void* from, size_t bytes, bool there);
 void commit_copies();
 void wait_for_copies(size_t groups_left);
 

@@ -12,7 +12,9 @@
 #include "emulation.h"
 
 struct cublasLtContext {};
-struct cublasLtPreference {};
+struct cublasLtPreference {
+  uint32_t alignment = 256;  // of A; what algorithms rely on
+};
 struct cublasLtLayout {
   cudaDataType_t type;
   size_t rows, columns, leading;
@@ -99,7 +101,7 @@ bool is_supported(const cublasLtMatmulDescription& desc, const cublasLtLayout& a
 // Algorithms are numbers, in words that nothing else has.
 constexpr uint64_t kAlgorithm = 0x656d756c61746564;
 
-cublasLtMatmulAlgo_t algorithm_of(size_t number) { return {{kAlgorithm, number}}; }
+cublasLtMatmulAlgo_t algorithm_of(size_t number, uint32_t alignment) { return {{kAlgorithm, number, alignment}}; }
 
 std::optional<size_t> number_of(const cublasLtMatmulAlgo_t& algorithm) {
   const size_t number = algorithm.data[1];
@@ -107,7 +109,7 @@ std::optional<size_t> number_of(const cublasLtMatmulAlgo_t& algorithm) {
   return number;
 }
 
-bool is_aligned(const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; }
+bool is_aligned(const void* data, size_t to = 16) { return reinterpret_cast<uintptr_t>(data) % to == 0; }
 
 }  // namespace
 
@@ -183,21 +185,25 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t prefer
   delete preference;
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t,
-                                                    const void*, size_t) {
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
+                                                    size_t bytes) {
+  if (bytes != (attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES ? 8 : 4)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (attribute == CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES) std::memcpy(&preference->alignment, value, bytes);
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
                                               cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t, int wanted,
-                                              cublasLtMatmulHeuristicResult_t* results, int* found) {
+                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference,
+                                              int wanted, cublasLtMatmulHeuristicResult_t* results, int* found) {
   if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   ++emulation::products().questions;
   *found = 0;
-  if (!is_supported(*desc, *a, *b, *d)) return CUBLAS_STATUS_SUCCESS;
+  if (!is_supported(*desc, *a, *b, *d)) return CUBLAS_STATUS_NOT_SUPPORTED;
   for (size_t i = 0; i < emulation::settings().algorithms_us.size() && *found < wanted; ++i)
-    results[(*found)++] = {.algo = algorithm_of(i), .workspaceSize = 1u << 20, .state = CUBLAS_STATUS_SUCCESS};
+    results[(*found)++] = {
+        .algo = algorithm_of(i, preference->alignment), .workspaceSize = 1u << 20, .state = CUBLAS_STATUS_SUCCESS};
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -224,6 +230,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   if (!is_supported(*desc, *a_layout, *b_layout, *d_layout)) return CUBLAS_STATUS_NOT_SUPPORTED;
   const std::optional<size_t> number = number_of(*algorithm);
   if (!number) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (!is_aligned(a, algorithm->data[2])) emulation::misuse("a product of an algorithm that wants more alignment");
   const auto& broken = emulation::settings().broken_algorithms;
   if (std::count(broken.begin(), broken.end(), *number) > 0) return CUBLAS_STATUS_NOT_SUPPORTED;
   auto& runs = emulation::products().runs;

@@ -129,7 +129,7 @@ void CpuOps::finish_heads(size_t layer, const Batch& batch, Rows rows) {
 
 void CpuOps::finish_row(const CpuNorm& norm, float* heads, size_t count, const float* angles) {
   const size_t d = attention_->head_size;
-  for (size_t h = 0; !norm.empty() && h < count; ++h) norm_row(heads + h * d, norm);
+  if (!norm.empty()) norm_in_place(heads, count, d, norm);
   if (angles != nullptr) kernels_.rotate(heads, count, d, angles);
 }
 

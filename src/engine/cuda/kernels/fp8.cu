@@ -1,5 +1,3 @@
-// One block: a row, of which each thread holds some numbers in registers, four that lie side by side at a time. So rows
-// are read once and written once.
 #include "engine/cuda/kernels/fp8.h"
 
 #include "engine/cuda/kernels/rows.h"
@@ -7,46 +5,17 @@
 namespace rerank::engine::cuda {
 namespace {
 
-constexpr int kQuads = 4;  // of a thread
-constexpr uint32_t kMostThreads = 1024;
-static_assert(kFp8Widest == 4 * kQuads * kMostThreads);
 constexpr float kLargest = 448.0f;     // of e4m3
 constexpr float kLeastOfRow = 1e-30f;  // rows of less are zero: neither a scale nor its inverse may overflow
 
-template <class T>
-struct alignas(4 * sizeof(T)) Four {
-  T v[4];
-};
-template <class T>
-__device__ inline Four<T> load(const T* from) {
-  return *reinterpret_cast<const Four<T>*>(from);
-}
-template <class T>
-__device__ inline void store(T* to, const Four<T>& x) {
-  *reinterpret_cast<Four<T>*>(to) = x;
-}
-template <class T>
-__device__ inline Four<float> load_floats(const T* from) {
-  const Four<T> x = load(from);
-  return {to_float(x.v[0]), to_float(x.v[1]), to_float(x.v[2]), to_float(x.v[3])};
-}
-
-// body(i, c): the thread's quad i are columns c to c + 3.
-template <class Body>
-__device__ inline void each_quad(uint32_t width, const Body& body) {
+__device__ inline void outputs(const Fp8Sums& s, uint32_t row, size_t stride, uint32_t c, float (&y)[8]) {
+  float scale[8], bias[8];
+  load_octet(s.sums + row * stride + c, y);
+  load_octet(s.scales + c, scale);
+  load_octet(s.bias + c, bias);
+  const float own = s.row_scales[row];
 #pragma unroll
-  for (int i = 0; i < kQuads; ++i) {
-    const uint32_t c = 4 * (threadIdx.x + i * blockDim.x);
-    if (c < width) body(i, c);
-  }
-}
-
-__device__ inline Four<float> outputs(const Fp8Sums& s, size_t row, size_t stride, uint32_t c) {
-  const Four<float> sum = load_floats(s.sums + row * stride + c), scale = load(s.scales + c), bias = load(s.bias + c);
-  Four<float> y;
-#pragma unroll
-  for (int j = 0; j < 4; ++j) y.v[j] = s.row_scales[row] * scale.v[j] * sum.v[j] + bias.v[j];
-  return y;
+  for (int j = 0; j < 8; ++j) y[j] = own * scale[j] * y[j] + bias[j];
 }
 
 struct Strided {  // rows of `to`
@@ -54,119 +23,98 @@ struct Strided {  // rows of `to`
   size_t stride;
 };
 
-// The largest number becomes 448; fmaxf passes over what is not a number, which stays that when it is converted. An
-// infinite row has the scale inf, and zeros and no numbers in it: its outputs are none.
-__device__ inline void store_quantized(const Four<float> (&row)[kQuads], const Strided& to, uint32_t width) {
-  __shared__ float shared[33];
-  float largest = 0;
-  each_quad(width, [&](int i, uint32_t) {
-    for (float x : row[i].v) largest = fmaxf(largest, fabsf(x));
-  });
-  const float scale = fmaxf(over_block(largest, shared, Largest()), kLeastOfRow) / kLargest, inverse = 1.0f / scale;
-  each_quad(width, [&](int i, uint32_t c) {
-    const float(&x)[4] = row[i].v;
-    const unsigned low = __nv_cvt_float2_to_fp8x2({x[0] * inverse, x[1] * inverse}, __NV_SATFINITE, __NV_E4M3);
-    const unsigned high = __nv_cvt_float2_to_fp8x2({x[2] * inverse, x[3] * inverse}, __NV_SATFINITE, __NV_E4M3);
-    *reinterpret_cast<unsigned*>(to.to.values + blockIdx.x * to.stride + c) = low | high << 16;
-  });
-  if (threadIdx.x == 0) to.to.scales[blockIdx.x] = scale;
+__device__ inline unsigned to_fp8(const float* x, float inverse) {
+  const unsigned low = __nv_cvt_float2_to_fp8x2({x[0] * inverse, x[1] * inverse}, __NV_SATFINITE, __NV_E4M3);
+  const unsigned high = __nv_cvt_float2_to_fp8x2({x[2] * inverse, x[3] * inverse}, __NV_SATFINITE, __NV_E4M3);
+  return low | high << 16;
 }
 
-template <class T>
-__global__ void __launch_bounds__(kMostThreads) quantize_kernel(const T* from, Strided to, uint32_t width) {
-  Four<float> row[kQuads];
-  each_quad(width,
-            [&](int i, uint32_t c) { row[i] = load_floats(from + blockIdx.x * static_cast<size_t>(width) + c); });
-  store_quantized(row, to, width);
+// The largest number becomes 448; fmaxf passes over what is not a number, which stays that when it is converted. An
+// infinite row has the scale inf, and zeros and no numbers in it: its outputs are none.
+template <int N>
+__device__ inline void store_quantized(const float (&x)[N][8], uint32_t row, const Strided& to, uint32_t width) {
+  __shared__ float shared[33];
+  float largest = 0;
+  each_octet<N>(width, [&](int i, uint32_t) {
+    for (float y : x[i]) largest = fmaxf(largest, fabsf(y));
+  });
+  const float scale = fmaxf(over_row(largest, shared, Largest()), kLeastOfRow) / kLargest, inverse = 1.0f / scale;
+  each_octet<N>(width, [&](int i, uint32_t c) {
+    *reinterpret_cast<uint2*>(to.to.values + row * to.stride + c) = {to_fp8(x[i], inverse), to_fp8(x[i] + 4, inverse)};
+  });
+  if (threadIdx.x == 0) to.to.scales[row] = scale;
+}
+
+template <int N, int kThreads, class T>
+__global__ void __launch_bounds__(kThreads) quantize_kernel(const T* from, Strided to, uint32_t rows, uint32_t width) {
+  const uint32_t row = own_row();
+  if (row >= rows) return;
+  float x[N][8];
+  each_octet<N>(width, [&](int i, uint32_t c) { load_octet(from + static_cast<size_t>(row) * width + c, x[i]); });
+  store_quantized(x, row, to, width);
 }
 
 __global__ void scale_kernel(Fp8Sums s, size_t stride, __nv_bfloat16* y) {
-  for (uint32_t c = 4 * threadIdx.x; c < s.out; c += 4 * blockDim.x) {
-    const Four<float> x = outputs(s, blockIdx.x, stride, c);
-    Four<__nv_bfloat16> rounded;
-#pragma unroll
-    for (int j = 0; j < 4; ++j) rounded.v[j] = from_float<__nv_bfloat16>(x.v[j]);
-    store(y + blockIdx.x * static_cast<size_t>(s.out) + c, rounded);
+  for (uint32_t c = 8 * threadIdx.x; c < s.out; c += 8 * blockDim.x) {
+    float x[8];
+    outputs(s, blockIdx.x, stride, c, x);
+    store_octet(y + blockIdx.x * static_cast<size_t>(s.out) + c, x);
   }
 }
 
-__global__ void __launch_bounds__(kMostThreads) activate_kernel(Fp8Sums s, size_t stride, Act act, Strided to) {
-  Four<float> row[kQuads];
-  each_quad(s.out, [&](int i, uint32_t c) {
-    row[i] = outputs(s, blockIdx.x, stride, c);
-    for (float& x : row[i].v) x = apply(act, x);
+template <int N, int kThreads>
+__global__ void __launch_bounds__(kThreads)
+    activate_sums_kernel(Fp8Sums s, size_t stride, Act act, Strided to, uint32_t rows) {
+  const uint32_t row = own_row();
+  if (row >= rows) return;
+  float x[N][8];
+  each_octet<N>(s.out, [&](int i, uint32_t c) {
+    outputs(s, row, stride, c, x[i]);
+    for (float& y : x[i]) y = apply(act, y);
   });
-  store_quantized(row, to, s.out);
+  store_quantized(x, row, to, s.out);
 }
 
-__global__ void __launch_bounds__(kMostThreads)
-    gate_kernel(Fp8Sums s, size_t stride, Act act, const __nv_bfloat16* gate, Strided to) {
-  Four<float> row[kQuads];
-  each_quad(s.out, [&](int i, uint32_t c) {
-    row[i] = outputs(s, blockIdx.x, stride, c);
-    const Four<float> g = load_floats(gate + blockIdx.x * static_cast<size_t>(s.out) + c);
+template <int N, int kThreads>
+__global__ void __launch_bounds__(kThreads)
+    gate_sums_kernel(Fp8Sums s, size_t stride, Act act, Strided to, uint32_t rows) {
+  const uint32_t row = own_row(), width = s.out / 2;
+  if (row >= rows) return;
+  float x[N][8];
+  each_octet<N>(width, [&](int i, uint32_t c) {
+    float gate[8];
+    outputs(s, row, stride, c, gate);
+    outputs(s, row, stride, width + c, x[i]);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) row[i].v[j] *= apply(act, g.v[j]);
+    for (int j = 0; j < 8; ++j) x[i][j] *= apply(act, gate[j]);
   });
-  store_quantized(row, to, s.out);
+  store_quantized(x, row, to, width);
 }
 
-__global__ void add_sums_kernel(Fp8Sums s, size_t stride, float* exact) {
-  for (uint32_t c = 4 * threadIdx.x; c < s.out; c += 4 * blockDim.x) {
-    float* at = exact + blockIdx.x * static_cast<size_t>(s.out) + c;
-    Four<float> sum = load(at);
-    const Four<float> added = outputs(s, blockIdx.x, stride, c);
+template <int N, int kThreads>
+__global__ void __launch_bounds__(kThreads)
+    residual_sums_kernel(Fp8Residual r, size_t stride, Strided to, uint32_t rows, uint32_t width) {
+  const uint32_t row = own_row();
+  if (row >= rows) return;
+  float* begin = r.exact + row * static_cast<size_t>(width);
+  float x[N][8];
+  if (r.added.sums != nullptr) {
+    each_octet<N>(width, [&](int i, uint32_t c) { outputs(r.added, row, stride, c, x[i]); });
+    if (r.sum_norm.gamma != nullptr) norm_octets(x, r.sum_norm, width);
+    each_octet<N>(width, [&](int i, uint32_t c) {
+      float before[8];
+      load_octet(begin + c, before);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) sum.v[j] += added.v[j];
-    store(at, sum);
+      for (int j = 0; j < 8; ++j) x[i][j] += before[j];
+      if (!r.post) store_octet(begin + c, x[i]);
+    });
+  } else {
+    each_octet<N>(width, [&](int i, uint32_t c) { load_octet(begin + c, x[i]); });
   }
-}
-
-// A row in registers -> its LayerNorm. The mean first, then the deviations: no cancellation.
-__device__ inline void norm_quads(Four<float> (&row)[kQuads], const Fp8Norm& norm, uint32_t width) {
-  __shared__ float shared[33];
-  float sum = 0, squares = 0;
-  each_quad(width, [&](int i, uint32_t) {
-    for (float x : row[i].v) sum += x;
-  });
-  const float mean = over_block(sum, shared, Sum()) / static_cast<float>(width);
-  each_quad(width, [&](int i, uint32_t) {
-    for (float x : row[i].v) squares += (x - mean) * (x - mean);
-  });
-  const float scale = rsqrtf(over_block(squares, shared, Sum()) / static_cast<float>(width) + norm.epsilon);
-  each_quad(width, [&](int i, uint32_t c) {
-    const Four<float> gamma = load(norm.gamma + c), beta = load(norm.beta + c);
-#pragma unroll
-    for (int j = 0; j < 4; ++j) row[i].v[j] = (row[i].v[j] - mean) * scale * gamma.v[j] + beta.v[j];
-  });
-}
-
-__global__ void __launch_bounds__(kMostThreads)
-    norm_kernel(const float* exact, Fp8Norm norm, Strided to, uint32_t width) {
-  Four<float> row[kQuads];
-  each_quad(width, [&](int i, uint32_t c) { row[i] = load(exact + blockIdx.x * static_cast<size_t>(width) + c); });
-  norm_quads(row, norm, width);
-  store_quantized(row, to, width);
-}
-
-__global__ void __launch_bounds__(kMostThreads)
-    add_norm_kernel(Fp8Sums s, size_t stride, Fp8Norm norm, float* exact, Strided to) {
-  const uint32_t width = s.out;
-  float* begin = exact + blockIdx.x * static_cast<size_t>(width);
-  Four<float> row[kQuads];
-  each_quad(width, [&](int i, uint32_t c) {
-    const Four<float> before = load(begin + c), added = outputs(s, blockIdx.x, stride, c);
-#pragma unroll
-    for (int j = 0; j < 4; ++j) row[i].v[j] = before.v[j] + added.v[j];
-  });
-  norm_quads(row, norm, width);
-  each_quad(width, [&](int i, uint32_t c) { store(begin + c, row[i]); });
-  store_quantized(row, to, width);
-}
-
-// As many as hold a row.
-Launch rows_of(uint32_t rows, uint32_t width, cudaStream_t stream) {
-  return {rows, div_up(width, 4 * kQuads * 32) * 32, 0, stream};
+  if (r.norm.gamma == nullptr) return;
+  norm_octets(x, r.norm, width);
+  if (r.post) each_octet<N>(width, [&](int i, uint32_t c) { store_octet(begin + c, x[i]); });
+  store_quantized(x, row, to, width);
 }
 
 Strided strided(const Fp8Rows& to, uint32_t width) { return {to, fp8_side(width)}; }
@@ -175,41 +123,37 @@ Strided strided(const Fp8Rows& to, uint32_t width) { return {to, fp8_side(width)
 
 template <class T>
 void quantize_rows(const T* from, const Fp8Rows& to, uint32_t rows, uint32_t width, cudaStream_t stream) {
-  launch("quantizing", quantize_kernel<T>, rows_of(rows, width, stream), from, strided(to, width), width);
+  launch_rows(rows, width, stream, [&](auto octets, auto threads, const Launch& how) {
+    launch("quantizing", quantize_kernel<octets(), threads(), T>, how, from, strided(to, width), rows, width);
+  });
 }
 template void quantize_rows<float>(const float*, const Fp8Rows&, uint32_t, uint32_t, cudaStream_t);
 template void quantize_rows<__nv_bfloat16>(const __nv_bfloat16*, const Fp8Rows&, uint32_t, uint32_t, cudaStream_t);
 
 void scale_sums(const Fp8Sums& sums, __nv_bfloat16* y, uint32_t rows, cudaStream_t stream) {
-  const unsigned threads = std::min(div_up(sums.out, 128) * 32, 256u);
+  const unsigned threads = std::min(div_up(sums.out, 256) * 32, 256u);
   launch("scaling sums", scale_kernel, {rows, threads, 0, stream}, sums, fp8_side(sums.out), y);
 }
 
 void activate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t rows, cudaStream_t stream) {
-  launch("activate", activate_kernel, rows_of(rows, sums.out, stream), sums, fp8_side(sums.out), act,
-         strided(to, sums.out));
+  launch_rows(rows, sums.out, stream, [&](auto octets, auto threads, const Launch& how) {
+    launch("activate", activate_sums_kernel<octets(), threads()>, how, sums, fp8_side(sums.out), act,
+           strided(to, sums.out), rows);
+  });
 }
 
-void gate_sums(const Fp8Sums& sums, Act act, const __nv_bfloat16* gate, const Fp8Rows& to, uint32_t rows,
-               cudaStream_t stream) {
-  launch("gate", gate_kernel, rows_of(rows, sums.out, stream), sums, fp8_side(sums.out), act, gate,
-         strided(to, sums.out));
+void gate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t rows, cudaStream_t stream) {
+  const uint32_t width = sums.out / 2;
+  launch_rows(rows, width, stream, [&](auto octets, auto threads, const Launch& how) {
+    launch("gate", gate_sums_kernel<octets(), threads()>, how, sums, fp8_side(sums.out), act, strided(to, width), rows);
+  });
 }
 
-void add_sums(const Fp8Sums& sums, float* exact, uint32_t rows, cudaStream_t stream) {
-  const unsigned threads = std::min(div_up(sums.out, 128) * 32, 256u);
-  launch("adding sums", add_sums_kernel, {rows, threads, 0, stream}, sums, fp8_side(sums.out), exact);
-}
-
-void norm_quantized(const float* exact, const Fp8Norm& norm, const Fp8Rows& to, uint32_t rows, uint32_t width,
-                    cudaStream_t stream) {
-  launch("norm", norm_kernel, rows_of(rows, width, stream), exact, norm, strided(to, width), width);
-}
-
-void add_norm_sums(const Fp8Sums& sums, const Fp8Norm& norm, float* exact, const Fp8Rows& to, uint32_t rows,
-                   cudaStream_t stream) {
-  launch("add_norm", add_norm_kernel, rows_of(rows, sums.out, stream), sums, fp8_side(sums.out), norm, exact,
-         strided(to, sums.out));
+void residual_sums(const Fp8Residual& r, uint32_t rows, uint32_t width, cudaStream_t stream) {
+  launch_rows(rows, width, stream, [&](auto octets, auto threads, const Launch& how) {
+    launch("residual", residual_sums_kernel<octets(), threads()>, how, r, fp8_side(width), strided(r.rounded, width),
+           rows, width);
+  });
 }
 
 }  // namespace rerank::engine::cuda

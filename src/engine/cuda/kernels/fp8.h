@@ -43,22 +43,17 @@ void scale_sums(const Fp8Sums& sums, __nv_bfloat16* y, uint32_t rows, cudaStream
 // Of act(outputs). GELU is exact (erf): in a pass that is needed anyway it costs little.
 void activate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t rows, cudaStream_t stream);
 
-// Of act(gate) * outputs; gate [rows, out].
-void gate_sums(const Fp8Sums& sums, Act act, const __nv_bfloat16* gate, const Fp8Rows& to, uint32_t rows,
-               cudaStream_t stream);
+// Of act(gate) * x, the outputs' two halves.
+void gate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t rows, cudaStream_t stream);
 
-// exact [rows, out] += outputs.
-void add_sums(const Fp8Sums& sums, float* exact, uint32_t rows, cudaStream_t stream);
-
-// exact [rows, out] = LayerNorm(exact + outputs), and the same quantized.
-struct Fp8Norm {
-  const float *gamma, *beta;
-  float epsilon;
+// As residual() of kernels.h, of outputs (sums null: none) and with rows quantized. exact [rows, width].
+struct Fp8Residual {
+  Fp8Sums added = {};
+  float* exact = nullptr;
+  Fp8Rows rounded = {};
+  NormArgs sum_norm = {}, norm = {};
+  bool post = false;
 };
-void add_norm_sums(const Fp8Sums& sums, const Fp8Norm& norm, float* exact, const Fp8Rows& to, uint32_t rows,
-                   cudaStream_t stream);
-// LayerNorm(exact) quantized.
-void norm_quantized(const float* exact, const Fp8Norm& norm, const Fp8Rows& to, uint32_t rows, uint32_t width,
-                    cudaStream_t stream);
+void residual_sums(const Fp8Residual& r, uint32_t rows, uint32_t width, cudaStream_t stream);
 
 }  // namespace rerank::engine::cuda

@@ -70,16 +70,15 @@ struct States<Fp8> {
 template <>
 struct Scratch<Fp8> {
   DeviceBuffer<__nv_bfloat16> sums, projected;  // of a product; the embedding after its projection
-  DeviceBuffer<__nv_bfloat16> gate;
   Fp8Buffer context, inner;
 
   template <class Visit>
   void each(const ModelSpec& m, size_t rows, const Visit& visit) {
-    visit(sums, rows * std::max({fp8_side(3 * m.hidden), fp8_side(m.intermediate), m.embedding}));
+    const uint32_t up = m.gated ? 2 * m.intermediate : m.intermediate, qkv = query_width(m) + 2 * key_width(m);
+    visit(sums, rows * std::max({fp8_side(qkv), fp8_side(up), fp8_side(m.hidden), m.embedding}));
     if (m.projection.out > 0) visit(projected, rows * m.hidden);
-    context.each(rows, m.hidden, visit);
+    context.each(rows, query_width(m), visit);
     inner.each(rows, m.intermediate, visit);
-    if (m.gated) visit(gate, rows * m.intermediate);
   }
 };
 
@@ -90,7 +89,7 @@ class Dense<Fp8> {
 
   void embed(const Tokens& tokens, Activations<Fp8>& a) {
     const ModelSpec& m = model_.shape;
-    const auto& [sums, projected, gate, context, inner] = a.scratch;
+    const auto& [sums, projected, context, inner] = a.scratch;
     float* exact = a.states.exact.data();
     cuda::embed(model_.embed_args(tokens, exact, sums.data()), stream_);
     if (m.projection.out > 0) {
@@ -107,29 +106,26 @@ class Dense<Fp8> {
     scale_sums(multiply(w, first, outs, x.rounded.rows(), rows, scratch), y, rows, stream_);
   }
 
-  void add_attention(const DeviceLayer<Fp8>& w, Activations<Fp8>& a, uint32_t rows) {
+  void add_attention(const DeviceLayer<Fp8>& w, const DeviceNorm* next, Activations<Fp8>& a, uint32_t rows) {
     const Fp8Rows context = a.scratch.context.rows();
-    quantize_rows(a.context.data(), context, rows, model_.shape.hidden, stream_);
-    output(w.attention_output, w.attention_norm, w.pre_norm, context, a, rows);
+    quantize_rows(a.context.data(), context, rows, query_width(model_.shape), stream_);
+    output(w, w.attention_output, {w.attention_sum_norm, w.pre_norm ? next : &w.attention_norm}, context, a, rows);
   }
 
   void norm_input(const DeviceNorm& w, States<Fp8>& states, uint32_t rows) {
-    norm_quantized(states.exact.data(), {w.gamma.data(), w.beta.data(), model_.shape.epsilon}, states.rounded.rows(),
-                   rows, model_.shape.hidden, stream_);
+    residual_sums({.exact = states.exact.data(), .rounded = states.rounded.rows(), .norm = model_.norm(w)}, rows,
+                  model_.shape.hidden, stream_);
   }
 
-  void add_feed_forward(const DeviceLayer<Fp8>& w, Activations<Fp8>& a, uint32_t rows) {
+  void add_feed_forward(const DeviceLayer<Fp8>& w, const DeviceNorm* next, Activations<Fp8>& a, uint32_t rows) {
     const Fp8Rows inner = a.scratch.inner.rows(), x = a.states.rounded.rows();
-    const Act act = model_.shape.activation;
-    if (w.gate.out > 0)
-      scale_sums(multiply(w.gate, 0, w.gate.out, x, rows, a.scratch), a.scratch.gate.data(), rows, stream_);
     const Fp8Sums sums = multiply(w.up, 0, w.up.out, x, rows, a.scratch);
-    if (w.gate.out > 0) {
-      gate_sums(sums, act, a.scratch.gate.data(), inner, rows, stream_);
+    if (model_.shape.gated) {
+      gate_sums(sums, model_.shape.activation, inner, rows, stream_);
     } else {
-      activate_sums(sums, act, inner, rows, stream_);
+      activate_sums(sums, model_.shape.activation, inner, rows, stream_);
     }
-    output(w.down, w.output_norm, w.pre_norm, inner, a, rows);
+    output(w, w.down, {w.output_sum_norm, w.pre_norm ? next : &w.output_norm}, inner, a, rows);
   }
 
  private:
@@ -142,13 +138,21 @@ class Dense<Fp8> {
     return {scratch.sums.data(), x.scales, w.scales.data() + first, w.bias.data() + first, outs};
   }
 
-  // The product onto the stream, and the norm of a post-norm block.
-  void output(const DeviceLinear<Fp8>& w, const DeviceNorm& norm, bool pre_norm, const Fp8Rows& x, Activations<Fp8>& a,
-              uint32_t rows) {
-    const Fp8Sums sums = multiply(w, 0, w.out, x, rows, a.scratch);
-    if (pre_norm) return add_sums(sums, a.states.exact.data(), rows, stream_);
-    add_norm_sums(sums, {norm.gamma.data(), norm.beta.data(), model_.shape.epsilon}, a.states.exact.data(),
-                  a.states.rounded.rows(), rows, stream_);
+  struct Norms {
+    const DeviceNorm& sum;
+    const DeviceNorm* behind;  // null: none
+  };
+
+  // The product onto the stream, and the norm behind it.
+  void output(const DeviceLayer<Fp8>& layer, const DeviceLinear<Fp8>& w, const Norms& norms, const Fp8Rows& x,
+              Activations<Fp8>& a, uint32_t rows) {
+    residual_sums({.added = multiply(w, 0, w.out, x, rows, a.scratch),
+                   .exact = a.states.exact.data(),
+                   .rounded = a.states.rounded.rows(),
+                   .sum_norm = model_.norm(norms.sum),
+                   .norm = norms.behind == nullptr ? NormArgs() : model_.norm(*norms.behind),
+                   .post = !layer.pre_norm},
+                  rows, model_.shape.hidden, stream_);
   }
 
   const DeviceModel<Fp8>& model_;

@@ -28,6 +28,12 @@ Owner make(const char* what, Create create, Arguments... arguments) {
   return Owner(made);
 }
 
+// Of an address, as far as algorithms care.
+uint32_t alignment_of(const void* data) {
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  return static_cast<uint32_t>(std::min<uintptr_t>(address & (~address + 1), 256));
+}
+
 }  // namespace
 
 Gemm::Gemm() : workspace_(kWorkspaceBytes) { check(cublasLtCreate(&handle_), "cuBLASLt"); }
@@ -36,7 +42,7 @@ Gemm::~Gemm() { (void)cublasLtDestroy(handle_); }
 
 // cuBLASLt's matrices lie by columns: ours, read that way, are transposed, and y^T [n, m] = W [n, k] x^T [k, m].
 Plan::Plan(const ProductShape& shape) {
-  const auto [type, epilogue, m, n, k] = shape;
+  const auto [type, epilogue, m, n, k, alignment] = shape;
   const cudaDataType_t data = cuda_type(type);
   operation = make<Owned<cublasLtMatmulDesc_t>>("describing a product", cublasLtMatmulDescCreate, CUBLAS_COMPUTE_32F,
                                                 CUDA_R_32F);
@@ -53,7 +59,8 @@ Plan::Plan(const ProductShape& shape) {
   y = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, out, n, m, n);
 }
 
-void Gemm::run(const ProductShape& shape, const Operands& operands, cudaStream_t stream) {
+void Gemm::run(ProductShape shape, const Operands& operands, cudaStream_t stream) {
+  shape.alignment = alignment_of(operands.weight);
   auto found = plans_.find(shape);
   const bool fresh = found == plans_.end();
   if (fresh) {
@@ -69,7 +76,8 @@ void Gemm::run(const ProductShape& shape, const Operands& operands, cudaStream_t
     plans_.erase(found);  // it is not whole
     throw;
   }
-  check(start(plan, plan.algorithm, operands, stream), "a product");
+  if (const cublasStatus_t status = start(plan, plan.algorithm, operands, stream); status != CUBLAS_STATUS_SUCCESS)
+    check(status, ("the product " + text_of(shape)).c_str());
 }
 
 void Gemm::make_room() {
@@ -84,7 +92,7 @@ Algorithm Gemm::choose(const ProductShape& shape, const Plan& plan, const Operan
     tuning_.forget(shape);
   }
   const auto run = [&](const Algorithm& algorithm) { return start(plan, algorithm, operands, stream); };
-  return tuning_.fastest(shape, candidates(plan), run, stream);
+  return tuning_.fastest(shape, candidates(shape, plan), run, stream);
 }
 
 bool Gemm::can_run(const Plan& plan, const Algorithm& algorithm) const {
@@ -95,7 +103,7 @@ bool Gemm::can_run(const Plan& plan, const Algorithm& algorithm) const {
 }
 
 // What cuBLASLt guesses to be fast, best first.
-std::vector<Algorithm> Gemm::candidates(const Plan& plan) const {
+std::vector<Algorithm> Gemm::candidates(const ProductShape& shape, const Plan& plan) const {
   const auto preference =
       make<Owned<cublasLtMatmulPreference_t>>("asking for an algorithm", cublasLtMatmulPreferenceCreate);
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
@@ -105,16 +113,19 @@ std::vector<Algorithm> Gemm::candidates(const Plan& plan) const {
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
   // Parts of a sum are added up in fp32, never in the type of the result.
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.alignment);
   cublasLtMatmulHeuristicResult_t results[Tuning::kCandidates] = {};
   int count = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation.get(), plan.weight.get(), plan.x.get(), plan.y.get(),
-                                       plan.y.get(), preference.get(), Tuning::kCandidates, results, &count),
-        "asking for an algorithm");
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation.get(), plan.weight.get(), plan.x.get(), plan.y.get(),
+                                     plan.y.get(), preference.get(), Tuning::kCandidates, results, &count);
+  if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_SUCCESS)
+    check(status, ("asking for an algorithm for " + text_of(shape)).c_str());
   std::vector<Algorithm> found;
   for (int i = 0; i < count; ++i) {
     if (results[i].state == CUBLAS_STATUS_SUCCESS) found.push_back({results[i].algo});
   }
-  if (found.empty()) throw Failure{Code::kUnsupported, "cuBLASLt has no algorithm for a product of this model"};
+  if (found.empty()) throw Failure{Code::kUnsupported, "cuBLASLt has no algorithm for " + text_of(shape)};
   return found;
 }
 

@@ -61,11 +61,11 @@ class Gemm {
     void* y;
   };
 
-  void run(const ProductShape& shape, const Operands& operands, cudaStream_t stream);
+  void run(ProductShape shape, const Operands& operands, cudaStream_t stream);
   void make_room();
   Algorithm choose(const ProductShape& shape, const Plan& plan, const Operands& operands, cudaStream_t stream);
   bool can_run(const Plan& plan, const Algorithm& algorithm) const;
-  std::vector<Algorithm> candidates(const Plan& plan) const;
+  std::vector<Algorithm> candidates(const ProductShape& shape, const Plan& plan) const;
   cublasStatus_t start(const Plan& plan, const Algorithm& algorithm, const Operands& operands,
                        cudaStream_t stream) const;
 

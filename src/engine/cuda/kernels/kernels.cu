@@ -1,4 +1,5 @@
 #include "engine/cuda/kernels/kernels.h"
+
 #include "engine/cuda/kernels/rows.h"
 
 namespace rerank::engine::cuda {
@@ -6,63 +7,12 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// The LayerNorm of row [width]: y(column, value). The mean first, then the deviations: no cancellation.
-template <class Store>
-__device__ void norm_row(const float* row, const float* gamma, const float* beta, float epsilon, uint32_t width,
-                         const Store& store) {
-  __shared__ float shared[33];
-  float sum = 0;
-  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) sum += row[c];
-  const float mean = over_block(sum, shared, Sum()) / static_cast<float>(width);
-  float squares = 0;
-  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) squares += (row[c] - mean) * (row[c] - mean);
-  const float scale = rsqrtf(over_block(squares, shared, Sum()) / static_cast<float>(width) + epsilon);
-  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
-    store(c, (row[c] - mean) * scale * gamma[c] + beta[c]);
-  }
-}
-
-// In place, and the same as T.
-template <class T>
-__device__ void norm_row(float* row, T* rounded, const float* gamma, const float* beta, float epsilon, uint32_t width) {
-  norm_row(row, gamma, beta, epsilon, width, [&](uint32_t c, float y) {
-    row[c] = y;
-    rounded[c] = from_float<T>(y);
-  });
-}
-
-template <class T>
-__global__ void norm_to_kernel(const float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
-                               uint32_t width) {
-  const size_t begin = static_cast<size_t>(blockIdx.x) * width;
-  norm_row(exact + begin, gamma, beta, epsilon, width,
-           [&](uint32_t c, float y) { rounded[begin + c] = from_float<T>(y); });
-}
-
-template <class T>
-__global__ void add_rows_kernel(const T* added, float* exact, size_t count) {
-  for (size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; i < count;
-       i += static_cast<size_t>(gridDim.x) * blockDim.x) {
-    exact[i] += to_float(added[i]);
-  }
-}
-
-template <class T>
-__global__ void gate_kernel(Act act, const T* gate, T* x, size_t count) {
-  for (size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; i < count;
-       i += static_cast<size_t>(gridDim.x) * blockDim.x) {
-    x[i] = from_float<T>(apply(act, to_float(gate[i])) * to_float(x[i]));
-  }
-}
-
-// One block: a sequence.
-__global__ void mean_kernel(const float* from, SequenceRows of, float* to, uint32_t width) {
-  const uint32_t first = of.firsts[blockIdx.x], length = of.lengths[blockIdx.x];
-  const float share = 1.0f / static_cast<float>(length);
-  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
-    float sum = 0;
-    for (uint32_t row = first; row < first + length; ++row) sum += from[static_cast<size_t>(row) * width + c];
-    to[static_cast<size_t>(blockIdx.x) * width + c] = sum * share;
+// body(first of eight numbers) for all of them: rows are multiples of 8.
+template <class Body>
+__device__ inline void each_eight(size_t count, const Body& body) {
+  for (size_t i = 8 * (blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x); i < count;
+       i += 8 * static_cast<size_t>(gridDim.x) * blockDim.x) {
+    body(i);
   }
 }
 
@@ -75,39 +25,39 @@ __global__ void convert_kernel(const From* from, To* to, size_t count) {
 }
 
 template <class T>
-__global__ void embed_kernel(EmbedArgs<T> args) {
-  const size_t token = blockIdx.x;
-  const Tokens& t = args.tokens;
-  const T* word = args.words + static_cast<size_t>(t.ids[token]) * args.width;
-  const T* position = args.positions == nullptr
-                          ? nullptr
-                          : args.positions + static_cast<size_t>(args.position_offset + t.places[token]) * args.width;
-  const T* segment =
-      args.segments == nullptr ? nullptr : args.segments + static_cast<size_t>(t.kinds[token]) * args.width;
-  float* row = args.exact + token * args.width;
-  for (uint32_t c = threadIdx.x; c < args.width; c += blockDim.x) {
-    float sum = to_float(word[c]);
-    if (position != nullptr) sum += to_float(position[c]);
-    if (segment != nullptr) sum += to_float(segment[c]);
-    row[c] = sum;
-  }
-  norm_row(row, args.rounded + token * args.width, args.gamma, args.beta, args.epsilon, args.width);
-}
-
-template <class T>
-__global__ void add_norm_kernel(const T* added, float* exact, T* rounded, const float* gamma, const float* beta,
-                                float epsilon, uint32_t width) {
-  const size_t begin = static_cast<size_t>(blockIdx.x) * width;
-  float* row = exact + begin;
-  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) row[c] += to_float(added[begin + c]);
-  norm_row(row, rounded + begin, gamma, beta, epsilon, width);
-}
-
-template <class T>
 __global__ void activate_kernel(Act act, T* x, size_t count) {
-  for (size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x; i < count;
-       i += static_cast<size_t>(gridDim.x) * blockDim.x) {
-    x[i] = from_float<T>(apply(act, to_float(x[i])));
+  each_eight(count, [&](size_t i) {
+    float y[8];
+    load_octet(x + i, y);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) y[j] = apply(act, y[j]);
+    store_octet(x + i, y);
+  });
+}
+
+// blockIdx.y: the row.
+template <class T>
+__global__ void gate_kernel(Act act, const T* both, T* to, uint32_t width) {
+  const T* gate = both + static_cast<size_t>(blockIdx.y) * 2 * width;
+  T* own = to + static_cast<size_t>(blockIdx.y) * width;
+  each_eight(width, [&](size_t c) {
+    float g[8], x[8];
+    load_octet(gate + c, g);
+    load_octet(gate + width + c, x);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) x[j] *= apply(act, g[j]);
+    store_octet(own + c, x);
+  });
+}
+
+// One block: a sequence.
+__global__ void mean_kernel(const float* from, SequenceRows of, float* to, uint32_t width) {
+  const uint32_t first = of.firsts[blockIdx.x], length = of.lengths[blockIdx.x];
+  const float share = 1.0f / static_cast<float>(length);
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
+    float sum = 0;
+    for (uint32_t row = first; row < first + length; ++row) sum += from[static_cast<size_t>(row) * width + c];
+    to[static_cast<size_t>(blockIdx.x) * width + c] = sum * share;
   }
 }
 
@@ -131,21 +81,35 @@ __global__ void pool_kernel(const float* states, SequenceRows of, const uint32_t
   }
 }
 
+// LayerNorm of a row in memory, in place; the head's rows are few.
+__device__ void norm_in_place(float* row, const NormArgs& norm, uint32_t width, float* shared) {
+  float sum = 0, squares = 0;
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) sum += norm.rms ? 0.0f : row[c];
+  const float mean = over_block(sum, shared, Sum()) / static_cast<float>(width);
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) squares += (row[c] - mean) * (row[c] - mean);
+  const float scale = rsqrtf(over_block(squares, shared, Sum()) / static_cast<float>(width) + norm.epsilon);
+  for (uint32_t c = threadIdx.x; c < width; c += blockDim.x)
+    row[c] = (row[c] - mean) * scale * norm.gamma[c] + (norm.beta == nullptr ? 0.0f : norm.beta[c]);
+}
+
 __global__ void head_kernel(HeadArgs args) {
   __shared__ float shared[33];
   const uint32_t width = args.width;
-  float* row = args.dense + static_cast<size_t>(blockIdx.x) * width;
-  const bool norm = args.gamma != nullptr;
+  float* row = args.rows + static_cast<size_t>(blockIdx.x) * width;
+  const bool norm = args.norm.gamma != nullptr;
   if (norm) {
-    for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) row[c] = apply(args.act, row[c]);
-    norm_row(row, args.gamma, args.beta, args.epsilon, width, [&](uint32_t c, float y) { row[c] = y; });
+    for (uint32_t c = threadIdx.x; c < width; c += blockDim.x)
+      row[c] = args.activated ? apply(args.act, row[c]) : row[c];
+    norm_in_place(row, args.norm, width, shared);
   }
   float z = 0, sign = 1;
   for (uint32_t label = args.labels; label-- > 0; sign = -sign) {  // z1 - z0 of two labels, z0 of one
     float sum = 0;
     for (uint32_t c = threadIdx.x; c < width; c += blockDim.x)
-      sum += (norm ? row[c] : apply(args.act, row[c])) * args.weight[label * width + c];
-    z += sign * (over_block(sum, shared, Sum()) + args.bias[label]);
+      sum += (norm || !args.activated ? row[c] : apply(args.act, row[c])) * args.weight[label * width + c];
+    float own = over_block(sum, shared, Sum()) + args.bias[label];
+    if (args.softcap != 0) own = args.softcap * tanhf(own / args.softcap);
+    z += sign * own;
   }
   if (threadIdx.x == 0) args.logits[blockIdx.x] = z;
 }
@@ -164,20 +128,20 @@ void convert(const From* from, To* to, size_t count, cudaStream_t stream) {
 }
 
 template <class T>
-void embed(const EmbedArgs<T>& args, cudaStream_t stream) {
-  launch("embed", embed_kernel<T>, {args.tokens.count, threads_for(args.width), 0, stream}, args);
-}
-
-template <class T>
-void add_norm(const T* added, float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
-              uint32_t rows, uint32_t width, cudaStream_t stream) {
-  launch("add_norm", add_norm_kernel<T>, {rows, threads_for(width), 0, stream}, added, exact, rounded, gamma, beta,
-         epsilon, width);
-}
-
-template <class T>
 void activate(Act act, T* x, size_t count, cudaStream_t stream) {
-  launch("activate", activate_kernel<T>, {blocks_for(count), kThreads, 0, stream}, act, x, count);
+  launch("activate", activate_kernel<T>, {blocks_for(div_up(count, 8)), kThreads, 0, stream}, act, x, count);
+}
+
+// Rows are blockIdx.y, of which a launch has at most 65535.
+template <class T>
+void apply_gate(Act act, const T* both, T* to, uint32_t rows, uint32_t width, cudaStream_t stream) {
+  constexpr uint32_t kMost = 65535;
+  const unsigned threads = std::clamp(div_up(width, 8 * 32) * 32, 32u, 256u);
+  for (uint32_t first = 0; first < rows; first += kMost) {
+    const dim3 grid(div_up(width, 8 * threads), std::min(rows - first, kMost));
+    launch("gate", gate_kernel<T>, {grid, threads, 0, stream}, act, both + size_t{first} * 2 * width,
+           to + size_t{first} * width, width);
+  }
 }
 
 template <class T>
@@ -188,22 +152,6 @@ void gather_rows(const T* from, const uint32_t* which, T* to, uint32_t rows, uin
 void pool(const float* states, const SequenceRows& of, const uint32_t* queries, float* pooled, uint32_t sequences,
           uint32_t width, cudaStream_t stream) {
   launch("pool", pool_kernel, {dim3(sequences, 3), threads_for(width), 0, stream}, states, of, queries, pooled, width);
-}
-
-template <class T>
-void add_rows(const T* added, float* exact, size_t count, cudaStream_t stream) {
-  launch("add_rows", add_rows_kernel<T>, {blocks_for(count), kThreads, 0, stream}, added, exact, count);
-}
-
-template <class T>
-void norm_to(const float* exact, T* rounded, const float* gamma, const float* beta, float epsilon, uint32_t rows,
-             uint32_t width, cudaStream_t stream) {
-  launch("norm", norm_to_kernel<T>, {rows, threads_for(width), 0, stream}, exact, rounded, gamma, beta, epsilon, width);
-}
-
-template <class T>
-void apply_gate(Act act, const T* gate, T* x, size_t count, cudaStream_t stream) {
-  launch("gate", gate_kernel<T>, {blocks_for(count), kThreads, 0, stream}, act, gate, x, count);
 }
 
 void mean_rows(const float* from, const SequenceRows& of, float* to, uint32_t sequences, uint32_t width,
@@ -223,14 +171,9 @@ RERANK_CUDA_CONVERT(float);
 RERANK_CUDA_CONVERT(__half);
 RERANK_CUDA_CONVERT(__nv_bfloat16);
 
-#define RERANK_CUDA_KERNELS(T)                                                                                     \
-  template void embed<T>(const EmbedArgs<T>&, cudaStream_t);                                                       \
-  template void add_norm<T>(const T*, float*, T*, const float*, const float*, float, uint32_t, uint32_t,           \
-                            cudaStream_t);                                                                         \
-  template void activate<T>(Act, T*, size_t, cudaStream_t);                                                        \
-  template void add_rows<T>(const T*, float*, size_t, cudaStream_t);                                               \
-  template void norm_to<T>(const float*, T*, const float*, const float*, float, uint32_t, uint32_t, cudaStream_t); \
-  template void apply_gate<T>(Act, const T*, T*, size_t, cudaStream_t);                                            \
+#define RERANK_CUDA_KERNELS(T)                                                      \
+  template void activate<T>(Act, T*, size_t, cudaStream_t);                         \
+  template void apply_gate<T>(Act, const T*, T*, uint32_t, uint32_t, cudaStream_t); \
   template void gather_rows<T>(const T*, const uint32_t*, T*, uint32_t, uint32_t, cudaStream_t)
 RERANK_CUDA_KERNELS(float);
 RERANK_CUDA_KERNELS(__half);

@@ -17,34 +17,43 @@ struct Tokens {
   uint32_t count;
 };
 
+// The norm of a row: LayerNorm, or an RMS norm. gamma null: none; beta null: zeros.
+struct NormArgs {
+  const float *gamma = nullptr, *beta = nullptr;
+  float epsilon = 0;
+  bool rms = false;
+};
+
 template <class T>
 struct EmbedArgs {
   const T *words, *positions, *segments;  // tables [rows, width]; positions and segments may be null
   Tokens tokens;
   uint32_t position_offset, width;
-  const float *gamma, *beta;
-  float epsilon;
+  NormArgs norm;
   float* exact;  // [tokens, width] out, and the same as T
   T* rounded;
 };
 template <class T>
 void embed(const EmbedArgs<T>& args, cudaStream_t stream);
 
-// exact = LayerNorm(exact + added), and the same as T. [rows, width]
+// What a part of a block adds to the stream, and the norm that follows. exact [rows, width]:
+//   sum = exact + sum_norm(added)                       added null: exact
+//   post: exact = norm(sum), rounded = norm(sum)        else: exact = sum, rounded = norm(sum)
+// A norm without gamma: none; without `norm` nothing is written to `rounded`, which may be null.
 template <class T>
-void add_norm(const T* added, float* exact, T* rounded, const float* gamma, const float* beta, float epsilon,
-              uint32_t rows, uint32_t width, cudaStream_t stream);
+struct ResidualArgs {
+  const T* added = nullptr;
+  float* exact = nullptr;
+  T* rounded = nullptr;
+  NormArgs sum_norm = {}, norm = {};
+  bool post = false;
+};
+template <class T>
+void residual(const ResidualArgs<T>& args, uint32_t rows, uint32_t width, cudaStream_t stream);
 
-// Of a pre-norm block: exact += added, and rounded = LayerNorm(exact), which exact does not become. [rows, width]
+// to [rows, width] = act(gate) * x of both [rows, 2 width], gate and x side by side.
 template <class T>
-void add_rows(const T* added, float* exact, size_t count, cudaStream_t stream);
-template <class T>
-void norm_to(const float* exact, T* rounded, const float* gamma, const float* beta, float epsilon, uint32_t rows,
-             uint32_t width, cudaStream_t stream);
-
-// x = act(gate) * x
-template <class T>
-void apply_gate(Act act, const T* gate, T* x, size_t count, cudaStream_t stream);
+void apply_gate(Act act, const T* both, T* to, uint32_t rows, uint32_t width, cudaStream_t stream);
 
 // to [sequences, width] = the mean of each sequence's rows of from [tokens, width].
 struct SequenceRows;
@@ -78,39 +87,61 @@ struct RelativeRows {
 };
 
 struct AttentionShape {
-  uint32_t heads, head_size, hidden;
-  uint32_t window = 0;            // only keys at most so many positions away; 0: all
+  uint32_t heads, kv_heads, head_size;
+  uint32_t query_stride, key_stride;  // from one row of queries, of keys and of values, to the next
+  uint32_t window = 0;                // only keys at most so many positions away, of causal attention the last so many
+  bool causal = false;
   const float* slopes = nullptr;  // [heads], ALiBi: what each position away takes off a score; null: nothing
   float scale = 0;                // of products of queries and keys; 0: 1 / sqrt(head_size)
+  float softcap = 0;              // scores are cap x tanh(score / cap); 0: not
   RelativeRows relative = {};
 };
 
-// RoPE in place: each of `heads` heads from the start of every row, rows `stride` apart, pair (c, c + head_size / 2) by
-// its position's angle; angles [positions][2][head_size / 2].
+// The first head's columns of the first row.
 template <class T>
-void rotate(T* x, size_t stride, uint32_t heads, uint32_t head_size, const float* angles, const QueryTile* tiles,
-            uint32_t tile_count, cudaStream_t stream);
+struct AttentionInput {
+  const T *queries, *keys, *values;
+  T* context;  // [rows, heads x head_size] out
+};
 
-// context [tokens, hidden] of qkv [tokens, 3 hidden] (queries, keys, values side by side). Tensor cores where the type
-// and the head size (32, 64, 96, 128) allow; else, and with products of relative positions, plain. Tiles may be without
-// rows.
+// In place, of queries and keys that lie side by side: an RMS norm of each head (gammas [head_size], or null), then
+// RoPE (angles [positions][2][head_size / 2], or null): pair (c, c + head_size / 2) by its position's angle.
+struct HeadRotation {
+  uint32_t stride;              // from row to row
+  uint32_t query_heads, heads;  // heads of queries, and of queries and keys together
+  uint32_t head_size;           // a multiple of 8
+  const float *query_gamma, *key_gamma;
+  float epsilon;
+  const float* angles;
+  const uint32_t* positions;  // of each row
+};
 template <class T>
-void attend_all(const T* qkv, T* context, const QueryTile* tiles, uint32_t tile_count, const AttentionShape& shape,
+void rotate(T* x, const HeadRotation& rotation, uint32_t rows, cudaStream_t stream);
+
+// Of all rows. Tensor cores where the type and the head size (32, 64, 96, 128) allow; else, and with products of
+// relative positions, plain. Tiles may be without rows.
+template <class T>
+void attend_all(const AttentionInput<T>& in, const QueryTile* tiles, uint32_t tile_count, const AttentionShape& shape,
                 cudaStream_t stream);
 
-// context [sequences, hidden] of one query per sequence [sequences, hidden] over kv [tokens, 2 hidden].
+// Of one query for each sequence: its run, and the query's position in it. Queries and context have a row for each.
+struct ScoredRows {
+  const Run* runs;
+  const uint32_t* positions;
+};
 template <class T>
-void attend_first(const T* queries, const T* kv, T* context, const SequenceRows& of, uint32_t sequences,
-                  const AttentionShape& shape, cudaStream_t stream);
+void attend_scored(const AttentionInput<T>& in, const ScoredRows& of, uint32_t sequences, const AttentionShape& shape,
+                   cudaStream_t stream);
 
-// logits[s] of the dense layer's outputs [sequences, width], before its activation; a norm between, where gamma is not
-// null: then `dense` is overwritten.
+// logits[s] of rows [sequences, width]: what the dense layer gives before its activation (activated), or what the head
+// reads as it is; a norm between, where it has gamma: then `rows` is overwritten.
 struct HeadArgs {
-  float* dense;
+  float* rows;
+  bool activated;
   Act act;
-  const float *gamma, *beta;
-  float epsilon;
+  NormArgs norm;
   const float *weight, *bias;
+  float softcap;  // of each label's output; 0: none
   float* logits;
   uint32_t width, labels;
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace rerank::engine::cuda {
@@ -18,5 +19,10 @@ inline uint32_t padded_rows(uint32_t rows) {
 inline uint32_t padded_sequences(uint32_t sequences) {
   return sequences <= 64 ? std::bit_ceil(sequences) : padded_rows(sequences);
 }
+
+// Graphs are for batches of at most four million numbers in the rows' states: their kernels run for some microseconds
+// each, about as long as it takes to start one. Those of larger batches run longer, and are started while others run. A
+// guess: not measured on a GPU.
+inline bool worth_a_graph(size_t rows, size_t hidden) { return rows * hidden <= size_t{4} << 20; }
 
 }  // namespace rerank::engine::cuda

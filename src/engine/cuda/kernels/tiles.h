@@ -4,25 +4,35 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace rerank::engine::cuda {
 
 inline constexpr uint32_t kTileQueries = 64;
 
-struct QueryTile {
-  uint32_t begin = 0, length = 0;  // the sequence's first token in the batch, and its tokens
-  uint32_t first_query = 0;        // of the tile, within the sequence
+// Rows that attention computes together, and those before them that their keys go on from: a sequence, or what several
+// sequences begin with, or what a sequence has behind that.
+struct Run {
+  uint32_t begin = 0, length = 0;  // its first row in the batch, and its rows
+  uint32_t prefix_begin = 0, prefix_length = 0;
 };
 
-inline std::vector<QueryTile> attention_tiles(const uint32_t* offsets, uint32_t sequences) {
+struct QueryTile {
+  uint32_t begin = 0, length = 0;                // of the run
+  uint32_t first_query = 0;                      // of the tile, within the run
+  uint32_t prefix_begin = 0, prefix_length = 0;  // of the run: positions count from there
+};
+
+inline std::vector<QueryTile> attention_tiles(std::span<const Run> runs) {
   std::vector<QueryTile> tiles;
-  for (uint32_t s = 0; s < sequences; ++s) {
-    const uint32_t length = offsets[s + 1] - offsets[s];
-    for (uint32_t query = 0; query < length; query += kTileQueries) tiles.push_back({offsets[s], length, query});
+  for (const Run& run : runs) {
+    for (uint32_t query = 0; query < run.length; query += kTileQueries)
+      tiles.push_back({run.begin, run.length, query, run.prefix_begin, run.prefix_length});
   }
-  std::stable_sort(tiles.begin(), tiles.end(),
-                   [](const QueryTile& a, const QueryTile& b) { return a.length > b.length; });
+  std::stable_sort(tiles.begin(), tiles.end(), [](const QueryTile& a, const QueryTile& b) {
+    return a.prefix_length + a.length > b.prefix_length + b.length;
+  });
   return tiles;
 }
 

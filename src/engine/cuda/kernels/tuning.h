@@ -1,14 +1,16 @@
 // Which algorithm is the fastest for a product, found by timing a few on the device, and remembered.
 //
-// It is found when a shape is met for the first time, in the batch that has met it: which shapes matter is known by
-// nobody before, and the time is bounded (Tuning::kMostMicroseconds for each shape), so that a batch with all its
-// shapes new takes some ten milliseconds longer, once. What was found can be kept (plugin.h), and then not even that.
+// It is found when a shape is met for the first time, in the batch that has met it: which shapes matter is not known
+// before, and the time is bounded (Tuning::kMostMicroseconds for each shape), so that a batch with all its shapes new
+// takes some ten to a hundred milliseconds longer, once. What was found can be kept (plugin.h), and then not even that.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/cuda/device.h"
@@ -21,8 +23,12 @@ struct ProductShape {  // y [m, n] = x [m, k] W^T, m a number of rows that padde
   Type type = Type::kF32;
   Epilogue epilogue = Epilogue::kBias;
   uint32_t m = 0, n = 0, k = 0;
+  uint32_t alignment = 256;  // bytes, of W: algorithms rely on it. x and y are whole buffers, which have 256
   auto operator<=>(const ProductShape&) const = default;
 };
+
+// "16384 x 4096 x 1024 (m, n, k) of bf16 with bias and GELU": for messages.
+std::string text_of(const ProductShape& shape);
 
 struct Algorithm {  // by a name of its own: nvcc 13.0 breaks off where a container holds a type that has none
   cublasLtMatmulAlgo_t words = {};
@@ -34,8 +40,10 @@ class Tuning {
   // for.
   static constexpr size_t kMostShapes = 4096;
   static constexpr int kCandidates = 8;  // of cuBLASLt's guesses, best first; the fastest is seldom behind them
-  // Of the device's time, for one shape: no further candidate is tried behind it.
-  static constexpr float kMostMicroseconds = 5000;
+  // Of the device's time, for one shape: no further candidate is tried after it. Eight candidates of a product of
+  // XLM-R-large's width for 16384 rows (0.25 ms) take 6 ms; a product of 2 ms gets the time for some.
+  static constexpr float kMostMicroseconds = 40000;
+  static constexpr float kLongMicroseconds = 100;  // of one run: from there on two runs tell enough
   // Candidates that are less than 3 % faster are as fast: then its first guess is taken, which is the same in every
   // process.
   static constexpr float kWorthwhile = 0.97f;
@@ -44,6 +52,9 @@ class Tuning {
   ~Tuning();
   Tuning(const Tuning&) = delete;
   Tuning& operator=(const Tuning&) = delete;
+
+  // How many candidates are tried from now on, at least one; one: it is taken untried.
+  void limit(uint32_t candidates) { limit_ = std::max(candidates, 1u); }
 
   // Starts the product with an algorithm; an algorithm that cannot run here says so at once.
   using Run = std::function<cublasStatus_t(const Algorithm&)>;
@@ -63,13 +74,14 @@ class Tuning {
  private:
   static constexpr int kRuns = 5;
 
-  // Microseconds of a run: the median of some.
-  float time(const Algorithm& algorithm, const Run& run, cudaStream_t stream);
+  // Microseconds of a run: the median of some, or of `runs` the least.
+  float time(const Algorithm& algorithm, int runs, const Run& run, cudaStream_t stream);
 
   std::vector<cudaEvent_t> events_;  // kRuns + 1, once they are needed
   std::map<ProductShape, TunedProduct> tuned_;
   std::vector<TunedProduct> told_;
   bool news_ = false;
+  uint32_t limit_ = kCandidates;
 };
 
 }  // namespace rerank::engine::cuda

@@ -1,0 +1,112 @@
+#include "engine/cuda/host/library.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/strings.h"
+#include "base/system/own_folder.h"
+
+namespace rerank::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kLibrary = "librerank_cuda.so";
+constexpr std::string_view kCublas = "libcublasLt.so.";
+
+std::string last_error() {
+  const char* why = ::dlerror();
+  return why == nullptr ? "cannot be loaded" : why;
+}
+
+// "libcublasLt.so.13" of the loader's "libcublasLt.so.13: cannot open shared object file ..."; empty: of another one.
+std::string missing_cublas(const std::string& error) {
+  if (!error.starts_with(kCublas)) return "";
+  return error.substr(0, error.find(':'));
+}
+
+std::string join(const std::vector<std::string>& names) {
+  std::string all;
+  for (const std::string& name : names) all += str_cat(all.empty() ? "" : ", ", name);
+  return all;
+}
+
+// Once it is loaded, a library that needs one of its name takes it.
+bool load_from(const std::vector<std::string>& folders, const std::string& file) {
+  return std::ranges::any_of(folders, [&](const std::string& folder) {
+    std::error_code error;
+    const fs::path path = fs::path(folder) / file;
+    return fs::exists(path, error) && ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr;
+  });
+}
+
+Result<void*> open(const std::string& path, const std::vector<std::string>& cublas_folders) {
+  void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed: the driver has threads of its own
+  if (handle != nullptr) return handle;
+  std::string why = last_error();
+  const std::string cublas = missing_cublas(why);
+  if (!cublas.empty() && load_from(cublas_folders, cublas)) {
+    handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle != nullptr) return handle;
+    why = last_error();
+  }
+  if (cublas.empty()) return absl::UnimplementedError(str_cat(path, ": ", why));
+  const std::string major = cublas.substr(kCublas.size());
+  return absl::UnimplementedError(str_cat(
+      path, " needs NVIDIA's ", cublas, ", which was not found on the loader's path nor in ", join(cublas_folders),
+      ": install the CUDA toolkit ", major, " or PyPI's nvidia-cublas, or name its folder in LD_LIBRARY_PATH"));
+}
+
+}  // namespace
+
+CudaPlaces cuda_places() {
+  const fs::path own = own_folder();
+  CudaPlaces places;
+  for (const char* folder : {".", "../lib/rerankd"})
+    places.libraries.push_back((own / folder / kLibrary).lexically_normal().string());
+  if (std::string(RERANKD_CUDA_LIBRARY) != "") places.libraries.push_back(RERANKD_CUDA_LIBRARY);
+
+  places.cublas_folders = {"/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib"};
+  // <environment>/bin/rerankd, and <environment>/lib/python3.x/site-packages/<package>/[<folder>/]rerankd.
+  std::vector<fs::path> packages = {own / "..", own / "../.."};
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(own / "../lib", error)) {
+    if (entry.path().filename().string().starts_with("python3")) packages.push_back(entry.path() / "site-packages");
+  }
+  for (const fs::path& folder : packages) {
+    const fs::path wheel = (folder / "nvidia/cu13/lib").lexically_normal();
+    if (fs::exists(wheel, error)) places.cublas_folders.push_back(wheel.string());
+  }
+  return places;
+}
+
+Result<const cuda::Plugin*> load_cuda_library(const CudaPlaces& places) {
+  for (const std::string& place : places.libraries) {
+    std::error_code error;
+    if (!fs::exists(place, error)) continue;
+    const Result<void*> handle = open(place, places.cublas_folders);
+    if (!handle.ok()) return handle.status();
+    const auto get = reinterpret_cast<const cuda::Plugin* (*)()>(::dlsym(*handle, "rerank_cuda_plugin"));
+    const cuda::Plugin* plugin = get == nullptr ? nullptr : get();
+    if (plugin == nullptr || plugin->major != cuda::kPluginMajor || plugin->struct_size < sizeof(cuda::Plugin))
+      return absl::UnimplementedError(str_cat(place, ": belongs to another version of rerankd"));
+    return plugin;
+  }
+  return absl::UnimplementedError(str_cat(kLibrary, " is not there (looked for ", join(places.libraries),
+                                          "): build where CUDA's nvcc is, or install it next to the program"));
+}
+
+// A failure is remembered too, for a machine does not grow a driver while it runs.
+const Result<const cuda::Plugin*>& cuda_library() {
+  static const Result<const cuda::Plugin*> loaded = load_cuda_library(cuda_places());
+  return loaded;
+}
+
+std::string about_cuda_library(const cuda::Plugin& plugin) {
+  char text[1024] = "", error[512] = "";
+  return plugin.about(text, sizeof text, error, sizeof error) == cuda::Code::kOk ? text : error;
+}
+
+}  // namespace rerank::engine

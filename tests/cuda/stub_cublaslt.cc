@@ -1,0 +1,1 @@
+extern "C" int stub_of_cublaslt() { return 1; }
