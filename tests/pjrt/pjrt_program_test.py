@@ -3,14 +3,18 @@
 
 RERANKD, RERANKD_SOURCE_DIR and RERANKD_FAKE_PJRT name the program, the checkout and the folder of the plugins.
 """
+import contextlib
+import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 import urllib.request
 
@@ -114,6 +118,63 @@ class ServeTest(unittest.TestCase):
                    XLA_FLAGS="--xla_no_such_flag")
         self.assertIn("--xla_no_such_flag", done.stderr)
         self.assertIn("ends the process", done.stderr)
+
+
+class PluginForCpusTest(unittest.TestCase):
+    """XLA itself, where tools/pjrt.sh has fetched it. RERANKD_PJRT_REQUESTS: how many requests; 100000 by hand."""
+    PLUGIN = SOURCE / ".deps/pjrt/newest.so"
+    REQUESTS = int(os.environ.get("RERANKD_PJRT_REQUESTS", "400"))
+    CLIENTS, BODIES = 4, 97
+
+    def setUp(self):
+        if not self.PLUGIN.exists():
+            self.skipTest(f"{self.PLUGIN} is not there: tools/pjrt.sh fetches it")
+
+    @classmethod
+    def body(cls, number):
+        pick = random.Random(number)
+        words = ["panda", "bear", "bamboo", "Paris", "rain", "snow", "winter", "river", "capital", "grass"]
+        text = lambda most: " ".join(pick.choice(words) for _ in range(pick.randint(1, most)))  # noqa: E731
+        return json.dumps({"query": text(6), "documents": [text(50) for _ in range(pick.randint(1, 12))], "raw_scores": True})
+
+    @staticmethod
+    def connection(server):
+        return contextlib.closing(http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=120))
+
+    @staticmethod
+    def ask(connection, body):
+        connection.request("POST", "/v1/rerank", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status == 200, text
+        return {result["index"]: result["relevance_score"] for result in json.loads(text)["results"]}
+
+    def test_every_score_of_many_requests_is_that_of_the_cpu_engine(self):
+        bodies = [self.body(number) for number in range(self.BODIES)]
+        common = ["--model", MODEL, "--precision", "fp32", "--max-length", "64", "--cache-bytes", "0"]
+        with Server(*common, "--engine", "cpu") as server:
+            with self.connection(server) as connection:
+                expected = [self.ask(connection, body) for body in bodies]
+        wrong, done = [], []
+
+        def client(number):
+            pick = random.Random(number)
+            with self.connection(server) as connection:
+                for _ in range(self.REQUESTS // self.CLIENTS):
+                    which = pick.randrange(self.BODIES)
+                    found = self.ask(connection, bodies[which])
+                    if found.keys() != expected[which].keys() or any(abs(found[i] - expected[which][i]) > 1e-4 for i in found):
+                        wrong.append((which, found, expected[which]))
+                    done.append(which)
+
+        with Server(*common, "--engine", "pjrt", "--pjrt-plugin", self.PLUGIN, "--pjrt-shapes", "1x64,8x64,16x32") as server:
+            threads = [threading.Thread(target=client, args=(number,)) for number in range(self.CLIENTS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.assertEqual([], wrong[:3])
+        self.assertEqual(self.REQUESTS // self.CLIENTS * self.CLIENTS, len(done))
 
 
 if __name__ == "__main__":
