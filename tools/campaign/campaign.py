@@ -33,6 +33,7 @@ TARGETS = {  # what each reads, and the longest input that is tried
     "sentencepiece": ("models of SentencePiece", 6144),
     "config": ("config.json", 4096),
     "tokenizer": ("tokenizer.json, and texts", 6144),
+    "chat_template": ("chat templates (Jinja)", 4096),
     "onnx_graph": ("ONNX graphs, as `inspect` reads them", 4096),
     "collection": ("corpora, queries, qrels, runs, kept scores", 4096),
     "redis_reply": ("Redis replies and values; URLs, key files, traceparent", 2048),

@@ -61,6 +61,12 @@ TEST(ChatTemplate, MakesTheIdsOfJinjaAndTokenizers) {
                                                       testing::Pair("task", 20), testing::Pair("loop", 20)));
 }
 
+std::string repeated(const std::string& text, size_t times) {
+  std::string out;
+  for (size_t i = 0; i < times; ++i) out += text;
+  return out;
+}
+
 TEST(ChatTemplate, WhatIsNotTakenIsNamed) {
   const std::string query = "{{ messages[0].content }}", document = "<|im_end|>{{ messages[1].content }}";
   const std::pair<std::string, const char*> cases[] = {
@@ -82,12 +88,25 @@ TEST(ChatTemplate, WhatIsNotTakenIsNamed) {
            "{{ a }}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}",
        "it takes too many steps"},
       {"{{ " + std::string(2000, '(') + " }}", "an expression is too deep"},
+      {"{{ 1" + repeated("+1", 1000) + " }}", "an expression of more than 2000 names, values and signs"},
+      {repeated("{% set a = [a] %}", 100), "too deeply nested"},
+      {"{% set a = 'aaaaaaaa' %}" + repeated("{% set a = a ~ a %}", 20), "more than 1048576 bytes"},
+      {"{% set a = 'aaaaaaaa' %}" + repeated("{% set a = a ~ a %}", 16) + repeated("{% set b = [a] %}", 1000),
+       "it takes too many steps"},
   };
   for (const auto& [source, message] : cases) {
     const auto prompt = prompt_of_chat("t.jinja", source, {});
     ASSERT_FALSE(prompt.ok()) << source;
     EXPECT_THAT(prompt.status().ToString(), HasSubstr(message)) << source;
     EXPECT_THAT(prompt.status().ToString(), HasSubstr("t.jinja: this chat template: ")) << source;
+  }
+}
+
+TEST(ChatTemplate, BracesThatOpenNothingAreText) {
+  for (const std::string braces : {"{", "{ a }", "{}", "} %} }}"}) {
+    const auto text = render_jinja(braces + " {{ 1 }}" + braces, {});
+    ASSERT_TRUE(text.ok()) << text.status();
+    EXPECT_EQ(*text, braces + " 1" + braces);
   }
 }
 

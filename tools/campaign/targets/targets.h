@@ -24,6 +24,7 @@ void torch_file(Input input);
 void sentencepiece(Input input);
 void config(Input input);
 void tokenizer(Input input);
+void chat_template(Input input);
 void onnx_graph(Input input);
 void collection(Input input);
 void redis_reply(Input input);
