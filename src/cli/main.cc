@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/environment.h"
 #include "cli/help/help.h"
+#include "cli/help/origin.h"
 #include "cli/help/version.h"
 #include "cli/progress.h"
 #include "cli/serving/drop_in.h"
@@ -71,6 +72,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> links = cli::pass_over_service_links();
   std::vector<std::string> words = cli::command_words(argc, argv);
   const std::vector<std::string> taken = cli::take_other_servers_settings(words);
+  cli::remember_command(words);
   std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
     program.parse(words);

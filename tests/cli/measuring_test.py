@@ -32,7 +32,9 @@ class EvalTest(unittest.TestCase):
             self.assertEqual(figures["metrics"]["ndcg@10"], 1)
             self.assertNotIn("baseline", figures)
             self.assertEqual(figures["cost"]["from_earlier_runs"], 0)
-            self.assertIn("<svg", (place / "out.html").read_text())
+            page = (place / "out.html").read_text()
+            self.assertIn("<svg", page)
+            self.assertRegex(page, r"<footer>\d{4}-\d\d-\d\d \d\d:\d\d UTC · rerankd \d.* · rerankd eval --collection ")
             lines = [line.split() for line in (place / "run").read_text().splitlines()]
             self.assertEqual([line[2] for line in lines if line[3] == "1"], ["d0", "d1", "d2"])
             run(*arguments)
@@ -145,6 +147,10 @@ class BenchTest(unittest.TestCase):
                 self.assertEqual(set(load["http_statuses"]), {"200"})
                 self.assertGreaterEqual(load["latency_ms"]["p99"], load["latency_ms"]["p50"])
             self.assertIn("<svg", page.read_text())
+            self.assertIn("users make who ask once a minute", page.read_text())
+            run("bench", "--url", server.url, "--clients", "1", "--bearer", "secret-key-1", *self.LOAD, "--html", page)
+            self.assertIn("--bearer ... ", page.read_text())
+            self.assertNotIn("secret-key-1", page.read_text())
 
     def test_a_server_with_another_model_is_found_out(self):
         other = SOURCE / "tests/data/models/bert-a"

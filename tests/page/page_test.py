@@ -146,7 +146,7 @@ class Page(unittest.TestCase):
     def test_the_api_can_be_read(self):
         page = self.open()
         page.goto(self.server.url + "/docs#post /rerank")
-        expect(page.locator("details[open] summary")).to_contain_text("/rerank")
+        expect(page.locator("details[open] summary").first).to_contain_text("/rerank")
         expect(page.locator("details[open] table").first).to_contain_text("documents")
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
