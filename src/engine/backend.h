@@ -104,8 +104,10 @@ struct BackendOptions {
   std::string tuning_cache;  // the cuda engine's folder; empty: none
   bool cuda_graphs = true;
   bool cuda_overlap = true;  // two batches in flight
-  std::string devices;       // as rerank/options.h has it; what open_backend() reads
-  size_t device = 0;         // the number of a GPU
+  size_t cuda_candidates = 8;
+  bool fp8_fast_accumulation = false;
+  std::string devices;  // as rerank/options.h has it; what open_backend() reads
+  size_t device = 0;    // the number of a GPU
 };
 
 // Every id, segment and length within what the architecture allows, offsets rising from 0 to tokens().

@@ -29,10 +29,11 @@ class CudaDecoderTest : public ::testing::TestWithParam<Case> {
   void TearDown() override { emulation::settings() = {}; }
 
   const std::string& precision() const { return GetParam().precision; }
-  // As the conformance test has it: what rounding does to a logit grows with the logits.
+  // As the conformance test has it: what rounding does to a logit grows with the logits. Rows of 32 numbers are few for
+  // FP8, and pre-norm streams are not rescaled behind each block.
   double tolerance(double span) const {
     const double recorded = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).recorded;
-    return precision() == "fp32" ? recorded : recorded * std::max(1.0, span / 2);
+    return precision() == "fp32" ? recorded : recorded * std::max(1.0, span / 2) * (precision() == "fp8" ? 1.5 : 1);
   }
 };
 
