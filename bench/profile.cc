@@ -102,7 +102,7 @@ void profile(std::shared_ptr<const model::Model> model, const engine::cpu::Kerne
     TimedOps<Ops> timed(ops);
     timed.embed(batch);
     engine::run_blocks(architecture, batch, timed, 0, architecture.layers());
-    engine::score_stream(architecture, batch, timed, logits);
+    engine::score_stream(architecture, batch, timed, architecture.layers(), logits);
     double total = 0;
     for (int v = 0; v < kVerbs; ++v) {
       seconds[v].push_back(timed.seconds[v]);

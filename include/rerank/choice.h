@@ -57,7 +57,7 @@ std::string words_of() {
 }
 
 // What computes a model; kAuto: the fastest that runs it here.
-enum class EngineKind { kAuto, kCuda, kCpu, kOnnx, kTorchscript, kReference };
+enum class EngineKind { kAuto, kCuda, kCpu, kOnnx, kTorchscript, kPjrt, kReference };
 
 template <>
 struct Choices<EngineKind> {
@@ -67,6 +67,7 @@ struct Choices<EngineKind> {
       {EngineKind::kCpu, "cpu"},
       {EngineKind::kOnnx, "onnx"},
       {EngineKind::kTorchscript, "torchscript"},
+      {EngineKind::kPjrt, "pjrt"},
       {EngineKind::kReference, "reference"},
   };
 };

@@ -153,6 +153,7 @@ struct RerankResponse {
   uint64_t total_tokens = 0;            // sum over all documents, also those beyond top_n
   size_t truncated_documents = 0;
   size_t cached_documents = 0;
+  std::vector<std::string> warnings;  // for whoever reads the answer: sentences
   Timings timings;
   std::vector<StageScores> stages;  // in their order; empty where one model has answered
 };

@@ -104,6 +104,9 @@ void root(Exchange&& exchange) {
   exchange.finish(index_page());
 }
 
+// `openapi.json`, to be read.
+void docs(Exchange&& exchange) { exchange.finish(docs_page()); }
+
 // The same handler under several names answers several clients: the names in the comments.
 constexpr Route kRoutes[] = {
     {"POST", "rerank", "rerank", handle_rerank, Key::kNeeded, "Rank documents", "RerankRequest", "RerankAnswer",
@@ -157,6 +160,7 @@ constexpr Route kRoutes[] = {
      Reach::kEverywhere},
     {"GET", "openapi.json", "openapi", openapi, Key::kNotNeeded, "This description", nullptr, "application/json",
      "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"},
+    {"GET", "docs", "page", docs, Key::kNotNeeded, "This description, to be read in a browser", nullptr, "text/html"},
     {"GET", "/", "page", root, Key::kNotNeeded, "A page to try the server; health where no HTML is accepted", nullptr,
      "Health"},
     {"GET", "version", "info", version, Key::kNotNeeded, "The program's version (vLLM)", nullptr, "Version"},

@@ -98,6 +98,13 @@ TEST_F(ApiTest, CommonAnswersEverythingThatClientsRead) {
   EXPECT_FALSE(json.has("/object")) << "infinity_client accepts only \"rerank\" here";
 }
 
+TEST_F(ApiTest, WhatTheReaderShouldKnowIsInTheAnswersMeta) {
+  EXPECT_EQ(post(R"({"query":"q","documents":["a"]})").body.find("warnings"), std::string::npos);
+  fake_.warn("97 % of the tokens are unknown");
+  EXPECT_EQ(Json(post(R"({"query":"q","documents":["a"]})").body).text("/meta/warnings/0"),
+            "97 % of the tokens are unknown");
+}
+
 TEST_F(ApiTest, CommonSendsDocumentsAsAskedElseByDefault) {
   const std::string asked = R"({"query":"q","documents":["a"],"return_documents":)";
   EXPECT_TRUE(Json(post(asked + "true}").body).has("/results/0/document/text"));

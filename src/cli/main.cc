@@ -16,6 +16,8 @@
 #include "cli/commands.h"
 #include "cli/environment.h"
 #include "cli/help/help.h"
+#include "cli/help/origin.h"
+#include "cli/help/version.h"
 #include "cli/progress.h"
 #include "cli/serving/drop_in.h"
 
@@ -38,7 +40,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of that write, not of the program
   CLI::App program{"rerankd puts the best documents first: a server and tools for cross-encoder rerankers."};
   program.formatter(std::make_shared<cli::HelpFormatter>());
-  program.set_version_flag("-V,--version", "rerankd " RERANKD_VERSION);
+  program.set_version_flag("-V,--version", cli::version_text());
   program.set_help_flag("-h,--help", "What there is, on a screen.");
   program.set_help_all_flag("--help-all", "Everything, in full.");
   program.require_subcommand(1);
@@ -70,6 +72,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> links = cli::pass_over_service_links();
   std::vector<std::string> words = cli::command_words(argc, argv);
   const std::vector<std::string> taken = cli::take_other_servers_settings(words);
+  cli::remember_command(words);
   std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
     program.parse(words);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/half.h"
 #include "base/status_macros.h"
 #include "engine/encoder.h"
 #include "engine/reference/reference_backend.h"
@@ -176,12 +177,6 @@ Int8Matrix quantize_rows(const model::TensorView& weight) {
     for (size_t i = 0; i < in; ++i) matrix.values[o * in + i] = static_cast<int8_t>(std::nearbyint(row[i] / scale));
   }
   return matrix;
-}
-
-uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
 Int4Matrix quantize_groups(const model::TensorView& weight) {

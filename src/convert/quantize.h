@@ -13,9 +13,6 @@
 
 namespace rerank::convert {
 
-// Rounds to nearest, ties to even.
-uint16_t to_bf16(float value);
-
 // W [out, in] in whole numbers of -127..127, each row in units of its scale.
 struct Int8Matrix {
   std::vector<int8_t> values;

@@ -31,7 +31,6 @@ class EncoderGraph : OnnxAttention {
     std::vector<std::string> inputs = {"input_ids", "attention_mask"};
     if (segments_) inputs.emplace_back("token_type_ids");
     for (const std::string& name : inputs) graph_.add_input(name, TensorProto::INT64, {"batch", "sequence"});
-    first_ = graph_.integer("first", 0);
     begin();
     std::string stream = embed();
     for (size_t i = 0; i < layers_; ++i) {
@@ -110,8 +109,10 @@ class EncoderGraph : OnnxAttention {
   }
   // The row of each sequence that the head reads, [batch, hidden]. Padding stands behind a sequence.
   std::string scored_row(const std::string& stream, const std::string& name) {
-    if (a_.scoring.rows == model::ScoredRows::kFirst)
-      return graph_.node("Gather", {stream, first_}, name, {{"axis", int64_t{1}}});
+    if (a_.scoring.rows == model::ScoredRows::kFirst) {
+      if (is_new("first")) graph_.integer("first", 0);
+      return graph_.node("Gather", {stream, "first"}, name, {{"axis", int64_t{1}}});
+    }
     if (is_new("last_numbers")) {
       const std::string tokens = graph_.node("ReduceSum", {"attention_mask"}, "tokens_of_each",
                                              {{"axes", std::vector<int64_t>{1}}, {"keepdims", int64_t{1}}});
@@ -192,7 +193,7 @@ class EncoderGraph : OnnxAttention {
 
   size_t layers_ = 0;
   bool segments_ = false;
-  std::string first_, embedded_;
+  std::string embedded_;
 };
 
 Status check(const model::Model& model, const ConvertOptions& options) {

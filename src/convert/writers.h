@@ -47,6 +47,15 @@ bool is_excluded(const ConvertOptions& options, const std::string& name);
 // numbers of 4 bits with a bf16 scale for each 32 inputs, of matrices whose inputs are a multiple of 32.
 Status write_safetensors(const model::Model& model, const std::string& out, const ConvertOptions& options);
 
+// Writes `out`/model-ROWSxLENGTH.mlir for each shape, StableHLO text (engine/pjrt/stablehlo/forward.h), and what its
+// arguments are: `out`/weights.safetensors, by the arguments' names. options.precision: fp32 or bf16. Errors as of
+// write_onnx().
+struct ProgramShape {
+  size_t rows = 0, length = 0;
+};
+Status write_stablehlo(const model::Model& model, const std::string& out, const std::vector<ProgramShape>& shapes,
+                       const ConvertOptions& options);
+
 // What a model folder has besides weights: config.json, with the new number of layers and precision, and the
 // tokenizer's files.
 Status copy_companions(const model::Model& model, const std::string& out, const ConvertOptions& options);

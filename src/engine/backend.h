@@ -106,8 +106,13 @@ struct BackendOptions {
   bool cuda_overlap = true;  // two batches in flight
   size_t cuda_candidates = 8;
   bool fp8_fast_accumulation = false;
-  std::string devices;  // as rerank/options.h has it; what open_backend() reads
-  size_t device = 0;    // the number of a GPU
+  // The pjrt engine's; see rerank/options.h.
+  std::string pjrt_plugin, pjrt_options, pjrt_shapes;
+  std::string pjrt_cache;  // empty: none
+  size_t pjrt_cache_bytes = 0;
+  size_t max_length = 0;  // longest pair that the operator wants scored; 0: as the model says
+  std::string devices;    // as rerank/options.h has it; what open_backend() reads
+  size_t device = 0;      // the number of a GPU
 };
 
 // Every id, segment and length within what the architecture allows, offsets rising from 0 to tokens().

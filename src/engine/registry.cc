@@ -7,6 +7,7 @@
 #include "engine/cuda/cuda_backend.h"
 #include "engine/devices/devices.h"
 #include "engine/onnx/onnx_backend.h"
+#include "engine/pjrt/pjrt_backend.h"
 #include "engine/reference/reference_backend.h"
 #include "engine/supported.h"
 #include "engine/torchscript/torchscript_backend.h"
@@ -41,12 +42,13 @@ Result<std::string> describe_reference(const model::Model& model, const BackendO
 }
 
 // Best first, the judge last. A TorchScript file is a program, which may do more than compute: nobody runs one who has
-// not asked for it.
+// not asked for it. A plugin of PJRT is named by the operator, or there is none.
 constexpr Entry kEngines[] = {
     {EngineKind::kCuda, true, make_cuda_backend, describe_cuda_backend},
     {EngineKind::kCpu, true, make_cpu_backend, describe_cpu_backend},
     {EngineKind::kOnnx, true, make_onnx_backend, describe_onnx_backend},
     {EngineKind::kTorchscript, false, make_torchscript_backend, describe_torchscript_backend},
+    {EngineKind::kPjrt, false, make_pjrt_backend, describe_pjrt_backend},
     {EngineKind::kReference, false, open_reference, describe_reference},
 };
 
@@ -74,13 +76,33 @@ Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const model::Model> 
   return picked;
 }
 
+// Devices of one plugin's client, and the CPU where it is named.
+Status add_pjrt_devices(const std::shared_ptr<const model::Model>& model, const std::vector<std::string>& names,
+                        const BackendOptions& options, std::vector<Device>& devices) {
+  std::vector<size_t> numbers;
+  for (const std::string& name : names)
+    if (name != "cpu") numbers.push_back(std::stoul(name));
+  if (numbers.empty()) return absl::InvalidArgumentError("--devices cpu: there is --engine cpu");
+  ASSIGN_OR_RETURN(auto backends, make_pjrt_backends(model, options, numbers));
+  for (size_t i = 0; i < numbers.size(); ++i) devices.push_back({str_cat(numbers[i]), std::move(backends[i])});
+  if (numbers.size() == names.size()) return ok_status();
+  ASSIGN_OR_RETURN(auto cpu, make_cpu_backend(model, options));
+  devices.push_back({"cpu", std::move(cpu)});
+  return ok_status();
+}
+
 // --devices: one engine for each, behind one face where there are several.
 Result<std::unique_ptr<Backend>> open_devices(std::shared_ptr<const model::Model> model, EngineKind engine,
                                               BackendOptions options) {
-  if (engine != EngineKind::kAuto && engine != EngineKind::kCuda)
-    return absl::InvalidArgumentError(str_cat("--devices goes with --engine auto or cuda, not with ", word_of(engine)));
+  if (engine != EngineKind::kAuto && engine != EngineKind::kCuda && engine != EngineKind::kPjrt)
+    return absl::InvalidArgumentError(
+        str_cat("--devices goes with --engine auto, cuda or pjrt, not with ", word_of(engine)));
   ASSIGN_OR_RETURN(auto names, parse_devices(options.devices));
   std::vector<Device> devices;
+  if (engine == EngineKind::kPjrt) {
+    RETURN_IF_ERROR(add_pjrt_devices(model, names, options, devices));
+    names.clear();
+  }
   for (const std::string& name : names) {
     if (name != "cpu") options.device = std::stoul(name);
     auto backend = name == "cpu" ? make_cpu_backend(model, options) : make_cuda_backend(model, options);
@@ -126,11 +148,18 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const mod
           .cuda_overlap = engine.cuda_overlap,
           .cuda_candidates = engine.cuda_candidates,
           .fp8_fast_accumulation = engine.fp8_fast_accumulation,
+          .pjrt_plugin = engine.pjrt_plugin,
+          .pjrt_options = engine.pjrt_options,
+          .pjrt_shapes = engine.pjrt_shapes,
+          .pjrt_cache = host.pjrt_cache,
+          .pjrt_cache_bytes = host.pjrt_cache_bytes,
+          .max_length = options.model.texts.max_length,
           .devices = engine.devices};
 }
 
 Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const model::Model> model, EngineKind engine,
                                               const BackendOptions& options) {
+  if (engine == EngineKind::kAuto && !options.pjrt_plugin.empty()) engine = EngineKind::kPjrt;
   if (!options.devices.empty()) return open_devices(std::move(model), engine, options);
   for (const Entry& entry : kEngines)
     if (engine == entry.engine) return entry.open(std::move(model), options);

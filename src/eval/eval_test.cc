@@ -306,6 +306,7 @@ TEST_F(EvalTest, ReportsHaveFiguresAndPagesStandAlone) {
     SettingResult s{name, reranker.info(), *scored, measure_run(c->qrels, scored->run, queries), {}, {}, {}, {}};
     report.settings.push_back(s);
   }
+  for (const std::string& id : queries) report.texts[id] = "text of " + id + " <i>";
   complete_report(report);
   EXPECT_EQ(report.settings[1].agreement->kendall_tau, 1);
   EXPECT_EQ(report.settings[1].agreement->largest_logit_change, 0);
@@ -315,6 +316,18 @@ TEST_F(EvalTest, ReportsHaveFiguresAndPagesStandAlone) {
   EXPECT_THAT(page, HasSubstr("small &lt;b&gt;"));
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme:dark"));
   EXPECT_EQ(page.find("nan"), std::string::npos);
+  EXPECT_THAT(page, HasSubstr("precision=fp32 against length: the same ndcg@10 on each of 2 questions."));
+  if (std::ranges::any_of(report.settings[0].against_baseline,
+                          [](const PairedTest& t) { return t.wins + t.losses > 0; }))
+    EXPECT_THAT(page, HasSubstr("&lt;i&gt;")) << "the most changed questions";
+}
+
+TEST(VerdictTest, SaysWhetherTheQuestionsDecide) {
+  EXPECT_EQ(verdict_of({{0.02, 0.01, 0.03}, 0.01, 200, 100, 23}, 323),
+            "better by 0.0200 ndcg@10 on 323 questions (p = 0.01)");
+  EXPECT_EQ(verdict_of({{-0.02, -0.08, 0.03}, 0.4, 4, 6, 2}, 12),
+            "worse by 0.0200 ndcg@10, but 12 questions do not decide it (p = 0.40)");
+  EXPECT_EQ(verdict_of({{0, 0, 0}, 1, 0, 0, 12}, 12), "the same ndcg@10 on each of 12 questions");
 }
 
 TEST_F(EvalTest, LengthsSayWhatEachLimitCutsAndTakes) {

@@ -239,5 +239,22 @@ TEST(HttpTargetTest, AServerThatIsNotThereIsAFailureOfTheRequest) {
   EXPECT_FALSE(run.first_error.ok());
 }
 
+TEST(Report, SaysHowMuchIsTaken) {
+  BenchReport report;
+  const auto run = [&](double rate, double p95, size_t refused) {
+    Summary made;
+    made.answered = 100, made.refused = refused, made.requests_per_second = rate, made.latency.p95 = p95;
+    report.runs.push_back(made);
+  };
+  run(50, 3000, 0);
+  EXPECT_EQ(capacity_sentence(report), "No load that was tried is answered within a second (95 %) without refusals.");
+  run(12, 800, 0);
+  run(5, 200, 0);
+  run(20, 900, 1);
+  EXPECT_EQ(capacity_sentence(report),
+            "Up to 12 requests a second were answered, 95 % within 800 ms: as many as 720 users make who ask once a "
+            "minute.");
+}
+
 }  // namespace
 }  // namespace rerank::load

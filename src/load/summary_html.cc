@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "base/strings.h"
 #include "load/summary.h"
@@ -110,9 +111,25 @@ report::Chart lengths(const BenchReport& report) {
 
 }  // namespace
 
+std::string capacity_sentence(const BenchReport& report) {
+  constexpr double kPatienceMs = 1000;
+  const Summary* best = nullptr;
+  for (const Summary& run : report.runs) {
+    const bool good =
+        run.answered > 0 && run.refused + run.failed + run.unanswered == 0 && run.latency.p95 <= kPatienceMs;
+    if (good && (!best || run.requests_per_second > best->requests_per_second)) best = &run;
+  }
+  if (!best) return "No load that was tried is answered within a second (95 %) without refusals.";
+  return str_cat("Up to ", report::format_number(best->requests_per_second),
+                 " requests a second were answered, 95 % within ", report::format_number(best->latency.p95),
+                 " ms: as many as ", report::format_number(std::floor(60 * best->requests_per_second)),
+                 " users make who ask once a minute.");
+}
+
 std::string to_html(const BenchReport& report) {
   const WorkloadOptions& w = report.workload;
   report::HtmlPage page("rerankd bench");
+  page.verdict(capacity_sentence(report));
   page.paragraph(report.target);
   page.paragraph(str_cat(w.documents_per_request, " documents of ", w.document_tokens,
                          " tokens per request, queries of ", w.query_tokens, " tokens, ",

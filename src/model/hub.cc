@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "base/hash.h"
 #include "base/json/reader.h"
 #include "base/log.h"
@@ -63,6 +64,10 @@ class Fetch {
   // serves.
   Result<std::string> from_cache(bool surely) const {
     const fs::path folder = root_ / "snapshots" / commit_in_cache();
+    if (!options_.gguf.empty()) return gguf_in_cache();
+    if (!fs::exists(folder / "config.json") && wants_weights()) {
+      if (auto gguf = gguf_in_cache(); gguf.ok()) return gguf;
+    }
     if (!fs::exists(folder / "config.json"))
       return absl::NotFoundError(str_cat((folder / "config.json").string(), " is not in the cache"));
     if (!has_tokenizer(folder))
@@ -91,27 +96,40 @@ class Fetch {
       if (!parser.parse(*index).get(root) && !root["metadata"]["total_size"].get(total)) return total;
       return absl::InvalidArgumentError(str_cat(name, ".index.json: no metadata.total_size"));
     }
+    if (const auto names = files_there(".gguf"); names.ok() && !names->empty()) {
+      ASSIGN_OR_RETURN(const std::string name, chosen_gguf(*names));
+      return size_of(name);
+    }
     return absl::NotFoundError(str_cat(id_, ": the hub has neither model.safetensors nor pytorch_model.bin for it"));
   }
 
   Result<std::string> run() {
-    RETURN_IF_ERROR(fetch("config.json", true));
+    if (!options_.gguf.empty()) return fetch_gguf();
+    if (const Status config = fetch("config.json", true); !config.ok()) {
+      if (!absl::IsNotFound(config) || !wants_weights()) return config;
+      auto gguf = fetch_gguf();  // repositories of such files have nothing else
+      return gguf.ok() || absl::IsInvalidArgument(gguf.status()) ? gguf : config;
+    }
     RETURN_IF_ERROR(fetch_tokenizer());
     RETURN_IF_ERROR(fetch_modules());
     for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "config_sentence_transformers.json",
                              "sentence_bert_config.json"})
       RETURN_IF_ERROR(fetch(name, false));
     RETURN_IF_ERROR(fetch_model());
-    std::error_code error;
-    const fs::path ref = root_ / "refs" / revision_;
-    if (revision_ != commit_) {
-      fs::create_directories(ref.parent_path(), error);
-      std::ofstream(ref) << commit_;
-    }
+    RETURN_IF_ERROR(note_revision());
     return (root_ / "snapshots" / commit_).string();
   }
 
  private:
+  Status note_revision() const {
+    std::error_code error;
+    const fs::path ref = root_ / "refs" / revision_;
+    if (revision_ == commit_) return ok_status();
+    fs::create_directories(ref.parent_path(), error);
+    std::ofstream(ref) << commit_;
+    return ok_status();
+  }
+
   // The commit that the cache has for the revision.
   std::string commit_in_cache() const {
     std::string commit;
@@ -226,20 +244,72 @@ class Fetch {
     return ok_status();
   }
 
-  // What else could be named, where the hub says.
-  std::string graphs_there() {
-    const auto answer =
-        hub_.text(str_cat(options_.endpoint, "/api/models/", id_, "/revision/", hub::escape(revision_)));
-    if (!answer.ok()) return "; name one with --onnx-file";
-    std::string there;
+  // The repository's files of that ending.
+  Result<std::vector<std::string>> files_there(std::string_view ending) {
+    ASSIGN_OR_RETURN(const std::string answer,
+                     hub_.text(str_cat(options_.endpoint, "/api/models/", id_, "/revision/", hub::escape(revision_))));
+    std::vector<std::string> there;
     simdjson::dom::parser parser;
     simdjson::dom::array files;
-    if (parser.parse(*answer)["siblings"].get(files)) return "; name one with --onnx-file";
+    if (parser.parse(answer)["siblings"].get(files))
+      return absl::UnavailableError(str_cat(id_, ": the hub does not tell its files"));
     for (auto file : files) {
       std::string_view name;
-      if (!file["rfilename"].get(name) && name.ends_with(".onnx")) there += str_cat(there.empty() ? "" : ", ", name);
+      if (!file["rfilename"].get(name) && name.ends_with(ending)) there.emplace_back(name);
     }
-    return there.empty() ? ", nor any other" : str_cat("; name one of its own with --onnx-file: ", there);
+    return there;
+  }
+
+  // What else could be named, where the hub says.
+  std::string graphs_there() {
+    const auto files = files_there(".onnx");
+    if (!files.ok()) return "; name one with --onnx-file";
+    return files->empty() ? ", nor any other"
+                          : str_cat("; name one of its own with --onnx-file: ", absl::StrJoin(*files, ", "));
+  }
+
+  // Of names of GGUF files the one that is wanted: by its name, by a part of it, whatever its case ("q8_0"), or the
+  // only one. Those of subfolders, and of images ("mmproj"), are none.
+  Result<std::string> chosen_gguf(const std::vector<std::string>& names) const {
+    const auto lower = [](std::string text) {
+      for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 'a' - 'A') : c;
+      return text;
+    };
+    std::vector<std::string> all, fitting;
+    for (const std::string& name : names) {
+      if (!hub::is_safe_name(name) || name.starts_with("mmproj")) continue;
+      all.push_back(name);
+      if (lower(name).find(lower(options_.gguf)) != std::string::npos) fitting.push_back(name);
+      if (name == options_.gguf) return name;
+    }
+    if (fitting.size() == 1) return fitting[0];
+    if (all.empty()) return absl::NotFoundError(str_cat(id_, ": no GGUF file"));
+    return absl::InvalidArgumentError(str_cat(
+        id_, ": ", fitting.empty() ? str_cat("no GGUF file is named by `", options_.gguf, "`") : "several GGUF files",
+        "; name one of them as --model ", id_,
+        ":NAME, or by a part of it that only one has: ", absl::StrJoin(all, ", ")));
+  }
+
+  Result<std::string> gguf_in_cache() const {
+    const fs::path folder = root_ / "snapshots" / commit_in_cache();
+    std::vector<std::string> names;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error))
+      if (entry.path().extension() == ".gguf" && fs::exists(entry.path(), error))
+        names.push_back(entry.path().filename().string());
+    ASSIGN_OR_RETURN(const std::string name, chosen_gguf(names));
+    return (folder / name).string();
+  }
+
+  // The file, and what may stand beside it.
+  Result<std::string> fetch_gguf() {
+    ASSIGN_OR_RETURN(const auto names, files_there(".gguf"));
+    ASSIGN_OR_RETURN(const std::string name, chosen_gguf(names));
+    RETURN_IF_ERROR(fetch(name, true));
+    for (const char* beside : {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
+      RETURN_IF_ERROR(fetch(beside, false));
+    RETURN_IF_ERROR(note_revision());
+    return (root_ / "snapshots" / commit_ / name).string();
   }
 
   // The first that the hub has, in one file or in shards.
@@ -397,6 +467,12 @@ Result<uint64_t> weight_bytes_on_hub(const std::string& id, const std::string& r
   if (options.offline) return absl::NotFoundError("HF_HUB_OFFLINE forbids to ask the hub");
   RETURN_IF_ERROR(hub::start_client());
   return Fetch(id, revision, options).weight_bytes();
+}
+
+HubName split_hub_name(std::string_view text) {
+  const size_t colon = text.find(':', std::min(text.size(), text.find('/')));
+  if (colon == text.npos) return {std::string(text), ""};
+  return {std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
 }
 
 Result<std::string> fetch_from_hub(const std::string& id, const std::string& revision, const HubOptions& given) {

@@ -33,6 +33,7 @@ struct HubOptions {
   HubFiles files = HubFiles::kWeights;
   // Which graph: its name in the repository, else the usual ones of a precision (model/graphs.h).
   std::string onnx_file, precision = "auto";
+  std::string gguf = {};  // a GGUF file of the repository, or a part of its name that only one has; empty: see below
   // For how long connecting, an answer's head, and a body that does not come on are waited for. What broke off is gone
   // on with as long as that brings it on, and given up after three tries in vain.
   std::chrono::seconds patience{30};
@@ -41,8 +42,15 @@ struct HubOptions {
 // "org/name" or "name", of the characters a hub id may have; never a path.
 bool is_hub_id(std::string_view text);
 
+// "org/name:FILE": a repository and a GGUF file of it, as HubOptions::gguf has it.
+struct HubName {
+  std::string id, gguf;
+};
+HubName split_hub_name(std::string_view text);
+
 // The folder of the model's files, downloading what is missing: config.json, the tokenizer's files, and the safetensors
-// weights or one graph with the files of weights that it names. `revision`: a branch, tag, commit or pull request.
+// weights or one graph with the files of weights that it names. Where a GGUF file is wanted, or there is one and no
+// config.json, the path of that file, with what stands beside it. `revision`: a branch, tag, commit or pull request.
 // Files that the hub has a checksum for (its large ones) are held against it; an https address never leads to an http
 // one. Errors name the file, the address and what to do; a broken download is resumed by the next call, or begun again
 // where the server cannot resume.

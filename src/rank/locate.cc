@@ -69,15 +69,16 @@ Result<LocatedModel> locate_model(const Options& options) {
   } else if (fs::is_directory(source.model, error) ||
              (source.model.ends_with(".gguf") && fs::is_regular_file(source.model, error))) {
     located = {source.model, served_name(source.model)};
-  } else if (looks_like_path(source.model) || !model::is_hub_id(source.model)) {
+  } else if (looks_like_path(source.model) || !model::is_hub_id(model::split_hub_name(source.model).id)) {
     return absl::NotFoundError(str_cat("--model ", source.model, ": no such folder, nor a .gguf file"));
   } else {
+    const model::HubName name = model::split_hub_name(source.model);
     auto folder = model::fetch_from_hub(
-        source.model, source.revision,
+        name.id, source.revision,
         {source.hub_endpoint, source.hub_token, source.hub_cache, source.hub_offline, source.download_progress,
-         files_for(engine), engine.onnx_file, std::string(word_of(engine.precision))});
+         files_for(engine), engine.onnx_file, std::string(word_of(engine.precision)), name.gguf});
     if (!folder.ok()) return folder.status();
-    located = {*folder, served_name(source.model)};
+    located = {*folder, served_name(name.id)};
   }
   if (!source.served_model_name.empty()) located.name = source.served_model_name;
   return located;

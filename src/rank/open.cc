@@ -332,6 +332,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   report_progress(shared, "preparing the engine");
   engine::BackendOptions engine_options = engine::backend_options(options, exits);
   if (shared.host) engine_options.team = shared.host->team();
+  engine_options.max_length = *max_length;
   auto backend = engine::open_backend(*model, wanted.engine.engine, engine_options);
   if (!backend.ok()) return backend.status();
 

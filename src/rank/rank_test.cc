@@ -93,6 +93,20 @@ TEST(RerankTest, PromptsToLogitsAsTransformers) {
   }
 }
 
+TEST(RerankTest, TextsThatTheModelDoesNotKnowAreTold) {
+  auto reranker = open(bert());
+  const auto warnings = [&](const char* query, std::vector<std::string> documents) {
+    auto response = reranker->rerank({.query = query, .documents = std::move(documents)});
+    EXPECT_TRUE(response.ok()) << response.status();
+    return response->warnings;
+  };
+  EXPECT_THAT(warnings("what is a panda", {"a bear", "the giant panda \u2603"}), ::testing::IsEmpty());
+  EXPECT_THAT(
+      warnings("\u0e2b\u0e21\u0e35 \u0e04\u0e37\u0e2d", {"\u0e2b\u0e21\u0e35", "\u0e2a\u0e31\u0e15\u0e27\u0e4c"}),
+      ::testing::ElementsAre(::testing::HasSubstr("100 % of the tokens are unknown to bert-a")));
+  EXPECT_THAT(warnings("", {""}), ::testing::IsEmpty());
+}
+
 TEST(RerankTest, AnInstructionIsPartOfTheCachesKey) {
   auto reranker = open(decoder_with_room("qwen3-a"), [](Options& o) { o.host.caches.cache_bytes = 1 << 20; });
   const auto ask = [&](std::optional<std::string> instruction) {

@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "rank/prepared_query.h"
 #include "rank/score.h"
+#include "rank/service_metrics.h"
 
 namespace rerank::rank {
 namespace {
@@ -20,44 +22,14 @@ constexpr size_t kUnitBytes = 16384;
 // No language has more bytes to a token, on the average of a text: a request has at least this many tokens.
 constexpr size_t kBytesPerToken = 8;
 
+// One unknown token of so many is told: names and signs that a vocabulary lacks are not.
+constexpr size_t kMostUnknown = 5;
+
 int64_t micros_since(TimePoint begin) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
 }
 
 }  // namespace
-
-// A query as pairs and keys are made of it. Requests that share one have one of these, and each step is done once.
-class PreparedQuery {
- public:
-  PreparedQuery(const std::string& text, const HashKey& key) : hash(keyed_hash(key, text)) {}
-
-  // Any thread. The first call's error is every call's.
-  Status tokenize(const text::PairEncoder& texts, const text::QueryText& text) const {
-    std::call_once(tokenized_, [&] {
-      auto cut = texts.encode_query(text, ids_);
-      if (!cut.ok()) {
-        failure_ = cut.status();
-        return;
-      }
-      cut_ = *cut;
-      terms_.emplace(ids_);
-    });
-    return failure_;
-  }
-
-  const Hash128 hash;  // of the text
-  // After tokenize():
-  const std::vector<int32_t>& ids() const { return ids_; }
-  const text::QueryTerms& terms() const { return *terms_; }
-  bool cut() const { return cut_; }
-
- private:
-  mutable std::once_flag tokenized_;
-  mutable Status failure_;
-  mutable std::vector<int32_t> ids_;
-  mutable std::optional<text::QueryTerms> terms_;
-  mutable bool cut_ = false;
-};
 
 // One request on its way. Units of tokenizing write disjoint parts; the last one to finish goes on alone.
 struct Service::Work {
@@ -77,68 +49,8 @@ struct Service::Work {
   std::vector<std::vector<int32_t>> document_ids;
   std::vector<ScoredDocument> documents;
   std::vector<uint32_t> sequences;  // of each of `missing`: a document in chunks has several
+  std::vector<std::string> warnings;
   Timings timings;
-};
-
-struct Service::ServiceMetrics {
-  ServiceMetrics(Metrics& m, bool own_caches)
-      : documents(m.counter("rerankd_documents_total", "Documents scored.")),
-        truncated(m.counter("rerankd_truncated_documents_total", "Documents cut to the length limit.")),
-        total(m.histogram("rerankd_rank_seconds", "Time of one request in the service.", latency_buckets_seconds())),
-        cache(stage(m, "cache")),
-        tokenize(stage(m, "tokenize")),
-        queue(stage(m, "queue")),
-        compute(stage(m, "compute")),
-        total_quantiles(quantiles(m, "total")),
-        queue_quantiles(quantiles(m, "queue")),
-        compute_quantiles(quantiles(m, "compute")),
-        hits(m.counter("rerankd_cache_hits_total", "Pairs whose score was in the cache.")),
-        misses(m.counter("rerankd_cache_misses_total", "Pairs looked up and not found in the cache.")),
-        evictions(m.counter("rerankd_cache_evictions_total", "Pairs that left the cache for others.")),
-        cache_bytes(own_caches ? &m.gauge("rerankd_cache_bytes", "Memory of the pair cache.") : nullptr),
-        token_hits(m.counter("rerankd_token_cache_hits_total", "Documents whose token ids were known.")),
-        token_misses(m.counter("rerankd_token_cache_misses_total", "Documents tokenized.")),
-        token_bytes(own_caches ? &m.gauge("rerankd_token_cache_bytes", "Memory of the token cache.") : nullptr),
-        lengths(m.histogram("rerankd_pair_tokens", "Tokens of one scored pair.",
-                            {16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096, 8192})),
-        layers(m.histogram("rerankd_pair_layers", "Layers of the model computed for one pair.",
-                           {1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32})) {}
-
-  static Histogram& stage(Metrics& m, const char* name) {
-    return m.histogram("rerankd_stage_seconds", "Time of one request in one stage.", latency_buckets_seconds(),
-                       {{"stage", name}});
-  }
-  static Quantiles& quantiles(Metrics& m, const char* name) {
-    return m.quantiles(
-        "rerankd_latency_seconds",
-        "Time of one request in the service (total), waiting and computing: quantiles of the last minute.",
-        {{"stage", name}});
-  }
-
-  void answered(const RerankResponse& response, bool computed) {
-    const Timings& t = response.timings;
-    const auto seconds = [](int64_t us) { return static_cast<double>(us) * 1e-6; };
-    documents.add(static_cast<double>(response.documents));
-    truncated.add(static_cast<double>(response.truncated_documents));
-    total.observe(seconds(t.total_us));
-    total_quantiles.observe(seconds(t.total_us));
-    cache.observe(seconds(t.cache_us));
-    if (!computed) return;
-    tokenize.observe(seconds(t.tokenize_us));
-    queue.observe(seconds(t.queue_us));
-    queue_quantiles.observe(seconds(t.queue_us));
-    compute.observe(seconds(t.compute_us));
-    compute_quantiles.observe(seconds(t.compute_us));
-  }
-
-  Counter &documents, &truncated;
-  Histogram &total, &cache, &tokenize, &queue, &compute;
-  Quantiles &total_quantiles, &queue_quantiles, &compute_quantiles;
-  Counter &hits, &misses, &evictions;
-  Gauge* cache_bytes;  // null: of caches that others have, too
-  Counter &token_hits, &token_misses;
-  Gauge* token_bytes;
-  Histogram &lengths, &layers;
 };
 
 void Service::Pending::begin() {
@@ -408,6 +320,25 @@ void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   if (work->units_left.fetch_sub(1) == 1) guard(work, [&] { join_and_schedule(work); });
 }
 
+// A text in a language that the model was not made for is scored, but its score means little: who asks should hear of
+// it. Of cached documents nothing is known.
+void Service::count_unknown(Work& work) {
+  const auto unknown = parts_.texts->tokenizer().unknown_id();
+  if (!unknown) return;
+  size_t count = 0, all = 0;
+  const auto look_at = [&](const std::vector<int32_t>& ids) {
+    count += static_cast<size_t>(std::count(ids.begin(), ids.end(), *unknown));
+    all += ids.size();
+  };
+  look_at(work.query->ids());
+  for (size_t i : work.missing) look_at(work.document_ids[i]);
+  if (metrics_) metrics_->unknown.add(static_cast<double>(count));
+  if (count == 0 || count * kMostUnknown < all) return;
+  work.warnings.push_back(str_cat(count * 100 / all, " % of the tokens are unknown to ", parts_.info.id,
+                                  ": scores mean little where a model was not made for a text's language"));
+  if (!told_unknown_.exchange(true)) log_warning(str_cat("of a request, ", work.warnings.back(), " (told once)"));
+}
+
 void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   const RerankRequest& request = *work->request;
   if (request.cancellation && request.cancellation->cancelled()) {
@@ -415,6 +346,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   }
   if (!work->failure.ok()) return fail(work, work->failure);
   const text::FitSpec spec = fit_spec(request);
+  count_unknown(*work);
   auto job = std::make_unique<schedule::Job>();
   const text::PairTemplate& pieces = parts_.texts->pieces();
   size_t tokens = 0;
@@ -517,6 +449,7 @@ void Service::answer(const std::shared_ptr<Work>& work) {
     response.total_tokens += d.tokens;
     response.truncated_documents += d.truncated;
   }
+  response.warnings = std::move(work->warnings);
   response.documents = work->documents.size();
   response.cached_documents = work->documents.size() - work->missing.size();
   auto ranked = rank_documents(work->documents, work->request->scale, work->request->top_n);

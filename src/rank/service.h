@@ -7,6 +7,7 @@
 //          -> caches, scale, sort -> done
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,8 @@ struct ServiceParts {
   std::vector<schedule::MeasuredBatch> measured;  // what warm-up has found
 };
 
+struct ServiceMetrics;
+
 class Service : public Reranker {
  public:
   explicit Service(ServiceParts parts);
@@ -69,7 +72,6 @@ class Service : public Reranker {
 
  private:
   struct Work;
-  struct ServiceMetrics;
   Status check(const RerankRequest& request) const;
   template <class Step>
   void guard(const std::shared_ptr<Work>& work, Step step);
@@ -81,6 +83,7 @@ class Service : public Reranker {
   Status tokenize_query(const Work& work) const;
   static void fail_unit(Work& work, Status status);
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
+  void count_unknown(Work& work);
   void join_and_schedule(const std::shared_ptr<Work>& work);
   void look_up(Work& work);
   void compete(const Work& work, schedule::Job& job) const;
@@ -109,6 +112,7 @@ class Service : public Reranker {
   cache::PairCache& cache_;
   cache::TokenCache& tokens_;
   std::unique_ptr<ServiceMetrics> metrics_;
+  std::atomic<bool> told_unknown_{false};  // the log has been told of texts that the model does not know
   Pending pending_;
   // It uses the backend, and is fed by what is pending.
   std::unique_ptr<schedule::Scheduler> scheduler_;

@@ -9,7 +9,7 @@
 namespace rerank::report {
 namespace {
 
-constexpr double kLeft = 62, kRight = 16, kTop = 40, kBottom = 52;
+constexpr double kLeft = 62, kRight = 16, kTop = 40, kBottom = 52, kLegendRow = 16;
 
 constexpr const char* kStyle =
     "<style>.rc{font:12px system-ui,sans-serif;--ink:#1f2430;--soft:#6b7280;--grid:#e3e6eb;"
@@ -25,6 +25,13 @@ std::string fixed(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f", value);
   return text;
+}
+
+// Lines that lie on one another are seen by the gaps of the upper one.
+std::string dashes(size_t series) {
+  constexpr const char* kPatterns[] = {"", "9 5", "2 4", "12 4 2 4", "5 3", "2 8"};
+  const std::string_view pattern = kPatterns[series % 6];
+  return pattern.empty() ? "" : str_cat(" stroke-dasharray='", pattern, "'");
 }
 
 std::string color(size_t series) { return str_cat("var(--c", series % 6, ")"); }
@@ -86,16 +93,25 @@ std::string text_at(double x, double y, std::string_view anchor, std::string_vie
                  escape_markup(text), "</text>");
 }
 
-std::string legend(const Chart& chart) {
+// Names of series from left to right, in as many rows as they need.
+struct Legend {
   std::string svg;
-  if (chart.series.size() < 2) return svg;
+  double height = 0;  // of the rows after the first
+};
+
+Legend legend_of(const Chart& chart) {
+  Legend made;
+  if (chart.series.size() < 2) return made;
   double x = kLeft;
   for (size_t s = 0; s < chart.series.size(); ++s) {
-    svg += str_cat("<rect x='", fixed(x), "' y='26' width='10' height='10' rx='2' fill='", color(s), "'/>");
-    svg += text_at(x + 14, 35, "start", chart.series[s].name);
-    x += 30 + 6.6 * static_cast<double>(chart.series[s].name.size());
+    const double width = 30 + 6.6 * static_cast<double>(chart.series[s].name.size());
+    if (x > kLeft && x + width > chart.width - kRight) x = kLeft, made.height += kLegendRow;
+    made.svg += str_cat("<rect x='", fixed(x), "' y='", fixed(26 + made.height),
+                        "' width='10' height='10' rx='2' fill='", color(s), "'/>");
+    made.svg += text_at(x + 14, 35 + made.height, "start", chart.series[s].name);
+    x += width;
   }
-  return svg;
+  return made;
 }
 
 std::vector<double> values_of(const Chart& chart, bool x) {
@@ -111,13 +127,14 @@ std::vector<double> values_of(const Chart& chart, bool x) {
 }
 
 Frame begin(const Chart& chart, bool bars) {
-  const double right = chart.width - kRight, bottom = chart.height - kBottom;
+  const Legend legend = legend_of(chart);
+  const double right = chart.width - kRight, bottom = chart.height - kBottom, top = kTop + legend.height;
   Frame f{Scale(chart.x, values_of(chart, true), kLeft, right, false),
-          Scale(chart.y, values_of(chart, false), bottom, kTop + 4, bars), ""};
+          Scale(chart.y, values_of(chart, false), bottom, top + 4, bars), ""};
   f.svg = str_cat("<svg class='rc' xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ", fixed(chart.width), " ",
                   fixed(chart.height), "' role='img' aria-label='", escape_markup(chart.title), "'>", kStyle);
   f.svg += text_at(kLeft, 17, "start", chart.title, " class='title'");
-  f.svg += legend(chart);
+  f.svg += legend.svg;
   for (double tick : f.y.ticks()) {
     const std::string y = fixed(f.y.at(tick));
     f.svg += str_cat("<line class='grid' x1='", fixed(kLeft), "' x2='", fixed(right), "' y1='", y, "' y2='", y, "'/>");
@@ -128,7 +145,7 @@ Frame begin(const Chart& chart, bool bars) {
       f.svg += text_at(f.x.at(tick), bottom + 16, "middle", format_number(tick), " class='soft'");
   }
   f.svg += text_at((kLeft + right) / 2, chart.height - 10, "middle", chart.x.label, " class='soft'");
-  f.svg += str_cat("<text class='soft' text-anchor='middle' transform='translate(14,", fixed((kTop + bottom) / 2),
+  f.svg += str_cat("<text class='soft' text-anchor='middle' transform='translate(14,", fixed((top + bottom) / 2),
                    ") rotate(-90)'>", escape_markup(chart.y.label), "</text>");
   return f;
 }
@@ -147,7 +164,8 @@ std::string whisker(const Frame& f, double x, const ChartPoint& p) {
 std::string marker(const Frame& f, const ChartPoint& p, size_t series, double radius) {
   const std::string note = p.note.empty() ? str_cat(format_number(p.x), ": ", format_number(p.y)) : p.note;
   return str_cat("<circle cx='", fixed(f.x.at(p.x)), "' cy='", fixed(f.y.at(p.y)), "' r='", fixed(radius), "' fill='",
-                 color(series), "'><title>", escape_markup(note), "</title></circle>");
+                 color(series), "'><title>", escape_markup(note), "</title></circle>",
+                 p.name.empty() ? "" : text_at(f.x.at(p.x) + 6, f.y.at(p.y) - 6, "start", p.name, " class='soft'"));
 }
 
 std::string path_of(const Frame& f, const ChartSeries& series) {
@@ -175,7 +193,8 @@ std::string svg_lines(const Chart& chart) {
   Frame f = begin(chart, false);
   for (size_t s = 0; s < chart.series.size(); ++s) {
     f.svg += band(f, chart.series[s], s);
-    f.svg += str_cat("<path class='line' stroke='", color(s), "' d='", path_of(f, chart.series[s]), "'/>");
+    f.svg +=
+        str_cat("<path class='line' stroke='", color(s), "'", dashes(s), " d='", path_of(f, chart.series[s]), "'/>");
     if (chart.series[s].points.size() > 60) continue;
     for (const ChartPoint& p : chart.series[s].points) f.svg += marker(f, p, s, 3);
   }

@@ -12,6 +12,7 @@ struct ChartPoint {
   double x = 0, y = 0;
   std::optional<double> low, high;  // an interval around y
   std::string note;                 // shown when the pointer is on it
+  std::string name = {};            // written beside it
 };
 
 struct ChartSeries {
@@ -30,7 +31,7 @@ struct Chart {
   std::string title;
   ChartAxis x, y;
   std::vector<std::string> categories;  // of bars: one group each, instead of x
-  std::vector<ChartSeries> series;      // at most six are told apart by colour
+  std::vector<ChartSeries> series;      // at most six are told apart, by colour and, as lines, by dashes
   double width = 720, height = 360;
 };
 

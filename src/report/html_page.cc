@@ -14,6 +14,8 @@ HtmlPage::HtmlPage(std::string_view title) {
       "@media(prefers-color-scheme:dark){:root{--bg:#161a22;--ink:#e6e8ee;--soft:#9aa3b2;--line:#343a46}}"
       "body{background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem "
       "auto;padding:0 1rem}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}p{color:var(--soft)}"
+      "p.verdict{color:var(--ink);font-size:1.1rem;font-weight:600}footer{color:var(--soft);font-size:13px;"
+      "border-top:1px solid var(--line);margin-top:2rem;padding-top:.5rem;overflow-wrap:anywhere}"
       "div.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
       "th,td{border-bottom:1px solid var(--line);padding:.3rem .7rem;text-align:right}"
       "th:first-child,td:first-child,table.left th,table.left td{text-align:left}figure{margin:1rem 0}"
@@ -28,6 +30,11 @@ HtmlPage& HtmlPage::heading(std::string_view text) {
 
 HtmlPage& HtmlPage::paragraph(std::string_view text) {
   text_ += str_cat("<p>", escape_markup(text), "</p>\n");
+  return *this;
+}
+
+HtmlPage& HtmlPage::verdict(std::string_view text) {
+  text_ += str_cat("<p class='verdict'>", escape_markup(text), "</p>\n");
   return *this;
 }
 
@@ -46,6 +53,12 @@ HtmlPage& HtmlPage::table(const std::vector<std::vector<std::string>>& rows, boo
 HtmlPage& HtmlPage::figure(std::string_view svg) {
   text_ += str_cat("<figure>", svg, "</figure>\n");
   return *this;
+}
+
+std::string with_origin(std::string page, std::string_view origin) {
+  const size_t end = page.rfind("</body>");
+  if (end == page.npos) return page;
+  return page.insert(end, str_cat("<footer>", escape_markup(origin), "</footer>"));
 }
 
 std::string HtmlPage::take() { return std::move(text_) + "</body></html>\n"; }

@@ -88,6 +88,7 @@ void write_response(const RerankResponse& result, const ModelInfo& model, v1::Re
   out.set_truncated_documents(static_cast<uint32_t>(result.truncated_documents));
   out.set_cached_documents(static_cast<uint32_t>(result.cached_documents));
   write_timings(result.timings, *out.mutable_timings());
+  for (const std::string& warning : result.warnings) out.add_warnings(warning);
 }
 
 void note(RpcCall& call, const RerankResponse& result, const Reranker& model) {
@@ -172,6 +173,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     }
     const std::lock_guard lock(mutex());
     all_.results.insert(all_.results.end(), documents.begin(), documents.end());
+    if (all_.warnings.empty()) all_.warnings = result.warnings;  // of the first part that has any
     all_.total_tokens += result.total_tokens;
     all_.truncated_documents += result.truncated_documents;
     all_.cached_documents += result.cached_documents;

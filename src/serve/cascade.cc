@@ -123,6 +123,7 @@ class Run : public std::enable_shared_from_this<Run> {
     response_.total_tokens += result.total_tokens;
     response_.cached_documents += result.cached_documents;
     if (stage_ == 0) response_.truncated_documents = result.truncated_documents;
+    response_.warnings.insert(response_.warnings.end(), result.warnings.begin(), result.warnings.end());
     add(response_.timings, result.timings);
   }
 

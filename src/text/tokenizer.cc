@@ -65,6 +65,9 @@ class JsonTokenizer : public Tokenizer {
     }
     return model_->vocabulary().find(token);
   }
+  std::optional<int32_t> unknown_id() const override {
+    return model_->unknown() < 0 ? std::nullopt : std::optional(model_->unknown());
+  }
   size_t vocab_size() const override { return std::max(model_->vocabulary().id_limit(), added_texts_.size()); }
   std::vector<ControlToken> added_tokens() const override {
     std::vector<ControlToken> tokens;

@@ -79,6 +79,9 @@ class Tokenizer {
 
   virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
 
+  // The token for text that has none, as [UNK]; absent where every text has tokens, or none stands for it.
+  virtual std::optional<int32_t> unknown_id() const = 0;
+
   // Those of the file's `added_tokens`, in its order. The texts live as long as the tokenizer.
   virtual std::vector<ControlToken> added_tokens() const = 0;
 

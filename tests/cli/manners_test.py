@@ -42,7 +42,7 @@ class HelpTest(unittest.TestCase):
         self.assertEqual(run("help", "rank").stdout, run("rank", "--help").stdout)
         self.assertEqual(run("help").stdout, run("--help").stdout)
         for words in (["version"], ["-V"], ["--version"]):
-            self.assertRegex(run(*words).stdout, r"^rerankd \d+\.\d+\.\d+")
+            self.assertRegex(run(*words).stdout, r"^rerankd \d+\.\d+\.\d+ \((commit \w+(-dirty)?, )?(GCC|Clang) [^)]+\)$")
 
     def test_no_colours_but_on_a_terminal(self):
         self.assertNotIn("\033", run("serve", "--help").stdout)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "base/strings.h"
 #include "convert/writers.h"
@@ -19,6 +20,7 @@ namespace {
 struct Row {
   EngineKind engine;
   engine::BackendOptions options;
+  std::string name = {};  // of rows that differ in more than precision and kernel
 
   // Of |logit - recorded|. What rounding does to a logit grows with the logits: fp32 apart, it is by their span.
   double tolerance(double span) const {
@@ -39,6 +41,17 @@ std::vector<Row> rows() {
   }
   for (const char* precision : {"fp32", "fp16", "int8"})
     rows.push_back({EngineKind::kOnnx, {.precision = precision, .threads = 2}});
+  // Plugins for CPUs, the oldest and the newest that tools/pjrt.sh fetches, on one device and on three.
+  for (const char* precision : {"fp32", "bf16"}) {
+    for (const char* plugin : {"oldest", "newest"}) {
+      engine::BackendOptions options = {.precision = precision, .threads = 2};
+      options.pjrt_plugin = str_cat(RERANKD_SOURCE_DIR "/.deps/pjrt/", plugin, ".so");
+      options.pjrt_options = "cpu_device_count=3";
+      const bool three = (std::string_view(precision) == "fp32") == (std::string_view(plugin) == "oldest");
+      if (three) options.devices = "0,1,2";
+      rows.push_back({EngineKind::kPjrt, options, str_cat(plugin, three ? "_three_devices" : "")});
+    }
+  }
   return rows;
 }
 
@@ -63,7 +76,8 @@ struct Pairs {
 bool is_absent(const Status& status) {
   const std::string_view message = message_of(status);
   return message.find("built without") != std::string_view::npos ||
-         message.find("ONNX Runtime is not there") != std::string_view::npos;
+         message.find("ONNX Runtime is not there") != std::string_view::npos ||
+         message.find("tools/pjrt.sh fetches it") != std::string_view::npos;
 }
 
 class EngineConformanceTest : public ::testing::TestWithParam<Row> {};
@@ -80,6 +94,13 @@ Result<std::unique_ptr<engine::Backend>> open(const Row& row, const std::shared_
     if (Status status = convert::write_onnx(*model, out, convert); !status.ok()) return status;
     options.onnx_file = out + "/" + convert::kOnnxFile;
   }
+  if (row.engine == EngineKind::kPjrt) {
+    if (!std::filesystem::exists(options.pjrt_plugin))
+      return absl::NotFoundError(str_cat(options.pjrt_plugin, " is not there: tools/pjrt.sh fetches it"));
+    size_t longest = 1;  // small programs: old plugins take seconds for large ones in bf16
+    for (const auto& pair : testing::read_golden_pairs(model->folder)) longest = std::max(longest, pair.ids.size());
+    options.pjrt_shapes = str_cat("4x", longest, ",8x", (longest + 3) / 4);
+  }
   return engine::open_backend(model, row.engine, options);
 }
 
@@ -91,6 +112,7 @@ void compare(const Row& row, const std::vector<std::string>& folders, const MayR
   size_t compared = 0;
   Status refusal;
   for (const std::string& folder : folders) {
+    if (row.name.starts_with("oldest") && !folder.ends_with("-a")) continue;  // one of each family: it compiles slowly
     auto model = model::load_model(folder);
     ASSERT_TRUE(model.ok()) << model.status();
     auto backend = open(row, *model);
@@ -130,6 +152,11 @@ void compare(const Row& row, const std::vector<std::string>& folders, const MayR
 
 bool is_tiles(const Row& row) { return row.options.kernel == "amx" || row.options.kernel == "amx-emulated"; }
 
+bool computes_all(const Row& row) {
+  return row.engine == EngineKind::kReference || row.engine == EngineKind::kPjrt ||
+         (row.engine == EngineKind::kCpu && !is_tiles(row));
+}
+
 // A CUDA device may be missing, or have no kernels for a model's widths. Longformer's windows with a global first token
 // are the reference's and the CPU's vector tiers'.
 TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
@@ -140,19 +167,19 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   });
 }
 
-// The reference and the CPU's vector tiers compute every decoder, graphs those without experts; what others do not
+// The reference, the CPU's vector tiers and XLA compute every decoder, graphs those without experts; what others do not
 // compute they refuse by name.
 TEST_P(EngineConformanceTest, EqualsRecordedLogitsOfDecoders) {
   const Row& row = GetParam();
-  const bool all = row.engine == EngineKind::kReference || (row.engine == EngineKind::kCpu && !is_tiles(row));
   compare(row, testing::decoder_models(), [&](const std::string& folder) {
-    return row.engine == EngineKind::kOnnx ? folder.find("moe") != std::string::npos : !all;
+    return row.engine == EngineKind::kOnnx ? folder.find("moe") != std::string::npos : !computes_all(row);
   });
 }
 
 // A layerwise model's outputs behind its earlier layers, alone and beside others of the batch.
 TEST_P(EngineConformanceTest, EqualsRecordedOutputsOfEachLayer) {
   const Row& row = GetParam();
+  if (row.engine == EngineKind::kPjrt) GTEST_SKIP() << "a program computes all layers";
   const std::string folder = RERANKD_SOURCE_DIR "/tests/data/decoders/minicpm-a";
   const auto model = model::load_model(folder);
   ASSERT_TRUE(model.ok()) << model.status();
@@ -190,7 +217,7 @@ TEST_P(EngineConformanceTest, EqualsRecordedOutputsOfEachLayer) {
 // Files of GGUF, whose weights the recorded logits were computed with.
 TEST_P(EngineConformanceTest, EqualsRecordedLogitsOfGguf) {
   const Row& row = GetParam();
-  const bool all = row.engine == EngineKind::kReference || (row.engine == EngineKind::kCpu && !is_tiles(row));
+  const bool all = computes_all(row);
   compare(row, testing::gguf_models(), [&](const std::string& folder) {
     const bool encoder = folder.find("xlm-roberta") != std::string::npos;
     return !all && (row.engine == EngineKind::kCuda || (row.engine != EngineKind::kOnnx && !encoder));
@@ -233,8 +260,8 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
-  std::string name =
-      std::string(word_of(info.param.engine)) + "_" + info.param.options.precision + "_" + info.param.options.kernel;
+  std::string name = std::string(word_of(info.param.engine)) + "_" + info.param.options.precision + "_" +
+                     (info.param.name.empty() ? info.param.options.kernel : info.param.name);
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });

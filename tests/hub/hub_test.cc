@@ -119,7 +119,8 @@ class LocalHub {
     if (file == files_.end()) return {.status = 404, .body = "{}"};
     transport::HttpResponse response;
     response.content_type = "application/octet-stream";
-    const bool linked = name.ends_with(".safetensors") || name.ends_with(".onnx") || name.ends_with("_data");
+    const bool linked =
+        name.ends_with(".safetensors") || name.ends_with(".onnx") || name.ends_with("_data") || name.ends_with(".gguf");
     if (linked && !path.starts_with("/cdn/")) {
       response.status = 302;
       response.headers = {{"x-repo-commit", commit},
@@ -391,6 +392,37 @@ TEST_F(HubTest, OlderFilesAreTakenWhereNewerOnesAreMissing) {
 }
 
 // A repository as exporters leave it: graphs in onnx/, of one the weights beside it, and no safetensors.
+// Repositories of GGUF files have no config.json, and often several precisions.
+TEST_F(HubTest, TakesGgufFiles) {
+  const std::string file = *read_file(RERANKD_SOURCE_DIR "/tests/data/gguf/qwen3-q8_0/model.gguf", 1u << 30);
+  hub_.add("tiny-Q8_0.gguf", file);
+  hub_.add("mmproj-F16.gguf", file);
+  auto found = model::fetch_from_hub("org/tiny", "main", options());
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(*found, cache_ + "/models--org--tiny/snapshots/c0ffee/tiny-Q8_0.gguf");
+  EXPECT_TRUE(model::load_model(*found).ok()) << model::load_model(*found).status();
+  EXPECT_EQ(*model::fetch_from_hub("org/tiny", "main", options(true)), *found);
+  EXPECT_EQ(*model::weight_bytes_on_hub("org/tiny", "main", options()), file.size());
+
+  fs::remove_all(cache_);
+  hub_.add("tiny-Q4_K_M.gguf", file);
+  EXPECT_THAT(model::fetch_from_hub("org/tiny", "main", options()).status().ToString(),
+              AllOf(HasSubstr("several GGUF files"), HasSubstr("--model org/tiny:NAME"), HasSubstr("tiny-Q8_0.gguf")));
+  Options wanted;
+  wanted.model.source.hub_endpoint = hub_.endpoint();
+  wanted.model.source.hub_cache = cache_;
+  const auto locate = [&](const std::string& name) {
+    wanted.model.source.model = name;
+    return rank::locate_model(wanted);
+  };
+  const auto part = locate("org/tiny:q4_k");
+  ASSERT_TRUE(part.ok()) << part.status();
+  EXPECT_THAT(part->folder, ::testing::EndsWith("/tiny-Q4_K_M.gguf"));
+  EXPECT_EQ(part->name, "tiny-reranker");
+  EXPECT_THAT(locate("org/tiny:tiny-Q8_0.gguf")->folder, ::testing::EndsWith("/tiny-Q8_0.gguf"));
+  EXPECT_THAT(locate("org/tiny:Q5_K").status().ToString(), HasSubstr("no GGUF file is named by `Q5_K`"));
+}
+
 class GraphHubTest : public HubTest {
  protected:
   void SetUp() override {

@@ -52,7 +52,7 @@ class Page(unittest.TestCase):
         cls.browser = browser.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         cls.addClassCleanup(cls.browser.close)
 
-    def open(self, server=None, viewport=None, scheme="light"):
+    def open(self, server=None, viewport=None, scheme="light", search=""):
         url = (server or self.server).url
         context = self.browser.new_context(viewport=viewport or WIDE, color_scheme=scheme)
         self.addCleanup(context.close)
@@ -62,7 +62,7 @@ class Page(unittest.TestCase):
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         if html := os.environ.get("PAGE_HTML"):
             page.route(url + "/", lambda route: route.fulfill(path=html, content_type="text/html"))
-        page.goto(url + "/")
+        page.goto(url + "/" + search)
         expect(page.locator("#model")).to_contain_text("rerankd-mini-en")
         return page
 
@@ -82,6 +82,7 @@ class Page(unittest.TestCase):
     def rank(self, page, documents=DOCUMENTS, query=QUERY):
         self.type_over(page, "query", query)
         self.type_over(page, "documents", "\n".join(documents))
+        page.evaluate("document.getElementById('status').textContent = ''")  # the example has been ranked
         page.keyboard.press("Control+Enter")
         expect(page.locator("#status")).to_contain_text("documents in")
 
@@ -104,6 +105,53 @@ class Page(unittest.TestCase):
         self.assertEqual(self.errors, [])
         self.assertEqual({urllib.parse.urlsplit(u).netloc for u in self.requested if u.startswith("http")},
                          {urllib.parse.urlsplit(self.server.url).netloc})
+
+    def test_the_example_is_ranked_at_first_sight(self):
+        page = self.open()
+        expect(page.locator("#results li")).to_have_count(4)
+        self.assertIn("giant panda is a bear", self.ranked(page)[0]["text"])
+
+    def test_a_link_asks_the_same_also_documents_of_several_lines(self):
+        page = self.open()
+        self.rank(page, ["Pandas eat bamboo,", "and little else.", "", "Rain falls."])
+        expect(page.locator("#results li")).to_have_count(2)
+        self.tab_to(page, "link")
+        page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_contain_text("link is copied")
+        again = self.open(search="?" + urllib.parse.urlsplit(page.url).query)
+        expect(again.locator("#results li")).to_have_count(2)
+        self.assertEqual(again.locator("#query").input_value(), QUERY)
+        self.assertIn("Pandas eat bamboo,\nand little else.", again.locator("#documents").input_value())
+
+    def test_long_lists_are_folded(self):
+        page = self.open()
+        self.rank(page, [f"document number {i}" for i in range(50)])
+        expect(page.locator("#results > li")).to_have_count(21)
+        expect(page.locator("#results summary")).to_have_text("30 more")
+        page.locator("#results summary").click()
+        expect(page.locator("#results details ol li").last).to_be_visible()
+
+    def test_a_server_that_is_away_is_said(self):
+        with Server("--model", SOURCE / "models/rerankd-mini-en") as server:
+            page = self.open(server)
+            expect(page.locator("#tiles")).to_contain_text("P50")
+        expect(page.locator("#away")).to_contain_text("no answer since", timeout=20000)
+        expect(page.locator("#tiles")).to_have_class(re.compile("old"))
+
+    def test_a_text_that_the_model_does_not_know(self):
+        page = self.open()
+        self.rank(page, ["\u0e2b\u0e21\u0e35 \u0e04\u0e37\u0e2d"], "\u0e2b\u0e21\u0e35")
+        expect(page.locator("#status")).to_contain_text("unknown to rerankd-mini-en")
+
+    def test_the_api_can_be_read(self):
+        page = self.open()
+        page.goto(self.server.url + "/docs#post /rerank")
+        expect(page.locator("details[open] summary").first).to_contain_text("/rerank")
+        expect(page.locator("details[open] table").first).to_contain_text("documents")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            self.picture(page, f"docs-{scheme}")
+        self.assertEqual(self.errors, [])
 
     def test_enter_and_top_n(self):
         page = self.open()

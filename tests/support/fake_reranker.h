@@ -65,6 +65,12 @@ class FakeReranker : public Reranker {
     done(answer(*request));
   }
 
+  // Of every answer from now on.
+  void warn(std::string warning) {
+    const std::lock_guard lock(mutex_);
+    warnings_ = {std::move(warning)};
+  }
+
   // From now on requests wait for release().
   void hold() {
     const std::lock_guard lock(mutex_);
@@ -146,6 +152,7 @@ class FakeReranker : public Reranker {
       if (failure_) return *failure_;
     }
     RerankResponse response;
+    response.warnings = warnings_;
     for (size_t i = 0; i < request.documents.size(); ++i) {
       RankedDocument document;
       document.index = i;
@@ -167,6 +174,7 @@ class FakeReranker : public Reranker {
   std::condition_variable changed_;
   std::vector<Job> jobs_;
   std::optional<Status> failure_;
+  std::vector<std::string> warnings_;
   RerankRequest last_;
   size_t submitted_ = 0;
   bool held_ = false, throws_ = false;

@@ -23,7 +23,8 @@ inline constexpr Tolerance kTolerances[] = {
     {EngineKind::kCuda, Precision::kFp16, 1e-2, 1e-2},        {EngineKind::kCuda, Precision::kBf16, 3e-2, 3e-2},
     {EngineKind::kCuda, Precision::kFp8, 3e-1, 3e-1},         {EngineKind::kOnnx, Precision::kFp32, 1e-4, 1e-4},
     {EngineKind::kOnnx, Precision::kFp16, 1e-2, 2e-2},        {EngineKind::kOnnx, Precision::kInt8, 1e-1, 2e-1},
-    {EngineKind::kTorchscript, Precision::kFp32, 1e-4, 1e-4},
+    {EngineKind::kTorchscript, Precision::kFp32, 1e-4, 1e-4}, {EngineKind::kPjrt, Precision::kFp32, 1e-4, 1e-4},
+    {EngineKind::kPjrt, Precision::kBf16, 3e-2, 3e-2},
 };
 
 inline const Tolerance& tolerance(EngineKind engine, Precision precision) {

@@ -31,6 +31,7 @@ TARGETS = {  # what each reads, and the longest input that is tried
     "gguf": ("GGUF files and the tokenizers in them", 4096),
     "torch_file": ("pytorch_model.bin", 6144),
     "sentencepiece": ("models of SentencePiece", 6144),
+    "chat_template": ("chat templates of model folders", 2048),
     "config": ("config.json", 4096),
     "tokenizer": ("tokenizer.json, and texts", 6144),
     "onnx_graph": ("ONNX graphs, as `inspect` reads them", 4096),

@@ -17,10 +17,14 @@ MODEL = ROOT / "models/rerankd-mini-en"
 
 
 class Server:
-    """rerankd serve on free ports, in a with block. `files`: the limit of open files; `listen`: the port to take again."""
+    """rerankd serve on free ports, in a with block. `files`: the limit of open files; `port`: to take again; `link`: a network.Link, at
+    whose other end it runs."""
 
-    def __init__(self, *flags, files=None, port=0, grpc=False, environment=None):
+    def __init__(self, *flags, files=None, port=0, grpc=False, environment=None, link=None):
         command = [str(PROGRAM), "serve", "--model", str(MODEL), "--port", str(port), *map(str, flags)]
+        self.host = link.there if link else "127.0.0.1"
+        if link:
+            command = [*link.enter, *command, "--host", self.host]
         self.grpc_port = free_port() if grpc else 0
         if grpc:
             command += ["--grpc-port", str(self.grpc_port)]
@@ -30,7 +34,7 @@ class Server:
         self.log, self.port = [], None
         for line in self.process.stderr:
             self.log.append(line.decode(errors="replace"))
-            if found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", self.log[-1]):
+            if found := re.search(r"listening on http://[0-9.]+:(\d+)", self.log[-1]):
                 self.port = int(found[1])
                 break
         if self.port is None:
@@ -110,10 +114,10 @@ class Tally:
         return {name: getattr(self, name) for name in ("sent", "right", "wrong", "refused", "lost")}
 
 
-def ask(port, number, timeout=60, headers=None, connection=None):
+def ask(port, number, timeout=60, headers=None, connection=None, host="127.0.0.1"):
     """(status, scores by index) of the question `number`."""
     query, documents = QUESTIONS[number % len(QUESTIONS)]
-    client = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    client = connection or http.client.HTTPConnection(host, port, timeout=timeout)
     client.request("POST", "/v1/rerank", json.dumps({"query": query, "documents": documents}),
                    {"Content-Type": "application/json", **(headers or {})})
     answer = client.getresponse()
@@ -128,7 +132,7 @@ class Clients:
 
     def __init__(self, server, tally, threads=2, pause=0.02, headers=None):
         self.server, self.tally, self.pause, self.headers = server, tally, pause, headers
-        self.known = [ask(server.port, n, headers=headers)[1] for n in range(len(QUESTIONS))]
+        self.known = [ask(server.port, n, headers=headers, host=server.host)[1] for n in range(len(QUESTIONS))]
         self.stopping = threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(threads)]
 
@@ -148,7 +152,7 @@ class Clients:
             self.tally.add("sent")
             headers = {**(self.headers or {}), **({"Cache-Control": "no-cache"} if number % 3 == 0 else {})}
             try:
-                status, scores = ask(self.server.port, number, headers=headers)
+                status, scores = ask(self.server.port, number, headers=headers, host=self.server.host)
             except ConnectionRefusedError:
                 self.tally.add("refused")
             except (OSError, http.client.HTTPException):
@@ -178,7 +182,7 @@ class Probe:
         while not self.stopping.wait(0.05):
             begin = time.monotonic()
             try:
-                client = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+                client = http.client.HTTPConnection(self.server.host, self.server.port, timeout=60)
                 client.request("GET", "/health")
                 self.failed += client.getresponse().status != 200
                 client.close()

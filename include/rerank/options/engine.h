@@ -13,8 +13,8 @@ struct EngineOptions {
   EngineKind engine = EngineKind::kAuto;
   static constexpr OptionInfo kEngine{
       "engine", "NAME", "Engine",
-      "auto, cuda, cpu, onnx, torchscript or reference. auto takes the fastest that runs this model here; rerankd "
-      "inspect says which."};
+      "auto, cuda, cpu, onnx, torchscript, pjrt or reference. auto takes the fastest that runs this model here, or "
+      "pjrt where --pjrt-plugin names a plugin; rerankd inspect says which."};
 
   Precision precision = Precision::kAuto;
   static constexpr OptionInfo kPrecision{
@@ -35,9 +35,9 @@ struct EngineOptions {
   std::string devices;
   static constexpr OptionInfo kDevices{
       "devices", "NAME[,NAME...]", "Engine",
-      "GPUs of the CUDA engine by number, and cpu: 0,1 or cpu,0. Each batch is shared out among them by the speed "
-      "they show, and a device that fails is taken out. With cpu among them, scores come from both precisions. "
-      "Default: GPU 0 where there is one, else the CPU."};
+      "GPUs of the CUDA engine or devices of a PJRT plugin by number, and cpu: 0,1 or cpu,0. Each batch is shared out "
+      "among them by the speed they show, and a device that fails is taken out. With cpu among them, scores come from "
+      "both precisions. Default: GPU 0 where there is one, else the CPU; of a plugin its first device."};
 
   size_t cuda_candidates = 8;
   static constexpr OptionInfo kCudaCandidates =
@@ -115,6 +115,25 @@ struct EngineOptions {
       "The torch.jit file for --engine torchscript, in the model folder or by its path. Default: model.pt, "
       "*traced*.pt or *.torchscript."};
 
+  std::string pjrt_plugin;
+  static constexpr OptionInfo kPjrtPlugin{
+      "pjrt-plugin", "tpu|cuda|rocm|oneapi|FILE", "Engine",
+      "The PJRT plugin of --engine pjrt: the library of a package from PyPI (libtpu, jax-cuda13-pjrt, jax-rocm7-pjrt, "
+      "jax-oneapi-pjrt), or a file. Of TPUs TPU_LIBRARY_PATH names it, too."};
+
+  std::string pjrt_options;
+  static constexpr OptionInfo kPjrtOptions{
+      "pjrt-options", "K=V[;K=V...]", "Engine",
+      "What the plugin's client is made with, e.g. cpu_device_count=2. Numbers, true and false, and lists of whole "
+      "numbers are passed as such, all else as text."};
+
+  std::string pjrt_shapes;
+  static constexpr OptionInfo kPjrtShapes{
+      "pjrt-shapes", "ROWSxLENGTH[,...]", "Engine",
+      "Blocks that programs are compiled for, by --engine pjrt and rerankd convert: 8x128,1x512. A longer pair than "
+      "the longest is cut. Default: lengths of 64, 128, ... up to --max-length, each for a small block and a large "
+      "one."};
+
   // In two parts, because the help text lists what the host gives engines (HostOptions::visit_compute) between them.
   template <class O, class Visit>
   static void visit_choice(O& options, Visit&& visit_field) {
@@ -138,6 +157,9 @@ struct EngineOptions {
     visit_field(kOnnxruntimeLibrary, options.onnxruntime_library);
     visit_field(kTargetAgreement, options.target_agreement);
     visit_field(kTorchscriptFile, options.torchscript_file);
+    visit_field(kPjrtPlugin, options.pjrt_plugin);
+    visit_field(kPjrtOptions, options.pjrt_options);
+    visit_field(kPjrtShapes, options.pjrt_shapes);
   }
 };
 

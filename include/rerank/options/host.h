@@ -111,6 +111,20 @@ struct HostOptions {
       "GPU and driver: it tries some when it meets a product's shape for the first time, some milliseconds each. "
       "none: nowhere, and each start tries anew. Default: ~/.cache/rerankd/tuning; of a library's reranker: none."};
 
+  std::string pjrt_cache;
+  static constexpr OptionInfo kPjrtCache{
+      "pjrt-cache", "DIR", "Engine",
+      "Where the pjrt engine keeps compiled programs: later starts with the same plugin, device and model load them. "
+      "What lies there is run: a folder that only you can write. Default: none, each start compiles."};
+
+  size_t pjrt_cache_bytes = size_t{8} << 30;
+  static constexpr OptionInfo kPjrtCacheBytes =
+      OptionInfo{
+          "pjrt-cache-bytes", "N", "Engine",
+          "Most that --pjrt-cache keeps; the least recently used programs leave. A TPU's take 15 to 100 MB each: the "
+          "default holds some models."}
+          .within(0, kMostBytes);
+
   size_t tokenizer_threads = 0;
   static constexpr OptionInfo kTokenizerThreads =
       OptionInfo{"tokenizer-threads", "N", "Limits", "Threads that turn text into token ids. 0: as --threads."}.within(
@@ -127,6 +141,8 @@ struct HostOptions {
     visit_field(kWeightCacheBytes, options.weight_cache_bytes);
     visit_field(kPrefixBytes, options.prefix_bytes);
     visit_field(kTuningCache, options.tuning_cache);
+    visit_field(kPjrtCache, options.pjrt_cache);
+    visit_field(kPjrtCacheBytes, options.pjrt_cache_bytes);
   }
 
   template <class O, class Visit>

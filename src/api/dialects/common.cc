@@ -86,6 +86,11 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
   json.field("output_tokens", uint64_t{0});
   json.end_object();
   if (result.truncated_documents > 0) json.field("truncated_documents", uint64_t{result.truncated_documents});
+  if (!result.warnings.empty()) {
+    json.key("warnings").begin_array();
+    for (const std::string& warning : result.warnings) json.value(warning);
+    json.end_array();
+  }
   write_stages(json, result);
   json.end_object();
   json.end_object();

@@ -20,6 +20,13 @@ TEST_F(PageTest, BrowsersGetThePageAndProbesTheHealth) {
   EXPECT_EQ(call("GET", "/", "", {{"accept", "*/*"}}).body, R"({"status":"ok"})");
 }
 
+TEST_F(PageTest, TheDescriptionCanBeRead) {
+  const transport::HttpResponse page = call("GET", "/docs", "", {{"accept", "text/html"}});
+  EXPECT_EQ(page.status, 200);
+  EXPECT_EQ(page.content_type, "text/html; charset=utf-8");
+  EXPECT_EQ(page.body.find("http://"), std::string::npos);
+}
+
 TEST_F(PageTest, RerankAnswersTellWhereTheTimeWent) {
   const transport::HttpResponse answer = post(R"({"query": "q", "documents": ["a"]})");
   bool told = false;

@@ -213,7 +213,10 @@ transport::HttpResponse cluster_auth_page(bool required) {
   return page(json);
 }
 
-transport::HttpResponse index_page() {
+namespace {
+
+// Loads nothing from elsewhere, and may be framed nowhere.
+transport::HttpResponse html_page(std::string_view html) {
   transport::HttpResponse response;
   response.content_type = "text/html; charset=utf-8";
   response.headers = {{"Content-Security-Policy",
@@ -221,8 +224,14 @@ transport::HttpResponse index_page() {
                        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
                       {"Cache-Control", "no-cache"},
                       {"Vary", "Accept"}};
-  response.body = kIndexHtml;
+  response.body = html;
   return response;
 }
+
+}  // namespace
+
+transport::HttpResponse index_page() { return html_page(kIndexHtml); }
+
+transport::HttpResponse docs_page() { return html_page(kDocsHtml); }
 
 }  // namespace rerank::api

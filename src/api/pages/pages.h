@@ -15,6 +15,7 @@ transport::HttpResponse info_page(const ModelInfo& model, const ApiOptions& opti
 transport::HttpResponse models_page(const Catalog& catalog);   // OpenAI's list, aliases as models of their own
 transport::HttpResponse model_page(const ModelReport& model);  // one of it; also Xinference's description
 transport::HttpResponse cluster_auth_page(bool required);      // Xinference: is a key needed?
+transport::HttpResponse docs_page();                           // openapi.json, to be read (HTML)
 transport::HttpResponse index_page();                          // the page to try the server (HTML)
 
 std::string_view word_of(ModelState state);

@@ -7,6 +7,7 @@
 
 #include "base/status_macros.h"
 #include "cli/command.h"
+#include "cli/help/origin.h"
 #include "eval/data/collection.h"
 #include "load/drive.h"
 #include "load/summary.h"
@@ -278,7 +279,7 @@ struct Bench : Command {
 
   Status write(const load::BenchReport& found) {
     for (const auto& [file, text] : {std::pair(json, json.empty() ? "" : load::to_json(found)),
-                                     std::pair(html, html.empty() ? "" : load::to_html(found))}) {
+                                     std::pair(html, html.empty() ? "" : with_origin(load::to_html(found)))}) {
       if (file.empty()) continue;
       std::ofstream out(file);
       if (!(out << text) || !out.flush()) return absl::UnavailableError(str_cat(file, ": cannot write"));

@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
+#include "cli/help/origin.h"
 #include "engine/registry.h"
 #include "eval/data/bm25.h"
 #include "eval/depth.h"
@@ -242,7 +243,7 @@ struct Calibrate : Command {
     }
     for (const auto& [name, text] :
          {std::pair("/depth.json", eval::depth_json(result)), std::pair("/depth.svg", eval::depth_svg(result)),
-          std::pair("/depth.html", eval::depth_html(result))}) {
+          std::pair("/depth.html", with_origin(eval::depth_html(result)))}) {
       RETURN_IF_ERROR(eval::write_file(out + name, text));
     }
     return ok_status();

@@ -1,4 +1,5 @@
-// rerankd convert: a model folder -> an ONNX folder, or weights in another precision. Verified against the reference.
+// rerankd convert: a model folder -> an ONNX folder, or weights in another precision, verified against the reference;
+// or programs for XLA.
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include "cli/add_setting.h"
 #include "cli/command.h"
 #include "cli/commands/calibration_pairs.h"
+#include "cli/commands/programs.h"
 #include "convert/quantize.h"
 #include "convert/verify.h"
 #include "convert/writers.h"
@@ -29,16 +31,25 @@ double tolerance_of(Precision precision) {
 }
 
 struct Convert : Command {
-  static constexpr OptionInfo kPrecision{"precision", "P", "Options",
-                                         "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); "
-                                         "safetensors: fp32, fp16, bf16, int8 (with OUT/int8-report.json: what each "
-                                         "matrix loses by it) or int4 (for models that do not fit otherwise)."};
+  static constexpr OptionInfo kPrecision{
+      "precision", "P", "Options",
+      "onnx: fp32, fp16 or int8 (dynamic: activations are quantized as they come); "
+      "safetensors: fp32, fp16, bf16, int8 (with OUT/int8-report.json: what each "
+      "matrix loses by it) or int4 (for models that do not fit otherwise); stablehlo and "
+      "pjrt: fp32 or bf16."};
 
   explicit Convert(CLI::App& program)
-      : Command(program, "convert", "Write a model as an ONNX graph, or its weights in another precision.") {
+      : Command(program, "convert",
+                "Write a model as an ONNX graph, its weights in another precision, or programs for XLA.") {
     app.add_option("model_folder", folder, "Model folder or hub id.")->type_name("DIR|ID")->required();
-    app.add_option("out", out, "Folder to write; it serves as it is.")->type_name("DIR")->required();
-    app.add_option("--to", to, "onnx or safetensors.")->type_name("FORMAT")->required();
+    app.add_option("out", out, "Folder to write. onnx, safetensors: it serves as it is; pjrt: a --pjrt-cache.")
+        ->type_name("DIR")
+        ->required();
+    app.add_option("--to", to,
+                   "onnx, safetensors, stablehlo (programs as text, with their weights) or pjrt (programs compiled "
+                   "ahead for --engine pjrt).")
+        ->type_name("FORMAT")
+        ->required();
     add_setting(app, kPrecision, write.precision);
     app.add_option("--keep-layers", write.keep_layers, "The first N layers only. 0: all.")->type_name("N");
     app.add_option("--exclude", exclude, "int8: matrices whose name has one of these parts stay as they are.")
@@ -60,10 +71,26 @@ struct Convert : Command {
     app.add_flag("--reduce-range", write.reduce_range,
                  "int8: weights of 7 bits. For CPUs without VNNI, whose sums of 8-bit products saturate.");
     app.add_flag("--no-verify", no_verify, "Do not compare with the reference engine.");
+    add_program_options();
     settings.add(options, {"Model"});
     app.add_option("--onnxruntime-library", options.model.engine.onnxruntime_library,
                    "libonnxruntime.so, to verify with.")
         ->type_name("FILE");
+  }
+
+  void add_program_options() {
+    EngineOptions& engine = options.model.engine;
+    const auto add = [&](const OptionInfo& info, std::string& value) {
+      app.add_option(str_cat("--", info.name), value, std::string(info.help))->type_name(std::string(info.value));
+    };
+    add(EngineOptions::kPjrtShapes, engine.pjrt_shapes);
+    add(EngineOptions::kPjrtPlugin, engine.pjrt_plugin);
+    add(EngineOptions::kPjrtOptions, engine.pjrt_options);
+    app.add_option("--pjrt-topology", programs.topology,
+                   "pjrt: compile for a device that need not be there, as the plugin names it: of TPUs v4:2x2x1, "
+                   "v5e:1x1, v6e:1x1, tpu7x:2x2x1. Default: the device of this machine.")
+        ->type_name("NAME");
+    app.add_flag("--pjrt-portable", programs.portable, "pjrt: for servers that use several devices (--devices).");
   }
 
   int run() {
@@ -73,8 +100,8 @@ struct Convert : Command {
 
   Status convert() {
     RETURN_IF_ERROR(complete());
-    if (to != "onnx" && to != "safetensors")
-      return absl::InvalidArgumentError(str_cat("--to ", to, ": must be onnx or safetensors"));
+    if (to != "onnx" && to != "safetensors" && to != "stablehlo" && to != "pjrt")
+      return absl::InvalidArgumentError(str_cat("--to ", to, ": must be onnx, safetensors, stablehlo or pjrt"));
     if (activations != "token" && activations != "batch")
       return absl::InvalidArgumentError(str_cat("--activations ", activations, ": must be token or batch"));
     write.scale_per_token = activations == "token";
@@ -82,6 +109,9 @@ struct Convert : Command {
     ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
     ASSIGN_OR_RETURN(auto loaded, model::load_model(located.folder));
     model = loaded;
+    programs.out = out;
+    if (to == "stablehlo") return write_program_texts(*model, options, programs, write);
+    if (to == "pjrt") return compile_programs(*model, options, programs, write.precision);
     write.exclude = absl::StrSplit(exclude, ',', absl::SkipEmpty());
     write.quantization_in_config = to == "safetensors";
     if (to == "safetensors" && write.precision == Precision::kInt8) {
@@ -177,6 +207,7 @@ struct Convert : Command {
   std::string folder, out, to, activations = "token", exclude, texts, report_text;
   double sensitivity = convert::CalibrationOptions().sensitivity;
   convert::ConvertOptions write;
+  ProgramsToWrite programs;
   bool no_verify = false;
   std::shared_ptr<const model::Model> model;
 };

@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/command.h"
+#include "cli/help/origin.h"
 #include "eval/data/bm25.h"
 #include "eval/reports/report.h"
 #include "rank/host.h"
@@ -98,6 +99,9 @@ struct Eval : Command {
     result.split = collection.split;
     result.documents = collection.documents.size();
     result.queries = queries.size();
+    for (const std::string& id : queries) {
+      if (const std::string* text = collection.query(id)) result.texts[id] = *text;
+    }
     for (const std::string& query : queries) {
       const eval::Grades& grades = collection.qrels.at(query);
       result.without_relevant += std::none_of(grades.begin(), grades.end(), [](const auto& g) { return g.second > 0; });
@@ -231,7 +235,7 @@ struct Eval : Command {
     if (!json.empty()) {
       RETURN_IF_ERROR(eval::write_file(json, eval::report_json(result)));
     }
-    return html.empty() ? ok_status() : eval::write_file(html, eval::report_html(result));
+    return html.empty() ? ok_status() : eval::write_file(html, with_origin(eval::report_html(result)));
   }
 
   std::string scores_path() const {

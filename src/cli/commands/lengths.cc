@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/commands/measure.h"
+#include "cli/help/origin.h"
 #include "engine/registry.h"
 #include "eval/data/bm25.h"
 #include "eval/evaluate.h"
@@ -215,7 +216,7 @@ struct Lengths : Command {
   Status write() const {
     std::fputs(eval::lengths_table(result).c_str(), stdout);
     for (const auto& [path, text] :
-         {std::pair(json, eval::lengths_json(result)), std::pair(html, eval::lengths_html(result)),
+         {std::pair(json, eval::lengths_json(result)), std::pair(html, with_origin(eval::lengths_html(result))),
           std::pair(svg, eval::lengths_svg(result))}) {
       if (path.empty()) continue;
       RETURN_IF_ERROR(eval::write_file(path, text));

@@ -56,7 +56,8 @@ struct Models : Command {
 
   int run() {
     Status status = complete();
-    if (status.ok() && action != "list" && !model::is_hub_id(id))
+    const std::string wanted = action == "pull" ? model::split_hub_name(id).id : id;
+    if (status.ok() && action != "list" && !model::is_hub_id(wanted))
       status =
           absl::InvalidArgumentError(str_cat("models ", action, ": want a hub id, such as BAAI/bge-reranker-v2-m3"));
     if (status.ok()) status = action == "list" ? list() : action == "pull" ? pull() : remove();

@@ -17,6 +17,28 @@ size_t padded_length(size_t length, const PaddingRule& rule) {
   return rule.max_length != 0 ? std::max(length, std::min(rounded, rule.max_length)) : rounded;
 }
 
+// The smallest of the shapes that holds so many sequences; null: none does.
+const PaddedShape* shape_for(const PaddingRule& rule, size_t sequences, size_t length) {
+  const PaddedShape* best = nullptr;
+  for (const PaddedShape& shape : rule.shapes) {
+    if (shape.rows < sequences || shape.length < length) continue;
+    if (best == nullptr || shape.tokens() < best->tokens()) best = &shape;
+  }
+  return best;
+}
+
+// What a block of sequences [begin, end) in the order of falling lengths is: its rows, its length; 0 rows: it cannot
+// be.
+PaddedShape shape_of(const PaddingRule& rule, size_t sequences, size_t longest, size_t block_tokens) {
+  if (!rule.shapes.empty()) {
+    const PaddedShape* shape = shape_for(rule, sequences, longest);
+    return shape == nullptr ? PaddedShape{} : *shape;
+  }
+  const size_t length = padded_length(longest, rule);
+  if (sequences > 1 && sequences * length > block_tokens) return {};
+  return {rule.fixed_rows != 0 ? rule.fixed_rows : sequences, length};
+}
+
 }  // namespace
 
 std::vector<PaddedBlock> share_out_padded(const Batch& batch, const PaddingRule& rule, size_t parts) {
@@ -32,16 +54,16 @@ std::vector<PaddedBlock> share_out_padded(const Batch& batch, const PaddingRule&
     block_tokens =
         std::min(block_tokens, (total + parts - 1) / parts + padded_length(batch.length(order[0]), rule) - 1);
   }
-  const size_t max_rows = rule.fixed_rows != 0 ? rule.fixed_rows : kMaxRows;
+  size_t max_rows = rule.fixed_rows != 0 ? rule.fixed_rows : kMaxRows;
+  for (const PaddedShape& shape : rule.shapes) max_rows = std::max(max_rows, shape.rows);
   // cost[i]: of the best blocks for the first i sequences; first[i]: where the last of them begins.
   std::vector<size_t> cost(n + 1, std::numeric_limits<size_t>::max()), first(n + 1, 0);
   cost[0] = 0;
   for (size_t begin = 0; begin < n; ++begin) {
-    const size_t length = padded_length(batch.length(order[begin]), rule);
     for (size_t end = begin + 1; end <= std::min(n, begin + max_rows); ++end) {
-      const size_t rows = rule.fixed_rows != 0 ? rule.fixed_rows : end - begin;
-      if (end > begin + 1 && (end - begin) * length > block_tokens) break;
-      const size_t with = cost[begin] + rule.block_cost + rows * length;
+      const PaddedShape shape = shape_of(rule, end - begin, batch.length(order[begin]), block_tokens);
+      if (shape.rows == 0) break;
+      const size_t with = cost[begin] + rule.block_cost + shape.tokens();
       if (with < cost[end]) {
         cost[end] = with;
         first[end] = begin;
@@ -53,8 +75,9 @@ std::vector<PaddedBlock> share_out_padded(const Batch& batch, const PaddingRule&
     PaddedBlock block;
     block.sequences.assign(order.begin() + static_cast<ptrdiff_t>(first[end]),
                            order.begin() + static_cast<ptrdiff_t>(end));
-    block.rows = rule.fixed_rows != 0 ? rule.fixed_rows : block.sequences.size();
-    block.length = padded_length(batch.length(block.sequences[0]), rule);
+    const PaddedShape shape = shape_of(rule, block.sequences.size(), batch.length(block.sequences[0]), block_tokens);
+    block.rows = shape.rows;
+    block.length = shape.length;
     blocks.push_back(std::move(block));
   }
   std::reverse(blocks.begin(), blocks.end());

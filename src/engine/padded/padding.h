@@ -9,6 +9,12 @@
 
 namespace rerank::engine {
 
+struct PaddedShape {
+  size_t rows = 0, length = 0;
+  size_t tokens() const { return rows * length; }
+  bool operator==(const PaddedShape&) const = default;
+};
+
 struct PaddingRule {
   size_t length_step = 1;      // a block's length is a multiple of it, so that few different shapes occur
   size_t max_length = 0;       // no block is longer than that, whatever the step; 0: no limit
@@ -16,6 +22,9 @@ struct PaddingRule {
   size_t block_cost = 32;      // what starting a block costs, in tokens: more blocks pad less
   size_t fixed_length = 0;     // where the graph was made for one length or one number of rows; 0: it was not
   size_t fixed_rows = 0;
+  // Not empty: blocks are of these shapes only, whatever the rest says but block_cost. The longest must hold every
+  // sequence.
+  std::vector<PaddedShape> shapes;
 };
 
 struct PaddedBlock {

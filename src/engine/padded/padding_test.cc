@@ -80,6 +80,23 @@ TEST(PaddingTest, GraphsOfOneShapeGetIt) {
   }
 }
 
+TEST(PaddingTest, BlocksAreOfShapesThatAreThere) {
+  PaddingRule rule;
+  rule.shapes = {{1, 512}, {8, 64}, {4, 128}};
+  const OwnedBatch ragged = ragged_batch({10, 300, 64, 65, 100, 20, 5, 5, 5, 5, 5, 5});
+  size_t sequences = 0;
+  for (const PaddedBlock& block : share_out_padded(ragged, rule)) {
+    EXPECT_NE(std::find(rule.shapes.begin(), rule.shapes.end(), (PaddedShape{block.rows, block.length})),
+              rule.shapes.end());
+    ASSERT_LE(block.sequences.size(), block.rows);
+    for (const uint32_t s : block.sequences) EXPECT_LE(ragged.length(s), block.length);
+    sequences += block.sequences.size();
+  }
+  EXPECT_EQ(sequences, ragged.size());
+  // 300 alone, 100 and 65 at 128 with two short ones, eight at 64.
+  EXPECT_EQ(computed(share_out_padded(ragged, rule)), 3 * 512u);
+}
+
 TEST(PaddingTest, FillsTokensAndPaddingAlike) {
   const OwnedBatch ragged = ragged_batch({3, 2});
   const PaddedBlock block{{1, 0}, 3, 4};

@@ -106,7 +106,8 @@ std::string quality_chart(const LengthsReport& report) {
   for (const LimitRow& r : report.rows) {
     if (!r.ndcg) continue;
     chart.series[0].points.push_back({1e5 * r.seconds, r.ndcg->mean, r.ndcg->low, r.ndcg->high,
-                                      str_cat("limit ", r.limit, ": ", format("%.4f", r.ndcg->mean))});
+                                      str_cat("limit ", r.limit, ": ", format("%.4f", r.ndcg->mean)),
+                                      std::to_string(r.limit)});
   }
   return report::svg_lines(chart);
 }
@@ -180,8 +181,8 @@ std::string lengths_json(const LengthsReport& report) {
 
 std::string lengths_html(const LengthsReport& report) {
   report::HtmlPage page(str_cat("Lengths of ", report.source));
-  page.paragraph(str_cat(report.texts, " texts, tokens of ", report.model, ". Recommended: ", recommendation(report),
-                         ", ", report.reason, "."));
+  page.verdict(str_cat("Recommended: ", recommendation(report), ", ", report.reason, "."));
+  page.paragraph(str_cat(report.texts, " texts, tokens of ", report.model, "."));
   page.table(percentile_rows(report));
   for (const std::string& svg : charts(report)) page.figure(svg);
   page.heading("What each limit means").table(limit_rows(report));

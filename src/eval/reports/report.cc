@@ -157,6 +157,21 @@ void complete_report(EvalReport& report) {
   }
 }
 
+std::string verdict_of(const PairedTest& test, size_t queries) {
+  char text[128];
+  const double change = test.difference.mean;
+  if (test.p < 0.05) {
+    std::snprintf(text, sizeof text, "%s by %.4f ndcg@10 on %zu questions (p = %.3g)", change < 0 ? "worse" : "better",
+                  std::abs(change), queries, test.p);
+  } else if (test.wins + test.losses == 0) {
+    std::snprintf(text, sizeof text, "the same ndcg@10 on each of %zu questions", queries);
+  } else {
+    std::snprintf(text, sizeof text, "%s by %.4f ndcg@10, but %zu questions do not decide it (p = %.2f)",
+                  change < 0 ? "worse" : "better", std::abs(change), queries, test.p);
+  }
+  return text;
+}
+
 std::string report_table(const EvalReport& report) {
   std::string out;
   for (const SettingResult& s : report.settings) {

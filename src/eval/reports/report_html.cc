@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 
 #include "base/strings.h"
 #include "eval/reports/report.h"
@@ -109,6 +110,25 @@ std::string scores_chart(const SettingResult& a, const SettingResult& b) {
   return report::svg_points(chart);
 }
 
+// The queries whose ndcg@10 changed most, with their texts: what the mean does not show.
+void add_most_changed(report::HtmlPage& page, const EvalReport& report, const Measured& from, const Measured& to) {
+  constexpr size_t kShown = 10;
+  const size_t m = from.find("ndcg@10");
+  std::vector<size_t> order(from.queries.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto change = [&](size_t q) { return to.values[m][q] - from.values[m][q]; };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return std::abs(change(a)) > std::abs(change(b)); });
+  std::vector<std::vector<std::string>> rows = {{"most changed questions", "before", "after", "change"}};
+  for (size_t q : order) {
+    if (rows.size() > kShown || change(q) == 0) break;
+    const auto text = report.texts.find(from.queries[q]);
+    rows.push_back({text == report.texts.end() ? from.queries[q] : text->second, format("%.3f", from.values[m][q]),
+                    format("%.3f", to.values[m][q]), format("%+.3f", change(q))});
+  }
+  if (rows.size() > 1) page.table(rows);
+}
+
 void add_measures(report::HtmlPage& page, const EvalReport& report) {
   std::vector<std::vector<std::string>> rows = {{"measure"}};
   each_row(report, [&](const std::string& name, const Measured&, const auto&) { rows[0].push_back(name); });
@@ -136,11 +156,11 @@ void add_tests(report::HtmlPage& page, const std::vector<Measure>& measures, con
 
 void add_cost(report::HtmlPage& page, const EvalReport& report) {
   std::vector<std::vector<std::string>> rows = {
-      {"setting", "precision", "kernel", "pairs", "tokens per pair", "cut", "pairs/s"}};
+      {"setting", "model", "precision", "kernel", "pairs", "tokens per pair", "cut", "pairs/s"}};
   for (const SettingResult& s : report.settings) {
     const ScoringCost& c = s.scored.cost;
     const double pairs = static_cast<double>(std::max<uint64_t>(1, c.pairs));
-    rows.push_back({name_of(s), s.info.precision, s.info.kernel, std::to_string(c.pairs),
+    rows.push_back({name_of(s), s.info.version(), s.info.precision, s.info.kernel, std::to_string(c.pairs),
                     format("%.0f", static_cast<double>(c.tokens) / pairs),
                     format("%.1f %%", 100 * static_cast<double>(c.truncated) / pairs),
                     format("%.1f", c.pairs_per_second())});
@@ -153,6 +173,16 @@ void add_cost(report::HtmlPage& page, const EvalReport& report) {
 std::string report_html(const EvalReport& report) {
   const SettingResult& first = report.settings.front();
   report::HtmlPage page(str_cat(first.info.id, " on ", report.collection));
+  const size_t ndcg = first.measured.find("ndcg@10");
+  if (report.baseline) {
+    page.verdict(
+        str_cat("Against the candidates' own order: ", verdict_of(first.against_baseline[ndcg], report.queries), "."));
+  }
+  for (size_t i = 1; i < report.settings.size(); ++i) {
+    const SettingResult& s = report.settings[i];
+    page.verdict(
+        str_cat(s.name, " against ", name_of(first), ": ", verdict_of(s.against_first[ndcg], report.queries), "."));
+  }
   page.paragraph(str_cat(report.queries, " judged queries", report.split.empty() ? "" : ", split " + report.split, ", ",
                          report.documents, " documents; candidates: ", report.candidates,
                          report.top_k > 0 ? str_cat(", first ", report.top_k) : "",
@@ -164,6 +194,7 @@ std::string report_html(const EvalReport& report) {
     page.heading("Gain over the candidates' own order");
     add_tests(page, first.measured.measures, first.against_baseline);
     page.figure(gains_chart(*report.baseline, first.measured, "Gain of each query over the candidates' order"));
+    add_most_changed(page, report, *report.baseline, first.measured);
   }
   for (size_t i = 1; i < report.settings.size(); ++i) {
     const SettingResult& s = report.settings[i];
@@ -177,6 +208,7 @@ std::string report_html(const EvalReport& report) {
           format("%.4f", a.top10), format("%.4g", a.largest_logit_change), format("%.4g", a.largest_score_change)}});
     page.figure(scores_chart(first, s));
     page.figure(gains_chart(first.measured, s.measured, str_cat("Difference of each query: ", s.name)));
+    add_most_changed(page, report, first.measured, s.measured);
   }
   add_cost(page, report);
   return page.take();

@@ -91,6 +91,26 @@ TEST(ChatTemplate, WhatIsNotTakenIsNamed) {
   }
 }
 
+// A few hundred bytes that would make gigabytes, or run for hours.
+TEST(ChatTemplate, WhatATemplateMakesIsBounded) {
+  const auto error = [](const std::string& source) { return std::string(render_jinja(source, {}).status().message()); };
+  std::string doubled = "{% set a = 'xxxxxxxxxxxxxxxx' %}";
+  for (int i = 0; i < 15; ++i) doubled += "{% set a = a ~ a %}";
+  std::string list = "[a";
+  for (int i = 0; i < 100; ++i) list += ", a";
+  EXPECT_THAT(error(doubled + "{% set l = " + list + "] %}"), HasSubstr("its values are more than"));
+  EXPECT_THAT(error(doubled + "{% set a = a ~ a %}{{ a ~ a }}"), HasSubstr("a text of more than"));
+  std::string loops;
+  for (int i = 0; i < 12; ++i) loops += "{% for x" + std::to_string(i) + " in [1, 2, 3, 4, 5, 6, 7, 8] %}";
+  for (int i = 0; i < 12; ++i) loops += "{% endfor %}";
+  EXPECT_THAT(error(loops), HasSubstr("it takes too many steps"));
+  std::string number = "{% set n = 999999999 %}";
+  for (int i = 0; i < 40; ++i) number += "{% set n = n + n %}";
+  EXPECT_THAT(error(number), HasSubstr("a number of more than 64 bits"));
+  EXPECT_EQ(*render_jinja("{% for x in [1, 2] %}{% for x in [3] %}{{ x }}{% endfor %}{{ x }}{% endfor %}{{ x }}", {}),
+            "3132");
+}
+
 TEST(ChatTemplate, WhatCannotBeDividedIsRefused) {
   const std::string query = "{{ messages[0].content }}", document = "{{ messages[1].content }}";
   const std::pair<std::string, const char*> cases[] = {

@@ -13,7 +13,8 @@ using jinja::Expression;
 using jinja::Statement;
 using Kind = JinjaValue::Kind;
 
-constexpr size_t kMaxSteps = 200000;  // of evaluating: a template of a pair takes some hundred
+constexpr size_t kMaxSteps = 200000;     // of evaluating: a template of a pair takes some hundred
+constexpr size_t kMaxBytes = 16u << 20;  // of all values that are made on the way: they are copied
 
 Status unsupported(size_t line, std::string_view what) {
   return absl::UnimplementedError(str_cat("line ", line, ": ", what, " is not supported"));
@@ -51,6 +52,13 @@ bool equal(const JinjaValue& a, const JinjaValue& b) {
 bool has_opaque(const JinjaValue& value) {
   return is_opaque(value.text) || std::ranges::any_of(value.items, has_opaque) ||
          std::ranges::any_of(value.fields, [](const auto& field) { return has_opaque(field.second); });
+}
+
+size_t bytes_of(const JinjaValue& value) {
+  size_t bytes = sizeof(JinjaValue) + value.text.size();
+  for (const JinjaValue& item : value.items) bytes += bytes_of(item);
+  for (const auto& [name, field] : value.fields) bytes += name.size() + bytes_of(field);
+  return bytes;
 }
 
 class Renderer {
@@ -97,7 +105,7 @@ class Renderer {
     ASSIGN_OR_RETURN(const JinjaValue through, evaluate(*s.value));
     if (through.kind == Kind::kUndefined) return ok_status();
     if (through.kind != Kind::kList) return unsupported(s.line, "a loop through what is no list");
-    const JinjaNames outside = names_;
+    const JinjaValue outside[] = {names_[s.text], names_["loop"]};
     ++loops_;
     const auto count = static_cast<int64_t>(through.items.size());
     for (int64_t i = 0; i < count; ++i) {
@@ -110,7 +118,8 @@ class Renderer {
       RETURN_IF_ERROR(render(s.bodies[0]));
     }
     --loops_;
-    names_ = outside;
+    names_[s.text] = outside[0];
+    names_["loop"] = outside[1];
     return ok_status();
   }
 
@@ -140,6 +149,13 @@ class Renderer {
 
   Value evaluate(const Expression& e) {
     if (++steps_ > kMaxSteps) return absl::OutOfRangeError(str_cat("line ", e.line, ": it takes too many steps"));
+    Value value = compute(e);
+    if (value.ok() && (bytes_ += bytes_of(*value)) > kMaxBytes)
+      return absl::OutOfRangeError(str_cat("line ", e.line, ": its values are more than ", kMaxBytes, " bytes"));
+    return value;
+  }
+
+  Value compute(const Expression& e) {
     switch (e.kind) {
       case Expression::Kind::kText:
         return JinjaValue::of(e.text);
@@ -162,7 +178,7 @@ class Renderer {
       case Expression::Kind::kMinus: {
         ASSIGN_OR_RETURN(const JinjaValue value, evaluate(*e.parts[0]));
         if (value.kind != Kind::kNumber) return unsupported(e.line, "`-` of what is no number");
-        return JinjaValue::of(-value.number);
+        return difference(0, value.number, e.line);
       }
       case Expression::Kind::kChoice: {
         ASSIGN_OR_RETURN(const JinjaValue condition, evaluate(*e.parts[1]));
@@ -222,6 +238,12 @@ class Renderer {
     return JinjaValue::list({of.items.begin() + ends[0], of.items.begin() + ends[1]});
   }
 
+  static Value difference(int64_t a, int64_t b, size_t line) {
+    int64_t made = 0;
+    if (__builtin_sub_overflow(a, b, &made)) return unsupported(line, "a number of more than 64 bits");
+    return JinjaValue::of(made);
+  }
+
   Value binary(const Expression& e) {
     ASSIGN_OR_RETURN(JinjaValue left, evaluate(*e.parts[0]));
     if (e.text == "and") return is_true(left) ? evaluate(*e.parts[1]) : Value(std::move(left));
@@ -249,8 +271,12 @@ class Renderer {
     if (left.kind != Kind::kNumber || right.kind != Kind::kNumber)
       return unsupported(e.line, str_cat("`", e.text, "` of what is no number"));
     const int64_t a = left.number, b = right.number;
-    if (e.text == "+") return JinjaValue::of(a + b);
-    if (e.text == "-") return JinjaValue::of(a - b);
+    if (e.text == "-") return difference(a, b, e.line);
+    if (e.text == "+") {
+      int64_t sum = 0;
+      if (__builtin_add_overflow(a, b, &sum)) return unsupported(e.line, "a number of more than 64 bits");
+      return JinjaValue::of(sum);
+    }
     if (e.text == "<") return JinjaValue::of(a < b);
     if (e.text == ">") return JinjaValue::of(a > b);
     return JinjaValue::of(e.text == "<=" ? a <= b : a >= b);
@@ -318,6 +344,8 @@ class Renderer {
       for (size_t i = 0; i < of.items.size(); ++i) {
         ASSIGN_OR_RETURN(const std::string item, text_of(of.items[i], e.line));
         text += (i == 0 ? "" : between) + item;
+        if (text.size() > kMaxTemplateBytes)
+          return absl::OutOfRangeError(str_cat("line ", e.line, ": a text of more than ", kMaxTemplateBytes, " bytes"));
       }
       return JinjaValue::of(std::move(text));
     }
@@ -363,7 +391,7 @@ class Renderer {
 
   JinjaNames names_;
   std::string out_;
-  size_t steps_ = 0, loops_ = 0;
+  size_t steps_ = 0, bytes_ = 0, loops_ = 0;
 };
 
 }  // namespace

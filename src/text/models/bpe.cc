@@ -69,7 +69,6 @@ class Bpe : public TokenizerModel {
   const uint64_t owner_ = WordCache::new_owner();
   absl::flat_hash_map<uint64_t, Merge> merges_;
   std::string prefix_, suffix_;  // of characters that go on a word, and of its last
-  int32_t unknown_ = -1;         // -1: unknown characters are left out
   bool fuse_unknown_ = false, byte_fallback_ = false, ignore_merges_ = false;
   std::array<int32_t, 256> fallback_ids_{};  // of <0x00> to <0xFF>; -1: none
 

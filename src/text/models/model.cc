@@ -24,7 +24,6 @@ class WordLevel : public TokenizerModel {
   }
 
  private:
-  int32_t unknown_ = 0;
 };
 
 }  // namespace

@@ -22,6 +22,9 @@ class TokenizerModel {
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
+  // The token for what has none; -1: such text is left out, or there is no such text.
+  int32_t unknown() const { return unknown_; }
+
   // What `tokenizers` takes for the size: added tokens that are new to the model get ids from here on.
   virtual size_t size() const { return vocabulary_.size(); }
 
@@ -30,6 +33,7 @@ class TokenizerModel {
 
  protected:
   Vocabulary vocabulary_;
+  int32_t unknown_ = -1;
 };
 
 // The model described by `json`. InvalidArgument for what is wrong, Unimplemented for what is not supported.

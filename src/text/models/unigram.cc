@@ -47,7 +47,6 @@ class Unigram : public TokenizerModel {
   Trie trie_;
   std::vector<double> scores_;
   double unknown_score_ = 0;
-  int32_t unknown_ = 0;
   bool byte_fallback_ = false;
   std::vector<int32_t> byte_ids_;  // ids of <0x00> to <0xFF>, -1 for those not in the vocabulary
 };

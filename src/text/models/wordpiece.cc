@@ -52,7 +52,6 @@ class WordPiece : public TokenizerModel {
   const uint64_t owner_ = WordCache::new_owner();
   Trie trie_;
   Trie::Node continuation_ = Trie::kNone;  // where words go on: after the prefix "##"
-  int32_t unknown_ = 0;
   size_t max_chars_ = 100;
 };
 

@@ -26,6 +26,7 @@ constexpr struct {
                 {"gguf", gguf},
                 {"torch_file", torch_file},
                 {"sentencepiece", sentencepiece},
+                {"chat_template", chat_template},
                 {"config", config},
                 {"tokenizer", tokenizer},
                 {"onnx_graph", onnx_graph},

@@ -22,6 +22,7 @@ void safetensors(Input input);
 void gguf(Input input);
 void torch_file(Input input);
 void sentencepiece(Input input);
+void chat_template(Input input);
 void config(Input input);
 void tokenizer(Input input);
 void onnx_graph(Input input);

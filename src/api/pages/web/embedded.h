@@ -6,6 +6,7 @@
 namespace rerank::api {
 
 extern const std::string_view kIndexHtml;
+extern const std::string_view kDocsHtml;
 extern const std::string_view kOpenapiSchemas;
 
 }  // namespace rerank::api
