@@ -39,7 +39,7 @@ class Layer(c.Structure):
 class Model(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("layer_size", c.c_size_t)] + [(name, c.c_uint32) for name in
                 ("layers", "hidden", "heads", "kv_heads", "head_size", "intermediate", "embedding", "labels", "position_offset")] + [
-        ("epsilon", c.c_float), ("activation", c.c_int), ("head_activation", c.c_int), ("gated", c.c_uint32), ("rms", c.c_uint32),
+        ("epsilon", c.c_float), ("activation", c.c_int), ("head_activation", c.c_int), ("gated", c.c_uint32), ("fast_accumulation", c.c_uint32), ("rms", c.c_uint32),
         ("words", Tensor), ("positions", Tensor), ("segments", Tensor),
         ("embedding_norm", Norm), ("final_norm", Norm), ("head_norm", Norm), ("head_epsilon", c.c_float), ("head_softcap", c.c_float),
         ("scored", c.c_uint32), ("projection", Linear), ("head_dense", Linear), ("head_output", Linear),
@@ -150,7 +150,7 @@ class Engine:
     """One model on one device. `weights` (shapes.py): .shape, .tensor(name) -> (address, count) of fp32, or None where there is
     no such tensor, .slopes() and .angles(), arrays of fp32 that may be empty."""
 
-    def __init__(self, plugin, weights, precision, device=0):
+    def __init__(self, plugin, weights, precision, fast=False, device=0):
         shape, tensor = weights.shape, weights.tensor
         self.plugin, self.layers = plugin, shape["layers"]
         hidden, inner, decoder = shape["hidden"], shape["intermediate"], bool(shape.get("decoder"))
@@ -183,7 +183,7 @@ class Engine:
             layers[i].pattern = Pattern(shape.get("window", 0), decoder, 0, 0, floats(slopes), floats(angles))
             layers[i].pre_norm = decoder
         model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], keys // size, size, inner, hidden, 1, 0,
-                      weights.EPSILON, SILU if decoder else GELU, TANH, decoder, decoder, get("words"), get("positions"),
+                      weights.EPSILON, SILU if decoder else GELU, TANH, decoder, fast, decoder, get("words"), get("positions"),
                       get("segments"), norm("embedding_norm"), norm("final_norm"), Norm(), 0, 0, LAST if decoder else FIRST, Linear(),
                       linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), 0, None, layers)
         self.engine = c.c_void_p()

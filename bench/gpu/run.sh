@@ -128,9 +128,19 @@ else
   for part in floors,large profile small mixed decoder graphs,overlap; do
     bench_step "measure-$(echo $part | tr , -)" 90 measure --only $part --tuning "$build/tuning.json"
   done
-  for script in "$here"/xla*.py; do
-    [ -f "$script" ] && step "$(basename "$script" .py)" 90 "$python" "$script"
-  done
+  if [ $dry = 1 ]; then
+    skip ncu "an emulation"
+    skip xla "an emulation"
+  else
+    # Two of our kernels by themselves: what bounds them.
+    if command -v ncu >/dev/null; then
+      step ncu 60 ncu --target-processes all -k 'regex:attention_kernel|residual_kernel' -c 6 --section SpeedOfLight --section Occupancy \
+        "$python" "$here/bench.py" --library "$library" --candidates 1 --shapes MiniLM-L6 --precisions bf16 smoke
+    else
+      skip ncu "ncu is not here"
+    fi
+    step xla 120 "$python" "$here/xla.py"
+  fi
   for tool in racecheck synccheck initcheck; do sanitize $tool 60 heads_of_64,window; done
   step fidelity 120 "$python" "$here/fidelity.py" --library "$library" $lists
 fi

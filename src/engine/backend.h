@@ -104,6 +104,8 @@ struct BackendOptions {
   std::string tuning_cache;  // the cuda engine's folder; empty: none
   bool cuda_graphs = true;
   bool cuda_overlap = true;  // two batches in flight
+  size_t cuda_candidates = 8;
+  bool fp8_fast_accumulation = false;
   // The pjrt engine's; see rerank/options.h.
   std::string pjrt_plugin, pjrt_options, pjrt_shapes;
   std::string pjrt_cache;  // empty: none

@@ -146,6 +146,8 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const mod
           .tuning_cache = host.tuning_cache == "none" ? "" : host.tuning_cache,
           .cuda_graphs = engine.cuda_graphs,
           .cuda_overlap = engine.cuda_overlap,
+          .cuda_candidates = engine.cuda_candidates,
+          .fp8_fast_accumulation = engine.fp8_fast_accumulation,
           .pjrt_plugin = engine.pjrt_plugin,
           .pjrt_options = engine.pjrt_options,
           .pjrt_shapes = engine.pjrt_shapes,

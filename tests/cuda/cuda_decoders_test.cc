@@ -29,10 +29,11 @@ class CudaDecoderTest : public ::testing::TestWithParam<Case> {
   void TearDown() override { emulation::settings() = {}; }
 
   const std::string& precision() const { return GetParam().precision; }
-  // As the conformance test has it: what rounding does to a logit grows with the logits.
+  // As the conformance test has it: what rounding does to a logit grows with the logits. Rows of 32 numbers are few for
+  // FP8, and pre-norm streams are not rescaled behind each block.
   double tolerance(double span) const {
     const double recorded = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).recorded;
-    return precision() == "fp32" ? recorded : recorded * std::max(1.0, span / 2);
+    return precision() == "fp32" ? recorded : recorded * std::max(1.0, span / 2) * (precision() == "fp8" ? 1.5 : 1);
   }
 };
 
@@ -167,7 +168,8 @@ TEST_P(CudaDecoderTest, CausalMasksEqualTheReferenceAtEdgeLengths) {
       const auto batch = random_batch(model->config, {1, 16, 63, 64, 65, 128, 129, 200});
       const auto expected = run(*engine::make_reference_backend(model), batch.view());
       const auto logits = run(*open(model, {.precision = precision()}), batch.view());
-      const double allowed = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).generated;
+      const double generated = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).generated;
+      const double allowed = precision() == "fp8" ? 1.5 * generated : generated;
       for (size_t i = 0; i < logits.size(); ++i)
         EXPECT_NEAR(logits[i], expected[i], allowed)
             << "heads of " << head << " window " << window << " length " << batch.view().length(i);

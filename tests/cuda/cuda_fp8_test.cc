@@ -169,6 +169,23 @@ TEST_F(CudaFp8Test, ContestsEndInTheScoresOfTheFullDepth) {
   }
 }
 
+// On 9.0 cuBLASLt scales rows and outputs of queries, keys and values; elsewhere, and where it refuses, a pass does.
+TEST_F(CudaFp8Test, ScalesInTheProductAndBehindItAgree) {
+  const auto model = load(testing::write_tiny_model({.hidden = 64, .heads = 2, .positions = 128}, "cuda_fp8_scales"));
+  const auto batch = random_batch(model->config, {5, 90, 33, 64, 1, 120});
+  std::vector<std::vector<float>> logits;
+  for (const auto& [capability, refuses] : {std::pair{90, false}, {90, true}, {89, false}}) {
+    emulation::settings() = {.compute_capability = capability};
+    emulation::settings().refuses_scales = refuses;
+    const auto backend = open(model, fp8());
+    logits.push_back(run(*backend, batch.view()));
+    EXPECT_EQ(run(*backend, batch.view()), logits.back());
+  }
+  EXPECT_EQ(logits[1], logits[2]);
+  EXPECT_NE(logits[0], logits[1]) << "rounded once instead of twice";
+  for (size_t i = 0; i < logits[0].size(); ++i) EXPECT_NEAR(logits[0][i], logits[1][i], 0.1);
+}
+
 TEST_F(CudaFp8Test, DevicesWithoutItSaySoAndWhatToTake) {
   const auto model = load(testing::write_tiny_model({.hidden = 64, .heads = 2}, "cuda_fp8"));
   emulation::settings().compute_capability = 86;

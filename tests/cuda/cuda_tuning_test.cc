@@ -80,6 +80,17 @@ TEST_F(CudaTuningTest, TheFirstGuessStaysWhereNothingIsWorthAChange) {
   EXPECT_THAT(runs_when_tuned(), ElementsAre(Gt(5u)));
 }
 
+TEST_F(CudaTuningTest, OneCandidateIsTakenUntried) {
+  emulation::settings().algorithms_us = {10, 7, 4, 8};
+  const auto backend = open(model, {.cuda_candidates = 1});
+  emulation::products() = {};
+  EXPECT_EQ(run(*backend, batch.view()), expected);
+  EXPECT_THAT(emulation::products().runs, ElementsAre(Gt(5u)));
+  emulation::products() = {};
+  EXPECT_EQ(run(*open(model, {.cuda_candidates = 2}), batch.view()), expected);
+  EXPECT_EQ(emulation::products().runs.size(), 2u);
+}
+
 TEST_F(CudaTuningTest, AlgorithmsThatDoNotRunArePassedOver) {
   emulation::settings().algorithms_us = {1, 9, 5, 7};
   emulation::settings().broken_algorithms = {0, 3};

@@ -39,6 +39,13 @@ struct EngineOptions {
       "among them by the speed they show, and a device that fails is taken out. With cpu among them, scores come from "
       "both precisions. Default: GPU 0 where there is one, else the CPU; of a plugin its first device."};
 
+  size_t cuda_candidates = 8;
+  static constexpr OptionInfo kCudaCandidates =
+      OptionInfo{"cuda-candidates", "N", "Engine",
+                 "Of cuBLASLt's algorithms for a matrix product, how many the cuda engine tries before it keeps the "
+                 "fastest. 1: its first guess is taken untried, to compare or to diagnose."}
+          .within(1, 8);
+
   bool cuda_graphs = true;
   static constexpr OptionInfo kCudaGraphs{
       "cuda-graphs", "BOOL", "Engine",
@@ -50,6 +57,12 @@ struct EngineOptions {
       "cuda-overlap", "BOOL", "Engine",
       "The cuda engine copies the next batch in while it computes one. Scores are the same: off to compare or to "
       "diagnose."};
+
+  bool fp8_fast_accumulation = false;
+  static constexpr OptionInfo kFp8FastAccumulation{
+      "fp8-fast-accumulation", "BOOL", "Engine",
+      "Products of --precision fp8 are added up in the tensor cores' own precision, which Hopper does faster. Scores "
+      "change more: `rerankd eval` says by how much."};
 
   size_t layers = 0;
   static constexpr OptionInfo kLayers = OptionInfo{"layers", "N", "Engine",
@@ -132,8 +145,10 @@ struct EngineOptions {
 
   template <class O, class Visit>
   static void visit_details(O& options, Visit&& visit_field) {
+    visit_field(kCudaCandidates, options.cuda_candidates);
     visit_field(kCudaGraphs, options.cuda_graphs);
     visit_field(kCudaOverlap, options.cuda_overlap);
+    visit_field(kFp8FastAccumulation, options.fp8_fast_accumulation);
     visit_field(kLayers, options.layers);
     visit_field(kExits, options.exits);
     visit_field(kOnnxFile, options.onnx_file);

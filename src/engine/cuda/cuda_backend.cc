@@ -142,6 +142,7 @@ class CudaEngine : public LayeredEngine {
   }
 
   void overlap(bool on) { info_.batches_in_flight = on ? cuda::kSlots : 1; }
+  Status limit_tuning(size_t candidates) { return call(plugin_->limit_tuning, static_cast<uint32_t>(candidates)); }
   Status use_graphs(bool on) { return call(plugin_->use_graphs, on ? 1 : 0); }
 
   // 0: what sequences begin with is computed for each of them.
@@ -246,15 +247,18 @@ Result<std::string> describe_cuda_backend(const model::Model& model, const Backe
 Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const model::Model> model,
                                                    const BackendOptions& options) {
   ASSIGN_OR_RETURN(auto choice, choose(*model, options));
-  const CudaModelSpec spec(*model);
+  const CudaModelSpec made(*model);
+  cuda::ModelSpec spec = made.get();
+  spec.fast_accumulation = options.fp8_fast_accumulation;
   cuda::Engine* engine = nullptr;
   char error[512] = "";
-  const cuda::Code code = choice.plugin->open(spec.get(), choice.type, choice.device, &engine, error, sizeof error);
+  const cuda::Code code = choice.plugin->open(spec, choice.type, choice.device, &engine, error, sizeof error);
   RETURN_IF_ERROR(status_of(code, error));
   auto backend = std::make_unique<CudaEngine>(model, choice, engine);
   backend->overlap(options.cuda_overlap);
   backend->share_prefixes(options.prefix_bytes > 0);
   RETURN_IF_ERROR(backend->find_room());
+  RETURN_IF_ERROR(backend->limit_tuning(options.cuda_candidates));
   RETURN_IF_ERROR(backend->recall(options.tuning_cache, choice.device));
   RETURN_IF_ERROR(backend->use_graphs(options.cuda_graphs));
   return make_layered_backend(std::move(model), options.exits, std::move(backend));

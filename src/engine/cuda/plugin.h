@@ -73,6 +73,7 @@ struct ModelSpec {
   float epsilon = 0;
   Act activation = Act::kGelu, head_activation = Act::kTanh;
   uint32_t gated = 0;                 // the layers' feed-forwards
+  uint32_t fast_accumulation = 0;     // of FP8 products: faster, less exact
   uint32_t rms = 0;                   // norms of rows are RMS norms, as model::NormKind::kRms
   Tensor words, positions, segments;  // count 0: there is no table
   NormSpec embedding_norm, final_norm, head_norm;

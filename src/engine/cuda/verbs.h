@@ -16,7 +16,9 @@ template <class T>
 class CudaOps {
  public:
   CudaOps(const ModelSpec& spec, cudaStream_t stream)
-      : model_(spec, stream), stream_(stream), dense_(model_, gemm_, stream) {}
+      : model_(spec, stream), stream_(stream), dense_(model_, gemm_, stream) {
+    gemm_.fast_accumulation(model_.shape.fast_accumulation != 0);
+  }
 
   // Before the verbs: the batch to the device, into a slot that no other batch has, and room for its activations.
   void load(uint32_t slot, const BatchSpec& spec) {

@@ -23,6 +23,11 @@ struct cublasLtMatmulDescription {
   int32_t transpose_a = CUBLAS_OP_N, transpose_b = CUBLAS_OP_N, epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   int32_t bias_type = CUDA_R_32F;
   const void* bias = nullptr;
+  int32_t a_scale_mode = 0, b_scale_mode = 0;
+  const float *a_scale = nullptr, *b_scale = nullptr;
+  int8_t fast = 0;
+
+  bool scales() const { return a_scale_mode == CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F; }
 };
 
 namespace {
@@ -69,7 +74,8 @@ void multiply(const Work& w) {
       for (size_t i = 0; i < m; ++i) sum[i] += a[p * m + i] * factor;
     }
     for (size_t i = 0; i < m; ++i) {
-      const float value = sum[i] + bias[i];
+      const float scale = w.desc.scales() ? w.desc.a_scale[i] * w.desc.b_scale[j] : 1.0f;
+      const float value = scale * sum[i] + bias[i];
       write(w.d, w.d_layout.type, j * w.d_layout.leading + i,
             w.desc.epilogue == CUBLASLT_EPILOGUE_GELU_BIAS ? gelu_tanh(value) : value);
     }
@@ -77,13 +83,18 @@ void multiply(const Work& w) {
 }
 
 // cuBLAS, "cublasLtMatmul": FP8 since compute capability 8.9, in TN format only; all sides, and so all columns, are
-// multiples of 16 bytes.
+// multiples of 16 bytes. Scales of rows and columns (CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F), of both operands,
+// on 9.0 alone; bias of the result's type.
 bool is_supported_fp8(const cublasLtMatmulDescription& desc, const cublasLtLayout& a, const cublasLtLayout& b,
                       const cublasLtLayout& d) {
   const auto whole = [](size_t side) { return side % 16 == 0; };
-  return emulation::settings().compute_capability >= 89 && desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT &&
-         d.type == CUDA_R_16BF && whole(a.rows) && whole(a.columns) && whole(a.leading) && whole(b.columns) &&
-         whole(b.leading) && whole(d.leading);
+  const int capability = emulation::settings().compute_capability;
+  const bool plain = desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT && !desc.scales();
+  const bool scaled = desc.scales() && desc.b_scale_mode == desc.a_scale_mode && desc.bias_type == CUDA_R_16BF &&
+                      desc.epilogue == CUBLASLT_EPILOGUE_BIAS && capability == 90 &&
+                      !emulation::settings().refuses_scales;
+  return capability >= 89 && (plain || scaled) && d.type == CUDA_R_16BF && whole(a.rows) && whole(a.columns) &&
+         whole(a.leading) && whole(b.columns) && whole(b.leading) && whole(d.leading);
 }
 
 // What this emulation, and cuBLASLt, computes: the products of the engine's kind.
@@ -164,6 +175,16 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasL
       return put(desc->bias);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
       return put(desc->bias_type);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_MODE:
+      return put(desc->a_scale_mode);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_MODE:
+      return put(desc->b_scale_mode);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
+      return put(desc->a_scale);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
+      return put(desc->b_scale);
+    case CUBLASLT_MATMUL_DESC_FAST_ACCUM:
+      return put(desc->fast);
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -224,7 +245,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   if (emulation::next_call() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (*static_cast<const float*>(alpha) != 1 || *static_cast<const float*>(beta) != 0)
     emulation::misuse("a product with factors");
-  for (const void* data : {a, b, static_cast<const void*>(d), desc->bias}) {
+  for (const void* data : {a, b, static_cast<const void*>(d), desc->bias, static_cast<const void*>(desc->a_scale),
+                           static_cast<const void*>(desc->b_scale)}) {
     if (!is_aligned(data)) return CUBLAS_STATUS_INVALID_VALUE;
   }
   if (!is_supported(*desc, *a_layout, *b_layout, *d_layout)) return CUBLAS_STATUS_NOT_SUPPORTED;

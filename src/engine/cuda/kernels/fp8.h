@@ -2,7 +2,8 @@
 // output of weights is scaled to the whole range by itself, rows as they come:
 //   y[r, c] = row_scale[r] * scale[c] * sum over k of x[r, k] w[c, k] + bias[c]
 // cuBLASLt multiplies the numbers as they are, which every device since compute capability 8.9 does, and what reads the
-// sums scales them: cuBLASLt's own scales of rows and columns are there for some of these devices only.
+// sums scales them: cuBLASLt's own scales of rows and columns are there on 9.0 only. They are used where nothing else
+// would have to read the sums: of queries, keys and values.
 //
 // Whatever is not a number in a row makes all of that row's outputs none, and so its pair's score, and no other pair's.
 #pragma once

@@ -28,6 +28,7 @@ template <>
 struct DeviceLinear<Fp8> {
   DeviceBuffer<Fp8> weight;  // [fp8_side(out), fp8_side(in)]
   DeviceBuffer<float> scales, bias;
+  DeviceBuffer<__nv_bfloat16> rounded_bias;  // for cuBLASLt
   uint32_t out = 0, in = 0;
 
   DeviceLinear() = default;
@@ -39,11 +40,13 @@ struct DeviceLinear<Fp8> {
     weight.resize(size_t{fp8_side(out)} * fp8_side(in));
     scales.resize(out);
     bias.resize(out);
+    rounded_bias.resize(out);
     size_t row = 0;
     for (const LinearSpec* part : parts) {
       const DeviceBuffer<float> exact = uploaded<float>(part->weight, stream);
       quantize_rows(exact.data(), {weight.data() + row * fp8_side(in), scales.data() + row}, part->out, in, stream);
       upload(part->bias, bias.data() + row, stream);  // waits
+      upload(part->bias, rounded_bias.data() + row, stream);
       row += part->out;
     }
   }
@@ -103,6 +106,17 @@ class Dense<Fp8> {
 
   void linear(const DeviceLinear<Fp8>& w, uint32_t first, uint32_t outs, const States<Fp8>& x, uint32_t rows,
               __nv_bfloat16* y, Scratch<Fp8>& scratch) {
+    const uint32_t side = fp8_side(w.in);
+    if (gemm_.scales_outputs() && outs % 16 == 0 && first % 4 == 0) {
+      try {
+        return gemm_.run(x.rounded.values.data(), w.weight.data() + size_t{first} * side,
+                         {x.rounded.scales.data(), w.scales.data() + first}, w.rounded_bias.data() + first, y,
+                         padded_rows(rows), outs, side, stream_);
+      } catch (const Failure& failure) {
+        if (failure.code != Code::kUnsupported) throw;
+        gemm_.scale_no_outputs();  // from now on as below
+      }
+    }
     scale_sums(multiply(w, first, outs, x.rounded.rows(), rows, scratch), y, rows, stream_);
   }
 

@@ -36,7 +36,14 @@ uint32_t alignment_of(const void* data) {
 
 }  // namespace
 
-Gemm::Gemm() : workspace_(kWorkspaceBytes) { check(cublasLtCreate(&handle_), "cuBLASLt"); }
+Gemm::Gemm() : workspace_(kWorkspaceBytes) {
+  int device = 0;
+  cudaDeviceProp properties;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaGetDeviceProperties(&properties, device), "the device");
+  scales_outputs_ = properties.major == 9 && properties.minor == 0;
+  check(cublasLtCreate(&handle_), "cuBLASLt");
+}
 
 Gemm::~Gemm() { (void)cublasLtDestroy(handle_); }
 
@@ -50,13 +57,30 @@ Plan::Plan(const ProductShape& shape) {
   set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
   if (epilogue != Epilogue::kNone) {
     set(CUBLASLT_MATMUL_DESC_EPILOGUE,
-        epilogue == Epilogue::kBias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_GELU_BIAS);
-    set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data);
+        epilogue == Epilogue::kBiasGeluTanh ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_BIAS);
+    set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type == Type::kFp8 ? CUDA_R_16BF : data);
+  }
+  if (epilogue == Epilogue::kScaledBias) {
+    set(CUBLASLT_MATMUL_DESC_A_SCALE_MODE, int32_t{CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F});
+    set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, int32_t{CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F});
   }
   weight = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, data, k, n, k);
   x = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, data, k, m, k);
   const cudaDataType_t out = type == Type::kFp8 ? CUDA_R_16BF : data;
   y = make<Owned<cublasLtMatrixLayout_t>>("a matrix", cublasLtMatrixLayoutCreate, out, n, m, n);
+}
+
+Owned<cublasLtMatmulPreference_t> make_preference(const ProductShape& shape) {
+  auto preference = make<Owned<cublasLtMatmulPreference_t>>("asking for an algorithm", cublasLtMatmulPreferenceCreate);
+  const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
+          "asking for an algorithm");
+  };
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+  // Parts of a sum are added up in fp32, never in the type of the result.
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.alignment);
+  return preference;
 }
 
 void Gemm::run(ProductShape shape, const Operands& operands, cudaStream_t stream) {
@@ -70,7 +94,12 @@ void Gemm::run(ProductShape shape, const Operands& operands, cudaStream_t stream
   Plan& plan = found->second;
   plan.used = ++runs_;
   try {
+    if (fresh && shape.type == Type::kFp8) plan.set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, int8_t{fast_accumulation_});
     if (operands.bias != nullptr) plan.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+    if (operands.scales != nullptr) {
+      plan.set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, operands.scales);
+      plan.set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, operands.row_scales);
+    }
     if (fresh) plan.algorithm = choose(shape, plan, operands, stream);
   } catch (...) {
     plans_.erase(found);  // it is not whole
@@ -104,16 +133,7 @@ bool Gemm::can_run(const Plan& plan, const Algorithm& algorithm) const {
 
 // What cuBLASLt guesses to be fast, best first.
 std::vector<Algorithm> Gemm::candidates(const ProductShape& shape, const Plan& plan) const {
-  const auto preference =
-      make<Owned<cublasLtMatmulPreference_t>>("asking for an algorithm", cublasLtMatmulPreferenceCreate);
-  const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-    check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
-          "asking for an algorithm");
-  };
-  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
-  // Parts of a sum are added up in fp32, never in the type of the result.
-  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, shape.alignment);
+  const Owned<cublasLtMatmulPreference_t> preference = make_preference(shape);
   cublasLtMatmulHeuristicResult_t results[Tuning::kCandidates] = {};
   int count = 0;
   const cublasStatus_t status =
@@ -144,6 +164,11 @@ void Gemm::run(const T* x, const T* weight, const T* bias, T* y, uint32_t m, uin
 void Gemm::run(const Fp8* x, const Fp8* weight, __nv_bfloat16* y, uint32_t m, uint32_t n, uint32_t k,
                cudaStream_t stream) {
   run({Type::kFp8, Epilogue::kNone, m, n, k}, {x, weight, nullptr, y}, stream);
+}
+
+void Gemm::run(const Fp8* x, const Fp8* weight, const Scales& scales, const __nv_bfloat16* bias, __nv_bfloat16* y,
+               uint32_t m, uint32_t n, uint32_t k, cudaStream_t stream) {
+  run({Type::kFp8, Epilogue::kScaledBias, m, n, k}, {x, weight, bias, y, scales.rows, scales.outputs}, stream);
 }
 
 #define RERANK_CUDA_GEMM(T) \

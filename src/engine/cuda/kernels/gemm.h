@@ -34,6 +34,9 @@ struct Plan {
   uint64_t used = 0;  // when, in runs
 };
 
+// What cuBLASLt is asked for.
+Owned<cublasLtMatmulPreference_t> make_preference(const ProductShape& shape);
+
 class Gemm {
  public:
   // Numbers of rows up to 8192 (64), times products of a layer, of the last layer and of the head (8); twice that, for
@@ -52,6 +55,18 @@ class Gemm {
            cudaStream_t stream);
   // y = x W^T of FP8 numbers as they are; n and k are multiples of 16.
   void run(const Fp8* x, const Fp8* weight, __nv_bfloat16* y, uint32_t m, uint32_t n, uint32_t k, cudaStream_t stream);
+  // The same with scales of rows [m] and outputs [n] and a bias, where scales_outputs().
+  struct Scales {
+    const float *rows, *outputs;
+  };
+  void run(const Fp8* x, const Fp8* weight, const Scales& scales, const __nv_bfloat16* bias, __nv_bfloat16* y,
+           uint32_t m, uint32_t n, uint32_t k, cudaStream_t stream);
+  // Whether cuBLASLt scales rows and outputs of FP8 products here: on compute capability 9.0 alone, until one is
+  // refused.
+  bool scales_outputs() const { return scales_outputs_; }
+  void scale_no_outputs() { scales_outputs_ = false; }
+  // FP8 sums in the tensor cores' own precision (14 bits or so) between additions in fp32: faster, and less exact.
+  void fast_accumulation(bool on) { fast_accumulation_ = on; }
 
   Tuning& tuning() { return tuning_; }
 
@@ -59,6 +74,7 @@ class Gemm {
   struct Operands {
     const void *x, *weight, *bias;
     void* y;
+    const float *row_scales = nullptr, *scales = nullptr;
   };
 
   void run(ProductShape shape, const Operands& operands, cudaStream_t stream);
@@ -74,6 +90,7 @@ class Gemm {
   Tuning tuning_;
   std::map<ProductShape, Plan> plans_;  // at most kMostPlans; the least recently used leaves
   uint64_t runs_ = 0;
+  bool scales_outputs_ = false, fast_accumulation_ = false;
 };
 
 }  // namespace rerank::engine::cuda

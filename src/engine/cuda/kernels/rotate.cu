@@ -30,10 +30,12 @@ __device__ inline void store_quad(T* to, const float (&x)[4]) {
 
 template <class T>
 __global__ void rotate_kernel(T* x, HeadRotation r, uint32_t group, uint32_t count) {
-  const uint32_t item = (blockIdx.x * kThreads + threadIdx.x) / group, lane = threadIdx.x % group;
+  const size_t item = (blockIdx.x * static_cast<size_t>(kThreads) + threadIdx.x) / group;
+  const uint32_t lane = threadIdx.x % group;
   const uint32_t half = r.head_size / 2, c = 4 * lane;
   const bool there = item < count && c < half;
-  const uint32_t row = there ? item / r.heads : 0, head = there ? item % r.heads : 0;
+  const uint32_t row = there ? static_cast<uint32_t>(item) / r.heads : 0;
+  const uint32_t head = there ? static_cast<uint32_t>(item) % r.heads : 0;
   T* own = x + static_cast<size_t>(row) * r.stride + head * r.head_size + (there ? c : 0);
   float a[4] = {}, b[4] = {};
   if (there) {

@@ -31,6 +31,7 @@ const char* name_of(Type type) {
 std::string text_of(const ProductShape& shape) {
   const char* epilogue = shape.epilogue == Epilogue::kBias           ? " with bias"
                          : shape.epilogue == Epilogue::kBiasGeluTanh ? " with bias and GELU"
+                         : shape.epilogue == Epilogue::kScaledBias   ? " with scales and bias"
                                                                      : "";
   return std::to_string(shape.m) + " x " + std::to_string(shape.n) + " x " + std::to_string(shape.k) +
          " (m, n, k) of " + name_of(shape.type) + epilogue + ", weights aligned to " + std::to_string(shape.alignment);

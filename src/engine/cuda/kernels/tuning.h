@@ -17,7 +17,8 @@
 
 namespace rerank::engine::cuda {
 
-enum class Epilogue { kBias, kBiasGeluTanh, kNone };  // cuBLASLt's GELU is the tanh form
+// cuBLASLt's GELU is the tanh form. kScaledBias: of FP8, y[r, c] = row_scale[r] * scale[c] * sum + bias[c].
+enum class Epilogue { kBias, kBiasGeluTanh, kNone, kScaledBias };
 
 struct ProductShape {  // y [m, n] = x [m, k] W^T, m a number of rows that padded_rows() gives
   Type type = Type::kF32;
