@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Thin: CMake presets do the work.
-.PHONY: help demo test setup build install packages packages-test format tidy reference report conformance clients batch-test cluster-test clean
+.PHONY: help demo test setup build install packages packages-test format tidy reference report conformance clients batch-test cluster-test pjrt-test clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -82,6 +82,12 @@ cluster-test: build  ## kill, cut off and replace replicas behind HAProxy, nginx
 batch-test: build  ## drive Arrow, DuckDB, Ray and Spark with killed workers (.venv-batch, 1.5 GB, Java 17; three minutes)
 	@test -e .venv-batch/bin/ray || { python3 -m venv .venv-batch && .venv-batch/bin/pip install -q -r requirements/batch.txt; }
 	@.venv-batch/bin/python tests/batch/batch_test.py
+
+pjrt-test:  ## fetch XLA's plugins for CPUs and libtpu (265 MB), and run the tests that want them (ten minutes)
+	@tools/pjrt.sh --tpu
+	@cmake --preset release
+	@cmake --build --preset release --target pjrt_test engine_test conformance_test rerankd
+	@ctest --preset release -R 'pjrt|engine_test'
 
 clean:  ## remove all builds
 	rm -rf build

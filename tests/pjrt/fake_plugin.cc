@@ -2,6 +2,7 @@
 // programs add up what they are given: the logit of a row is the sum of its ids inside the sequence, over 1000.
 //   FAKE_MAJOR, FAKE_MINOR   its version
 //   FAKE_FUNCTIONS           how many functions its table has
+//   FAKE_WITHOUT             the place of one that it lacks
 //   FAKE_NOTHING             GetPjrtApi gives nothing
 //   FAKE_INITIALIZE          Plugin_Initialize is refused
 // Options of a client:
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -129,7 +131,7 @@ Error* destroy_event(EventDestroy* args) {
 
 Error* create_client(ClientCreate* args) {
   if (Error* wrong = check_size(args)) return wrong;
-  auto* client = new RawClient;
+  auto client = std::make_unique<RawClient>();
   for (size_t i = 0; i < args->option_count; ++i) {
     const NamedValue& value = args->options[i];
     const std::string name(value.name, value.name_size);
@@ -142,7 +144,7 @@ Error* create_client(ClientCreate* args) {
     client->devices.push_back(new RawDevice);
     client->devices.back()->description.id = static_cast<int32_t>(i);
   }
-  args->client = client;
+  args->client = client.release();
   return nullptr;
 }
 Error* destroy_client(ClientDestroy* args) {
@@ -183,7 +185,7 @@ Error* device_kind(DeviceDescriptionKind* args) {
 Error* compile(ClientCompile* args) {
   if (args->options_size == 0) return error(3, "empty options");
   const std::string text(args->program->code, args->program->code_size);
-  auto* made = new RawLoadedExecutable{args->client, 0, 0};
+  auto made = std::make_unique<RawLoadedExecutable>(RawLoadedExecutable{args->client, 0, 0});
   long long rows = 0, length = 0;
   if (std::sscanf(text.c_str(), "module @reranker_%lldx%lld_", &rows, &length) != 2) return error(3, "no program");
   made->rows = rows;
@@ -195,7 +197,7 @@ Error* compile(ClientCompile* args) {
   if (client.number("refuse_rows") == rows) return error(13, "the compiler gives up");
   if (client.number("full_rows") == rows) return error(8, "Ran out of memory: 29.80G exceeds 15.75G");
   ++compiled;
-  args->executable = made;
+  args->executable = made.release();
   return nullptr;
 }
 
@@ -331,6 +333,9 @@ struct Table {
     put(functions, deserialize);
     put(functions, execute);
     put(functions, to_host);
+#ifdef FAKE_WITHOUT
+    functions[FAKE_WITHOUT] = nullptr;
+#endif
   }
 };
 

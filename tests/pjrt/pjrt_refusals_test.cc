@@ -80,11 +80,15 @@ TEST(PjrtRefusalsTest, VersionsAreChecked) {
 
 TEST(PjrtRefusalsTest, FunctionsThatAreMissingAreNamed) {
   EXPECT_THAT(error_of(fake_plugin("empty")), HasSubstr("lacks the functions that read errors"));
-  // Of those that it has not, only what --pjrt-cache wants to load programs with.
-  BackendOptions options = with_plugin(fake_plugin("short"));
+  EXPECT_THAT(error_of(fake_plugin("short")), HasSubstr("lacks the function Buffer_Destroy"));
+  // What --pjrt-cache alone wants may be missing: then each start compiles.
+  BackendOptions options = with_plugin(fake_plugin("uncached"));
+  options.pjrt_cache = fresh_folder("uncached");
+  const Lines lines;
   EXPECT_EQ(error_of(options), "ok");
-  options.pjrt_cache = fresh_folder("short");
   EXPECT_EQ(error_of(options), "ok");
+  EXPECT_THAT(lines.text(), HasSubstr("lacks the function Executable_DeserializeAndLoad"));
+  std::filesystem::remove_all(options.pjrt_cache);
   EXPECT_THAT(error_of(fake_plugin("driver")), AllOf(HasSubstr("Plugin_Initialize"), HasSubstr("no driver")));
 }
 

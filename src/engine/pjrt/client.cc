@@ -197,7 +197,7 @@ Result<std::unique_ptr<LoadedProgram>> Client::load(std::string_view bytes) cons
   return std::make_unique<LoadedProgram>(plugin_, load.loaded);
 }
 
-// libtpu counts its own rearrangements of operands as -1 s each on v4 and v5e; what is left is less than a second.
+// libtpu counts its own rearrangements of operands as -1 s each; what is left is less than a second.
 ProgramCost cost_of(const Plugin& plugin, RawExecutable* executable) {
   ProgramCost cost;
   ExecutableMemoryStats stats{.executable = executable};

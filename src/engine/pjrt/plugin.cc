@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <mutex>
 
 #include "base/log.h"
@@ -18,6 +19,17 @@ namespace fs = std::filesystem;
 std::string dl_error() {
   const char* text = ::dlerror();
   return text == nullptr ? "unknown error" : text;
+}
+
+// Of the functions that nothing is computed without; empty: all are there. Of the others callers ask.
+template <class... Calls>
+std::string first_missing(const Api& api) {
+  std::string name;
+  const auto look = [&](size_t function, const char* text) {
+    if (name.empty() && !api.has(function)) name = text;
+  };
+  (look(Calls::kFunction, Calls::kName), ...);
+  return name;
 }
 
 // Plugins that were loaded, or refused, by their path.
@@ -57,15 +69,12 @@ Result<const Plugin*> Plugin::open(const std::string& path, const LoadOptions& o
     return absl::InvalidArgumentError(str_cat("--pjrt-plugin ", path, ": a library, but no PJRT plugin (",
                                               get_api == nullptr ? "it has no GetPjrtApi" : "GetPjrtApi gives nothing",
                                               ")"));
-  auto* plugin = new Plugin(path, api);  // for the life of the process
-  if (Status status = plugin->check(); !status.ok()) {
-    delete plugin;
-    return status;
-  }
+  std::unique_ptr<Plugin> plugin(new Plugin(path, api));
+  RETURN_IF_ERROR(plugin->check());
   PluginInitialize initialize;
-  if (Status status = plugin->call(initialize); !status.ok()) return status;
+  RETURN_IF_ERROR(plugin->call(initialize));
   log_debug(str_cat("pjrt engine: ", path, ": ", plugin->versions()));
-  return plugin;
+  return plugin.release();  // for the life of the process
 }
 
 Status Plugin::check() const {
@@ -80,10 +89,12 @@ Status Plugin::check() const {
     return refuse(str_cat(has, kMajor, ".", kOldestMinor, " or later is needed: install a newer one"));
   for (const size_t function : {ErrorDestroy::kFunction, ErrorMessage::kFunction, ErrorCode::kFunction})
     if (!api_->has(function)) return refuse("lacks the functions that read errors");
-  for (const auto& [function, name] : {std::pair(PluginInitialize::kFunction, PluginInitialize::kName),
-                                       {EventAwait::kFunction, EventAwait::kName},
-                                       {EventDestroy::kFunction, EventDestroy::kName}})
-    if (!api_->has(function)) return refuse(str_cat("lacks the function ", name));
+  const std::string lacking =
+      first_missing<PluginInitialize, EventAwait, EventDestroy, ClientCreate, ClientDestroy, ClientPlatformName,
+                    ClientPlatformVersion, ClientAddressableDevices, ClientCompile, BufferFromHost, BufferDestroy,
+                    BufferToHost, DeviceGetDescription, DeviceDescriptionId, DeviceDescriptionKind, Execute,
+                    LoadedExecutableGet, LoadedExecutableDestroy, ExecutableDestroy>(*api_);
+  if (!lacking.empty()) return refuse(str_cat("lacks the function ", lacking));
   return ok_status();
 }
 
