@@ -72,6 +72,7 @@ clients: build  ## drive the real clients from PyPI, the examples and the page (
 	  .venv-$$set/bin/pip install -q --prefer-binary -r requirements/$$set.txt || exit 1; done
 	@tests/clients/real_clients.py
 	@tests/clients/examples_test.py
+	@.venv-clients/bin/python tests/python/types_test.py
 	@tests/page/page_test.py || test $$? = 77
 
 cluster-test: build  ## kill, cut off and replace replicas behind HAProxy, nginx and Envoy (root; .venv-cluster; six minutes)

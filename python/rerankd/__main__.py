@@ -17,7 +17,7 @@ import time
 
 
 def _arguments(words):
-    parser = argparse.ArgumentParser(prog="python -m rerankd score", description=__doc__.split("\n\n")[1],
+    parser = argparse.ArgumentParser(prog="python -m rerankd score", description=(__doc__ or "\n\n").split("\n\n")[1],
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", required=True, nargs="+", metavar="FILE", help="parquet files, or patterns")
     parser.add_argument("--output", required=True, type=pathlib.Path, metavar="DIR")

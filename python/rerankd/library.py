@@ -121,9 +121,9 @@ class Library:
         if instruction is not None:
             raise RerankError("in process the instruction is a setting: CrossEncoder(model, instruction=...)")
         texts = [[_bytes(pair[side]) for pair in pairs] for side in (0, 1)]
-        arrays = [(_Text * len(pairs))(*(_Text(t, len(t)) for t in side)) for side in texts]
+        queries, documents = [(_Text * len(pairs))(*(_Text(t, len(t)) for t in side)) for side in texts]
         logits = (ctypes.c_float * len(pairs))()
-        self.predict_texts(*arrays, len(pairs), logits)
+        self.predict_texts(queries, documents, len(pairs), logits)
         return list(logits)
 
     def predict_texts(self, queries, documents, count, logits):

@@ -32,7 +32,7 @@ Status write_whole(const std::string& path, const Write& write) {
   return status;
 }
 
-// The arguments behind the inputs, in their order.
+// The arguments after the inputs, in their order.
 std::string header_of(const ForwardProgram& program) {
   JsonWriter json;
   json.begin_object();

@@ -47,7 +47,8 @@ struct Depth {
 // The depth that a batch asks for its sequence `i`.
 inline Depth depth_of(const model::Architecture& a, const Batch& batch, size_t i, const model::Exits* exits) {
   const size_t layers = batch.layers.empty() || batch.layers[i] == 0 ? a.layers() : batch.layers[i];
-  const bool exit = exits != nullptr && layers < a.layers();
+  const bool own = a.scoring.first_output != 0 && layers >= a.scoring.first_output;  // a head of the model's there
+  const bool exit = exits != nullptr && layers < a.layers() && !own;
   return {layers, exit ? &exits->heads[layers - 1] : nullptr};
 }
 
@@ -81,7 +82,7 @@ void run_blocks(const model::Architecture& a, const Batch& batch, Ops& ops, size
 template <class Ops>
 void pool(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<float> rows, std::span<float> pooled) {
   ops.save_state(batch, rows);
-  pool_states(batch, a.hidden, rows, pooled);
+  pool_states(batch, a.hidden, a.scoring.rows == model::ScoredRows::kLast, rows, pooled);
 }
 
 // Blocks [0, layers) as far as their keys and values: of tokens that others stand behind.

@@ -17,6 +17,7 @@
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/vector/kernels.h"
+#include "engine/cpu/weights/room.h"
 #include "engine/reference/reference_backend.h"
 #include "support/random_batch.h"
 #include "support/tiny_model.h"
@@ -110,6 +111,18 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
       }
     }
   }
+}
+
+TEST(CpuEngineTest, WeightsThatHaveNoRoomAreRefusedWithFigures) {
+  const auto model = load({.hidden = 64}, "engine_test_room");
+  const uint64_t fp32 = cpu::packed_bytes(model->weights, "fp32");
+  EXPECT_EQ(cpu::packed_bytes(model->weights, "int8") * 4, fp32);
+  EXPECT_TRUE(cpu::check_room(model->weights, "fp32", fp32).ok());
+  const Status half = cpu::check_room(model->weights, "fp32", fp32 / 2);
+  EXPECT_TRUE(absl::IsResourceExhausted(half));
+  EXPECT_THAT(half.ToString(), ::testing::HasSubstr("these would have room: --precision bf16"));
+  EXPECT_THAT(cpu::check_room(model->weights, "int8", fp32 / 10).ToString(),
+              ::testing::HasSubstr("no precision makes them fit"));
 }
 
 // A batch that nobody wants any more ends; the next one is computed as ever.

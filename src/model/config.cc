@@ -24,6 +24,20 @@ std::string architecture_name_of(const JsonFile& json) {
   return std::string(name);
 }
 
+// Rerankers that are asked for and are of another kind, by a part of their architecture's name.
+struct OtherKind {
+  std::string_view part, why;
+};
+constexpr OtherKind kOtherKinds[] = {
+    {"JinaForRanking",
+     "scores the documents of a request together, in one sequence (jina-reranker-v3): a pair has no score of its own"},
+    {"CostWise",
+     "takes tokens together between its layers (bge-reranker-v2.5-gemma2-lightweight), which is not computed"},
+    {"VLFor", "reads images, which this server does not"},
+    {"ForConditionalGeneration",
+     "writes its answer with a decoder behind an encoder, or reads images: neither is computed"},
+};
+
 // By the first of `architectures`; where it says nothing, or names the encoder without a head, by `model_type`: the
 // weights tell then whether the head is there.
 Result<const Family*> find_family(const JsonFile& json, const ModelConfig& config) {
@@ -35,6 +49,10 @@ Result<const Family*> find_family(const JsonFile& json, const ModelConfig& confi
   if (name.empty() && config.model_type.empty()) {
     return absl::InvalidArgumentError(json.origin() +
                                       ": architectures is missing or not a list of names, and model_type is missing");
+  }
+  for (const OtherKind& kind : kOtherKinds) {
+    if (name.find(kind.part) != name.npos)
+      return absl::UnimplementedError(str_cat(json.origin(), ": architectures: ", name, " ", kind.why));
   }
   std::string known;
   for (const Family* family : families()) {

@@ -121,6 +121,14 @@ TEST(DecoderTest, ZerankIsKnownByItsCode) {
   EXPECT_FALSE(a.scoring.answers->two());
 }
 
+TEST(DecoderTest, RerankersOfAnotherKindAreRefusedWithTheReason) {
+  const auto error_as = [](const char* name) { return error_of_config("qwen3-a", "Qwen3ForCausalLM", name); };
+  EXPECT_THAT(error_as("JinaForRanking"), HasSubstr("scores the documents of a request together"));
+  EXPECT_THAT(error_as("CostWiseGemmaForCausalLM"), HasSubstr("takes tokens together between its layers"));
+  EXPECT_THAT(error_as("Qwen3VLForSequenceClassification"), HasSubstr("reads images"));
+  EXPECT_THAT(error_as("T5ForConditionalGeneration"), HasSubstr("with a decoder behind an encoder"));
+}
+
 TEST(DecoderTest, BothFormsOfRopeAreRead) {
   EXPECT_EQ(load(recorded_with("llama-a"))->architecture().blocks[0].attention.rope,
             (Rope{.theta = 10000, .llama3 = 8, .low_factor = 1, .high_factor = 4, .original = 64}));

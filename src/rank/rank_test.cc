@@ -155,6 +155,9 @@ TEST(RerankTest, AFoldersChatTemplateIsTaken) {
   const auto chat = open(copy)->rerank(RerankRequest(request));
   ASSERT_TRUE(plain.ok() && chat.ok()) << plain.status() << chat.status();
   for (size_t i = 0; i < 2; ++i) EXPECT_EQ(chat->results[i].logit, plain->results[i].logit);
+  RerankRequest instructed = request;
+  instructed.instruction = "find the opposite";
+  EXPECT_TRUE(open(copy)->rerank(std::move(instructed)).ok());
 
   std::ofstream(copy + "/chat_template.jinja")
       << "<|im_start|>system\n{{ " << query << " }}<|im_end|>\n<|im_start|>user\n{{ " << document

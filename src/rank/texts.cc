@@ -17,6 +17,23 @@ Result<std::optional<text::PromptTemplate>> folder_prompt(const std::string& fol
                                                 "(docs/prompts.md) to score with another"));
 }
 
+std::string replaced(std::string text, std::string_view mark, std::string_view by) {
+  for (size_t at = text.find(mark); at != text.npos; at = text.find(mark, at + by.size()))
+    text.replace(at, mark.size(), by);
+  return text;
+}
+
+// Whether a folder says what is known of its family, at least where there is no instruction: then the known one is
+// taken, which has a place for one where the folder's may not (GGUF's has none).
+bool says_what_is_known(const text::PromptTemplate& own, const std::string& name) {
+  const auto known = text::known_prompt(name);
+  if (!known.ok()) return false;
+  const std::string form =
+      known->instruction.empty() ? "" : replaced(known->instruction_form, "{instruction}", known->instruction);
+  return replaced(replaced(known->text, "{|}", ""), "{instruction}", form) ==
+         (own.without_instruction.empty() ? own.text : own.without_instruction);
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& folder, const model::ModelConfig& config,
@@ -37,6 +54,7 @@ Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& f
   std::optional<text::PromptTemplate> own;
   if (options.prompt.empty()) {
     ASSIGN_OR_RETURN(own, folder_prompt(folder));
+    if (own && says_what_is_known(*own, input.prompt)) own.reset();
   }
   const std::string& name = !options.prompt.empty() ? options.prompt : input.prompt;
   if (!own && name.empty()) {

@@ -1,16 +1,15 @@
 #include "transport/memory_budget.h"
 
 #include <arpa/inet.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_replace.h"
 #include "base/strings.h"
+#include "base/system/memory.h"
 #include "transport/errors.h"
 
 namespace rerank::transport {
@@ -18,33 +17,10 @@ namespace {
 
 constexpr size_t kLeastBudget = size_t{256} << 20;
 
-// What the control group allows this process, and those above it; SIZE_MAX where none does.
-size_t cgroup_memory() {
-  size_t least = SIZE_MAX;
-  const auto look = [&](const std::string& file) {
-    size_t bytes = 0;
-    if (std::ifstream(file) >> bytes) least = std::min(least, bytes);  // "max" is no number
-  };
-  look("/sys/fs/cgroup/memory.max");
-  look("/sys/fs/cgroup/memory/memory.limit_in_bytes");
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    if (!line.starts_with("0::/")) continue;
-    for (std::string group = line.substr(3); group.size() > 1; group.resize(group.rfind('/')))
-      look("/sys/fs/cgroup" + group + "/memory.max");
-  }
-  return least;
-}
-
-size_t default_budget() {
-  const size_t pages = static_cast<size_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
-  const size_t memory = pages * static_cast<size_t>(std::max(0L, ::sysconf(_SC_PAGESIZE)));
-  return std::max(kLeastBudget, std::min(memory, cgroup_memory()) / 4);
-}
-
 }  // namespace
 
-MemoryBudget::MemoryBudget(size_t total, Metrics* metrics) : total_(total != 0 ? total : default_budget()) {
+MemoryBudget::MemoryBudget(size_t total, Metrics* metrics)
+    : total_(total != 0 ? total : std::max(kLeastBudget, usable_memory() / 4)) {
   if (!metrics) return;
   gauge_ = &metrics->gauge("rerankd_request_memory_bytes", "Memory that requests hold, of --max-memory-bytes.");
   refused_ = &metrics->counter("rerankd_request_memory_refused_total", "Requests refused for want of such memory.");

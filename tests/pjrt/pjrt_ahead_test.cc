@@ -100,6 +100,7 @@ TEST_P(TpuTest, EveryFamilyCompilesAndSpeaksWithNobody) {
     const auto report = compile_ahead((*model)->architecture(), options, {});
     ASSERT_TRUE(report.ok()) << model_folder << ": " << report.status();
     const AheadProgram& program = report->programs.at(0);
+    EXPECT_GT(program.optimized_bytes, 1000u) << model_folder;
     EXPECT_FALSE(program.collectives) << model_folder;
     EXPECT_GT(program.cost.peak_bytes, 0u) << model_folder;
     EXPECT_LT(program.cost.peak_bytes, uint64_t{64} << 20) << model_folder;

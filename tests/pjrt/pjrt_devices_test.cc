@@ -103,7 +103,7 @@ TEST(PjrtDevicesTest, AFailureOfTheOnlyDeviceFailsTheBatchWithItsReason) {
   EXPECT_TRUE(absl::IsResourceExhausted((*full)->forward(pairs.batch, logits)));
   lost->reset();
   full->reset();
-  EXPECT_EQ(counts()[3], 0) << "buffers are left behind";
+  EXPECT_EQ(counts()[3], 0) << "buffers are not given back";
 }
 
 TEST(PjrtDevicesTest, ALaterStartLoadsWhatAnEarlierCompiled) {

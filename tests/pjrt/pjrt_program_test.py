@@ -59,7 +59,7 @@ class ConvertTest(unittest.TestCase):
             self.assertEqual([a[0] for a in arguments[:3]], ["ids", "lengths", "segments"])
             self.assertEqual([(name, [int(d) for d in dims.split("x")], types[element]) for name, dims, element in arguments[3:]],
                              [(name, entry["shape"], entry["dtype"]) for name, entry in header.items()])
-        begin = 0  # one behind another, to the end of the file
+        begin = 0  # one after another, to the end of the file
         for entry in header.values():
             self.assertEqual(begin, entry["data_offsets"][0])
             begin = entry["data_offsets"][1]

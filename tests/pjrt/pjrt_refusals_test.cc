@@ -134,7 +134,7 @@ TEST(PjrtRefusalsTest, AProgramThatTheCompilerRefusesIsLeftOut) {
 TEST(PjrtRefusalsTest, ADeviceWithoutMemoryForTheWeightsIsSaid) {
   EXPECT_THAT(error_of(fake_plugin("good"), "limit=1000"),
               AllOf(HasSubstr("weight %"), HasSubstr("Ran out of memory")));
-  EXPECT_EQ(counts()[3], 0) << "buffers are left behind";
+  EXPECT_EQ(counts()[3], 0) << "buffers are not given back";
 }
 
 TEST(PjrtRefusalsTest, UnknownFlagsOfXlaAreSpokenOf) {

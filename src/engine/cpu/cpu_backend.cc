@@ -7,11 +7,13 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/memory.h"
 #include "engine/cpu/amx/tile_ops.h"
 #include "engine/cpu/grouping.h"
 #include "engine/cpu/shared_prefixes.h"
 #include "engine/cpu/topology.h"
 #include "engine/cpu/vector/cpu_ops.h"
+#include "engine/cpu/weights/room.h"
 #include "engine/cpu/weights/weight_cache.h"
 #include "engine/depth/layered_backend.h"
 #include "engine/supported.h"
@@ -345,6 +347,9 @@ Result<std::string> describe_cpu_backend(const model::Model& model, const Backen
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const model::Model> model,
                                                   const BackendOptions& options) {
   ASSIGN_OR_RETURN(auto kernels, cpu::choose(*model, options));
+  // Packed weights of a cache are a file's pages, which the system may take back.
+  if (options.weight_cache.empty())
+    RETURN_IF_ERROR(cpu::check_room(model->weights, kernels->precision, usable_memory()));
   try {
     const auto open = [&](auto engine) -> Result<std::unique_ptr<Backend>> {
       RETURN_IF_ERROR(engine->check_files());  // the weights were packed from them

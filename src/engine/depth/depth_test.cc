@@ -10,6 +10,7 @@
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/depth/pooling.h"
+#include "engine/encoder.h"
 #include "engine/reference/reference_backend.h"
 #include "support/random_batch.h"
 #include "support/tiny_model.h"
@@ -118,8 +119,26 @@ TEST_F(DepthTest, ExitsReadTheFirstTokenTheQueryAndTheDocument) {
   const std::vector<uint32_t> places = {0, 5, 6};
   const std::vector<float> rows = {1, 10, 2, 20, 4, 40, 6, 60, 8, 80, 5, 50};
   std::vector<float> pooled(2 * 3 * 2);
-  pool_states({two, kinds, places}, 2, rows, pooled);
+  pool_states({two, kinds, places}, 2, false, rows, pooled);
   EXPECT_THAT(pooled, ::testing::ElementsAre(1, 10, 3, 30, 7, 70, 5, 50, 0, 0, 0, 0));
+  pool_states({two, kinds, places}, 2, true, rows, pooled);  // of a decoder
+  EXPECT_THAT(pooled, ::testing::ElementsAre(8, 80, 3, 30, 7, 70, 5, 50, 0, 0, 0, 0));
+}
+
+// A layerwise model reads a layer with its own output where it has one, exits or not.
+TEST(LayerwiseDepth, OwnOutputsComeBeforeExits) {
+  model::Architecture a;
+  a.blocks.resize(4);
+  const model::Exits exits{.heads = std::vector<model::ExitHead>(3)};
+  OwnedBatch batch;
+  batch.add(std::vector<int32_t>{1, 2});
+  for (size_t layers = 1; layers <= 4; ++layers) {
+    batch.layers = {static_cast<uint8_t>(layers)};
+    a.scoring.first_output = 0;
+    EXPECT_EQ(depth_of(a, batch, 0, &exits).exit != nullptr, layers < 4);
+    a.scoring.first_output = 3;
+    EXPECT_EQ(depth_of(a, batch, 0, &exits).exit != nullptr, layers < 3);
+  }
 }
 
 TEST_F(DepthTest, WhoLeavesAContestIsWhoTheExitsSaySo) {

@@ -23,7 +23,7 @@ size_t query_tokens(std::span<const int32_t> ids, std::span<const int32_t> segme
   return static_cast<size_t>(second - segments.begin());
 }
 
-void pool_states(const Batch& batch, size_t hidden, std::span<const float> rows, std::span<float> pooled) {
+void pool_states(const Batch& batch, size_t hidden, bool last, std::span<const float> rows, std::span<float> pooled) {
   for (size_t s = 0; s < batch.size(); ++s) {
     const size_t begin = batch.offsets[s], length = batch.length(s);
     const size_t query = query_tokens(batch.ids.subspan(begin, length), batch.segments.subspan(begin, length));
@@ -31,7 +31,7 @@ void pool_states(const Batch& batch, size_t hidden, std::span<const float> rows,
       return rows.subspan((begin + from) * hidden, (to - from) * hidden);
     };
     float* out = &pooled[s * 3 * hidden];
-    std::copy_n(&rows[begin * hidden], hidden, out);
+    std::copy_n(&rows[(last ? begin + length - 1 : begin) * hidden], hidden, out);
     mean_of(part(1, query), hidden, out + hidden);
     mean_of(part(query, length), hidden, out + 2 * hidden);
   }

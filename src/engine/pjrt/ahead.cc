@@ -55,18 +55,18 @@ class Described {
   Topology* raw_;
 };
 
-// Whether the compiled program has operations between devices; false where the plugin does not show it.
-bool has_collectives(const Plugin& plugin, RawExecutable* executable) {
+// Whether the compiled program has operations between devices.
+void look_for_collectives(const Plugin& plugin, RawExecutable* executable, AheadProgram& found) {
   Program program;
   program.head.size = sizeof program;
   ExecutableOptimizedProgram get{.executable = executable, .program = &program};
-  if (!plugin.call(get).ok() || program.code_size == 0) return false;
+  if (!plugin.call(get).ok() || program.code_size == 0) return;
   std::string code(program.code_size, '\0');
   program.code = code.data();
-  if (!plugin.call(get).ok()) return false;
+  if (!plugin.call(get).ok()) return;
+  found.optimized_bytes = code.size();
   for (const char* operation : {"all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"})
-    if (code.find(operation) != std::string::npos) return true;
-  return false;
+    found.collectives = found.collectives || code.find(operation) != std::string::npos;
 }
 
 struct Compiled {
@@ -85,7 +85,7 @@ Result<Compiled> compile_for(const Plugin& plugin, const Described& device, cons
   Compiled made;
   made.program.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   made.program.cost = cost_of(plugin, compile.executable);
-  made.program.collectives = has_collectives(plugin, compile.executable);
+  look_for_collectives(plugin, compile.executable, made.program);
   auto bytes = serialized(plugin, compile.executable);
   ExecutableDestroy destroy{.executable = compile.executable};
   RETURN_IF_ERROR(plugin.call(destroy));

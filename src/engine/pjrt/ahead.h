@@ -28,8 +28,9 @@ struct AheadProgram {
   Rectangle shape;
   double seconds = 0;  // of compiling
   ProgramCost cost;
-  uint64_t bytes = 0;        // serialized
-  bool collectives = false;  // it speaks with other devices, which no program of one device should
+  uint64_t bytes = 0;            // serialized
+  uint64_t optimized_bytes = 0;  // of the optimized program that was looked at; 0: the plugin does not show it
+  bool collectives = false;      // it speaks with other devices, which no program of one device should
   std::string file;
 };
 

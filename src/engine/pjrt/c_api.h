@@ -90,7 +90,7 @@ struct ExecuteOptions {
   int64_t* incarnation_ids = nullptr;
 };
 
-// The structs of calls: kFunction is the place in the table, kName what it is called in messages. Fields behind "->"
+// The structs of calls: kFunction is the place in the table, kName what it is called in messages. Fields after "->"
 // are results. kSize: where the last field does not end at a multiple of 8.
 struct ErrorDestroy {
   static constexpr size_t kFunction = 0;

@@ -36,20 +36,20 @@ void add_field(std::string& to, uint32_t field, const std::string& message) {
   to += message;
 }
 
-// The executable behind a loaded one, for as long as this lives.
-class Behind {
+// The executable that a loaded one was made of, for as long as this lives.
+class ExecutableOf {
  public:
-  Behind(const Plugin& plugin, const LoadedProgram& loaded) : plugin_(plugin) {
+  ExecutableOf(const Plugin& plugin, const LoadedProgram& loaded) : plugin_(plugin) {
     LoadedExecutableGet get{.loaded = loaded.raw()};
     status_ = plugin.call(get);
     raw_ = get.executable;
   }
-  ~Behind() {
+  ~ExecutableOf() {
     ExecutableDestroy destroy{.executable = raw_};
     if (raw_ != nullptr) plugin_.call(destroy).IgnoreError();
   }
-  Behind(const Behind&) = delete;
-  Behind& operator=(const Behind&) = delete;
+  ExecutableOf(const ExecutableOf&) = delete;
+  ExecutableOf& operator=(const ExecutableOf&) = delete;
   const Status& status() const { return status_; }
   RawExecutable* raw() const { return raw_; }
 
@@ -186,9 +186,9 @@ Result<std::string> serialized(const Plugin& plugin, const RawExecutable* execut
 }
 
 Result<std::string> Client::serialize(const LoadedProgram& program) const {
-  const Behind behind(*plugin_, program);
-  RETURN_IF_ERROR(behind.status());
-  return serialized(*plugin_, behind.raw());
+  const ExecutableOf executable(*plugin_, program);
+  RETURN_IF_ERROR(executable.status());
+  return serialized(*plugin_, executable.raw());
 }
 
 Result<std::unique_ptr<LoadedProgram>> Client::load(std::string_view bytes) const {
@@ -222,8 +222,8 @@ ProgramCost cost_of(const Plugin& plugin, RawExecutable* executable) {
 }
 
 ProgramCost Client::cost(const LoadedProgram& program) const {
-  const Behind behind(*plugin_, program);
-  return behind.status().ok() ? cost_of(*plugin_, behind.raw()) : ProgramCost{};
+  const ExecutableOf executable(*plugin_, program);
+  return executable.status().ok() ? cost_of(*plugin_, executable.raw()) : ProgramCost{};
 }
 
 Client::Run Client::start(const LoadedProgram& program, const Device* device, std::span<RawBuffer* const> arguments,

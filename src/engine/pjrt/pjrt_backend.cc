@@ -152,7 +152,7 @@ class PjrtBackend : public Backend {
       status = start(batch, block, **program, flights.back());
       if (!status.ok()) break;
     }
-    while (!flights.empty()) {  // also behind a failure: their memory is being written
+    while (!flights.empty()) {  // also after a failure: their memory is being written
       const Status landed = land(flights, logits);
       if (status.ok()) status = landed;
     }

@@ -31,10 +31,10 @@ constexpr const char* kTemporary = ".compiling";
 constexpr auto kForgotten = std::chrono::hours(24);  // a file still being written is not older
 constexpr size_t kMostFileBytes = size_t{2} << 30;   // of one program; those of large models take 0.1 GB
 
-// The key's text and the program come behind it.
+// The key's text and the program follow it.
 struct Header {
   uint64_t magic = kMagic;
-  uint64_t hash_low = 0, hash_high = 0;  // of what comes behind
+  uint64_t hash_low = 0, hash_high = 0;  // of what follows
   uint64_t key_bytes = 0, program_bytes = 0;
   double compile_seconds = 0;
 };
@@ -95,16 +95,16 @@ Result<CachedProgram> ProgramCache::read(const ProgramKey& key) const {
   Header header;
   if (text.size() < sizeof header) return absl::DataLossError(str_cat(file, ": too short"));
   std::memcpy(&header, text.data(), sizeof header);
-  const std::string_view behind = std::string_view(text).substr(sizeof header);
+  const std::string_view rest = std::string_view(text).substr(sizeof header);
   if (header.magic != kMagic) return absl::DataLossError(str_cat(file, ": not a compiled program"));
-  if (header.key_bytes > behind.size() || header.program_bytes != behind.size() - header.key_bytes ||
-      hash128(behind) != Hash128{header.hash_low, header.hash_high})
+  if (header.key_bytes > rest.size() || header.program_bytes != rest.size() - header.key_bytes ||
+      hash128(rest) != Hash128{header.hash_low, header.hash_high})
     return absl::DataLossError(str_cat(file, ": damaged"));
-  if (behind.substr(0, header.key_bytes) != key.text()) return absl::DataLossError(str_cat(file, ": another's"));
+  if (rest.substr(0, header.key_bytes) != key.text()) return absl::DataLossError(str_cat(file, ": another's"));
   // When it was used last; may fail in a folder that is only read.
   const timespec used[] = {{.tv_sec = 0, .tv_nsec = UTIME_NOW}, {.tv_sec = 0, .tv_nsec = UTIME_OMIT}};
   ::utimensat(AT_FDCWD, file.c_str(), used, 0);
-  return CachedProgram{std::string(behind.substr(header.key_bytes)), header.compile_seconds};
+  return CachedProgram{std::string(rest.substr(header.key_bytes)), header.compile_seconds};
 }
 
 std::optional<CachedProgram> ProgramCache::find(const ProgramKey& key) const {
@@ -121,8 +121,8 @@ Status ProgramCache::keep(const ProgramKey& key, const CachedProgram& program) c
   if (all > std::min(max_bytes_, kMostFileBytes))
     return absl::ResourceExhaustedError(
         str_cat("--pjrt-cache: a program takes ", all, " bytes, more than --pjrt-cache-bytes, or 2 GiB"));
-  std::string behind = text + program.bytes;
-  const Hash128 hash = hash128(behind);
+  std::string rest = text + program.bytes;
+  const Hash128 hash = hash128(rest);
   const Header header{.hash_low = hash.low,
                       .hash_high = hash.high,
                       .key_bytes = text.size(),
@@ -138,7 +138,7 @@ Status ProgramCache::keep(const ProgramKey& key, const CachedProgram& program) c
   const std::string temporary = str_cat(path(key), ".", ::getpid(), ".", writers++, kTemporary);
   std::ofstream file(temporary, std::ios::binary);
   file.write(reinterpret_cast<const char*>(&header), sizeof header);
-  file.write(behind.data(), static_cast<std::streamsize>(behind.size()));
+  file.write(rest.data(), static_cast<std::streamsize>(rest.size()));
   file.close();
   if (file.fail()) error = std::make_error_code(std::errc::io_error);
   if (!error) fs::rename(temporary, path(key), error);

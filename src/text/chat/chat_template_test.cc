@@ -61,6 +61,12 @@ TEST(ChatTemplate, MakesTheIdsOfJinjaAndTokenizers) {
                                                       testing::Pair("task", 20), testing::Pair("loop", 20)));
 }
 
+std::string repeated(const std::string& text, size_t times) {
+  std::string out;
+  for (size_t i = 0; i < times; ++i) out += text;
+  return out;
+}
+
 TEST(ChatTemplate, WhatIsNotTakenIsNamed) {
   const std::string query = "{{ messages[0].content }}", document = "<|im_end|>{{ messages[1].content }}";
   const std::pair<std::string, const char*> cases[] = {
@@ -82,6 +88,11 @@ TEST(ChatTemplate, WhatIsNotTakenIsNamed) {
            "{{ a }}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}",
        "it takes too many steps"},
       {"{{ " + std::string(2000, '(') + " }}", "an expression is too deep"},
+      {"{{ 1" + repeated("+1", 1000) + " }}", "an expression of more than 2000 names, values and signs"},
+      {repeated("{% set a = [a] %}", 100), "too deeply nested"},
+      {"{% set a = 'aaaaaaaa' %}" + repeated("{% set a = a ~ a %}", 20), "more than 1048576 bytes"},
+      {"{% set a = 'aaaaaaaa' %}" + repeated("{% set a = a ~ a %}", 16) + repeated("{% set b = [a] %}", 1000),
+       "it takes too many steps"},
   };
   for (const auto& [source, message] : cases) {
     const auto prompt = prompt_of_chat("t.jinja", source, {});
@@ -91,19 +102,22 @@ TEST(ChatTemplate, WhatIsNotTakenIsNamed) {
   }
 }
 
+TEST(ChatTemplate, BracesThatOpenNothingAreText) {
+  for (const std::string braces : {"{", "{ a }", "{}", "} %} }}"}) {
+    const auto text = render_jinja(braces + " {{ 1 }}" + braces, {});
+    ASSERT_TRUE(text.ok()) << text.status();
+    EXPECT_EQ(*text, braces + " 1" + braces);
+  }
+}
+
 // A few hundred bytes that would make gigabytes, or run for hours.
 TEST(ChatTemplate, WhatATemplateMakesIsBounded) {
   const auto error = [](const std::string& source) { return std::string(render_jinja(source, {}).status().message()); };
   std::string doubled = "{% set a = 'xxxxxxxxxxxxxxxx' %}";
   for (int i = 0; i < 15; ++i) doubled += "{% set a = a ~ a %}";
-  std::string list = "[a";
-  for (int i = 0; i < 100; ++i) list += ", a";
-  EXPECT_THAT(error(doubled + "{% set l = " + list + "] %}"), HasSubstr("its values are more than"));
-  EXPECT_THAT(error(doubled + "{% set a = a ~ a %}{{ a ~ a }}"), HasSubstr("a text of more than"));
-  std::string loops;
-  for (int i = 0; i < 12; ++i) loops += "{% for x" + std::to_string(i) + " in [1, 2, 3, 4, 5, 6, 7, 8] %}";
-  for (int i = 0; i < 12; ++i) loops += "{% endfor %}";
-  EXPECT_THAT(error(loops), HasSubstr("it takes too many steps"));
+  EXPECT_THAT(error(doubled + "{% set l = [a, a, a, a] %}"), HasSubstr("a value of more than"));
+  EXPECT_THAT(error(doubled + "{% set a = a ~ a ~ a %}"), HasSubstr("a text of more than"));
+  EXPECT_THAT(error(doubled + "{{ [1, 2, 3, 4, 5, 6, 7, 8, 9] | join(a) }}"), HasSubstr("a text of more than"));
   std::string number = "{% set n = 999999999 %}";
   for (int i = 0; i < 40; ++i) number += "{% set n = n + n %}";
   EXPECT_THAT(error(number), HasSubstr("a number of more than 64 bits"));

@@ -13,11 +13,21 @@ using jinja::Expression;
 using jinja::Statement;
 using Kind = JinjaValue::Kind;
 
-constexpr size_t kMaxSteps = 200000;     // of evaluating: a template of a pair takes some hundred
-constexpr size_t kMaxBytes = 16u << 20;  // of all values that are made on the way: they are copied
+constexpr size_t kMaxSteps = 200000;  // of evaluating: a template of a pair takes some hundred
+constexpr size_t kStepBytes = 256;    // of values that a step may copy
+constexpr size_t kMaxNesting = 8;     // of values: messages are objects in a list
 
 Status unsupported(size_t line, std::string_view what) {
   return absl::UnimplementedError(str_cat("line ", line, ": ", what, " is not supported"));
+}
+
+// What a value takes, in bytes about; more than is allowed where it is nested too deeply.
+size_t weight_of(const JinjaValue& value, size_t depth = 0) {
+  if (depth > kMaxNesting) return kMaxTemplateBytes + 1;
+  size_t bytes = value.text.size();
+  for (const JinjaValue& item : value.items) bytes += sizeof item + weight_of(item, depth + 1);
+  for (const auto& [name, field] : value.fields) bytes += sizeof field + name.size() + weight_of(field, depth + 1);
+  return bytes;
 }
 
 bool is_opaque(std::string_view text) {
@@ -52,13 +62,6 @@ bool equal(const JinjaValue& a, const JinjaValue& b) {
 bool has_opaque(const JinjaValue& value) {
   return is_opaque(value.text) || std::ranges::any_of(value.items, has_opaque) ||
          std::ranges::any_of(value.fields, [](const auto& field) { return has_opaque(field.second); });
-}
-
-size_t bytes_of(const JinjaValue& value) {
-  size_t bytes = sizeof(JinjaValue) + value.text.size();
-  for (const JinjaValue& item : value.items) bytes += bytes_of(item);
-  for (const auto& [name, field] : value.fields) bytes += name.size() + bytes_of(field);
-  return bytes;
 }
 
 class Renderer {
@@ -105,10 +108,11 @@ class Renderer {
     ASSIGN_OR_RETURN(const JinjaValue through, evaluate(*s.value));
     if (through.kind == Kind::kUndefined) return ok_status();
     if (through.kind != Kind::kList) return unsupported(s.line, "a loop through what is no list");
-    const JinjaValue outside[] = {names_[s.text], names_["loop"]};
+    const JinjaValue outer = names_[s.text], outer_loop = names_["loop"];  // the only names that change inside
     ++loops_;
     const auto count = static_cast<int64_t>(through.items.size());
     for (int64_t i = 0; i < count; ++i) {
+      RETURN_IF_ERROR(charge(s.line, weight_of(through.items[static_cast<size_t>(i)])));
       names_[s.text] = through.items[static_cast<size_t>(i)];
       names_["loop"] = JinjaValue::object({{"index", JinjaValue::of(i + 1)},
                                            {"index0", JinjaValue::of(i)},
@@ -118,8 +122,8 @@ class Renderer {
       RETURN_IF_ERROR(render(s.bodies[0]));
     }
     --loops_;
-    names_[s.text] = outside[0];
-    names_["loop"] = outside[1];
+    names_[s.text] = outer;
+    names_["loop"] = outer_loop;
     return ok_status();
   }
 
@@ -147,15 +151,24 @@ class Renderer {
     return value.text;
   }
 
+  Status charge(size_t line, size_t bytes) {
+    steps_ += 1 + bytes / kStepBytes;
+    return steps_ <= kMaxSteps ? ok_status()
+                               : absl::OutOfRangeError(str_cat("line ", line, ": it takes too many steps"));
+  }
+
   Value evaluate(const Expression& e) {
-    if (++steps_ > kMaxSteps) return absl::OutOfRangeError(str_cat("line ", e.line, ": it takes too many steps"));
-    Value value = compute(e);
-    if (value.ok() && (bytes_ += bytes_of(*value)) > kMaxBytes)
-      return absl::OutOfRangeError(str_cat("line ", e.line, ": its values are more than ", kMaxBytes, " bytes"));
+    RETURN_IF_ERROR(charge(e.line, 0));
+    ASSIGN_OR_RETURN(JinjaValue value, value_of(e));
+    const size_t bytes = weight_of(value);
+    if (bytes > kMaxTemplateBytes)
+      return absl::OutOfRangeError(
+          str_cat("line ", e.line, ": a value of more than ", kMaxTemplateBytes, " bytes, or too deeply nested"));
+    RETURN_IF_ERROR(charge(e.line, bytes));
     return value;
   }
 
-  Value compute(const Expression& e) {
+  Value value_of(const Expression& e) {
     switch (e.kind) {
       case Expression::Kind::kText:
         return JinjaValue::of(e.text);
@@ -391,7 +404,7 @@ class Renderer {
 
   JinjaNames names_;
   std::string out_;
-  size_t steps_ = 0, bytes_ = 0, loops_ = 0;
+  size_t steps_ = 0, loops_ = 0;
 };
 
 }  // namespace

@@ -68,6 +68,8 @@ Result<std::vector<Token>> tokens_of(std::string_view code, size_t line) {
       tokens.push_back({Token::Kind::kSign, std::string(code.substr(begin, at - begin))});
     }
   }
+  if (tokens.size() > kMaxTokens)
+    return wrong(line, str_cat("an expression of more than ", kMaxTokens, " names, values and signs"));
   tokens.push_back({});
   return tokens;
 }
@@ -317,6 +319,10 @@ size_t end_of(std::string_view source, size_t from, std::string_view end) {
   return source.npos;
 }
 
+constexpr bool opens_tag(char behind_brace) {
+  return behind_brace == '{' || behind_brace == '%' || behind_brace == '#';
+}
+
 Result<std::vector<Piece>> divide(std::string_view source) {
   if (source.ends_with('\n')) source.remove_suffix(1);
   if (source.ends_with('\r')) source.remove_suffix(1);
@@ -324,12 +330,9 @@ Result<std::vector<Piece>> divide(std::string_view source) {
   size_t line = 1;
   bool trim_left = false, trim_line = false, begins_line = true;
   while (true) {
-    size_t open = 0;
-    do {
-      open = source.find('{', open == 0 ? 0 : open + 1);
-    } while (open != source.npos && open + 1 < source.size() &&
-             std::string_view("{%#").find(source[open + 1]) == std::string_view::npos);
-    if (open != source.npos && open + 1 >= source.size()) open = source.npos;
+    size_t open = source.find('{');
+    while (open != source.npos && (open + 1 == source.size() || !opens_tag(source[open + 1])))
+      open = source.find('{', open + 1);
     std::string_view text = source.substr(0, open);
     const size_t lines = static_cast<size_t>(std::ranges::count(text, '\n'));
     const bool tag = open != source.npos;

@@ -54,7 +54,8 @@ struct Statement {
   std::vector<std::vector<Statement>> bodies;  // of kIf and kFor
 };
 
-inline constexpr size_t kMaxDepth = 50;  // of expressions in one another, and of blocks
+inline constexpr size_t kMaxDepth = 50;     // of expressions in one another, and of blocks
+inline constexpr size_t kMaxTokens = 2000;  // of one expression: it may be a chain, which is evaluated by recursion
 
 Result<std::vector<Statement>> parse(std::string_view source);
 

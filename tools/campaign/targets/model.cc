@@ -9,6 +9,8 @@
 #include "model/safetensors.h"
 #include "model/weights.h"
 #include "targets/targets.h"
+#include "text/chat/chat_template.h"
+#include "text/chat/jinja.h"
 #include "text/tokenizer.h"
 
 namespace rerank::campaign {
@@ -53,6 +55,15 @@ void tokenizer(Input input) {
     (void)tokenizer.decode(ids, i % 2 == 0);
     (void)text::join_pair(tokenizer.pair_template(), ids, again, {.max_length = 32});
   }
+}
+
+// A byte of settings, and a Jinja template.
+void chat_template(Input input) {
+  Reader reader(input);
+  const uint8_t settings = reader.byte();
+  const auto prompt = text::prompt_of_chat(
+      "t", reader.rest(), {.add_generation_prompt = settings % 2 == 1, .bos_token = "<s>", .eos_token = "</s>"});
+  require(prompt.ok() ? prompt->text.size() <= text::kMaxTemplateBytes + 64 : !message_of(prompt.status()).empty());
 }
 
 void onnx_graph(Input input) {

@@ -18,21 +18,11 @@ namespace {
 constexpr struct {
   const char* name;
   void (*run)(Input);
-} kTargets[] = {{"http_request", http_request},
-                {"http_body", http_body},
-                {"dialect", dialect},
-                {"grpc_message", grpc_message},
-                {"safetensors", safetensors},
-                {"gguf", gguf},
-                {"torch_file", torch_file},
-                {"sentencepiece", sentencepiece},
-                {"chat_template", chat_template},
-                {"config", config},
-                {"tokenizer", tokenizer},
-                {"onnx_graph", onnx_graph},
-                {"collection", collection},
-                {"redis_reply", redis_reply},
-                {"exits", exits},
+} kTargets[] = {{"http_request", http_request}, {"http_body", http_body},         {"dialect", dialect},
+                {"grpc_message", grpc_message}, {"safetensors", safetensors},     {"gguf", gguf},
+                {"torch_file", torch_file},     {"sentencepiece", sentencepiece}, {"config", config},
+                {"tokenizer", tokenizer},       {"chat_template", chat_template}, {"onnx_graph", onnx_graph},
+                {"collection", collection},     {"redis_reply", redis_reply},     {"exits", exits},
                 {"engine_file", engine_file}};
 constexpr int kMade = 1000;
 

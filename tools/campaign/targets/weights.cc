@@ -4,8 +4,6 @@
 #include "model/files/gguf_model.h"
 #include "model/safetensors.h"
 #include "targets/targets.h"
-#include "text/chat/chat_template.h"
-#include "text/chat/jinja.h"
 #include "text/files/gguf_tokenizer.h"
 #include "text/files/sentencepiece_file.h"
 #include "text/tokenizer.h"
@@ -48,19 +46,6 @@ void torch_file(Input input) {
 void sentencepiece(Input input) {
   const auto read = text::read_sentencepiece(input, "spm.model");
   if (read.ok()) require(read->pieces.size() <= text::kMaxPieces);
-}
-
-// Rendered twice: as a prompt, and with texts in place of the marks.
-void chat_template(Input input) {
-  (void)text::prompt_of_chat("chat_template.jinja", input, {.add_generation_prompt = true, .eos_token = "</s>"});
-  using text::JinjaValue;
-  const auto message = [](const char* role, const char* content) {
-    return JinjaValue::object({{"role", JinjaValue::of(role)}, {"content", JinjaValue::of(content)}});
-  };
-  const auto rendered = text::render_jinja(
-      input, {{"messages", JinjaValue::list({message("query", "what is it?"), message("document", "a panda")})},
-              {"add_generation_prompt", JinjaValue::of(true)}});
-  if (rendered.ok()) require(rendered->size() <= text::kMaxTemplateBytes);
 }
 
 }  // namespace rerank::campaign

@@ -135,7 +135,7 @@ class Forward : ForwardAttention {
     return experts.normalized ? graph_.divide(kept, along_rows(graph_.sum(kept, 2), flat)) : kept;
   }
 
-  // Behind DeBERTa's first block; what lies outside of a sequence is zero.
+  // After DeBERTa's first block; what lies outside of a sequence is zero.
   Value convolved(const Value& stream) {
     graph_.section("convolution", "convolution");
     const auto width = static_cast<int64_t>(a_.convolution->width), hidden = static_cast<int64_t>(a_.hidden);

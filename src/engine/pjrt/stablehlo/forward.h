@@ -12,7 +12,7 @@
 
 namespace rerank::engine::pjrt {
 
-// Rows of one length. A row's sequence begins at its first token; what stands behind it is passed over.
+// Rows of one length. A row's sequence begins at its first token; what follows is padding.
 using Rectangle = PaddedShape;
 std::string shape_text(const Rectangle& shape);  // "8x128": rows x length
 

@@ -171,13 +171,13 @@ Value StableHlo::slice(const Value& a, size_t dimension, int64_t begin, int64_t 
   return made("slice", std::move(type), line);
 }
 
-Value StableHlo::pad(const Value& a, size_t dimension, int64_t before, int64_t behind) {
+Value StableHlo::pad(const Value& a, size_t dimension, int64_t before, int64_t after) {
   const Value zero = constant(0, {}, a.type.element);
   Type type = a.type;
-  type.dims[dimension] += before + behind;
+  type.dims[dimension] += before + after;
   std::vector<int64_t> low(a.type.dims.size()), high(low.size()), none(low.size());
   low[dimension] = before;
-  high[dimension] = behind;
+  high[dimension] = after;
   const std::string line =
       str_cat("stablehlo.pad ", a.name, ", ", zero.name, ", low = ", listed(low), ", high = ", listed(high),
               ", interior = ", listed(none), " : (", a.type.text(), ", ", zero.type.text(), ") -> ", type.text());

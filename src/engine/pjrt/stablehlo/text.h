@@ -74,8 +74,8 @@ class StableHlo {
   Value broadcast(const Value& a, const Dims& dims, const std::vector<size_t>& places);
   // [begin, end) along one dimension.
   Value slice(const Value& a, size_t dimension, int64_t begin, int64_t end);
-  // Zeros before and behind along one dimension.
-  Value pad(const Value& a, size_t dimension, int64_t before, int64_t behind);
+  // Zeros before and after, along one dimension.
+  Value pad(const Value& a, size_t dimension, int64_t before, int64_t after);
   Value concatenate(const std::vector<Value>& parts, size_t dimension);
   // Over one dimension, which is gone.
   Value sum(const Value& a, size_t dimension) { return reduce("add", "0.0", a, dimension); }

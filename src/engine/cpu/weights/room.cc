@@ -1,0 +1,46 @@
+#include "engine/cpu/weights/room.h"
+
+#include <cstdio>
+#include <string>
+
+#include "base/strings.h"
+
+namespace rerank::engine::cpu {
+namespace {
+
+double bytes_each(std::string_view precision) {
+  if (precision == "fp32") return 4;
+  if (precision == "bf16") return 2;
+  return precision == "int8" ? 1 : 0.5625;  // int4: a half, and a scale in bf16 for each 32
+}
+
+std::string gigabytes(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GB", static_cast<double>(bytes) / 1e9);
+  return text;
+}
+
+}  // namespace
+
+uint64_t packed_bytes(const model::Weights& weights, std::string_view precision) {
+  uint64_t elements = 0;
+  for (const model::UsedTensor& used : weights.used)
+    if (used.block_matrix) elements += used.view.elements();
+  return static_cast<uint64_t>(static_cast<double>(elements) * bytes_each(precision));
+}
+
+Status check_room(const model::Weights& weights, std::string_view precision, uint64_t memory) {
+  const uint64_t wanted = packed_bytes(weights, precision);
+  if (wanted <= memory) return ok_status();
+  std::string instead;
+  for (const std::string_view other : {"bf16", "int8", "int4"}) {
+    if (const uint64_t bytes = packed_bytes(weights, other); bytes <= memory && bytes < wanted)
+      instead += str_cat(instead.empty() ? "" : ", ", "--precision ", other, " (", gigabytes(bytes), ")");
+  }
+  return absl::ResourceExhaustedError(str_cat(
+      "cpu engine: the weights take ", gigabytes(wanted), " in ", precision, ", and there are ", gigabytes(memory),
+      " of memory; ",
+      instead.empty() ? std::string("no precision makes them fit") : str_cat("these would have room: ", instead)));
+}
+
+}  // namespace rerank::engine::cpu

@@ -1,0 +1,19 @@
+// Whether the packed weights of a model have room.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "model/weights.h"
+#include "rerank/status.h"
+
+namespace rerank::engine::cpu {
+
+// Bytes of the blocks' matrices in a precision; tables stay in their files.
+uint64_t packed_bytes(const model::Weights& weights, std::string_view precision);
+
+// ResourceExhausted where they are more than `memory` bytes: with both figures, and the precisions that would have
+// room.
+Status check_room(const model::Weights& weights, std::string_view precision, uint64_t memory);
+
+}  // namespace rerank::engine::cpu
