@@ -187,8 +187,8 @@ class CudaOps {
     const uint32_t sequences = input().counts().sequences;
     const size_t count = size_t{sequences} * 3 * model_.shape.hidden;
     a_.reserve_pooled(model_.shape, sequences);
-    pool(a_.states.exact.data(), places(), input().queries(), a_.pooled.data(), sequences, model_.shape.hidden,
-         stream_);
+    pool(a_.states.exact.data(), places(), input().queries(), model_.shape.scored == Scored::kLast, a_.pooled.data(),
+         sequences, model_.shape.hidden, stream_);
     slot_->receive_now(a_.pooled.data(), {out, count}, stream_);
   }
 

@@ -68,11 +68,12 @@ __global__ void gather_kernel(const T* from, const uint32_t* which, T* to, uint3
 }
 
 // One block: a sequence (blockIdx.x), one of its three parts (blockIdx.y).
-__global__ void pool_kernel(const float* states, SequenceRows of, const uint32_t* queries, float* pooled,
+__global__ void pool_kernel(const float* states, SequenceRows of, const uint32_t* queries, bool last, float* pooled,
                             uint32_t width) {
   const uint32_t s = blockIdx.x, part = blockIdx.y, begin = of.firsts[s], query = begin + queries[s];
-  const uint32_t first = part == 0 ? begin : part == 1 ? begin + 1 : query;
-  const uint32_t end = part == 0 ? begin + 1 : part == 1 ? query : begin + of.lengths[s];
+  const uint32_t scored = last ? begin + of.lengths[s] - 1 : begin;
+  const uint32_t first = part == 0 ? scored : part == 1 ? begin + 1 : query;
+  const uint32_t end = part == 0 ? scored + 1 : part == 1 ? query : begin + of.lengths[s];
   const float share = end > first ? 1.0f / static_cast<float>(end - first) : 0.0f;
   for (uint32_t c = threadIdx.x; c < width; c += blockDim.x) {
     float sum = 0;
@@ -149,9 +150,10 @@ void gather_rows(const T* from, const uint32_t* which, T* to, uint32_t rows, uin
   launch("gather_rows", gather_kernel<T>, {rows, threads_for(width), 0, stream}, from, which, to, width);
 }
 
-void pool(const float* states, const SequenceRows& of, const uint32_t* queries, float* pooled, uint32_t sequences,
-          uint32_t width, cudaStream_t stream) {
-  launch("pool", pool_kernel, {dim3(sequences, 3), threads_for(width), 0, stream}, states, of, queries, pooled, width);
+void pool(const float* states, const SequenceRows& of, const uint32_t* queries, bool last, float* pooled,
+          uint32_t sequences, uint32_t width, cudaStream_t stream) {
+  launch("pool", pool_kernel, {dim3(sequences, 3), threads_for(width), 0, stream}, states, of, queries, last, pooled,
+         width);
 }
 
 void mean_rows(const float* from, const SequenceRows& of, float* to, uint32_t sequences, uint32_t width,

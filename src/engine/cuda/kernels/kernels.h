@@ -73,10 +73,10 @@ struct SequenceRows {
   const uint32_t *firsts, *lengths;
 };
 
-// pooled [sequences, 3 width] of states [tokens, width]: the first row of each sequence, the mean of the others among
-// its first queries[s], the mean of the rest; a mean of none is 0.
-void pool(const float* states, const SequenceRows& of, const uint32_t* queries, float* pooled, uint32_t sequences,
-          uint32_t width, cudaStream_t stream);
+// pooled [sequences, 3 width] of states [tokens, width]: the first row of each sequence (or the `last`), the mean of
+// the others among its first queries[s], the mean of the rest; a mean of none is 0.
+void pool(const float* states, const SequenceRows& of, const uint32_t* queries, bool last, float* pooled,
+          uint32_t sequences, uint32_t width, cudaStream_t stream);
 
 // Relative positions: rows of tables by distance, the query's position minus the key's, from -reach to reach; what is
 // farther away is as the outermost. Null: there is none.
