@@ -53,6 +53,25 @@ TEST_F(CudaDepthTest, SequencesStopWhereTheyAskTo) {
   }
 }
 
+// The exits of a decoder read the last token.
+TEST_F(CudaDepthTest, ADecodersExitsAreReadAsOnTheCpu) {
+  model = *model::load_model(RERANKD_SOURCE_DIR "/tests/data/decoders/qwen3-b");
+  batch = random_batch(model->config, {5, 40, 17, 1, 60, 33});
+  const size_t width = model::exit_width(model->architecture());
+  made.heads.resize(model->architecture().layers() - 1);
+  std::mt19937 random(3);
+  for (model::ExitHead& head : made.heads) {
+    head.weights.resize(width);
+    for (float& weight : head.weights) weight = static_cast<float>(random() % 200) / 400 - 0.25f;
+  }
+  const std::vector<uint8_t> layers = {1, 2, 0, 1, 2, 1};
+  engine::Batch mixed = batch.view();
+  mixed.layers = layers;
+  const auto expected = run(*open_cpu(with_exits()), mixed), logits = run(*open(model, with_exits()), mixed);
+  for (size_t i = 0; i < logits.size(); ++i)
+    EXPECT_NEAR(logits[i], expected[i], testing::tolerance(EngineKind::kCuda, Precision::kFp32).generated) << i;
+}
+
 TEST_F(CudaDepthTest, ContestsEndAsOnTheCpu) {
   auto cpu = open_cpu(with_exits()), cuda = open(model, with_exits());
   const std::vector<uint8_t> layers = {2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
