@@ -1,5 +1,7 @@
 #include "rpc/answer_deadlines.h"
 
+#include <algorithm>
+
 namespace rerank::rpc {
 
 AnswerDeadlines::AnswerDeadlines(std::chrono::milliseconds timeout) : timeout_(timeout), thread_([this] { watch(); }) {}
@@ -16,7 +18,7 @@ AnswerDeadlines::~AnswerDeadlines() {
 void AnswerDeadlines::watch() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    wake_.wait_for(lock, timeout_ / 4);
+    wake_.wait_for(lock, std::max(timeout_ / 4, std::chrono::milliseconds(1)));
     while (!waiting_.empty() && waiting_.front()->end_ <= Clock::now()) {
       Deadline& late = *waiting_.front();
       waiting_.pop_front();

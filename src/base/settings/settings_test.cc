@@ -36,7 +36,7 @@ TEST(Settings, NumbersOfTheirRange) {
   EXPECT_EQ(wrong("shadow-rate", "7"), "shadow-rate 7: want 0 to 1");
   EXPECT_EQ(wrong("hub-offline", "maybe"), "hub-offline maybe: want true or false");
   EXPECT_EQ(wrong("engine", "cpuu"),
-            "engine cpuu: want auto, cuda, cpu, onnx, torchscript, reference; did you mean cpu?");
+            "engine cpuu: want auto, cuda, cpu, onnx, torchscript, pjrt, reference; did you mean cpu?");
   EXPECT_EQ(wrong("max_lenght", "1"), "max_lenght: no such setting; did you mean max-length?");
   EXPECT_EQ(wrong("thraeds", "1"), "thraeds: no such setting; did you mean threads?");
   EXPECT_TRUE(assign_setting(options, "max_length", "1_000").ok());

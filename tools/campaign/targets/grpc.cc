@@ -18,8 +18,12 @@ namespace {
 struct Services {
   FakeReranker reranker;
   api::ApiOptions options;
-  rpc::RpcCore core{transport::catalog_of(reranker), options, transport::Access(options.key_ring(), ""),
-                    observe::RequestMetrics(std::make_shared<Metrics>()), size_t{1} << 20};
+  rpc::RpcCore core{transport::catalog_of(reranker),
+                    options,
+                    transport::Access(options.key_ring(), ""),
+                    observe::RequestMetrics(std::make_shared<Metrics>()),
+                    size_t{1} << 20,
+                    std::chrono::minutes(10)};
   std::unique_ptr<grpc::Service> own = rpc::make_rerank_service(core);
   std::vector<std::unique_ptr<grpc::Service>> tei = rpc::make_tei_services(core);
 
