@@ -41,6 +41,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PREFIX, SUFFIX, BATCH = 75, 9, 8
 YES, NO = 9693, 2152
 LIMITS = {"fp32": 0.001, "bf16": 0.1, "int8": 0.2}  # of the span of logits; fp32: absolute
+KEPT = []
 PEER_LIMIT = 0.5  # of the span: beyond it, it computes something else
 SHAPES = {"0.6b": dict(hidden_size=1024, intermediate_size=3072, num_hidden_layers=28, num_attention_heads=16, num_key_value_heads=8, head_dim=128),
           "tiny": dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=32)}
@@ -201,7 +202,9 @@ def llama_peer(folder, kind):
 
     path = f"{folder}/{kind}.gguf"
     write_gguf(folder, path, gguf.GGMLQuantizationType[kind.upper()])
-    llama.llama_log_set(llama.llama_log_callback(lambda *_: None), None)
+    quiet = llama.llama_log_callback(lambda *_: None)
+    KEPT.append(quiet)  # the library holds no reference
+    llama.llama_log_set(quiet, None)
     llama.llama_backend_init()
     wanted = llama.llama_model_default_params()
     wanted.n_gpu_layers = 0
