@@ -287,6 +287,8 @@ def main():
     parser.add_argument("--peers", default="fp32,bf16,shared")
     parser.add_argument("--shape", choices=SHAPES, default="0.6b", help="tiny: whether all of it runs")
     arguments = parser.parse_args()
+    if "fp32" not in arguments.peers.split(",") + arguments.precisions.split(","):
+        parser.error("answers are compared with fp32: name it in --peers or in --precisions")
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
         make_model(folder, arguments.shape)
