@@ -318,8 +318,9 @@ TEST_F(EvalTest, ReportsHaveFiguresAndPagesStandAlone) {
   EXPECT_EQ(page.find("nan"), std::string::npos);
   EXPECT_THAT(page, HasSubstr("precision=fp32 against length: the same ndcg@10 on each of 2 questions."));
   if (std::ranges::any_of(report.settings[0].against_baseline,
-                          [](const PairedTest& t) { return t.wins + t.losses > 0; }))
+                          [](const PairedTest& t) { return t.wins + t.losses > 0; })) {
     EXPECT_THAT(page, HasSubstr("&lt;i&gt;")) << "the most changed questions";
+  }
 }
 
 TEST(VerdictTest, SaysWhetherTheQuestionsDecide) {
