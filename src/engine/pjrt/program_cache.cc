@@ -19,6 +19,7 @@
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/cache_folder.h"
 
 namespace rerank::engine::pjrt {
 namespace {
@@ -28,8 +29,7 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMagic = 0x3154524a50525252;  // "RRRPJRT1": another number where the format changes
 constexpr const char* kSuffix = ".pjrt";
 constexpr const char* kTemporary = ".compiling";
-constexpr auto kForgotten = std::chrono::hours(24);  // a file still being written is not older
-constexpr size_t kMostFileBytes = size_t{2} << 30;   // of one program; those of large models take 0.1 GB
+constexpr size_t kMostFileBytes = size_t{2} << 30;  // of one program; those of large models take 0.1 GB
 
 // The key's text and the program follow it.
 struct Header {
@@ -38,30 +38,6 @@ struct Header {
   uint64_t key_bytes = 0, program_bytes = 0;
   double compile_seconds = 0;
 };
-
-// Deletes the least recently used files until `needed` more bytes fit, and what crashed writers have left.
-void make_room(const std::string& folder, size_t max_bytes, size_t needed) {
-  struct File {
-    fs::path path;
-    std::pair<time_t, long> used;
-    uintmax_t bytes;
-  };
-  std::vector<File> files;
-  uintmax_t total = needed;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string extension = entry.path().extension();
-    if (extension == kTemporary && fs::file_time_type::clock::now() - entry.last_write_time(error) > kForgotten)
-      fs::remove(entry.path(), error);
-    struct stat info {};
-    if (extension != kSuffix || ::stat(entry.path().c_str(), &info) != 0) continue;
-    files.push_back({entry.path(), {info.st_atim.tv_sec, info.st_atim.tv_nsec}, static_cast<uintmax_t>(info.st_size)});
-    total += files.back().bytes;
-  }
-  std::sort(files.begin(), files.end(), [](const File& a, const File& b) { return a.used < b.used; });
-  for (size_t i = 0; i < files.size() && total > max_bytes; ++i)
-    if (fs::remove(files[i].path, error)) total -= files[i].bytes;
-}
 
 }  // namespace
 
@@ -133,7 +109,7 @@ Status ProgramCache::keep(const ProgramKey& key, const CachedProgram& program) c
     fs::create_directories(folder_, error);
     if (!error) fs::permissions(folder_, fs::perms::owner_all, error);
   }
-  make_room(folder_, max_bytes_, all);
+  make_room(folder_, kSuffix, kTemporary, max_bytes_, all);
   static std::atomic<int> writers = 0;
   const std::string temporary = str_cat(path(key), ".", ::getpid(), ".", writers++, kTemporary);
   std::ofstream file(temporary, std::ios::binary);

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/cache_folder.h"
 
 namespace rerank::engine::cpu {
 namespace {
@@ -23,7 +24,6 @@ constexpr uint64_t kMagic = 0x324b434150525252;  // "RRRPACK2": another number w
 constexpr size_t kHeaderBytes = 4096;
 constexpr const char* kSuffix = ".packed";
 constexpr const char* kTemporary = ".packing";
-constexpr auto kForgotten = std::chrono::hours(24);  // a file still being written is not older
 
 struct Header {
   uint64_t magic = kMagic;
@@ -38,32 +38,6 @@ Status failed(const std::string& path, const char* what) {
 }
 
 Hash128 hash_of(const std::byte* data, size_t bytes) { return hash128({reinterpret_cast<const char*>(data), bytes}); }
-
-// Deletes the least recently used of the folder's files until `needed` more fit; and what crashed writers have left.
-void make_room(const std::string& folder, size_t max_bytes, size_t needed) {
-  struct File {
-    fs::path path;
-    std::pair<time_t, long> used;
-    uintmax_t bytes;
-  };
-  std::vector<File> files;
-  uintmax_t total = needed;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string extension = entry.path().extension();
-    if (extension == kTemporary && fs::file_time_type::clock::now() - entry.last_write_time(error) > kForgotten)
-      fs::remove(entry.path(), error);
-    struct stat info {};
-    if (extension != kSuffix || ::stat(entry.path().c_str(), &info) != 0) continue;
-    // Using one sets this time, not that of writing, by which others see that it has changed.
-    files.push_back({entry.path(), {info.st_atim.tv_sec, info.st_atim.tv_nsec}, static_cast<uintmax_t>(info.st_size)});
-    total += files.back().bytes;
-  }
-  std::sort(files.begin(), files.end(), [](const File& a, const File& b) { return a.used < b.used; });
-  for (size_t i = 0; i < files.size() && total > max_bytes; ++i) {
-    if (fs::remove(files[i].path, error)) total -= files[i].bytes;
-  }
-}
 
 }  // namespace
 
@@ -161,7 +135,7 @@ Status WeightWriter::commit() {
     return absl::ResourceExhaustedError(str_cat("weight cache: these weights take ", kHeaderBytes + bytes_,
                                                 " bytes, --weight-cache-bytes is ", options_.max_bytes));
   }
-  make_room(options_.folder, options_.max_bytes, kHeaderBytes + bytes_);
+  make_room(options_.folder, kSuffix, kTemporary, options_.max_bytes, kHeaderBytes + bytes_);
   const size_t all = kHeaderBytes + bytes_;
   if (::ftruncate(file_, static_cast<off_t>(all)) != 0) return failed(temporary_, "cannot write");
   Hash128 hash;
