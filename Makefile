@@ -67,8 +67,8 @@ conformance:  ## drive the server with grpcio and schemathesis from PyPI (.venv-
 	@.venv-grpc/bin/python tests/grpc/conformance.py
 	@tests/openapi/run.sh
 
-clients: build  ## drive the real clients from PyPI, the examples and the page (.venv-clients, .venv-clients-cohere5; 1 GB)
-	@for set in clients clients-cohere5; do test -e .venv-$$set/bin/pip || python3 -m venv .venv-$$set; \
+clients: build  ## drive the real clients from PyPI, the examples and the page (.venv-clients, -cohere5, -stores, -airflow; 2 GB)
+	@for set in clients clients-cohere5 clients-stores clients-airflow; do test -e .venv-$$set/bin/pip || python3 -m venv .venv-$$set; \
 	  .venv-$$set/bin/pip install -q --prefer-binary -r requirements/$$set.txt || exit 1; done
 	@tests/clients/real_clients.py
 	@tests/clients/examples_test.py

@@ -101,7 +101,8 @@ struct BackendOptions {
   std::string weight_cache;  // empty: none
   size_t weight_cache_bytes = 0;
   size_t prefix_bytes = size_t{256} << 20;
-  std::string tuning_cache;  // the cuda engine's folder; empty: none
+  uint64_t other_weights = 0;  // bytes that the packed weights of the process's other models take
+  std::string tuning_cache;    // the cuda engine's folder; empty: none
   bool cuda_graphs = true;
   bool cuda_overlap = true;  // two batches in flight
   size_t cuda_candidates = 8;

@@ -123,6 +123,19 @@ TEST(CpuEngineTest, WeightsThatHaveNoRoomAreRefusedWithFigures) {
   EXPECT_THAT(half.ToString(), ::testing::HasSubstr("these would have room: --precision bf16"));
   EXPECT_THAT(cpu::check_room(model->weights, "int8", fp32 / 10).ToString(),
               ::testing::HasSubstr("no precision makes them fit"));
+  EXPECT_TRUE(cpu::check_room(model->weights, "fp32", 3 * fp32, 2 * fp32).ok());
+  const Status beside = cpu::check_room(model->weights, "fp32", 3 * fp32 - 1, 2 * fp32);
+  EXPECT_TRUE(absl::IsResourceExhausted(beside));
+  EXPECT_THAT(beside.ToString(), ::testing::HasSubstr("other models' weights have"));
+}
+
+// Refused before anything is packed: the machine has not as much as others are said to take.
+TEST(CpuEngineTest, AModelBesideOthersThatTakeAllMemoryIsRefused) {
+  const auto model = load({.hidden = 64}, "engine_test_room_beside");
+  BackendOptions options = {.precision = "fp32"};
+  options.other_weights = uint64_t{1} << 60;
+  const auto backend = make_cpu_backend(model, options);
+  EXPECT_TRUE(absl::IsResourceExhausted(backend.status())) << backend.status();
 }
 
 // A batch that nobody wants any more ends; the next one is computed as ever.

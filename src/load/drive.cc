@@ -88,8 +88,8 @@ class Record {
 
 }  // namespace
 
-LoadRun drive_open(Target& target, const Workload& workload, const std::vector<double>& due, double grace_seconds,
-                   const Watch& watch) {
+LoadRun drive_open(Target& target, const Workload& workload, const OpenLoop& loop, const Watch& watch) {
+  const std::vector<double>& due = loop.due;
   const TimePoint start = Clock::now();
   auto record = std::make_shared<Record>(start);
   TimePoint reported = start;
@@ -97,7 +97,7 @@ LoadRun drive_open(Target& target, const Workload& workload, const std::vector<d
     return start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   };
   for (size_t i = 0; i < due.size(); ++i) {
-    auto request = workload.request(i);  // made before its time, so that making it does not delay it
+    auto request = workload.request(loop.first + i);  // made before its time, so that making it does not delay it
     while (Clock::now() < at(due[i])) {
       std::this_thread::sleep_until(std::min(at(due[i]), Clock::now() + kWatchEvery));
       if (Clock::now() - reported > kWatchEvery) record->report(watch), reported = Clock::now();
@@ -106,7 +106,7 @@ LoadRun drive_open(Target& target, const Workload& workload, const std::vector<d
     target.submit(std::move(request), [record, place](Answer answer) { record->done(place, answer); });
   }
   const double end = due.empty() ? 0 : due.back();
-  record->wait(at(end + grace_seconds), watch);
+  record->wait(at(end + loop.grace_seconds), watch);
   LoadRun run = record->take();
   run.seconds = end;
   return run;

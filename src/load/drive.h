@@ -41,15 +41,23 @@ struct LoadRun {
 // Told some ten times a second.
 using Watch = std::function<void(size_t sent, size_t done)>;
 
+// Both loops send the workload's requests `first`, `first` + 1, ...: loads of one target go on with the number where
+// the load before ended (a run has a sample for each), so that no request that is meant to be new has been asked
+// before.
+
 // Open loop: each request is sent when its time has come, whatever became of the ones before it. Ends when all are
 // answered or `grace_seconds` after the last.
-LoadRun drive_open(Target& target, const Workload& workload, const std::vector<double>& due, double grace_seconds,
-                   const Watch& watch);
+struct OpenLoop {
+  std::vector<double> due;  // seconds from the start, rising
+  double grace_seconds = 60;
+  uint64_t first = 0;
+};
+LoadRun drive_open(Target& target, const Workload& workload, const OpenLoop& loop, const Watch& watch);
 
 struct ClosedLoop {
   size_t clients = 1;  // each sends its next request when it has its answer
   double seconds = 8;  // no request is sent after this
-  uint64_t first = 0;  // number of the first request of the workload
+  uint64_t first = 0;
 };
 LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop& loop, const Watch& watch);
 

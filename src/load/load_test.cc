@@ -135,7 +135,7 @@ TEST(DriveTest, LatencyCountsFromWhenARequestWasDue) {
       done({});
     }
   } target;
-  const LoadRun run = drive_open(target, make({}), std::vector<double>(10, 0.0), 5, nullptr);
+  const LoadRun run = drive_open(target, make({}), {std::vector<double>(10, 0.0), 5}, nullptr);
   ASSERT_EQ(run.samples.size(), 10u);
   EXPECT_GE(run.samples[9].done - run.samples[9].due, 0.2);
 }
@@ -160,7 +160,7 @@ TEST(DriveTest, UnansweredAndRefusedRequestsAreCountedAsSuch) {
     size_t count_ = 0;
     std::vector<Done> kept_;
   } target;
-  const Summary summary = summarize(drive_open(target, make({}), {0, 0, 0, 0, 0}, 0.05, nullptr));
+  const Summary summary = summarize(drive_open(target, make({}), {{0, 0, 0, 0, 0}, 0.05}, nullptr));
   EXPECT_EQ(summary.sent, 5u);
   EXPECT_EQ(summary.answered, 2u);
   EXPECT_EQ(summary.refused, 1u);
@@ -197,6 +197,38 @@ TEST(DriveTest, ClosedLoopKeepsAsManyUnderWayAsThereAreClients) {
   EXPECT_EQ(target.most, 4u);
   EXPECT_GE(run.samples.size(), 8u);
   EXPECT_EQ(summarize(run).answered, run.samples.size());
+}
+
+// A second load on one server would be answered from its caches otherwise.
+TEST(DriveTest, NoRequestOfSeveralLoadsHasBeenAskedBefore) {
+  class Remembering : public Target {
+   public:
+    void submit(std::shared_ptr<const RerankRequest> request, Done done) override {
+      {
+        std::lock_guard lock(mutex_);
+        for (const std::string& document : request->documents) {
+          repeated += !pairs_.insert(request->query + "\n" + document).second;
+          repeated += !documents_.insert(document).second;
+        }
+      }
+      done({});
+    }
+    size_t repeated = 0;
+
+   private:
+    std::mutex mutex_;
+    std::set<std::string> pairs_, documents_;
+  } target;
+  WorkloadOptions options;
+  options.document_tokens = "16";  // words, of a list of some 180
+  const Workload workload = make(options);
+  uint64_t first = 3;
+  for (int load = 0; load < 2; ++load) {
+    first += drive_open(target, workload, {std::vector<double>(2000, 0.0), 5, first}, nullptr).samples.size();
+    first += drive_closed(target, workload, {2, 0.05, first}, nullptr).samples.size();
+  }
+  EXPECT_GT(first, 4003u);
+  EXPECT_EQ(target.repeated, 0u);
 }
 
 TEST(SummaryTest, PercentilesAreNearestRank) {

@@ -142,11 +142,11 @@ std::vector<size_t> Workload::document_lengths(size_t requests) const {
 
 std::string Workload::text(size_t tokens, uint64_t& state) const {
   std::string made;
-  size_t place = next(state) % words_.size();
-  for (size_t have = 0; have < tokens; place = (place + 1) % words_.size()) {
+  for (size_t have = 0; have < tokens;) {
+    const size_t word = next(state) % words_.size();
     if (!made.empty()) made += ' ';
-    made += words_[place];
-    have += tokens_[place];
+    made += words_[word];
+    have += tokens_[word];
   }
   return made;
 }

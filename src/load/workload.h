@@ -41,7 +41,8 @@ struct WorkloadOptions {
 class Workload {
  public:
   // `count`: how many tokens a word is; lengths are met by adding words until they are reached. `texts`: where words
-  // come from, in order, starting at random places; empty: a built-in list.
+  // come from; empty: a built-in list. Each is drawn at random: texts of consecutive words, of which a short list has
+  // few, would be the same in many requests.
   using TokenCount = std::function<size_t(std::string_view word)>;
   static Result<Workload> make(const WorkloadOptions& options, const std::vector<std::string>& texts,
                                const TokenCount& count);

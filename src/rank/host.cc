@@ -42,6 +42,19 @@ std::shared_ptr<Team> Host::team() {
   return team_;
 }
 
+std::shared_ptr<schedule::Turns> Host::turns_at(const std::string& place, size_t slots) {
+  const std::lock_guard lock(mutex_);
+  std::weak_ptr<schedule::Turns>& kept = turns_[place];
+  auto turns = kept.lock();
+  if (!turns) kept = turns = schedule::Turns::make(slots);
+  return turns;
+}
+
+std::shared_ptr<void> Host::hold_weights(uint64_t bytes) {
+  *held_weights_ += bytes;
+  return {nullptr, [held = held_weights_, bytes](void*) { *held -= bytes; }};
+}
+
 Result<std::shared_ptr<Host>> Host::make(const HostOptions& options, Metrics* metrics) {
   auto shared = open_shared_cache(options.caches, metrics);
   if (!shared.ok()) return shared.status();

@@ -2,8 +2,11 @@
 // turn it is to compute. Outlives the rerankers that were opened with it. Thread-safe.
 #pragma once
 
+#include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "base/hash.h"
 #include "base/team.h"
@@ -39,9 +42,17 @@ class Host {
   // Of the cpu engine; made when it is first asked for.
   std::shared_ptr<Team> team();
 
+  // Of the models whose engines compute at one place: "" is the host's threads, anything else names devices. `slots`:
+  // batches that may be under way there at once, as the first model says that asks.
+  std::shared_ptr<schedule::Turns> turns_at(const std::string& place, size_t slots);
+
+  // Memory of packed weights counts until the last pointer to what this returns is gone.
+  std::shared_ptr<void> hold_weights(uint64_t bytes);
+  // What all models together have.
+  uint64_t held_weights() const { return *held_weights_; }
+
   const std::shared_ptr<WorkerPool> tokenizers;
-  const std::shared_ptr<cache::SharedCache> shared_cache;                  // may be null
-  const std::shared_ptr<schedule::Turns> turns = schedule::Turns::make();  // of engines on the host's threads
+  const std::shared_ptr<cache::SharedCache> shared_cache;  // may be null
 
  private:
   Host(const HostOptions& options, std::shared_ptr<cache::SharedCache> shared);
@@ -52,8 +63,10 @@ class Host {
   const size_t threads_;
   const bool pin_threads_;
   std::mutex mutex_;
-  std::shared_ptr<Team> team_;  // guarded by mutex_
-  double reserved_ = 0;         // of the caches, by models with parts of their own; guarded by mutex_
+  std::shared_ptr<Team> team_;                                   // guarded by mutex_
+  std::map<std::string, std::weak_ptr<schedule::Turns>> turns_;  // by place; guarded by mutex_
+  const std::shared_ptr<std::atomic<uint64_t>> held_weights_ = std::make_shared<std::atomic<uint64_t>>(0);
+  double reserved_ = 0;  // of the caches, by models with parts of their own; guarded by mutex_
   Caches shared_part_;
 };
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "engine/cpu/weights/room.h"
 #include "engine/registry.h"
 #include "model/files/gguf_model.h"
 #include "model/hub.h"
@@ -248,8 +249,9 @@ void add_prefix_metrics(Metrics& metrics, const engine::Backend& backend) {
 }
 
 // The threads and caches that a process gives a service: of its own, or those of all its models.
+// Engines take turns where they compute: on the host's threads, or on the same devices (as --devices names them).
 Status read_host(const HostOptions& options, const SharedHost& shared, const std::string& folder,
-                 rank::ServiceParts& parts) {
+                 const std::string& devices, rank::ServiceParts& parts) {
   const CacheOptions& caches = options.caches;
   const engine::BackendInfo& engine = parts.backend->info();
   parts.hash_key = rank::text_key(caches, tokenizer_identity(folder, parts.texts->identity()));
@@ -262,7 +264,8 @@ Status read_host(const HostOptions& options, const SharedHost& shared, const std
     parts.own_caches = shared.cache_share > 0;
     parts.tokenizers = host->tokenizers;
     parts.shared_cache = host->shared_cache;
-    if (!engine.offloads) parts.seat = host->turns->join(shared.weight);
+    const std::string place = engine.offloads ? str_cat(engine.engine, " ", devices) : "";
+    parts.seat = host->turns_at(place, engine.offloads ? engine.batches_in_flight : 1)->join(shared.weight);
     return ok_status();
   }
   parts.tokenizer_threads = options.tokenizer_threads != 0 ? options.tokenizer_threads : engine.threads;
@@ -331,7 +334,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   ASSIGN_OR_RETURN(auto exits, open_exits(wanted.engine, **model));
   report_progress(shared, "preparing the engine");
   engine::BackendOptions engine_options = engine::backend_options(options, exits);
-  if (shared.host) engine_options.team = shared.host->team();
+  if (shared.host) {
+    engine_options.team = shared.host->team();
+    engine_options.other_weights = shared.host->held_weights();
+  }
   engine_options.max_length = *max_length;
   auto backend = engine::open_backend(*model, wanted.engine.engine, engine_options);
   if (!backend.ok()) return backend.status();
@@ -369,10 +375,12 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ", parts.info.parameters / 1000000,
                    " M parameters, up to ", *max_length, " tokens) on engine ", engine.engine, ", precision ",
                    engine.precision, ", kernel ", engine.kernel, ", ", engine.threads, " thread(s)"));
+  if (shared.host && engine.engine == "cpu" && engine_options.weight_cache.empty())
+    parts.weights = shared.host->hold_weights(engine::cpu::packed_bytes((*model)->weights, engine.precision));
   parts.texts = std::move(*texts);
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
-  RETURN_IF_ERROR(read_host(options.host, shared, located.folder, parts));
+  RETURN_IF_ERROR(read_host(options.host, shared, located.folder, engine_options.devices, parts));
   if (parts.metrics) add_model_metrics(*parts.metrics, parts, config.architecture.layers());
   report_progress(shared, "warming up");
   RETURN_IF_ERROR(run_warm_up(config, parts));

@@ -45,7 +45,8 @@ struct ServiceParts {
   std::shared_ptr<cache::PairCache> pair_cache;
   std::shared_ptr<cache::TokenCache> token_cache;
   std::shared_ptr<void> cache_share;            // kept as long as the service
-  std::unique_ptr<schedule::Turns::Seat> seat;  // where others compute with the same threads
+  std::shared_ptr<void> weights;                // the same: their part of the process's memory
+  std::unique_ptr<schedule::Turns::Seat> seat;  // where others compute with the same threads or devices
   bool own_caches = true;                       // tells metrics how large they are
   size_t tokenizer_threads = 1;
   size_t cache_bytes = 0;

@@ -1,29 +1,30 @@
 #include "schedule/fair_share.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace rerank::schedule {
 namespace {
 
-// Who has wanted nothing for so many seconds does not slow the others down: their predictions need not count with it.
-constexpr double kActiveSeconds = 1;
+// What a member has used counts less and less in so many seconds; a smaller part than the second is nothing.
+constexpr double kUseSeconds = 2;
+constexpr double kNoUse = 0.01;
 
 }  // namespace
 
 FairShare::Member FairShare::add(double weight) {
   const Member member = next_member_++;
-  members_[member] = {.weight = weight, .virtual_time = virtual_time_, .last_wanted = -2 * kActiveSeconds};
+  members_[member] = {.weight = weight, .virtual_time = virtual_time_};
   return member;
 }
 
 void FairShare::remove(Member member) { members_.erase(member); }
 
-void FairShare::want(Member member, double seconds, double now) {
+void FairShare::want(Member member, double seconds) {
   State& state = members_.at(member);
   if (state.waiting == 0 && state.running == 0) state.virtual_time = std::max(state.virtual_time, virtual_time_);
   ++state.waiting;
   state.predicted = seconds;
-  state.last_wanted = now;
 }
 
 void FairShare::withdraw(Member member) {
@@ -31,7 +32,7 @@ void FairShare::withdraw(Member member) {
   if (state.waiting > 0) --state.waiting;
 }
 
-std::optional<FairShare::Member> FairShare::next(double now) {
+std::optional<FairShare::Member> FairShare::next() {
   if (running_ >= slots_) return std::nullopt;
   std::pair<const Member, State>* first = nullptr;
   for (auto& entry : members_) {
@@ -43,7 +44,6 @@ std::optional<FairShare::Member> FairShare::next(double now) {
   --state.waiting;
   ++state.running;
   ++running_;
-  state.last_wanted = now;
   virtual_time_ = std::max(virtual_time_, state.virtual_time);
   state.running_predicted += state.predicted;
   state.virtual_time += state.predicted / state.weight;
@@ -55,22 +55,29 @@ void FairShare::finished(Member member, double seconds, double now) {
   const double predicted = state.running_predicted / static_cast<double>(state.running);
   state.running_predicted -= predicted;
   state.virtual_time += (seconds - predicted) / state.weight;
-  state.last_wanted = now;
+  state.used = seconds + state.used * std::exp((state.used_at - now) / kUseSeconds);
+  state.used_at = now;
   --state.running;
   --running_;
 }
 
-bool FairShare::active(const State& state, double now) const {
-  return state.waiting > 0 || state.running > 0 || now - state.last_wanted < kActiveSeconds;
+// A part of the time of all slots.
+double FairShare::used_of_late(const State& state, double now) const {
+  const double used = state.used * std::exp((state.used_at - now) / kUseSeconds);
+  return used / (kUseSeconds * static_cast<double>(slots_));
 }
 
 double FairShare::share(Member member, double now) const {
   const double own = members_.at(member).weight;
-  double sum = own;
+  double weights = own, used = 0;
   for (const auto& [other, state] : members_) {
-    if (other != member && active(state, now)) sum += state.weight;
+    if (other == member) continue;
+    const double part = used_of_late(state, now);
+    if (state.waiting == 0 && state.running == 0 && part < kNoUse) continue;
+    weights += state.weight;
+    used += state.waiting > 0 ? 1 : std::max(part, kNoUse);
   }
-  return own / sum;
+  return std::max(own / weights, 1 - used);
 }
 
 }  // namespace rerank::schedule

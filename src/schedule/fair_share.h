@@ -28,16 +28,16 @@ class FairShare {
   void remove(Member member);
 
   // It wants to compute a batch that is predicted to take so many seconds; a member may want several at once.
-  void want(Member member, double seconds, double now);
+  void want(Member member, double seconds);
   // It no longer wants one of them.
   void withdraw(Member member);
   // Whose turn it is, if a slot is free and anybody waits; its batch is under way from then on.
-  std::optional<Member> next(double now);
+  std::optional<Member> next();
   // A batch of the member has ended, after so many seconds. 0: it computed nothing.
   void finished(Member member, double seconds, double now);
 
-  // Its part of compute time while all members want what they wanted within the last second: its weight over the sum of
-  // theirs. 1 when no other has.
+  // The part of compute time that it gets when it always wants more: what the others do not use of late. While another
+  // waits, or uses more, its weight over the sum of theirs. 1 when no other wants anything.
   double share(Member member, double now) const;
 
  private:
@@ -48,9 +48,10 @@ class FairShare {
     double predicted = 0;  // of the batch that waits
     size_t running = 0;
     double running_predicted = 0;
-    double last_wanted = 0;
+    double used = 0;  // seconds, each counting less with time; at `used_at`
+    double used_at = 0;
   };
-  bool active(const State& state, double now) const;
+  double used_of_late(const State& state, double now) const;
 
   const size_t slots_;
   std::map<Member, State> members_;

@@ -80,7 +80,7 @@ void Planner::take(Request& r, uint32_t pair) {
     return mark_running({r.position, pair});
   }
   const SharedPairs::Members members = shared_pairs_.take(key);
-  account(requests_.at(members.front().position.request), members.front().pair, -1);
+  account(requests_.at(members.begin()->position.request), members.begin()->pair, -1);
   running_keys_[key] = {plan_, slot};
   for (const SharedPairMember& member : members) {
     mark_running(member);

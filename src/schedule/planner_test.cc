@@ -198,6 +198,20 @@ TEST(PlannerTest, EqualPairsAreComputedOnce) {
   EXPECT_TRUE(queue.planner.next(0.02).pairs.empty());
 }
 
+// Minutes, and under the scheduler's lock, where each that leaves moves the others.
+TEST(PlannerTest, HundredsOfThousandsOfEqualPairsLeaveAsTheyCame) {
+  Queue queue({.max_batch_tokens = 1000});
+  constexpr uint64_t kRequests = 40;
+  const std::vector<uint64_t> names(10000, 7);
+  for (uint64_t id = 1; id <= kRequests; ++id)
+    ASSERT_TRUE(queue.add_known(id, names, 0.001 * static_cast<double>(id)).ok());
+  EXPECT_EQ(queue.planner.queued_tokens(), 10u);
+  for (uint64_t id = 1; id < kRequests; ++id) EXPECT_EQ(queue.planner.cancel(id), 0u) << "the others want it";
+  EXPECT_EQ(queue.run(1).size(), 1u);
+  EXPECT_THAT(queue.last.completed, ::testing::ElementsAre(kRequests));
+  EXPECT_EQ(queue.planner.waiting_requests(), 0u);
+}
+
 TEST(PlannerTest, ARequestThatSharesPairsIsNotHurtByTheOthers) {
   Queue queue({.max_batch_tokens = 1000});
   ASSERT_TRUE(queue.add_known(1, {7, 8}, 0).ok());

@@ -237,6 +237,7 @@ struct Scheduler::State {
   void settle(BatchRun& run, Finished& finished) {
     if (!run.empty()) {
       run.began = std::max(run.handed_over, last_end);
+      if (seat) run.began = std::clamp(seat->last_end(), run.began, std::max(run.began, run.ended));
       last_end = std::max(last_end, run.ended);
       if (!run.stop) failures = run.status.ok() ? 0 : failures + 1;
       if (failures != 0) last_failure = run.ended;
@@ -309,12 +310,20 @@ struct Scheduler::State {
     if (run.predicted > 0) metrics->surprise.observe(run.seconds() / run.predicted);
   }
 
+  // Under the lock: whether a batch that may start then is asked for now. A device's next batch is planned shortly
+  // before the one before it ends; beside other models that would be too late to have a share by weight: it waits for
+  // its turn.
+  bool is_due(std::optional<double> start, double now) const {
+    if (!start) return false;
+    return *start <= now || stopping || (seat && seat->share() < 1 && backend.info().batches_in_flight > 1);
+  }
+
   // Waits until a batch should begin. False: stopped, and nothing is left.
   bool await_work(std::unique_lock<std::mutex>& lock) {
     while (true) {
       const double now = seconds_of(Clock::now());
       const auto start = planner.start_time(now);
-      if (start && (*start <= now || stopping)) return true;
+      if (is_due(start, now)) return true;
       if (seat) seat->withdraw();  // what was announced has been cancelled
       if (!start && stopping) return false;
       if (!start) idle_since.reset();
@@ -337,8 +346,8 @@ struct Scheduler::State {
   void give_turn_back(const BatchRun& run) {
     if (!seat) return;
     const double now = seconds_of(Clock::now());
-    const auto start = planner.start_time(now);
-    seat->give_back(run.seconds(), start && *start <= now ? std::optional(planner.next_batch_seconds()) : std::nullopt);
+    const bool due = is_due(planner.start_time(now), now);
+    seat->give_back(run.seconds(), due ? std::optional(planner.next_batch_seconds()) : std::nullopt);
   }
 
   void serve() {

@@ -439,5 +439,56 @@ TEST(SchedulerTest, ALaterBatchOfAContestKnowsWhatTheFirstHasReached) {
   EXPECT_EQ(backend.seen[1].size, 3u);
 }
 
+// Two models on one device, which takes two batches at a time and computes one. Whose turn it is: TurnsTest.
+TEST(SchedulerTest, ModelsOnOneDeviceTakeTurns) {
+  constexpr int kRequests = 60;
+  struct Device {
+    std::mutex computing;
+    std::atomic<int> taken{0}, most{0};
+  } device;
+  class Model : public engine::Backend {
+   public:
+    explicit Model(Device& device) : device_(device) {
+      information.offloads = true;
+      information.batches_in_flight = 2;
+    }
+    const engine::BackendInfo& info() const override { return information; }
+    Status forward(const engine::Batch&, std::span<float> logits) override {
+      device_.most = std::max(device_.most.load(), ++device_.taken);
+      {
+        const std::lock_guard lock(device_.computing);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      --device_.taken;
+      std::fill(logits.begin(), logits.end(), 1.f);
+      return ok_status();
+    }
+    engine::BackendInfo information;
+
+   private:
+    Device& device_;
+  };
+  Model heavy(device), light(device);
+  const auto turns = Turns::make(2);
+  PlannerOptions options;
+  options.max_batch_tokens = 4;  // a batch each
+  std::atomic<int> answered{0};
+  {
+    Scheduler first(heavy, options, nullptr, {}, 0, turns->join(3));
+    Scheduler other(light, options, nullptr, {}, 0, turns->join(1));
+    for (int i = 0; i < 2 * kRequests; ++i) {
+      auto job = std::make_unique<Job>();
+      job->pairs.add(std::vector<int32_t>{i, 1, 2, 3});
+      job->done = [&](Job&, const Status& status) {
+        EXPECT_TRUE(status.ok()) << status;
+        ++answered;
+      };
+      (i % 2 == 0 ? first : other).submit(std::move(job));
+    }
+  }
+  EXPECT_EQ(answered, 2 * kRequests);
+  EXPECT_EQ(device.most, 2) << "as many as it takes, and no more";
+}
+
 }  // namespace
 }  // namespace rerank::schedule

@@ -1,6 +1,5 @@
 #include "schedule/shared_pairs.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace rerank::schedule {
@@ -19,11 +18,11 @@ SharedPairs::Change SharedPairs::join(const Hash128& key, const SharedPairMember
   Members& members = shared_pairs_[key];
   Change change;
   if (!members.empty()) {
-    before_ = members.front();
+    before_ = *members.begin();
     change.before = &before_;
   }
-  members.insert(std::upper_bound(members.begin(), members.end(), member), member);
-  change.after = &members.front();
+  members.insert(members.end(), member);  // most often it is the last
+  change.after = &*members.begin();
   return change;
 }
 
@@ -32,14 +31,13 @@ SharedPairs::Change SharedPairs::leave(const Hash128& key, const SharedPairMembe
   const auto found = shared_pairs_.find(key);
   if (found == shared_pairs_.end()) return change;
   Members& members = found->second;
-  before_ = members.front();
+  before_ = *members.begin();
   change.before = &before_;
-  const auto at = std::lower_bound(members.begin(), members.end(), member);
-  if (at != members.end() && !(member < *at)) members.erase(at);
+  members.erase(member);
   if (members.empty()) {
     shared_pairs_.erase(found);
   } else {
-    change.after = &members.front();
+    change.after = &*members.begin();
   }
   return change;
 }
@@ -54,7 +52,7 @@ SharedPairs::Members SharedPairs::take(const Hash128& key) {
 
 const SharedPairMember* SharedPairs::owner(const Hash128& key) const {
   const auto found = shared_pairs_.find(key);
-  return found == shared_pairs_.end() ? nullptr : &found->second.front();
+  return found == shared_pairs_.end() ? nullptr : &*found->second.begin();
 }
 
 }  // namespace rerank::schedule

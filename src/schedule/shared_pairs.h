@@ -4,8 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <unordered_map>
-#include <vector>
 
 #include "base/hash.h"
 
@@ -40,8 +40,8 @@ struct SharedPairMember {
 class SharedPairs {
  public:
   // The members of one shared pair, in the order of their positions. The first is the owner: the pair's work is counted
-  // with its request.
-  using Members = std::vector<SharedPairMember>;
+  // with its request. A tree: a client may send some hundred thousand equal pairs, and leave with them.
+  using Members = std::set<SharedPairMember>;
 
   // The owner before and after the call; null: none. The pointers are good until the next call.
   struct Change {

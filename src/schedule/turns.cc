@@ -1,7 +1,5 @@
 #include "schedule/turns.h"
 
-#include "rerank/types.h"
-
 namespace rerank::schedule {
 namespace {
 
@@ -15,7 +13,7 @@ std::unique_ptr<Turns::Seat> Turns::join(double weight) {
 
 // Under the lock: whoever is next is told, and everybody how much is theirs.
 void Turns::grant(double now) {
-  while (const auto member = fair_.next(now)) {
+  while (const auto member = fair_.next()) {
     Seat& seat = *seats_.at(*member);
     ++seat.granted_;
     seat.wake_.notify_one();
@@ -45,7 +43,7 @@ void Turns::Seat::take(double predicted_seconds) {
     --announced_;
   } else {
     const double now = seconds_now();
-    turns_->fair_.want(member_, predicted_seconds, now);
+    turns_->fair_.want(member_, predicted_seconds);
     turns_->grant(now);
   }
   wake_.wait(lock, [this] { return granted_ > 0; });
@@ -56,11 +54,17 @@ void Turns::Seat::give_back(double seconds, std::optional<double> next) {
   const std::lock_guard lock(turns_->mutex_);
   const double now = seconds_now();
   turns_->fair_.finished(member_, seconds, now);
+  if (seconds > 0) turns_->last_end_ = Clock::now();
   if (next) {
-    turns_->fair_.want(member_, *next, now);
+    turns_->fair_.want(member_, *next);
     ++announced_;
   }
   turns_->grant(now);
+}
+
+TimePoint Turns::Seat::last_end() const {
+  const std::lock_guard lock(turns_->mutex_);
+  return turns_->last_end_;
 }
 
 void Turns::Seat::withdraw() {

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 
+#include "rerank/types.h"
 #include "schedule/fair_share.h"
 
 namespace rerank::schedule {
@@ -32,6 +33,10 @@ class Turns : public std::enable_shared_from_this<Turns> {
     // What give_back() was told of is not ready any more.
     void withdraw();
 
+    // When anybody's turn was given back last: where batches are taken in while another is computed, a batch did not
+    // begin before that.
+    TimePoint last_end() const;
+
     // The part of compute time that the model gets while the others that have computed in the last second go on.
     double share() const { return share_.load(std::memory_order_relaxed); }
 
@@ -55,6 +60,7 @@ class Turns : public std::enable_shared_from_this<Turns> {
 
   std::mutex mutex_;
   FairShare fair_;                            // guarded by mutex_
+  TimePoint last_end_{};                      // guarded by mutex_
   std::map<FairShare::Member, Seat*> seats_;  // guarded by mutex_
 };
 

@@ -59,6 +59,55 @@ TEST(TurnsTest, ModelsThatAlwaysWantMoreHaveTurnsByTheirWeights) {
   EXPECT_NEAR(static_cast<double>(turns_then), 100, 3);
 }
 
+// A device takes two batches: each model has two threads that ask for turns.
+TEST(TurnsTest, WeightsHoldWhereTwoBatchesAreUnderWay) {
+  const auto turns = Turns::make(2);
+  const auto gate = turns->join(1), heavy = turns->join(3), light = turns->join(1);
+  gate->take(1), gate->take(1);
+  std::atomic<size_t> of_heavy{0}, of_light{0}, of_light_then{0};
+  std::atomic<int> under_way{0}, most{0};
+  std::atomic<bool> ended{false};
+  const auto serve = [&](Turns::Seat& seat, std::atomic<size_t>& count) {
+    while (!ended) {
+      seat.take(0.01);
+      most = std::max(most.load(), ++under_way);
+      if (++count == 600 && &count == &of_heavy) of_light_then = of_light.load(), ended = true;
+      --under_way;
+      seat.give_back(0.01, 0.01);
+    }
+    seat.withdraw();
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] { serve(*heavy, of_heavy); });
+    threads.emplace_back([&] { serve(*light, of_light); });
+  }
+  while (gate->share() > 0.21) std::this_thread::yield();
+  gate->give_back(1, std::nullopt), gate->give_back(1, std::nullopt);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_LE(most, 2);
+  EXPECT_NEAR(static_cast<double>(of_light_then), 200, 10);
+}
+
+// A model that wants little takes little of what others may count with.
+TEST(FairShareTest, WhatAModelMayCountWithIsWhatOthersDoNotUse) {
+  FairShare fair;
+  const auto small = fair.add(4), large = fair.add(1);
+  EXPECT_EQ(fair.share(large, 0), 1);
+  double now = 0;
+  for (int second = 0; second < 20; ++second) {  // 100 ms of each second
+    fair.want(small, 0.1);
+    EXPECT_DOUBLE_EQ(fair.share(large, now), 0.2) << "it waits";
+    ASSERT_EQ(fair.next(), small);
+    EXPECT_LT(fair.share(large, now), 1);
+    fair.finished(small, 0.1, now + 0.1);
+    now += 1;
+  }
+  EXPECT_NEAR(fair.share(large, now), 0.9, 0.05);
+  EXPECT_EQ(fair.share(large, now + 60), 1) << "long ago";
+  EXPECT_EQ(fair.share(small, now), 1) << "the other has wanted nothing";
+}
+
 TEST(TurnsTest, ASeatThatLeavesLetsOthersGoOn) {
   const auto turns = Turns::make();
   auto a = turns->join(1);

@@ -152,6 +152,14 @@ class BenchTest(unittest.TestCase):
             self.assertIn("--bearer ... ", page.read_text())
             self.assertNotIn("secret-key-1", page.read_text())
 
+    def test_no_load_asks_what_an_earlier_one_has_asked(self):
+        with Server() as server:
+            run("bench", "--url", server.url, "--rate", "40,60", "--clients", "1,2", *self.LOAD)
+            metrics = server.get("/metrics")
+            self.assertRegex(metrics, r"(?m)^rerankd_cache_misses_total(\{.*\})? [1-9]")
+            for cache in ("cache", "token_cache"):
+                self.assertRegex(metrics, rf"(?m)^rerankd_{cache}_hits_total(\{{.*\}})? 0$")
+
     def test_a_server_with_another_model_is_found_out(self):
         other = SOURCE / "tests/data/models/bert-a"
         with Server("--model", other) as server:

@@ -21,10 +21,10 @@ CASES = []
 
 def client(name, package, base, reads, **more):
     """A case. base: what the user types after http://HOST:PORT. more: key=False, the client can't send an API key; raw=True, it
-    reads logits; fails=(a part of the error, what to do instead), it is known not to work.
+    reads logits; fails=(a part of the error, what to do instead), it is known not to work; stand_in, of which store.
     """
     def add(function):
-        CASES.append({"name": name, "package": package, "base": base, "reads": reads, "key": True, "raw": False, "fails": None,
+        CASES.append({"name": name, "package": package, "base": base, "reads": reads, "key": True, "raw": False, "fails": None, "stand_in": None,
                       **more, "run": function})
         return function
     return add
@@ -57,7 +57,7 @@ def main():
     for case in CASES:
         if run["only"] not in case["name"]:
             continue
-        row = {name: case[name] for name in ("name", "package", "base", "reads", "key", "fails")}
+        row = {name: case[name] for name in ("name", "package", "base", "reads", "key", "fails", "stand_in")}
         row["version"] = importlib.metadata.version(case["package"])
         row["open"] = attempt(case, run["open"], "any-key", run["expected"])
         row["closed"] = attempt(case, run["closed"], run["key"], run["expected"])

@@ -4,8 +4,8 @@ a key, and one with a wrong key, which must be an error to it.
 
     tests/clients/real_clients.py [--write] [--only PART] [-v]
 
-RERANKD names the program (default build/release/rerankd). The environments are .venv-clients and .venv-clients-cohere5
-(requirements/); `make clients` makes them. --write writes docs/clients.md; without it the table there must be the one measured.
+RERANKD names the program (default build/release/rerankd). The environments are .venv-clients, -cohere5, -stores
+and -airflow (requirements/); `make clients` makes them. --write writes docs/clients.md; without it the table there must be the one measured.
 """
 import argparse
 import json
@@ -20,7 +20,8 @@ sys.path[:0] = [str(SOURCE / "tests/support"), str(SOURCE / "tests/clients")]
 from real_client import QUERY, TEXTS  # noqa: E402
 from rerankd_server import Server  # noqa: E402
 
-ENVIRONMENTS = {".venv-clients": "cases_main.py", ".venv-clients-cohere5": "cases_cohere5.py"}
+ENVIRONMENTS = {".venv-clients": "cases_main.py", ".venv-clients-cohere5": "cases_cohere5.py", ".venv-clients-stores": "cases_stores.py",
+                ".venv-clients-airflow": "cases_airflow.py"}
 PAGE = SOURCE / "docs/clients.md"
 KEY = "key-of-the-real-clients"
 MODEL = SOURCE / "models/rerankd-mini-en"
@@ -39,17 +40,16 @@ RECORDED = [
     ("LangChain.js `CohereRerank`", "from npm", "frameworks.json", "LangChain.js"),
     ("Mixedbread, JavaScript", "from npm", "applications.json", "@mixedbread/sdk"),
     ("SageMaker", "AWS's side of a container", "applications.json", "SageMaker"),
-    ("Elasticsearch", "a server in Java; its inference services are read from its source", "stores.json", "Elasticsearch"),
-    ("OpenSearch", "a server in Java", "stores.json", "OpenSearch"),
+    ("Elasticsearch", "a server in Java; its inference services are read from its source (its client is driven, above)", "stores.json", "Elasticsearch"),
+    ("OpenSearch", "a server in Java (its client is driven)", "stores.json", "OpenSearch"),
     ("Milvus", "a server in Go", "stores.json", "Milvus"),
-    ("Weaviate", "a server in Go", "stores.json", "Weaviate"),
+    ("Weaviate", "a server in Go, which its client cannot start: what the modules' Go clients send is replayed", "stores.json", "Weaviate"),
     ("Cassandra Data API", "a server in Java", "stores.json", "Cassandra"),
     ("Oracle", "a database; from its documentation", "stores.json", "Oracle"),
     ("AlloyDB", "a database; from its documentation", "stores.json", "AlloyDB"),
     ("TiDB AutoFlow", "an application", "stores.json", "TiDB"),
     ("OceanBase", "a database; from its documentation", "stores.json", "OceanBase"),
     ("Redpanda Connect", "a program in Go", "stores.json", "Redpanda"),
-    ("Airflow", "its hook is cohere's client, which is driven", "stores.json", "Airflow"),
     ("Hugging Face inference", "a service; its bodies are also sent to SageMaker's containers", "stores.json", "Hugging Face"),
     ("KServe v2", "a protocol with many clients", "stores.json", "KServe"),
     ("LangChain `JinaRerank`", "its URL is fixed to api.jina.ai; the request is RAGFlow's Jina provider's", "ragflow.json",
@@ -120,10 +120,13 @@ def page(rows):
              f"Packages from PyPI, unmodified, against `rerankd serve` with the built-in model: one call with {len(TEXTS)} documents to a",
              "server without a key and to one with a key. The order and every score must be the server's own, the fields named must be where",
              "the client looks for them, and a wrong key must be an error to it. `HOST:PORT` stands for the server's address.", "",
+             "Elasticsearch, OpenSearch and Weaviate cannot be installed from PyPI: their clients talk to a stand-in of the store",
+             "([stand_ins.py](../tests/clients/stand_ins.py)), which asks the server as the store's own code does.", "",
              "| client | package and version | base URL to enter | read by the user | result | with an API key |", "|---|---|---|---|---|---|"]
     for row in sorted(rows, key=lambda r: (r["name"].lower(), r["version"])):
         result, with_key = shown(row)
-        lines.append(f"| {row['name']} | `{row['package']}` {row['version']} | `http://HOST:PORT{row['base']}` | {row['reads']} "
+        name = row["name"] + (" by a stand-in" if row["stand_in"] else "")
+        lines.append(f"| {name} | `{row['package']}` {row['version']} | `http://HOST:PORT{row['base']}` | {row['reads']} "
                      f"| {result} | {with_key} |")
     lines += ["", "## Recorded", "",
               "Where no package can be driven, `client_test` replays the requests that the client sends and asserts the fields that it reads.", "",

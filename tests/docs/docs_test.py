@@ -76,6 +76,47 @@ class DocsTest(unittest.TestCase):
                 if flag not in ("--only", "--write", "--record", "--base"):
                     self.assertIn(flag, known, page.name)
 
+    def test_every_test_that_is_named_exists(self):
+        """`Suite.Case`, `Suite.*` and `program_test.test_case` of the pages that say what holds; each row of SECURITY.md's table has one."""
+        found, python = set(), set()
+        for folder in ("src", "tests", "tools"):
+            for file in (SOURCE / folder).rglob("*.cc"):
+                found |= {".".join(names) for names in re.findall(r"^TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)", file.read_text(), re.M)}
+            for file in (SOURCE / folder).rglob("*_test.py"):
+                python |= {f"{file.stem}.{name}" for name in re.findall(r"^    def (test_\w+)\(", file.read_text(), re.M)}
+        lists = "".join(file.read_text() for file in (*SOURCE.glob("tests/*/CMakeLists.txt"), SOURCE / "tools/campaign/CMakeLists.txt"))
+        named = 0
+        for page in (SOURCE / "SECURITY.md", SOURCE / "docs/campaign.md", *sorted((SOURCE / "docs/decisions").glob("*.md"))):
+            for name in re.findall(r"`([A-Z]\w+\.[A-Z*][\w*]*)`", text_of(page)):
+                if page.suffix == ".md" and name.rsplit(".", 1)[1] in ("TXT", "MD"):
+                    continue
+                pattern = re.compile(re.escape(name).replace(r"\*", r"\w*") + "$")
+                self.assertTrue(any(pattern.match(test) for test in found), f"{page.name}: {name}")
+                named += 1
+            for name in re.findall(r"`(\w+_test\.test_\w+)`", text_of(page)):
+                self.assertIn(name, python, page.name)
+                named += 1
+        self.assertGreater(named, 80)
+        rows = re.findall(r"^\| (?!from|---)[^|]+\|[^|]+\|(.*)\|$", text_of(SOURCE / "SECURITY.md"), re.M)
+        self.assertGreater(len(rows), 20)
+        for row in rows:
+            names = re.findall(r"`([A-Z]\w+\.[A-Z*][\w*]*|\w+_test(?:\.test_\w+)?|campaign_replay)`", row)
+            self.assertTrue(names, f"SECURITY.md names no test: {row}")
+            for name in names:
+                if "." not in name and name != "campaign_replay":
+                    self.assertIn(f"NAME {name}", lists, f"SECURITY.md: {name}")
+
+    def test_what_is_installed_beside_is_held_by_hash_and_the_unit_keeps_its_limits(self):
+        for wheel in ("onnxruntime", "pjrt", "libtpu"):
+            for line in text_of(SOURCE / f"requirements/{wheel}.txt").replace("\\\n", " ").splitlines():
+                if "==" in line and not line.startswith("#"):
+                    self.assertIn("--hash=sha256:", line, wheel)
+        for script in ("onnxruntime.sh", "pjrt.sh"):
+            self.assertIn("--require-hashes", text_of(SOURCE / "tools" / script))
+        unit = text_of(SOURCE / "deploy/systemd/rerankd.service")
+        for line in ("DynamicUser=yes", "LimitCORE=0", "TasksMax=4096", "#LoadCredential=keys:/etc/rerankd/keys"):
+            self.assertIn(line + "\n", unit)
+
     def test_every_link_leads_somewhere(self):
         for page in PAGES:
             text = re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S)

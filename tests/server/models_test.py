@@ -259,7 +259,8 @@ cache-share = 0.25
         self.assertEqual(failed, [])
         self.assertEqual({len(models) for models in chosen.values()}, {1}, "a query always goes to the same one")
         share = sum(models == {"v2"} for models in chosen.values()) / len(chosen)
-        self.assertAlmostEqual(share, 0.1, delta=0.015)
+        self.assertAlmostEqual(share, 0.1, delta=0.01)
+        print(f"10000 requests, {len(chosen)} queries: {100 * share:.2f} % to the version with 10 %", file=sys.stderr)
 
         # A switch under load, and the old one goes.
         count = [0]

@@ -99,11 +99,11 @@ class Models {
   void want(Model& model) {
     if (model.wants || running_ == &model || !model.planner.start_time(now_)) return;
     model.wants = true;
-    fair_.want(model.member, model.planner.next_batch_seconds(), now_);
+    fair_.want(model.member, model.planner.next_batch_seconds());
   }
 
   void begin() {
-    const auto member = fair_.next(now_);
+    const auto member = fair_.next();
     if (!member) return;
     for (Model& model : models_) {
       if (model.member != *member) continue;
@@ -200,24 +200,24 @@ TEST(ModelsSimulation, WhoComesBackHasNothingSavedUp) {
   const auto a = fair.add(1), b = fair.add(1);
   double now = 0;
   const auto compute = [&](FairShare::Member member) {
-    EXPECT_EQ(fair.next(now), member);
+    EXPECT_EQ(fair.next(), member);
     now += 1;
     fair.finished(member, 1, now);
   };
   for (int i = 0; i < 100; ++i) {  // b is idle
-    fair.want(a, 1, now);
+    fair.want(a, 1);
     compute(a);
   }
   size_t turns_of_b = 0;
-  fair.want(a, 1, now);
-  fair.want(b, 1, now);
+  fair.want(a, 1);
+  fair.want(b, 1);
   for (int i = 0; i < 20; ++i) {
-    const auto member = fair.next(now);
+    const auto member = fair.next();
     ASSERT_TRUE(member);
     turns_of_b += *member == b;
     now += 1;
     fair.finished(*member, 1, now);
-    fair.want(*member, 1, now);
+    fair.want(*member, 1);
   }
   EXPECT_NEAR(static_cast<double>(turns_of_b), 10, 1);
 }

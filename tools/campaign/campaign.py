@@ -143,7 +143,7 @@ def main():
     parser.add_argument("command", choices=["fuzz", "pack", "report"])
     parser.add_argument("targets", nargs="*")
     parser.add_argument("--seconds", type=int, default=60)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     targets = arguments.targets or list(TARGETS)
     if unknown := [t for t in targets if t not in TARGETS]:
         sys.exit(f"no such target: {', '.join(unknown)}; there are {', '.join(TARGETS)}")

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Mixed traffic for long: memory stays flat, and no answer is wrong or lost.
 
-Usage: soak.py [--minutes N] [--write]
+Usage: soak.py [--minutes N] [--pause S] [--write]
 
 Four good clients (keys, gzip, caches, requests that pass caches by) whose answers are compared, and others that send odd and broken
-requests, go away in the middle, read slowly, and reload keys. Memory is noted at the start, after 10 minutes (or a third) and at the end.
+requests, go away in the middle, read slowly, and reload keys. Two models are served and the first one's answers are scored again by
+a shadow; a third is loaded, asked and unloaded over and over. Memory is noted at the start, after 10 minutes (or a third) and at the
+end. --pause: how long each client waits between requests.
 """
 import argparse
 import gzip
@@ -14,24 +16,26 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
-from living import Clients, Probe, Server, Tally, post, reset, signal, table, write_section
+from living import MODEL, Clients, Probe, Server, Tally, free_port, post, reset, signal, table, write_section
 
-KEY = "a-key-of-the-soak"
+KEY, ADMIN = "a-key-of-the-soak", "a-key-of-the-soaks-admin"
 
 
-def odd_traffic(server, stopping, counts):
+def odd_traffic(server, pause, stopping, counts):
     draw = random.Random(1)
-    while not stopping.wait(0.03):
+    while not stopping.wait(pause):
         size = draw.choice([10, 1000, 50000])
         body = json.dumps({"query": f"q{draw.random()}", "documents": ["lorem ipsum " * (size // 12 + 1)] * draw.randrange(1, 6),
                            "truncation": draw.choice(["head", "tail", "query-aware", "chunks"])})
         headers = f"Authorization: Bearer {KEY}\r\n"
-        kind = draw.randrange(8)
+        kind = draw.randrange(10)
         payload = {0: post(gzip.compress(body.encode()), headers=headers + "Content-Encoding: gzip\r\nAccept-Encoding: gzip\r\n"),
                    1: post(body, "/score", headers), 2: post(body[: len(body) // 2], headers=headers), 3: post("nonsense", headers=headers),
                    4: post(body, headers=headers)[: draw.randrange(20, 200)], 5: post(json.dumps({"inputs": "some text"}), "/tokenize", headers),
-                   6: b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"}.get(kind, post(body, headers=headers))
+                   6: b"GET /info HTTP/1.1\r\nHost: h\r\n\r\n", 8: post(body, "/models/second/v1/rerank", headers),
+                   9: post(body, "/models/third/v1/rerank", headers)}.get(kind, post(body, headers=headers))
         try:
             client = server.connect()
             client.sendall(payload)
@@ -48,19 +52,44 @@ def odd_traffic(server, stopping, counts):
             server.process.send_signal(signal.SIGHUP)
 
 
+def load_and_unload(port, stopping, loads):
+    """A third model comes and goes, every twenty seconds or so."""
+    def admin(change=None):
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/admin/models", change and json.dumps(change).encode(),
+                                       {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return json.load(answer)
+
+    def loaded():
+        return any(m["id"] == "third" and m["status"] == "ready" for m in admin()["data"])
+
+    while not stopping.wait(10):
+        admin({"action": "load", "name": "third", "model": str(MODEL)})
+        while not loaded() and not stopping.wait(1):
+            pass
+        if not stopping.wait(5):
+            admin({"action": "unload", "name": "third"})
+            loads[0] += 1
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--pause", type=float, default=0.03)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     with tempfile.NamedTemporaryFile("w", suffix=".keys") as keys:
         keys.write(f"soak {KEY}\n")
         keys.flush()
-        flags = ["--api-key-file", keys.name, "--max-memory-bytes", 256 << 20, "--cache-bytes", 8 << 20, "--token-cache-bytes", 8 << 20]
+        private = free_port()
+        flags = ["--api-key-file", keys.name, "--max-memory-bytes", 256 << 20, "--cache-bytes", 8 << 20, "--token-cache-bytes", 8 << 20,
+                 "--model", f"second={MODEL}", "--shadow-rate", 0.01, "--admin-key", ADMIN,
+                 "--read-only-metrics-address", f"127.0.0.1:{private}"]
         with Server(*flags, grpc=True) as server:
-            tally, counts, stopping = Tally(), [0], threading.Event()
-            others = [threading.Thread(target=odd_traffic, args=(server, stopping, counts), daemon=True) for _ in range(2)]
-            with Clients(server, tally, threads=4, pause=0.02, headers={"Authorization": f"Bearer {KEY}"}), Probe(server) as probe:
+            tally, counts, loads, stopping = Tally(), [0], [0], threading.Event()
+            others = [threading.Thread(target=odd_traffic, args=(server, arguments.pause, stopping, counts), daemon=True) for _ in range(2)]
+            others.append(threading.Thread(target=load_and_unload, args=(private, stopping, loads), daemon=True))
+            with Clients(server, tally, threads=4, pause=arguments.pause, headers={"Authorization": f"Bearer {KEY}"}), Probe(server) as probe:
                 for thread in others:
                     thread.start()
                 time.sleep(5)
@@ -73,8 +102,8 @@ def main():
                 files = server.files()
             alive = server.alive()
     flat = memory[2] < memory[1] + 60
-    good = alive and flat and tally.wrong == 0 and tally.lost == 0
-    row = {"minutes": arguments.minutes, **tally.row(), "odd requests": counts[0], "slowest probe, ms": round(probe.slowest),
+    good = alive and flat and tally.wrong == 0 and tally.lost == 0 and loads[0] > arguments.minutes
+    row = {"minutes": arguments.minutes, **tally.row(), "odd requests": counts[0], "loads": loads[0], "slowest probe, ms": round(probe.slowest),
            "MiB at start": memory[0], f"MiB after {first:.0f} min": memory[1], "MiB at the end": memory[2], "open files": files,
            "verdict": "held" if good else "FAILED"}
     print(row)

@@ -149,13 +149,14 @@ struct Bench : Command {
                 "p50 ms", "p95 ms", "p99 ms", "refused", "failed");
     for (size_t count : clients)
       add(found, str_cat(count, " clients"), [&](const load::Watch& watch) {
-        return load::drive_closed(*target, made, {count, seconds, kCheckedRequests}, watch);
+        return load::drive_closed(*target, made, {count, seconds, next_request}, watch);
       });
     for (double rate : rates)
       add(found, rate > 0 ? str_cat(rate, "/s") : "as recorded", [&](const load::Watch& watch) {
-        const auto due = trace.empty() ? *load::arrivals(arrival_kind, rate, seconds, workload.seed)
-                                       : load::replay(trace, rate, seconds);
-        load::LoadRun run = load::drive_open(*target, made, due, http.timeout_seconds, watch);
+        auto due = trace.empty() ? *load::arrivals(arrival_kind, rate, seconds, workload.seed)
+                                 : load::replay(trace, rate, seconds);
+        load::LoadRun run =
+            load::drive_open(*target, made, {std::move(due), http.timeout_seconds, next_request}, watch);
         run.offered = rate;
         return run;
       });
@@ -167,7 +168,9 @@ struct Bench : Command {
     load::Summary run;
     {
       Progress progress(load, "requests");
-      run = load::summarize(drive([&](size_t, size_t done) { progress.update(done, 0); }));
+      const load::LoadRun sent = drive([&](size_t, size_t done) { progress.update(done, 0); });
+      next_request += sent.samples.size();
+      run = load::summarize(sent);
     }
     const load::LatencySummary& ms = run.latency;
     std::printf("%12s %9zu %9.1f %10.1f %9.2f %9.2f %9.2f %9.2f %8zu %7zu\n", load.c_str(), run.answered,
@@ -294,6 +297,7 @@ struct Bench : Command {
   std::string arrival_kind = "poisson", duration = "8s", texts, requests, json, html, name;
   std::vector<double> trace;  // of arrivals; empty: they are made
   bool no_check = false;
+  uint64_t next_request = kCheckedRequests;  // of the workload: no load asks what an earlier one has asked
   std::unique_ptr<Reranker> engine;
   std::unique_ptr<load::Target> target;
 };

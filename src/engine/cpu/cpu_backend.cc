@@ -349,7 +349,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const model::M
   ASSIGN_OR_RETURN(auto kernels, cpu::choose(*model, options));
   // Packed weights of a cache are a file's pages, which the system may take back.
   if (options.weight_cache.empty())
-    RETURN_IF_ERROR(cpu::check_room(model->weights, kernels->precision, usable_memory()));
+    RETURN_IF_ERROR(cpu::check_room(model->weights, kernels->precision, usable_memory(), options.other_weights));
   try {
     const auto open = [&](auto engine) -> Result<std::unique_ptr<Backend>> {
       RETURN_IF_ERROR(engine->check_files());  // the weights were packed from them

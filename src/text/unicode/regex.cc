@@ -1,4 +1,8 @@
 #include "text/unicode/regex.h"
+
+#include <atomic>
+
+#include "base/log.h"
 #include "base/status_macros.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -26,6 +30,17 @@ struct Matcher {
   Matcher(const Matcher&) = delete;
   Matcher& operator=(const Matcher&) = delete;
 };
+
+// The rest of such a text stays in one piece, unlike in transformers.
+void tell_once(int code, size_t bytes) {
+  static std::atomic<bool> told{false};
+  if (told.exchange(true)) return;
+  PCRE2_UCHAR message[160];
+  pcre2_get_error_message(code, message, std::size(message));
+  log_warning(str_cat("a regular expression of the tokenizer gives up on a text of ", bytes,
+                      " bytes: ", reinterpret_cast<char*>(message),
+                      "; it does not split the rest, so that scores may differ from transformers'. Told once"));
+}
 
 }  // namespace
 
@@ -81,7 +96,10 @@ void Pattern::for_each_match(std::string_view text, const std::function<void(siz
   while (from <= text.size()) {
     const int count = pcre2_match(compiled_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                                   PCRE2_NO_UTF_CHECK, matcher.data, matcher.context);
-    if (count < 0) return;  // no match, or a match that would take more stack or steps than is sane
+    if (count < 0) {  // no match, or one that would take more stack or steps than is sane
+      if (count != PCRE2_ERROR_NOMATCH) tell_once(count, text.size());
+      return;
+    }
     const size_t* span = pcre2_get_ovector_pointer(matcher.data);
     const size_t begin = span[0], end = span[1];
     if (begin == end && end == last_end) {

@@ -1,7 +1,10 @@
 #include "text/unicode/unicode.h"
 
+#include "base/json/reader.h"
+#include "base/log.h"
 #include "gtest/gtest.h"
 #include "text/unicode/oniguruma.h"
+#include "text/unicode/regex.h"
 #include "text/unicode/utf8.h"
 
 namespace rerank::text {
@@ -70,6 +73,26 @@ TEST(Oniguruma, ProxiesKeepTheLength) {
   const std::string_view replaced = pcre2_text(vowel_separator, storage);
   EXPECT_EQ(replaced.size(), vowel_separator.size());
   EXPECT_NE(replaced, vowel_separator);
+}
+
+TEST(Pattern, OneThatTakesTooManyStepsIsGivenUpAndTold) {
+  JsonFile json;
+  ASSERT_TRUE(json.parse(R"({"pattern": {"Regex": "(a+)+[bc]"}})", "tokenizer.json").ok());
+  const auto pattern = Pattern::parse(json.at("pattern"));
+  ASSERT_TRUE(pattern.ok()) << pattern.status();
+  std::string told;
+  set_log_sink([&](LogLevel, std::string_view line, std::span<const LogField>) { told += line; });
+  size_t matches = 0;
+  const auto count = [&](size_t, size_t) { ++matches; };
+  pattern->for_each_match("aab aac", count);
+  EXPECT_EQ(matches, 2u);
+  EXPECT_EQ(told, "");
+  pattern->for_each_match(std::string(60, 'a'), count);
+  pattern->for_each_match(std::string(60, 'a'), count);
+  set_log_sink({});
+  EXPECT_EQ(matches, 2u);
+  EXPECT_NE(told.find("gives up on a text of 60 bytes"), std::string::npos) << told;
+  EXPECT_EQ(told.find("Told once"), told.rfind("Told once"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "engine/cpu/weights/room.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -29,17 +30,18 @@ uint64_t packed_bytes(const model::Weights& weights, std::string_view precision)
   return static_cast<uint64_t>(static_cast<double>(elements) * bytes_each(precision));
 }
 
-Status check_room(const model::Weights& weights, std::string_view precision, uint64_t memory) {
+Status check_room(const model::Weights& weights, std::string_view precision, uint64_t memory, uint64_t taken) {
   const uint64_t wanted = packed_bytes(weights, precision);
-  if (wanted <= memory) return ok_status();
+  const uint64_t left = memory - std::min(memory, taken);
+  if (wanted <= left) return ok_status();
   std::string instead;
   for (const std::string_view other : {"bf16", "int8", "int4"}) {
-    if (const uint64_t bytes = packed_bytes(weights, other); bytes <= memory && bytes < wanted)
+    if (const uint64_t bytes = packed_bytes(weights, other); bytes <= left && bytes < wanted)
       instead += str_cat(instead.empty() ? "" : ", ", "--precision ", other, " (", gigabytes(bytes), ")");
   }
   return absl::ResourceExhaustedError(str_cat(
       "cpu engine: the weights take ", gigabytes(wanted), " in ", precision, ", and there are ", gigabytes(memory),
-      " of memory; ",
+      " of memory; ", taken == 0 ? std::string() : str_cat("other models' weights have ", gigabytes(taken), " of it; "),
       instead.empty() ? std::string("no precision makes them fit") : str_cat("these would have room: ", instead)));
 }
 

@@ -12,8 +12,8 @@ namespace rerank::engine::cpu {
 // Bytes of the blocks' matrices in a precision; tables stay in their files.
 uint64_t packed_bytes(const model::Weights& weights, std::string_view precision);
 
-// ResourceExhausted where they are more than `memory` bytes: with both figures, and the precisions that would have
-// room.
-Status check_room(const model::Weights& weights, std::string_view precision, uint64_t memory);
+// ResourceExhausted where they are more than `memory` bytes less `taken`, those of the process's other models: with the
+// figures, and the precisions that would have room.
+Status check_room(const model::Weights& weights, std::string_view precision, uint64_t memory, uint64_t taken = 0);
 
 }  // namespace rerank::engine::cpu

@@ -37,6 +37,14 @@ Status failed(const std::string& path, const char* what) {
   return absl::UnavailableError(str_cat("weight cache: ", path, ": ", what, ": ", std::strerror(errno)));
 }
 
+// Scores are made of what lies there. A folder that is not there yet is made by us.
+Status check_folder(const std::string& folder) {
+  struct stat info {};
+  if (::stat(folder.c_str(), &info) != 0 || (info.st_mode & S_IWOTH) == 0) return ok_status();
+  return absl::PermissionDeniedError(str_cat(
+      "--weight-cache ", folder, ": anybody can write into it, and scores are made of what lies there: chmod o-w"));
+}
+
 Hash128 hash_of(const std::byte* data, size_t bytes) { return hash128({reinterpret_cast<const char*>(data), bytes}); }
 
 }  // namespace
@@ -46,6 +54,7 @@ std::string weight_cache_file(const WeightCacheOptions& options) {
 }
 
 Result<std::unique_ptr<MappedWeights>> MappedWeights::open(const WeightCacheOptions& options) {
+  RETURN_IF_ERROR(check_folder(options.folder));
   const std::string path = weight_cache_file(options);
   auto file = MappedFile::open(path);
   if (absl::IsNotFound(file.status())) return file.status();
@@ -88,6 +97,7 @@ const std::byte* MappedWeights::place(size_t bytes, const Fill& fill) {
 
 Result<std::unique_ptr<WeightWriter>> WeightWriter::create(const WeightCacheOptions& options) {
   if (options.key.size() >= sizeof(Header::key)) return absl::InvalidArgumentError("weight cache: key too long");
+  RETURN_IF_ERROR(check_folder(options.folder));
   std::error_code error;
   fs::create_directories(options.folder, error);
   if (error) return absl::UnavailableError(str_cat("--weight-cache ", options.folder, ": ", error.message()));

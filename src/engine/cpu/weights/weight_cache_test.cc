@@ -155,6 +155,17 @@ TEST_F(WeightCacheTest, AFifoInItsPlaceIsPassedOver) {
   EXPECT_EQ(score(options()), expected);
 }
 
+TEST_F(WeightCacheTest, AFolderThatAnybodyCanWriteIntoIsNotUsed) {
+  const auto expected = score(options());
+  const auto file = only_file();
+  fs::permissions(folder_, fs::perms::others_write, fs::perm_options::add);
+  const cpu::WeightCacheOptions cache = {folder_, 1 << 20, "some key"};
+  EXPECT_TRUE(absl::IsPermissionDenied(cpu::MappedWeights::open(cache).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(cpu::WeightWriter::create(cache).status()));
+  std::ofstream(file) << "another's";
+  EXPECT_EQ(score(options()), expected) << "packed into memory";
+}
+
 TEST_F(WeightCacheTest, AWholeFileOfAnotherPackingIsNotUsed) {
   const cpu::WeightCacheOptions cache = {folder_, 1 << 20, "some key"};
   auto writer = cpu::WeightWriter::create(cache);
