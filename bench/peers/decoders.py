@@ -220,7 +220,8 @@ def llama_peer(folder, kind):
 
     def one(ids):
         llama.llama_memory_clear(llama.llama_get_memory(context), True)
-        batch = llama.llama_batch_get_one((llama.llama_token * len(ids))(*ids), len(ids))
+        tokens = (llama.llama_token * len(ids))(*ids)  # the batch only points to them
+        batch = llama.llama_batch_get_one(tokens, len(ids))
         if llama.llama_decode(context, batch) != 0:
             sys.exit("llama.cpp does not compute a document")
         yes = llama.llama_get_embeddings_seq(context, 0)[0]
