@@ -77,6 +77,8 @@ class SharedOps {
   const PaddedMatrix& convolve(const Batch& batch, Rows rows);
   // Logits of rows [0, rows) of `scored`.
   void head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits);
+  // The vectors of the marked tokens of `all` [tokens].
+  void marked_vectors(const Batch& batch, const PaddedMatrix& all, std::span<float> vectors);
   // The mean of the logits of each sequence's rows, of `scored` [tokens].
   void mean_logits(const Batch& batch, const PaddedMatrix& scored, std::span<float> logits);
 
@@ -103,7 +105,9 @@ class SharedOps {
   const SharedWeights& shared_;
   Team* team_;
   const PackedLinear* output_;  // of the pass that is being computed
-  PaddedMatrix dense_, outputs_;
+  const PaddedMatrix& outputs_of(const PaddedMatrix& scored, size_t rows);
+
+  PaddedMatrix dense_, outputs_, marked_;
   PaddedMatrix embedded_, around_, convolved_;  // of a convolution
 };
 

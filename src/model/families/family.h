@@ -94,8 +94,8 @@ void read_segment_table(ConfigReader& config, Architecture& architecture);
 // Names of the encoder as BertModel has them.
 TensorNames bert_encoder_names(const Architecture& architecture, std::string_view prefix);
 
-// What decoders share (families/decoder.cc): pre-norm blocks with RMS norms, causal attention of grouped heads, rotary
-// positions, gated feed-forwards, and by the name of the architecture a head: answers, or `score.weight`.
+// What decoders share (families/decoders/decoder.cc): pre-norm blocks with RMS norms, causal attention of grouped
+// heads, rotary positions, gated feed-forwards, and by the name of the architecture a head: answers, or `score.weight`.
 struct DecoderFields {
   double norm_epsilon = 1e-6, rope_theta = 10000;
   const char* activation = "hidden_act";
@@ -109,6 +109,6 @@ Rope read_rope(ConfigReader& config, double theta);
 extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
     kModernBertFamily, kQwen3Family, kQwen2Family, kLlamaFamily, kGemmaFamily, kGemma2Family, kEuroBertFamily,
     kNemotronFamily, kDebertaFamily, kMpnetFamily, kAlbertFamily, kBigBirdFamily, kLongformerFamily, kNomicFamily,
-    kMiniCpmFamily, kQwen3MoeFamily;
+    kMiniCpmFamily, kQwen3MoeFamily, kJinaRankingFamily;
 
 }  // namespace rerank::model
