@@ -95,6 +95,7 @@ class Binder {
 
   // `exact`: no precision rounds it.
   Linear linear(const TensorSource& source, size_t out, size_t in, bool bias, bool exact = false) {
+    if (source.kind != TensorSource::Rows::kOutputs) return {bare_matrix(source, out, in), {}};
     const size_t rows = source.rows == 0 ? out : source.rows;
     const TensorView weight = tensor(source.name + ".weight", {rows, in}, layer_ != SIZE_MAX && !exact);
     Linear linear = {weight, {}};
@@ -175,6 +176,7 @@ class Binder {
       to.up = linear(expert.up, ff.width, h, ff.bias);
       to.down = scaled(linear(expert.down, h, ff.width, ff.output_bias), block.sum_scale);
     }
+    if (ff.experts->bias) w.experts_bias = tensor(names.experts_bias, {h});
   }
 
   static Linear scaled(Linear linear, float factor) {
@@ -217,6 +219,18 @@ class Binder {
   }
 
  private:
+  TensorView bare_matrix(const TensorSource& source, size_t out, size_t in) {
+    const bool inputs = source.kind == TensorSource::Rows::kBareInputs;
+    TensorView view = tensor(source.name, {source.rows, inputs ? out : in}, layer_ != SIZE_MAX);
+    if (view.dtype == DType::kI8 || view.dtype == DType::kI4 || block_size(view.dtype).elements != 1)
+      fail(str_cat("tensor ", source.name, " is ", dtype_name(view.dtype), "; F32, F16 and BF16 are read of it"));
+    if (!status_.ok() || wanted_ != nullptr) return view;
+    view = rows_of(view, source.first_row, inputs ? in : out);
+    if (inputs) std::swap(view.shape[0], view.shape[1]);
+    view.transposed = inputs;
+    return view;
+  }
+
   // Null where there is none. A model that was saved without the prefix of its body ("bert.") has all its names without
   // it.
   const TensorView* find(const std::string& name) const {

@@ -20,6 +20,8 @@ struct TensorSource {
   std::string name;
   size_t first_row = 0;
   size_t rows = 0;  // of the whole tensor; 0: it is this layer's alone
+  // `name` is the weight's whole name, and its rows, of which these are the layer's, are inputs or outputs.
+  enum class Rows { kOutputs, kBareOutputs, kBareInputs } kind = Rows::kOutputs;
 };
 
 struct ExpertNames {
@@ -36,6 +38,7 @@ struct LayerNames {
   std::string attention_sum_norm, output_sum_norm;  // of what is added to the stream
   TensorSource router;
   std::function<ExpertNames(size_t expert)> experts;
+  std::string experts_bias;                             // whole name
   TensorSource global_query, global_key, global_value;  // of a window with a global first token
 };
 
@@ -109,6 +112,6 @@ Rope read_rope(ConfigReader& config, double theta);
 extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
     kModernBertFamily, kQwen3Family, kQwen2Family, kLlamaFamily, kGemmaFamily, kGemma2Family, kEuroBertFamily,
     kNemotronFamily, kDebertaFamily, kMpnetFamily, kAlbertFamily, kBigBirdFamily, kLongformerFamily, kNomicFamily,
-    kMiniCpmFamily, kQwen3MoeFamily, kJinaRankingFamily;
+    kNomicOwnFamily, kMiniCpmFamily, kQwen3MoeFamily, kJinaRankingFamily;
 
 }  // namespace rerank::model
