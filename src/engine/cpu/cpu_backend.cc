@@ -279,6 +279,7 @@ class CpuEngine : public LayeredEngine {
       try {
         if (batch_.stopped()) return;
         sub.assign(batch, grouping.groups[g]);
+        ops.watch(batch_.stop);
         std::vector<Run> own;
         for (uint32_t s : grouping.groups[g])
           if (!runs.empty()) own.push_back(runs[s]);
