@@ -381,6 +381,8 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
                    engine.precision, ", kernel ", engine.kernel, ", ", engine.threads, " thread(s)"));
   parts.texts = std::move(*texts);
   if (lists) {
+    const auto room = lists->limits({.max_length = *max_length});
+    if (!room.ok()) return with_context(room.status(), "--max-length");
     parts.texts = lists->texts();
     parts.vector_width = config.architecture.scoring.labels;
     parts.lists = std::move(lists);

@@ -353,6 +353,7 @@ TEST(ListwiseServiceTest, SettingsThatHaveNoPlaceAreRefused) {
   };
   EXPECT_THAT(refusal([](Options& o) { o.model.texts.prompt = "qwen3-reranker"; }), HasSubstr("--template"));
   EXPECT_THAT(refusal([](Options& o) { o.model.texts.truncation = Truncation::kChunks; }), HasSubstr("--truncation"));
+  EXPECT_THAT(refusal([](Options& o) { o.model.texts.max_length = 300; }), HasSubstr("leave nothing for documents"));
   EXPECT_THAT(refusal([](Options& o) { o.model.engine.exits = "/nowhere"; }), HasSubstr("--exits"));
 }
 

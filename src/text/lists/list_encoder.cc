@@ -31,6 +31,9 @@ ListPrompt jina_v3() {
   };
 }
 
+// What texts may have more in the prompt than alone, where they meet its own.
+constexpr size_t kJoints = 16;
+
 }  // namespace
 
 Result<ListPrompt> known_list_prompt(std::string_view name) {
@@ -163,7 +166,7 @@ Result<ListEncoder::Limits> ListEncoder::limits(const ListTexts& texts) const {
                 .document = least(prompt_.document_tokens, texts.max_document_tokens)};
   limits.query = std::min(limits.query, texts.query_ids.size());
   const Asked bare{"", instruction_of(texts)};
-  const size_t around = front(prompt_.documents, bare, "").size() + back(bare).size() + 2 * limits.query;
+  const size_t around = front(prompt_.documents, bare, "").size() + back(bare).size() + 2 * limits.query + kJoints;
   if (around >= texts.max_length) {
     return absl::OutOfRangeError(
         str_cat("the query (", limits.query, " tokens, twice), the instruction and the template have ", around,
