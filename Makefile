@@ -44,6 +44,7 @@ reference:  ## record the reference logits anew, with PyTorch and transformers (
 	@.venv-train/bin/pip install -q -r requirements/train.txt
 	@.venv-train/bin/python tools/goldens/make_model_goldens.py tests/data/models
 	@.venv-train/bin/python tools/goldens/make_decoder_goldens.py tests/data/decoders
+	@.venv-train/bin/python tools/goldens/make_list_goldens.py tests/data/listwise
 	@.venv-train/bin/python tools/goldens/make_gguf_goldens.py tests/data/gguf
 	@.venv-train/bin/python tools/goldens/make_torch_files.py tests/data/torch
 	@.venv-train/bin/python tools/goldens/tokenizers/make_built.py tests/data/tokenizers/built
