@@ -14,7 +14,8 @@ import unittest
 
 SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"]).resolve()
 PROGRAM = os.path.abspath(os.environ["RERANKD"])
-sys.path.insert(0, str(SOURCE / "tests/support"))
+sys.path[:0] = [str(SOURCE / "tests/support"), str(SOURCE / "tools/docs")]
+import fit_table  # noqa: E402
 from rerankd_server import Server  # noqa: E402
 
 PAGES = [SOURCE / "README.md", SOURCE / "README.zh-CN.md", SOURCE / "SECURITY.md", SOURCE / "python/README.md", *sorted((SOURCE / "docs").glob("*.md"))]
@@ -92,6 +93,22 @@ class DocsTest(unittest.TestCase):
                         name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
                         anchors.add(next(n for n in [name, *(f"{name}-{i}" for i in range(1, 9))] if n not in anchors))
                     self.assertIn(anchor, anchors, f"{page.name}: {link}")
+
+    def test_tables_of_sizes_are_what_fit_says(self):
+        sizes = {name: fit_table.size_cells(*fit_table.sizes_of(PROGRAM, name)[:2]) for name in fit_table.MODELS}
+        for page, shown, times in (("docs/sizing.md", lambda cells: cells[1:5], 5),
+                                   ("README.md", lambda cells: [cells[1], "", cells[2].removesuffix(" GB"), ""], 3)):
+            rows = re.findall(r"^\| ([\w.-]+/[\w.-]+) (\|.* s) \|$", text_of(SOURCE / page), re.M)
+            wanted = [name for name, (_, short, _) in fit_table.MODELS.items() if short or page != "README.md"]
+            self.assertEqual([name for name, _ in rows], wanted, f"{page}: tools/docs/fit_table.py --write")
+            for name, rest in rows:
+                cells = [name] + [cell.strip() for cell in rest.split("|")[1:]]
+                for found, right in zip(shown(cells), sizes[name]):
+                    self.assertIn(found, ("", right), f"{page}: {name}: tools/docs/fit_table.py --write")
+                for cell in zip(*(time.removesuffix(" s").split(" / ") for time in cells[times:])):  # estimates are the measured time's share
+                    two, eight, many = (float(value.lstrip("<")) for value in cell)
+                    self.assertLess(abs(two / 4 - eight), 0.13 + 0.05 * two, f"{page}: {name}")
+                    self.assertLess(abs(two / 16 - many), 0.1 + 0.02 * two, f"{page}: {name}")
 
     def test_curl_of_the_pages_is_answered(self):
         asked = 0
