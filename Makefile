@@ -32,6 +32,7 @@ packages: setup  ## make wheel, .deb, .rpm and OCI image in build/packages (.ven
 
 packages-test: packages  ## install each package where nothing else is, and use it (root; debootstrap, rpm2cpio, cpio)
 	@packaging/test.py build/packages
+	@tests/packages/least_test.sh
 
 format:  ## write the whole tree as clang-format 14 does; a test compares
 	@tests/architecture/format_test.py --write
