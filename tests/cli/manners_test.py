@@ -80,6 +80,19 @@ class MistakesTest(unittest.TestCase):
         self.assertIn("did you mean --max-length?", self.error("serve", "--max_length", "1"))
         self.assertNotIn("did you mean", self.error("serve", "--xyzzy"))
         self.assertIn("did you mean bf16?", self.error("serve", "--precision", "bf17"))
+        for name, owner in (("bge-reranker-v2-m3", "BAAI"), ("ms-marco-MiniLM-L6-v2", "cross-encoder"), ("Qwen3-Reranker-0.6B", "Qwen")):
+            said = run("fit", name, HF_HUB_CACHE="/nowhere", HF_ENDPOINT="http://127.0.0.1:9").stderr
+            self.assertIn(f"did you mean {owner}/{name}?", said)
+
+    def test_who_types_documents_is_told_how_to_end_them(self):
+        first, second = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "rank", "--query", "pandas"], stdin=second, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        os.write(first, b"Pandas eat bamboo.\n\x04")  # Ctrl-D
+        out, said = process.communicate(timeout=120)
+        os.close(first)
+        os.close(second)
+        self.assertIn("reading documents from the terminal, one a line; Ctrl-D ends", said)
+        self.assertIn("Pandas eat bamboo.", out)
 
     def test_numbers_have_ranges_wherever_they_come_from(self):
         for name, value in (("threads", "-1"), ("io-threads", "-1"), ("tokenizer-threads", "-1"), ("threads", "100000"),

@@ -86,6 +86,15 @@ class DocsTest(unittest.TestCase):
                 if flag not in ("--only", "--write", "--record", "--base"):
                     self.assertIn(flag, known, page.name)
 
+    def test_what_newcomers_stumbled_over_is_held(self):
+        rows = [row for row in text_of(SOURCE / "tests/docs/newcomers.md").splitlines() if row.startswith("| ") and "held by" not in row]
+        self.assertGreater(len(rows), 45)
+        for row in rows:
+            tests = re.findall(r"`([\w/.]+): ([^`]+)`", row.split(" | ")[-1])
+            self.assertTrue(tests, row)
+            for file, name in tests:
+                self.assertIn(name, text_of(SOURCE / file), row)
+
     def test_every_link_leads_somewhere(self):
         for page in PAGES:
             text = re.sub(r"^```.*?^```", "", text_of(page), flags=re.M | re.S)
