@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/metrics.h"
+#include "base/system/heap.h"
 
 namespace rerank {
 namespace {
@@ -122,6 +123,25 @@ TEST(MappedFileTest, AFifoIsNotWaitedFor) {
   EXPECT_EQ(MappedFile::open(path).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(read_file(path, 100).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(read_file("/dev/zero", 100).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(HeapTest, WhatIsFreeTwiceIsGivenBackAndAgainAfterAGivingBackUnderLoad) {
+  const auto look = [](size_t in_use, size_t free, size_t resident) {
+    return HeapLook{.in_use = in_use << 20, .free = free << 20, .resident = resident << 20};
+  };
+  HeapRule rule;
+  EXPECT_FALSE(rule.look(look(100, 80, 200))) << "a busy engine may take it again";
+  EXPECT_FALSE(rule.look(look(180, 0, 200)));
+  EXPECT_FALSE(rule.look(look(100, 80, 200)));
+  EXPECT_TRUE(rule.look(look(100, 80, 200)));
+  rule.gave_back(look(100, 80, 120));
+  EXPECT_FALSE(rule.look(look(100, 80, 120))) << "still free to the allocator, but its pages are gone";
+  // Given back while large requests were there: what these free afterwards is given back too.
+  EXPECT_TRUE(rule.look(look(300, 80, 400)));
+  rule.gave_back(look(300, 80, 320));
+  EXPECT_TRUE(rule.look(look(100, 280, 320)));
+  rule.gave_back(look(100, 280, 120));
+  EXPECT_FALSE(rule.look(look(100, 280, 125)));
 }
 
 TEST(LogTest, LinesReachTheSink) {

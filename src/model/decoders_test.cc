@@ -115,7 +115,8 @@ TEST(DecoderTest, ZerankIsKnownByItsCode) {
       recorded_with("qwen3-a", {{"config.json", R"("model_type": "qwen3")",
                                  R"("model_type": "qwen3", "auto_map": {"AutoConfig": "modeling_zeranker.ZEConfig"})"},
                                 {"tokenizer.json", "\"yes\": ", "\"Yes\": "}});
-  const Architecture& a = load(folder)->architecture();
+  const auto model = load(folder);
+  const Architecture& a = model->architecture();
   EXPECT_EQ(a.input.prompt, "zerank-2");
   EXPECT_EQ(a.scoring.answers->positive, "Yes");
   EXPECT_FALSE(a.scoring.answers->two());

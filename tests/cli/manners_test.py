@@ -19,7 +19,7 @@ COMMANDS = subprocess.run([PROGRAM, "completion", "bash"], capture_output=True, 
 
 def run(*arguments, text_in="", **environment):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RERANKD") and name != "COLUMNS"}
-    return subprocess.run([PROGRAM, *map(str, arguments)], input=text_in, capture_output=True, text=True, timeout=120,
+    return subprocess.run([PROGRAM, *map(str, arguments)], input=text_in, capture_output=True, text=True, timeout=900,
                           env={**kept, **environment})
 
 

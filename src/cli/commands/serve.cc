@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/system/heap.h"
 #include "cli/command.h"
-#include "cli/heap.h"
 #include "cli/process.h"
 #include "cli/serving/listeners.h"
 #include "cli/serving/model_list.h"
@@ -74,6 +74,7 @@ struct Serve : Command {
     auto listeners = listeners_of(server);
     if (!listeners.ok()) return report(listeners.status());
     if (Status status = become_user(server.user); !status.ok()) return report(status);
+    bound_kept_memory();
     signals.start();
     auto keys = transport::KeyRing::open(server.api_key, server.api_key_file);
     if (!keys.ok()) return report(keys.status());

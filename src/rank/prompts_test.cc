@@ -1,0 +1,137 @@
+// Prompts of decoders through the service: scores as transformers gives them, instructions, templates of folders.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "rank/rank_test.h"
+#include "rerank/reranker.h"
+#include "simdjson.h"
+#include "support/golden.h"
+#include "support/tolerances.h"
+
+namespace rerank::rank {
+namespace {
+
+// A recorded decoder that takes prompts longer than the recorded sequences: RoPE has no table.
+std::string decoder_with_room(const std::string& name) {
+  namespace fs = std::filesystem;
+  const fs::path from = fs::path(RERANKD_SOURCE_DIR) / "tests/data/decoders" / name;
+  const fs::path to = fs::path(::testing::TempDir()) / ("prompt-" + name);
+  fs::create_directories(to);
+  fs::copy(from, to, fs::copy_options::overwrite_existing | fs::copy_options::recursive);
+  std::ostringstream config;
+  config << std::ifstream(from / "config.json").rdbuf();
+  const std::string limit = "\"max_position_embeddings\": 192";
+  std::string text = config.str();
+  text.replace(text.find(limit), limit.size(), "\"max_position_embeddings\": 4096");
+  std::ofstream(to / "config.json") << text;
+  return to.string();
+}
+
+TEST(PromptTest, PromptsToLogitsAsTransformers) {
+  const double tolerance = testing::tolerance(EngineKind::kCpu, Precision::kFp32).recorded;
+  for (const char* name : {"qwen3-a", "qwen2-a", "gemma-a", "nemotron-a"}) {
+    const std::string folder = decoder_with_room(name);
+    simdjson::dom::parser parser;
+    for (const bool parsed : {false, true}) {
+      auto reranker = open(folder, [&](Options& o) { o.model.texts.parse_special = parsed; });
+      simdjson::dom::document_stream lines = parser.load_many(folder + "/prompts.jsonl");
+      for (const simdjson::dom::element line : lines) {
+        if (bool(line["parse_special"]) != parsed) continue;
+        RerankRequest request{.query = std::string(std::string_view(line["query"])),
+                              .documents = {std::string(std::string_view(line["document"]))}};
+        if (!line["instruction"].is_null()) request.instruction = std::string(std::string_view(line["instruction"]));
+        auto response = reranker->rerank(std::move(request));
+        ASSERT_TRUE(response.ok()) << response.status();
+        EXPECT_NEAR(response->results.at(0).logit, double(line["logit"]), tolerance) << name;
+        EXPECT_EQ(response->results.at(0).tokens, line["ids"].get_array().size());
+      }
+    }
+  }
+}
+
+TEST(PromptTest, AnInstructionIsPartOfTheCachesKey) {
+  auto reranker = open(decoder_with_room("qwen3-a"), [](Options& o) { o.host.caches.cache_bytes = 1 << 20; });
+  const auto ask = [&](std::optional<std::string> instruction) {
+    auto response = reranker->rerank({.query = "q", .documents = {"a bear"}, .instruction = std::move(instruction)});
+    EXPECT_TRUE(response.ok()) << response.status();
+    return std::pair(response->results.at(0).logit, response->cached_documents);
+  };
+  const auto plain = ask(std::nullopt), other = ask("find the opposite");
+  EXPECT_NE(plain.first, other.first);
+  EXPECT_EQ(other.second, 0u);
+  EXPECT_EQ(ask("find the opposite"), std::pair(other.first, size_t{1}));
+  // The default, said or not, is one.
+  EXPECT_EQ(ask("Given a web search query, retrieve relevant passages that answer the query"),
+            std::pair(plain.first, size_t{1}));
+}
+
+TEST(PromptTest, AnInstructionIsRefusedByModelsWithoutAPlaceForIt) {
+  auto response = open(bert())->rerank({.query = "q", .documents = {"d"}, .instruction = "i"});
+  EXPECT_EQ(response.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(PromptTest, ADecoderWithoutAKnownPromptIsRefused) {
+  Options options;
+  options.model.source.model = std::string(RERANKD_SOURCE_DIR) + "/tests/data/decoders/llama-a";
+  EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("Give --template"));
+}
+
+// Qwen3-Reranker's own folder says what we know of it; the token that is its score, and another template, as
+// zerank-2's.
+TEST(PromptTest, AFoldersChatTemplateIsTaken) {
+  const std::string folder = decoder_with_room("qwen3-a");
+  RerankRequest request{.query = "what is a panda?", .documents = {"a bear", ""}};
+  const auto plain = open(folder)->rerank(RerankRequest(request));
+  const std::string copy = ::testing::TempDir() + "rank_test_chat." + std::to_string(getpid());
+  std::filesystem::remove_all(copy);
+  std::filesystem::copy(folder, copy, std::filesystem::copy_options::recursive);
+  const std::string query = "messages | selectattr('role', 'eq', 'query') | map(attribute='content') | first",
+                    document = "messages | selectattr('role', 'eq', 'document') | map(attribute='content') | first";
+  std::ofstream(copy + "/chat_template.jinja")
+      << "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+         "provided. Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n<Instruct>: "
+         "{{ messages | selectattr('role', 'eq', 'system') | map(attribute='content') | first | default('Given a web "
+         "search query, retrieve relevant passages that answer the query') }}\n<Query>: {{ "
+      << query << " }}\n<Document>: {{ " << document
+      << " }}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n\n";
+  const auto chat = open(copy)->rerank(RerankRequest(request));
+  ASSERT_TRUE(plain.ok() && chat.ok()) << plain.status() << chat.status();
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(chat->results[i].logit, plain->results[i].logit);
+  RerankRequest instructed = request;
+  instructed.instruction = "find the opposite";
+  EXPECT_TRUE(open(copy)->rerank(std::move(instructed)).ok());
+
+  std::ofstream(copy + "/chat_template.jinja")
+      << "<|im_start|>system\n{{ " << query << " }}<|im_end|>\n<|im_start|>user\n{{ " << document
+      << " }}<|im_end|>\n<|im_start|>assistant\n\n";
+  const auto other = open(copy)->rerank(RerankRequest(request));
+  const auto named = open(folder, [](Options& o) {
+                       o.model.texts.prompt = RERANKD_SOURCE_DIR "/tests/data/chat/zerank-2.txt";
+                     })->rerank(RerankRequest(request));
+  ASSERT_TRUE(other.ok() && named.ok()) << other.status() << named.status();
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(other->results[i].logit, named->results[i].logit);
+
+  std::ofstream(copy + "/chat_template.jinja") << "{{ 'query' | upper }}{{ 'document' }}";
+  Options options;
+  options.model.source.model = copy;
+  EXPECT_THAT(Reranker::open(options).status().ToString(),
+              ::testing::AllOf(::testing::HasSubstr("chat_template.jinja: this chat template: line 1"),
+                               ::testing::HasSubstr("Give --template NAME or FILE")));
+  std::filesystem::remove_all(copy);
+}
+
+TEST(PromptTest, ATemplateWhoseScoreIsAnotherTokensLogitIsRefused) {
+  Options options;
+  options.model.source.model = decoder_with_room("qwen3-a");
+  options.model.texts.prompt = "zerank-2";
+  EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("LogitScore"));
+}
+
+}  // namespace
+}  // namespace rerank::rank
