@@ -5,9 +5,9 @@
 # SYSROOT: of a build for arm64, where its libraries are (packaging/arm64.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build=$(realpath "$1") out=$2 architecture=x86_64 strip=strip libraries=()
+build=$(realpath "$1") out=$2 architecture=x86_64 strip=strip platform=manylinux_2_34_x86_64 libraries=()
 if [[ -n ${3:-} ]]; then
-  root=$(realpath "$3") architecture=aarch64 strip=aarch64-linux-gnu-strip
+  root=$(realpath "$3") architecture=aarch64 strip=aarch64-linux-gnu-strip platform=auto  # auditwheel knows the names of its own machine alone
   libraries=(--ldpaths "$root/usr/lib/aarch64-linux-gnu:$root/lib/aarch64-linux-gnu")
   export _PYTHON_HOST_PLATFORM=linux-aarch64  # what setuptools tags the wheel with
 fi
@@ -21,6 +21,6 @@ mkdir "$scratch/models" && cp -r models/rerankd-mini-en "$scratch/models/"
 RERANKD_BUILD="$scratch/build" python -m build --wheel --no-isolation --outdir "$scratch/raw" "$scratch/python" >"$scratch/log" 2>&1 ||
   { cat "$scratch/log" >&2; exit 1; }
 mkdir -p "$out"
-auditwheel repair --plat "manylinux_2_34_$architecture" --only-plat "${libraries[@]}" --wheel-dir "$out" "$scratch"/raw/*.whl >"$scratch/log" 2>&1 ||
+auditwheel repair --plat "$platform" --only-plat "${libraries[@]}" --wheel-dir "$out" "$scratch"/raw/*.whl >"$scratch/log" 2>&1 ||
   { cat "$scratch/log" >&2; exit 1; }
-ls -l "$out"/*"$architecture.whl"
+ls -l "$out"/rerankd-*"-manylinux_2_34_$architecture.whl"
