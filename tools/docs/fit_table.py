@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the table of docs/sizing.md and README.md: what models take, as `rerankd fit` says of their configurations.
+"""Writes the tables of docs/sizing.md and both READMEs: what models take, as `rerankd fit` says of their configurations.
 
 Usage: tools/docs/fit_table.py [--program build/release/rerankd] [--write]      without --write the tables are printed
 
@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PAGE, README = ROOT / "docs/sizing.md", ROOT / "README.md"
+PAGE, READMES = ROOT / "docs/sizing.md", (ROOT / "README.md", ROOT / "README.zh-CN.md")
 CORES = (2, 8, 32)
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
@@ -124,8 +124,8 @@ def tables(program):
 
 
 def replaced(text, rows):
-    """`text` with these rows in its table whose first column is headed "model, by `rerankd fit`"."""
-    found = re.sub(r"(^\| model, by `rerankd fit` [^\n]*\n\|[-|]+\|\n)(?:\|[^\n]*\n)*", lambda head: head[1] + rows + "\n", text, flags=re.M)
+    """`text` with these rows in its table, the one whose first heading names `rerankd fit`."""
+    found = re.sub(r"(^\| [^|\n]*`rerankd fit`[^\n]*\n\|[-|]+\|\n)(?:\|[^\n]*\n)*", lambda head: head[1] + rows + "\n", text, flags=re.M)
     if rows not in found:
         sys.exit("the page has no such table")
     return found
@@ -138,7 +138,7 @@ def main():
     arguments = parser.parse_args()
     long, short = tables(arguments.program)
     if arguments.write:
-        for page, rows in ((PAGE, long), (README, short)):
+        for page, rows in ((PAGE, long), *((readme, short) for readme in READMES)):
             page.write_text(replaced(page.read_text(), rows))
     else:
         print(long, short, sep="\n\n")
