@@ -238,6 +238,7 @@ class Bench:
             self.results.say(f"{name} {precision}: a batch may have {engine.batch_tokens()} tokens", step="room", model=name,
                              precision=precision)
             engine.recall(self.tuning.known)
+            self.results.say(f"{name} {precision}: attention by {engine.use_wgmma(True)}", step="attention", model=name, precision=precision)
             self.engines[key] = engine
         return self.engines[key]
 
@@ -322,6 +323,21 @@ class Bench:
             self.results.say(f"| {count} x {length} | {show(times[False])} | {show(times[True])} | {gain:.2f} |", step="graphs",
                              batch=f"{count} x {length}", gain=gain)
 
+    # Attention by wgmma and by mma.sync, in turns.
+    def wgmma(self, name, batches):
+        engine = self.engine(name, "bf16")
+        if (attention := engine.use_wgmma(True)) != "wgmma":
+            return self.results.say(f"wgmma: not measured: {attention}")
+        self.results.say(f"\n| {name}, batch | by mma.sync, ms | by wgmma, ms | times faster |\n|---|---|---|---|")
+        for count, length in batches:
+            packed, times = pack(shapes.random_sequences(shapes.SHAPES[name], [length] * count)), {False: [], True: []}
+            for on in [False, True] * 3:
+                engine.use_wgmma(on)
+                times[on] += [self.seconds(lambda: engine.score_packed(packed)) for _ in range(self.runs)][min(3, self.runs - 1):]
+            gain = statistics.median(times[False]) / statistics.median(times[True])
+            self.results.say(f"| {count} x {length} | {show(times[False])} | {show(times[True])} | {gain:.2f} |", step="wgmma",
+                             batch=f"{count} x {length}", gain=gain)
+
     # Batch after batch, each begun when the one before has ended, and with a second one in flight, in turns.
     def overlap(self, name, batches):
         engine = self.engine(name, "bf16")
@@ -355,6 +371,7 @@ def measure(library, arguments, results):
         "floors": bench.floors,
         "large": lambda: [bench.pairs(large, *one) for one in work],
         "profile": lambda: bench.profiles(large, work[0][1]),
+        "wgmma": lambda: bench.wgmma(large, [(len(one[1]), one[1][0]) for one in work]),
         "mixed": lambda: bench.pairs(large, f"{len(mixture)} of {min(mixture)}-{max(mixture)}", mixture),
         "small": lambda: bench.pairs(small, "2 x 16" if arguments.quick else "66 x 128", [16] * 2 if arguments.quick else [128] * 66),
         "decoder": lambda: (bench.pairs(decoder, "66 x 150", [150] * (2 if arguments.quick else 66)),
@@ -392,7 +409,7 @@ def main():
     parser.add_argument("--library", required=True)
     parser.add_argument("--shapes", type=listed(list(shapes.SHAPES)), default=shapes.CHECKED)
     parser.add_argument("--precisions", type=listed(list(PRECISIONS)), default=list(PRECISIONS))
-    parser.add_argument("--only", type=listed(["floors", "large", "profile", "mixed", "small", "decoder", "graphs", "overlap"]),
+    parser.add_argument("--only", type=listed(["floors", "large", "profile", "wgmma", "mixed", "small", "decoder", "graphs", "overlap"]),
                         help="of measure: these parts")
     parser.add_argument("--candidates", type=int, default=0, help="of cuBLASLt's algorithms, how many are tried; 1: no tuning")
     parser.add_argument("--quick", action="store_true", help="tiny shapes and few runs: for an emulation")

@@ -10,6 +10,7 @@ the target of its last backward branch on: all paths through it, of which a tile
 """
 import argparse
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -19,7 +20,8 @@ import sys
 # What a processor of that architecture has: registers, threads, bytes of shared memory (and of one block), blocks.
 LIMITS = {"sm_80": (65536, 2048, 164 << 10, 163 << 10, 32), "sm_89": (65536, 1536, 100 << 10, 99 << 10, 24),
           "sm_90": (65536, 2048, 228 << 10, 227 << 10, 32)}
-SHARED = {"attention_kernel": lambda head: 4 * 64 * (head + 8) * 2}  # dynamic, which the code does not say
+SHARED = {False: lambda head: 4 * 64 * (head + 8) * 2, True: lambda head: 4 * 64 * head * 2 + 1008}  # by wgmma or not
+PRODUCTS = ("HMMA", "HGMMA")
 THREADS = {"attention_kernel": 128}
 ALLOWANCE = 1.03  # of instructions: compilers of one version vary less
 
@@ -34,6 +36,10 @@ def find_tool():
 
 def short(name):
     """attention_kernel<64, plain, bf16> of a mangled name."""
+    if match := re.search(r"attention_kernelI\w+?(Group|Warp)ProductsILi(\d+)E(6__half|13__nv_bfloat16)EELi\d+ELb([01])", name):
+        way, head, number, pattern = match.groups()
+        return (f"attention_kernel<{head}, {'general' if pattern == '1' else 'plain'}, {'fp16' if number == '6__half' else 'bf16'}"
+                f"{', wgmma' if way == 'Group' else ''}>")
     found = re.match(r"_ZN.*?\d+((?:[a-z]+_)+kernel)(I.*)?E(?:v|E)", name)
     base = re.search(r"(attend_all_kernel|attend_scored_kernel|[a-z_]+_kernel)", re.sub(r"_ZN6rerank6engine4cuda", "", name))
     base = re.sub(r"^\d*_?", "", base.group(1)) if base else name
@@ -66,7 +72,8 @@ def usage(tool, library):
 def instructions(tool, library):
     """{(kernel, architecture): [(address, opcode, target of a branch or None)]}"""
     found, architecture, code = {}, None, None
-    for line in subprocess.run([tool, "-sass", library], capture_output=True, text=True, check=True).stdout.splitlines():
+    beside = dict(os.environ, PATH=f"{pathlib.Path(tool).parent}:{os.environ['PATH']}")  # it calls nvdisasm
+    for line in subprocess.run([tool, "-sass", library], capture_output=True, text=True, check=True, env=beside).stdout.splitlines():
         if match := re.search(r"arch = (sm_\d+)", line):
             architecture = match.group(1)
         elif match := re.search(r"Function : (\S+)", line):
@@ -82,7 +89,7 @@ def loop_of(code):
     """The instructions of the loop that has the most products, else of the longest loop."""
     loops = [(target, at) for at, _, target in code if target is not None and target < at]
     bodies = [[op for at, op, _ in code if first <= at <= last] for first, last in loops]
-    return max(bodies, key=lambda body: (sum(op.startswith("HMMA") for op in body), -len(body)), default=[])
+    return max(bodies, key=lambda body: (sum(op.startswith(PRODUCTS) for op in body), -len(body)), default=[])
 
 
 def blocks(kernel, numbers, architecture):
@@ -91,7 +98,7 @@ def blocks(kernel, numbers, architecture):
     head = int(re.search(r"<(\d+)", kernel).group(1))
     of = THREADS["attention_kernel"]
     per_warp = (numbers["registers"] * 32 + 255) // 256 * 256
-    bounds = {"registers": registers // per_warp * 32 // of, "memory": memory // (SHARED["attention_kernel"](head) + 1024),
+    bounds = {"registers": registers // per_warp * 32 // of, "memory": memory // (SHARED["wgmma" in kernel](head) + 1024),
               "threads": threads // of, "blocks": most}
     least = min(bounds, key=bounds.get)
     return bounds[least], least
@@ -101,15 +108,17 @@ def measure(tool, library):
     code, found = instructions(tool, library), {}
     for (name, architecture), numbers in usage(tool, library).items():
         body = loop_of(code[name, architecture])
-        numbers |= dict(instructions=len(code[name, architecture]), loop=len(body), hmma=sum(op.startswith("HMMA") for op in body),
+        numbers |= dict(instructions=len(code[name, architecture]), loop=len(body), hmma=sum(op.startswith(PRODUCTS) for op in body),
                         mufu=sum(op.startswith("MUFU") for op in body),
                         spills=sum(op.startswith(("STL", "LDL")) for _, op, _ in code[name, architecture]))
+        if "wgmma" in short(name) and architecture != "sm_90":
+            continue  # a trap: only Hopper has it
         found[f"{short(name)} {architecture}"] = numbers
     return found
 
 
 def show(found):
-    print("| kernel | registers | stack, spills | instructions | of the loop, HMMA, MUFU | blocks a processor |\n|---|---|---|---|---|---|")
+    print("| kernel | registers | stack, spills | instructions | of the loop, products, MUFU | blocks a processor |\n|---|---|---|---|---|---|")
     for name, n in sorted(found.items()):
         kernel, architecture = name.rsplit(" ", 1)
         held = "{} ({})".format(*blocks(kernel, n, architecture)) if kernel.startswith("attention_kernel") else ""

@@ -78,6 +78,7 @@ class Plugin(c.Structure):
         ("learned", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(c.POINTER(TunedProduct)), c.POINTER(c.c_uint32), *ERROR)),
         ("limit_tuning", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint32, *ERROR)),
         ("use_graphs", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, *ERROR)),
+        ("use_wgmma", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("close", c.CFUNCTYPE(None, c.c_void_p)),
     ]
 
@@ -201,6 +202,12 @@ class Engine:
 
     def use_graphs(self, on):
         call(self.plugin.use_graphs, self.engine, int(on))
+
+    def use_wgmma(self, on):
+        """What attention multiplies with now, and why."""
+        text = c.create_string_buffer(256)
+        call(self.plugin.use_wgmma, self.engine, int(on), text, 256)
+        return text.value.decode()
 
     def recall(self, products):
         """Bytes that learned() has given: nothing of them is tuned anew. Before the first batch."""

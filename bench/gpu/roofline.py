@@ -4,14 +4,14 @@
     roofline.py        the tables of docs/gpu.md
 """
 MATRIX, COPY = 790e12, 4.3e12        # FLOP/s of bf16 products (cuBLASLt, large), bytes/s: reported for the card, not measured by us
-MMA_SYNC = 0.62 * MATRIX             # what mma.sync reaches of it: Hopper's full rate needs WGMMA
+MMA_SYNC, WGMMA = 0.62 * MATRIX, 0.9 * MATRIX  # what they reach of it: Hopper's full rate needs wgmma
 ISSUE = 132 * 4 * 1.755e9            # instructions of warps a second
 FULL = 0.8                           # of a bound that a kernel reaches
 PRODUCTS = {"large": 0.82, "small": 0.55}  # of the matrix rate: XLM-R-large's products, MiniLM's
 
 # Executed by a warp for a tile of 64 keys without an edge: the loop in machine code less what only edges run.
-BEFORE = {64: 1080, 32: 1010}
-AFTER = {64: 490 - 95, 32: 390 - 95}
+BEFORE = {64: (1080, MMA_SYNC), 32: (1010, MMA_SYNC)}
+AFTER = {64: (435 - 95, WGMMA), 32: (390 - 95, MMA_SYNC)}
 
 
 class Shape:
@@ -26,10 +26,10 @@ class Shape:
     def attention_operations(self):
         return sum(4 * n * n * self.hidden for n in self.lengths)
 
-    def attention(self, instructions):
+    def attention(self, instructions, rate):
         warps = sum(4 * -(-n // 64) * -(-n // 64) for n in self.lengths) * self.heads
         read = sum((1 + -(-n // 64) * 2 + 1) * n * self.hidden * 2 for n in self.lengths)  # keys and values for each tile of queries
-        return max(warps * instructions / ISSUE, self.attention_operations() / MMA_SYNC, read / (2 * COPY)) / FULL
+        return max(warps * instructions / ISSUE, self.attention_operations() / rate, read / (2 * COPY)) / FULL
 
     def passes(self, bytes_of_a_number, width=None):
         return self.rows * (width or self.hidden) * bytes_of_a_number / COPY
@@ -38,7 +38,7 @@ class Shape:
 def bf16(s, after):
     h, i = s.hidden, s.inner
     return [("queries, keys, values", s.products(3 * h, h)),
-            ("attention", s.attention((AFTER if after else BEFORE)[s.head])),
+            ("attention", s.attention(*(AFTER if after else BEFORE)[s.head])),
             ("attention's output", s.products(h, h)),
             ("sum and norm", s.passes(12) if after else s.passes(12) / 0.63),  # before: scalars, the row read again from cache
             ("up, GELU", s.products(i, h)),
@@ -51,7 +51,7 @@ def fp8(s, after):
     rate = 2 * MATRIX * 0.85  # unscaled sums in fp32
     rows = [("queries, keys, values", s.products(3 * h, h, rate)),
             ("their scales and bias", 0 if after else s.passes(4, 3 * h)),
-            ("attention", s.attention((AFTER if after else BEFORE)[s.head])),
+            ("attention", s.attention(*(AFTER if after else BEFORE)[s.head])),
             ("quantizing contexts", s.passes(3)),
             ("attention's output", s.products(h, h, rate)),
             ("sum, norm, quantizing", s.passes(11)),

@@ -126,7 +126,7 @@ else
   sanitize memcheck 90 heads_of_64,window,RoPE,heads_of_48,decoder
   for precision in fp32 fp16 bf16 fp8; do bench_step "check-$precision" 60 check --precisions $precision $few; done
   # Each part by itself: a part that hangs or ends the process takes no other with it.
-  for part in floors,large profile small mixed decoder graphs,overlap; do
+  for part in floors,large profile wgmma small mixed decoder graphs,overlap; do
     bench_step "measure-$(echo $part | tr , -)" 90 measure --only $part --tuning "$build/tuning.json"
   done
   if [ $dry = 1 ]; then

@@ -105,6 +105,7 @@ struct BackendOptions {
   bool cuda_graphs = true;
   bool cuda_overlap = true;  // two batches in flight
   size_t cuda_candidates = 8;
+  bool cuda_wgmma = true;
   bool fp8_fast_accumulation = false;
   // The pjrt engine's; see rerank/options.h.
   std::string pjrt_plugin, pjrt_options, pjrt_shapes;

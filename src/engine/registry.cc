@@ -147,6 +147,7 @@ BackendOptions backend_options(const Options& options, std::shared_ptr<const mod
           .cuda_graphs = engine.cuda_graphs,
           .cuda_overlap = engine.cuda_overlap,
           .cuda_candidates = engine.cuda_candidates,
+          .cuda_wgmma = engine.cuda_wgmma,
           .fp8_fast_accumulation = engine.fp8_fast_accumulation,
           .pjrt_plugin = engine.pjrt_plugin,
           .pjrt_options = engine.pjrt_options,

@@ -25,6 +25,8 @@ class EmulatedCudaTest : public ::testing::TestWithParam<Case> {
   void SetUp() override {
     emulation::settings() = {};
     emulation::settings().order = GetParam().order;
+    // Attention by wgmma in one order, by mma.sync in the other.
+    if (GetParam().order == emulation::Order::kEarly) emulation::settings().compute_capability = 89;
   }
   const std::string& precision() const { return GetParam().precision; }
   double tolerance() const {
@@ -132,6 +134,46 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceUnderAttentionPatterns) {
         EXPECT_NEAR(logits[i], expected[i], allowed) << "pattern " << p << " heads " << spec.heads << " sequence " << i;
     }
   }
+}
+
+// Heads that wgmma multiplies, with and without a pattern, in the order in which copies and warps come early.
+TEST(EmulatedWgmmaTest, GivesWhatMmaGives) {
+  for (const TinyModelSpec& spec :
+       {TinyModelSpec{.layers = 2, .hidden = 128, .heads = 2, .intermediate = 128, .positions = 200},
+        TinyModelSpec{.layers = 2, .hidden = 128, .heads = 1, .intermediate = 128, .positions = 200}}) {
+    auto model = std::make_shared<model::Model>(*load(testing::write_tiny_model(spec, "cuda_wgmma")));
+    const auto batch = random_batch(model->config, {1, 64, 65, 150});
+    for (const testing::AttentionParts& parts : {testing::AttentionParts{}, {.window = 7}, {.alibi = true}}) {
+      testing::set_attention(model->config.architecture, {parts, parts});
+      for (const char* precision : {"fp16", "bf16"}) {
+        if (precision[0] == 'f' && parts.window + parts.alibi > 0) continue;  // for time
+        emulation::settings() = {};
+        emulation::settings().order = emulation::Order::kEarly;
+        const auto group = open(model, {.precision = precision});
+        const auto warp = open(model, {.precision = precision, .cuda_wgmma = false});
+        ASSERT_TRUE(group != nullptr && warp != nullptr);
+        EXPECT_EQ(group->info().kernel, "sm_90, wgmma");
+        EXPECT_EQ(warp->info().kernel, "sm_90, mma.sync: turned off");
+        const auto expected = run(*warp, batch.view()), logits = run(*group, batch.view());
+        for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 2e-3) << precision << " " << i;
+      }
+    }
+  }
+}
+
+TEST(EmulatedWgmmaTest, IsNotTakenWhereItGivesOtherNumbersOrIsNotThere) {
+  const auto model = load(testing::write_tiny_model({.hidden = 64, .heads = 1}, "cuda_wgmma_refused"));
+  const auto kernel = [&](const char* precision) { return open(model, {.precision = precision})->info().kernel; };
+  emulation::settings() = {};
+  EXPECT_EQ(kernel("fp32"), "sm_90, mma.sync: wgmma is for numbers of 16 bits");
+  emulation::settings().compute_capability = 100;
+  EXPECT_EQ(kernel("bf16"), "sm_100, mma.sync: wgmma is Hopper's");
+  emulation::settings() = {};
+  emulation::settings().wrong_wgmma = true;
+  EXPECT_EQ(kernel("bf16"), "sm_90, mma.sync: wgmma gave other numbers here");
+  emulation::settings() = {};
+  const auto small = load(testing::write_tiny_model({.hidden = 64, .heads = 2}, "cuda_wgmma_small"));
+  EXPECT_EQ(open(small, {.precision = "bf16"})->info().kernel, "sm_90, mma.sync: wgmma is for heads of 64 and 128");
 }
 
 }  // namespace

@@ -58,6 +58,13 @@ struct EngineOptions {
       "The cuda engine copies the next batch in while it computes one. Scores are the same: off to compare or to "
       "diagnose."};
 
+  bool cuda_wgmma = true;
+  static constexpr OptionInfo kCudaWgmma{
+      "cuda-wgmma", "BOOL", "Engine",
+      "On Hopper the cuda engine multiplies in attention with wgmma (heads of 64 and 128 dimensions), where that gives "
+      "what "
+      "mma.sync gives: it compares when a model is opened. Off to compare or to diagnose."};
+
   bool fp8_fast_accumulation = false;
   static constexpr OptionInfo kFp8FastAccumulation{
       "fp8-fast-accumulation", "BOOL", "Engine",
@@ -148,6 +155,7 @@ struct EngineOptions {
     visit_field(kCudaCandidates, options.cuda_candidates);
     visit_field(kCudaGraphs, options.cuda_graphs);
     visit_field(kCudaOverlap, options.cuda_overlap);
+    visit_field(kCudaWgmma, options.cuda_wgmma);
     visit_field(kFp8FastAccumulation, options.fp8_fast_accumulation);
     visit_field(kLayers, options.layers);
     visit_field(kExits, options.exits);

@@ -145,6 +145,13 @@ class CudaEngine : public LayeredEngine {
   Status limit_tuning(size_t candidates) { return call(plugin_->limit_tuning, static_cast<uint32_t>(candidates)); }
   Status use_graphs(bool on) { return call(plugin_->use_graphs, on ? 1 : 0); }
 
+  Status use_wgmma(bool on) {
+    char text[256] = "";
+    RETURN_IF_ERROR(call(plugin_->use_wgmma, on ? 1 : 0, &text[0], sizeof text));
+    info_.kernel += str_cat(", ", text);
+    return ok_status();
+  }
+
   // 0: what sequences begin with is computed for each of them.
   void share_prefixes(bool on) {
     if (!on) counters_.reset();
@@ -261,6 +268,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const model::
   RETURN_IF_ERROR(backend->limit_tuning(options.cuda_candidates));
   RETURN_IF_ERROR(backend->recall(options.tuning_cache, choice.device));
   RETURN_IF_ERROR(backend->use_graphs(options.cuda_graphs));
+  RETURN_IF_ERROR(backend->use_wgmma(options.cuda_wgmma));
   return make_layered_backend(std::move(model), options.exits, std::move(backend));
 }
 

@@ -32,6 +32,15 @@ inline void check(cublasStatus_t status, const char* what) {
   throw Failure{code, std::string(what) + ": " + cublasLtGetStatusString(status)};
 }
 
+// Compute capability 9.0: wgmma, and FP8 products that scale their outputs by rows and columns.
+inline bool is_hopper() {
+  int device = 0;
+  cudaDeviceProp properties;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaGetDeviceProperties(&properties, device), "the device");
+  return properties.major == 9 && properties.minor == 0;
+}
+
 // Device memory. Grows, never shrinks; what was in it is lost when it grows.
 template <class T>
 class DeviceBuffer {

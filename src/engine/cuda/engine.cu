@@ -85,6 +85,13 @@ class TypedEngine : public Engine {
     graphs_.forget();
   }
 
+  std::string use_wgmma(bool on) override {
+    std::string attention;
+    guard([&] { attention = ops_.use_wgmma(on); });
+    graphs_.forget();
+    return attention;
+  }
+
   uint64_t batch_tokens() override {
     check(cudaSetDevice(device_), "the device");
     size_t free = 0, total = 0;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "engine/cuda/kernels/tuning.h"
 #include "engine/cuda/plugin.h"
@@ -20,6 +21,7 @@ struct Engine {
   virtual uint64_t batch_tokens() = 0;
   virtual Tuning& tuning() = 0;
   virtual void use_graphs(bool on) = 0;
+  virtual std::string use_wgmma(bool on) = 0;
 };
 
 std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int device);

@@ -149,6 +149,10 @@ Code use_graphs(Engine* engine, int on, char* error, size_t error_size) {
   return guarded(error, error_size, [&] { engine->use_graphs(on != 0); });
 }
 
+Code use_wgmma(Engine* engine, int on, char* text, size_t text_size, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { say(text, text_size, engine->use_wgmma(on != 0)); });
+}
+
 Code limit_tuning(Engine* engine, uint32_t candidates, char* error, size_t error_size) {
   return guarded(error, error_size, [&] { engine->tuning().limit(candidates); });
 }
@@ -187,6 +191,7 @@ extern "C" __attribute__((visibility("default"))) const rerank::engine::cuda::Pl
                              .learned = learned,
                              .limit_tuning = limit_tuning,
                              .use_graphs = use_graphs,
+                             .use_wgmma = use_wgmma,
                              .close = close};
   return &plugin;
 }

@@ -13,7 +13,7 @@ namespace rerank::engine::cuda {
 
 // A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
 // of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
-inline constexpr uint32_t kPluginMajor = 10, kPluginMinor = 0;
+inline constexpr uint32_t kPluginMajor = 11, kPluginMinor = 0;
 
 // Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
 inline constexpr uint32_t kSlots = 2;
@@ -161,6 +161,10 @@ struct Plugin {
   Code (*limit_tuning)(Engine* engine, uint32_t candidates, char* error, size_t error_size);
   // Whether small batches of full depth are started as CUDA graphs; they are, until this says otherwise.
   Code (*use_graphs)(Engine* engine, int on, char* error, size_t error_size);
+  // Whether attention may take wgmma, Hopper's products of four warps; it does not, until this says so. It then does
+  // where the device has it, the model's heads have 64 or 128 dimensions, the type 16 bits, and a comparison with
+  // mma.sync on the device agrees. text: "wgmma", or "mma.sync" and why.
+  Code (*use_wgmma)(Engine* engine, int on, char* text, size_t text_size, char* error, size_t error_size);
   void (*close)(Engine* engine);
 };
 

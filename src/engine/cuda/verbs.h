@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/cuda/activations.h"
+#include "engine/cuda/attention/check.h"
 #include "engine/cuda/dense.h"
 #include "engine/cuda/slot.h"
 #include "engine/layers.h"
@@ -56,6 +57,13 @@ class CudaOps {
     packed_ = !packed_;
   }
 
+  // plugin.h
+  std::string use_wgmma(bool on) {
+    const std::string why_not = on ? why_no_group_products<Value<T>>(model_.shape.head_size, stream_) : "turned off";
+    group_products_ = why_not.empty();
+    return group_products_ ? "wgmma" : "mma.sync: " + why_not;
+  }
+
   Batch batch() const { return input().batch(); }
 
   void embed(const Batch&) { dense_.embed({input().ids(), input().kinds(), input().places(), rows_}, a_); }
@@ -101,7 +109,8 @@ class CudaOps {
                          w.slopes.data(),
                          w.pattern.scale,
                          w.pattern.softcap,
-                         {w.position_keys.data(), w.position_queries.data(), w.distance_bias.data(), w.reach}};
+                         {w.position_keys.data(), w.position_queries.data(), w.distance_bias.data(), w.reach},
+                         group_products_};
     const Value<T>* qkv = a_.qkv.data();
     if (rows == Rows::kAll)
       return attend_all<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(),
@@ -240,6 +249,7 @@ class CudaOps {
   Activations<T> a_;
   uint32_t rows_ = 0;                      // of states and context that are in use
   size_t layer_ = 0;                       // that project() began
+  bool group_products_ = false;            // attention by wgmma
   bool normed_ = false;                    // the states' rounded rows went through the next norm already
   bool swapped_ = false, packed_ = false;  // states and their scored rows; states and those of fewer sequences
 };

@@ -37,6 +37,7 @@ struct Settings {
   // which of them cannot run after all.
   std::vector<double> algorithms_us = {1};
   std::vector<size_t> broken_algorithms = {};
+  bool wrong_wgmma = false;     // as if operands lay otherwise than their descriptors say
   bool refuses_scales = false;  // of rows and columns of FP8 products, on compute capability 9.0 too
 };
 

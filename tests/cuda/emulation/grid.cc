@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "emulation.h"
@@ -48,6 +49,8 @@ struct Fiber {
   Warp* warp = nullptr;
   std::deque<std::vector<Copy>> groups;
   std::vector<Copy> open;
+  std::vector<Copy> unshown;           // complete, but not to wgmma
+  std::vector<GroupProduct> products;  // of wgmma
 
   ~Fiber() {
     if (stack != nullptr) munmap(stack, kStackBytes);
@@ -70,6 +73,7 @@ class Machine {
         for (unsigned x = 0; x < grid.x; ++x) {
           shared_.assign(shared / sizeof(Line) + 1, Line{});
           std::memset(shared_.data(), 0xff, shared_.size() * sizeof(Line));
+          hidden_.assign(shared_size() / 16, false);
           blockIdx = {x, y, z};
           run_block(threads);
         }
@@ -78,6 +82,9 @@ class Machine {
   }
 
   void* shared() { return shared_.data(); }
+  size_t shared_size() const { return shared_.size() * sizeof(Line); }
+  // Which 16-byte pieces of shared memory wgmma must not read yet.
+  std::vector<bool>& hidden() { return hidden_; }
   Fiber& current() { return *current_; }
 
   [[gnu::noinline]] void wait(Fiber::State state) {
@@ -102,8 +109,8 @@ class Machine {
   }
 
  private:
-  struct alignas(128) Line {
-    unsigned char bytes[128];
+  struct alignas(1024) Line {
+    unsigned char bytes[1024];
   };
 
   static void enter(unsigned high, unsigned low) {
@@ -156,6 +163,8 @@ class Machine {
       fiber.warp = &warps_[i / kLanes];
       fiber.groups.clear();
       fiber.open.clear();
+      fiber.unshown.clear();
+      fiber.products.clear();
       const unsigned n = static_cast<unsigned>(i);
       fiber.index = {n % blockDim.x, n / blockDim.x % blockDim.y, n / blockDim.x / blockDim.y};
     }
@@ -192,6 +201,7 @@ class Machine {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Warp> warps_;
   std::vector<Line> shared_;
+  std::vector<bool> hidden_;
   const std::function<void()>* body_ = nullptr;
   Fiber* current_ = nullptr;
 };
@@ -199,8 +209,10 @@ class Machine {
 thread_local Machine* machine = nullptr;
 
 void perform(const std::vector<Copy>& copies) {
-  for (const Copy& copy : copies)
+  for (const Copy& copy : copies) {
     copy.there ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
+    machine->current().unshown.push_back(copy);
+  }
 }
 
 }  // namespace
@@ -217,6 +229,7 @@ void together(Collective compute, void* mine) { machine->collective(compute, min
 
 void begin_copy(void* to, const void* from, size_t bytes, bool there) {
   const Copy copy{to, from, bytes, there};
+  machine->hidden()[place_in_shared(to) / 16] = true;
   if (settings().order == Order::kEarly) return perform({copy});
   machine->current().open.push_back(copy);
 }
@@ -231,6 +244,26 @@ void wait_for_copies(size_t groups_left) {
   for (auto& groups = machine->current().groups; groups.size() > groups_left; groups.pop_front())
     perform(groups.front());
 }
+
+void show_copies() {
+  for (const Copy& copy : std::exchange(machine->current().unshown, {}))
+    machine->hidden()[place_in_shared(copy.to) / 16] = false;
+}
+
+size_t place_in_shared(const void* address) {
+  const auto place = static_cast<size_t>(static_cast<const char*>(address) - static_cast<char*>(machine->shared()));
+  if (place >= machine->shared_size()) misuse("an address that is not in shared memory");
+  return place;
+}
+
+const void* shared_bytes(size_t place, size_t bytes) {
+  if (place + bytes > machine->shared_size()) misuse("wgmma: an operand behind the end of shared memory");
+  if (machine->hidden()[place / 16])
+    misuse("wgmma: a copy that has not arrived, or was not shown by fence.proxy.async");
+  return static_cast<const char*>(machine->shared()) + place;
+}
+
+std::vector<GroupProduct>& begun_products() { return machine->current().products; }
 
 void misuse(const char* what) {
   std::fprintf(stderr, "CUDA, emulated: %s\n", what);

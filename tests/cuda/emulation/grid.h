@@ -3,6 +3,9 @@
 
 #include <cstddef>
 #include <functional>
+#include <vector>
+
+#include "group_products.h"
 
 struct uint3 {
   unsigned x, y, z;
@@ -35,6 +38,13 @@ void together(Collective compute, void* mine);
 void begin_copy(void* to, const void* from, size_t bytes, bool there);
 void commit_copies();
 void wait_for_copies(size_t groups_left);
+
+// A number of shared memory by its place from the beginning, for wgmma: what cp.async has written there must have been
+// shown to it (show_copies) and be complete.
+const void* shared_bytes(size_t place, size_t bytes);
+size_t place_in_shared(const void* address);
+// Products of wgmma that this thread has begun and not waited for.
+std::vector<GroupProduct>& begun_products();
 
 [[noreturn]] void misuse(const char* what);
 

@@ -36,12 +36,7 @@ uint32_t alignment_of(const void* data) {
 
 }  // namespace
 
-Gemm::Gemm() : workspace_(kWorkspaceBytes) {
-  int device = 0;
-  cudaDeviceProp properties;
-  check(cudaGetDevice(&device), "the device");
-  check(cudaGetDeviceProperties(&properties, device), "the device");
-  scales_outputs_ = properties.major == 9 && properties.minor == 0;
+Gemm::Gemm() : workspace_(kWorkspaceBytes), scales_outputs_(is_hopper()) {
   check(cublasLtCreate(&handle_), "cuBLASLt");
 }
 

@@ -90,7 +90,7 @@ class Gemm {
   Tuning tuning_;
   std::map<ProductShape, Plan> plans_;  // at most kMostPlans; the least recently used leaves
   uint64_t runs_ = 0;
-  bool scales_outputs_ = false, fast_accumulation_ = false;
+  bool scales_outputs_, fast_accumulation_ = false;
 };
 
 }  // namespace rerank::engine::cuda

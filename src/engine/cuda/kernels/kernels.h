@@ -95,6 +95,7 @@ struct AttentionShape {
   float scale = 0;                // of products of queries and keys; 0: 1 / sqrt(head_size)
   float softcap = 0;              // scores are cap x tanh(score / cap); 0: not
   RelativeRows relative = {};
+  bool group_products = false;  // by wgmma, where the device has it and heads have 64 or 128 dimensions
 };
 
 // The first head's columns of the first row.

@@ -68,7 +68,7 @@ __device__ inline uint32_t row_of(const QueryTile& tile, uint32_t position) {
 
 KernelArgs kernel_args(const AttentionShape& shape);
 
-// For checking, for head sizes without a kernel on tensor cores, and for relative positions (attention_plain.cu).
+// For checking, for head sizes without a kernel on tensor cores, and for relative positions (plain.cu).
 template <class T>
 void attend_all_plain(const AttentionInput<T>& in, const QueryTile* tiles, dim3 grid, const KernelArgs& args,
                       cudaStream_t stream);

@@ -1,6 +1,6 @@
 // Attention without tensor cores: one warp per query and head, any type, head sizes up to 256 in steps of 8. Each lane
 // takes a key of 32, then every 32nd dimension of their values.
-#include "engine/cuda/kernels/attention.h"
+#include "engine/cuda/attention/attention.h"
 
 namespace rerank::engine::cuda {
 namespace {
