@@ -382,9 +382,10 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
-  log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ", parts.info.parameters / 1000000,
-                   " M parameters, up to ", *max_length, " tokens) on engine ", engine.engine, ", precision ",
-                   engine.precision, ", kernel ", engine.kernel, ", ", engine.threads, " thread(s)"));
+  log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ",
+                   (parts.info.parameters + 500000) / 1000000, " M parameters, up to ", *max_length,
+                   " tokens) on engine ", engine.engine, ", precision ", engine.precision, ", kernel ", engine.kernel,
+                   ", ", engine.threads, " thread(s)"));
   if (shared.host && engine.engine == "cpu" && engine_options.weight_cache.empty())
     parts.weights = shared.host->hold_weights(engine::cpu::packed_bytes((*model)->weights, engine.precision));
   parts.texts = std::move(*texts);
