@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-for name in one "another folder"; do
+for name in one another-folder; do
   git clone -q . "$scratch/$name"
   for kept in .deps .venv-packages; do
     [[ ! -e $kept ]] || ln -s "$PWD/$kept" "$scratch/$name/$kept"

@@ -159,7 +159,7 @@ class RayTest(Folder):
 
         table = self.write(4000, files=8)
         os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
-        ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, logging_level="error")
+        ray.init(num_cpus=3, log_to_driver=False, include_dashboard=False, logging_level="error")
         self.addCleanup(ray.shutdown)
         ray.data.DataContext.get_current().enable_progress_bars = False
 
