@@ -32,6 +32,7 @@ packages: setup  ## make wheel, .deb, .rpm and OCI image in build/packages (.ven
 
 packages-test: packages  ## install each package where nothing else is, and use it (root; debootstrap, rpm2cpio, cpio)
 	@packaging/test.py build/packages
+	@tests/packages/least_test.sh
 
 format:  ## write the whole tree as clang-format 14 does; a test compares
 	@tests/architecture/format_test.py --write
@@ -44,6 +45,7 @@ reference:  ## record the reference logits anew, with PyTorch and transformers (
 	@.venv-train/bin/pip install -q -r requirements/train.txt
 	@.venv-train/bin/python tools/goldens/make_model_goldens.py tests/data/models
 	@.venv-train/bin/python tools/goldens/make_decoder_goldens.py tests/data/decoders
+	@.venv-train/bin/python tools/goldens/make_list_goldens.py tests/data/listwise
 	@.venv-train/bin/python tools/goldens/make_gguf_goldens.py tests/data/gguf
 	@.venv-train/bin/python tools/goldens/make_torch_files.py tests/data/torch
 	@.venv-train/bin/python tools/goldens/tokenizers/make_built.py tests/data/tokenizers/built
@@ -75,9 +77,10 @@ clients: build  ## drive the real clients from PyPI, the examples and the page (
 	@.venv-clients/bin/python tests/python/types_test.py
 	@tests/page/page_test.py || test $$? = 77
 
-cluster-test: build  ## kill, cut off and replace replicas behind HAProxy, nginx and Envoy (root; .venv-cluster; six minutes)
+cluster-test: build  ## kill, cut off and replace replicas behind HAProxy, nginx and Envoy; OLD=program: what upgrades start from (root; .venv-cluster; six minutes)
 	@test -e .venv-cluster/bin/pip || { python3 -m venv .venv-cluster && .venv-cluster/bin/pip install -q -r requirements/cluster.txt; }
-	@tests/cluster/cluster_test.py
+	@tests/cluster/shared_cache_test.py $(if $(OLD),--old $(OLD))
+	@tests/cluster/cluster_test.py $(if $(OLD),--old $(OLD))
 
 batch-test: build  ## drive Arrow, DuckDB, Ray and Spark with killed workers (.venv-batch, 1.5 GB, Java 17; three minutes)
 	@test -e .venv-batch/bin/ray || { python3 -m venv .venv-batch && .venv-batch/bin/pip install -q -r requirements/batch.txt; }

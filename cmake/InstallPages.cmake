@@ -1,7 +1,7 @@
 # Manual pages and completions, printed by the program that is installed: at install time, into PREFIX (and DESTDIR).
 set(to "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/share")
 function(rerankd_page path)
-  execute_process(COMMAND ${PROGRAM} ${ARGN} OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND "${PROGRAM}" ${ARGN} OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
   file(WRITE "${to}/${path}" "${text}")
 endfunction()
 rerankd_page(man/man1/rerankd.1 manual)

@@ -34,13 +34,15 @@ set_target_properties(stemmer::stemmer PROPERTIES IMPORTED_LOCATION ${STEMMER_LI
                       INTERFACE_INCLUDE_DIRECTORIES ${STEMMER_INCLUDE_DIR})
 find_package(Protobuf REQUIRED)
 # The protobuf classes of ONNX files; Debian's package has no CMake file for them.
-find_library(ONNX_PROTO_LIBRARY onnx_proto REQUIRED)
-find_path(ONNX_PROTO_INCLUDE_DIR onnx/onnx_pb.h REQUIRED)
-add_library(onnx::proto UNKNOWN IMPORTED)
-set_target_properties(onnx::proto PROPERTIES IMPORTED_LOCATION ${ONNX_PROTO_LIBRARY}
-                      INTERFACE_INCLUDE_DIRECTORIES ${ONNX_PROTO_INCLUDE_DIR}
-                      INTERFACE_COMPILE_DEFINITIONS "ONNX_NAMESPACE=onnx;ONNX_ML=1"
-                      INTERFACE_LINK_LIBRARIES protobuf::libprotobuf)
+if(RERANKD_ONNX_CONVERSION)
+  find_library(ONNX_PROTO_LIBRARY onnx_proto REQUIRED)
+  find_path(ONNX_PROTO_INCLUDE_DIR onnx/onnx_pb.h REQUIRED)
+  add_library(onnx::proto UNKNOWN IMPORTED)
+  set_target_properties(onnx::proto PROPERTIES IMPORTED_LOCATION ${ONNX_PROTO_LIBRARY}
+                        INTERFACE_INCLUDE_DIRECTORIES ${ONNX_PROTO_INCLUDE_DIR}
+                        INTERFACE_COMPILE_DEFINITIONS "ONNX_NAMESPACE=onnx;ONNX_ML=1"
+                        INTERFACE_LINK_LIBRARIES protobuf::libprotobuf)
+endif()
 # ONNX Runtime: headers to build against, a library only to run. An official release folder, the system's, or what
 # tools/onnxruntime.sh put there; without any the engine is left out.
 set(ONNXRUNTIME_ROOT "" CACHE PATH "Folder of an ONNX Runtime release, with include/ and lib/")

@@ -22,10 +22,13 @@ function(rerank_library name)
   target_link_libraries(rerank_${name} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
 endfunction()
 
-# rerank_without(<name> <source>): the room is built without <source> and what it needs; absent/ beside it says so to users.
+# rerank_without(<name> <source> [<source>...]): the room is built without these and what they need; absent/ beside the first has a file of
+# its name, which says so to users.
 function(rerank_without name source)
   get_target_property(sources rerank_${name} SOURCES)
-  list(FILTER sources EXCLUDE REGEX "/${source}$")
+  foreach(left_out ${source} ${ARGN})
+    list(FILTER sources EXCLUDE REGEX "/${left_out}$")
+  endforeach()
   get_filename_component(folder ${CMAKE_CURRENT_SOURCE_DIR}/${source} DIRECTORY)
   get_filename_component(file ${source} NAME)
   list(APPEND sources ${folder}/absent/${file})

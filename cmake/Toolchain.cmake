@@ -22,7 +22,7 @@ endif()
 add_compile_options($<$<CONFIG:Debug>:-O0>)
 add_compile_definitions($<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
 # What src/base/system/condition_variable.cc says: with it, programs run where libstdc++ is of GCC 11.
-if(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT RERANKD_SANITIZE)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|aarch64)$" AND CMAKE_CXX_COMPILER_ID STREQUAL GNU AND NOT RERANKD_SANITIZE)
   set(RERANKD_OLD_LIBSTDCXX -Wl,--wrap=_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE)
 endif()
 if(RERANKD_SANITIZE)

@@ -3,9 +3,11 @@
 # kernels' NEON code is then run, though no time means anything. Installs a cross compiler and QEMU; the libraries'
 # arm64 packages are only unpacked, into the build folder.
 # Usage: tools/arm64.sh [build folder]
+#        tools/arm64.sh --root-only      only what a build needs, in build/arm64/root
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build=${1:-build/arm64}
+build=${1:-build/arm64} root_only=false
+if [[ $build == --root-only ]]; then build=build/arm64 root_only=true; fi
 
 as_root=()
 ((EUID == 0)) || as_root=(sudo)
@@ -17,6 +19,7 @@ if [[ ! -e $build/root/usr/include/hwy ]]; then
   mkdir -p "$build"
   mmdebstrap --variant=extract --architectures=arm64 --include="$libraries" bookworm "$build/root"
 fi
+if $root_only; then exit 0; fi
 
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/arm64.cmake" \
   -DRERANKD_SYSROOT="$(realpath "$build/root")" -DRERANKD_WERROR=ON

@@ -2,7 +2,7 @@
 """Qwen3-Reranker-0.6B's shape by document length: rerankd's engine against other programs, in turn in one run.
 
 Usage: .venv-peers/bin/python bench/peers/decoders.py [--rounds 2] [--lengths 50,100,200,500] [--documents 66] [--precisions fp32,bf16,int8]
-           [--peers fp32,bf16,shared,openvino,ort,ort-int8,llama-f16,llama-q8_0] [--peer-documents 16] [--shape tiny]
+           [--peers fp32,bf16,shared,openvino,openvino-int8,ort,ort-int8,llama-f16,llama-q8_0] [--peer-documents 16] [--shape tiny]
 
 Random weights of the true shape (28 layers, 0.6 B parameters, bf16), 2 threads. A request is one query and --documents documents: 75
 tokens of prefix (template, instruction, a query of 12 tokens), the document, 9 tokens of suffix. Peers compute the first
@@ -10,11 +10,12 @@ tokens of prefix (template, instruction, a query of 12 tokens), the document, 9 
 
 fp32, bf16   PyTorch (transformers, SDPA), batches of 8, the logits of the last token only
 shared       its bf16, with the prefix computed once and its keys and values copied for each batch
-openvino     bf16, the forward pass in plain PyTorch converted, batches of 8, two answers' rows instead of the vocabulary's product
+openvino     bf16, the forward pass in plain PyTorch converted, batches of 8, two answers' rows instead of the vocabulary's product;
+             openvino-int8: its weights in int8 (NNCF), and activations quantized in groups of 32 as it computes
 ort          ONNX Runtime, fp32, on the graph that `rerankd convert --to onnx` writes; ort-int8: quantize_dynamic of it, per channel
 llama-...    llama.cpp's rank pooling on a GGUF file of the same weights, one document a call (which is its fastest)
 
-Needs build/release/engine_bench and rerankd, requirements/train.txt, and for the peers asked for openvino, onnxruntime, onnx, gguf 0.19
+Needs build/release/engine_bench and rerankd, requirements/train.txt, and for the peers asked for openvino, nncf, onnxruntime, onnx, gguf 0.19
 and llama-cpp-python 0.3. Logits are compared with PyTorch's fp32 (without it, with rerankd's) before a time is printed: rerankd's fp32
 within 1e-3, all others within a share of the logits' span. Documents a second, median (smallest-largest).
 """
@@ -134,14 +135,18 @@ class Plain(torch.nn.Module):
         return self.model.norm(x[:, -1]) @ self.answer
 
 
-def openvino_peer(folder):
+def openvino_peer(folder, int8):
     import openvino
 
     plain = Plain(load_torch(folder, torch.float32))
     with torch.inference_mode():
         converted = openvino.convert_model(plain, example_input=torch.zeros((BATCH, 100), dtype=torch.int64))
-    compiled = openvino.Core().compile_model(converted, "CPU", {
-        "INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": 2, "PERFORMANCE_HINT": "LATENCY"})
+    settings = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": 2, "PERFORMANCE_HINT": "LATENCY"}
+    if int8:
+        import nncf
+        converted = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT8_ASYM)
+        settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = "32"
+    compiled = openvino.Core().compile_model(converted, "CPU", settings)
     return in_batches(lambda ids: compiled(ids.numpy())[0].reshape(-1).tolist())
 
 
@@ -220,7 +225,8 @@ def llama_peer(folder, kind):
 
     def one(ids):
         llama.llama_memory_clear(llama.llama_get_memory(context), True)
-        batch = llama.llama_batch_get_one((llama.llama_token * len(ids))(*ids), len(ids))
+        tokens = (llama.llama_token * len(ids))(*ids)  # the batch only points to them
+        batch = llama.llama_batch_get_one(tokens, len(ids))
         if llama.llama_decode(context, batch) != 0:
             sys.exit("llama.cpp does not compute a document")
         yes = llama.llama_get_embeddings_seq(context, 0)[0]
@@ -230,7 +236,8 @@ def llama_peer(folder, kind):
 
 
 PEERS = {"fp32": lambda folder: torch_peer(folder, torch.float32), "bf16": lambda folder: torch_peer(folder, torch.bfloat16),
-         "shared": shared_peer, "openvino": openvino_peer, "ort": lambda folder: onnxruntime_peer(folder, False),
+         "shared": shared_peer, "openvino": lambda folder: openvino_peer(folder, False),
+         "openvino-int8": lambda folder: openvino_peer(folder, True), "ort": lambda folder: onnxruntime_peer(folder, False),
          "ort-int8": lambda folder: onnxruntime_peer(folder, True), "llama-f16": lambda folder: llama_peer(folder, "f16"),
          "llama-q8_0": lambda folder: llama_peer(folder, "q8_0")}
 

@@ -14,12 +14,19 @@ namespace {
 constexpr double kBudget = 1e10;
 constexpr size_t kMaxPairs = 32, kMinPairs = 4;
 
-// A query of a quarter and a document of the rest, of random tokens.
+// A query of a quarter and a document of the rest, of random tokens. Of a model that makes vectors one is at the end.
 void add_pair(engine::OwnedBatch& pairs, const model::Architecture& a, size_t length, std::mt19937& random) {
   std::vector<int32_t> ids(length), segments(length);
   for (size_t i = 0; i < length; ++i) {
     ids[i] = static_cast<int32_t>(random() % a.embedding.vocabulary);
     segments[i] = a.embedding.segment_rows > 1 && i >= length / 4 ? 1 : 0;
+  }
+  if (a.scoring.marks) {
+    const auto document = static_cast<int32_t>(a.scoring.marks->document_id),
+               query = static_cast<int32_t>(a.scoring.marks->query_id);
+    for (int32_t& id : ids)
+      if (id == document || id == query) id = 0;
+    ids.back() = document;
   }
   pairs.add(ids, segments);
 }
@@ -39,22 +46,22 @@ Result<Verification> verify_converted(std::shared_ptr<const model::Model> origin
   while (pairs.size() < kMaxPairs && (pairs.size() < kMinPairs || pairs.tokens() < tokens)) {
     add_pair(pairs, a, std::min<size_t>(limit, 4 + random() % (pairs.offsets.size() % 4 == 0 ? 128 : 28)), random);
   }
-  const size_t n = pairs.size();
-  std::vector<float> expected(n), found(n);
+  const size_t n = pairs.size(), width = a.scoring.marks ? a.scoring.labels : 1, values = n * width;
+  std::vector<float> expected(values), found(values);
   const auto reference = engine::make_reference_backend(std::move(original), nullptr);
   for (size_t i = 0; i < n; ++i) {
     engine::OwnedBatch one;
     one.add(pairs, i);
     one.layers = {static_cast<uint8_t>(layers)};
-    RETURN_IF_ERROR(reference->forward(one, std::span(expected).subspan(i, 1)));
+    RETURN_IF_ERROR(reference->forward(one, std::span(expected).subspan(i * width, width)));
     if (progress) progress(i + 1, n);
   }
   RETURN_IF_ERROR(converted.forward(pairs, found));
   Verification result{.pairs = n, .tokens = pairs.tokens()};
-  for (size_t i = 0; i < n; ++i) {
+  for (size_t i = 0; i < values; ++i) {
     const double difference = std::abs(static_cast<double>(found[i]) - expected[i]);
     result.largest = std::isfinite(difference) ? std::max(result.largest, difference) : difference;
-    result.mean += difference / static_cast<double>(n);
+    result.mean += difference / static_cast<double>(values);
   }
   const auto [low, high] = std::minmax_element(expected.begin(), expected.end());
   result.spread = *high - *low;

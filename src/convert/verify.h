@@ -10,7 +10,7 @@ namespace rerank::convert {
 
 struct Verification {
   size_t pairs = 0, tokens = 0;
-  double largest = 0, mean = 0;  // |logit - reference|
+  double largest = 0, mean = 0;  // |logit - reference|, or of each number of a vector
   double spread = 0;             // largest reference logit - smallest: what differences are to be seen against
 };
 

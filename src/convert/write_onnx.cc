@@ -211,7 +211,7 @@ Status check(const model::Model& model, const ConvertOptions& options) {
     return absl::InvalidArgumentError(str_cat("--keep-layers ", options.keep_layers,
                                               ": this model has outputs behind layers ", first_output, " to ",
                                               model.architecture().layers()));
-  engine::EngineFeatures features = engine::kAllFeatures;
+  engine::EngineFeatures features = engine::kPairFeatures;
   features.experts = features.first_token = false;
   const std::string parts = engine::uncomputed_parts(model.architecture(), features);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("--to onnx: does not write ", parts));

@@ -81,7 +81,7 @@ Status write_stablehlo(const model::Model& model, const std::string& out, const 
   if (options.precision != Precision::kFp32 && options.precision != Precision::kBf16)
     return absl::InvalidArgumentError(
         str_cat("--precision ", word_of(options.precision), ": a StableHLO program can be fp32 or bf16"));
-  const std::string parts = engine::uncomputed_parts(model.architecture(), engine::kAllFeatures);
+  const std::string parts = engine::uncomputed_parts(model.architecture(), engine::kPairFeatures);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("--to stablehlo: does not write ", parts));
   std::error_code error;
   fs::create_directories(out, error);

@@ -64,9 +64,11 @@ class Backend {
   // Computes one logit per sequence (z0 of a one-label model, z1 - z0 of a two-label one) into logits[0, batch.size()).
   // Ids, segments and lengths are checked by check_batch(); what it refuses is InvalidArgument and computes nothing.
   // Cancelled where batch.stop became true; an engine that does not look at it computes on.
-  // Called by at most info().batches_in_flight threads at a time. A sequence's logit does not depend on what else is in
-  // the batch. Of a sequence with fewer layers than the model has, the logit is that of the layer's exit head, where
-  // the backend was opened with exits; else the model's own head reads that layer.
+  // Of a model whose head reads marked tokens (model::ScoredRows::kMarked) there are no logits but vectors:
+  // scoring.labels floats for each marked token, in their order (engine/encoder.h, result_count()). Called by at most
+  // info().batches_in_flight threads at a time. A sequence's logit does not depend on what else is in the batch. Of a
+  // sequence with fewer layers than the model has, the logit is that of the layer's exit head, where the backend was
+  // opened with exits; else the model's own head reads that layer.
   virtual Status forward(const Batch& batch, std::span<float> logits) = 0;
 
   // Since it was opened; null: this engine, or this model, shares nothing.

@@ -1,5 +1,6 @@
 #include "base/strings.h"
 #include "engine/backend.h"
+#include "engine/encoder.h"
 
 namespace rerank::engine {
 
@@ -36,6 +37,19 @@ Status check_batch(const model::Architecture& a, const Batch& batch) {
     }
   }
   return ok_status();
+}
+
+std::vector<uint32_t> marked_rows(const model::Architecture& a, const Batch& batch) {
+  std::vector<uint32_t> rows;
+  const auto document = static_cast<int32_t>(a.scoring.marks->document_id),
+             query = static_cast<int32_t>(a.scoring.marks->query_id);
+  for (uint32_t t = 0; t < batch.tokens(); ++t)
+    if (batch.ids[t] == document || batch.ids[t] == query) rows.push_back(t);
+  return rows;
+}
+
+size_t result_count(const model::Architecture& a, const Batch& batch) {
+  return a.scoring.marks ? marked_rows(a, batch).size() * a.scoring.labels : batch.size();
 }
 
 Status check_full_depth(const model::Architecture& a, const Batch& batch, std::string_view engine) {

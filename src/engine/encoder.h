@@ -57,6 +57,12 @@ inline size_t scored_row(const model::Architecture& a, const Batch& batch, size_
   return a.scoring.rows == model::ScoredRows::kLast ? batch.offsets[s + 1] - 1 : batch.offsets[s];
 }
 
+// Rows of the batch whose tokens scoring.marks names, in order.
+std::vector<uint32_t> marked_rows(const model::Architecture& architecture, const Batch& batch);
+
+// Floats that forward() computes: a logit for each sequence, or the vectors of the marked tokens.
+size_t result_count(const model::Architecture& architecture, const Batch& batch);
+
 // The rows that the last block of a pass computes.
 inline Rows last_rows(const model::Architecture& a) {
   return a.scoring.rows == model::ScoredRows::kFirst || a.scoring.rows == model::ScoredRows::kLast ? Rows::kScored

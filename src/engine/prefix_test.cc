@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <random>
+#include <thread>
 
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
@@ -200,6 +203,31 @@ TEST(SharedPrefixTest, FewerLayersAreSharedToo) {
     ASSERT_EQ(found, expected) << i;
   }
   EXPECT_GT(shared->prefix_counters()->shared_tokens, 0u);
+}
+
+// Whenever it is stopped: what is computed of a batch then is not kept for others.
+TEST(SharedPrefixTest, AStoppedBatchLeavesNothingBehind) {
+  const auto model = load("qwen3-a");
+  const auto* tier = cpu::compiled_kernels().back();
+  for (const auto* each : cpu::compiled_kernels())
+    if (cpu::unsupported_reason(*each).empty() && each->tiles == nullptr) tier = each;
+  const auto shared = open(model, *tier, size_t{1} << 20), plain = open(model, *tier, 0);
+  Requests random(model->architecture(), 5);
+  for (size_t i = 0; i < 60; ++i) {
+    const OwnedBatch batch = random.next();
+    std::vector<float> found(batch.size()), expected(batch.size());
+    std::atomic<bool> stop = false;
+    std::thread stopper([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(i * 25));
+      stop = true;
+    });
+    const Status status = shared->forward(batch.view(&stop), found);
+    stopper.join();
+    EXPECT_TRUE(status.ok() || absl::IsCancelled(status)) << status;
+    ASSERT_TRUE(shared->forward(batch, found).ok());
+    ASSERT_TRUE(plain->forward(batch, expected).ok());
+    ASSERT_EQ(found, expected) << i;
+  }
 }
 
 // Where tokens see those behind them, nothing can be shared.

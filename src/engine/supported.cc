@@ -64,6 +64,8 @@ std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures&
   missing.add(a.scoring.rows == model::ScoredRows::kLast && !has.last_row, "a head that reads the last token");
   missing.add(a.scoring.rows == model::ScoredRows::kMeanOfLogits && !has.mean_of_logits,
               "a head whose logits' mean is the score");
+  missing.add(a.scoring.rows == model::ScoredRows::kMarked && !has.marked_rows,
+              "vectors of marked tokens (documents that are scored together)");
   missing.add(!a.scoring.dense && !has.decoder, "a head of one linear layer");
   missing.add(a.scoring.first_output != 0 && !has.outputs, "an output behind each block");
   missing.add(a.scoring.softcap != 0 && !has.softcap, "a softcap of the logit");

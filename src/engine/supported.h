@@ -31,6 +31,7 @@ struct EngineFeatures {
   bool experts = false;
   bool first_token = false;  // windows with a global first token
   bool outputs = false;      // an output behind each block
+  bool marked_rows = false;  // a head that makes vectors of marked tokens
 };
 
 // What the reference computes, and other engines all or less of.
@@ -51,7 +52,15 @@ inline constexpr EngineFeatures kAllFeatures = {.pre_norm = true,
                                                 .convolution = true,
                                                 .experts = true,
                                                 .first_token = true,
-                                                .outputs = true};
+                                                .outputs = true,
+                                                .marked_rows = true};
+
+// The same, of engines that compute one logit for each sequence.
+inline constexpr EngineFeatures kPairFeatures = [] {
+  EngineFeatures features = kAllFeatures;
+  features.marked_rows = false;
+  return features;
+}();
 
 // Every part of the architecture that `features` lacks, by name, e.g. "grouped heads (2 of 8), a softcap"; empty: none.
 std::string uncomputed_parts(const model::Architecture& architecture, const EngineFeatures& features);

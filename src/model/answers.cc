@@ -91,6 +91,24 @@ Status find_answers(const std::string& folder, Scoring& scoring) {
   return ok_status();
 }
 
+Status find_marks(const std::string& folder, Architecture& a) {
+  Marks& marks = *a.scoring.marks;
+  JsonFile tokenizer;
+  RETURN_IF_ERROR(tokenizer.load(companions_of(folder) + "/tokenizer.json", kMaxTokenizerBytes));
+  const auto find = [&](const std::string& spelling, size_t& id) {
+    const auto found = token_number(tokenizer, spelling);
+    if (found && *found < a.embedding.vocabulary) {
+      id = *found;
+      return ok_status();
+    }
+    return absl::InvalidArgumentError(str_cat(tokenizer.origin(), ": the token \"", spelling,
+                                              "\", which this model's vectors are read at, is not one of the ",
+                                              a.embedding.vocabulary, " that it has"));
+  };
+  RETURN_IF_ERROR(find(marks.document, marks.document_id));
+  return find(marks.query, marks.query_id);
+}
+
 std::vector<float> answer_rows(const Scoring& scoring, const TensorView& vocabulary) {
   const size_t width = vocabulary.shape[1];
   const auto row = [&](size_t token) {

@@ -15,6 +15,9 @@ namespace rerank::model {
 // is looked up in the folder's tokenizer.json; InvalidArgument where it is not one token there.
 Status find_answers(const std::string& folder, Scoring& scoring);
 
+// Fills in the numbers of scoring.marks, which must be there; InvalidArgument where tokenizer.json has no such token.
+Status find_marks(const std::string& folder, Architecture& architecture);
+
 // [labels, width] in fp32, of answers whose numbers are known and inside `vocabulary` [tokens, width]: the positive
 // row, less the negative one; with a softcap the rows of both, negative first.
 std::vector<float> answer_rows(const Scoring& scoring, const TensorView& vocabulary);

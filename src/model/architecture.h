@@ -121,8 +121,17 @@ struct Embedding {
   float scale = 1;         // bound: of rows of words
 };
 
-// Of a sequence: what the head reads. kMeanOfLogits: each row, and the logit is the mean of theirs.
-enum class ScoredRows { kFirst, kLast, kMean, kMeanOfLogits };
+// Of a sequence: what the head reads. kMeanOfLogits: each row, and the logit is the mean of theirs. kMarked: each token
+// that `marks` names; what it gives is no logit then, but a vector for each.
+enum class ScoredRows { kFirst, kLast, kMean, kMeanOfLogits, kMarked };
+
+// Of models that read the documents of a request together (listwise): the tokens that stand behind each document and
+// behind the query. A document's score is the cosine of its vector and the query's. Numbers are looked up in
+// tokenizer.json when the model is loaded (model/answers.h).
+struct Marks {
+  std::string document, query;  // as the vocabulary spells them
+  size_t document_id = 0, query_id = 0;
+};
 
 // Decoders without a head of their own: logits of one or two tokens, which are rows of the vocabulary's matrix. They
 // are looked up in tokenizer.json when the model is loaded (model/answers.h).
@@ -135,13 +144,15 @@ struct Answers {
 struct Scoring {
   ScoredRows rows = ScoredRows::kFirst;
   std::optional<Answers> answers;
+  std::optional<Marks> marks;  // of kMarked
   // output(norm(activation(dense(row)))); without dense: output(row).
   bool dense = true, dense_bias = true;
+  size_t dense_width = 0;  // outputs of dense; 0: as many as `hidden`
   Activation activation = Activation::kTanh;
   bool norm = false, norm_bias = false;
   float norm_epsilon = 1e-5f;
   bool output_bias = true;
-  size_t labels = 1;  // 1: the logit is z0; 2: the logit is z1 - z0
+  size_t labels = 1;  // 1: the logit is z0; 2: the logit is z1 - z0; of kMarked the width of vectors
   float scale = 1;    // bound: of z
   float softcap = 0;  // z is cap x tanh(z / cap); 0: not
   // Not 0: each block from this number on (from 1) has an output of its own, and a pass that ends there reads it.
@@ -153,10 +164,11 @@ struct InputTemplate {
   enum class Kind {
     kPair,    // tokenizer.json's own template for two texts
     kPrompt,  // a text around both, for decoders
+    kList,    // a text around the query and many documents (text/lists)
   };
   Kind kind = Kind::kPair;
   bool segments = false;      // token-type ids tell the two texts apart
-  std::string prompt;         // of kPrompt: the name of its template (text/prompt.h); empty: not known
+  std::string prompt;         // of kPrompt and kList: the name of its template (text/prompt.h); empty: not known
   size_t advised_length = 0;  // tokens that its makers cut a pair to; 0: the model's limit
 };
 

@@ -29,8 +29,6 @@ struct OtherKind {
   std::string_view part, why;
 };
 constexpr OtherKind kOtherKinds[] = {
-    {"JinaForRanking",
-     "scores the documents of a request together, in one sequence (jina-reranker-v3): a pair has no score of its own"},
     {"CostWise",
      "takes tokens together between its layers (bge-reranker-v2.5-gemma2-lightweight), which is not computed"},
     {"VLFor", "reads images, which this server does not"},
@@ -71,7 +69,7 @@ Status read_names(const JsonFile& json, ModelConfig& config) {
 }
 
 Status read_labels(const JsonFile& json, ModelConfig& config) {
-  if (config.architecture.scoring.answers) return ok_status();
+  if (config.architecture.scoring.answers || config.architecture.scoring.marks) return ok_status();
   size_t& labels = config.architecture.scoring.labels;
   simdjson::dom::object names;
   if (json.root()["id2label"].get(names) == simdjson::SUCCESS) {

@@ -124,7 +124,6 @@ TEST(DecoderTest, ZerankIsKnownByItsCode) {
 
 TEST(DecoderTest, RerankersOfAnotherKindAreRefusedWithTheReason) {
   const auto error_as = [](const char* name) { return error_of_config("qwen3-a", "Qwen3ForCausalLM", name); };
-  EXPECT_THAT(error_as("JinaForRanking"), HasSubstr("scores the documents of a request together"));
   EXPECT_THAT(error_as("CostWiseGemmaForCausalLM"), HasSubstr("takes tokens together between its layers"));
   EXPECT_THAT(error_as("Qwen3VLForSequenceClassification"), HasSubstr("reads images"));
   EXPECT_THAT(error_as("T5ForConditionalGeneration"), HasSubstr("with a decoder behind an encoder"));

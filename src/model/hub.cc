@@ -24,6 +24,7 @@
 #include "model/graph_file.h"
 #include "model/graphs.h"
 #include "model/hub/client.h"
+#include "model/hub/owners.h"
 #include "model/hub/remote_file.h"
 #include "model/safetensors.h"
 
@@ -456,6 +457,8 @@ bool is_hub_id(std::string_view text) {
 // The options as they are used, or why these are none.
 static Result<HubOptions> checked(const std::string& id, const std::string& revision, HubOptions options) {
   if (!is_hub_id(id)) return absl::InvalidArgumentError(str_cat(id, ": not a hub id (org/name)"));
+  if (const std::string meant = hub::with_owner(id); !meant.empty())
+    return absl::InvalidArgumentError(str_cat(id, ": no such folder; of the hub's models, did you mean ", meant, "?"));
   if (!hub::is_revision(revision))
     return absl::InvalidArgumentError(str_cat("--revision ", revision, ": not a branch, tag or commit"));
   while (options.endpoint.ends_with('/')) options.endpoint.pop_back();

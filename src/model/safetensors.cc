@@ -118,9 +118,17 @@ size_t TensorView::elements() const {
 }
 
 void TensorView::read_floats(size_t begin, std::span<float> out) const {
-  read_stored(begin, out);
-  if (is_plain()) return;
+  transposed ? read_transposed(begin, out) : read_stored(begin, out);
+  if (factor == 1 && addend == 0) return;
   for (float& value : out) value = value * factor + addend;
+}
+
+void TensorView::read_transposed(size_t begin, std::span<float> out) const {
+  const size_t rows = shape[0], columns = shape[1];
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t at = begin + i;
+    read_stored(at % columns * rows + at / columns, {&out[i], 1});
+  }
 }
 
 void TensorView::read_stored(size_t begin, std::span<float> out) const {
@@ -156,7 +164,7 @@ void TensorView::read_int4(size_t begin, std::span<float> out) const {
 }
 
 bool TensorView::has_units() const {
-  if (shape.size() != 2 || shape[1] % 32 != 0 || !(factor > 0) || addend != 0) return false;
+  if (transposed || shape.size() != 2 || shape[1] % 32 != 0 || !(factor > 0) || addend != 0) return false;
   return dtype == DType::kQ40 || (dtype == DType::kI4 && shape[1] / group_scales->shape[1] % 32 == 0);
 }
 

@@ -42,9 +42,10 @@ struct TensorView {
   std::shared_ptr<const std::vector<float>> scales;  // kI8: what one unit of each row is worth
   std::shared_ptr<const TensorView> group_scales;    // kI4: [rows, groups], of equally many inputs
   float factor = 1, addend = 0;                      // what it is read as: value x factor + addend
+  bool transposed = false;                           // of a matrix: what is stored has the other order of `shape`
 
   size_t elements() const;
-  bool is_plain() const { return factor == 1 && addend == 0; }  // what is stored is what is read
+  bool is_plain() const { return factor == 1 && addend == 0 && !transposed; }  // what is stored is what is read
   // Whether the values of each 32 inputs of a row, from the first on, are whole numbers of -8..7 times one unit; of a
   // matrix. read_units(): of a row, the units.
   bool has_units() const;
@@ -55,6 +56,7 @@ struct TensorView {
 
  private:
   void read_stored(size_t begin, std::span<float> out) const;
+  void read_transposed(size_t begin, std::span<float> out) const;
   void read_int4(size_t begin, std::span<float> out) const;
 };
 

@@ -15,6 +15,9 @@
 namespace rerank::model {
 namespace {
 
+// Of what a head makes of a marked token: known models have 256 or 512.
+constexpr size_t kMaxVectorWidth = 8192;
+
 // Left over from training, or numbers that are computed anyway.
 bool is_left_over(std::string_view name) {
   constexpr std::string_view kEnds[] = {".position_ids", ".token_type_ids", ".rotary_emb.inv_freq"};
@@ -92,6 +95,7 @@ class Binder {
 
   // `exact`: no precision rounds it.
   Linear linear(const TensorSource& source, size_t out, size_t in, bool bias, bool exact = false) {
+    if (source.kind != TensorSource::Rows::kOutputs) return {bare_matrix(source, out, in), {}};
     const size_t rows = source.rows == 0 ? out : source.rows;
     const TensorView weight = tensor(source.name + ".weight", {rows, in}, layer_ != SIZE_MAX && !exact);
     Linear linear = {weight, {}};
@@ -172,6 +176,7 @@ class Binder {
       to.up = linear(expert.up, ff.width, h, ff.bias);
       to.down = scaled(linear(expert.down, h, ff.width, ff.output_bias), block.sum_scale);
     }
+    if (ff.experts->bias) w.experts_bias = tensor(names.experts_bias, {h});
   }
 
   static Linear scaled(Linear linear, float factor) {
@@ -214,6 +219,18 @@ class Binder {
   }
 
  private:
+  TensorView bare_matrix(const TensorSource& source, size_t out, size_t in) {
+    const bool inputs = source.kind == TensorSource::Rows::kBareInputs;
+    TensorView view = tensor(source.name, {source.rows, inputs ? out : in}, layer_ != SIZE_MAX);
+    if (view.dtype == DType::kI8 || view.dtype == DType::kI4 || block_size(view.dtype).elements != 1)
+      fail(str_cat("tensor ", source.name, " is ", dtype_name(view.dtype), "; F32, F16 and BF16 are read of it"));
+    if (!status_.ok() || wanted_ != nullptr) return view;
+    view = rows_of(view, source.first_row, inputs ? in : out);
+    if (inputs) std::swap(view.shape[0], view.shape[1]);
+    view.transposed = inputs;
+    return view;
+  }
+
   // Null where there is none. A model that was saved without the prefix of its body ("bert.") has all its names without
   // it.
   const TensorView* find(const std::string& name) const {
@@ -345,10 +362,11 @@ static Weights bind_all(const Architecture& a, const TensorNames& names, Binder&
     weights.layers.push_back(bind.layer(i, names.layers[i]));
   if (a.final_norm) weights.final_norm = bind.block_norm(names.final_norm);
   const Scoring& scoring = a.scoring;
-  if (scoring.dense) weights.head_dense = bind.linear(names.head_dense, a.hidden, a.hidden, scoring.dense_bias);
+  const size_t dense = scoring.dense_width != 0 ? scoring.dense_width : a.hidden;
+  if (scoring.dense) weights.head_dense = bind.linear(names.head_dense, dense, a.hidden, scoring.dense_bias);
   if (scoring.norm) weights.head_norm = bind.norm(names.head_norm, scoring.norm_bias);
   weights.head_output = scoring.answers ? bind.answers(names.head_output.name, weights.words, weights.answer_rows)
-                                        : bind.linear(names.head_output, scoring.labels, a.hidden, scoring.output_bias);
+                                        : bind.linear(names.head_output, scoring.labels, dense, scoring.output_bias);
   weights.head_output = Binder::scaled(std::move(weights.head_output), scoring.scale);
   for (size_t layer = scoring.first_output; layer != 0 && layer <= a.layers(); ++layer) {
     const TensorSource name = {names.outputs(layer)};
@@ -397,6 +415,22 @@ static void read_labels_of(const TensorFiles& files, ModelConfig& config) {
   config.label = rows == 2 ? "LABEL_1" : "LABEL_0";
 }
 
+// Of a head that makes vectors: its widths are said by the tensors alone.
+static Status read_widths_of(const TensorFiles& files, ModelConfig& config) {
+  const TensorNames names = config.family->names(config.architecture, files);
+  const auto rows_of_matrix = [&](const TensorSource& source, size_t& rows) {
+    const auto found = files.tensors().find(source.name + ".weight");
+    if (found == files.tensors().end() || found->second.shape.size() != 2) return ok_status();  // binding says so
+    rows = found->second.shape[0];
+    if (rows != 0 && rows <= kMaxVectorWidth) return ok_status();
+    return absl::InvalidArgumentError(str_cat(files.origin(), ": tensor ", source.name, ".weight makes vectors of ",
+                                              rows, " numbers; 1 to ", kMaxVectorWidth, " are read"));
+  };
+  Scoring& scoring = config.architecture.scoring;
+  RETURN_IF_ERROR(rows_of_matrix(names.head_dense, scoring.dense_width));
+  return rows_of_matrix(names.head_output, scoring.labels);
+}
+
 Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool graph_named) {
   const bool graph = graph_named || !onnx_files(folder).empty() || !torchscript_files(folder).empty();
   const auto with_graph = [&](const Status& why) -> Result<std::shared_ptr<const Model>> {
@@ -411,6 +445,9 @@ Result<std::shared_ptr<const Model>> load_model(const std::string& folder, bool 
   if (!files.ok()) return graph && absl::IsNotFound(files.status()) ? with_graph(files.status()) : files.status();
   if (config->architecture.scoring.answers) {
     RETURN_IF_ERROR(find_answers(folder, config->architecture.scoring));
+  } else if (config->architecture.scoring.marks) {
+    RETURN_IF_ERROR(find_marks(folder, config->architecture));
+    RETURN_IF_ERROR(read_widths_of(**files, *config));
   } else if (!config->labels_said) {
     read_labels_of(**files, *config);
   }

@@ -87,6 +87,11 @@ Result<size_t> pick_max_length(const TextOptions& texts, const model::ModelConfi
 
 // How documents over the limit are treated where a request does not say.
 Status read_truncation(const TextOptions& texts, const model::ModelConfig& config, rank::ServiceParts& parts) {
+  const Truncation how = texts.truncation.value_or(config.serving.truncation);
+  if (config.architecture.scoring.marks && how != Truncation::kHead && how != Truncation::kTail) {
+    return absl::InvalidArgumentError(
+        "--truncation: of documents that are scored together this model keeps the beginning (head) or the end (tail)");
+  }
   if (texts.max_chunks == 0) return absl::InvalidArgumentError("--max-chunks: at least 1");
   parts.truncation = texts.truncation.value_or(config.serving.truncation);
   parts.chunking = {.overlap = texts.chunk_overlap, .max_chunks = texts.max_chunks, .best = texts.chunk_score.best};
@@ -103,6 +108,10 @@ Result<std::shared_ptr<const model::Exits>> open_exits(const EngineOptions& engi
   if (engine.layers != 0 && engine.layers < first_output) {
     return absl::InvalidArgumentError(
         str_cat("--layers ", engine.layers, ": this model has outputs behind layers ", first_output, " to ", layers));
+  }
+  if (model.architecture().scoring.marks && !engine.exits.empty()) {
+    return absl::InvalidArgumentError(
+        "--exits: documents that are scored together cannot leave one by one: this model is computed whole");
   }
   if (engine.exits.empty()) {
     if (engine.layers != 0 && engine.layers < layers && first_output == 0)
@@ -326,6 +335,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   if (!model.ok()) return model.status();
   auto texts = rank::open_texts(located.folder, (*model)->config, wanted.texts);
   if (!texts.ok()) return texts.status();
+  ASSIGN_OR_RETURN(auto lists, rank::open_lists(located.folder, (*model)->config, wanted.texts));
   RETURN_IF_ERROR(check_answers(wanted.texts, (*model)->architecture()));
   RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located.folder));
   auto max_length = pick_max_length(wanted.texts, (*model)->config, **texts);
@@ -372,12 +382,20 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
-  log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ", parts.info.parameters / 1000000,
-                   " M parameters, up to ", *max_length, " tokens) on engine ", engine.engine, ", precision ",
-                   engine.precision, ", kernel ", engine.kernel, ", ", engine.threads, " thread(s)"));
+  log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ",
+                   (parts.info.parameters + 500000) / 1000000, " M parameters, up to ", *max_length,
+                   " tokens) on engine ", engine.engine, ", precision ", engine.precision, ", kernel ", engine.kernel,
+                   ", ", engine.threads, " thread(s)"));
   if (shared.host && engine.engine == "cpu" && engine_options.weight_cache.empty())
     parts.weights = shared.host->hold_weights(engine::cpu::packed_bytes((*model)->weights, engine.precision));
   parts.texts = std::move(*texts);
+  if (lists) {
+    const auto room = lists->limits({.max_length = *max_length});
+    if (!room.ok()) return with_context(room.status(), "--max-length");
+    parts.texts = lists->texts();
+    parts.vector_width = config.architecture.scoring.labels;
+    parts.lists = std::move(lists);
+  }
   parts.backend = std::move(*backend);
   parts.metrics = std::move(metrics);
   RETURN_IF_ERROR(read_host(options.host, shared, located.folder, engine_options.devices, parts));

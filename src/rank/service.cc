@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "rank/lists/list_scores.h"
 #include "rank/prepared_query.h"
 #include "rank/score.h"
 #include "rank/service_metrics.h"
@@ -48,7 +49,8 @@ struct Service::Work {
   const PreparedQuery* query = nullptr;            // own_query, or that of the shared query
   std::vector<std::vector<int32_t>> document_ids;
   std::vector<ScoredDocument> documents;
-  std::vector<uint32_t> sequences;  // of each of `missing`: a document in chunks has several
+  std::vector<uint32_t> sequences;      // of each of `missing`: a document in chunks has several
+  std::vector<text::ListBlock> blocks;  // of a model that reads documents together, without their ids
   std::vector<std::string> warnings;
   Timings timings;
 };
@@ -125,6 +127,11 @@ Status Service::check(const RerankRequest& request) const {
   }
   if (request.deadline && Clock::now() > *request.deadline)
     return absl::DeadlineExceededError("the deadline has passed");
+  const Truncation how = fit_spec(request).truncation;
+  if (parts_.lists && how != Truncation::kHead && how != Truncation::kTail) {
+    return absl::InvalidArgumentError(
+        "`truncation`: of documents that are scored together this model keeps the beginning (head) or the end (tail)");
+  }
   return ok_status();
 }
 
@@ -205,12 +212,13 @@ void Service::go_on(const std::shared_ptr<Work>& work) {
   }
 }
 
+// Where documents are scored together none has a score of its own that could be kept.
 // A key holds all that a logit depends on: the model and its arithmetic (the fingerprint), how texts are cut, both
 // texts. A request that refuses to have texts cut is not looked up: a cached pair may have been.
 void Service::look_up(Work& work) {
   const RerankRequest& request = *work.request;
-  const bool use =
-      (cache_.enabled() || parts_.shared_cache) && request.use_cache && request.truncate && !request.explain_cuts;
+  const bool use = !parts_.lists && (cache_.enabled() || parts_.shared_cache) && request.use_cache &&
+                   request.truncate && !request.explain_cuts;
   if (use) {
     const text::FitSpec spec = fit_spec(request);
     const Hash128 common = FieldHasher()
@@ -289,7 +297,8 @@ Status Service::tokenize_query(const Work& work) const {
   const text::FitSpec spec = fit_spec(request);
   return work.query->tokenize(*parts_.texts, {.query = request.query_text(),
                                               .instruction = request.instruction,
-                                              .max_query_tokens = request.max_query_tokens,
+                                              // Of lists the text is cut, not its ids.
+                                              .max_query_tokens = parts_.lists ? 0 : request.max_query_tokens,
                                               .max_length = spec.max_length,
                                               .truncation = spec.truncation});
 }
@@ -347,6 +356,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   if (!work->failure.ok()) return fail(work, work->failure);
   const text::FitSpec spec = fit_spec(request);
   count_unknown(*work);
+  if (parts_.lists) return schedule_lists(work);
   auto job = std::make_unique<schedule::Job>();
   const text::PairTemplate& pieces = parts_.texts->pieces();
   size_t tokens = 0;
@@ -376,9 +386,14 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
     work->document_ids[i] = {};
   }
   if (!parts_.segments) std::fill(job->pairs.segments.begin(), job->pairs.segments.end(), 0);
+  compete(*work, *job);
+  submit_job(work, std::move(job));
+}
+
+void Service::submit_job(const std::shared_ptr<Work>& work, std::unique_ptr<schedule::Job> job) {
+  const RerankRequest& request = *work->request;
   work->timings.tokenize_us = micros_since(work->begin) - work->timings.cache_us;
   job->layers = layers_of(request);
-  compete(*work, *job);
   job->priority = request.priority;
   job->deadline = request.deadline;
   job->cancellation = request.cancellation;
@@ -387,6 +402,64 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
     guard(work, [&] { finish(work, done_job, std::move(status)); });
   };
   scheduler_->submit(std::move(job));
+}
+
+// Blocks of documents, each a sequence.
+void Service::schedule_lists(const std::shared_ptr<Work>& work) {
+  const RerankRequest& request = *work->request;
+  const text::FitSpec spec = fit_spec(request);
+  const text::ListTexts texts = {.query = request.query_text(),
+                                 .query_ids = work->query->ids(),
+                                 .documents = request.documents,
+                                 .document_ids = work->document_ids,
+                                 .instruction = request.instruction,
+                                 .max_length = spec.max_length,
+                                 .max_query_tokens = request.max_query_tokens,
+                                 .max_document_tokens = spec.max_document_tokens,
+                                 .keep_end = spec.truncation == Truncation::kTail};
+  const auto limits = parts_.lists->limits(texts);
+  if (!limits.ok()) return fail(work, limits.status());
+  size_t tokens = 0;
+  const bool query_cut = work->query->cut() || work->query->ids().size() > limits->query;
+  for (size_t i = 0; i < work->documents.size(); ++i) {
+    ScoredDocument& d = work->documents[i];
+    const size_t all = work->document_ids[i].size(), kept = std::min(all, limits->document);
+    if (kept < all && !request.truncate) {
+      return fail(work, absl::OutOfRangeError(str_cat("document ", i, " has ", all, " tokens; this model reads ",
+                                                      limits->document, " of each")));
+    }
+    tokens += kept;
+    d.truncated = query_cut || kept < all;
+    d.document_tokens = static_cast<uint32_t>(all);
+    const size_t first = texts.keep_end ? all - kept : 0;
+    if (request.explain_cuts) d.kept = {{static_cast<uint32_t>(first), static_cast<uint32_t>(first + kept)}};
+  }
+  if (tokens > parts_.planner.max_queued_tokens) {  // before memory is taken
+    if (Status status = scheduler_->check(tokens, request.priority, request.deadline); !status.ok()) {
+      return fail(work, std::move(status));
+    }
+  }
+  auto blocks = parts_.lists->blocks(texts);
+  if (!blocks.ok()) return fail(work, blocks.status());
+  auto job = std::make_unique<schedule::Job>();
+  job->result_offsets.push_back(0);
+  for (text::ListBlock& block : *blocks) {
+    job->pairs.add(block.ids);
+    job->result_offsets.push_back(job->result_offsets.back() +
+                                  static_cast<uint32_t>((block.count + 1) * parts_.vector_width));
+    for (size_t i = 0; i < block.count; ++i) work->documents[block.first + i].tokens = block.tokens[i];
+    block.ids = {};
+  }
+  work->blocks = std::move(*blocks);
+  for (std::vector<int32_t>& ids : work->document_ids) ids = {};
+  submit_job(work, std::move(job));
+}
+
+void Service::finish_lists(const std::shared_ptr<Work>& work, schedule::Job& job) {
+  const std::vector<float> scores = list_scores(work->blocks, job.logits, parts_.vector_width);
+  for (size_t i = 0; i < scores.size(); ++i) work->documents[i].logit = scores[i];
+  for (size_t b = 0; metrics_ && b < work->blocks.size(); ++b)
+    metrics_->lengths.observe(static_cast<double>(job.pairs.length(b)));
 }
 
 // Adaptive depth: where only some of the documents are wanted, those that are surely not among them need not be
@@ -410,11 +483,12 @@ void Service::compete(const Work& work, schedule::Job& job) const {
 
 void Service::finish(const std::shared_ptr<Work>& work, schedule::Job& job, Status status) {
   if (!status.ok()) return fail(work, std::move(status));
+  if (parts_.lists) finish_lists(work, job);
   size_t evicted = 0;
   const TimePoint now = Clock::now();
   std::vector<std::pair<Hash128, cache::CachedScore>> found;
   const size_t best = fit_spec(*work->request).chunking.best;
-  for (size_t m = 0, begin = 0; m < work->missing.size(); begin += work->sequences[m++]) {
+  for (size_t m = 0, begin = 0; !parts_.lists && m < work->missing.size(); begin += work->sequences[m++]) {
     const size_t i = work->missing[m];
     ScoredDocument& d = work->documents[i];
     const auto logits = std::span(job.logits).subspan(begin, work->sequences[m]);
@@ -452,7 +526,9 @@ void Service::answer(const std::shared_ptr<Work>& work) {
   response.warnings = std::move(work->warnings);
   response.documents = work->documents.size();
   response.cached_documents = work->documents.size() - work->missing.size();
-  auto ranked = rank_documents(work->documents, work->request->scale, work->request->top_n);
+  // A cosine is a score as it is.
+  const ScoreScale scale = parts_.lists ? ScoreScale::kLogit : work->request->scale;
+  auto ranked = rank_documents(work->documents, scale, work->request->top_n);
   if (!ranked.ok()) return fail(work, ranked.status());
   response.results = std::move(*ranked);
   response.timings = work->timings;

@@ -20,6 +20,7 @@
 #include "engine/backend.h"
 #include "rerank/reranker.h"
 #include "schedule/scheduler.h"
+#include "text/lists/list_encoder.h"
 #include "text/long_document.h"
 #include "text/pair_encoder.h"
 
@@ -28,6 +29,9 @@ namespace rerank::rank {
 // What a service is made of. `segments`: the model reads token types (false: they are all zero, as for RoBERTa).
 struct ServiceParts {
   std::shared_ptr<const text::PairEncoder> texts;
+  // Of a model that reads documents together; null: it scores pairs. `vector_width`: of what its engine makes.
+  std::shared_ptr<const text::ListEncoder> lists;
+  size_t vector_width = 0;
   std::unique_ptr<engine::Backend> backend;
   std::shared_ptr<Metrics> metrics;  // may be null
   ModelInfo info;
@@ -86,6 +90,9 @@ class Service : public Reranker {
   void tokenize_unit(const std::shared_ptr<Work>& work, size_t unit);
   void count_unknown(Work& work);
   void join_and_schedule(const std::shared_ptr<Work>& work);
+  void schedule_lists(const std::shared_ptr<Work>& work);
+  void submit_job(const std::shared_ptr<Work>& work, std::unique_ptr<schedule::Job> job);
+  void finish_lists(const std::shared_ptr<Work>& work, schedule::Job& job);
   void look_up(Work& work);
   void compete(const Work& work, schedule::Job& job) const;
   void finish(const std::shared_ptr<Work>& work, schedule::Job& job, Status status);

@@ -38,8 +38,12 @@ bool says_what_is_known(const text::PromptTemplate& own, const std::string& name
 
 Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& folder, const model::ModelConfig& config,
                                                             const TextOptions& options) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const text::Tokenizer> tokenizer, text::Tokenizer::from_folder(folder));
   const model::InputTemplate& input = config.architecture.input;
+  if (input.kind == model::InputTemplate::Kind::kList) {
+    ASSIGN_OR_RETURN(const auto lists, open_lists(folder, config, options));
+    return lists->texts();
+  }
+  ASSIGN_OR_RETURN(std::shared_ptr<const text::Tokenizer> tokenizer, text::Tokenizer::from_folder(folder));
   if (input.kind == model::InputTemplate::Kind::kPair) {
     const char* unused = !options.prompt.empty()        ? "--template"
                          : !options.instruction.empty() ? "--instruction"
@@ -72,6 +76,23 @@ Result<std::shared_ptr<const text::PairEncoder>> open_texts(const std::string& f
     settings.instruction = config.serving.prompt;
   }
   return text::PairEncoder::with_prompt(std::move(tokenizer), *prompt, settings);
+}
+
+Result<std::shared_ptr<const text::ListEncoder>> open_lists(const std::string& folder, const model::ModelConfig& config,
+                                                            const TextOptions& options) {
+  const model::InputTemplate& input = config.architecture.input;
+  if (input.kind != model::InputTemplate::Kind::kList) return std::shared_ptr<const text::ListEncoder>();
+  if (!options.prompt.empty()) {
+    return absl::InvalidArgumentError(
+        str_cat("--template: this model (", config.architecture_name,
+                ") reads all documents of a request in one text, which its makers' template alone can make"));
+  }
+  ASSIGN_OR_RETURN(std::shared_ptr<const text::Tokenizer> tokenizer, text::Tokenizer::from_folder(folder));
+  ASSIGN_OR_RETURN(const text::ListPrompt prompt, text::known_list_prompt(input.prompt));
+  text::PromptSettings settings{.parse_special = options.parse_special};
+  if (!options.instruction.empty()) settings.instruction = options.instruction;
+  if (!settings.instruction && !config.serving.prompt.empty()) settings.instruction = config.serving.prompt;
+  return text::ListEncoder::create(std::move(tokenizer), prompt, settings);
 }
 
 }  // namespace rerank::rank

@@ -14,14 +14,17 @@ namespace rerank::schedule {
 struct Gathered {
   engine::OwnedBatch batch;  // with layers
   std::vector<engine::Contest> contests;
+  std::vector<uint32_t> results{0};  // of each sequence the first of its results, and how many there are in all
 
   void clear() {
     batch.clear();
+    results.assign(1, 0);
     contests.clear();
   }
   void add(const Job& job, uint32_t pair) {
     batch.add(job.pairs, pair);
     batch.layers.push_back(job.layers);
+    results.push_back(results.back() + job.result_begin(pair + 1) - job.result_begin(pair));
   }
   // The sequence added last competes with those before it that are of the same job.
   void compete(const Job& job, bool go_on) {

@@ -263,7 +263,8 @@ struct Scheduler::State {
         job.queue_us = std::max<int64_t>(0, micros_between(found->second.arrived, run.began));
       if (!std::exchange(counted[pair.request], true)) job.compute_us += run.micros();
       if (!run.status.ok()) return;
-      job.logits[pair.pair] = run.logits[slot];
+      std::copy(&run.logits[run.gathered.results[slot]], run.logits.data() + run.gathered.results[slot + 1],
+                &job.logits[job.result_begin(pair.pair)]);
       job.depths[pair.pair] = run.depths[slot];
       if (job.keep > 0 && run.depths[slot] == 0) job.known.push_back(run.logits[slot]);
     };
@@ -282,7 +283,7 @@ struct Scheduler::State {
     const engine::Batch view = batch.view(&run.stop);
     run.handed_over = run.ended = Clock::now();
     run.depths.clear();
-    run.logits.assign(batch.size(), 0);
+    run.logits.assign(gathered.results.back(), 0);
     run.depths = batch.layers;
     const Status status = gathered.contests.empty()
                               ? backend.forward(view, run.logits)
@@ -422,7 +423,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
   for (size_t i = 0; i < sequences; ++i) lengths[i] = (job->pairs.length(i) + step - 1) / step * step;
   for (size_t i = 0; i < keys.size(); ++i) keys[i] = sequence_key(*job, i);
   const uint32_t shared = state_->backend.prefix_counters() ? shared_tokens(job->pairs) : 0;
-  job->logits.assign(sequences, 0);
+  job->logits.assign(job->result_begin(static_cast<uint32_t>(sequences)), 0);
   job->depths.assign(sequences, 0);
   Status status;
   uint64_t id = 0;

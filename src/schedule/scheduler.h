@@ -37,8 +37,12 @@ struct Job {
   float margin = 0;
   std::vector<float> known;  // full-depth logits of competitors that need not be computed
 
+  // Of a model that makes vectors (engine::Backend::forward()): where each sequence's floats begin in `logits`, and
+  // behind them where the last one's end. Empty: one each.
+  std::vector<uint32_t> result_offsets;
+
   // What the shell fills in before done().
-  std::vector<float> logits;    // one per sequence
+  std::vector<float> logits;    // one per sequence, or as result_offsets says
   std::vector<uint8_t> depths;  // layers that each was computed to, 0: all; where fewer, the logit is a guess
   int64_t queue_us = 0;         // until the engine began the job's first batch
   int64_t compute_us = 0;       // sum of its batches' times, without waits for earlier batches
@@ -47,6 +51,9 @@ struct Job {
   // a device (BackendInfo::offloads), or on the one that submits, cancels or watches deadlines. Logits are valid when
   // the status is ok.
   std::function<void(Job&, Status)> done;
+
+  // Results of sequence i are logits[result_begin(i), result_begin(i + 1)).
+  uint32_t result_begin(uint32_t i) const { return result_offsets.empty() ? i : result_offsets[i]; }
 };
 
 // One batch that was run before serving, so that the first predictions are sound.

@@ -39,6 +39,20 @@ std::shared_ptr<const PairEncoder> PairEncoder::plain(std::shared_ptr<const Toke
   return encoder;
 }
 
+std::shared_ptr<const PairEncoder> PairEncoder::of_lists(std::shared_ptr<const Tokenizer> tokenizer,
+                                                         const PromptTemplate& prompt, const PromptSettings& settings,
+                                                         TokenSet as_text, std::vector<std::string> removed) {
+  std::shared_ptr<PairEncoder> encoder(new PairEncoder(std::move(tokenizer)));
+  encoder->name_ = prompt.name;
+  encoder->instruction_form_ = prompt.instruction_form;
+  encoder->default_instruction_ = settings.instruction.value_or(prompt.instruction);
+  encoder->as_text_ = std::move(as_text);
+  encoder->removed_ = std::move(removed);
+  encoder->identity_ = str_cat(prompt.name, "\n", prompt.text, "\n", prompt.instruction_form, "\n",
+                               encoder->default_instruction_, settings.parse_special ? "\nspecial" : "");
+  return encoder;
+}
+
 Result<std::shared_ptr<const PairEncoder>> PairEncoder::with_prompt(std::shared_ptr<const Tokenizer> tokenizer,
                                                                     const PromptTemplate& prompt,
                                                                     const PromptSettings& settings) {
@@ -191,11 +205,7 @@ Status PairEncoder::check_instruction(bool given) const {
 Result<bool> PairEncoder::encode_query(const QueryText& text, std::vector<int32_t>& ids) const {
   RETURN_IF_ERROR(check_instruction(text.instruction.has_value()));
   if (!prompt_) {
-    if (query_before_.empty()) {
-      tokenizer_->encode(text.query, ids);
-    } else {
-      tokenizer_->encode(str_cat(query_before_, text.query), ids);
-    }
+    query_before_.empty() ? encode_alone(text.query, ids) : encode_alone(str_cat(query_before_, text.query), ids);
     return cut_to(ids, text.max_query_tokens, text.truncation);
   }
   const std::string_view instruction = text.instruction.value_or(default_instruction_);
@@ -223,8 +233,20 @@ Result<bool> PairEncoder::encode_query(const QueryText& text, std::vector<int32_
                                        text.max_length, " of a pair they leave nothing for its texts"));
 }
 
+std::string PairEncoder::cleaned(std::string_view text) const {
+  std::string clean(text);
+  for (const std::string& mark : removed_) clean = replaced(clean, mark, "");
+  return clean;
+}
+
+void PairEncoder::encode_alone(std::string_view text, std::vector<int32_t>& ids) const {
+  const TokenSet* as_text = as_text_.empty() ? nullptr : &as_text_;
+  if (removed_.empty()) return tokenizer_->encode(text, as_text, ids);
+  tokenizer_->encode(cleaned(text), as_text, ids);
+}
+
 void PairEncoder::encode_document(std::string_view document, std::vector<int32_t>& ids) const {
-  if (!prompt_) return tokenizer_->encode(document, ids);
+  if (!prompt_) return encode_alone(document, ids);
   const TokenSet* as_text = as_text_.empty() ? nullptr : &as_text_;
   if (document_before_.empty()) return tokenizer_->encode(document, as_text, ids);
   tokenizer_->encode(str_cat(document_before_, document), as_text, ids);

@@ -42,12 +42,22 @@ class PairEncoder {
   // Of a cross-encoder: texts as they are, but that `before` stands before each query.
   static std::shared_ptr<const PairEncoder> plain(std::shared_ptr<const Tokenizer> tokenizer, std::string before = "");
 
+  // Of a model that reads documents together: texts alone, as ListEncoder (text/lists) joins them. `removed`: what is
+  // taken out of them first; `as_text`: tokens that they cannot have. `prompt`: its name and instructions are taken.
+  static std::shared_ptr<const PairEncoder> of_lists(std::shared_ptr<const Tokenizer> tokenizer,
+                                                     const PromptTemplate& prompt, const PromptSettings& settings,
+                                                     TokenSet as_text, std::vector<std::string> removed);
+
   // InvalidArgument when the template has not the marks that it needs, or names the template's part that is wrong.
   static Result<std::shared_ptr<const PairEncoder>> with_prompt(std::shared_ptr<const Tokenizer> tokenizer,
                                                                 const PromptTemplate& prompt,
                                                                 const PromptSettings& settings);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
+
+  // A text of a user without what is removed from it, and the tokens that it cannot have. Of lists.
+  std::string cleaned(std::string_view text) const;
+  const TokenSet& as_text() const { return as_text_; }
 
   // What joins the ids of query and document; how pairs that are too long are cut.
   const PairTemplate& pieces() const { return prompt_ ? pieces_ : tokenizer_->pair_template(); }
@@ -87,6 +97,7 @@ class PairEncoder {
   Status read_segments(const std::vector<Segment>& segments, bool front);
   Status add_document(std::string_view segment);
   void add_fixed(std::string_view text);
+  void encode_alone(std::string_view text, std::vector<int32_t>& ids) const;
   void encode_query_part(std::string_view query, std::string_view instruction, std::vector<int32_t>& ids) const;
 
   std::shared_ptr<const Tokenizer> tokenizer_;
@@ -99,7 +110,8 @@ class PairEncoder {
   std::vector<Segment> bare_query_part_;  // without an instruction; empty: query_part_
   std::string document_before_;           // in its segment
   std::string default_instruction_, instruction_form_, identity_;
-  TokenSet as_text_;  // of users' texts
+  TokenSet as_text_;                  // of users' texts
+  std::vector<std::string> removed_;  // from users' texts
 };
 
 }  // namespace rerank::text

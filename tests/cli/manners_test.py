@@ -80,6 +80,19 @@ class MistakesTest(unittest.TestCase):
         self.assertIn("did you mean --max-length?", self.error("serve", "--max_length", "1"))
         self.assertNotIn("did you mean", self.error("serve", "--xyzzy"))
         self.assertIn("did you mean bf16?", self.error("serve", "--precision", "bf17"))
+        for name, owner in (("bge-reranker-v2-m3", "BAAI"), ("ms-marco-MiniLM-L6-v2", "cross-encoder"), ("Qwen3-Reranker-0.6B", "Qwen")):
+            said = run("fit", name, HF_HUB_CACHE="/nowhere", HF_ENDPOINT="http://127.0.0.1:9").stderr
+            self.assertIn(f"did you mean {owner}/{name}?", said)
+
+    def test_who_types_documents_is_told_how_to_end_them(self):
+        first, second = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "rank", "--query", "pandas"], stdin=second, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        os.write(first, b"Pandas eat bamboo.\n\x04")  # Ctrl-D
+        out, said = process.communicate(timeout=120)
+        os.close(first)
+        os.close(second)
+        self.assertIn("reading documents from the terminal, one a line; Ctrl-D ends", said)
+        self.assertIn("Pandas eat bamboo.", out)
 
     def test_numbers_have_ranges_wherever_they_come_from(self):
         for name, value in (("threads", "-1"), ("io-threads", "-1"), ("tokenizer-threads", "-1"), ("threads", "100000"),
@@ -224,8 +237,31 @@ class FitTest(unittest.TestCase):
                 done = run("fit", config.parent, "--precision", "fp32", "--format", "json")
                 self.assertIn(done.returncode, (0, 2) if "quantization" in config.read_text() else (0,), f"{config}: {done.stderr}")
 
+    def test_other_machines_are_estimated(self):
+        words = ("--cores", "1,8,1000", "--threads", "2", "--precision", "fp32")
+        row, = json.loads(run("fit", *words, "--format", "json").stdout)["rows"]
+        here = row["lengths"][0]["question_seconds"]
+        found = {at["cores"]: at["question_seconds"] for at in row["lengths"][0]["estimated"]}
+        for cores, share in ((1, 2), (8, 1 / 4), (1000, 1 / 32)):  # no more cores than chunks are of use
+            self.assertAlmostEqual(found[cores], here * share)
+        table = run("fit", *words).stdout
+        self.assertIn("1000 cores", table)
+        self.assertIn("estimated: as if cores like these 2 added up", table)
+
+    def test_sizes_alone(self):
+        whole, sizes = (json.loads(run("fit", "--format", "json", *words).stdout) for words in ((), ("--sizes-only",)))
+        memory = [{row["precision"]: row["memory_bytes"] for row in figures["rows"]} for figures in (whole, sizes)]
+        self.assertEqual(set(memory[1]), {"fp32", "bf16", "int8"})
+        self.assertLessEqual(memory[0].items(), memory[1].items())
+        self.assertNotIn("chunks", run("fit", "--sizes-only").stdout)
+
     def test_what_is_wrong_is_said(self):
         self.assertIn("no such folder", run("fit", "/nowhere").stderr)
+        for words, message in ((("--cores", "0"), "1 to 1024"), (("--cores", "two"), "--cores"), (("--cores", ",".join(["2"] * 17)), "at most 16"),
+                               (("--cores", "2", "--sizes-only"), "--sizes-only"), (("--cores", "2", "--engine", "reference"), "engine reference")):
+            done = run("fit", *words)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+            self.assertIn(message, done.stderr)
 
 
 class GeneratedTest(unittest.TestCase):

@@ -134,7 +134,9 @@ void compare(const Row& row, const std::vector<std::string>& folders, const MayR
     ASSERT_TRUE((*backend)->forward(recorded.batch, logits).ok());
     ++compared;
     // Where rounding turns a choice of experts around, a logit takes a step.
-    const bool steps = (*model)->architecture().blocks[0].feed_forward.experts && row.options.precision != "fp32";
+    const auto has_experts = [](const model::Block& block) { return block.feed_forward.experts.has_value(); };
+    const bool steps =
+        std::ranges::any_of((*model)->architecture().blocks, has_experts) && row.options.precision != "fp32";
     // Rows of 32 numbers are few for FP8.
     const double tolerance = row.tolerance(recorded.span()) * (steps ? 4 : row.options.precision == "fp8" ? 1.5 : 1);
     for (size_t i = 0; i < pairs.size(); ++i) {
@@ -165,12 +167,14 @@ bool computes_all(const Row& row) {
 }
 
 // A CUDA device may be missing, or have no kernels for a model's widths. Longformer's windows with a global first token
-// are the reference's and the CPU's vector tiers'.
+// are the reference's and the CPU's vector tiers', experts theirs and XLA's.
 TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   const Row& row = GetParam();
   compare(row, testing::golden_models(), [&](const std::string& folder) {
     const bool longformer = folder.find("longformer") != std::string::npos;
-    return row.engine == EngineKind::kCuda || (longformer && (row.engine == EngineKind::kOnnx || is_tiles(row)));
+    const bool experts = folder.find("moe") != std::string::npos;
+    return row.engine == EngineKind::kCuda ||
+           ((longformer || experts) && (row.engine == EngineKind::kOnnx || is_tiles(row)));
   });
 }
 

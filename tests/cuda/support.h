@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,7 +29,9 @@ inline std::shared_ptr<const model::Model> load(const std::string& folder) {
 
 // Recorded models that the engine refuses by name: DeBERTa's convolution, Longformer's mask.
 inline bool is_refused(const model::Architecture& architecture) {
-  return architecture.convolution || architecture.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst;
+  const auto has_experts = [](const model::Block& block) { return block.feed_forward.experts.has_value(); };
+  return architecture.convolution || std::ranges::any_of(architecture.blocks, has_experts) ||
+         architecture.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst;
 }
 
 inline std::unique_ptr<engine::Backend> open(std::shared_ptr<const model::Model> model,

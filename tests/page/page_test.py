@@ -34,6 +34,8 @@ os.environ.setdefault("RERANKD", str(SOURCE / "build/release/rerankd"))
 sys.path.insert(0, str(SOURCE / "tests/support"))
 from rerankd_server import Server  # noqa: E402
 
+expect.set_options(timeout=60000)  # of a busy machine; the library's own is 5 s
+
 KEY = "key-of-the-page"
 QUERY = "what do pandas eat?"
 DOCUMENTS = ["Paris is the capital of France.", "The giant panda eats bamboo.", "Rain falls from clouds."]

@@ -13,7 +13,9 @@ import re
 import subprocess
 import sys
 import threading
+import types
 import unittest
+import unittest.mock
 
 SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"]).resolve()
 sys.path.insert(0, str(SOURCE / "python"))
@@ -74,6 +76,9 @@ class PythonTest(unittest.TestCase):
             CrossEncoder("/no/such/folder")
         with self.assertRaisesRegex(RerankError, "colour: no such setting"):
             CrossEncoder(MODEL, colour="red")
+        for number in (-1, 100000):
+            with self.assertRaisesRegex(RerankError, "threads .*want 0 to"):
+                CrossEncoder(MODEL, threads=number)
         with self.assertRaises(RerankError) as refused:
             CrossEncoder(url=self.url, api_key="wrong").rank("q", ["d"])
         self.assertEqual(refused.exception.code, 401)
@@ -104,6 +109,29 @@ class PythonTest(unittest.TestCase):
                 CrossEncoder(MODEL, **unheard)
         with CrossEncoder(MODEL, 1, 64, precision="fp32", device="cpu", threads=1) as limited:
             self.assertIsInstance(limited.predict(("q", "word " * 500)), float)
+
+    def test_a_bar_where_tqdm_is_installed(self):
+        bars = []
+
+        class Bar:
+            def __init__(self, total, **_):
+                self.total, self.done = total, 0
+                bars.append(self)
+
+            def update(self, count):
+                self.done += count
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                pass
+
+        installed = {"tqdm": types.ModuleType("tqdm"), "tqdm.auto": types.SimpleNamespace(tqdm=Bar)}
+        with unittest.mock.patch.dict(sys.modules, installed):
+            self.library.predict([("q", "d")] * 3, show_progress_bar=True)
+            self.library.predict([("q", "d")] * 3)
+        self.assertEqual([(bar.total, bar.done) for bar in bars], [(3, 3)])
 
     def test_activations_are_applied_to_logits(self):
         class Identity:

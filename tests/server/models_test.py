@@ -3,8 +3,10 @@
 phase. RERANKD names the program; RERANKD_SWITCHES is how often models are loaded and unloaded under load (12)."""
 import http.client
 import json
+import math
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,6 +74,31 @@ class Silent:
             one.close()
 
 
+def write_large(folder, hidden=768, inner=3072, layers=24):
+    """B's model in another size, of nothing but zeros, in a file without blocks on the disk: its load has phases that last."""
+    text = json.loads((B / "config.json").read_text())
+    widths = {text["hidden_size"]: hidden, text["intermediate_size"]: inner}
+    text |= {"hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": 12}
+    with open(B / "model.safetensors", "rb") as small:
+        header = json.loads(small.read(int.from_bytes(small.read(8), "little")))
+    tensors, offset = {}, 0
+    for layer in range(layers):
+        for name, tensor in header.items():
+            within = ".layer." in name
+            if name == "__metadata__" or (".layer.0." not in name if within else layer > 0):
+                continue
+            shape = [widths.get(side, side) for side in tensor["shape"]]
+            end = offset + 2 * math.prod(shape)
+            tensors[name.replace(".layer.0.", f".layer.{layer}.")] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, end]}
+            offset = end
+    named = json.dumps(tensors).encode()
+    with open(Path(folder) / "model.safetensors", "wb") as file:
+        file.write(len(named).to_bytes(8, "little") + named)
+        file.truncate(8 + len(named) + offset)
+    (Path(folder) / "config.json").write_text(json.dumps(text))
+    shutil.copy(B / "tokenizer.json", folder)
+
+
 class Leaving(unittest.TestCase):
     def test_requests_are_taken_while_balancers_notice(self):
         with Server("--model", A, "--drain-delay-ms", "1500") as server:
@@ -116,8 +143,8 @@ class Loading(unittest.TestCase):
             self.assertEqual(states["good"]["status"], "ready")
             self.assertEqual(states["far"]["status"], "loading")
             self.assertIn("percent", states["far"])
-            self.assertEqual(request(url + "/health/live")[0], 200)
-            self.assertEqual(request(url + "/health/startup")[0], 503)
+            for path, expected in (("/health/live", 200), ("/livez", 200), ("/health/startup", 503), ("/healthz", 503), ("/readyz", 503), ("/version", 200)):
+                self.assertEqual(request(url + path)[0], expected, path)
             self.assertEqual(request(url + "/models/good/health")[0], 200)
             status, headers, answer = request(url + "/models/far/v1/rerank", BODY)
             self.assertEqual(status, 503)
@@ -132,6 +159,34 @@ class Loading(unittest.TestCase):
             self.assertNotIn("listening on", log)
             notified.settimeout(10)
             self.assertEqual(notified.recv(1000), b"STOPPING=1")
+
+    def test_stops_in_every_phase_of_a_load(self):
+        phases = ["reading weights", "preparing the engine", "warming up"]
+        stopped = set()
+        with tempfile.TemporaryDirectory() as folder:
+            write_large(folder)
+            for wanted in phases:
+                port = free_port()
+                process = subprocess.Popen([PROGRAM, "serve", "--port", str(port), "--model", folder, "--threads", "1"],
+                                           stderr=subprocess.PIPE, text=True)
+                self.addCleanup(process.stderr.close)
+                self.addCleanup(process.kill)
+
+                def phase():
+                    try:
+                        model, = request(f"http://127.0.0.1:{port}/health")[2].get("models", [{}])
+                    except OSError:
+                        return None
+                    return model.get("phase") or (model.get("status") != "loading" and "up")
+
+                found = wait_for(lambda: (now := phase()) in phases[phases.index(wanted):] + ["up"] and now, 120, wanted)
+                process.terminate()
+                self.assertEqual(process.wait(timeout=60), 0)
+                log = process.stderr.read()
+                if found != "up" and "listening on" not in log:
+                    self.assertIn("SIGTERM: ended before it was up", log)
+                    stopped.add(found)
+        self.assertTrue(stopped, "every load was over before it could be stopped")
 
     def test_tells_systemd_when_it_is_ready(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ import sys
 
 import jina_bert
 import modules
+import nomic_moe
 import safetensors.torch
 import torch
 import tokenizers
@@ -215,6 +216,10 @@ FAMILIES = [
      dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=48, num_labels=1, **COMMON)),
     ("nomic-b", transformers.NomicBertConfig, transformers.NomicBertForSequenceClassification, wordpiece,
      dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=1, intermediate_size=96, num_labels=2, hidden_act="gelu", **COMMON)),
+    ("nomic-moe-a", transformers.NomicBertConfig, nomic_moe.NomicMoe, wordpiece,
+     dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24, num_labels=1, **COMMON)),
+    ("nomic-moe-c", transformers.NomicBertConfig, nomic_moe.NomicMoe, wordpiece,
+     dict(hidden_size=48, num_hidden_layers=4, num_attention_heads=3, intermediate_size=32, num_labels=1, **COMMON)),
 ]
 
 

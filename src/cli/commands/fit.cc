@@ -19,6 +19,7 @@ constexpr double kPatience = 30;
 // What a server takes besides weights: program and buffers, caches that fill up (--cache-bytes, --token-cache-bytes),
 // a batch on its way.
 constexpr uint64_t kBesides = 160u << 20;
+constexpr size_t kMostMachines = 16, kMostCores = 1024;  // of --cores: what a line of the terminal shows
 
 struct Row {
   Speed speed;
@@ -35,6 +36,12 @@ struct Fit : Command {
         ->check(one_of({"table", "json"}))
         ->type_name("FORM")
         ->capture_default_str();
+    app.add_option("--cores", cores,
+                   "Also estimate the question's time on machines with so many cores like these, from the time here.")
+        ->type_name("N,...")
+        ->delimiter(',')
+        ->check(CLI::Range(size_t{1}, kMostCores));
+    app.add_flag("--sizes-only", sizes_only, "Download and memory only: nothing is timed.");
     settings.add(options, {"Model", "Engine", "Texts"});
   }
 
@@ -45,14 +52,31 @@ struct Fit : Command {
     return 0;
   }
 
+  Status check_flags() const {
+    if (cores.empty()) return ok_status();
+    if (cores.size() > kMostMachines)
+      return absl::InvalidArgumentError(str_cat("--cores: ", cores.size(), " values, at most ", kMostMachines));
+    if (sizes_only) return absl::InvalidArgumentError("--cores wants times, which --sizes-only omits");
+    const EngineKind engine = options.model.engine.engine;
+    if (engine != EngineKind::kAuto && engine != EngineKind::kCpu) return not_carried_over(word_of(engine));
+    return ok_status();
+  }
+
+  static Status not_carried_over(std::string_view engine) {
+    return absl::InvalidArgumentError(
+        str_cat("--cores: times of engine ", engine, " say nothing of other machines; add --engine cpu"));
+  }
+
   Status measure() {
     RETURN_IF_ERROR(complete());
+    RETURN_IF_ERROR(check_flags());
     RETURN_IF_ERROR(locate());
     auto read = model::read_model_config(folder);
     if (!read.ok()) return read.status();
     config = *std::move(read);
     sizes = weight_sizes(config);
     limit = options.model.texts.max_length ? options.model.texts.max_length : config.served_length();
+    if (sizes_only) return list_sizes();
     for (const size_t tokens : {kChunkTokens, kChunkTokens / 2})
       if (lengths.empty() || std::min(tokens, limit) < lengths.back()) lengths.push_back(std::min(tokens, limit));
     std::vector<Precision> precisions = {Precision::kAuto, Precision::kFp32, Precision::kInt8};
@@ -70,7 +94,19 @@ struct Fit : Command {
           std::ranges::any_of(rows, [&](const Row& row) { return row.speed.precision == speed->precision; });
       if (!known) rows.push_back({*speed, memory_of(speed->precision)});
     }
-    return rows.empty() ? last : ok_status();
+    if (rows.empty()) return last;
+    if (!cores.empty() && rows[0].speed.engine != "cpu") return not_carried_over(rows[0].speed.engine);
+    return ok_status();
+  }
+
+  // One row for each precision of the cpu engine, without times.
+  Status list_sizes() {
+    std::vector<std::string> precisions = {"bf16", "fp32", "int8"};
+    if (options.model.engine.precision != Precision::kAuto)
+      precisions = {std::string(word_of(options.model.engine.precision))};
+    for (const std::string& precision : precisions)
+      rows.push_back({{"cpu", precision, "", 0, {}}, memory_of(precision)});
+    return ok_status();
   }
 
   // The folder with the configuration, and how many bytes the weights have.
@@ -113,6 +149,13 @@ struct Fit : Command {
 
   static double question_seconds(const SpeedAt& at) { return at.seconds * kQuestionChunks; }
 
+  // The same work divided among so many cores, as if they added up; the chunks of a question keep no more than so many
+  // cores busy.
+  static double question_seconds(const Row& row, const SpeedAt& at, size_t machine) {
+    const auto threads = static_cast<double>(row.speed.threads);
+    return question_seconds(at) * threads / static_cast<double>(std::min(machine, kQuestionChunks));
+  }
+
   void print_table() const {
     std::printf("%s: %s, %.0f M parameters, up to %zu tokens\n\n", name.c_str(), config.architecture_name.c_str(),
                 static_cast<double>(sizes.parameters) / 1e6, limit);
@@ -124,8 +167,8 @@ struct Fit : Command {
     } else {
       std::printf("download   the hub does not say how much\n");
     }
-    std::printf("engine     %s, %zu thread(s)\n\n", rows[0].speed.engine.c_str(), rows[0].speed.threads);
-    std::printf("precision   memory");
+    if (!sizes_only) std::printf("engine     %s, %zu thread(s)\n", rows[0].speed.engine.c_str(), rows[0].speed.threads);
+    std::printf("\nprecision   memory");
     for (const size_t tokens : lengths) std::printf("   pairs/s of %zu   %zu chunks", tokens, kQuestionChunks);
     std::printf("\n");
     for (const Row& row : rows) {
@@ -133,7 +176,21 @@ struct Fit : Command {
       for (const SpeedAt& at : row.speed.at) std::printf(" %16.1f %9.1f s", 1 / at.seconds, question_seconds(at));
       std::printf("\n");
     }
-    std::printf("\n%s\n", advice().c_str());
+    if (!cores.empty()) print_cores();
+    if (!sizes_only) std::printf("\n%s\n", advice().c_str());
+  }
+
+  void print_cores() const {
+    std::printf("\n%zu chunks of %zu tokens on other machines, estimated: as if cores like these %zu added up\n",
+                kQuestionChunks, lengths[0], rows[0].speed.threads);
+    std::printf("precision");
+    for (const size_t machine : cores) std::printf(" %9s", str_cat(machine, " cores").c_str());
+    std::printf("\n");
+    for (const Row& row : rows) {
+      std::printf("%-9s", row.speed.precision.c_str());
+      for (const size_t machine : cores) std::printf(" %7.1f s", question_seconds(row, row.speed.at[0], machine));
+      std::printf("\n");
+    }
   }
 
   // One sentence that decides.
@@ -180,18 +237,33 @@ struct Fit : Command {
         json.field("tokens", uint64_t{at.tokens});
         json.field("seconds_per_pair", at.seconds);
         json.field("question_seconds", question_seconds(at));
+        print_json_cores(json, row, at);
         json.end_object();
       }
       json.end_array();
       json.end_object();
     }
     json.end_array();
-    json.field("advice", advice());
+    if (!sizes_only) json.field("advice", advice());
     json.end_object();
     std::puts(json.take().c_str());
   }
 
+  void print_json_cores(JsonWriter& json, const Row& row, const SpeedAt& at) const {
+    if (cores.empty()) return;
+    json.key("estimated").begin_array();
+    for (const size_t machine : cores) {
+      json.begin_object();
+      json.field("cores", uint64_t{machine});
+      json.field("question_seconds", question_seconds(row, at, machine));
+      json.end_object();
+    }
+    json.end_array();
+  }
+
   std::string format = "table", folder, name;
+  std::vector<size_t> cores;
+  bool sizes_only = false;
   model::ModelConfig config;
   WeightSizes sizes;
   uint64_t disk = 0;  // bytes of the weights; 0: not known

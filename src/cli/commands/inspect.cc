@@ -45,7 +45,7 @@ struct Inspect : Command {
   }
 
   void print_prompt(const text::PairEncoder& texts, const model::InputTemplate& input, const std::string& from) const {
-    if (input.kind != model::InputTemplate::Kind::kPrompt) return;
+    if (input.kind == model::InputTemplate::Kind::kPair) return;
     const std::string& given = options.model.texts.prompt;
     std::printf("template        %s%s\n", texts.prompt_name().c_str(),
                 !given.empty()                        ? ", of --template"
@@ -63,7 +63,12 @@ struct Inspect : Command {
     std::printf("model           %s  (%s)\n", located.name.c_str(), located.folder.c_str());
     std::printf("architecture    %s\n", c.architecture_name.c_str());
     if (a.layers() > 0 && a.blocks[0].attention.heads > 0) print_encoder(a);
-    std::printf("head            %zu label%s\n", a.scoring.labels, a.scoring.labels == 1 ? "" : "s: logit = z1 - z0");
+    if (a.scoring.marks) {
+      std::printf("head            vectors of %zu; a document's score is its cosine with the query\n",
+                  a.scoring.labels);
+    } else {
+      std::printf("head            %zu label%s\n", a.scoring.labels, a.scoring.labels == 1 ? "" : "s: logit = z1 - z0");
+    }
     std::printf("vocabulary      %zu\n", a.embedding.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
     print_serving(c);

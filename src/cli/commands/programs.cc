@@ -67,7 +67,7 @@ Status compile_programs(const model::Model& model, const Options& options, const
   if (precision != Precision::kFp32 && precision != Precision::kBf16)
     return absl::InvalidArgumentError(
         str_cat("--precision ", word_of(precision), ": a compiled program can be fp32 or bf16"));
-  const std::string parts = engine::uncomputed_parts(model.architecture(), engine::kAllFeatures);
+  const std::string parts = engine::uncomputed_parts(model.architecture(), engine::kPairFeatures);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("--to pjrt: does not compute ", parts));
   const EngineOptions& engine = options.model.engine;
   const bool here = wanted.topology.empty();

@@ -40,6 +40,11 @@ struct Tokenize : Command {
 
   Status print_pairs(const std::string& folder) const {
     ASSIGN_OR_RETURN(const model::ModelConfig config, model::read_model_config(folder));
+    if (config.architecture.input.kind == model::InputTemplate::Kind::kList) {
+      return absl::InvalidArgumentError(
+          str_cat("--pair: ", config.architecture_name,
+                  " reads all documents of a request in one text; a pair has no ids of its own"));
+    }
     ASSIGN_OR_RETURN(const auto texts, rank::open_texts(folder, config, options.model.texts));
     const text::TruncationSpec spec{.max_length = limit(texts->tokenizer()), .strategy = texts->strategy()};
     TextInput in;

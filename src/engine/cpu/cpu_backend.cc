@@ -28,7 +28,7 @@ EngineFeatures features(bool tiles) {
   EngineFeatures features = kAllFeatures;
   if (tiles)
     features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits =
-        features.experts = features.first_token = features.outputs = false;
+        features.experts = features.first_token = features.outputs = features.marked_rows = false;
   return features;
 }
 
@@ -189,16 +189,17 @@ class CpuEngine : public LayeredEngine {
   }
 
   Status launch(size_t layers) override {
-    logits_.resize(batch_.size());
+    logits_.resize(result_count(architecture(), batch_));
     if (done_ == 0 && prefixes_.enabled()) return launch_shared(layers);
     return run(batch_, {}, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
-      std::vector<float> results(sub.size());
+      std::vector<float> results(result_count(architecture(), sub));
       if (done_ == 0) {
         encode_to(architecture(), sub, ops, {layers, nullptr}, results);
       } else {
         std::vector<float> rows = rows_of(group, sub);
         encode_rest(architecture(), sub, ops, done_, layers, rows, results);
       }
+      if (architecture().scoring.marks) return void(logits_ = std::move(results));  // they come one by one
       for (size_t i = 0; i < group.size(); ++i) logits_[group[i]] = results[i];
     });
   }
@@ -278,6 +279,7 @@ class CpuEngine : public LayeredEngine {
       try {
         if (batch_.stopped()) return;
         sub.assign(batch, grouping.groups[g]);
+        ops.watch(batch_.stop);
         std::vector<Run> own;
         for (uint32_t s : grouping.groups[g])
           if (!runs.empty()) own.push_back(runs[s]);

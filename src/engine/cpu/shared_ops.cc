@@ -166,11 +166,12 @@ const PaddedMatrix& SharedOps::convolve(const Batch& batch, Rows rows) {
   return convolved_;
 }
 
-void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits) {
+// What the head's last layer gives, [rows, labels].
+const PaddedMatrix& SharedOps::outputs_of(const PaddedMatrix& scored, size_t rows) {
   const model::Scoring& scoring = architecture().scoring;
   const PaddedMatrix* read = &scored;
   if (scoring.dense) {
-    dense_.resize(rows, architecture().hidden, columns());
+    dense_.resize(rows, scoring.dense_width != 0 ? scoring.dense_width : architecture().hidden, columns());
     run({.product = &kernels_.exact,
          .weights = &shared_.head_dense,
          .a = &scored,
@@ -198,12 +199,28 @@ void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float
        .c_row = 0,
        .first_panel = 0,
        .last_panel = output_->panels()});
+  return outputs_;
+}
+
+void SharedOps::head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits) {
+  const model::Scoring& scoring = architecture().scoring;
+  outputs_of(scored, rows);
   for (size_t s = 0; s < rows; ++s) {
     float* z = outputs_.row(s);
     for (size_t i = 0; scoring.softcap != 0 && i < scoring.labels; ++i)
       z[i] = scoring.softcap * std::tanh(z[i] / scoring.softcap);
     logits[s] = scoring.labels == 1 ? z[0] : z[1] - z[0];
   }
+}
+
+void SharedOps::marked_vectors(const Batch& batch, const PaddedMatrix& all, std::span<float> vectors) {
+  const std::vector<uint32_t> rows = marked_rows(architecture(), batch);
+  marked_.resize(rows.size(), architecture().hidden, columns());
+  for (size_t i = 0; i < rows.size(); ++i) std::copy_n(all.row(rows[i]), architecture().hidden, marked_.row(i));
+  if (rows.empty()) return;
+  const size_t width = architecture().scoring.labels;
+  outputs_of(marked_, rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) std::copy_n(outputs_.row(i), width, &vectors[i * width]);
 }
 
 void SharedOps::mean_logits(const Batch& batch, const PaddedMatrix& scored, std::span<float> logits) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <span>
 #include <vector>
@@ -18,6 +19,8 @@ class SharedOps {
     const size_t first = architecture().scoring.first_output;
     output_ = first != 0 && layers >= first ? &shared_.outputs[layers - first] : &shared_.head_output;
   }
+  // Once it is true what is left of a verb is passed over: its results mean nothing then. null: never.
+  void watch(const std::atomic<bool>* stop) { stop_ = stop; }
   BlockOrder order(size_t layer) const {
     const model::Block& block = architecture().blocks[layer];
     return {block.placement == model::NormPlacement::kPre, block.attention_norm,
@@ -77,15 +80,20 @@ class SharedOps {
   const PaddedMatrix& convolve(const Batch& batch, Rows rows);
   // Logits of rows [0, rows) of `scored`.
   void head_of(const PaddedMatrix& scored, size_t rows, std::span<float> logits);
+  // The vectors of the marked tokens of `all` [tokens].
+  void marked_vectors(const Batch& batch, const PaddedMatrix& all, std::span<float> vectors);
   // The mean of the logits of each sequence's rows, of `scored` [tokens].
   void mean_logits(const Batch& batch, const PaddedMatrix& scored, std::span<float> logits);
 
   template <class Body>
   void each(size_t tasks, const Body& body) {  // body(task, member)
+    const auto wanted = [&](size_t task, size_t member) {
+      if (stop_ == nullptr || !stop_->load(std::memory_order_relaxed)) body(task, member);
+    };
     if (team_ != nullptr) {
-      team_->run(tasks, body);
+      team_->run(tasks, wanted);
     } else {
-      for (size_t task = 0; task < tasks; ++task) body(task, 0);
+      for (size_t task = 0; task < tasks; ++task) wanted(task, 0);
     }
   }
   size_t members() const { return scratch_.size(); }
@@ -102,8 +110,11 @@ class SharedOps {
 
   const SharedWeights& shared_;
   Team* team_;
+  const std::atomic<bool>* stop_ = nullptr;
   const PackedLinear* output_;  // of the pass that is being computed
-  PaddedMatrix dense_, outputs_;
+  const PaddedMatrix& outputs_of(const PaddedMatrix& scored, size_t rows);
+
+  PaddedMatrix dense_, outputs_, marked_;
   PaddedMatrix embedded_, around_, convolved_;  // of a convolution
 };
 

@@ -7,9 +7,10 @@ namespace {
 
 // Where a token's keys and values depend on those before it only.
 bool is_shareable(const model::Architecture& a) {
-  return a.embedding.position_rows == 0 && std::ranges::all_of(a.blocks, [](const model::Block& block) {
-           return block.attention.mask == model::MaskKind::kCausal;
-         });
+  // What is computed once has no marked tokens' vectors.
+  return !a.scoring.marks && a.embedding.position_rows == 0 &&
+         std::ranges::all_of(
+             a.blocks, [](const model::Block& block) { return block.attention.mask == model::MaskKind::kCausal; });
 }
 
 size_t width_of(const model::Architecture& a) {

@@ -42,7 +42,7 @@ struct Choice {
 };
 
 EngineFeatures features() {
-  EngineFeatures features = kAllFeatures;
+  EngineFeatures features = kPairFeatures;
   features.experts = features.first_token = features.convolution = false;
   return features;
 }

@@ -29,7 +29,7 @@ class LayeredBackend : public Backend {
 
   Status forward(const Batch& batch, std::span<float> logits) override {
     RETURN_IF_ERROR(check_batch(architecture(), batch));
-    return compute(batch, logits);
+    return architecture().scoring.marks ? compute_one_by_one(batch, logits) : compute(batch, logits);
   }
 
   // Contests are run as a whole. Where they do not fit, all are computed to the full depth, in pieces.
@@ -49,6 +49,7 @@ class LayeredBackend : public Backend {
 
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
     RETURN_IF_ERROR(check_batch(architecture(), batch));
+    if (architecture().scoring.marks) return Backend::forward_with_states(batch, logits, states);
     const size_t width = model::exit_width(architecture()), steps = architecture().layers() - 1;
     return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
       Turn turn(*this);
@@ -88,6 +89,21 @@ class LayeredBackend : public Backend {
     std::unique_lock<std::mutex> lock_;
     const uint32_t slot_;
   };
+
+  // Of a model that makes vectors, as many as a sequence has marked tokens. They are long: each fills the engine.
+  Status compute_one_by_one(const Batch& batch, std::span<float> results) {
+    OwnedBatch one;
+    for (uint32_t s = 0, at = 0; s < batch.size(); ++s) {
+      one.assign(batch, {&s, 1});
+      const Depth depth = depth_of(architecture(), batch, s, nullptr);
+      const size_t count = result_count(architecture(), one);
+      Turn turn(*this);
+      RETURN_IF_ERROR(engine_->start(turn.slot(), one.view(batch.stop)));
+      RETURN_IF_ERROR(finish(turn, depth.layers, results.subspan(at, count)));
+      at += static_cast<uint32_t>(count);
+    }
+    return ok_status();
+  }
 
   // Sequences of one depth go together.
   Status compute(const Batch& batch, std::span<float> logits) {

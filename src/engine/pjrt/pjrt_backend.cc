@@ -35,7 +35,7 @@ Status check_options(const model::Model& model, const BackendOptions& options) {
   if (options.precision != "auto" && options.precision != "fp32" && options.precision != "bf16")
     return absl::InvalidArgumentError(
         str_cat("pjrt engine: --precision ", options.precision, ": there are auto, fp32 and bf16"));
-  const std::string parts = uncomputed_parts(model.architecture(), kAllFeatures);
+  const std::string parts = uncomputed_parts(model.architecture(), kPairFeatures);
   return parts.empty() ? ok_status() : absl::UnimplementedError(str_cat("pjrt engine: does not compute ", parts));
 }
 

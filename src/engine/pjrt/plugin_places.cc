@@ -3,6 +3,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "base/system/own_folder.h"
 #include "engine/pjrt/plugin_environment.h"
 
 namespace rerank::engine::pjrt {
@@ -23,14 +24,17 @@ constexpr Known kKnown[] = {
     {"oneapi", "jax-oneapi-pjrt", "jax_plugins/xla_oneapi", nullptr},
 };
 
-// Folders that pip installs into: of an active environment, of the system, and of the user.
+// Folders that pip installs into: that of this program, of an active environment, of the system, and of the user.
 std::vector<fs::path> site_packages() {
   std::vector<fs::path> roots, found;
   for (const char* name : {"VIRTUAL_ENV", "CONDA_PREFIX"})
     if (std::string value = environment_value(name); !value.empty()) roots.emplace_back(value);
   roots.insert(roots.end(), {"/usr/local", "/usr", "/opt/venv"});
   if (std::string home = environment_value("HOME"); !home.empty()) roots.push_back(fs::path(home) / ".local");
+  // Of a wheel: <folder>/rerankd/bin/rerankd, <folder>/rerankd/lib/librerank.so.
   std::error_code error;
+  if (const fs::path wheel = own_folder().parent_path().parent_path(); wheel.filename() == "site-packages")
+    found.push_back(wheel);
   for (const fs::path& root : roots) {
     for (const auto& entry : fs::directory_iterator(root / "lib", error)) {
       if (!entry.path().filename().string().starts_with("python3")) continue;

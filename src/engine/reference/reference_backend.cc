@@ -266,6 +266,7 @@ class ReferenceOps {
   void score(const Batch& batch, std::span<float> logits) {
     const model::Scoring& scoring = architecture().scoring;
     if (scoring.rows == model::ScoredRows::kMean) stream_ = mean_rows(batch, stream_);
+    if (scoring.rows == model::ScoredRows::kMarked) stream_ = rows_at(marked_rows(architecture(), batch), stream_);
     DenseMatrix dense = stream_;
     if (scoring.dense) {
       dense = head_dense_.apply(stream_);
@@ -275,6 +276,7 @@ class ReferenceOps {
     DenseMatrix z = output_->apply(dense);
     if (scoring.rows == model::ScoredRows::kMeanOfLogits) z = mean_rows(batch, z);
     for (float& v : z.values) v = capped(v, scoring.softcap);
+    if (scoring.rows == model::ScoredRows::kMarked) return void(std::ranges::copy(z.values, logits.begin()));
     for (size_t s = 0; s < z.rows; ++s) logits[s] = z.columns == 1 ? z.row(s)[0] : z.row(s)[1] - z.row(s)[0];
   }
 
@@ -391,6 +393,11 @@ class ReferenceOps {
       std::copy_n(all.row(scored_row(architecture(), batch, s)), all.columns, rows.row(s));
     return rows;
   }
+  static DenseMatrix rows_at(const std::vector<uint32_t>& numbers, const DenseMatrix& all) {
+    DenseMatrix rows(numbers.size(), all.columns);
+    for (size_t i = 0; i < numbers.size(); ++i) std::copy_n(all.row(numbers[i]), all.columns, rows.row(i));
+    return rows;
+  }
   static DenseMatrix mean_rows(const Batch& batch, const DenseMatrix& all) {
     DenseMatrix rows(batch.size(), all.columns);
     for (size_t s = 0; s < batch.size(); ++s) {
@@ -446,10 +453,13 @@ class ReferenceBackend : public Backend {
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, std::span<float> logits) override {
     RETURN_IF_ERROR(check_batch(ops_.architecture(), batch));
-    for (size_t s = 0; s < batch.size(); ++s) {  // one by one: each may have its own depth
+    for (size_t s = 0, at = 0; s < batch.size(); ++s) {  // one by one: each may have its own depth
       const Depth depth = depth_of(ops_.architecture(), batch, s, exits_.get());
       const uint32_t offsets[] = {0, static_cast<uint32_t>(batch.length(s))};
-      encode_to(ops_.architecture(), alone(batch, s, offsets), ops_, depth, logits.subspan(s, 1));
+      const Batch one = alone(batch, s, offsets);
+      const size_t results = result_count(ops_.architecture(), one);
+      encode_to(ops_.architecture(), one, ops_, depth, logits.subspan(at, results));
+      at += results;
     }
     return ok_status();
   }

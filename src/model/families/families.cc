@@ -7,10 +7,10 @@ namespace rerank::model {
 
 std::span<const Family* const> families() {
   static constexpr const Family* kFamilies[] = {
-      &kBertFamily,       &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily, &kGteFamily,    &kJinaBertFamily,
-      &kModernBertFamily, &kQwen3Family,    &kQwen2Family,      &kLlamaFamily,   &kGemmaFamily,  &kGemma2Family,
-      &kEuroBertFamily,   &kNemotronFamily, &kDebertaFamily,    &kMpnetFamily,   &kAlbertFamily, &kBigBirdFamily,
-      &kLongformerFamily, &kNomicFamily,    &kMiniCpmFamily,    &kQwen3MoeFamily};
+      &kBertFamily,       &kRobertaFamily,  &kDistilBertFamily, &kElectraFamily, &kGteFamily,      &kJinaBertFamily,
+      &kModernBertFamily, &kQwen3Family,    &kQwen2Family,      &kLlamaFamily,   &kGemmaFamily,    &kGemma2Family,
+      &kEuroBertFamily,   &kNemotronFamily, &kDebertaFamily,    &kMpnetFamily,   &kAlbertFamily,   &kBigBirdFamily,
+      &kLongformerFamily, &kNomicFamily,    &kNomicOwnFamily,   &kMiniCpmFamily, &kQwen3MoeFamily, &kJinaRankingFamily};
   return kFamilies;
 }
 

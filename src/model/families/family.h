@@ -20,6 +20,8 @@ struct TensorSource {
   std::string name;
   size_t first_row = 0;
   size_t rows = 0;  // of the whole tensor; 0: it is this layer's alone
+  // `name` is the weight's whole name, and its rows, of which these are the layer's, are inputs or outputs.
+  enum class Rows { kOutputs, kBareOutputs, kBareInputs } kind = Rows::kOutputs;
 };
 
 struct ExpertNames {
@@ -36,6 +38,7 @@ struct LayerNames {
   std::string attention_sum_norm, output_sum_norm;  // of what is added to the stream
   TensorSource router;
   std::function<ExpertNames(size_t expert)> experts;
+  std::string experts_bias;                             // whole name
   TensorSource global_query, global_key, global_value;  // of a window with a global first token
 };
 
@@ -94,8 +97,8 @@ void read_segment_table(ConfigReader& config, Architecture& architecture);
 // Names of the encoder as BertModel has them.
 TensorNames bert_encoder_names(const Architecture& architecture, std::string_view prefix);
 
-// What decoders share (families/decoder.cc): pre-norm blocks with RMS norms, causal attention of grouped heads, rotary
-// positions, gated feed-forwards, and by the name of the architecture a head: answers, or `score.weight`.
+// What decoders share (families/decoders/decoder.cc): pre-norm blocks with RMS norms, causal attention of grouped
+// heads, rotary positions, gated feed-forwards, and by the name of the architecture a head: answers, or `score.weight`.
 struct DecoderFields {
   double norm_epsilon = 1e-6, rope_theta = 10000;
   const char* activation = "hidden_act";
@@ -109,6 +112,6 @@ Rope read_rope(ConfigReader& config, double theta);
 extern const Family kBertFamily, kRobertaFamily, kDistilBertFamily, kElectraFamily, kGteFamily, kJinaBertFamily,
     kModernBertFamily, kQwen3Family, kQwen2Family, kLlamaFamily, kGemmaFamily, kGemma2Family, kEuroBertFamily,
     kNemotronFamily, kDebertaFamily, kMpnetFamily, kAlbertFamily, kBigBirdFamily, kLongformerFamily, kNomicFamily,
-    kMiniCpmFamily, kQwen3MoeFamily;
+    kNomicOwnFamily, kMiniCpmFamily, kQwen3MoeFamily, kJinaRankingFamily;
 
 }  // namespace rerank::model

@@ -379,6 +379,7 @@ void CpuOps::load_state(const Batch& batch, std::span<const float> in) {
 void CpuOps::score(const Batch& batch, std::span<float> logits) {
   const model::ScoredRows scored = architecture().scoring.rows;
   if (scored == model::ScoredRows::kMeanOfLogits) return mean_logits(batch, stream_, logits);
+  if (scored == model::ScoredRows::kMarked) return marked_vectors(batch, stream_, logits);
   if (scored != model::ScoredRows::kMean) return head_of(stream_, rows_, logits);
   mean_rows(
       batch, [&](size_t s, size_t i) { return stream_.row(batch.offsets[s] + i); }, scored_stream_);

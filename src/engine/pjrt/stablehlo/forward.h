@@ -26,7 +26,7 @@ struct ForwardProgram {
 };
 
 // `matrices`: kF32, or kBF16 where linear layers and attention multiply bf16, with sums, norms, softmax, residual
-// stream and head in fp32. The architecture must be one that uncomputed_parts(a, kAllFeatures) finds nothing in, and
+// stream and head in fp32. The architecture must be one that uncomputed_parts(a, kPairFeatures) finds nothing in, and
 // the length within its limit.
 ForwardProgram write_forward(const model::Architecture& architecture, const Rectangle& shape, Element matrices);
 
