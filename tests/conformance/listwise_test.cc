@@ -142,7 +142,9 @@ TEST_P(ListwiseTest, BlocksAreThoseOfTheMakersCode) {
     size_t first = 0;
     for (size_t b = 0; b < blocks->size(); ++b) {
       const Block& expected = golden.blocks[b];
-      if (!expected.ids.empty()) EXPECT_EQ((*blocks)[b].ids, expected.ids) << golden.query << " block " << b;
+      if (!expected.ids.empty()) {
+        EXPECT_EQ((*blocks)[b].ids, expected.ids) << golden.query << " block " << b;
+      }
       EXPECT_EQ((*blocks)[b].ids.size(), expected.tokens) << golden.query << " block " << b;
       EXPECT_EQ((*blocks)[b].count, expected.count) << golden.query << " block " << b;
       EXPECT_EQ((*blocks)[b].first, first);

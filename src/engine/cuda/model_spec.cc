@@ -19,6 +19,7 @@ cuda::Scored scored_of(model::ScoredRows rows) {
     case model::ScoredRows::kMean:
       return cuda::Scored::kMean;
     case model::ScoredRows::kMeanOfLogits:
+    case model::ScoredRows::kMarked:  // refused before
       break;
   }
   return cuda::Scored::kMeanOfLogits;
