@@ -59,34 +59,24 @@ TEST(TurnsTest, ModelsThatAlwaysWantMoreHaveTurnsByTheirWeights) {
   EXPECT_NEAR(static_cast<double>(turns_then), 100, 3);
 }
 
-// A device takes two batches: each model has two threads that ask for turns.
+// A device takes two batches, and computes them as they come.
 TEST(TurnsTest, WeightsHoldWhereTwoBatchesAreUnderWay) {
-  const auto turns = Turns::make(2);
-  const auto gate = turns->join(1), heavy = turns->join(3), light = turns->join(1);
-  gate->take(1), gate->take(1);
-  std::atomic<size_t> of_heavy{0}, of_light{0}, of_light_then{0};
-  std::atomic<int> under_way{0}, most{0};
-  std::atomic<bool> ended{false};
-  const auto serve = [&](Turns::Seat& seat, std::atomic<size_t>& count) {
-    while (!ended) {
-      seat.take(0.01);
-      most = std::max(most.load(), ++under_way);
-      if (++count == 600 && &count == &of_heavy) of_light_then = of_light.load(), ended = true;
-      --under_way;
-      seat.give_back(0.01, 0.01);
+  FairShare fair(2);
+  const auto heavy = fair.add(3), light = fair.add(1);
+  for (const auto member : {heavy, light, heavy, light}) fair.want(member, 0.01);
+  std::vector<FairShare::Member> under_way;
+  size_t of_light = 0;
+  for (int turn = 0; turn < 800; ++turn) {
+    while (const auto member = fair.next()) {
+      under_way.push_back(*member);
+      of_light += *member == light;
     }
-    seat.withdraw();
-  };
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 2; ++i) {
-    threads.emplace_back([&] { serve(*heavy, of_heavy); });
-    threads.emplace_back([&] { serve(*light, of_light); });
+    ASSERT_EQ(under_way.size(), 2u);
+    fair.finished(under_way.front(), 0.01, 0.01 * turn);
+    fair.want(under_way.front(), 0.01);
+    under_way.erase(under_way.begin());
   }
-  while (gate->share() > 0.21) std::this_thread::yield();
-  gate->give_back(1, std::nullopt), gate->give_back(1, std::nullopt);
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_LE(most, 2);
-  EXPECT_NEAR(static_cast<double>(of_light_then), 200, 10);
+  EXPECT_NEAR(static_cast<double>(of_light), 200, 4);
 }
 
 // A model that wants little takes little of what others may count with.
