@@ -14,4 +14,11 @@ def map_body(context, body):
         for name, values in UNCUT.items():
             if name in body and any(body[name] is v or body[name] == v and isinstance(v, str) for v in values):
                 del body[name]
+        tensors = body.get("inputs")
+        if isinstance(tensors, list) and len(tensors) == 2 and all(isinstance(t, dict) and t.get("datatype") == "BYTES" for t in tensors):
+            # The generator does not know prefixItems: any two tensors.
+            for tensor, name in zip(tensors, ("query", "documents")):
+                tensor["name"] = name
+            if isinstance(tensors[0].get("data"), list):
+                tensors[0]["data"] = tensors[0]["data"][:1]
     return body
