@@ -105,12 +105,15 @@ class Calibration {
         model_, nullptr, [&](const model::Linear& linear, std::span<const float> x, std::span<float> y) {
           body(sites_.at(&linear), x, y);
         });
-    logits.resize(batch_.size());
+    logits.clear();
     for (size_t s = 0; s < batch_.size(); ++s) {
       const size_t begin = batch_.offsets[s], length = batch_.length(s);
       const uint32_t offsets[] = {0, static_cast<uint32_t>(length)};
       const engine::Batch one = {batch_.ids.subspan(begin, length), batch_.segments.subspan(begin, length), offsets};
-      RETURN_IF_ERROR(backend->forward(one, std::span(logits).subspan(s, 1)));
+      // Of marked tokens there may be none in these texts.
+      std::vector<float> results(std::max<size_t>(1, engine::result_count(model_->architecture(), one)));
+      RETURN_IF_ERROR(backend->forward(one, results));
+      logits.insert(logits.end(), results.begin(), results.end());
       if (options_.progress) options_.progress(++done_, 3 * batch_.size());
     }
     return ok_status();

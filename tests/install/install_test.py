@@ -58,7 +58,7 @@ class InstallTest(unittest.TestCase):
     def test_examples_build_with_pkg_config(self):
         flags = run("pkg-config", "--cflags", "--libs", "rerank", env=self.environment).split()
         out = pathlib.Path(self.folder.name) / "embed"
-        run(os.environ.get("CC", "cc"), SOURCE / "examples/embed/embed.c", "-Wall", "-Werror", *flags, "-o", out)
+        run(*os.environ.get("CC", "cc").split(), SOURCE / "examples/embed/embed.c", "-Wall", "-Werror", *flags, "-o", out)
         first = run(out, env=self.environment).splitlines()[0]
         self.assertTrue(first.endswith("Pandas eat bamboo."), first)
 

@@ -146,12 +146,12 @@ struct Lengths : Command {
   Status measure_cost(const std::shared_ptr<const model::Model>& model) {
     ASSIGN_OR_RETURN(auto backend,
                      engine::open_backend(model, options.model.engine.engine, engine::backend_options(options)));
+    const model::Architecture& a = model->config.architecture;
     const size_t longest = std::min<size_t>(limits.back(), result.pairs.back());
     for (size_t tokens = 32;; tokens *= 2) {
       tokens = std::min(tokens, std::max<size_t>(32, longest));
       tokens = std::min(tokens, model_limit);
-      result.cost.push_back(
-          {tokens, seconds_of_pair(*backend, tokens, model->config.architecture.embedding.vocabulary)});
+      result.cost.push_back({tokens, seconds_of_pair(*backend, a, tokens, a.embedding.vocabulary)});
       if (tokens >= longest) break;
     }
     return ok_status();

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <vector>
 
+#include "engine/encoder.h"
 #include "rerank/types.h"
 
 namespace rerank::cli {
@@ -12,7 +13,8 @@ namespace {
 constexpr int kRounds = 5;
 }
 
-double seconds_of_pair(engine::Backend& backend, size_t tokens, size_t vocabulary, double least_seconds) {
+double seconds_of_pair(engine::Backend& backend, const model::Architecture& architecture, size_t tokens,
+                       size_t vocabulary, double least_seconds) {
   const size_t pairs = std::clamp<size_t>(4096 / tokens, 1, 64);
   engine::OwnedBatch batch;
   std::vector<int32_t> ids(tokens);
@@ -20,7 +22,7 @@ double seconds_of_pair(engine::Backend& backend, size_t tokens, size_t vocabular
     for (size_t i = 0; i < tokens; ++i) ids[i] = static_cast<int32_t>((p * tokens + i) * 7919 % vocabulary);
     batch.add(ids);
   }
-  std::vector<float> logits(pairs);
+  std::vector<float> logits(engine::result_count(architecture, batch));
   double best = 0;
   for (int round = 0; round < kRounds; ++round) {
     const TimePoint begin = Clock::now();

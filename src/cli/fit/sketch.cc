@@ -126,9 +126,10 @@ Result<Speed> predict_speed(const model::ModelConfig& config, const Options& opt
   Speed speed{info.engine, info.precision, info.kernel, info.threads, {}};
   const size_t vocabulary = std::min(config.architecture.embedding.vocabulary, kVocabulary);
   for (const size_t tokens : lengths) {
-    double seconds = seconds_of_pair(*small, tokens, vocabulary);
+    double seconds = seconds_of_pair(*small, config.architecture, tokens, vocabulary);
     if (large) {
-      const double each = (seconds_of_pair(*large, tokens, vocabulary) - seconds) / static_cast<double>(more - few);
+      const double each = (seconds_of_pair(*large, config.architecture, tokens, vocabulary) - seconds) /
+                          static_cast<double>(more - few);
       seconds += each * static_cast<double>(layers - few);
     }
     speed.at.push_back({tokens, seconds});
