@@ -3,7 +3,7 @@ import ctypes as c
 import pathlib
 import sys
 
-MAJOR = 10
+MAJOR = 11
 F32, F16, BF16, FP8 = 0, 1, 2, 3
 GELU, SILU, TANH = 0, 3, 4
 FIRST, LAST = 0, 2
