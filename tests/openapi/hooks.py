@@ -1,8 +1,9 @@
 """What schemathesis may not ask for: answers that a server gives truly, and that count as its failures all the same."""
 import schemathesis
 
-# A time-out of next to nothing is answered 504; a text that may not be cut, and is too long, 422.
-TRULY_REFUSED = ("timeout", "timeout_ms")
+# A time-out of next to nothing is answered 504; an instruction that this model has no place for, and a text that may not be cut
+# and is too long, 422.
+TRULY_REFUSED = ("timeout", "timeout_ms", "instruction", "instruct")
 UNCUT = {"truncate": (False, "NONE"), "truncation": (False,)}
 
 
@@ -14,6 +15,8 @@ def map_body(context, body):
         for name, values in UNCUT.items():
             if name in body and any(body[name] is v or body[name] == v and isinstance(v, str) for v in values):
                 del body[name]
+        if isinstance(body.get("parameters"), dict):
+            body["parameters"].pop("instruct", None)
         tensors = body.get("inputs")
         if isinstance(tensors, list) and len(tensors) == 2 and all(isinstance(t, dict) and t.get("datatype") == "BYTES" for t in tensors):
             # The generator does not know prefixItems: any two tensors.
