@@ -18,6 +18,7 @@
 #include "engine/encoder.h"
 #include "engine/registry.h"
 #include "rank/lists/list_scores.h"
+#include "rank/rank_test.h"
 #include "rank/texts.h"
 #include "rerank/reranker.h"
 #include "simdjson.h"
@@ -94,14 +95,7 @@ std::shared_ptr<const model::Model> load(const std::string& name) {
 }
 
 std::unique_ptr<Reranker> open(const std::string& name, const std::function<void(Options&)>& change = {}) {
-  Options options;
-  options.model.source.model = folder_of(name);
-  options.model.engine.precision = Precision::kFp32;
-  options.host.threads = 2;
-  if (change) change(options);
-  auto reranker = Reranker::open(options);
-  EXPECT_TRUE(reranker.ok()) << reranker.status();
-  return std::move(*reranker);
+  return rank::open(folder_of(name), change);
 }
 
 std::vector<float> scores_of(Reranker& reranker, RerankRequest request) {
