@@ -127,11 +127,32 @@ Status read_target(const EngineOptions& engine, const model::Exits* exits, rank:
   if (engine.target_agreement == 0) return ok_status();
   if (exits == nullptr) {
     return absl::InvalidArgumentError(
-        "--target-agreement: needs --exits DIR, which `rerankd calibrate` writes for your model and texts");
+        "--target-agreement: needs --exits DIR, which `rerankd calibrate` writes for your model and texts; a layerwise "
+        "model takes --exit-keep instead");
   }
   auto margin = exits->margin_for(engine.target_agreement);
   if (!margin.ok()) return with_context(margin.status(), "--target-agreement");
   parts.exit_margin = static_cast<float>(*margin);
+  return ok_status();
+}
+
+// Adaptive depth by the outputs that a layerwise model has behind earlier layers.
+Status read_exit_keep(const EngineOptions& engine, const model::Architecture& architecture,
+                      const engine::BackendInfo& info, rank::ServiceParts& parts) {
+  if (engine.exit_keep == 0) return ok_status();
+  const auto refuse = [](const std::string& why) { return absl::InvalidArgumentError("--exit-keep: " + why); };
+  if (engine.exit_keep < 1) return refuse("at least 1: the documents that a request wants stay");
+  if (architecture.scoring.first_output == 0 || architecture.scoring.first_output == architecture.layers()) {
+    return refuse(
+        "this model has no outputs behind earlier layers; it takes --exits, which `rerankd calibrate` writes, and "
+        "--target-agreement");
+  }
+  if (engine.target_agreement != 0 || !engine.exits.empty())
+    return refuse("documents leave by the model's own outputs: --exits and --target-agreement are another way");
+  if (engine.layers != 0 && engine.layers < architecture.layers())
+    return refuse(str_cat("--layers ", engine.layers, " has all documents computed to the same layer"));
+  if (!info.depth) return refuse(str_cat("engine ", info.engine, " computes all layers"));
+  parts.exit_keep = engine.exit_keep;
   return ok_status();
 }
 
@@ -380,6 +401,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   parts.layers = wanted.engine.layers;
   parts.depth = engine.depth;
   RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));
+  RETURN_IF_ERROR(read_exit_keep(wanted.engine, config.architecture, engine, parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
   log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ",
