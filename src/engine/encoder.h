@@ -19,6 +19,8 @@
 //   add_feed_forward(layer)   stream += feed_forward(input); post-norm: then stream = norm(stream)
 //   add_convolution(batch, rows)  stream = norm(stream + activation(convolution of what embed() gave)), of `rows`; only
 //                             where order() asks for it
+//   compute_in_chunks(layer, batch, rows)  the whole block, some rows at a time; false: the other verbs are to do it
+//   keys_in_chunks(layer, batch)  its norm and projections, as far as keys and values, in the same way
 //   choose_output(layers)     score() reads the output behind that many blocks; only where devices have several
 //   norm_final()              stream = norm(stream), where the architecture has a final norm
 //   score(batch, logits)      the head, of the rows that scoring names
@@ -96,6 +98,9 @@ template <class Ops>
 void encode_keys(const Batch& batch, Ops& ops, size_t layers) {
   ops.embed(batch);
   for (size_t layer = 0; layer + 1 < layers && !batch.stopped(); ++layer) compute_block(batch, ops, layer, Rows::kAll);
+  if constexpr (requires { ops.keys_in_chunks(layers - 1, batch); }) {
+    if (ops.keys_in_chunks(layers - 1, batch)) return;
+  }
   const BlockOrder order = ops.order(layers - 1);
   if (order.pre_norm && order.attention_norm) ops.norm_attention(layers - 1);
   ops.project(layers - 1, batch, Rows::kAll);

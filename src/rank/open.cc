@@ -183,28 +183,6 @@ Status check_template(const text::PairTemplate& pieces, size_t max_length, const
 
 double seconds_now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
-// What other tokens add to a token's cost, in parts of that of its linear layers.
-schedule::AttentionCost attention_cost(const model::Architecture& a) {
-  double linear = 0;
-  schedule::AttentionCost cost;
-  for (const model::Block& block : a.blocks) {
-    const model::Attention& attention = block.attention;
-    const bool causal = attention.mask == model::MaskKind::kCausal;
-    linear += model::block_products(a, block);
-    const double each = model::attention_products(block, 1);
-    if (attention.window != 0 && attention.mask != model::MaskKind::kFull) {
-      cost.windowed += each;
-      cost.span = std::max(cost.span, static_cast<double>(causal ? attention.window : 2 * attention.window + 1));
-    } else {
-      cost.square += causal ? each / 2 : each;  // a token sees half of the sequence in the mean
-    }
-  }
-  if (linear <= 0) return {.square = 1e-3};  // a graph of unknown shape: about that of 384 hidden units
-  cost.square /= linear;
-  cost.windowed /= linear;
-  return cost;
-}
-
 schedule::PlannerOptions planner_options(const QueueOptions& queue, const engine::BackendInfo& engine) {
   schedule::PlannerOptions planner;
   planner.max_batch_tokens = std::max<size_t>(1, queue.max_batch_tokens);
@@ -232,7 +210,7 @@ Status run_warm_up(const model::ModelConfig& config, rank::ServiceParts& parts) 
   parts.texts->encode_document("A reranker scores how well a document answers a query, and puts the best first.", ids);
   if (ids.empty()) ids.push_back(0);
   auto measured =
-      rank::warm_up(*parts.backend, ids, attention_cost(config.architecture), seconds_now, parts.seat.get());
+      rank::warm_up(*parts.backend, ids, rank::attention_cost(config.architecture), seconds_now, parts.seat.get());
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
   parts.planner.attention = measured->attention;
   parts.measured = std::move(measured->batches);

@@ -13,7 +13,9 @@
 
 #include "base/metrics.h"
 #include "base/strings.h"
+#include "model/weights.h"
 #include "rank/rank_test.h"
+#include "rank/warm_up.h"
 #include "rerank/reranker.h"
 #include "simdjson.h"
 #include "support/golden.h"
@@ -138,6 +140,23 @@ TEST(PromptTest, ATemplateWhoseScoreIsAnotherTokensLogitIsRefused) {
   EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("LogitScore"));
 }
 
+// What the planner takes a long prompt for: of full attention each token sees all, of causal half, of a window's no
+// more than the window.
+TEST(CostTest, CausalAttentionIsHalfOfFull) {
+  model::Architecture a = (*model::load_model(decoder_with_room("qwen3-a")))->architecture();
+  const schedule::AttentionCost causal = attention_cost(a);
+  for (model::Block& block : a.blocks) block.attention.mask = model::MaskKind::kFull;
+  const schedule::AttentionCost full = attention_cost(a);
+  EXPECT_GT(full.square, 0);
+  EXPECT_DOUBLE_EQ(causal.of_token(32000), full.of_token(32000) / 2);
+  const schedule::CostModel model(causal);
+  EXPECT_NEAR(model.work(32000) / model.work(16000), 4, 0.5) << "of a long prompt most is attention";
+  a = (*model::load_model(decoder_with_room("gemma2-a")))->architecture();
+  const schedule::AttentionCost windows = attention_cost(a);
+  EXPECT_EQ(windows.span, 24);
+  EXPECT_LT(windows.of_token(32000) - windows.of_token(16000), windows.square * 16001);
+}
+
 using ::testing::HasSubstr;
 
 std::string minicpm() { return decoder_with_room("minicpm-a"); }
@@ -151,11 +170,14 @@ RerankRequest request(size_t documents) {
 
 TEST(LayerwiseRerankTest, TheBestOfTheFirstOutputGoOnWithExactScores) {
   RerankRequest asked = request(24);
-  std::map<size_t, float> first, exact;
+  std::map<size_t, float> exact;
   auto plain = open(minicpm());
-  for (const auto& r : plain->rerank(asked)->results) exact[r.index] = r.logit;
+  const auto all = plain->rerank(asked);
+  ASSERT_TRUE(all.ok()) << all.status();
+  for (const auto& r : all->results) exact[r.index] = r.logit;
   asked.layers = 2;
-  const auto by_first = plain->rerank(asked)->results;
+  const auto second = plain->rerank(asked);
+  const auto& by_first = second->results;
 
   auto metrics = std::make_shared<Metrics>();
   Options options;

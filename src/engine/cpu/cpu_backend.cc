@@ -150,6 +150,10 @@ class CpuEngine : public LayeredEngine {
         together_(*weights_.weights, kernels, team_.get()),
         prefixes_(architecture(), Ops::kTakesRuns ? options.prefix_bytes : 0) {
     for (size_t i = 0; i < team_->size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
+    if constexpr (Ops::kTakesRuns) {
+      together_.limit_rows(options.chunk_tokens);
+      for (const auto& worker : workers_) worker->ops.limit_rows(options.chunk_tokens);
+    }
     info_ = {.engine = "cpu",
              .precision = kernels.precision,
              .kernel = kernels.name,
