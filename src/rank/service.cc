@@ -26,6 +26,8 @@ constexpr size_t kBytesPerToken = 8;
 // One unknown token of so many is told: names and signs that a vocabulary lacks are not.
 constexpr size_t kMostUnknown = 5;
 
+Status late() { return absl::DeadlineExceededError("not done within the deadline: too much was waiting"); }
+
 int64_t micros_since(TimePoint begin) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
 }
@@ -310,11 +312,11 @@ void Service::fail_unit(Work& work, Status status) {
 
 void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   const RerankRequest& request = *work->request;
-  const bool late = request.deadline && Clock::now() > *request.deadline;
+  const bool is_late = request.deadline && Clock::now() > *request.deadline;
   const bool cancelled = request.cancellation && request.cancellation->cancelled();
   Status status;
-  if (late) status = absl::DeadlineExceededError("not done within the deadline: too much was waiting");
-  if (!late && !cancelled) {
+  if (is_late) status = late();
+  if (!is_late && !cancelled) {
     status = guarded([&] {
       if (unit == 0) {
         if (Status bad = tokenize_query(*work); !bad.ok()) fail_unit(*work, std::move(bad));
@@ -354,6 +356,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
     return fail(work, absl::CancelledError("the client has gone"));
   }
   if (!work->failure.ok()) return fail(work, work->failure);
+  if (request.deadline && Clock::now() > *request.deadline) return fail(work, late());
   const text::FitSpec spec = fit_spec(request);
   count_unknown(*work);
   if (parts_.lists) return schedule_lists(work);
@@ -466,11 +469,14 @@ void Service::finish_lists(const std::shared_ptr<Work>& work, schedule::Job& job
 // computed to the end. Documents in several chunks are: their best chunk is not known before.
 void Service::compete(const Work& work, schedule::Job& job) const {
   const RerankRequest& request = *work.request;
-  if (parts_.exit_margin <= 0 || job.layers != 0) return;
+  if ((parts_.exit_margin <= 0 && parts_.exit_keep <= 0) || layers_of(request) != 0) return;
   if (request.top_n == 0 || request.top_n >= request.documents.size()) return;
   if (std::any_of(work.sequences.begin(), work.sequences.end(), [](uint32_t n) { return n != 1; })) return;
+  const double stay = std::ceil(static_cast<double>(request.top_n) * parts_.exit_keep);
+  if (stay >= static_cast<double>(job.pairs.size())) return;  // nobody would leave
   job.keep = static_cast<uint32_t>(request.top_n);
   job.margin = parts_.exit_margin;
+  job.stay = static_cast<uint32_t>(stay);
   auto missing = work.missing.begin();
   for (size_t i = 0; i < work.documents.size(); ++i) {
     if (missing != work.missing.end() && *missing == i) {
