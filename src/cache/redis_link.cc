@@ -105,9 +105,10 @@ struct RedisLink::Context {
 RedisLink::RedisLink(std::unique_ptr<Context> context) : context_(std::move(context)) {}
 RedisLink::~RedisLink() = default;
 
-Result<std::unique_ptr<RedisLink>> RedisLink::connect(const RedisUrl& url, std::chrono::milliseconds timeout) {
+Result<std::unique_ptr<RedisLink>> RedisLink::connect(const RedisUrl& url, const std::string& address,
+                                                      std::chrono::milliseconds timeout) {
   auto context = std::make_unique<Context>();
-  context->redis = redisConnectWithTimeout(url.host.c_str(), url.port, interval(timeout));
+  context->redis = redisConnectWithTimeout(address.c_str(), url.port, interval(timeout));
   if (context->redis == nullptr) return absl::UnavailableError("out of memory");
   if (context->redis->err) return context->error("cannot connect");
   redisSetTimeout(context->redis, interval(timeout));

@@ -45,8 +45,10 @@ class RedisLink {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
 
-  // Connects, authenticates, selects the database, and has a PING answered, each within `timeout`.
-  static Result<std::unique_ptr<RedisLink>> connect(const RedisUrl& url, std::chrono::milliseconds timeout);
+  // Connects to `address`, one of those of the URL's host; authenticates, selects the database, and has a PING
+  // answered: each within `timeout`.
+  static Result<std::unique_ptr<RedisLink>> connect(const RedisUrl& url, const std::string& address,
+                                                    std::chrono::milliseconds timeout);
   ~RedisLink();
 
   // Queues a command; flush() sends what is queued.

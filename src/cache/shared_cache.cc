@@ -73,7 +73,10 @@ struct SharedCacheMetrics {
 class RedisCache : public SharedCache {
  public:
   RedisCache(const SharedCacheOptions& options, RedisUrl url, Metrics* metrics)
-      : options_(options), url_(std::move(url)), ttl_text_(std::to_string(milliseconds(options.ttl).count())) {
+      : options_(options),
+        url_(std::move(url)),
+        ttl_text_(std::to_string(milliseconds(options.ttl).count())),
+        names_(options.resolve) {
     if (metrics != nullptr) metrics_ = std::make_unique<SharedCacheMetrics>(*metrics);
     thread_ = std::thread([this] { serve(); });
   }
@@ -109,6 +112,7 @@ class RedisCache : public SharedCache {
       stopping_ = true;
     }
     wake_.notify_one();
+    names_.stop();
     if (thread_.joinable()) thread_.join();
   }
 
@@ -163,8 +167,19 @@ class RedisCache : public SharedCache {
     return taken;
   }
 
+  // To the first of its addresses that answers.
+  Result<std::unique_ptr<RedisLink>> connect_to_any() {
+    ASSIGN_OR_RETURN(const Addresses addresses, names_.find(url_.host, options_.name_patience));
+    Result<std::unique_ptr<RedisLink>> link = absl::UnavailableError("no address");
+    for (const std::string& address : addresses) {
+      link = RedisLink::connect(url_, address, options_.timeout);
+      if (link.ok()) break;
+    }
+    return link;
+  }
+
   void connect() {
-    auto link = RedisLink::connect(url_, options_.timeout);
+    auto link = connect_to_any();
     if (!link.ok()) return fail(link.status());
     link_ = std::move(*link);
     connected_at_ = Clock::now();
@@ -252,6 +267,7 @@ class RedisCache : public SharedCache {
   const SharedCacheOptions options_;
   const RedisUrl url_;
   const std::string ttl_text_;
+  NameLookup names_;
   std::unique_ptr<SharedCacheMetrics> metrics_;
 
   std::mutex mutex_;

@@ -18,6 +18,7 @@
 
 #include "base/hash.h"
 #include "cache/cache.h"
+#include "cache/name_lookup.h"
 #include "rerank/status.h"
 
 namespace rerank {
@@ -32,6 +33,9 @@ struct SharedCacheOptions {
   std::chrono::seconds ttl{86400};
   size_t max_waiting_lookups = 1024;  // requests; more find nothing
   size_t max_waiting_writes = 65536;  // pairs, about 100 bytes each; more are dropped: they can be computed again
+  // How long an answer about the host's name is waited for at a time. Nothing else waits for it.
+  std::chrono::milliseconds name_patience{5000};
+  Resolve resolve = nullptr;  // what looks it up; null: the system
 };
 
 // A score as the server keeps it, in 12 bytes; null for what is none.

@@ -50,10 +50,13 @@ TEST(RedisUrlTest, IsTakenApart) {
 }
 
 struct Cache {
-  explicit Cache(const std::string& url, std::chrono::milliseconds timeout = std::chrono::seconds(5)) {
+  explicit Cache(const std::string& url, std::chrono::milliseconds timeout = std::chrono::seconds(5),
+                 Resolve resolve = nullptr) {
     SharedCacheOptions options;
     options.url = url;
     options.timeout = timeout;
+    options.resolve = std::move(resolve);
+    options.name_patience = std::chrono::hours(1);
     auto opened = SharedCache::open(options, &metrics);
     EXPECT_TRUE(opened.ok()) << opened.status();
     cache = std::move(*opened);
@@ -82,6 +85,55 @@ struct Cache {
   Metrics metrics;
   std::unique_ptr<SharedCache> cache;
 };
+
+// A name server that says nothing until it is told to; copies are one.
+struct SilentNames {
+  std::shared_ptr<std::promise<Addresses>> answer = std::make_shared<std::promise<Addresses>>();
+  std::shared_future<Addresses> answered = answer->get_future().share();
+  std::shared_ptr<std::atomic<int>> asked = std::make_shared<std::atomic<int>>(0);
+  Result<Addresses> operator()(const std::string&) const {
+    ++*asked;
+    asked->notify_all();
+    return answered.get();
+  }
+};
+
+TEST(NameLookupTest, IsWaitedForNoLongerThanAskedAndNotBegunTwice) {
+  const SilentNames names;
+  NameLookup lookup(names);
+  EXPECT_EQ(*lookup.find("::1", std::chrono::hours(1)), Addresses{"::1"});
+  EXPECT_EQ(*names.asked, 0) << "an address is not looked up";
+  for (int i = 0; i < 3; ++i) {
+    const auto late = lookup.find("cache.local", std::chrono::milliseconds(1));
+    EXPECT_TRUE(absl::IsUnavailable(late.status()));
+    EXPECT_THAT(std::string(message_of(late.status())), ::testing::HasSubstr("cache.local"));
+  }
+  names.asked->wait(0);
+  names.answer->set_value({"127.0.0.1", "::1"});
+  EXPECT_THAT(*lookup.find("cache.local", std::chrono::hours(1)), ::testing::ElementsAre("127.0.0.1", "::1"));
+  EXPECT_EQ(*names.asked, 1);
+  EXPECT_TRUE(NameLookup().find("localhost", std::chrono::hours(1)).ok());
+}
+
+TEST(SharedCacheTest, ANameServerThatSaysNothingHoldsUpNeitherStartNorServingNorStop) {
+  const SilentNames names;
+  {
+    Cache cache("redis://cache.local", std::chrono::seconds(5), names);
+    names.asked->wait(0);
+    EXPECT_FALSE(cache.find({Hash128{1, 1}}));
+    cache.cache->store({{Hash128{1, 1}, {1.5f, 7, false}}});
+    EXPECT_EQ(cache.count("dropped"), 1);
+  }  // stops, though the lookup goes on
+  EXPECT_EQ(*names.asked, 1);
+  names.answer->set_value({});
+}
+
+TEST(SharedCacheTest, AddressesOfANameAreTriedInTurn) {
+  RedisProcess redis;
+  const Resolve resolve = [](const std::string&) -> Result<Addresses> { return Addresses{"127.0.0.99", "127.0.0.1"}; };
+  Cache cache("redis://cache.local:" + std::to_string(redis.port()), std::chrono::seconds(5), resolve);
+  cache.await_up();
+}
 
 TEST(SharedCacheTest, FindsWhatAnotherStored) {
   RedisProcess redis({"--requirepass", "secret"});

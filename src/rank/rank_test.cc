@@ -360,6 +360,55 @@ TEST(RerankTest, TimeoutsAndPolicies) {
       reranker->rerank({.query = "q", .documents = {"a"}, .deadline = Clock::now() + std::chrono::hours(1)}).ok());
 }
 
+TEST(RerankTest, RequestsThatNobodyWaitsForAreNeitherTokenizedNorComputed) {
+  Options options;
+  options.model.source.model = bert();
+  options.host.threads = options.host.tokenizer_threads = 1;
+  const auto metrics = std::make_shared<Metrics>();
+  SharedHost shared;
+  shared.host = *Host::make(options.host, metrics.get());
+  auto reranker = Reranker::open(options, metrics, shared);
+  ASSERT_TRUE(reranker.ok()) << reranker.status();
+  const auto count = [&](const std::string& name) {
+    return metrics->counter("rerankd_" + name + "_total", "").value();
+  };
+  const double tokenized = count("token_cache_misses"), computed = count("batch_pairs");
+  std::promise<void> busy, go_on;
+  shared.host->tokenizers->post([&] {
+    busy.set_value();
+    go_on.get_future().wait();
+  });
+  busy.get_future().wait();
+
+  std::vector<std::string> documents;
+  for (int i = 0; i < 20; ++i)
+    documents.push_back("rain " + std::to_string(i) + std::string(10000, ' '));  // many units
+  const auto request = [&](std::optional<TimePoint> deadline) {
+    auto made = std::make_shared<RerankRequest>(RerankRequest{.query = "q", .documents = documents});
+    made->deadline = deadline;
+    made->cancellation = std::make_shared<Cancellation>();
+    return made;
+  };
+  const TimePoint deadline = Clock::now() + std::chrono::milliseconds(200);
+  const auto late = request(deadline), gone = request(std::nullopt);
+  std::vector<std::future<Status>> ends;
+  for (const auto& each : {late, gone}) {
+    auto end = std::make_shared<std::promise<Status>>();
+    ends.push_back(end->get_future());
+    (*reranker)->submit(each, [end](const Result<RerankResponse>& response) { end->set_value(response.status()); });
+  }
+  gone->cancellation->cancel();
+  std::this_thread::sleep_until(deadline + std::chrono::milliseconds(1));
+  go_on.set_value();
+  EXPECT_EQ(ends[0].get().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(ends[1].get().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(count("token_cache_misses"), tokenized);
+  EXPECT_EQ(count("batch_pairs"), computed);
+  EXPECT_TRUE((*reranker)->rerank(*request(std::nullopt)).ok());
+  EXPECT_EQ(count("token_cache_misses"), tokenized + 20);
+  EXPECT_GT(count("batch_pairs"), computed);
+}
+
 TEST(WarmUpTest, LearnsTheEnginesSpeedAndTheCostOfAttention) {
   // Time is counted, not measured: 1 ms per batch, 1 us per token, 2 ns per squared token.
   struct Counted : engine::Backend {

@@ -27,6 +27,8 @@ constexpr size_t kBytesPerToken = 8;
 // One unknown token of so many is told: names and signs that a vocabulary lacks are not.
 constexpr size_t kMostUnknown = 5;
 
+Status late() { return absl::DeadlineExceededError("not done within the deadline: too much was waiting"); }
+
 int64_t micros_since(TimePoint begin) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
 }
@@ -311,11 +313,11 @@ void Service::fail_unit(Work& work, Status status) {
 
 void Service::tokenize_unit(const std::shared_ptr<Work>& work, size_t unit) {
   const RerankRequest& request = *work->request;
-  const bool late = request.deadline && Clock::now() > *request.deadline;
+  const bool is_late = request.deadline && Clock::now() > *request.deadline;
   const bool cancelled = request.cancellation && request.cancellation->cancelled();
   Status status;
-  if (late) status = absl::DeadlineExceededError("not done within the deadline: too much was waiting");
-  if (!late && !cancelled) {
+  if (is_late) status = late();
+  if (!is_late && !cancelled) {
     status = guarded([&] {
       if (unit == 0) {
         if (Status bad = tokenize_query(*work); !bad.ok()) fail_unit(*work, std::move(bad));
@@ -355,6 +357,7 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
     return fail(work, absl::CancelledError("the client has gone"));
   }
   if (!work->failure.ok()) return fail(work, work->failure);
+  if (request.deadline && Clock::now() > *request.deadline) return fail(work, late());
   const text::FitSpec spec = fit_spec(request);
   count_unknown(*work);
   if (parts_.lists) return schedule_lists(work);

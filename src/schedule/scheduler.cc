@@ -116,9 +116,10 @@ struct Scheduler::State {
   TimePoint alarm_at = TimePoint::max();          // when the watching thread wakes; guarded by mutex
   uint64_t next_id = 0;
   size_t completing = 0;  // threads that cancel, inside done(); guarded by mutex
-  size_t failures = 0;    // batches that failed since one did not; guarded by mutex, as what follows
-  TimePoint last_failure;
-  std::vector<BatchRun*> in_flight;     // batches
+  // Written under the mutex, read without it: probes do not wait for a batch that is planned.
+  std::atomic<size_t> failures = 0;  // batches that failed since one did not
+  std::atomic<TimePoint> last_failure = TimePoint();
+  std::vector<BatchRun*> in_flight;     // batches; guarded by mutex, as what follows
   TimePoint last_end;                   // of a batch
   std::optional<TimePoint> idle_since;  // since the last batch ended, while work waits
   std::vector<std::thread> engines;
@@ -239,8 +240,8 @@ struct Scheduler::State {
       run.began = std::max(run.handed_over, last_end);
       if (seat) run.began = std::clamp(seat->last_end(), run.began, std::max(run.began, run.ended));
       last_end = std::max(last_end, run.ended);
+      if (!run.stop && !run.status.ok()) last_failure = run.ended;
       if (!run.stop) failures = run.status.ok() ? 0 : failures + 1;
-      if (failures != 0) last_failure = run.ended;
       deliver(run);
     }
     const Outcome outcome = planner.finished(*run.plan, seconds_of(last_end), run.seconds(), run.status.ok(),
@@ -481,8 +482,7 @@ double Scheduler::backlog_seconds() const {
 }
 
 bool Scheduler::engine_fails(TimePoint now) const {
-  std::lock_guard lock(state_->mutex);
-  return state_->failures >= kFailuresOfAnEngine && now - state_->last_failure < kFailureLasts;
+  return state_->failures >= kFailuresOfAnEngine && now - state_->last_failure.load() < kFailureLasts;
 }
 
 double Scheduler::predicted_seconds(std::span<const uint32_t> lengths) const {

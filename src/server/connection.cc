@@ -104,6 +104,7 @@ Connection::Connection(ServerCore& core, Strand strand, tcp::socket socket, std:
       stream_(std::move(socket), std::move(tls)),
       parser_(core.options.max_header_bytes, core.options.max_body_bytes),
       refuse_(refuse),
+      waits_since_(refuse ? TimePoint::max() : Clock::now()),
       peer_(std::move(peer)),
       wake_(strand_),
       timer_(strand_) {}
@@ -138,6 +139,14 @@ void Connection::abort() {
   });
 }
 
+bool Connection::make_room() {
+  if (makes_room_.exchange(true)) return false;
+  ++core_.leaving;
+  core_.peers.give_back(peer_);
+  abort();
+  return true;
+}
+
 asio::awaitable<void> Connection::run() {
   try {
     error_code ignored;
@@ -168,6 +177,8 @@ asio::awaitable<void> Connection::run() {
   memory_.reset();
   if (refuse_) {
     --core_.refusing;
+  } else if (makes_room_.exchange(true)) {
+    --core_.leaving;
   } else {
     core_.peers.give_back(peer_);
   }
@@ -189,13 +200,16 @@ asio::awaitable<bool> Connection::shake_hands() {
 }
 
 asio::awaitable<bool> Connection::serve_one() {
+  waits_since_ = Clock::now();
   if (!co_await read_request()) co_return false;
   http_1_0_ = parser_.http_1_0();
   head_only_ = parser_.is_head();
   keep_alive_ = parser_.keep_alive();
   transport::HttpRequest request = parser_.take();
   request.peer = peer_;
+  waits_since_ = TimePoint::max();
   if (!co_await await_answer(std::move(request))) co_return false;
+  waits_since_ = Clock::now();
   ++served_;
   if (answer_->close || core_.draining) keep_alive_ = false;
   const bool written = co_await write(*answer_, head_only_);
@@ -364,8 +378,13 @@ asio::awaitable<bool> Connection::await_answer(transport::HttpRequest request) {
   stream_.socket().cancel(ignored);
   watch_ = Watch::kNothing;
   if (!gone) co_return true;
-  cancellation->cancel();
   ++sequence_;  // an answer that still comes is for nobody
+  const std::lock_guard lock(core_.gate->mutex);
+  if (core_.gate->open) {
+    core_.endings->post([cancellation] { cancellation->cancel(); });
+  } else {
+    cancellation->cancel();
+  }
   co_return false;
 }
 

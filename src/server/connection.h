@@ -66,11 +66,16 @@ struct ServerCore {
 
   std::atomic<bool> draining{false};
   RequestMemory memory;
+  WhenFull when_full = WhenFull::kRefuse;
   // Reads bodies and writes answers: I/O threads only move bytes. Null once the server has stopped.
   std::unique_ptr<WorkerPool> workers;
+  // Cancels requests whose clients have gone: the scheduler forgets all their pairs. Null as `workers`; guarded by the
+  // gate's mutex, as them.
+  std::unique_ptr<WorkerPool> endings;
 
   transport::PeerShares peers{transport::share_of_one_peer(options.max_connections)};  // connections
   std::atomic<size_t> refusing{0};  // connections that are only told that there are too many
+  std::atomic<size_t> leaving{0};   // connections that make room for others, until they have ended
 
   std::mutex mutex;  // guards the list; who adds to it looks at `draining` under it
   std::condition_variable emptied;
@@ -90,6 +95,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start();
   void drain();  // answer what has begun, then close
   void abort();  // close now
+
+  // Any thread. Since when a request, or the client's taking of an answer, has been waited for; TimePoint::max(): it is
+  // not, since a request is being computed, or it makes room already.
+  TimePoint waits_since() const { return makes_room_ ? TimePoint::max() : waits_since_.load(); }
+  const std::string& peer() const { return peer_; }
+  // Closes now; its share of its peer's connections is free at once. False: it makes room already.
+  bool make_room();
 
  private:
   asio::awaitable<void> run();
@@ -130,6 +142,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool http_1_0_ = false;
   bool head_only_ = false;
 
+  std::atomic<TimePoint> waits_since_;
+  std::atomic<bool> makes_room_ = false;
   bool waiting_for_request_ = false;
   bool draining_ = false;
   bool aborted_ = false;

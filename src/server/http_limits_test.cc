@@ -92,6 +92,35 @@ TEST(HttpServer, RefusesConnectionsBeyondTheLimit) {
   EXPECT_EQ(clients[0].request("GET", "/a").status, 200);
 }
 
+TEST(HttpServer, SleepersMakeRoomWhereThatIsAskedFor) {
+  ServerOptions options = ephemeral();
+  options.max_connections = 4;
+  Held held;
+  const auto handler = [&](transport::HttpRequest&& request, const Done& done) {
+    request.target == "/held" ? held(std::move(request), done) : describe(std::move(request), done);
+  };
+  const auto server = *HttpServer::start(options, handler, nullptr, {}, WhenFull::kMakeRoom);
+  RawClient computing(server->port(), /*from=*/2);
+  computing.send_request("GET", "/held", "");
+  held.wait_for(1);
+  std::vector<RawClient> sleepers;
+  for (const char* sent : {"", "GET / HT", "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc"}) {
+    sleepers.emplace_back(server->port(), /*from=*/sleepers.empty() ? 2 : 3);
+    ASSERT_TRUE(sleepers.back().send(sent));
+  }
+  std::vector<RawClient> scrapers;
+  for (RawClient& oldest : sleepers) {
+    scrapers.emplace_back(server->port(), /*from=*/static_cast<uint8_t>(4 + scrapers.size()));
+    EXPECT_EQ(scrapers.back().request("GET", "/a").status, 200);
+    EXPECT_TRUE(oldest.at_end());
+  }
+  for (int i = 0; i < 100; ++i) sleepers.emplace_back(server->port(), /*from=*/static_cast<uint8_t>(7 + i % 2));
+  RawClient scraper(server->port(), /*from=*/7);
+  EXPECT_EQ(scraper.request("GET", "/a").status, 200) << "also from an address that has its share";
+  held.answer(0);
+  EXPECT_EQ(computing.read_response().status, 200) << "what is computed is not given up";
+}
+
 TEST(HttpServer, OneAddressHasHalfOfTheConnections) {
   ServerOptions options = ephemeral();
   options.max_connections = 4;

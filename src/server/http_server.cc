@@ -26,8 +26,12 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr size_t kRefusalsAtOnce = 256;  // connections beyond the limit that are told so; further ones are just closed
+constexpr size_t kLeavingAtOnce = 1024;  // connections that make room, and have not been closed yet
 constexpr std::chrono::seconds kAbortTime(10);
 constexpr std::chrono::milliseconds kAcceptPause(50);
+// Connections that are taken in one turn of an I/O thread. One a turn would let a flood wait in the kernel, and probes
+// behind it, while those that are open keep the thread busy.
+constexpr size_t kAcceptedAtOnce = 32;
 
 std::string peer_of_socket(const tcp::socket& socket) {
   error_code code;
@@ -99,20 +103,55 @@ struct HttpServer::Impl {
     }
   }
 
-  void welcome(Connection::Strand strand, tcp::socket socket) {
-    size_t open = 0;
-    {
-      const std::lock_guard lock(core.mutex);
-      open = core.connections.size();
+  // Of the connections whose clients are waited for, the one that has been for longest; of `peer`, where it is not
+  // empty.
+  std::shared_ptr<Connection> longest_waiting(const std::string& peer) {
+    std::shared_ptr<Connection> found;
+    const std::lock_guard lock(core.mutex);
+    for (const auto& [key, weak] : core.connections) {
+      std::shared_ptr<Connection> connection = weak.lock();
+      if (!connection || (!peer.empty() && connection->peer() != peer)) continue;
+      if (connection->waits_since() < (found ? found->waits_since() : TimePoint::max())) found = std::move(connection);
     }
+    return found;
+  }
+
+  // Whether a connection of `peer` may be kept; where that is an option, another is closed for it.
+  bool has_room(const std::string& peer) {
+    const auto full = [&] {
+      const std::lock_guard lock(core.mutex);
+      return core.connections.size() - core.refusing - core.leaving >= core.options.max_connections;
+    };
+    const auto make_room = [&](const std::string& of) {
+      if (core.when_full != WhenFull::kMakeRoom || core.leaving >= kLeavingAtOnce) return false;
+      const auto longest = longest_waiting(of);
+      return longest && longest->make_room();
+    };
+    if (full() && !make_room("")) return false;
+    return core.peers.take(peer) || (make_room(peer) && core.peers.take(peer));
+  }
+
+  void welcome(Connection::Strand strand, tcp::socket socket) {
     const size_t refusals = std::min(kRefusalsAtOnce, 1 + core.options.max_connections / 8);
     std::string peer = peer_of_socket(socket);
-    const bool refuse = open - core.refusing >= core.options.max_connections || !core.peers.take(peer);
+    const bool refuse = !has_room(peer);
     if (refuse && core.refusing >= refusals) return;
     if (refuse) ++core.refusing;
     auto tls = core.tls ? core.tls->current() : nullptr;
     std::make_shared<Connection>(core, std::move(strand), std::move(socket), std::move(tls), std::move(peer), refuse)
         ->start();
+  }
+
+  // Connections that the kernel has made already.
+  void accept_more(size_t most) {
+    for (; most > 0; --most) {
+      error_code code;
+      Connection::Strand strand = asio::make_strand(io);
+      tcp::socket socket(strand);
+      acceptor.accept(socket, code);
+      if (code) return;
+      welcome(std::move(strand), std::move(socket));
+    }
   }
 
   asio::awaitable<void> accept_connections() {
@@ -123,6 +162,7 @@ struct HttpServer::Impl {
       co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, code));
       if (!code) {
         welcome(std::move(strand), std::move(socket));
+        accept_more(kAcceptedAtOnce - 1);
       } else if (!core.draining && code != asio::error::connection_aborted) {
         // Mostly out of files: others must close before there can be more.
         accept_pause.expires_after(kAcceptPause);
@@ -130,14 +170,7 @@ struct HttpServer::Impl {
       }
     }
     // Connections that the kernel has already made for us have been accepted as far as their clients know.
-    for (;;) {
-      error_code code;
-      Connection::Strand strand = asio::make_strand(io);
-      tcp::socket socket(strand);
-      acceptor.accept(socket, code);
-      if (code) break;
-      welcome(std::move(strand), std::move(socket));
-    }
+    accept_more(SIZE_MAX);
     error_code ignored;
     acceptor.close(ignored);
     accept_ended.set_value();
@@ -161,13 +194,16 @@ struct HttpServer::Impl {
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, HttpHandler handler,
-                                                      std::shared_ptr<Metrics> metrics, RequestMemory memory) {
+                                                      std::shared_ptr<Metrics> metrics, RequestMemory memory,
+                                                      WhenFull when_full) {
   ServerOptions allowed = options;
   allowed.max_connections = transport::allowed_connections(options.max_connections, options.grpc_port != 0 ? 2 : 1);
   auto impl = std::make_unique<Impl>(allowed, std::move(handler), std::move(metrics));
   if (!memory.budget) memory.budget = std::make_shared<transport::MemoryBudget>(options.max_memory_bytes);
   impl->core.memory = std::move(memory);
+  impl->core.when_full = when_full;
   impl->core.workers = std::make_unique<WorkerPool>(std::max<size_t>(options.parse_threads, 1));
+  impl->core.endings = std::make_unique<WorkerPool>(1);
   RETURN_IF_ERROR(impl->listen());
   asio::co_spawn(
       impl->accept_strand, [&core = *impl] { return core.accept_connections(); }, asio::detached);
@@ -215,6 +251,7 @@ void HttpServer::drain_and_stop() {
     impl_->core.gate->open = false;
   }
   impl_->core.workers.reset();
+  impl_->core.endings.reset();
   impl_->work.reset();
   impl_->io.stop();
   for (std::thread& thread : impl_->threads) thread.join();

@@ -38,13 +38,19 @@ struct RequestMemory {
   std::function<std::string(const transport::HttpRequest&)> client_of;
 };
 
+// What becomes of a new connection where there are options.max_connections, or its address has its share of them.
+enum class WhenFull {
+  kRefuse,    // it is told so
+  kMakeRoom,  // that whose client has been waited for longest is closed for it: clients are few, and ask again
+};
+
 class HttpServer {
  public:
   // Listens and starts options.io_threads threads. Raises the process's soft limit of open files towards its hard limit
   // when options.max_connections needs it. `metrics` may be null. Errors: the address is unknown, taken or forbidden.
   static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, HttpHandler handler,
                                                    std::shared_ptr<Metrics> metrics = nullptr,
-                                                   RequestMemory memory = {});
+                                                   RequestMemory memory = {}, WhenFull when_full = WhenFull::kRefuse);
 
   ~HttpServer();  // drain_and_stop()
 

@@ -200,6 +200,22 @@ TEST(Attack, OneAddressLeavesConnectionsToOthers) {
   EXPECT_EQ(again.request("POST", "/rerank", kBody).status, 200) << "and has its share again";
 }
 
+TEST(Attack, SleepersOnTheMetricsPortHideNothing) {
+  const uint16_t port = free_port();
+  Program program({"--read-only-metrics-address", "127.0.0.1:" + std::to_string(port)});
+  std::vector<RawClient> sleepers;
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 64; ++i) {
+      sleepers.emplace_back(port, /*from=*/static_cast<uint8_t>(3 + i % 2));
+      if (i % 4 == 0) sleepers.back().send("GET /metrics HT");
+      if (i % 4 == 1) sleepers.back().send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");  // and sleeps then
+    }
+    RawClient scraper(port, /*from=*/2), probe(port, /*from=*/3);
+    EXPECT_NE(scraper.request("GET", "/metrics").body.find("rerankd_http_requests_total"), std::string::npos);
+    EXPECT_EQ(probe.request("GET", "/health").status, 200);
+  }
+}
+
 TEST(Attack, BombsHoldABoundedMemoryAndProbesAreAnswered) {
   Program program({"--max-memory-bytes", std::to_string(256 << 20)});
   std::string text(6 << 20, 'x');

@@ -14,7 +14,7 @@ Result<std::optional<RedisReply>> RedisReplies::next() { return check_redis(); }
 struct RedisLink::Context {};
 RedisLink::RedisLink(std::unique_ptr<Context> context) : context_(std::move(context)) {}
 RedisLink::~RedisLink() = default;
-Result<std::unique_ptr<RedisLink>> RedisLink::connect(const RedisUrl&, std::chrono::milliseconds) {
+Result<std::unique_ptr<RedisLink>> RedisLink::connect(const RedisUrl&, const std::string&, std::chrono::milliseconds) {
   return check_redis();
 }
 void RedisLink::add(const std::vector<std::string_view>&) {}

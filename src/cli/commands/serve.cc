@@ -194,9 +194,12 @@ struct Serve : Command {
     if (!http.ok()) return http.status();
     servers.http = std::move(*http);
     if (api_options.metrics_apart) {
-      auto apart = server::HttpServer::start(listeners.metrics, [api](transport::HttpRequest&& request, auto done) {
-        api->handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
-      });
+      auto apart = server::HttpServer::start(
+          listeners.metrics,
+          [api](transport::HttpRequest&& request, auto done) {
+            api->handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
+          },
+          nullptr, {}, server::WhenFull::kMakeRoom);  // sleepers must not blind Prometheus
       if (!apart.ok()) return apart.status();
       servers.metrics = std::move(*apart);
       log_info(str_cat("metrics on http://", listeners.metrics.host, ":", servers.metrics->port(), "/metrics"));

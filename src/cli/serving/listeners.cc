@@ -63,8 +63,9 @@ Result<Listeners> listeners_of(const ServerOptions& options) {
   // No keys, no TLS, and nothing that the main port's clients could fill.
   metrics.tls_cert = metrics.tls_key = metrics.tls_client_ca = "";
   metrics.max_connections = 64;
-  metrics.max_body_bytes = 64u << 10;                                         // of POST /admin/models
-  metrics.idle_timeout_ms = std::min<size_t>(metrics.idle_timeout_ms, 5000);  // sleepers must not blind Prometheus
+  metrics.max_body_bytes = 64u << 10;  // of POST /admin/models
+  metrics.idle_timeout_ms =
+      std::min<size_t>(metrics.idle_timeout_ms, 5000);  // besides, a new one takes a sleeper's place
   metrics.parse_threads = 1;
   metrics.max_memory_bytes = size_t{16} << 20;
   return listeners;

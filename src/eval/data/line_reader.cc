@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 
 #include "base/strings.h"
 #include "text/unicode/utf8.h"
@@ -24,7 +25,7 @@ struct LineReader::State {
       line += rest.substr(0, end == std::string_view::npos ? end : end + 1);
       at += std::min(rest.size(), end == std::string_view::npos ? end : end + 1);
       if (end != std::string_view::npos) return true;
-      bytes.resize(kPiece);
+      bytes.resize(piece);
       const int length = gzread(file, bytes.data(), static_cast<unsigned>(bytes.size()));
       bytes.resize(static_cast<size_t>(std::max(0, length)));
       at = 0;
@@ -39,8 +40,9 @@ struct LineReader::State {
     }
   }
 
-  static constexpr size_t kPiece = 256u << 10;
+  static constexpr size_t kMostPiece = 256u << 10, kLeastPiece = 4u << 10;
   gzFile file = nullptr;
+  size_t piece = kMostPiece;  // what is read at once: no more than a small file has
   std::string path, line;
   std::string bytes;  // read and not yet taken, from `at` on
   size_t at = 0;
@@ -57,7 +59,10 @@ Result<LineReader> LineReader::open(const std::string& path) {
   auto state = std::make_unique<State>();
   state->file = gzopen(path.c_str(), "rb");
   if (state->file == nullptr) return absl::NotFoundError(str_cat(path, ": cannot open"));
-  gzbuffer(state->file, 256u << 10);
+  std::error_code error;
+  if (const auto size = std::filesystem::file_size(path, error); !error)
+    state->piece = std::clamp<size_t>(size, State::kLeastPiece, State::kMostPiece);
+  gzbuffer(state->file, static_cast<unsigned>(state->piece));
   state->path = path;
   return LineReader(std::move(state));
 }

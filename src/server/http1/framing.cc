@@ -103,18 +103,18 @@ bool is_valid_target(std::string_view method, std::string_view target) {
 
 }  // namespace
 
-const char* find_broken_line(std::string_view bytes) {
-  size_t begin = 0;  // of the line
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    const char c = bytes[i];
+const char* find_broken_line(std::string_view bytes, LineProgress& progress) {
+  auto& [begin, next, ended] = progress;
+  for (; next < bytes.size() && !ended; ++next) {
+    const char c = bytes[next];
     if (c == '\0') return "a NUL";
     if (c == '\n') return "a line break that is not CRLF";
-    if (i == begin && i > 0 && (c == ' ' || c == '\t')) return "a line that goes on in the next";
+    if (next == begin && next > 0 && (c == ' ' || c == '\t')) return "a line that goes on in the next";
     if (c != '\r') continue;
-    if (i + 1 == bytes.size()) return nullptr;
-    if (bytes[++i] != '\n') return "a line break that is not CRLF";
-    if (i - 1 == begin) return nullptr;
-    begin = i + 1;
+    if (next + 1 == bytes.size()) return nullptr;
+    if (bytes[next + 1] != '\n') return "a line break that is not CRLF";
+    ended = next == begin;
+    begin = ++next + 1;
   }
   return nullptr;
 }

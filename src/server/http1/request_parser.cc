@@ -55,6 +55,7 @@ struct RequestParser::Impl {
   std::string body;
   size_t body_size = 0;  // bytes of `body` that are filled
   bool head_done = false;
+  LineProgress lines;               // in `input`
   std::vector<HeaderField> fields;  // of the head; a trailer's are not among them (RFC 9110 6.5.1)
   Status error;
 
@@ -69,16 +70,22 @@ struct RequestParser::Impl {
     const auto* bytes = static_cast<const char*>(input.data().data());
     size_t count = 0;
     while (count < input.size() && (bytes[count] == '\r' || bytes[count] == '\n')) ++count;
-    input.consume(count);
+    consume(count);
   }
 
   // Beast looks at a line again only when the end of the head is there, which may never come.
-  Status check_lines() const {
+  Status check_lines() {
     const auto bytes = input.data();
-    const char* broken = find_broken_line({static_cast<const char*>(bytes.data()), bytes.size()});
+    const char* broken = find_broken_line({static_cast<const char*>(bytes.data()), bytes.size()}, lines);
     if (!broken) return ok_status();
     return transport::make_error(transport::ErrorKind::kMalformed,
                                  std::string("not a valid HTTP/1.1 request: ") + broken);
+  }
+
+  void consume(size_t bytes) {
+    if (bytes == 0) return;
+    input.consume(bytes);
+    lines = {};
   }
 
   Event fail(Status status) {
@@ -101,7 +108,7 @@ struct RequestParser::Impl {
     }
     if (const Status lines = check_lines(); !lines.ok()) return fail(lines);
     beast::error_code code;
-    input.consume(parser->put(input.data(), code));
+    consume(parser->put(input.data(), code));
     if (code == http::error::need_more) return Event::kNeedInput;
     if (code) return fail(explain(code, max_header_bytes, max_body_bytes));
     const auto& message = parser->get();
@@ -137,7 +144,7 @@ struct RequestParser::Impl {
       target.data = body.data() + body_size;
       target.size = body.size() - body_size;
       beast::error_code code;
-      input.consume(parser->put(input.data(), code));
+      consume(parser->put(input.data(), code));
       body_size = body.size() - target.size;
       if (code == http::error::need_buffer) continue;
       if (code == http::error::need_more) {

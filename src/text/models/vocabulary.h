@@ -12,7 +12,11 @@
 
 namespace rerank::text {
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION  // a table of 256 MB for an id of eight letters takes too long there
+inline constexpr int32_t kMaxTokenId = (1 << 12) - 2;
+#else
 inline constexpr int32_t kMaxTokenId = (1 << 24) - 2;  // Trie values have 24 bits
+#endif
 inline constexpr size_t kMaxVocabularySize = 4u << 20;
 
 // Filled by one thread, then read by any number.

@@ -1,7 +1,9 @@
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
+#include <map>
 
 #include "targets/targets.h"
 
@@ -28,8 +30,20 @@ std::string files_folder() {
 }
 
 std::string file_with(const std::string& name, std::string_view bytes) {
+  // Files stay open, and are made anew only where a target has removed or replaced them.
+  static std::map<std::string, int> open_files;
   std::string path = files_folder() + "/" + name;
-  std::ofstream(path, std::ios::binary) << bytes;
+  const auto [place, is_new] = open_files.try_emplace(name, -1);
+  int& file = place->second;
+  struct stat info {};
+  if (!is_new && (::fstat(file, &info) != 0 || info.st_nlink == 0)) {
+    ::close(file);
+    file = -1;
+  }
+  if (file < 0) file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  require(file >= 0);
+  require(::pwrite(file, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+  require(::ftruncate(file, static_cast<off_t>(bytes.size())) == 0);
   return path;
 }
 
