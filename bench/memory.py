@@ -2,7 +2,7 @@
 """Memory of a decoder of a true shape: writes random weights of a precision straight to a file, scores documents, and prints peaks.
 
 Usage: bench/memory.py [--shape 0.6b|4b|8b|tiny] [--weights bf16|int4] [--precision auto] [--documents 4] [--words 100]
-                       [--program build/release/rerankd] [--keep FOLDER]
+                       [--layers N] [--max-length N] [--program build/release/rerankd] [--keep FOLDER]
 
 Qwen3's shapes. Weights are a block of 4 M random values written again and again, from another place for each tensor: what they are does
 not change what memory they take, and nothing is held as a whole, so that a model larger than memory can be written. int4 is
@@ -65,8 +65,9 @@ class Writer:
                     at = 0
 
 
-def write_model(folder, shape, weights):
-    hidden, inner, layers, heads, of_keys, head, tied = SHAPES[shape]
+def write_model(folder, shape, weights, layers=0):
+    hidden, inner, all_layers, heads, of_keys, head, tied = SHAPES[shape]
+    layers = layers or all_layers
     rng = numpy.random.default_rng(0)
     writer, ones = Writer(), bf16(numpy.ones(max(hidden, head)))
     normal = rng.standard_normal(VALUES, numpy.float32)
@@ -119,17 +120,20 @@ def main():
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--documents", type=int, default=4)
     parser.add_argument("--words", type=int, default=100)
+    parser.add_argument("--layers", type=int, default=0, help="the first N of the shape's; 0: all")
+    parser.add_argument("--max-length", type=int, default=8192)
     parser.add_argument("--program", default=ROOT / "build/release/rerankd")
     parser.add_argument("--keep", help="a folder that the model is left in")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(arguments.keep or temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        size = write_model(folder, arguments.shape, arguments.weights)
+        size = write_model(folder, arguments.shape, arguments.weights, arguments.layers)
         text = " ".join(f"w{i % 2000}" for i in range(arguments.words))
         documents = "".join(json.dumps({"query": f"what is w{i} ?", "document": f"{text} w{i}"}) + "\n" for i in range(arguments.documents))
         begin = time.monotonic()
-        command = [arguments.program, "score", "--model", folder, "--engine", "cpu", "--threads", "2", "--precision", arguments.precision]
+        command = [arguments.program, "score", "--model", folder, "--engine", "cpu", "--threads", "2", "--precision", arguments.precision,
+                   "--max-length", str(arguments.max_length)]
         done = subprocess.run([sys.executable, "-I", "-S", "-c", WATCH, *command],
                               input=documents, capture_output=True, text=True)
         seconds = time.monotonic() - begin
@@ -139,7 +143,7 @@ def main():
         if len(scores) != arguments.documents or not all(abs(score) < 1e6 for score in scores):
             sys.exit(f"not {arguments.documents} scores: {done.stdout}")
         peak = int(done.stderr.split()[-1]) * 1024
-        print(f"{arguments.shape} {arguments.weights}, precision {arguments.precision}: weights {size / 2**30:.2f} GiB, "
+        print(f"{arguments.shape} {arguments.weights}{f', {arguments.layers} layers' if arguments.layers else ''}, precision {arguments.precision}: weights {size / 2**30:.2f} GiB, "
               f"peak {peak / 2**30:.2f} GiB, {peak / size:.2f} of them, {arguments.documents} documents of {arguments.words} words in {seconds:.0f} s with opening")
 
 

@@ -111,7 +111,8 @@ std::string scoring_settings(Options options) {
   std::string text;
   visit_options(options, [&](const OptionInfo& info, const auto& field) {
     const std::string_view name = info.name;
-    if (std::string_view(info.group) == "Texts" || name == "layers" || name == "target-agreement")
+    if (std::string_view(info.group) == "Texts" || name == "layers" || name == "target-agreement" ||
+        name == "exit-keep")
       text += str_cat(info.name, "=", setting_text(field), "\n");
   });
   return text;

@@ -103,6 +103,9 @@ struct BackendOptions {
   std::string weight_cache;  // empty: none
   size_t weight_cache_bytes = 0;
   size_t prefix_bytes = size_t{256} << 20;
+  // Of causal models: longer sequences go through a block so many tokens at a time. Enough that keys are packed anew
+  // seldom, and that a chunk's activations are some megabytes. No setting: results are the same; tests take fewer.
+  size_t chunk_tokens = 1024;
   uint64_t other_weights = 0;  // bytes that the packed weights of the process's other models take
   std::string tuning_cache;    // the cuda engine's folder; empty: none
   bool cuda_graphs = true;

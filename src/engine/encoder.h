@@ -19,6 +19,8 @@
 //   add_feed_forward(layer)   stream += feed_forward(input); post-norm: then stream = norm(stream)
 //   add_convolution(batch, rows)  stream = norm(stream + activation(convolution of what embed() gave)), of `rows`; only
 //                             where order() asks for it
+//   compute_in_chunks(layer, batch, rows)  the whole block, some rows at a time; false: the other verbs are to do it
+//   keys_in_chunks(layer, batch)  its norm and projections, as far as keys and values, in the same way
 //   choose_output(layers)     score() reads the output behind that many blocks; only where devices have several
 //   norm_final()              stream = norm(stream), where the architecture has a final norm
 //   score(batch, logits)      the head, of the rows that scoring names
@@ -96,6 +98,9 @@ template <class Ops>
 void encode_keys(const Batch& batch, Ops& ops, size_t layers) {
   ops.embed(batch);
   for (size_t layer = 0; layer + 1 < layers && !batch.stopped(); ++layer) compute_block(batch, ops, layer, Rows::kAll);
+  if constexpr (requires { ops.keys_in_chunks(layers - 1, batch); }) {
+    if (ops.keys_in_chunks(layers - 1, batch)) return;
+  }
   const BlockOrder order = ops.order(layers - 1);
   if (order.pre_norm && order.attention_norm) ops.norm_attention(layers - 1);
   ops.project(layers - 1, batch, Rows::kAll);
@@ -118,13 +123,27 @@ void encode_to(const model::Architecture& a, const Batch& batch, Ops& ops, const
 }
 
 // A way to stop in between: blocks [first, last) of all rows. `stream` [tokens, hidden] is read, where first is not 0,
-// and replaced; pooled [sequences, exit_width()] is what exits read after them.
+// and replaced.
 template <class Ops>
-void encode_blocks(const model::Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t last,
-                   std::span<float> stream, std::span<float> pooled) {
+void encode_blocks(const Batch& batch, Ops& ops, size_t first, size_t last, std::span<float> stream) {
   first == 0 ? ops.embed(batch) : ops.load_state(batch, stream);
   for (size_t layer = first; layer < last; ++layer) compute_block(batch, ops, layer, Rows::kAll);
-  pool(a, batch, ops, stream, pooled);
+  ops.save_state(batch, stream);
+}
+
+// ... what the output behind `layers` blocks makes of their state, where the head reads one row of each sequence ...
+template <class Ops>
+void read_output(const model::Architecture& a, const Batch& batch, Ops& ops, size_t layers,
+                 std::span<const float> stream, std::span<float> logits) {
+  OwnedBatch scored;  // of one token each
+  std::vector<float> rows(batch.size() * a.hidden);
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const size_t row = scored_row(a, batch, s);
+    scored.add(batch.ids.subspan(row, 1), batch.segments.subspan(row, 1));
+    std::copy_n(&stream[row * a.hidden], a.hidden, &rows[s * a.hidden]);
+  }
+  ops.load_state(scored, rows);
+  score_stream(a, scored, ops, layers, logits);
 }
 
 // ... and from there to the end: blocks [first, layers), and the head.

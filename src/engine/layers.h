@@ -21,6 +21,9 @@ struct BlockOrder {
 
 template <class Ops>
 void compute_block(const Batch& batch, Ops& ops, size_t layer, Rows rows) {
+  if constexpr (requires { ops.compute_in_chunks(layer, batch, rows); }) {
+    if (ops.compute_in_chunks(layer, batch, rows)) return;
+  }
   const BlockOrder order = ops.order(layer);
   if (order.pre_norm && order.attention_norm) ops.norm_attention(layer);
   ops.project(layer, batch, rows);

@@ -127,11 +127,32 @@ Status read_target(const EngineOptions& engine, const model::Exits* exits, rank:
   if (engine.target_agreement == 0) return ok_status();
   if (exits == nullptr) {
     return absl::InvalidArgumentError(
-        "--target-agreement: needs --exits DIR, which `rerankd calibrate` writes for your model and texts");
+        "--target-agreement: needs --exits DIR, which `rerankd calibrate` writes for your model and texts; a layerwise "
+        "model takes --exit-keep instead");
   }
   auto margin = exits->margin_for(engine.target_agreement);
   if (!margin.ok()) return with_context(margin.status(), "--target-agreement");
   parts.exit_margin = static_cast<float>(*margin);
+  return ok_status();
+}
+
+// Adaptive depth by the outputs that a layerwise model has behind earlier layers.
+Status read_exit_keep(const EngineOptions& engine, const model::Architecture& architecture,
+                      const engine::BackendInfo& info, rank::ServiceParts& parts) {
+  if (engine.exit_keep == 0) return ok_status();
+  const auto refuse = [](const std::string& why) { return absl::InvalidArgumentError("--exit-keep: " + why); };
+  if (engine.exit_keep < 1) return refuse("at least 1: the documents that a request wants stay");
+  if (architecture.scoring.first_output == 0 || architecture.scoring.first_output == architecture.layers()) {
+    return refuse(
+        "this model has no outputs behind earlier layers; it takes --exits, which `rerankd calibrate` writes, and "
+        "--target-agreement");
+  }
+  if (engine.target_agreement != 0 || !engine.exits.empty())
+    return refuse("documents leave by the model's own outputs: --exits and --target-agreement are another way");
+  if (engine.layers != 0 && engine.layers < architecture.layers())
+    return refuse(str_cat("--layers ", engine.layers, " has all documents computed to the same layer"));
+  if (!info.depth) return refuse(str_cat("engine ", info.engine, " computes all layers"));
+  parts.exit_keep = engine.exit_keep;
   return ok_status();
 }
 
@@ -162,28 +183,6 @@ Status check_template(const text::PairTemplate& pieces, size_t max_length, const
 
 double seconds_now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
-// What other tokens add to a token's cost, in parts of that of its linear layers.
-schedule::AttentionCost attention_cost(const model::Architecture& a) {
-  double linear = 0;
-  schedule::AttentionCost cost;
-  for (const model::Block& block : a.blocks) {
-    const model::Attention& attention = block.attention;
-    const bool causal = attention.mask == model::MaskKind::kCausal;
-    linear += model::block_products(a, block);
-    const double each = model::attention_products(block, 1);
-    if (attention.window != 0 && attention.mask != model::MaskKind::kFull) {
-      cost.windowed += each;
-      cost.span = std::max(cost.span, static_cast<double>(causal ? attention.window : 2 * attention.window + 1));
-    } else {
-      cost.square += causal ? each / 2 : each;  // a token sees half of the sequence in the mean
-    }
-  }
-  if (linear <= 0) return {.square = 1e-3};  // a graph of unknown shape: about that of 384 hidden units
-  cost.square /= linear;
-  cost.windowed /= linear;
-  return cost;
-}
-
 schedule::PlannerOptions planner_options(const QueueOptions& queue, const engine::BackendInfo& engine) {
   schedule::PlannerOptions planner;
   planner.max_batch_tokens = std::max<size_t>(1, queue.max_batch_tokens);
@@ -211,7 +210,7 @@ Status run_warm_up(const model::ModelConfig& config, rank::ServiceParts& parts) 
   parts.texts->encode_document("A reranker scores how well a document answers a query, and puts the best first.", ids);
   if (ids.empty()) ids.push_back(0);
   auto measured =
-      rank::warm_up(*parts.backend, ids, attention_cost(config.architecture), seconds_now, parts.seat.get());
+      rank::warm_up(*parts.backend, ids, rank::attention_cost(config.architecture), seconds_now, parts.seat.get());
   if (!measured.ok()) return with_context(measured.status(), "the engine failed at its first batch");
   parts.planner.attention = measured->attention;
   parts.measured = std::move(measured->batches);
@@ -380,6 +379,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   parts.layers = wanted.engine.layers;
   parts.depth = engine.depth;
   RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));
+  RETURN_IF_ERROR(read_exit_keep(wanted.engine, config.architecture, engine, parts));
   parts.max_documents = wanted.queue.max_documents;
   parts.planner = planner_options(wanted.queue, engine);
   log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ",

@@ -1,14 +1,21 @@
-// Prompts of decoders through the service: scores as transformers gives them, instructions, templates of folders.
+// Decoders through the service: scores of prompts as transformers gives them, instructions, templates of folders, and
+// adaptive depth of layerwise models.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
 #include <sstream>
 
+#include "base/metrics.h"
+#include "base/strings.h"
+#include "model/weights.h"
 #include "rank/rank_test.h"
+#include "rank/warm_up.h"
 #include "rerank/reranker.h"
 #include "simdjson.h"
 #include "support/golden.h"
@@ -131,6 +138,93 @@ TEST(PromptTest, ATemplateWhoseScoreIsAnotherTokensLogitIsRefused) {
   options.model.source.model = decoder_with_room("qwen3-a");
   options.model.texts.prompt = "zerank-2";
   EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("LogitScore"));
+}
+
+// What the planner takes a long prompt for: of full attention each token sees all, of causal half, of a window's no
+// more than the window.
+TEST(CostTest, CausalAttentionIsHalfOfFull) {
+  model::Architecture a = (*model::load_model(decoder_with_room("qwen3-a")))->architecture();
+  const schedule::AttentionCost causal = attention_cost(a);
+  for (model::Block& block : a.blocks) block.attention.mask = model::MaskKind::kFull;
+  const schedule::AttentionCost full = attention_cost(a);
+  EXPECT_GT(full.square, 0);
+  EXPECT_DOUBLE_EQ(causal.of_token(32000), full.of_token(32000) / 2);
+  const schedule::CostModel model(causal);
+  EXPECT_NEAR(model.work(32000) / model.work(16000), 4, 0.5) << "of a long prompt most is attention";
+  a = (*model::load_model(decoder_with_room("gemma2-a")))->architecture();
+  const schedule::AttentionCost windows = attention_cost(a);
+  EXPECT_EQ(windows.span, 24);
+  EXPECT_LT(windows.of_token(32000) - windows.of_token(16000), windows.square * 16001);
+}
+
+using ::testing::HasSubstr;
+
+std::string minicpm() { return decoder_with_room("minicpm-a"); }
+
+RerankRequest request(size_t documents) {
+  RerankRequest request{.query = "what is rain?"};
+  for (size_t i = 0; i < documents; ++i)
+    request.documents.push_back(str_cat("rain falls from cloud ", i * 37 % 101, i % 3 == 0 ? " and snow" : ""));
+  return request;
+}
+
+TEST(LayerwiseRerankTest, TheBestOfTheFirstOutputGoOnWithExactScores) {
+  RerankRequest asked = request(24);
+  std::map<size_t, float> exact;
+  auto plain = open(minicpm());
+  const auto all = plain->rerank(asked);
+  ASSERT_TRUE(all.ok()) << all.status();
+  for (const auto& r : all->results) exact[r.index] = r.logit;
+  asked.layers = 2;
+  const auto second = plain->rerank(asked);
+  const auto& by_first = second->results;
+
+  auto metrics = std::make_shared<Metrics>();
+  Options options;
+  options.model.source.model = minicpm();
+  options.model.engine.precision = Precision::kFp32;
+  options.model.engine.exit_keep = 2;
+  auto adaptive = Reranker::open(options, metrics);
+  ASSERT_TRUE(adaptive.ok()) << adaptive.status();
+  asked.layers = 0;
+  asked.top_n = 3;
+  auto best = (*adaptive)->rerank(asked);
+  ASSERT_TRUE(best.ok()) << best.status();
+  ASSERT_EQ(best->results.size(), 3u);
+  for (const auto& r : best->results) {
+    EXPECT_EQ(r.logit, exact[r.index]);
+    const auto among_six = [&](const auto& other) { return other.index == r.index; };
+    EXPECT_TRUE(std::any_of(by_first.begin(), by_first.begin() + 6, among_six)) << r.index;
+  }
+  const std::string text = metrics->to_text(), name = "rerankd_pair_layers_bucket{le=\"2\"} ";
+  ASSERT_NE(text.find(name), std::string::npos);
+  EXPECT_EQ(std::stod(text.substr(text.find(name) + name.size())), 18) << "of 24, six go on";
+  asked.top_n = 12;  // twice as many are all: nobody leaves
+  const auto more = (*adaptive)->rerank(asked);
+  for (const auto& r : more->results) EXPECT_EQ(r.logit, exact[r.index]);
+  asked.top_n = 3;
+  asked.layers = 3;  // its own depth: no contest
+  asked.use_cache = false;
+  const auto chosen = (*adaptive)->rerank(asked);
+  asked.top_n = 0;
+  const auto all_of_three = plain->rerank(asked);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(chosen->results[i].logit, all_of_three->results[i].logit);
+}
+
+TEST(LayerwiseRerankTest, WhatDoesNotGoTogetherIsRefusedByName) {
+  const auto refusal = [](const std::string& folder, const std::function<void(EngineOptions&)>& change) {
+    Options options;
+    options.model.source.model = folder;
+    options.model.engine.exit_keep = 2;
+    change(options.model.engine);
+    const auto opened = Reranker::open(options);
+    EXPECT_EQ(opened.status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(opened.status().message());
+  };
+  EXPECT_THAT(refusal(bert(), [](EngineOptions&) {}), HasSubstr("--exit-keep: this model has no outputs"));
+  EXPECT_THAT(refusal(minicpm(), [](EngineOptions& e) { e.exit_keep = 0.5; }), HasSubstr("at least 1"));
+  EXPECT_THAT(refusal(minicpm(), [](EngineOptions& e) { e.layers = 3; }), HasSubstr("--layers 3"));
+  EXPECT_THAT(refusal(minicpm(), [](EngineOptions& e) { e.target_agreement = 0.9; }), HasSubstr("--exits"));
 }
 
 }  // namespace

@@ -469,11 +469,14 @@ void Service::finish_lists(const std::shared_ptr<Work>& work, schedule::Job& job
 // computed to the end. Documents in several chunks are: their best chunk is not known before.
 void Service::compete(const Work& work, schedule::Job& job) const {
   const RerankRequest& request = *work.request;
-  if (parts_.exit_margin <= 0 || job.layers != 0) return;
+  if ((parts_.exit_margin <= 0 && parts_.exit_keep <= 0) || layers_of(request) != 0) return;
   if (request.top_n == 0 || request.top_n >= request.documents.size()) return;
   if (std::any_of(work.sequences.begin(), work.sequences.end(), [](uint32_t n) { return n != 1; })) return;
+  const double stay = std::ceil(static_cast<double>(request.top_n) * parts_.exit_keep);
+  if (stay >= static_cast<double>(job.pairs.size())) return;  // nobody would leave
   job.keep = static_cast<uint32_t>(request.top_n);
   job.margin = parts_.exit_margin;
+  job.stay = static_cast<uint32_t>(stay);
   auto missing = work.missing.begin();
   for (size_t i = 0; i < work.documents.size(); ++i) {
     if (missing != work.missing.end() && *missing == i) {

@@ -41,6 +41,7 @@ struct ServiceParts {
   bool depth = true;                          // whether the engine computes fewer layers where a request asks for it
   size_t layers = 0;                          // where a request does not say; 0: all
   float exit_margin = 0;                      // of adaptive depth, see engine/batch.h; 0: off
+  double exit_keep = 0;                       // of adaptive depth by the model's own outputs; 0: off
   Truncation truncation = Truncation::kHead;  // where a request does not say
   Chunking chunking;
   size_t max_documents = 10000;

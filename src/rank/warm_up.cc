@@ -1,7 +1,8 @@
 #include "rank/warm_up.h"
-#include "base/status_macros.h"
 
 #include <algorithm>
+
+#include "base/status_macros.h"
 
 namespace rerank::rank {
 namespace {
@@ -19,6 +20,27 @@ struct Shape {
 constexpr Shape kShapes[] = {{1, 32}, {4, 32}, {8, 64}, {8, 128}, {2, 512}};
 
 }  // namespace
+
+schedule::AttentionCost attention_cost(const model::Architecture& a) {
+  double linear = 0;
+  schedule::AttentionCost cost;
+  for (const model::Block& block : a.blocks) {
+    const model::Attention& attention = block.attention;
+    const bool causal = attention.mask == model::MaskKind::kCausal;
+    linear += model::block_products(a, block);
+    const double each = model::attention_products(block, 1);
+    if (attention.window != 0 && attention.mask != model::MaskKind::kFull) {
+      cost.windowed += each;
+      cost.span = std::max(cost.span, static_cast<double>(causal ? attention.window : 2 * attention.window + 1));
+    } else {
+      cost.square += causal ? each / 2 : each;
+    }
+  }
+  if (linear <= 0) return {.square = 1e-3};  // a graph of unknown shape: about that of 384 hidden units
+  cost.square /= linear;
+  cost.windowed /= linear;
+  return cost;
+}
 
 Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, const schedule::AttentionCost& shape,
                        const std::function<double()>& clock, schedule::Turns::Seat* seat) {

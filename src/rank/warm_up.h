@@ -11,6 +11,10 @@
 
 namespace rerank::rank {
 
+// What the shape says of attention: what other tokens add to a token's cost, in parts of that of its linear layers. Of
+// causal models a token sees half of its sequence in the mean.
+schedule::AttentionCost attention_cost(const model::Architecture& architecture);
+
 struct WarmUp {
   std::vector<schedule::MeasuredBatch> batches;
   schedule::AttentionCost attention;

@@ -62,6 +62,8 @@ class Scale {
   void make_ticks(const ChartAxis& axis) {
     if (log_) {
       low_ = std::max(low_, 1e-9);
+      if (!axis.low) low_ = std::exp2(std::floor(std::log2(low_) + 1e-9));
+      if (!axis.high) high_ = std::max(2 * low_, std::exp2(std::ceil(std::log2(high_) - 1e-9)));
       for (double tick = std::exp2(std::floor(std::log2(low_))); tick <= high_ * 1.001; tick *= 2) {
         if (tick >= low_ * 0.999) ticks_.push_back(tick);
       }

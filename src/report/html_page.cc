@@ -19,7 +19,9 @@ HtmlPage::HtmlPage(std::string_view title) {
       "div.wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
       "th,td{border-bottom:1px solid var(--line);padding:.3rem .7rem;text-align:right}"
       "th:first-child,td:first-child,table.left th,table.left td{text-align:left}figure{margin:1rem 0}"
-      "svg{width:100%;height:auto;max-width:900px}</style></head><body>\n<h1>",
+      "svg{width:100%;height:auto;max-width:900px}@media print{body{max-width:none;margin:0;padding:0}"
+      "div.wide{overflow:visible}table{font-size:11px}th,td{padding:.15rem .4rem}tr,figure{break-inside:avoid}"
+      "h2{break-after:avoid}*{print-color-adjust:exact}}</style></head><body>\n<h1>",
       escape_markup(title), "</h1>\n");
 }
 

@@ -29,7 +29,10 @@ struct Gathered {
   // The sequence added last competes with those before it that are of the same job.
   void compete(const Job& job, bool go_on) {
     const auto last = static_cast<uint32_t>(batch.size() - 1);
-    if (!go_on) contests.push_back({.first = last, .keep = job.keep, .margin = job.margin, .floor = floor_of(job)});
+    if (!go_on) {
+      contests.push_back(
+          {.first = last, .keep = job.keep, .margin = job.margin, .floor = floor_of(job), .stay = job.stay});
+    }
     ++contests.back().size;
   }
   // The share of a model's layers that were computed, by tokens. depths: as Backend::forward_contests() has them.

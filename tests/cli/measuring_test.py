@@ -5,6 +5,7 @@ Run by ctest; by hand: RERANKD=build/release/rerankd RERANKD_SOURCE_DIR=. python
 import json
 import pathlib
 import re
+import shutil
 import tempfile
 import unittest
 
@@ -49,6 +50,20 @@ class EvalTest(unittest.TestCase):
             self.assertEqual(figures["comparisons"][0]["agreement"]["top1_overlap"], 1)
             self.assertGreater(figures["comparisons"][1]["agreement"]["largest_logit_change"], 0)
             self.assertIn("gain over candidates", done.stdout)
+
+    def test_a_layerwise_model_is_held_against_its_own_depth(self):
+        with tempfile.TemporaryDirectory() as folder:
+            place, model = self.collection(folder), pathlib.Path(folder) / "model"
+            shutil.copytree(SOURCE / "tests/data/decoders/minicpm-a", model)
+            config = (model / "config.json").read_text()
+            (model / "config.json").write_text(config.replace('"max_position_embeddings": 192', '"max_position_embeddings": 1024'))
+            self.assertRegex(run("inspect", model).stdout, r"outputs +behind layers 2 to 4: `layers` of a request chooses; --exit-keep N")
+            run("eval", "--collection", place, "--model", model, "--candidates", "all", "--scores", "none", "--top-n", "1", "--json", place / "out.json",
+                "--precision", "fp32", "--compare", "exit-keep=1", "--compare", "exit-keep=3")
+            rows = json.loads((place / "out.json").read_text())["comparisons"]
+            self.assertEqual(rows[1]["agreement"]["top1_overlap"], 1, "three of three go on")
+            refused = run("eval", "--collection", place, "--scores", "none", "--compare", "exit-keep=2", check=False)
+            self.assertIn("no outputs behind earlier layers", refused.stderr)
 
     def test_what_is_wrong_is_named(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -90,6 +90,28 @@ TEST_P(CudaDecoderTest, EqualsRecordedOutputsOfEachLayer) {
     EXPECT_NEAR(logits[i], outputs[i].at(batch.layers[i] - first), tolerance(span_of(pairs))) << i;
 }
 
+// In a contest the best of each output go on; who leaves has its layer's logit.
+TEST_P(CudaDecoderTest, OutputsOfEarlierLayersDecideContests) {
+  const auto model = load(decoder("minicpm-a"));
+  const auto backend = open(model, {.precision = precision()});
+  const auto pairs = testing::read_golden_pairs(decoder("minicpm-a"));
+  const auto outputs = testing::read_golden_outputs(decoder("minicpm-a"));
+  engine::OwnedBatch batch;
+  for (const auto& pair : pairs) batch.add(pair.ids, pair.segments);
+  const auto size = static_cast<uint32_t>(pairs.size());
+  const std::vector<engine::Contest> contests = {{.size = size, .keep = 2, .stay = size / 2}};
+  std::vector<float> logits(size);
+  std::vector<uint8_t> depths(size);
+  ASSERT_TRUE(backend->forward_contests(batch, contests, logits, depths).ok());
+  const size_t last = model->architecture().layers();
+  for (size_t i = 0; i < size; ++i) {
+    const size_t layers = depths[i] == 0 ? last : depths[i];
+    EXPECT_NEAR(logits[i], outputs[i].at(layers - 2), tolerance(span_of(pairs))) << i;
+  }
+  EXPECT_EQ(std::count(depths.begin(), depths.end(), 2), size - size / 2);
+  EXPECT_EQ(std::count(depths.begin(), depths.end(), 0), 2 + (size / 2 - 2 + 1) / 2);
+}
+
 // Some queries behind one template, with documents that begin with others, are empty, or stand alone.
 engine::OwnedBatch requests(const model::Architecture& a, uint64_t seed, size_t most) {
   std::mt19937_64 random(seed);

@@ -302,6 +302,27 @@ class Page(unittest.TestCase):
         self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), PHONE["width"])
         self.picture(page, "phone")
 
+    def test_on_paper_all_of_a_ranking_is_there_and_nothing_else(self):
+        page = self.open()
+        lines = [f"document number {i} about pandas" for i in range(30)]
+        self.rank(page, lines)
+        page.emulate_media(media="print")
+        for gone in ("nav", "#tiles", "#raw", "#copy"):
+            expect(page.locator(gone)).to_be_hidden()
+        expect(page.locator("#curl")).to_be_visible()
+        for box in ("#documents", "#curl"):  # paper does not scroll
+            hidden = page.locator(box).evaluate("e => e.scrollHeight - e.clientHeight")
+            self.assertLessEqual(hidden, 1, box)
+        self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
+
+    def test_on_paper_the_api_is_written_out(self):
+        page = self.open()
+        page.goto(self.server.url + "/docs")
+        expect(page.locator("#main")).to_contain_text("Rank documents")
+        self.assertFalse(page.locator("details table").count())
+        page.pdf()
+        self.assertGreater(page.locator("details table").count(), 20)
+
 
 if __name__ == "__main__":
     unittest.main()

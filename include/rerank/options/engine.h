@@ -83,6 +83,16 @@ struct EngineOptions {
       "exits", "DIR", "Engine",
       "Exit heads that `rerankd calibrate` has fitted to this model: what fewer layers are read by."};
 
+  double exit_keep = 0;
+  static constexpr OptionInfo kExitKeep =
+      OptionInfo{
+          "exit-keep", "N", "Engine",
+          "Adaptive depth of a layerwise model, whose layers have outputs of their own, without --exits: of a "
+          "request with top_n, only the best N x top_n documents go on behind the first of these outputs, evenly "
+          "fewer behind each later one, down to top_n; the others leave. Those that stay get their exact scores. "
+          "Nothing is promised of who stays: `rerankd eval --compare exit-keep=4` says what it costs. 0: off."}
+          .within(0, 1000);
+
   std::string onnx_file;
   static constexpr OptionInfo kOnnxFile{
       "onnx-file", "FILE", "Engine",
@@ -159,6 +169,7 @@ struct EngineOptions {
     visit_field(kFp8FastAccumulation, options.fp8_fast_accumulation);
     visit_field(kLayers, options.layers);
     visit_field(kExits, options.exits);
+    visit_field(kExitKeep, options.exit_keep);
     visit_field(kOnnxFile, options.onnx_file);
     visit_field(kOnnxProvider, options.onnx_provider);
     visit_field(kOnnxSplit, options.onnx_split);

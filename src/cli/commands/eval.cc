@@ -38,7 +38,7 @@ struct Eval : Command {
         ->capture_default_str();
     app.add_option("--top-n", top_n,
                    "Ask for the best N only, all candidates in one request, as a client would: what --target-agreement "
-                   "may then save and cost. 0: all, in portions.")
+                   "or --exit-keep may then save and cost. 0: all, in portions.")
         ->type_name("N")
         ->capture_default_str();
     app.add_option("--split", collection_options.split,

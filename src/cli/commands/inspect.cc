@@ -69,6 +69,11 @@ struct Inspect : Command {
     } else {
       std::printf("head            %zu label%s\n", a.scoring.labels, a.scoring.labels == 1 ? "" : "s: logit = z1 - z0");
     }
+    if (const size_t first = a.scoring.first_output; first != 0 && first < a.layers()) {
+      std::printf(
+          "outputs         behind layers %zu to %zu: `layers` of a request chooses; --exit-keep N: adaptive depth\n",
+          first, a.layers());
+    }
     std::printf("vocabulary      %zu\n", a.embedding.vocabulary);
     std::printf("longest pair    %zu tokens\n", c.max_length());
     print_serving(c);

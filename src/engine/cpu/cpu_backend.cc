@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
+#include <optional>
 
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -149,6 +150,10 @@ class CpuEngine : public LayeredEngine {
         together_(*weights_.weights, kernels, team_.get()),
         prefixes_(architecture(), Ops::kTakesRuns ? options.prefix_bytes : 0) {
     for (size_t i = 0; i < team_->size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
+    if constexpr (Ops::kTakesRuns) {
+      together_.limit_rows(options.chunk_tokens);
+      for (const auto& worker : workers_) worker->ops.limit_rows(options.chunk_tokens);
+    }
     info_ = {.engine = "cpu",
              .precision = kernels.precision,
              .kernel = kernels.name,
@@ -160,6 +165,8 @@ class CpuEngine : public LayeredEngine {
 
   Status start(uint32_t, const Batch& batch) override {
     batch_ = batch;
+    runs_.clear();
+    pass_.reset();
     done_ = wanted_ = 0;
     return ok_status();
   }
@@ -167,14 +174,30 @@ class CpuEngine : public LayeredEngine {
   // Blocks whose state nobody reads are computed with the next ones.
   Status step(std::span<float> pooled) override {
     ++wanted_;
-    return pooled.empty() ? ok_status() : advance(pooled);
+    if (pooled.empty()) return ok_status();
+    const model::Architecture& a = architecture();
+    const size_t width = model::exit_width(a);
+    return advance([&](std::span<const uint32_t> group, Ops&, const Batch& sub, std::span<const float> rows) {
+      std::vector<float> read(sub.size() * width);
+      pool_states(sub, a.hidden, a.scoring.rows == model::ScoredRows::kLast, rows, read);
+      for (size_t i = 0; i < group.size(); ++i) std::copy_n(&read[i * width], width, &pooled[group[i] * width]);
+    });
+  }
+
+  // It reads the last token only: what sequences begin with is computed once here too.
+  Status step_to_output(std::span<float> logits) override {
+    ++wanted_;
+    if (done_ == 0 && prefixes_.enabled()) RETURN_IF_ERROR(share_prefixes(architecture().layers()));
+    return advance([&](std::span<const uint32_t> group, Ops& ops, const Batch& sub, std::span<const float> rows) {
+      std::vector<float> read(sub.size());
+      read_output(architecture(), sub, ops, wanted_, rows, read);
+      for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = read[i];
+    });
   }
 
   Status keep(std::span<const uint32_t> sequences) override {
-    if (wanted_ > done_) {
-      std::vector<float> unread(batch_.size() * model::exit_width(architecture()));
-      RETURN_IF_ERROR(advance(unread));
-    }
+    const auto nobody_reads = [](std::span<const uint32_t>, Ops&, const Batch&, std::span<const float>) {};
+    if (wanted_ > done_) RETURN_IF_ERROR(advance(nobody_reads));
     const size_t hidden = architecture().hidden;
     float* to = rows_.data();
     for (size_t i = 0; done_ > 0 && i < sequences.size(); ++i) {
@@ -185,13 +208,15 @@ class CpuEngine : public LayeredEngine {
     kept.assign(batch_, sequences);
     std::swap(kept_, kept);
     batch_ = kept_.view(batch_.stop);
+    for (size_t i = 0; !runs_.empty() && i < sequences.size(); ++i) runs_[i] = runs_[sequences[i]];
+    if (!runs_.empty()) runs_.resize(sequences.size());
     return ok_status();
   }
 
   Status launch(size_t layers) override {
     logits_.resize(result_count(architecture(), batch_));
-    if (done_ == 0 && prefixes_.enabled()) return launch_shared(layers);
-    return run(batch_, {}, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+    if (done_ == 0 && prefixes_.enabled()) RETURN_IF_ERROR(share_prefixes(layers));
+    return run(batch_, runs_, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
       std::vector<float> results(result_count(architecture(), sub));
       if (done_ == 0) {
         encode_to(architecture(), sub, ops, {layers, nullptr}, results);
@@ -208,6 +233,9 @@ class CpuEngine : public LayeredEngine {
 
   Status finish(uint32_t, std::span<float> logits) override {
     std::copy_n(logits_.begin(), logits.size(), logits.begin());
+    batch_ = {};
+    runs_.clear();
+    pass_.reset();  // what it computed for this batch alone
     return check_files();
   }
 
@@ -219,10 +247,11 @@ class CpuEngine : public LayeredEngine {
   }
 
  private:
-  // What sequences begin with together first, then what each has of its own.
-  Status launch_shared(size_t layers) {
+  // What sequences begin with together, as far as the keys of `layers` blocks. The batch is then what each has of its
+  // own.
+  Status share_prefixes(size_t layers) {
     try {
-      SharedPass pass = prefixes_.begin(batch_, layers);
+      SharedPass& pass = pass_.emplace(prefixes_.begin(batch_, layers));
       while (pass.next_level()) {
         Status status = run(pass.batch(), pass.runs(), [&](std::span<const uint32_t>, Ops& ops, const Batch& sub) {
           encode_keys(sub, ops, layers);
@@ -230,11 +259,11 @@ class CpuEngine : public LayeredEngine {
         if (!status.ok()) return status;
       }
       pass.finish_parts();
-      return run(pass.batch(), pass.runs(), [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
-        std::vector<float> results(sub.size());
-        encode_to(architecture(), sub, ops, {layers, nullptr}, results);
-        for (size_t i = 0; i < group.size(); ++i) logits_[group[i]] = results[i];
-      });
+      runs_.assign(pass.runs().begin(), pass.runs().end());
+      const std::atomic<bool>* stop = batch_.stop;
+      batch_ = pass.batch();
+      batch_.stop = stop;
+      return ok_status();
     } catch (const std::bad_alloc&) {
       return out_of_memory();
     }
@@ -244,17 +273,17 @@ class CpuEngine : public LayeredEngine {
     return absl::InternalError("cpu engine: out of memory for this batch; lower --max-batch-tokens");
   }
 
-  // The blocks up to wanted_, and what exits read after them.
-  Status advance(std::span<float> pooled) {
-    const size_t hidden = architecture().hidden, width = model::exit_width(architecture());
+  // The blocks up to wanted_. read(group, ops, the group as a batch, its state [tokens, hidden] after them).
+  template <class Read>
+  Status advance(const Read& read) {
+    const size_t hidden = architecture().hidden;
     rows_.resize(std::max(rows_.size(), batch_.tokens() * hidden));
-    Status status = run(batch_, {}, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
-      std::vector<float> rows = rows_of(group, sub), read(sub.size() * width);
-      encode_blocks(architecture(), sub, ops, done_, wanted_, rows, read);
-      for (size_t i = 0; i < group.size(); ++i) {
+    Status status = run(batch_, runs_, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+      std::vector<float> rows = rows_of(group, sub);
+      encode_blocks(sub, ops, done_, wanted_, rows);
+      for (size_t i = 0; i < group.size(); ++i)
         std::copy_n(&rows[sub.offsets[i] * hidden], sub.length(i) * hidden, &rows_[batch_.offsets[group[i]] * hidden]);
-        std::copy_n(&read[i * width], width, &pooled[group[i] * width]);
-      }
+      if (!sub.stopped()) read(group, ops, sub, rows);
     });
     done_ = wanted_;
     return status;
@@ -315,9 +344,11 @@ class CpuEngine : public LayeredEngine {
   BackendInfo info_;
   // The batch that is under way.
   Batch batch_;
-  OwnedBatch kept_;               // what batch_ views once sequences have left
-  size_t done_ = 0, wanted_ = 0;  // blocks
-  std::vector<float> rows_;       // [tokens, hidden] after `done_` blocks, where that is not 0
+  OwnedBatch kept_;                 // what batch_ views once sequences have left
+  std::optional<SharedPass> pass_;  // what it views where prefixes were computed first
+  std::vector<Run> runs_;           // what each of its sequences stands behind; empty: nothing
+  size_t done_ = 0, wanted_ = 0;    // blocks
+  std::vector<float> rows_;         // [tokens, hidden] after `done_` blocks, where that is not 0
   std::vector<float> logits_;
 };
 

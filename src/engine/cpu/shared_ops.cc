@@ -94,11 +94,11 @@ void SharedOps::norm_in_place(float* x, size_t count, size_t apart, const CpuNor
   }
 }
 
-void SharedOps::norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& norm, PaddedMatrix& to) {
+void SharedOps::norm_rows(const PaddedMatrix& from, size_t first, size_t rows, const CpuNorm& norm, PaddedMatrix& to) {
   const size_t width = norm.gamma.size();
   to.resize(rows, width, columns());
   each(rows, [&](size_t r, size_t) {
-    std::copy_n(from.row(r), width, to.row(r));
+    std::copy_n(from.row(first + r), width, to.row(r));
     norm_in_place(to.row(r), 1, 0, norm);
   });
 }

@@ -48,8 +48,8 @@ class SharedOps {
   // Of `count` vectors, `apart` values from one to the next.
   void norm_in_place(float* x, size_t count, size_t apart, const CpuNorm& norm) const;
   void norm_rows(PaddedMatrix& matrix, size_t first, size_t rows, const CpuNorm& norm);
-  // The same into rows of another matrix.
-  void norm_rows(const PaddedMatrix& from, size_t rows, const CpuNorm& norm, PaddedMatrix& to);
+  // The same into the first rows of another matrix.
+  void norm_rows(const PaddedMatrix& from, size_t first, size_t rows, const CpuNorm& norm, PaddedMatrix& to);
   // norm(words + positions + segments), [tokens, width of the tables].
   void embed_rows(const Batch& batch, PaddedMatrix& out);
   void embed_row(const Batch& batch, size_t token, size_t position, float* out) const;  // before the norm

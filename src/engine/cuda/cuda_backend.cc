@@ -13,6 +13,7 @@
 #include "engine/cuda/plugin.h"
 #include "engine/cuda/tuning_file.h"
 #include "engine/depth/layered_backend.h"
+#include "engine/depth/outputs.h"
 #include "engine/depth/pooling.h"
 #include "engine/supported.h"
 
@@ -166,11 +167,19 @@ class CudaEngine : public LayeredEngine {
     slot_ = slot;
     batch_ = batch;
     waits_ = true;
+    steps_ = 0;
     return ok_status();
   }
   Status step(std::span<float> pooled) override {
     RETURN_IF_ERROR(send(false));
+    ++steps_;
     return call(plugin_->step, pooled.empty() ? nullptr : pooled.data());
+  }
+  Status step_to_output(std::span<float> logits) override {
+    std::vector<float> pooled(logits.size() * model::exit_width(model_->architecture()));
+    RETURN_IF_ERROR(step(pooled));
+    outputs_of_pooled(*model_, steps_, pooled, logits);
+    return ok_status();
   }
   Status keep(std::span<const uint32_t> sequences) override {
     RETURN_IF_ERROR(send(false));
@@ -242,6 +251,7 @@ class CudaEngine : public LayeredEngine {
   uint32_t slot_ = 0;
   Batch batch_;         // that start() was called with
   bool waits_ = false;  // it is not on the device yet
+  size_t steps_ = 0;    // blocks of it that were computed
 };
 
 }  // namespace

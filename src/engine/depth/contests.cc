@@ -28,8 +28,9 @@ std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Conte
   return others;
 }
 
-ContestRun::ContestRun(std::span<const Contest> contests, const model::Exits& exits)
-    : contests_(contests), exits_(exits) {
+ContestRun::ContestRun(std::span<const Contest> contests, const model::Exits* exits,
+                       const model::Architecture& architecture)
+    : contests_(contests), exits_(exits), architecture_(architecture) {
   for (const Contest& contest : contests) {
     for (uint32_t s = contest.first; s < contest.first + contest.size; ++s) alive_.push_back(s);
   }
@@ -39,10 +40,17 @@ bool ContestRun::open() const {
   size_t begin = 0;
   for (const Contest& contest : contests_) {
     const size_t count = count_of(contest, alive_, begin);
-    if (count > contest.keep || (count > 0 && contest.floor > Contest().floor)) return true;
+    if (count > contest.keep || (count > 0 && contest.stay == 0 && contest.floor > Contest().floor)) return true;
     begin += count;
   }
   return false;
+}
+
+size_t ContestRun::staying(const Contest& contest, size_t layer) const {
+  if (contest.stay <= contest.keep) return contest.keep;
+  const size_t first = architecture_.scoring.first_output, last = architecture_.layers();
+  const size_t more = contest.stay - contest.keep, left = last - (layer + 1);
+  return contest.keep + (more * left + last - first - 1) / (last - first);
 }
 
 void ContestRun::drop(size_t layer, std::span<const float> guesses, std::span<float> logits,
@@ -52,12 +60,17 @@ void ContestRun::drop(size_t layer, std::span<const float> guesses, std::span<fl
   size_t begin = 0;
   for (const Contest& contest : contests_) {
     const size_t count = count_of(contest, alive_, begin);
-    const double slack = std::sqrt(2.0) * static_cast<double>(contest.margin) * exits_.heads[layer].error;
-    double least = contest.floor - slack;
-    if (count > contest.keep) {
-      sorted.assign(guesses.begin() + begin, guesses.begin() + begin + count);
-      std::nth_element(sorted.begin(), sorted.begin() + (contest.keep - 1), sorted.end(), std::greater<>());
-      least = std::max(least, sorted[contest.keep - 1] - slack);
+    const bool by_outputs = contest.stay != 0;
+    const double slack =
+        by_outputs ? 0 : std::sqrt(2.0) * static_cast<double>(contest.margin) * exits_->heads[layer].error;
+    double least = by_outputs ? -INFINITY : contest.floor - slack;
+    sorted.clear();
+    for (size_t i = begin; i < begin + count; ++i)
+      if (!std::isnan(guesses[i])) sorted.push_back(guesses[i]);
+    if (const size_t stay = staying(contest, layer); sorted.size() > stay) {
+      const auto last = sorted.begin() + static_cast<ptrdiff_t>(stay - 1);
+      std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
+      least = std::max(least, *last - slack);
     }
     for (size_t i = begin; i < begin + count; ++i) {
       const uint32_t s = alive_[i];

@@ -4,6 +4,9 @@
 // when its guess is more than margin * sqrt(2) e below the keep-th best guess, or below a logit that `keep` others are
 // known to have (where margin * e would be as rare: margins are calibrated on the former, and hold for both so). At
 // least `keep` stay, unless the floor says that they are not wanted.
+//
+// Of a model with outputs of its own behind earlier layers nothing is known of what they say of the last one: there a
+// contest keeps so many of the best as its `stay` says, and equal ones of the last of them.
 #pragma once
 
 #include <span>
@@ -20,8 +23,8 @@ std::vector<uint32_t> outside_contests(const Batch& batch, std::span<const Conte
 
 class ContestRun {
  public:
-  // Both must outlive it.
-  ContestRun(std::span<const Contest> contests, const model::Exits& exits);
+  // All must outlive it. exits null: contests are decided by the model's own outputs.
+  ContestRun(std::span<const Contest> contests, const model::Exits* exits, const model::Architecture& architecture);
 
   // Competitors that are still there, in rising order.
   const std::vector<uint32_t>& alive() const { return alive_; }
@@ -32,8 +35,12 @@ class ContestRun {
   void drop(size_t layer, std::span<const float> guesses, std::span<float> logits, std::span<uint8_t> depths);
 
  private:
+  // How many of the best stay behind layer `layer` + 1.
+  size_t staying(const Contest& contest, size_t layer) const;
+
   std::span<const Contest> contests_;
-  const model::Exits& exits_;
+  const model::Exits* exits_;
+  const model::Architecture& architecture_;
   std::vector<uint32_t> alive_;
 };
 

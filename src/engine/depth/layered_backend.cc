@@ -35,7 +35,7 @@ class LayeredBackend : public Backend {
   // Contests are run as a whole. Where they do not fit, all are computed to the full depth, in pieces.
   Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                           std::span<uint8_t> depths) override {
-    if (exits_ == nullptr || contests.empty()) return Backend::forward_contests(batch, contests, logits, depths);
+    if (contests.empty() || !decides(contests[0])) return Backend::forward_contests(batch, contests, logits, depths);
     RETURN_IF_ERROR(check_batch(architecture(), batch));
     const std::vector<uint32_t> others = outside_contests(batch, contests, depths);
     RETURN_IF_ERROR(compute_some(batch, others, logits));
@@ -44,7 +44,7 @@ class LayeredBackend : public Backend {
       if (!absl::IsResourceExhausted(status)) return status;
     }
     outside_contests(batch, contests, depths);
-    return compute_some(batch, ContestRun(contests, *exits_).alive(), logits);
+    return compute_some(batch, ContestRun(contests, exits_.get(), architecture()).alive(), logits);
   }
 
   Status forward_with_states(const Batch& batch, std::span<float> logits, std::span<float> states) override {
@@ -152,17 +152,19 @@ class LayeredBackend : public Backend {
   // Block by block, all contests side by side; a competitor that leaves after one leaves the engine's batch too.
   Status compete(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                  std::span<uint8_t> depths) {
-    const size_t width = model::exit_width(architecture());
-    ContestRun contest(contests, *exits_);
+    ContestRun contest(contests, exits_.get(), architecture());
     OwnedBatch part;
     part.assign(batch, contest.alive());
     Turn turn(*this);
     RETURN_IF_ERROR(engine_->start(turn.slot(), part.view(batch.stop)));
     for (size_t layer = 0; layer + 1 < architecture().layers() && contest.open(); ++layer) {
       const Alive before = contest.alive();
-      std::vector<float> pooled(before.size() * width), guesses(before.size());
-      RETURN_IF_ERROR(engine_->step(pooled));
-      for (size_t i = 0; i < before.size(); ++i) guesses[i] = exits_->heads[layer].apply(&pooled[i * width]);
+      std::vector<float> guesses(before.size());
+      if (contests[0].stay != 0 && layer + 1 < architecture().scoring.first_output) {
+        RETURN_IF_ERROR(engine_->step({}));
+        continue;
+      }
+      RETURN_IF_ERROR(contests[0].stay != 0 ? engine_->step_to_output(guesses) : step_to_exit(layer, guesses));
       contest.drop(layer, guesses, logits, depths);
       if (contest.alive().empty()) return ok_status();
       RETURN_IF_ERROR(keep(before, contest.alive()));
@@ -171,6 +173,20 @@ class LayeredBackend : public Backend {
     std::vector<float> results(alive.size());
     RETURN_IF_ERROR(finish(turn, architecture().layers(), results));
     for (size_t i = 0; i < alive.size(); ++i) logits[alive[i]] = results[i];
+    return ok_status();
+  }
+
+  // Whether somebody may leave such contests here. All of a batch are of one kind.
+  bool decides(const Contest& contest) const {
+    return contest.stay != 0 ? architecture().scoring.first_output != 0 : exits_ != nullptr;
+  }
+
+  // The next block, number `layer`, and the guesses of the exit behind it.
+  Status step_to_exit(size_t layer, std::span<float> guesses) {
+    const size_t width = model::exit_width(architecture());
+    std::vector<float> pooled(guesses.size() * width);
+    RETURN_IF_ERROR(engine_->step(pooled));
+    for (size_t i = 0; i < guesses.size(); ++i) guesses[i] = exits_->heads[layer].apply(&pooled[i * width]);
     return ok_status();
   }
 

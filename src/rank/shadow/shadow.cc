@@ -255,7 +255,7 @@ Options shadow_settings(Options options) {
   engine.precision = Precision::kFp32;
   engine.kernel = "auto";
   engine.layers = 0;
-  engine.target_agreement = 0;
+  engine.target_agreement = engine.exit_keep = 0;
   engine.exits.clear();
   options.model.queue.max_batch_tokens = 1024;
   options.model.queue.max_queue_ms = 0;
