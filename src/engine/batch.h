@@ -4,10 +4,13 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 namespace rerank::engine {
+
+class SeenOutputs;
 
 // Of what sequences begin with: where computing it once saves fewer tokens, each computes its own.
 inline constexpr size_t kLeastSharedTokens = 64;
@@ -80,6 +83,9 @@ struct Contest {
   // of exits. So many competitors go on behind the first of them, behind each later one evenly fewer, down to `keep`.
   // margin and floor say nothing then: logits of different layers do not compare.
   uint32_t stay = 0;
+  // Of those: what competitors in other batches gave, whom they compete with, too (depth/seen_outputs.h). null: there
+  // are no others.
+  std::shared_ptr<SeenOutputs> seen;
 };
 
 }  // namespace rerank::engine

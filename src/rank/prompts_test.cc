@@ -211,6 +211,39 @@ TEST(LayerwiseRerankTest, TheBestOfTheFirstOutputGoOnWithExactScores) {
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(chosen->results[i].logit, all_of_three->results[i].logit);
 }
 
+// A batch of the usual length holds few documents of a large model: they compete with those of other batches.
+TEST(LayerwiseRerankTest, DocumentsOfSeveralBatchesCompete) {
+  RerankRequest asked = request(24);
+  const auto open_with = [](double keep, std::shared_ptr<Metrics> metrics) {
+    Options options;
+    options.model.source.model = minicpm();
+    options.model.engine.precision = Precision::kFp32;
+    options.model.engine.exit_keep = keep;
+    options.model.queue.max_batch_tokens = 400;  // two documents
+    auto opened = Reranker::open(options, std::move(metrics));
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    return std::move(*opened);
+  };
+  const auto plain = open_with(0, nullptr);
+  const auto exact = plain->rerank(asked);
+  asked.layers = 2;
+  const auto by_first = plain->rerank(asked);
+  asked.layers = 0;
+  asked.top_n = 3;
+  auto metrics = std::make_shared<Metrics>();
+  const auto best = open_with(2, metrics)->rerank(asked);
+  ASSERT_TRUE(best.ok()) << best.status();
+  for (const auto& r : best->results) {
+    const auto same = [&](const auto& other) { return other.index == r.index; };
+    EXPECT_EQ(r.logit, std::find_if(exact->results.begin(), exact->results.end(), same)->logit);
+  }
+  const std::string text = metrics->to_text(), name = "rerankd_pair_layers_bucket{le=\"2\"} ";
+  ASSERT_NE(text.find(name), std::string::npos);
+  const double left = std::stod(text.substr(text.find(name) + name.size()));
+  EXPECT_GE(left, 6) << "of 24";
+  EXPECT_LE(left, 18);
+}
+
 TEST(LayerwiseRerankTest, WhatDoesNotGoTogetherIsRefusedByName) {
   const auto refusal = [](const std::string& folder, const std::function<void(EngineOptions&)>& change) {
     Options options;

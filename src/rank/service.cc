@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "engine/depth/seen_outputs.h"
 #include "rank/lists/list_scores.h"
 #include "rank/prepared_query.h"
 #include "rank/score.h"
@@ -477,6 +478,7 @@ void Service::compete(const Work& work, schedule::Job& job) const {
   job.keep = static_cast<uint32_t>(request.top_n);
   job.margin = parts_.exit_margin;
   job.stay = static_cast<uint32_t>(stay);
+  if (job.stay != 0) job.seen = std::make_shared<engine::SeenOutputs>();
   auto missing = work.missing.begin();
   for (size_t i = 0; i < work.documents.size(); ++i) {
     if (missing != work.missing.end() && *missing == i) {

@@ -30,8 +30,12 @@ struct Gathered {
   void compete(const Job& job, bool go_on) {
     const auto last = static_cast<uint32_t>(batch.size() - 1);
     if (!go_on) {
-      contests.push_back(
-          {.first = last, .keep = job.keep, .margin = job.margin, .floor = floor_of(job), .stay = job.stay});
+      contests.push_back({.first = last,
+                          .keep = job.keep,
+                          .margin = job.margin,
+                          .floor = floor_of(job),
+                          .stay = job.stay,
+                          .seen = job.seen});
     }
     ++contests.back().size;
   }

@@ -36,6 +36,7 @@ struct Job {
   uint32_t keep = 0;
   float margin = 0;
   uint32_t stay = 0;
+  std::shared_ptr<engine::SeenOutputs> seen;
   std::vector<float> known;  // full-depth logits of competitors that need not be computed
 
   // Of a model that makes vectors (engine::Backend::forward()): where each sequence's floats begin in `logits`, and

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <functional>
 
+#include "engine/depth/seen_outputs.h"
+
 namespace rerank::engine {
 namespace {
 
@@ -40,7 +42,8 @@ bool ContestRun::open() const {
   size_t begin = 0;
   for (const Contest& contest : contests_) {
     const size_t count = count_of(contest, alive_, begin);
-    if (count > contest.keep || (count > 0 && contest.stay == 0 && contest.floor > Contest().floor)) return true;
+    const bool others = contest.stay == 0 ? contest.floor > Contest().floor : contest.seen != nullptr;
+    if (count > contest.keep || (count > 0 && others)) return true;
     begin += count;
   }
   return false;
@@ -67,7 +70,10 @@ void ContestRun::drop(size_t layer, std::span<const float> guesses, std::span<fl
     sorted.clear();
     for (size_t i = begin; i < begin + count; ++i)
       if (!std::isnan(guesses[i])) sorted.push_back(guesses[i]);
-    if (const size_t stay = staying(contest, layer); sorted.size() > stay) {
+    const size_t stay = staying(contest, layer);
+    if (by_outputs && contest.seen != nullptr) {
+      least = contest.seen->add(layer + 1, stay, sorted);
+    } else if (sorted.size() > stay) {
       const auto last = sorted.begin() + static_cast<ptrdiff_t>(stay - 1);
       std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
       least = std::max(least, *last - slack);

@@ -6,7 +6,9 @@
 // least `keep` stay, unless the floor says that they are not wanted.
 //
 // Of a model with outputs of its own behind earlier layers nothing is known of what they say of the last one: there a
-// contest keeps so many of the best as its `stay` says, and equal ones of the last of them.
+// contest keeps so many of the best as its `stay` says, and equal ones of the last of them. Of a request in several
+// batches each document competes with those that were there before it: the best of all are always among those that
+// stay.
 #pragma once
 
 #include <span>

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <random>
@@ -13,6 +14,7 @@
 #include "engine/cpu/vector/kernels.h"
 #include "engine/depth/contests.h"
 #include "engine/depth/outputs.h"
+#include "engine/depth/seen_outputs.h"
 #include "engine/reference/reference_backend.h"
 
 namespace rerank::engine {
@@ -101,6 +103,32 @@ TEST(LayerwiseTest, TheBestOfEachOutputGoOnAndAllLogitsAreThoseOfTheirLayers) {
                 4 * 70 * 10u);
     }
   }
+}
+
+// Of a request in several batches: each competes with those of the batches before, and the best of all go on.
+TEST(LayerwiseTest, BatchesOfOneRequestCompete) {
+  const auto model = minicpm();
+  const auto backend = *make_cpu_backend(model, {.precision = "fp32", .threads = 2});
+  const OwnedBatch whole = request(model->architecture(), 7, 24);
+  const auto second = logits_of(*backend, whole, 2), all = logits_of(*backend, whole, 0);
+  const auto seen = std::make_shared<SeenOutputs>();
+  size_t left = 0;
+  for (uint32_t begin = 0; begin < 24; begin += 3) {
+    std::vector<uint32_t> some = {begin, begin + 1, begin + 2};
+    OwnedBatch batch;
+    batch.assign(whole, some);
+    std::vector<float> found(3);
+    std::vector<uint8_t> depths(3);
+    const std::vector<Contest> contests = {{.size = 3, .keep = 4, .stay = 6, .seen = seen}};
+    ASSERT_TRUE(backend->forward_contests(batch, contests, found, depths).ok());
+    const float sixth = begin < 3 ? -INFINITY : place({second.begin(), second.begin() + begin + 3}, 6);
+    for (uint32_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(depths[i] == 2, second[begin + i] < sixth) << begin + i;
+      EXPECT_TRUE(depths[i] != 0 || found[i] == all[begin + i]);
+      left += depths[i] != 0;
+    }
+  }
+  EXPECT_GT(left, 8u);
 }
 
 // Shared or not, stored from earlier requests or not: the same logits, and the same who leave.
