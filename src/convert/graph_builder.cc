@@ -107,6 +107,13 @@ std::string GraphBuilder::integer(const std::string& name, int64_t value) {
   return name;
 }
 
+std::string GraphBuilder::integer_rows(const std::string& name, const std::vector<int64_t>& values) {
+  integers(name, values);
+  auto& initializers = *model_.mutable_graph()->mutable_initializer();
+  initializers[initializers.size() - 1].add_dims(1);
+  return name;
+}
+
 std::string GraphBuilder::weights(const std::string& name, onnx::TensorProto::DataType type,
                                   const std::vector<int64_t>& shape, std::string bytes) {
   auto& tensor = *model_.mutable_graph()->add_initializer();

@@ -46,7 +46,8 @@ class GraphBuilder {
                const Attributes& attributes = {});
 
   std::string integers(const std::string& name, const std::vector<int64_t>& values);
-  std::string integer(const std::string& name, int64_t value);  // a scalar
+  std::string integer(const std::string& name, int64_t value);                            // a scalar
+  std::string integer_rows(const std::string& name, const std::vector<int64_t>& values);  // [values, 1]
 
   // Weights: `bytes` in the type's own form, row-major.
   std::string weights(const std::string& name, onnx::TensorProto::DataType type, const std::vector<int64_t>& shape,

@@ -34,8 +34,9 @@ std::string OnnxAttention::distances() {
 }
 
 OnnxAttention::Sight OnnxAttention::sight_of(const model::Attention& attention) {
-  const bool causal = attention.mask == model::MaskKind::kCausal;
-  return {causal, causal || attention.mask == model::MaskKind::kWindow ? attention.window : 0};
+  const bool full = attention.mask == model::MaskKind::kFull;
+  return {attention.mask == model::MaskKind::kCausal, attention.mask == model::MaskKind::kWindowAndFirst,
+          full ? 0 : attention.window};
 }
 
 // Of padding; and next to it of each other sight.
@@ -49,8 +50,9 @@ void OnnxAttention::make_masks() {
   for (const model::Block& block : a_.blocks) {
     const Sight sight = sight_of(block.attention);
     if (masks_.contains(sight)) continue;
-    const std::string name = str_cat(sight.causal ? "causal" : "window", sight.window != 0 ? "_" : "",
-                                     sight.window != 0 ? str_cat(sight.window) : "");
+    const std::string kind = sight.causal ? "causal" : sight.first ? "window_and_first" : "window";
+    const std::string name =
+        str_cat(kind, sight.window != 0 ? "_" : "", sight.window != 0 ? str_cat(sight.window) : "");
     const std::string number = graph_.node("Cast", {unseen(sight, name)}, name + "_number", {{"to", int64_t{type_}}});
     masks_[sight] =
         graph_.node("Add", {mask, graph_.node("Mul", {number, "masked"}, name + "_masked")}, name + "_mask");
@@ -62,7 +64,14 @@ std::string OnnxAttention::unseen(const Sight& sight, const std::string& name) {
   const auto limit = [&](size_t value) {
     return graph_.weights(name + "_limit", TensorProto::FLOAT, {}, float_bytes(static_cast<float>(value)));
   };
-  if (!sight.causal) return graph_.node("Greater", {distances(), limit(sight.window)}, name + "_far");
+  if (!sight.causal) {
+    const std::string far = graph_.node("Greater", {distances(), limit(sight.window)}, name + "_far");
+    if (!sight.first) return far;
+    signed_distances();
+    if (is_new("position_begin")) graph_.weights("position_begin", TensorProto::FLOAT, {}, float_bytes(0));
+    const std::string later = graph_.node("Greater", {"position_floats", "position_begin"}, name + "_later");
+    return graph_.node("And", {far, later}, name + "_unseen");
+  }
   if (is_new("position_none")) graph_.weights("position_none", TensorProto::FLOAT, {}, float_bytes(0));
   const std::string later = graph_.node("Less", {signed_distances(), "position_none"}, name + "_later");
   if (sight.window == 0) return later;
@@ -114,10 +123,40 @@ std::string OnnxAttention::context(size_t number, const std::string& input, cons
   if (attention.softcap != 0) scores = capped(scores, attention.softcap, at + "capped_scores");
   const std::string masked = graph_.node("Add", {scores, masks_.at(sight_of(attention))}, at + "masked_scores");
   const std::string shares = graph_.node("Softmax", {masked}, at + "shares", {{"axis", int64_t{3}}});
-  const std::string mixed = graph_.node("MatMul", {shares, value}, at + "mixed");
+  std::string mixed = graph_.node("MatMul", {shares, value}, at + "mixed");
+  if (attention.mask == model::MaskKind::kWindowAndFirst) mixed = with_global_row(mixed, number, input, at);
   const std::string order =
       graph_.node("Transpose", {mixed}, at + "mixed_rows", {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
   return graph_.node("Reshape", {order, context_shape_}, at + "context");
+}
+
+// mixed [batch, heads, length, head size] with the first row of each sequence replaced: the first token sees all,
+// through projections of its own.
+std::string OnnxAttention::with_global_row(const std::string& mixed, size_t number, const std::string& input,
+                                           const std::string& at) {
+  const model::LayerWeights& w = weights_.layers[number];
+  for (const auto& [name, value] : {std::pair("row_begin", int64_t{0}), {"row_second", 1}, {"row_end", INT32_MAX}})
+    if (is_new(name)) graph_.integers(name, {value});
+  if (is_new("axis_of_rows")) graph_.integers("axis_of_rows", {1});
+  if (is_new("axis_of_head_rows")) graph_.integers("axis_of_head_rows", {2});
+  const auto heads_of = [&](const std::string& rows, const model::Linear& linear_weights, const std::string& name,
+                            std::vector<int64_t> order) {
+    const std::string split =
+        graph_.node("Reshape", {linear(rows, linear_weights, at + name), head_shape_}, at + name + "_split");
+    return graph_.node("Transpose", {split}, at + name + "_heads", {{"perm", std::move(order)}});
+  };
+  const std::string first = graph_.node("Slice", {input, "row_begin", "row_second", "axis_of_rows"}, at + "first_row");
+  const std::string query = heads_of(first, *w.global_query, "global_query", {0, 2, 1, 3});
+  const std::string key = heads_of(input, *w.global_key, "global_key", {0, 2, 3, 1});
+  const std::string value = heads_of(input, *w.global_value, "global_value", {0, 2, 1, 3});
+  const std::string products = graph_.node("MatMul", {query, key}, at + "global_products");
+  const std::string masked = graph_.node(
+      "Add", {graph_.node("Div", {products, root_}, at + "global_scores"), masks_.at({})}, at + "global_masked_scores");
+  const std::string shares = graph_.node("Softmax", {masked}, at + "global_shares", {{"axis", int64_t{3}}});
+  const std::string own = graph_.node("MatMul", {shares, value}, at + "global_mixed");
+  const std::string others =
+      graph_.node("Slice", {mixed, "row_second", "row_end", "axis_of_head_rows"}, at + "local_mixed");
+  return graph_.node("Concat", {own, others}, at + "all_mixed", {{"axis", int64_t{2}}});
 }
 
 // RoPE of [batch, heads, length, head size].

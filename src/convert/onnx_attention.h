@@ -20,8 +20,8 @@ class OnnxAttention : protected OnnxParts {
   std::string context(size_t number, const std::string& input, const std::string& at);
 
  private:
-  struct Sight {  // of a block's tokens
-    bool causal = false;
+  struct Sight {                         // of a block's tokens
+    bool causal = false, first = false;  // first: the first token is seen from everywhere
     size_t window = 0;
     auto operator<=>(const Sight&) const = default;
   };
@@ -31,6 +31,7 @@ class OnnxAttention : protected OnnxParts {
   std::string of_groups(const std::string& heads, const model::Attention& attention, const std::string& name);
   std::string distances();  // |i - j| of every two positions, fp32 [length, length]
   std::string rotated(const std::string& x, const model::Attention& attention, const std::string& name);
+  std::string with_global_row(const std::string& mixed, size_t number, const std::string& input, const std::string& at);
   std::pair<std::string, std::string> angles(const model::Attention& attention);
   std::string alibi(const model::Attention& attention);
   std::string relative_rows(const model::Attention& attention);

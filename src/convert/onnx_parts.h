@@ -34,6 +34,9 @@ class OnnxParts {
   std::string norm(const std::string& x, const model::Norm& w, const std::string& name, float epsilon);
   std::string capped(const std::string& x, float cap, const std::string& name);  // cap x tanh(x / cap)
   std::string activate(const std::string& x, model::Activation activation, const std::string& name);
+  // A feed-forward of experts, of rows of any rank (onnx_experts.cc).
+  std::string experts(const std::string& input, const model::LayerWeights& w, const model::FeedForward& ff,
+                      const std::string& at);
 
   std::string weights(const std::string& name, const std::vector<int64_t>& shape, const std::vector<float>& values);
   std::string table_of(const std::string& name, const model::TensorView& view);
@@ -57,6 +60,10 @@ class OnnxParts {
   struct Quantized {
     std::string values, scale, zero;
   };
+  std::string expert_shares(const std::string& rows, const model::LayerWeights& w, const model::Experts& experts,
+                            const std::string& at);
+  std::string expert(const std::string& x, const model::ExpertWeights& w, const model::FeedForward& ff,
+                     const std::string& at);
   std::string rms_norm(const std::string& x, const model::Norm& w, const std::string& name);
   bool is_quantized(const model::Linear& w) const;
   Quantized quantize_batch(const std::string& x);

@@ -148,6 +148,7 @@ class EncoderGraph : OnnxAttention {
   std::string feed_forward(size_t number, const std::string& input, const std::string& at) {
     const model::LayerWeights& w = weights_.layers[number];
     const model::FeedForward& ff = a_.blocks[number].feed_forward;
+    if (ff.experts) return experts(input, w, ff, at);
     std::string inner = linear(input, w.up, at + "up");
     if (w.gate) {
       const std::string gate = activate(linear(input, *w.gate, at + "gate"), ff.activation, at + "activation");
@@ -211,9 +212,7 @@ Status check(const model::Model& model, const ConvertOptions& options) {
     return absl::InvalidArgumentError(str_cat("--keep-layers ", options.keep_layers,
                                               ": this model has outputs behind layers ", first_output, " to ",
                                               model.architecture().layers()));
-  engine::EngineFeatures features = engine::kPairFeatures;
-  features.experts = features.first_token = false;
-  const std::string parts = engine::uncomputed_parts(model.architecture(), features);
+  const std::string parts = engine::uncomputed_parts(model.architecture(), engine::kPairFeatures);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("--to onnx: does not write ", parts));
   return ok_status();
 }

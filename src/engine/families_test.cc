@@ -125,9 +125,12 @@ TEST_P(FamilyTest, WeightsFromTheCacheGiveTheSameScores) {
 
 INSTANTIATE_TEST_SUITE_P(Recorded, FamilyTest,
                          ::testing::Values("modernbert-a", "modernbert-b", "modernbert-c", "gte-a", "jina-v2-a",
-                                           "jina-bert-a", "deberta-a", "deberta-b", "deberta-c", "mpnet-a", "albert-a"),
+                                           "jina-bert-a", "deberta-a", "deberta-b", "deberta-c", "mpnet-a", "albert-a",
+                                           "longformer-a", "longformer-b", "nomic-moe-a", "nomic-moe-c",
+                                           "../decoders/eurobert-a", "../decoders/eurobert-b"),
                          [](const auto& info) {
                            std::string name = info.param;
+                           if (const size_t folder = name.rfind('/'); folder != name.npos) name.erase(0, folder + 1);
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
@@ -157,7 +160,8 @@ TEST(SharedBlocksTest, TensorsOfAlbertAreBoundOnce) {
 TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
   model::Architecture a = load("modernbert-a")->architecture();
   EngineFeatures all = kAllFeatures;
-  all.decoder = all.softcap = all.sum_norms = all.mean_of_logits = all.experts = all.first_token = all.outputs = false;
+  all.llama_blocks = all.decoder = all.softcap = all.sum_norms = all.mean_of_logits = all.experts = all.first_token =
+      all.outputs = false;
   EXPECT_EQ(uncomputed_parts(a, all), "");
   EXPECT_THAT(uncomputed_parts(a, {}), AllOf(HasSubstr("pre-norm blocks"), HasSubstr("gated feed-forwards"),
                                              HasSubstr("rotary positions"), HasSubstr("windows of attention")));

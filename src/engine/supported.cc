@@ -20,7 +20,7 @@ class Missing {
 };
 
 void check_attention(const model::Attention& a, const EngineFeatures& has, Missing& missing) {
-  missing.add(a.kv_heads != a.heads && !has.decoder,
+  missing.add(a.kv_heads != a.heads && !has.llama_blocks,
               str_cat("grouped heads (", a.kv_heads, " of keys for ", a.heads, ")"));
   missing.add(a.mask == model::MaskKind::kWindow && !has.window, "windows of attention");
   missing.add(a.mask == model::MaskKind::kWindowAndFirst && !has.first_token, "a window with a global first token");
@@ -40,8 +40,8 @@ void check_attention(const model::Attention& a, const EngineFeatures& has, Missi
 
 std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures& has) {
   Missing missing;
-  missing.add(a.norm != model::NormKind::kLayer && !has.decoder, "RMS norms");
-  missing.add(!a.embedding.norm && !has.decoder, "an embedding without a norm");
+  missing.add(a.norm != model::NormKind::kLayer && !has.llama_blocks, "RMS norms");
+  missing.add(!a.embedding.norm && !has.llama_blocks, "an embedding without a norm");
   missing.add(a.final_norm && !has.pre_norm, "a final norm");
   for (const model::Block& block : a.blocks) {
     missing.add(block.placement == model::NormPlacement::kPre && !has.pre_norm, "pre-norm blocks");
@@ -55,7 +55,7 @@ std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures&
                     block.placement != a.blocks[0].placement,
                 "blocks of different shapes");
     missing.add(block.sum_norms && !has.sum_norms, "norms of what a block adds");
-    missing.add(block.attention.heads * block.attention.head_size != a.hidden && !has.decoder,
+    missing.add(block.attention.heads * block.attention.head_size != a.hidden && !has.llama_blocks,
                 "heads that are not hidden / heads wide");
     check_attention(block.attention, has, missing);
   }
@@ -66,7 +66,7 @@ std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures&
               "a head whose logits' mean is the score");
   missing.add(a.scoring.rows == model::ScoredRows::kMarked && !has.marked_rows,
               "vectors of marked tokens (documents that are scored together)");
-  missing.add(!a.scoring.dense && !has.decoder, "a head of one linear layer");
+  missing.add(!a.scoring.dense && !has.llama_blocks, "a head of one linear layer");
   missing.add(a.scoring.first_output != 0 && !has.outputs, "an output behind each block");
   missing.add(a.scoring.softcap != 0 && !has.softcap, "a softcap of the logit");
   missing.add(a.scoring.norm && !has.head_norm, "a norm in the head");

@@ -19,9 +19,9 @@ struct EngineFeatures {
   bool mean_rows = false;  // a head that reads the mean of all rows
   bool last_row = false;   // ... or the last
   bool head_norm = false;  // a norm in the head
-  // Of decoders: RMS norms, none of the embedding, causal masks, grouped heads of any size, norms of queries and keys,
-  // a head of one linear layer.
-  bool decoder = false;
+  // Of Llama's blocks: RMS norms, none of the embedding, grouped heads of any size, a head of one linear layer.
+  bool llama_blocks = false;
+  bool decoder = false;         // causal masks, norms of queries and keys
   bool softcap = false;         // of attention's scores and of the logit; scores of another scale
   bool sum_norms = false;       // norms of what a block adds
   bool mean_of_logits = false;  // a head that reads each row, and the mean of its logits
@@ -43,6 +43,7 @@ inline constexpr EngineFeatures kAllFeatures = {.pre_norm = true,
                                                 .mean_rows = true,
                                                 .last_row = true,
                                                 .head_norm = true,
+                                                .llama_blocks = true,
                                                 .decoder = true,
                                                 .softcap = true,
                                                 .sum_norms = true,

@@ -315,6 +315,18 @@ class Binder {
 std::vector<float> Linear::bias_floats() const { return bias ? bias->floats() : std::vector<float>(out()); }
 std::vector<float> Norm::beta_floats() const { return beta ? beta->floats() : std::vector<float>(gamma.elements()); }
 
+std::vector<float> Weights::convolution_matrix() const {
+  const std::vector<float> values = convolution->floats();
+  const size_t out = convolution->shape[0], in = convolution->shape[1], width = convolution->shape[2];
+  std::vector<float> matrix(values.size());
+  for (size_t o = 0; o < out; ++o) {
+    for (size_t c = 0; c < in; ++c) {
+      for (size_t k = 0; k < width; ++k) matrix[(o * width + k) * in + c] = values[(o * in + c) * width + k];
+    }
+  }
+  return matrix;
+}
+
 size_t Weights::first_with_tensors_of(size_t layer) const {
   const auto same = [&](const LayerWeights& other) {
     return other.query.weight.bytes.data() == layers[layer].query.weight.bytes.data() &&

@@ -85,6 +85,8 @@ struct Weights {
 
   // The first block that has the same tensors (ALBERT's all have): what engines pack once.
   size_t first_with_tensors_of(size_t layer) const;
+  // The convolution as a linear layer over rows side by side, the first one first: [hidden, width x hidden].
+  std::vector<float> convolution_matrix() const;
   uint64_t parameters() const;
 };
 

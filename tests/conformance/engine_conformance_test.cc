@@ -166,24 +166,19 @@ bool computes_all(const Row& row) {
          (row.engine == EngineKind::kCpu && !is_tiles(row));
 }
 
-// A CUDA device may be missing, or have no kernels for a model's widths. Longformer's windows with a global first token
-// are the reference's and the CPU's vector tiers', experts theirs and XLA's.
+// A CUDA device may be missing, or have no kernels for a model's widths.
 TEST_P(EngineConformanceTest, EqualsRecordedLogits) {
   const Row& row = GetParam();
-  compare(row, testing::golden_models(), [&](const std::string& folder) {
-    const bool longformer = folder.find("longformer") != std::string::npos;
-    const bool experts = folder.find("moe") != std::string::npos;
-    return row.engine == EngineKind::kCuda ||
-           ((longformer || experts) && (row.engine == EngineKind::kOnnx || is_tiles(row)));
-  });
+  compare(row, testing::golden_models(), [&](const std::string&) { return row.engine == EngineKind::kCuda; });
 }
 
-// The reference, the CPU's vector tiers and XLA compute every decoder, graphs those without experts; what others do not
-// compute they refuse by name.
+// The reference, the CPU's vector tiers, XLA and graphs compute every decoder, tiles those without a causal mask; what
+// others do not compute they refuse by name.
 TEST_P(EngineConformanceTest, EqualsRecordedLogitsOfDecoders) {
   const Row& row = GetParam();
   compare(row, testing::decoder_models(), [&](const std::string& folder) {
-    return row.engine == EngineKind::kOnnx ? folder.find("moe") != std::string::npos : !computes_all(row);
+    const bool causal = folder.find("eurobert") == std::string::npos && folder.find("nemotron") == std::string::npos;
+    return row.engine == EngineKind::kCuda || (is_tiles(row) && causal);
   });
 }
 

@@ -50,7 +50,9 @@ constexpr size_t kLongest = 130;
 TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
   for (const std::string& folder : testing::golden_models()) {
     const auto model = load(folder);
-    if (is_refused(model->config.architecture)) continue;
+    const bool experts = has_experts(model->architecture());
+    // Where rounding turns a choice of experts around, a logit takes a step.
+    const double allowed = tolerance() * (experts && precision() != "fp32" ? 4 : 1);
     if (model->config.architecture.blocks[0].attention.head_size % 8 != 0) {
       const Status refused = engine::make_cuda_backend(model, {.precision = precision()}).status();
       EXPECT_THAT(std::string(refused.message()), HasSubstr("multiples of 8"));
@@ -65,10 +67,10 @@ TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
     for (const auto& pair : pairs) batch.add(pair.ids, pair.segments);
     const auto logits = run(*backend, batch.view());
     for (size_t i = 0; i < pairs.size(); ++i) {
-      EXPECT_NEAR(logits[i], pairs[i].logit, tolerance()) << folder << " " << i;
+      EXPECT_NEAR(logits[i], pairs[i].logit, allowed) << folder << " " << i;
       for (size_t j = 0; j < i; ++j) {
         const double apart = pairs[i].logit - pairs[j].logit;
-        if (std::abs(apart) <= tolerance()) continue;
+        if (std::abs(apart) <= allowed) continue;
         EXPECT_EQ(logits[i] > logits[j], apart > 0) << folder << " order of " << i << " and " << j;
       }
     }

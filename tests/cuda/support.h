@@ -27,11 +27,9 @@ inline std::shared_ptr<const model::Model> load(const std::string& folder) {
   return *model;
 }
 
-// Recorded models that the engine refuses by name: DeBERTa's convolution, Longformer's mask.
-inline bool is_refused(const model::Architecture& architecture) {
-  const auto has_experts = [](const model::Block& block) { return block.feed_forward.experts.has_value(); };
-  return architecture.convolution || std::ranges::any_of(architecture.blocks, has_experts) ||
-         architecture.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst;
+inline bool has_experts(const model::Architecture& architecture) {
+  return std::ranges::any_of(architecture.blocks,
+                             [](const model::Block& block) { return block.feed_forward.experts.has_value(); });
 }
 
 inline std::unique_ptr<engine::Backend> open(std::shared_ptr<const model::Model> model,

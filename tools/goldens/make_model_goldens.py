@@ -220,6 +220,12 @@ FAMILIES = [
      dict(hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24, num_labels=1, **COMMON)),
     ("nomic-moe-c", transformers.NomicBertConfig, nomic_moe.NomicMoe, wordpiece,
      dict(hidden_size=48, num_hidden_layers=4, num_attention_heads=3, intermediate_size=32, num_labels=1, **COMMON)),
+    ("nomic-moe-d", transformers.NomicBertConfig, nomic_moe.NomicMoe, wordpiece,
+     dict(hidden_size=32, num_hidden_layers=5, num_attention_heads=4, intermediate_size=16, num_labels=1, moe=(5, 3, 3, True), **COMMON)),
+    # mmarco-mMiniLMv2-L12-H384-v1 (12 layers of 384, 12 heads of 32, 1536 inner), smaller: MiniLM's shape, XLM-RoBERTa's embeddings and words.
+    ("mminilm-b", transformers.XLMRobertaConfig, transformers.XLMRobertaForSequenceClassification, unigram,
+     dict(hidden_size=64, num_hidden_layers=3, num_attention_heads=2, intermediate_size=256, num_labels=1, type_vocab_size=1, hidden_act="gelu",
+          layer_norm_eps=1e-5, bos_token_id=0, eos_token_id=2, **COMMON)),
 ]
 
 
@@ -312,14 +318,14 @@ def make_pairs(rng, longest=900):
 
 
 def is_roberta(name):
-    return name.startswith(("roberta", "xlm-roberta", "jina-v2", "mpnet", "longformer"))
+    return name.startswith(("roberta", "xlm-roberta", "jina-v2", "mpnet", "longformer", "mminilm"))
 
 
 def has_segments(name):
     return name.startswith(("bert", "electra", "jina-bert", "albert", "bigbird", "nomic")) or name in ("deberta-c", "ettin-b")
 
 
-SMALL = ("deberta", "mpnet", "albert", "ettin", "bigbird", "longformer", "nomic")  # later ones, with shorter pairs: a checkout should not grow
+SMALL = ("deberta", "mpnet", "albert", "ettin", "bigbird", "longformer", "nomic", "mminilm")  # later ones, with shorter pairs: a checkout should not grow
 
 
 def positions_for(name):

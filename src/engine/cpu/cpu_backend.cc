@@ -28,8 +28,8 @@ constexpr size_t kGroupTokens = 512;
 EngineFeatures features(bool tiles) {
   EngineFeatures features = kAllFeatures;
   if (tiles)
-    features.last_row = features.decoder = features.softcap = features.sum_norms = features.mean_of_logits =
-        features.experts = features.first_token = features.outputs = features.marked_rows = false;
+    features.last_row = features.decoder = features.softcap = features.sum_norms = features.outputs =
+        features.marked_rows = false;
   return features;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/cuda/device_model.h"
+#include "engine/cuda/kernels/experts.h"
 #include "engine/cuda/kernels/row_classes.h"
 
 namespace rerank::engine::cuda {
@@ -46,6 +47,44 @@ struct Scratch {
 inline uint32_t query_width(const ModelSpec& m) { return m.heads * m.head_size; }
 inline uint32_t key_width(const ModelSpec& m) { return m.kv_heads * m.head_size; }
 
+// Of a feed-forward of experts; T: of its products.
+template <class T>
+struct ExpertBuffers {
+  DeviceBuffer<float> input, scores, share;  // input: of the router, where it is not the stream itself
+  DeviceBuffer<uint32_t> expert, place, count, row_at, expert_at;
+  DeviceBuffer<T> both, inner, out, sum;
+
+  template <class Visit>
+  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+    const size_t tiles = expert_tiles(static_cast<uint32_t>(rows), m.chosen, m.experts), places = tiles * kExpertTile;
+    visit(input, rows * m.hidden);
+    visit(scores, rows * m.experts);
+    visit(share, rows * m.chosen);
+    visit(expert, rows * m.chosen);
+    visit(place, rows * m.chosen);
+    visit(count, m.experts);
+    visit(row_at, places);
+    visit(expert_at, tiles);
+    if (m.gated) visit(both, places * 2 * m.intermediate);
+    visit(inner, places * m.intermediate);
+    visit(out, places * m.hidden);
+    visit(sum, rows * m.hidden);
+  }
+  Choices choices(const ModelSpec& m, uint32_t rows) const {
+    return {rows,
+            m.experts,
+            m.chosen,
+            expert_tiles(rows, m.chosen, m.experts),
+            m.normalized_shares != 0,
+            expert.data(),
+            share.data(),
+            place.data(),
+            count.data(),
+            row_at.data(),
+            expert_at.data()};
+  }
+};
+
 template <class T>
 struct Activations {
   States<T> states;
@@ -56,6 +95,9 @@ struct Activations {
   DeviceBuffer<float> dense;   // of the head
   DeviceBuffer<float> logits;  // of each row, where a sequence's is their mean
   States<T> spare;             // where rows move to when sequences leave
+  DeviceBuffer<Value<T>> global_queries, global_context, global_key_value;  // of global first tokens
+  DeviceBuffer<Value<T>> embedded, spare_embedded, around, convolved;       // of a convolution
+  ExpertBuffers<Value<T>> experts;
   DeviceBuffer<float> pooled;  // what exits read
 
   // Room for a whole batch. Where there is not enough, batches before this one must be done with what there is.
@@ -106,6 +148,18 @@ struct Activations {
     const bool all = m.scored == Scored::kMeanOfLogits;
     visit(dense, (all ? rows : scored_rows) * m.hidden);
     visit(logits, all ? rows : 0);
+    if (m.global_first) {
+      visit(global_queries, scored_rows * query_width(m));
+      visit(global_context, scored_rows * query_width(m));
+      visit(global_key_value, rows * 2 * key_width(m));
+    }
+    if (m.convolution.out > 0) {
+      visit(embedded, rows * m.hidden);
+      visit(spare_embedded, rows * m.hidden);
+      visit(around, rows * m.convolution.in);
+      visit(convolved, rows * m.hidden);
+    }
+    if (m.experts > 0) experts.each(m, rows, visit);
   }
 };
 

@@ -42,12 +42,6 @@ struct Choice {
   std::string precision, name;  // "bf16", "NVIDIA H100, sm_90, 78 GiB"
 };
 
-EngineFeatures features() {
-  EngineFeatures features = kPairFeatures;
-  features.experts = features.first_token = features.convolution = false;
-  return features;
-}
-
 // What supported.h has no word for.
 std::string other_parts(const model::Architecture& a) {
   const model::Attention& first = a.blocks[0].attention;
@@ -59,6 +53,16 @@ std::string other_parts(const model::Architecture& a) {
   }
   if (scoring.rows == model::ScoredRows::kMeanOfLogits && scoring.softcap != 0) return "a softcap of a mean of logits";
   return "";
+}
+
+bool has_experts(const model::Architecture& a) {
+  return std::ranges::any_of(a.blocks,
+                             [](const model::Block& block) { return block.feed_forward.experts.has_value(); });
+}
+
+// Whether a library of the first minor number would pass over a part of it.
+bool is_newer_than_first(const model::Architecture& a) {
+  return has_experts(a) || a.convolution || a.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst;
 }
 
 Result<Choice> choose(const model::Model& model, const BackendOptions& options) {
@@ -74,7 +78,7 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
         str_cat("cuda engine: --precision ", options.precision, ": there are auto (bf16), fp8, fp16, bf16, fp32"));
   }
   const model::Architecture& a = model.architecture();
-  std::string parts = uncomputed_parts(a, features());
+  std::string parts = uncomputed_parts(a, kPairFeatures);
   if (parts.empty()) parts = other_parts(a);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("cuda engine: does not compute ", parts));
   if (a.hidden % 8 != 0 || a.embedding.width % 8 != 0 || a.blocks[0].feed_forward.width % 8 != 0 ||
@@ -82,6 +86,12 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
     return absl::UnimplementedError("cuda engine: widths that are not multiples of 8");
   if (!cuda_library().ok()) return cuda_library().status();
   choice.plugin = *cuda_library();
+  if (choice.plugin->minor < 1 && is_newer_than_first(a)) {
+    return absl::UnimplementedError(
+        "cuda engine: librerank_cuda.so is older than this program, and does not compute experts, convolutions or "
+        "windows "
+        "with a global first token: take the one that came with it");
+  }
   char error[512] = "", text[256] = "";
   int count = 0;
   cuda::Code code = choice.plugin->devices(&count, error, sizeof error);

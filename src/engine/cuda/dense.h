@@ -8,6 +8,51 @@
 
 namespace rerank::engine::cuda {
 
+// Rows that a feed-forward of experts reads, as products read them; in fp32 for the router, or null: the same, widened.
+template <class T>
+struct ExpertInput {
+  const float* exact;
+  const T* rounded;
+  uint32_t rows;
+};
+
+// b.sum = what the experts give together. The rounded input may lie there.
+template <class T>
+void compute_experts(const ModelSpec& m, const DeviceExperts<T>& w, const ExpertInput<T>& x, ExpertBuffers<T>& b,
+                     Gemm& gemm, cudaStream_t stream) {
+  const float* input = x.exact;
+  if (input == nullptr) {
+    convert(x.rounded, b.input.data(), size_t{x.rows} * m.hidden, stream);
+    input = b.input.data();
+  }
+  gemm.run(input, w.router.weight.data(), w.router.bias.data(), b.scores.data(), padded_rows(x.rows), w.router.out,
+           w.router.in, Epilogue::kBias, stream);
+  const Choices choices = b.choices(m, x.rows);
+  choose_experts(b.scores.data(), choices, stream);
+  const bool gated = m.gated != 0;
+  multiply_experts<T>({.x = x.rounded,
+                       .weight = w.up.data(),
+                       .y = gated ? b.both.data() : b.inner.data(),
+                       .out = gated ? 2 * m.intermediate : m.intermediate,
+                       .in = m.hidden,
+                       .placed = false,
+                       .activated = !gated,
+                       .act = m.activation},
+                      choices, stream);
+  if (gated)
+    apply_gate(m.activation, b.both.data(), b.inner.data(), choices.tiles * kExpertTile, m.intermediate, stream);
+  multiply_experts<T>({.x = b.inner.data(),
+                       .weight = w.down.data(),
+                       .y = b.out.data(),
+                       .out = m.hidden,
+                       .in = m.intermediate,
+                       .placed = true,
+                       .activated = false,
+                       .act = m.activation},
+                      choices, stream);
+  combine_experts(b.out.data(), choices, w.bias.data(), b.sum.data(), m.hidden, stream);
+}
+
 template <class T>
 class Dense {
  public:
@@ -34,7 +79,7 @@ class Dense {
   // stream += context W^T + b, and the norm behind it: a post-norm block's own, else `next`, where that is not null.
   void add_attention(const DeviceLayer<T>& w, const DeviceNorm* next, Activations<T>& a, uint32_t rows) {
     multiply(w.attention_output, a.context.data(), a.scratch.product.data(), rows);
-    add(w.attention_sum_norm, w.pre_norm ? next : &w.attention_norm, w.pre_norm, a, rows);
+    add(a.scratch.product.data(), w.attention_sum_norm, w.pre_norm ? next : &w.attention_norm, w.pre_norm, a, rows);
   }
 
   // What products read next, of a pre-norm block.
@@ -44,6 +89,7 @@ class Dense {
   }
 
   void add_feed_forward(const DeviceLayer<T>& w, const DeviceNorm* next, Activations<T>& a, uint32_t rows) {
+    if (w.experts.router.out > 0) return add_experts(w, next, a, rows);
     const ModelSpec& m = model_.shape;
     const Act act = m.activation;
     T* inner = a.scratch.inner.data();
@@ -59,16 +105,34 @@ class Dense {
       if (!fused) activate(act, inner, size_t{rows} * w.up.out, stream_);
     }
     multiply(w.down, inner, a.scratch.product.data(), rows);
-    add(w.output_sum_norm, w.pre_norm ? next : &w.output_norm, w.pre_norm, a, rows);
+    add(a.scratch.product.data(), w.output_sum_norm, w.pre_norm ? next : &w.output_norm, w.pre_norm, a, rows);
+  }
+
+  // stream = norm(stream + added).
+  void add_and_norm(const T* added, const DeviceNorm& norm, Activations<T>& a, uint32_t rows) {
+    residual<T>({.added = added,
+                 .exact = a.states.exact.data(),
+                 .rounded = a.states.rounded.data(),
+                 .norm = model_.norm(norm),
+                 .post = true},
+                rows, model_.shape.hidden, stream_);
   }
 
  private:
+  void add_experts(const DeviceLayer<T>& w, const DeviceNorm* next, Activations<T>& a, uint32_t rows) {
+    const T* rounded = a.states.rounded.data();
+    compute_experts<T>(model_.shape, w.experts, {w.pre_norm ? nullptr : a.states.exact.data(), rounded, rows},
+                       a.experts, gemm_, stream_);
+    add(a.experts.sum.data(), w.output_sum_norm, w.pre_norm ? next : &w.output_norm, w.pre_norm, a, rows);
+  }
+
   void multiply(const DeviceLinear<T>& w, const T* x, T* y, uint32_t rows) {
     gemm_.run(x, w.weight.data(), w.bias.data(), y, padded_rows(rows), w.out, w.in, Epilogue::kBias, stream_);
   }
-  // The product onto the stream.
-  void add(const DeviceNorm& sum_norm, const DeviceNorm* norm, bool pre_norm, Activations<T>& a, uint32_t rows) {
-    residual<T>({.added = a.scratch.product.data(),
+  // A product onto the stream.
+  void add(const T* added, const DeviceNorm& sum_norm, const DeviceNorm* norm, bool pre_norm, Activations<T>& a,
+           uint32_t rows) {
+    residual<T>({.added = added,
                  .exact = a.states.exact.data(),
                  .rounded = a.states.rounded.data(),
                  .sum_norm = model_.norm(sum_norm),

@@ -94,6 +94,31 @@ struct DeviceNorm {
   NormArgs args(float epsilon, bool rms) const { return {gamma.data(), beta.data(), epsilon, rms}; }
 };
 
+// Matrices of all experts, one behind the other.
+template <class T>
+struct DeviceExperts {
+  DeviceLinear<float> router;  // out 0: there are none
+  DeviceBuffer<T> up, down;    // up: each expert's gate, then its up, where it is gated
+  DeviceBuffer<float> bias;    // null: none
+
+  DeviceExperts() = default;
+  DeviceExperts(const LayerSpec& layer, cudaStream_t stream) {
+    if (layer.router.out == 0) return;
+    router = DeviceLinear<float>({&layer.router}, stream);
+    bias = optional_floats(layer.experts_bias, stream);
+    const ExpertSpec& first = layer.experts[0];
+    const size_t up_size = first.gate.weight.count + first.up.weight.count, down_size = first.down.weight.count;
+    up.resize(layer.router.out * up_size);
+    down.resize(layer.router.out * down_size);
+    for (size_t e = 0; e < layer.router.out; ++e) {
+      const ExpertSpec& expert = layer.experts[e];
+      upload(expert.gate.weight, up.data() + e * up_size, stream);
+      upload(expert.up.weight, up.data() + e * up_size + expert.gate.weight.count, stream);
+      upload(expert.down.weight, down.data() + e * down_size, stream);
+    }
+  }
+};
+
 template <class T>
 struct DeviceLayer {
   DeviceLinear<T> query_key_value, attention_output, up, down;  // up: gate and up side by side, where it is gated
@@ -104,6 +129,8 @@ struct DeviceLayer {
   bool pre_norm;
   DeviceBuffer<float> position_keys, position_queries, distance_bias;
   uint32_t reach;
+  DeviceLinear<T> global_query, global_key_value;
+  DeviceExperts<Value<T>> experts;
 };
 
 template <class T>
@@ -116,6 +143,8 @@ struct DeviceModel {
   std::vector<DeviceLayer<T>> layers;
   DeviceLinear<float> head_dense, head_output;  // head_dense.out 0: there is none
   std::vector<DeviceLinear<float>> outputs;     // from layer first_output on
+  DeviceLinear<Value<T>> convolution;           // out 0: there is none
+  DeviceNorm convolution_norm;
 
   DeviceModel(const ModelSpec& given, cudaStream_t stream) : shape(known_part(given, given.struct_size)) {
     const ModelSpec& spec = shape;
@@ -147,8 +176,13 @@ struct DeviceModel {
            .position_keys = optional_floats(l.relative.keys, stream),
            .position_queries = optional_floats(l.relative.queries, stream),
            .distance_bias = optional_floats(l.relative.bias, stream),
-           .reach = l.relative.reach});
+           .reach = l.relative.reach,
+           .global_query = DeviceLinear<T>({&l.global_query}, stream),
+           .global_key_value = DeviceLinear<T>({&l.global_key, &l.global_value}, stream),
+           .experts = DeviceExperts<Value<T>>(l, stream)});
     }
+    if (spec.convolution.out > 0) convolution = DeviceLinear<Value<T>>({&spec.convolution}, stream);
+    convolution_norm = DeviceNorm(spec.convolution_norm, stream);
     if (spec.head_dense.out > 0) head_dense = DeviceLinear<float>({&spec.head_dense}, stream);
     head_output = DeviceLinear<float>({&spec.head_output}, stream);
     for (uint32_t i = spec.first_output; i != 0 && i <= spec.layers; ++i)

@@ -68,8 +68,8 @@ CudaModelSpec::CudaModelSpec(const model::Model& model) {
                        .value = linear_of(l.value),
                        .attention_output = linear_of(l.attention_output),
                        .gate = linear_of(l.gate),
-                       .up = linear_of(l.up),
-                       .down = linear_of(l.down),
+                       .up = l.router ? cuda::LinearSpec() : linear_of(l.up),
+                       .down = l.router ? cuda::LinearSpec() : linear_of(l.down),
                        .attention_norm = norm_of(l.attention_norm),
                        .output_norm = norm_of(l.output_norm),
                        .pattern = pattern_of(a, a.blocks[i].attention),
@@ -78,7 +78,12 @@ CudaModelSpec::CudaModelSpec(const model::Model& model) {
                        .query_norm = norm_of(l.query_norm),
                        .key_norm = norm_of(l.key_norm),
                        .attention_sum_norm = norm_of(l.attention_sum_norm),
-                       .output_sum_norm = norm_of(l.output_sum_norm)});
+                       .output_sum_norm = norm_of(l.output_sum_norm),
+                       .global_query = linear_of(l.global_query),
+                       .global_key = linear_of(l.global_key),
+                       .global_value = linear_of(l.global_value)});
+    if (l.global_query) spec_.global_first = 1;
+    if (l.router) add_experts(l, *a.blocks[i].feed_forward.experts, layers_.back());
   }
   for (const model::Linear& output : w.outputs) outputs_.push_back(linear_of(output));
   const model::FeedForward& feed_forward = a.blocks[0].feed_forward;
@@ -111,6 +116,25 @@ CudaModelSpec::CudaModelSpec(const model::Model& model) {
   spec_.layer = layers_.data();
   spec_.first_output = narrow(a.scoring.first_output);
   spec_.outputs = outputs_.data();
+  if (!a.convolution) return;
+  spec_.convolution = {keep(w.convolution_matrix()), tensor_of(w.convolution_bias), narrow(a.hidden),
+                       narrow(a.convolution->width * a.hidden)};
+  spec_.convolution_norm = norm_of(w.convolution_norm);
+  spec_.convolution_width = narrow(a.convolution->width);
+  spec_.convolution_activation = static_cast<cuda::Act>(a.convolution->activation);
+}
+
+void CudaModelSpec::add_experts(const model::LayerWeights& weights, const model::Experts& experts,
+                                cuda::LayerSpec& layer) {
+  std::vector<cuda::ExpertSpec>& own = experts_.emplace_back();
+  for (const model::ExpertWeights& expert : weights.experts)
+    own.push_back({linear_of(expert.gate), linear_of(expert.up), linear_of(expert.down)});
+  layer.router = linear_of(weights.router);
+  layer.experts = own.data();
+  layer.experts_bias = tensor_of(weights.experts_bias);
+  spec_.experts = narrow(experts.count);
+  spec_.chosen = narrow(experts.chosen);
+  spec_.normalized_shares = experts.normalized;
 }
 
 cuda::Tensor CudaModelSpec::keep(std::vector<float> values) {
@@ -156,8 +180,7 @@ cuda::RelativeSpec CudaModelSpec::relative_of(const model::Model& model, size_t 
 cuda::PatternSpec CudaModelSpec::pattern_of(const model::Architecture& a, const model::Attention& attention) {
   cuda::PatternSpec spec;
   const bool causal = attention.mask == model::MaskKind::kCausal;
-  if (attention.mask == model::MaskKind::kWindow || causal)
-    spec.window = narrow(std::min(attention.window, a.max_length));
+  if (attention.mask != model::MaskKind::kFull) spec.window = narrow(std::min(attention.window, a.max_length));
   spec.causal = causal;
   spec.scale = attention.score_scale;
   spec.softcap = attention.softcap;

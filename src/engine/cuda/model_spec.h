@@ -23,6 +23,7 @@ class CudaModelSpec {
   // Attention's pattern, in tables that layers share. Pointers into the maps stay valid.
   cuda::PatternSpec pattern_of(const model::Architecture& architecture, const model::Attention& attention);
 
+  void add_experts(const model::LayerWeights& weights, const model::Experts& experts, cuda::LayerSpec& layer);
   cuda::RelativeSpec relative_of(const model::Model& model, size_t block);
   cuda::Tensor tensor_of(const model::TensorView& view);
   cuda::Tensor tensor_of(const std::optional<model::TensorView>& view);
@@ -36,6 +37,7 @@ class CudaModelSpec {
   cuda::ModelSpec spec_;
   std::vector<cuda::LayerSpec> layers_;
   std::vector<cuda::LinearSpec> outputs_;
+  std::list<std::vector<cuda::ExpertSpec>> experts_;  // of the blocks that have some
   std::vector<float> slopes_;
   std::map<model::Rope, std::vector<float>> angles_;
   std::list<std::vector<float>> kept_;

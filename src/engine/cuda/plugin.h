@@ -13,7 +13,7 @@ namespace rerank::engine::cuda {
 
 // A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
 // of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
-inline constexpr uint32_t kPluginMajor = 11, kPluginMinor = 0;
+inline constexpr uint32_t kPluginMajor = 11, kPluginMinor = 1;
 
 // Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
 inline constexpr uint32_t kSlots = 2;
@@ -53,6 +53,10 @@ struct RelativeSpec {
   uint32_t reach = 0;
 };
 
+struct ExpertSpec {           // without biases
+  LinearSpec gate, up, down;  // gate: where the model's feed-forwards are gated
+};
+
 struct LayerSpec {
   LinearSpec query, key, value, attention_output, gate, up, down;  // gate: of gated feed-forwards, what is activated
   NormSpec attention_norm, output_norm;
@@ -61,6 +65,14 @@ struct LayerSpec {
   RelativeSpec relative;
   NormSpec query_norm, key_norm;                 // of each head [head size]: RMS norms
   NormSpec attention_sum_norm, output_sum_norm;  // of what a pre-norm block adds, before it is added
+  // From minor 1 on. Of a model with global_first: what the first query, which sees all keys, and those keys and values
+  // are made with.
+  LinearSpec global_query, global_key, global_value;
+  // A feed-forward of experts, where router.out is not 0: a token goes through the `chosen` (of the model) of them with
+  // the largest weights, softmax of the router's outputs. Of the three, `gate`, `up` and `down` have no tensors then.
+  LinearSpec router;
+  const ExpertSpec* experts = nullptr;  // [router.out]
+  Tensor experts_bias;                  // [hidden], added to what they give together; count 0: none
 };
 
 enum class Scored : uint32_t { kFirst, kMean, kLast, kMeanOfLogits };  // as model::ScoredRows
@@ -86,6 +98,17 @@ struct ModelSpec {
   uint32_t first_output = 0;
   const LinearSpec* outputs = nullptr;
   const LayerSpec* layer = nullptr;  // [layers]
+  // From minor 1 on. Behind the first block, where convolution.out is not 0: stream = norm(stream + act(convolution of
+  // the embedding)), as a linear layer over the rows around each, the first of them first; outside of a sequence they
+  // are zero.
+  LinearSpec convolution;  // [hidden, convolution_width x hidden]
+  NormSpec convolution_norm;
+  uint32_t convolution_width = 0;  // odd
+  Act convolution_activation = Act::kTanh;
+  uint32_t experts = 0, chosen = 0;  // of each block that has some
+  uint32_t normalized_shares = 0;    // the weights of the chosen ones sum to 1
+  // Windows of attention also have each sequence's first key, and its first query sees all keys.
+  uint32_t global_first = 0;
 };
 
 struct BatchSpec {  // as rerank::Batch

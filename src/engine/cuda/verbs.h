@@ -9,6 +9,7 @@
 #include "engine/cuda/activations.h"
 #include "engine/cuda/attention/check.h"
 #include "engine/cuda/dense.h"
+#include "engine/cuda/kernels/encoders.h"
 #include "engine/cuda/slot.h"
 #include "engine/layers.h"
 
@@ -56,6 +57,10 @@ class CudaOps {
     a_.reserve_spare(model_.shape, rows_);
     a_.states.gather(model_.shape, input().rows(), rows_, a_.spare, stream_);
     std::swap(a_.states, a_.spare);
+    if (convolves()) {
+      gather_rows(a_.embedded.data(), input().rows(), a_.spare_embedded.data(), rows_, model_.shape.hidden, stream_);
+      std::swap(a_.embedded, a_.spare_embedded);
+    }
     packed_ = !packed_;
   }
 
@@ -70,11 +75,14 @@ class CudaOps {
 
   Batch batch() const { return input().batch(); }
 
-  void embed(const Batch&) { dense_.embed({input().ids(), input().kinds(), input().places(), rows_}, a_); }
+  void embed(const Batch&) {
+    dense_.embed({input().ids(), input().kinds(), input().places(), rows_}, a_);
+    if (convolves()) convert(a_.states.exact.data(), a_.embedded.data(), size_t{rows_} * model_.shape.hidden, stream_);
+  }
 
   BlockOrder order(size_t layer) const {
     const DeviceLayer<T>& w = model_.layers[layer];
-    return {w.pre_norm, w.attention_norm.gamma.data() != nullptr};
+    return {w.pre_norm, w.attention_norm.gamma.data() != nullptr, layer == 0 && convolves()};
   }
 
   // Where the last product's sum went through this norm already, it is not computed again.
@@ -87,6 +95,10 @@ class CudaOps {
     const DeviceLinear<T>& w = model_.layers[layer].query_key_value;
     const uint32_t q = query_width(m), kv = 2 * key_width(m), sequences = input().counts().sequences;
     layer_ = layer;
+    if (m.global_first) {
+      project_globally(layer);
+      if (rows == Rows::kScored) return;  // the scored row is the first
+    }
     if (rows == Rows::kAll) {
       dense_.linear(w, 0, q + kv, a_.states, rows_, a_.qkv.data(), a_.scratch);
       return rotate_heads(a_.qkv.data(), q + kv, {m.heads, m.heads + m.kv_heads}, input().places(), rows_);
@@ -117,6 +129,7 @@ class CudaOps {
                          group_products_,
                          input().tile_queries()};
     const Value<T>* qkv = a_.qkv.data();
+    if (m.global_first) return attend_globally(rows, shape);
     if (rows == Rows::kAll)
       return attend_all<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(),
                                   input().counts().tiles, shape, stream_);
@@ -149,6 +162,19 @@ class CudaOps {
     const DeviceNorm* next = last || !w.pre_norm ? nullptr : &model_.layers[layer + 1].attention_norm;
     dense_.add_feed_forward(w, next, a_, rows_);
     normed_ = next != nullptr && next->there();
+  }
+
+  void add_convolution(const Batch&, Rows rows) {
+    const ModelSpec& m = model_.shape;
+    const DeviceLinear<Value<T>>& w = model_.convolution;
+    const uint32_t* which = rows == Rows::kScored ? input().scored_rows() : nullptr;
+    gather_around<Value<T>>({a_.embedded.data(), input().places(), which, a_.around.data(), input().counts().tokens,
+                             m.hidden, m.convolution_width},
+                            rows_, stream_);
+    gemm_.run(a_.around.data(), w.weight.data(), w.bias.data(), a_.convolved.data(), padded_rows(rows_), w.out, w.in,
+              Epilogue::kBias, stream_);
+    activate(m.convolution_activation, a_.convolved.data(), size_t{rows_} * m.hidden, stream_);
+    dense_.add_and_norm(a_.convolved.data(), model_.convolution_norm, a_, rows_);
   }
 
   // Of a pass that ends behind so many layers: the final norm, where there is one, and the head, which reads the stream
@@ -224,10 +250,42 @@ class CudaOps {
   // Back to the buffers of whole batches, also after a batch that failed half-way.
   void restore() {
     if (std::exchange(swapped_, false)) std::swap(a_.states, a_.scored);
-    if (std::exchange(packed_, false)) std::swap(a_.states, a_.spare);
+    if (!std::exchange(packed_, false)) return;
+    std::swap(a_.states, a_.spare);
+    std::swap(a_.embedded, a_.spare_embedded);
   }
 
   SequenceRows places() const { return {input().firsts(), input().lengths()}; }
+
+  bool convolves() const { return model_.convolution.out > 0; }
+
+  // Keys and values of every row, queries of each sequence's first, which is the one that is scored.
+  void project_globally(size_t layer) {
+    const ModelSpec& m = model_.shape;
+    const DeviceLayer<T>& w = model_.layers[layer];
+    const uint32_t sequences = input().counts().sequences;
+    dense_.linear(w.global_key_value, 0, w.global_key_value.out, a_.states, rows_, a_.global_key_value.data(),
+                  a_.scratch);
+    a_.states.gather(m, input().firsts(), sequences, a_.scored, stream_);
+    dense_.linear(w.global_query, 0, w.global_query.out, a_.scored, sequences, a_.global_queries.data(), a_.scratch);
+  }
+
+  void attend_globally(Rows rows, AttentionShape shape) {
+    const uint32_t q = query_width(model_.shape), k = key_width(model_.shape), sequences = input().counts().sequences;
+    if (rows == Rows::kAll) {
+      const Value<T>* qkv = a_.qkv.data();
+      attend_window_and_first<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(),
+                                        input().counts().tiles, shape, stream_);
+    }
+    shape.window = 0;
+    shape.query_stride = q;
+    shape.key_stride = 2 * k;
+    Value<T>* context = rows == Rows::kAll ? a_.global_context.data() : a_.context.data();
+    const Value<T>* keys = a_.global_key_value.data();
+    attend_scored<Value<T>>({a_.global_queries.data(), keys, keys + k, context},
+                            {input().runs(), input().scored_positions()}, sequences, shape, stream_);
+    if (rows == Rows::kAll) put_first_rows(context, input().firsts(), a_.context.data(), sequences, q, stream_);
+  }
 
   struct Heads {
     uint32_t queries, all;

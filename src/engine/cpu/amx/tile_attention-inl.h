@@ -61,6 +61,7 @@ class Attention {
   struct KeyBlock {
     size_t steps = 0;  // of 32 keys; 0: no key_block
     size_t head = 0, block = 0, chunk = 0;
+    size_t key_head = 0;
     size_t rows = 0;
     size_t slot = 0;   // of scores and probabilities
     size_t place = 0;  // of totals and outputs
@@ -68,9 +69,13 @@ class Attention {
 
   static size_t blocks_of(size_t rows) { return (rows + kQueryRows - 1) / kQueryRows; }
   // Chunks of keys that some row of the block sees.
-  HWY_INLINE size_t first_chunk(size_t block) const {
+  HWY_INLINE size_t first_chunk(size_t block) const { return job_.first_key ? 0 : window_chunk(block); }
+  HWY_INLINE size_t window_chunk(size_t block) const {
     const size_t row = block * kQueryRows;
     return job_.window == 0 || row <= job_.window ? 0 : (row - job_.window) / kChunkKeys;
+  }
+  HWY_INLINE size_t next_chunk(size_t block, size_t chunk) const {
+    return job_.first_key ? std::max(chunk + 1, window_chunk(block)) : chunk + 1;
   }
   HWY_INLINE size_t last_chunk(size_t block) const {
     const size_t last = job_.length - 1, row = block * kQueryRows + kQueryRows - 1;
@@ -78,6 +83,7 @@ class Attention {
   }
   HWY_INLINE KeyBlock make_key_block(size_t head, size_t block, size_t chunk, size_t slot, size_t place) const {
     KeyBlock key_block;
+    key_block.key_head = job_.group == 1 ? head : head / job_.group;
     key_block.head = head, key_block.block = block, key_block.chunk = chunk, key_block.slot = slot,
     key_block.place = place;
     key_block.steps = (keys_of(chunk) + 31) / 32;
@@ -86,7 +92,8 @@ class Attention {
   }
   HWY_INLINE KeyBlock next(const KeyBlock& i) const {
     if (i.steps == 0) return {};
-    if (i.chunk < last_chunk(i.block)) return make_key_block(i.head, i.block, i.chunk + 1, 1 - i.slot, i.place);
+    if (i.chunk < last_chunk(i.block))
+      return make_key_block(i.head, i.block, next_chunk(i.block, i.chunk), 1 - i.slot, i.place);
     const bool more = i.block + 1 < query_blocks_;
     if (!more && i.head + 1 == job_.heads) return {};
     const size_t block = more ? i.block + 1 : 0;
@@ -160,9 +167,10 @@ class Attention {
   // 32 queries x keys [32 u, 32 u + 32) of the chunk, over 32 columns of the head.
   HWY_INLINE Unit score_unit(const KeyBlock& s, size_t u, size_t columns) const {
     if (u >= s.steps) return {};
-    const size_t panel = s.head * head_tiles() + columns;
-    const std::byte* q = job_.queries + panel * job_.query_stride + s.block * 2 * kTileBytes;
-    const std::byte* k = job_.keys + panel * job_.key_stride + (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
+    const std::byte* q =
+        job_.queries + (s.head * head_tiles() + columns) * job_.query_stride + s.block * 2 * kTileBytes;
+    const std::byte* k = job_.keys + (s.key_head * head_tiles() + columns) * job_.key_stride +
+                         (s.chunk * kChunkKeys / 16 + 2 * u) * kTileBytes;
     return {true,
             s.rows > 16,
             {q, kTileBytes},
@@ -176,8 +184,8 @@ class Attention {
   HWY_INLINE Unit value_unit(const KeyBlock& v, size_t pass, size_t u) const {
     if (u >= v.steps) return {};
     const std::byte* w = probabilities(v.slot) + u * kTileBytes;
-    const std::byte* values =
-        job_.values + (v.head * head_tiles() + pass) * job_.key_stride + (v.chunk * kChunkKeys / 2 + u * 16) * kTileRow;
+    const std::byte* values = job_.values + (v.key_head * head_tiles() + pass) * job_.key_stride +
+                              (v.chunk * kChunkKeys / 2 + u * 16) * kTileRow;
     const bool begins = v.chunk == first_chunk(v.block);
     return {true,
             v.rows > 16,
@@ -275,7 +283,9 @@ class Attention {
       const D d;
       auto seen = hn::FirstN(d, here > i * kLanes ? std::min(here - i * kLanes, kLanes) : 0);
       if (job_.window != 0) {
-        seen = hn::And(seen, hn::Le(distance.part[i], hn::Set(d, static_cast<float>(job_.window))));
+        auto near = hn::Le(distance.part[i], hn::Set(d, static_cast<float>(job_.window)));
+        if (job_.first_key && key == 0 && i == 0) near = hn::Or(near, hn::FirstN(d, 1));
+        seen = hn::And(seen, near);
       }
       return hn::IfThenElse(seen, score.part[i], hn::Set(d, -1e8f));
     });
@@ -359,7 +369,7 @@ class Attention {
         for (size_t key = 0; key < keys_of(e.chunk); ++key) {
           const size_t own = e.block * kQueryRows + r, other = e.chunk * kChunkKeys + key;
           const size_t distance = own > other ? own - other : other - own;
-          if (job_.window != 0 && distance > job_.window) continue;
+          if (job_.window != 0 && distance > job_.window && !(job_.first_key && other == 0)) continue;
           float score = row[key / 16 * 256 + key % 16] - slope() * static_cast<float>(distance);
           if (positions_.any()) score += *positions_.bias(r, other);
           largest[r] = std::max(largest[r], score);
@@ -382,7 +392,8 @@ class Attention {
 
   template <class Body>
   void each_chunk(const KeyBlock& done, const Body& body) {  // in the third slot: the others are on their way
-    for (size_t chunk = first_chunk(done.block); chunk <= last_chunk(done.block); ++chunk) {
+    for (size_t chunk = first_chunk(done.block); chunk <= last_chunk(done.block);
+         chunk = next_chunk(done.block, chunk)) {
       const KeyBlock e = make_key_block(done.head, done.block, chunk, 2, done.place);
       for (size_t unit = 0; unit < units(); ++unit) multiply_all(unit_of(e, {}, unit));
       body(e);

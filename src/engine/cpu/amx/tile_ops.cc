@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "engine/attention_pattern.h"
 #include "engine/cpu/bf16.h"
@@ -49,8 +50,11 @@ TileOps::TileOps(const TileWeights& weights, const KernelTable& kernels, Team* t
 
 void TileOps::place_rows(const Batch& batch) {
   starts_.assign(1, 0);
-  for (size_t s = 0; s < batch.size(); ++s)
+  real_rows_.clear();
+  for (size_t s = 0; s < batch.size(); ++s) {
+    for (size_t i = 0; i < batch.length(s); ++i) real_rows_.push_back(static_cast<uint32_t>(starts_[s] * kRowTile + i));
     starts_.push_back(starts_.back() + round_up(batch.length(s), kRowTile) / kRowTile);
+  }
   // Keys and values are read two row tiles at a time: the last sequence's must not end with the memory.
   const size_t last = starts_.back() - starts_[batch.size() - 1];
   resize(state_, even(starts_.back() + last % 2));
@@ -140,7 +144,8 @@ void TileOps::embed(const Batch& batch) {
       for (size_t c = 0; c < row.size(); c += 16, to += 256) std::copy_n(row.data() + c, 16, to);
     }
   });
-  norm(0, state_.row_tiles, nullptr, projected ? nullptr : &weights_.tile_embedding_norm);
+  const bool normed = !projected && architecture().embedding.norm;
+  norm(0, state_.row_tiles, nullptr, normed ? &weights_.tile_embedding_norm : nullptr);
   if (!architecture().convolution) return;
   std::vector<float> row(architecture().hidden);
   size_t s = 0;
@@ -162,6 +167,7 @@ void TileOps::norm(size_t first_row_tile, size_t row_tiles, const float* bias, c
     job.column_tiles = column_tiles();
     job.bias = bias;
     job.keep = keep;
+    job.rms = architecture().norm == model::NormKind::kRms;
     if (weights != nullptr) {
       job.gamma = weights->gamma.data();
       job.beta = weights->beta.data();
@@ -206,7 +212,7 @@ void TileOps::product(const Step& step) {
 
 void TileOps::project_to(const TilePanels& weights, State& from, TileResult result, Buffer<std::byte>& out) {
   const size_t stride = from.row_tiles * kTileBytes;
-  out.resize(head_panels() * stride);
+  out.resize(weights.panels * stride);
   const float factor = kScoreUnits * 1.44269504f * score_scale(*attention_);
   product({&from.inputs, 0, from.row_tiles, &weights, 0, weights.steps, result, out.data(), stride,
            result == TileResult::kValues ? kTileBytes / 2 : kTileBytes, 0, SIZE_MAX,
@@ -217,9 +223,16 @@ void TileOps::project(size_t layer, const Batch& batch, Rows rows) {
   const TileLayer& w = weights_.layer(layer);
   attention_ = &attention(layer);
   layer_ = &w;
+  if (rows == Rows::kScored || sees_first()) gather_scored_rows(batch);
+  if (sees_first()) {  // the scored row is the first
+    project_to(w.global_key.panels(), state_, TileResult::kKeys, global_keys_);
+    project_to(w.global_value.panels(), state_, TileResult::kValues, global_values_);
+    project_to(w.global_query.panels(), scored_, TileResult::kQueries, global_queries_);
+    query_row_tiles_ = global_row_tiles_ = scored_.row_tiles;
+    if (rows == Rows::kScored) return;
+  }
   project_to(w.key.panels(), state_, TileResult::kKeys, keys_);
   project_to(w.value.panels(), state_, TileResult::kValues, values_);
-  if (rows == Rows::kScored) gather_scored_rows(batch);
   State& from = rows == Rows::kScored ? scored_ : state_;
   project_to(w.query.panels(), from, TileResult::kQueries, queries_);
   query_row_tiles_ = from.row_tiles;
@@ -243,7 +256,7 @@ void TileOps::rotate_tiles(size_t sequence, size_t head, const TileAngles& angle
     for (size_t p = 0; p < angles.panels; ++p) {
       const size_t low = (head * head_tiles() + p) * stride + (first + tile) * kTileBytes;
       const size_t high = low + angles.panels * stride;
-      tiles_.rotate(keys_.data() + low, keys_.data() + high, angles.at(tile, p, true));
+      if (head < attention_->kv_heads) tiles_.rotate(keys_.data() + low, keys_.data() + high, angles.at(tile, p, true));
       if (queries) tiles_.rotate(queries_.data() + low, queries_.data() + high, angles.at(tile, p, false));
     }
   }
@@ -255,9 +268,11 @@ void TileOps::rotate_values(size_t sequence, size_t length, size_t head, const s
   const size_t d = attention_->head_size, stride = state_.row_tiles * kTileBytes, panel = head * head_tiles();
   for (size_t i = 0; i < length; ++i) {
     const size_t row = starts_[sequence] * kRowTile + i, tile = row / kRowTile * kTileBytes, inside = row % kRowTile;
-    rotate_row(d, &angles[i * d], [&](size_t c) {
-      return keys_.data() + (panel + c / 32) * stride + tile + c % 32 / 2 * kTileRow + inside * 4 + c % 2 * 2;
-    });
+    if (head < attention_->kv_heads) {
+      rotate_row(d, &angles[i * d], [&](size_t c) {
+        return keys_.data() + (panel + c / 32) * stride + tile + c % 32 / 2 * kTileRow + inside * 4 + c % 2 * 2;
+      });
+    }
     if (!queries) continue;
     rotate_row(d, &angles[i * d], [&](size_t c) {
       return queries_.data() + (panel + c / 32) * stride + tile + inside * kTileRow + c % 32 * 2;
@@ -286,13 +301,16 @@ void TileOps::attend(const Batch& batch, Rows rows) {
     for (size_t s = 0; s < batch.size(); ++s) longest = std::max(longest, batch.length(s));
     for (auto& scratch : position_scratch_) scratch.resize(tiles_.position_scratch(longest, head_tiles()));
   }
-  // As many heads together as leave each member of a team some jobs; with ALiBi each has its own slope.
+  // As many heads together as leave each member of a team some jobs; with ALiBi each has its own slope. Heads that
+  // share keys stay together.
   const size_t wanted = members() == 1 ? 1 : (kPiecesPerMember * members() + batch.size() - 1) / batch.size();
-  const size_t pieces = attention_->position == model::PositionKind::kAlibi ? heads() : std::min(heads(), wanted);
+  const size_t key_heads = attention_->kv_heads, group = heads() / key_heads;
+  const size_t pieces = attention_->position == model::PositionKind::kAlibi ? heads() : std::min(key_heads, wanted);
   each(batch.size() * pieces, [&](size_t task, size_t member) {
-    const size_t piece = task % pieces, head = heads() * piece / pieces;
+    const size_t piece = task % pieces, head = group * (key_heads * piece / pieces);
     TileAttention job;
-    job.heads = heads() * (piece + 1) / pieces - head;
+    job.heads = group * (key_heads * (piece + 1) / pieces) - head;
+    job.group = group;
     if (attention_->position == model::PositionKind::kAlibi) job.slope = alibi_slope(heads(), head);
     job.scratch = scratch_[member].data();
     job.position_scratch = position_scratch_[member].data();
@@ -305,12 +323,14 @@ void TileOps::attend(const Batch& batch, Rows rows) {
 void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileAttention& job) {
   const size_t key_stride = state_.row_tiles * kTileBytes, query_stride = query_row_tiles_ * kTileBytes;
   const size_t context_stride = head_panels() * kTileBytes, panel = head * head_tiles();
+  const size_t key_panel = head / job.group * head_tiles(), first_key = key_panel * key_stride;
   job.head_tiles = head_tiles();
-  job.keys = keys_.data() + panel * key_stride + starts_[s] * kTileBytes;
-  job.values = values_.data() + panel * key_stride + starts_[s] * (kTileBytes / 2);
+  job.keys = keys_.data() + first_key + starts_[s] * kTileBytes;
+  job.values = values_.data() + first_key + starts_[s] * (kTileBytes / 2);
   job.key_stride = key_stride;
   job.length = batch.length(s);
-  job.window = attention_->mask == model::MaskKind::kWindow ? attention_->window : 0;
+  job.window = attention_->mask == model::MaskKind::kFull ? 0 : attention_->window;
+  job.first_key = sees_first();
   const size_t positions = panel * 2 * weights_.position_half * kTileBytes;
   if (layer_->position_keys != nullptr) job.position_keys = layer_->position_keys + positions;
   if (layer_->position_queries != nullptr) job.position_queries = layer_->position_queries + positions;
@@ -328,24 +348,37 @@ void TileOps::attend(const Batch& batch, Rows rows, size_t s, size_t head, TileA
     job.queries += starts_[s] * kTileBytes;
     job.context += starts_[s] * context_stride;
     tiles_.attention(job);
-    return;
+  } else {
+    job.context += s / kRowTile * context_stride + s % kRowTile * kTileRow;
   }
-  // The sequence's one query, alone in a row tile.
+  if (rows == Rows::kAll && !sees_first()) return;
+  if (!sees_first()) return attend_one(s, job, job.queries, query_stride);
+  job.window = 0;
+  job.first_key = false;
+  job.keys = global_keys_.data() + first_key + starts_[s] * kTileBytes;
+  job.values = global_values_.data() + first_key + starts_[s] * (kTileBytes / 2);
+  const size_t stride = global_row_tiles_ * kTileBytes;
+  attend_one(s, job, global_queries_.data() + panel * stride, stride);
+}
+
+// A sequence's one query, row s of `queries`, alone in a row tile.
+void TileOps::attend_one(size_t s, TileAttention job, const std::byte* queries, size_t query_stride) {
   job.query_rows = 1;
   Buffer<std::byte> single(job.heads * head_tiles() * kTileBytes);
   const size_t row_tile = s / kRowTile, row = s % kRowTile * kTileRow;
-  for (size_t d = 0; d < job.heads * head_tiles(); ++d) {
-    std::memcpy(single.data() + d * kTileBytes, job.queries + d * query_stride + row_tile * kTileBytes + row, kTileRow);
-  }
+  for (size_t d = 0; d < job.heads * head_tiles(); ++d)
+    std::memcpy(single.data() + d * kTileBytes, queries + d * query_stride + row_tile * kTileBytes + row, kTileRow);
   job.queries = single.data();
   job.query_stride = kTileBytes;
-  job.context += row_tile * context_stride + row;
   job.single_query = true;
   tiles_.attention(job);
 }
 
-void TileOps::select_rows(const Batch&, Rows rows) {
-  if (rows == Rows::kScored) std::swap(state_, scored_);  // project() has gathered them
+void TileOps::select_rows(const Batch& batch, Rows rows) {
+  if (rows == Rows::kAll) return;
+  std::swap(state_, scored_);  // project() has gathered them
+  real_rows_.resize(batch.size());
+  std::iota(real_rows_.begin(), real_rows_.end(), 0);
 }
 
 void TileOps::add_attention(size_t layer) {
@@ -392,22 +425,28 @@ void TileOps::add_convolution(const Batch& batch, Rows rows) {
 void TileOps::norm_final() { norm(0, state_.row_tiles, nullptr, &weights_.tile_final_norm); }
 
 void TileOps::add_feed_forward(size_t layer) {
-  for (size_t row = 0; row < state_.row_tiles; row += kBlockRowTiles)
-    feed_forward_rows(layer, row, std::min(kBlockRowTiles, state_.row_tiles - row));
+  if (feed_forward(layer).experts) return add_experts(layer);
+  const TileLayer& w = weights_.layer(layer);
+  const float* bias = w.down.panels().bias;
+  for (size_t row = 0; row < state_.row_tiles; row += kBlockRowTiles) {
+    const size_t row_tiles = std::min(kBlockRowTiles, state_.row_tiles - row);
+    add_products({w.gate.panels(), w.up.panels(), w.down.panels()}, feed_forward(layer), state_, row, row_tiles);
+    order(layer).pre_norm ? add_bias(row, row_tiles, bias) : norm(row, row_tiles, bias, &w.output_norm);
+  }
 }
 
-// Slab by slab of the inner columns, each used up before the next.
-void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
-  const TileLayer& w = weights_.layer(layer);
-  const model::FeedForward& ff = feed_forward(layer);
-  const TilePanels &up = w.up.panels(), &down = w.down.panels(), &gate = w.gate.panels();
+// state.c += the feed-forward of state.inputs, without the last bias. Slab by slab of the inner columns, each used up
+// before the next.
+void TileOps::add_products(const FeedForwardPanels& panels_of, const model::FeedForward& ff, State& state, size_t row,
+                           size_t row_tiles) {
+  const TilePanels &up = panels_of.up, &down = panels_of.down, &gate = panels_of.gate;
   const size_t slab_panels = kSlabBytes / (tiles_.int8 ? 1 : 2) / kPanelColumns,
                column_stride = column_tiles() * kTileBytes;
   for (size_t panel = 0; panel < up.panels; panel += slab_panels) {
     const size_t panels = std::min(slab_panels, up.panels - panel);
     prepare(inner_, row_tiles, panels);
     const auto inner = [&](const TilePanels& weights, TileResult result) {
-      product({&state_.inputs, row, row_tiles, &weights, 0, weights.steps, result, inner_.bf16.data(), kTileBytes,
+      product({&state.inputs, row, row_tiles, &weights, 0, weights.steps, result, inner_.bf16.data(), kTileBytes,
                panels * kTileBytes, panel, panel + panels, 1, ff.activation});
     };
     if (ff.gate != model::GateHalf::kNone) inner(gate, TileResult::kInner);
@@ -415,14 +454,14 @@ void TileOps::feed_forward_rows(size_t layer, size_t row, size_t row_tiles) {
     if (down.kernels->int8) quantize(inner_, row_tiles);
     const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
     product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
-             reinterpret_cast<std::byte*>(state_.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});
+             reinterpret_cast<std::byte*>(state.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});
   }
-  order(layer).pre_norm ? add_bias(row, row_tiles, down.bias) : norm(row, row_tiles, down.bias, &w.output_norm);
 }
 
 void TileOps::score(const Batch& batch, std::span<float> logits) {
   const size_t hidden = architecture().hidden;
-  if (architecture().scoring.rows != model::ScoredRows::kMean) {
+  const model::ScoredRows scored = architecture().scoring.rows;
+  if (scored == model::ScoredRows::kFirst) {
     rows_.resize(batch.size(), hidden, columns());
     for (size_t s = 0; s < batch.size(); ++s) store_row(state_, s, rows_.row(s));
     return head_of(rows_, batch.size(), logits);
@@ -432,6 +471,7 @@ void TileOps::score(const Batch& batch, std::span<float> logits) {
     for (size_t i = 0; i < batch.length(s); ++i)
       store_row(state_, starts_[s] * kRowTile + i, rows_.row(batch.offsets[s] + i));
   }
+  if (scored == model::ScoredRows::kMeanOfLogits) return mean_logits(batch, rows_, logits);
   mean_rows(
       batch, [&](size_t s, size_t i) { return rows_.row(batch.offsets[s] + i); }, means_);
   head_of(means_, batch.size(), logits);

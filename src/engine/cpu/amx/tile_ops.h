@@ -7,6 +7,7 @@
 
 #include "engine/cpu/shared_ops.h"
 #include "engine/cpu/weights/tile_weights.h"
+#include "engine/experts.h"
 
 namespace rerank::engine::cpu {
 
@@ -65,10 +66,18 @@ class TileOps : public SharedOps {
   void rotate_tiles(size_t sequence, size_t head, const TileAngles& angles, bool queries);
   void rotate_values(size_t sequence, size_t length, size_t head, const std::vector<float>& angles, bool queries);
   void attend(const Batch& batch, Rows rows, size_t s, size_t head, TileAttention& job);
+  void attend_one(size_t s, TileAttention job, const std::byte* queries, size_t query_stride);
   void norm(size_t first_row_tile, size_t row_tiles, const float* bias, const TileNormWeights* weights,
             bool keep = false);
   void add_bias(size_t first_row_tile, size_t row_tiles, const float* bias);
-  void feed_forward_rows(size_t layer, size_t row, size_t row_tiles);
+  struct FeedForwardPanels {
+    const TilePanels &gate, &up, &down;
+  };
+  void add_products(const FeedForwardPanels& panels, const model::FeedForward& ff, State& state, size_t row,
+                    size_t row_tiles);
+  void read_input(size_t layer, size_t row, float* to);
+  void add_experts(size_t layer);
+  void run_expert(const TileExpert& expert, const model::FeedForward& ff, std::span<const ExpertShare> rows);
   void gather_scored_rows(const Batch& batch);
   float* c_row(State& state, size_t row) const;
   void load_row(const float* from, State& state, size_t row);
@@ -77,13 +86,19 @@ class TileOps : public SharedOps {
   size_t column_tiles() const { return weights_.hidden_columns / 16; }
   size_t head_tiles() const { return weights_.head_columns / kPanelColumns; }
   size_t head_panels() const { return head_tiles() * heads(); }
+  bool sees_first() const { return attention_->mask == model::MaskKind::kWindowAndFirst; }
 
   const TileWeights& weights_;
   const TileKernels& tiles_;
-  std::vector<size_t> starts_;  // first row tile of each sequence; one more: their end
-  State state_, scored_;        // scored_: the rows that the head reads, after the last layer's project()
+  std::vector<size_t> starts_;       // first row tile of each sequence; one more: their end
+  std::vector<uint32_t> real_rows_;  // of the stream, in order: those of tokens
+  State state_, scored_;             // scored_: the rows that the head reads, after the last layer's project()
   Inputs context_, inner_;
   Buffer<std::byte> queries_, keys_, values_;
+  Buffer<std::byte> global_queries_, global_keys_, global_values_;  // of a global first token; one query a sequence
+  size_t global_row_tiles_ = 0;                                     // of the queries
+  State expert_;                                                    // rows of one expert
+  PaddedMatrix router_rows_, router_, mixed_;
   size_t query_row_tiles_ = 0;                       // of queries_ and context_
   PaddedMatrix rows_, means_;                        // of embeddings, and of the head's input
   std::vector<Buffer<std::byte>> position_scratch_;  // one per member

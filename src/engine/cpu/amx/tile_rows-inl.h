@@ -12,14 +12,15 @@ HWY_INLINE void store_both(const TileNorm& job, size_t tile, size_t r, const Row
 }
 
 // Mean and variance in one pass: sums of x - shift and of its square, where the shift is the mean of the row's first
-// sixteen columns, near enough to the mean that nothing is lost in the difference of the two.
-template <bool kKeep>
+// sixteen columns, near enough to the mean that nothing is lost in the difference of the two. An RMS norm takes both to
+// be 0.
+template <bool kKeep, bool kRms>
 void norm_rows(const TileNorm& job, size_t first) {
   auto at = [&](size_t tile, size_t r) { return job.c + (tile * 16 + first + r) * 16; };
   auto bias = [&](size_t tile) HWY_ATTR { return job.bias ? load(job.bias + tile * 16) : set(0); };
   Row shift[kNormRows], sum[kNormRows], squares[kNormRows];
   for (size_t r = 0; r < kNormRows; ++r) {
-    shift[r] = set(sum_of(load(at(0, r)) + bias(0)) / 16);
+    shift[r] = kRms ? set(0) : set(sum_of(load(at(0, r)) + bias(0)) / 16);
     sum[r] = squares[r] = set(0);
   }
   const size_t whole = job.columns / 16, left = job.columns % 16;
@@ -39,7 +40,7 @@ void norm_rows(const TileNorm& job, size_t first) {
   Row* const mean = sum;
   Row* const scale = squares;
   for (size_t r = 0; r < kNormRows; ++r) {
-    const float n = static_cast<float>(job.columns), off = sum_of(sum[r]) / n;
+    const float n = static_cast<float>(job.columns), off = kRms ? 0 : sum_of(sum[r]) / n;
     const float variance = std::max(sum_of(squares[r]) / n - off * off, 0.0f);
     mean[r] = shift[r] + set(off);
     scale[r] = set(1 / std::sqrt(variance + job.epsilon));
@@ -60,12 +61,14 @@ void norm_rows(const TileNorm& job, size_t first) {
   }
 }
 
+template <bool kRms>
+void norm_tile(const TileNorm& job) {
+  for (size_t first = 0; first < 16; first += kNormRows)
+    job.keep ? norm_rows<true, kRms>(job, first) : norm_rows<false, kRms>(job, first);
+}
+
 void tile_norm(const TileNorm& job) {
-  if (job.gamma != nullptr) {
-    for (size_t first = 0; first < 16; first += kNormRows)
-      job.keep ? norm_rows<true>(job, first) : norm_rows<false>(job, first);
-    return;
-  }
+  if (job.gamma != nullptr) return job.rms ? norm_tile<true>(job) : norm_tile<false>(job);
   for (size_t tile = 0; tile < job.column_tiles; tile += 2) {
     for (size_t r = 0; r < 16; ++r) {
       store_both(job, tile, r, load(job.c + (tile * 16 + r) * 16), load(job.c + (tile * 16 + 16 + r) * 16));

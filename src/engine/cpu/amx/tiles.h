@@ -81,10 +81,12 @@ struct TileAttention {
   const std::byte* values = nullptr;
   size_t key_stride = 0;  // as query_stride, of keys and values
   size_t length = 0;
-  size_t window = 0;      // only keys at most so many positions away; 0: all
-  float slope = 0;        // ALiBi: what each position away takes off a score of these heads
-  size_t heads = 1;       // their columns lie one behind the other
-  size_t head_tiles = 0;  // head size / 32, rounded up
+  size_t window = 0;       // only keys at most so many positions away; 0: all
+  bool first_key = false;  // ... and the first, from everywhere
+  float slope = 0;         // ALiBi: what each position away takes off a score of these heads
+  size_t heads = 1;        // their columns lie one behind the other
+  size_t group = 1;        // so many of them, from the first on, share keys and values
+  size_t head_tiles = 0;   // head size / 32, rounded up
   std::byte* context =
       nullptr;                // A: first row tile (and row, where `single_query`), first input tile of the first head
   size_t context_stride = 0;  // bytes between row tiles
@@ -111,6 +113,7 @@ struct TileNorm {
   const float* bias = nullptr;                    // added first, [column_tiles * 16]; null: none
   const float *gamma = nullptr, *beta = nullptr;  // [column_tiles * 16]; gamma null: conversion to bf16 only
   bool keep = false;                              // pre-norm: c stays as it is, and `a` alone is normed; without a bias
+  bool rms = false;
   float epsilon = 0;
 };
 

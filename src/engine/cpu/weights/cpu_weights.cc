@@ -19,19 +19,6 @@ size_t position_panels(const model::Architecture& a, const KernelTable& kernels)
   return round_up(relative_reach(a.blocks[0].attention, a.max_length), columns) / columns + 1;
 }
 
-// [hidden, width x hidden]: the inputs of one row of the stream side by side.
-std::vector<float> convolution_matrix(const model::Weights& w) {
-  const std::vector<float> values = w.convolution->floats();
-  const size_t out = w.convolution->shape[0], in = w.convolution->shape[1], width = w.convolution->shape[2];
-  std::vector<float> matrix(values.size());
-  for (size_t o = 0; o < out; ++o) {
-    for (size_t c = 0; c < in; ++c) {
-      for (size_t k = 0; k < width; ++k) matrix[(o * width + k) * in + c] = values[(o * in + c) * width + k];
-    }
-  }
-  return matrix;
-}
-
 // Of the rows' groups of 32 inputs, where the weights are whole numbers of them: the packed ones of 4 bits are the same
 // numbers then. Empty: they are not.
 std::vector<float> units_of(const std::vector<std::pair<const model::Linear*, size_t>>& rows, size_t first,
@@ -109,7 +96,7 @@ SharedWeights::SharedWeights(std::shared_ptr<const model::Model> m, const Kernel
     angles[attention.rope] = rope_table(attention.rope, attention.head_size, a.max_length);
   }
   if (w.convolution) {
-    const std::vector<float> matrix = convolution_matrix(w);
+    const std::vector<float> matrix = w.convolution_matrix();
     const model::Linear linear = {{.name = "convolution",
                                    .shape = {a.hidden, matrix.size() / a.hidden},
                                    .bytes = std::as_bytes(std::span(matrix))},

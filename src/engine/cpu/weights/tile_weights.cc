@@ -88,6 +88,7 @@ TileWeights::TileWeights(std::shared_ptr<const model::Model> m, const KernelTabl
   auto pad = [](size_t width) { return round_up(width, kPanelColumns); };
   const Widths hidden = {1, a.hidden, pad(a.hidden)};
   const Widths heads = {attention.heads, attention.head_size, pad(attention.head_size)};
+  const Widths key_heads = {attention.kv_heads, heads.width, heads.padded};
   const Widths inner = {1, a.blocks[0].feed_forward.width, pad(a.blocks[0].feed_forward.width)};
   hidden_columns = hidden.total();
   head_columns = heads.padded;
@@ -127,18 +128,30 @@ TileWeights::TileWeights(std::shared_ptr<const model::Model> m, const KernelTabl
     const auto positions = [&](const std::optional<model::Linear>& projection, bool of_queries) {
       return projection ? pack_positions(packing, positions_table, *projection, i, of_queries) : nullptr;
     };
-    layers.push_back(
+    auto packed =
         std::make_shared<TileLayer>(TileLayer{.query = pack_rest(l.query, heads, hidden),
-                                              .key = pack(l.key, heads, hidden),
-                                              .value = pack(l.value, heads, hidden),
+                                              .key = pack(l.key, key_heads, hidden),
+                                              .value = pack(l.value, key_heads, hidden),
                                               .attention_output = pack_rest(l.attention_output, hidden, heads),
                                               .gate = l.gate ? pack_rest(*l.gate, inner, hidden) : TileLinear(),
-                                              .up = pack_rest(l.up, inner, hidden),
-                                              .down = pack_rest(l.down, hidden, inner),
+                                              .up = l.router ? TileLinear() : pack_rest(l.up, inner, hidden),
+                                              .down = l.router ? TileLinear() : pack_rest(l.down, hidden, inner),
                                               .attention_norm = TileNormWeights(l.attention_norm, hidden_columns),
                                               .output_norm = TileNormWeights(l.output_norm, hidden_columns),
                                               .position_keys = positions(l.position_key, false),
-                                              .position_queries = positions(l.position_query, true)}));
+                                              .position_queries = positions(l.position_query, true)});
+    if (l.router) packed->router = PackedLinear(table.exact, packing, {&*l.router});
+    for (const model::ExpertWeights& expert : l.experts) {
+      packed->experts.push_back({expert.gate ? pack_rest(*expert.gate, inner, hidden) : TileLinear(),
+                                 pack_rest(expert.up, inner, hidden), pack_rest(expert.down, hidden, inner)});
+    }
+    if (l.experts_bias) packed->experts_bias = l.experts_bias->floats();
+    if (l.global_query) {
+      packed->global_query = pack_rest(*l.global_query, heads, hidden);
+      packed->global_key = pack(*l.global_key, heads, hidden);
+      packed->global_value = pack(*l.global_value, heads, hidden);
+    }
+    layers.push_back(std::move(packed));
   }
 }
 

@@ -36,10 +36,18 @@ struct TileNormWeights {
   Buffer<float> gamma, beta;
 };
 
+struct TileExpert {
+  TileLinear gate, up, down;  // gate: no panels where there is none
+};
+
 struct TileLayer {
   TileLinear query, key, value, attention_output, gate, up, down;  // gate: no panels where there is none
   TileNormWeights attention_norm, output_norm;
   const std::byte *position_keys = nullptr, *position_queries = nullptr;  // as TileAttention has them, of all heads
+  PackedLinear router = {};                                               // fp32; no panels where there are no experts
+  std::vector<TileExpert> experts = {};
+  std::vector<float> experts_bias = {};                              // empty: none
+  TileLinear global_query = {}, global_key = {}, global_value = {};  // of a window with a global first token
 };
 
 // The angles of RoPE where tiles want them: for each tile of 16 positions and each 32 of the first half of a head, 512

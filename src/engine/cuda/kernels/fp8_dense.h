@@ -1,5 +1,5 @@
-// A model in FP8 (fp8.h): the layers' products. Embeddings, their projection and attention are the bf16 engine's, the
-// head is fp32 as everywhere.
+// A model in FP8 (fp8.h): the layers' products. Embeddings, their projection, attention and experts are the bf16
+// engine's, the head is fp32 as everywhere.
 #pragma once
 
 #include "engine/cuda/dense.h"
@@ -43,6 +43,7 @@ struct DeviceLinear<Fp8> {
     rounded_bias.resize(out);
     size_t row = 0;
     for (const LinearSpec* part : parts) {
+      if (part->out == 0) continue;
       const DeviceBuffer<float> exact = uploaded<float>(part->weight, stream);
       quantize_rows(exact.data(), {weight.data() + row * fp8_side(in), scales.data() + row}, part->out, in, stream);
       upload(part->bias, bias.data() + row, stream);  // waits
@@ -132,6 +133,7 @@ class Dense<Fp8> {
   }
 
   void add_feed_forward(const DeviceLayer<Fp8>& w, const DeviceNorm* next, Activations<Fp8>& a, uint32_t rows) {
+    if (w.experts.router.out > 0) return add_experts(w, next, a, rows);
     const Fp8Rows inner = a.scratch.inner.rows(), x = a.states.rounded.rows();
     const Fp8Sums sums = multiply(w.up, 0, w.up.out, x, rows, a.scratch);
     if (model_.shape.gated) {
@@ -142,7 +144,34 @@ class Dense<Fp8> {
     output(w, w.down, {w.output_sum_norm, w.pre_norm ? next : &w.output_norm}, inner, a, rows);
   }
 
+  // stream = norm(stream + added).
+  void add_and_norm(const __nv_bfloat16* added, const DeviceNorm& norm, Activations<Fp8>& a, uint32_t rows) {
+    float* const exact = a.states.exact.data();
+    residual<__nv_bfloat16>({.added = added, .exact = exact, .norm = model_.norm(norm), .post = true}, rows,
+                            model_.shape.hidden, stream_);
+    quantize_rows(exact, a.states.rounded.rows(), rows, model_.shape.hidden, stream_);
+  }
+
  private:
+  // In bf16, of the stream as it is before it is quantized.
+  void add_experts(const DeviceLayer<Fp8>& w, const DeviceNorm* next, Activations<Fp8>& a, uint32_t rows) {
+    const uint32_t hidden = model_.shape.hidden;
+    float* const exact = a.states.exact.data();
+    __nv_bfloat16* const x = a.experts.sum.data();
+    if (w.pre_norm) {
+      residual<__nv_bfloat16>({.exact = exact, .rounded = x, .norm = model_.norm(w.output_norm)}, rows, hidden,
+                              stream_);
+    } else {
+      convert(exact, x, size_t{rows} * hidden, stream_);
+    }
+    compute_experts<__nv_bfloat16>(model_.shape, w.experts, {w.pre_norm ? nullptr : exact, x, rows}, a.experts, gemm_,
+                                   stream_);
+    if (!w.pre_norm) return add_and_norm(x, w.output_norm, a, rows);
+    residual<__nv_bfloat16>({.added = x, .exact = exact, .sum_norm = model_.norm(w.output_sum_norm)}, rows, hidden,
+                            stream_);
+    if (next != nullptr && next->there()) norm_input(*next, a.states, rows);
+  }
+
   // Outputs [first, first + outs) of w; what is computed behind them, to fill up a side, is not read.
   Fp8Sums multiply(const DeviceLinear<Fp8>& w, uint32_t first, uint32_t outs, const Fp8Rows& x, uint32_t rows,
                    Scratch<Fp8>& scratch) {

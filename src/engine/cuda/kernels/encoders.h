@@ -1,0 +1,33 @@
+// What few families of encoders need: windows with a global first token (Longformer), and a convolution (DeBERTa-v2).
+#pragma once
+
+#include "engine/cuda/kernels/kernels.h"
+
+namespace rerank::engine::cuda {
+
+// Attention of all rows, where a query sees keys at most `window` positions away, and the first of its sequence. Tiles
+// begin behind no prefix.
+template <class T>
+void attend_window_and_first(const AttentionInput<T>& in, const QueryTile* tiles, uint32_t tile_count,
+                             const AttentionShape& shape, cudaStream_t stream);
+
+// to[firsts[s]] = from[s], rows of `width`. Sequences that fill up a class of batches, which are row 0 alone, are
+// passed over: row 0 is the first one's.
+template <class T>
+void put_first_rows(const T* from, const uint32_t* firsts, T* to, uint32_t sequences, uint32_t width,
+                    cudaStream_t stream);
+
+// to [rows, count x width]: the rows of `from` around each, `count` of them (odd) with itself in the middle; zeros
+// where they are another sequence's. places: of all rows of `from`, each one's position in its sequence. which: of each
+// of `rows` its row of `from`; null: itself.
+template <class T>
+struct Surroundings {
+  const T* from;
+  const uint32_t *places, *which;
+  T* to;
+  uint32_t total, width, count;  // total: rows of `from`
+};
+template <class T>
+void gather_around(const Surroundings<T>& around, uint32_t rows, cudaStream_t stream);
+
+}  // namespace rerank::engine::cuda
