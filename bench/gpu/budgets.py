@@ -20,7 +20,7 @@ import sys
 # What a processor of that architecture has: registers, threads, bytes of shared memory (and of one block), blocks.
 LIMITS = {"sm_80": (65536, 2048, 164 << 10, 163 << 10, 32), "sm_89": (65536, 1536, 100 << 10, 99 << 10, 24),
           "sm_90": (65536, 2048, 228 << 10, 227 << 10, 32)}
-SHARED = {False: lambda head: 4 * 64 * (head + 8) * 2, True: lambda head: 4 * 64 * head * 2 + 1008}  # by wgmma or not
+SHARED = {False: lambda head: (4 * 64 if head <= 128 else 4 * 32 + 64) * (head + 8) * 2, True: lambda head: 4 * 64 * head * 2 + 1008}  # by wgmma or not
 PRODUCTS = ("HMMA", "HGMMA")
 THREADS = {"attention_kernel": 128}
 ALLOWANCE = 1.03  # of instructions: compilers of one version vary less
@@ -36,10 +36,10 @@ def find_tool():
 
 def short(name):
     """attention_kernel<64, plain, bf16> of a mangled name."""
-    if match := re.search(r"attention_kernelI\w+?(Group|Warp)ProductsILi(\d+)E(6__half|13__nv_bfloat16)EELi\d+ELb([01])", name):
-        way, head, number, pattern = match.groups()
+    if match := re.search(r"attention_kernelI\w+?(Group|Warp)ProductsILi(\d+)E(6__half|13__nv_bfloat16)EELi\d+ELb([01])ELi(\d)", name):
+        way, head, number, pattern, groups = match.groups()
         return (f"attention_kernel<{head}, {'general' if pattern == '1' else 'plain'}, {'fp16' if number == '6__half' else 'bf16'}"
-                f"{', wgmma' if way == 'Group' else ''}>")
+                f"{', wgmma' if way == 'Group' else ''}{', 128 queries' if groups == '2' else ''}>")
     found = re.match(r"_ZN.*?\d+((?:[a-z]+_)+kernel)(I.*)?E(?:v|E)", name)
     base = re.search(r"(attend_all_kernel|attend_scored_kernel|[a-z_]+_kernel)", re.sub(r"_ZN6rerank6engine4cuda", "", name))
     base = re.sub(r"^\d*_?", "", base.group(1)) if base else name
@@ -96,7 +96,7 @@ def blocks(kernel, numbers, architecture):
     """How many of attention's blocks a processor holds, and what bounds them."""
     registers, threads, memory, _, most = LIMITS[architecture]
     head = int(re.search(r"<(\d+)", kernel).group(1))
-    of = THREADS["attention_kernel"]
+    of = THREADS["attention_kernel"] * (2 if "128 queries" in kernel else 1)
     per_warp = (numbers["registers"] * 32 + 255) // 256 * 256
     bounds = {"registers": registers // per_warp * 32 // of, "memory": memory // (SHARED["wgmma" in kernel](head) + 1024),
               "threads": threads // of, "blocks": most}

@@ -9,9 +9,10 @@ ISSUE = 132 * 4 * 1.755e9            # instructions of warps a second
 FULL = 0.8                           # of a bound that a kernel reaches
 PRODUCTS = {"large": 0.82, "small": 0.55}  # of the matrix rate: XLM-R-large's products, MiniLM's
 
-# Executed by a warp for a tile of 64 keys without an edge: the loop in machine code less what only edges run.
-BEFORE = {64: (1080, MMA_SYNC), 32: (1010, MMA_SYNC)}
-AFTER = {64: (435 - 95, WGMMA), 32: (390 - 95, MMA_SYNC)}
+# Executed by a warp for a tile of 64 keys without an edge: the loop in machine code less what only edges run. And the queries
+# of a block, for each of which all keys and values are read.
+BEFORE = {64: (1080, MMA_SYNC, 64), 32: (1010, MMA_SYNC, 64)}
+AFTER = {64: (417 - 95, WGMMA, 128), 32: (390 - 95, MMA_SYNC, 64)}
 
 
 class Shape:
@@ -26,9 +27,9 @@ class Shape:
     def attention_operations(self):
         return sum(4 * n * n * self.hidden for n in self.lengths)
 
-    def attention(self, instructions, rate):
+    def attention(self, instructions, rate, queries):
         warps = sum(4 * -(-n // 64) * -(-n // 64) for n in self.lengths) * self.heads
-        read = sum((1 + -(-n // 64) * 2 + 1) * n * self.hidden * 2 for n in self.lengths)  # keys and values for each tile of queries
+        read = sum((1 + -(-n // queries) * 2 + 1) * n * self.hidden * 2 for n in self.lengths)  # keys and values for each tile of queries
         return max(warps * instructions / ISSUE, self.attention_operations() / rate, read / (2 * COPY)) / FULL
 
     def passes(self, bytes_of_a_number, width=None):

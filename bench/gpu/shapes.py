@@ -16,6 +16,7 @@ SHAPES = {
     "heads_of_64": TINY | dict(hidden=128),
     "heads_of_96": TINY | dict(hidden=192),
     "heads_of_128": TINY | dict(hidden=256),
+    "heads_of_256": TINY | dict(hidden=256, heads=1),
     "window": TINY | dict(window=7),
     "window_of_a_tile": TINY | dict(hidden=128, window=64),
     "ALiBi": TINY | dict(hidden=128, alibi=True),
@@ -23,6 +24,9 @@ SHAPES = {
     "RoPE_in_a_window": TINY | dict(hidden=128, rope=160000.0, window=33),
     "decoder": dict(layers=2, hidden=96, heads=4, kv_heads=2, head_size=64, intermediate=160, vocabulary=100, positions=512,
                     rope=1e6, decoder=True),
+    # Enough for tiles of 128 queries on every processor of an H200 (src/engine/cuda/kernels/tiles.h).
+    "decoder_of_16_heads": dict(layers=2, hidden=64, heads=16, kv_heads=4, head_size=64, intermediate=160, vocabulary=100, positions=512,
+                                rope=1e6, decoder=True),
     "decoder_of_128": dict(layers=2, hidden=64, heads=4, kv_heads=1, head_size=128, intermediate=160, vocabulary=100, positions=512,
                            rope=1e6, decoder=True),
     "decoder_in_a_window": dict(layers=2, hidden=96, heads=4, kv_heads=4, head_size=32, intermediate=160, vocabulary=100,

@@ -379,13 +379,16 @@ asio::awaitable<bool> Connection::await_answer(transport::HttpRequest request) {
   watch_ = Watch::kNothing;
   if (!gone) co_return true;
   ++sequence_;  // an answer that still comes is for nobody
-  const std::lock_guard lock(core_.gate->mutex);
-  if (core_.gate->open) {
-    core_.endings->post([cancellation] { cancellation->cancel(); });
-  } else {
-    cancellation->cancel();
-  }
+  cancel_apart(cancellation);
   co_return false;
+}
+
+void Connection::cancel_apart(const std::shared_ptr<Cancellation>& cancellation) {
+  {
+    const std::lock_guard lock(core_.gate->mutex);
+    if (core_.gate->open) return core_.endings->post([cancellation] { cancellation->cancel(); });
+  }
+  cancellation->cancel();  // not under the lock, which an answer takes
 }
 
 void Connection::watch(tcp::socket::wait_type what) {

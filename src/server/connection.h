@@ -121,6 +121,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Status hold_body();
   void hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation);
   void deliver(uint64_t sequence, transport::HttpResponse response);
+  void cancel_apart(const std::shared_ptr<Cancellation>& cancellation);  // not on this thread
   void watch(asio::ip::tcp::socket::wait_type what);
   bool look_at_input();  // false: the client is gone
   bool probe();          // false: the client is gone

@@ -1,8 +1,8 @@
 // The batch that is under way, as the device sees it: ids, places and tiles, which go there in one copy.
 //
 // A whole batch is laid out for its class: as many rows and sequences as row_classes.h gives, and tiles for any batch
-// of so many. What fills it up does no harm where it is computed: tokens and positions 0, sequences that are row 0
-// alone, tiles without rows. So the launches of two batches of a class may be the same (graph.h).
+// of so many, of one size. What fills it up does no harm where it is computed: tokens and positions 0, sequences that
+// are row 0 alone, tiles without rows. So the launches of two batches of a class may be the same (graph.h).
 #pragma once
 
 #include <algorithm>
@@ -21,6 +21,12 @@ class BatchInput {
   struct Counts {
     uint32_t tokens = 0, sequences = 0, tiles = 0;
   };
+
+  // Of batches from now on. `heads`: of the model, where its attention takes long tiles (tiles.h); 0: it does not.
+  void set_long_tiles(uint32_t heads, uint32_t processors) {
+    heads_ = heads;
+    processors_ = processors;
+  }
 
   // A whole batch. scores_last: the head reads each sequence's last row, else its first.
   void load(const BatchSpec& spec, bool scores_last, cudaStream_t stream) {
@@ -100,6 +106,7 @@ class BatchInput {
   const uint32_t* scored_positions() const { return scored_positions_; }  // its position
   bool shares() const { return shared_ > 0; }
   const QueryTile* tiles() const { return tiles_; }
+  uint32_t tile_queries() const { return tile_queries_; }
 
   // That such a batch needs there, also when sequences leave it.
   static size_t device_bytes(uint32_t tokens, uint32_t sequences) {
@@ -134,8 +141,8 @@ class BatchInput {
     }
   };
 
-  static uint32_t tiles_of(size_t tokens, size_t sequences) {  // at most
-    return static_cast<uint32_t>(tokens / kTileQueries + sequences);
+  static uint32_t tiles_of(size_t tokens, size_t sequences, uint32_t queries = kTileQueries) {  // at most
+    return static_cast<uint32_t>(tokens / queries + sequences);
   }
   static Counts whole(uint32_t tokens, uint32_t sequences, uint32_t shared = 0) {
     const uint32_t rows = padded_rows(tokens), full = padded_sequences(sequences);
@@ -157,9 +164,12 @@ class BatchInput {
   // Where the parts of the batch that offsets_there_ describes lie, and those parts that all batches have.
   Layout place(const Counts& full, size_t kept) {
     const auto sequences = static_cast<uint32_t>(offsets_there_.size() - 1);
-    const std::vector<QueryTile> tiles = attention_tiles(runs_);
+    tile_queries_ =
+        heads_ == 0 ? kTileQueries : cuda::tile_queries(offsets_there_.back(), sequences, heads_, processors_);
+    const std::vector<QueryTile> tiles = attention_tiles(runs_, tile_queries_);
     exact_ = {offsets_there_.back(), sequences, static_cast<uint32_t>(tiles.size())};
     full_ = full;
+    full_.tiles = tiles_of(full.tokens, full.tiles - full.tokens / kTileQueries, tile_queries_);
     filled_up_ = false;
     const Layout layout(full, kept);
     pinned_.resize(layout.bytes);
@@ -180,7 +190,7 @@ class BatchInput {
     fill(layout.runs, full_runs.data(), full.sequences, full.sequences);
     fill(layout.scored_rows, scored_rows.data(), sequences, full.sequences);
     fill(layout.scored_positions, scored_positions.data(), sequences, full.sequences);
-    fill(layout.tiles, tiles.data(), tiles.size(), full.tiles);
+    fill(layout.tiles, tiles.data(), tiles.size(), full_.tiles);
     ids_ = at<int32_t>(layout.ids);
     kinds_ = at<int32_t>(layout.kinds);
     places_ = at<uint32_t>(layout.places);
@@ -205,6 +215,7 @@ class BatchInput {
   std::vector<Run> runs_;                                   // of what sequences share, then of sequences
   uint32_t shared_ = 0;
   bool scores_last_ = false;
+  uint32_t heads_ = 0, processors_ = 1, tile_queries_ = kTileQueries;
   Counts exact_, full_;
   bool filled_up_ = false;
   const int32_t *ids_ = nullptr, *kinds_ = nullptr;

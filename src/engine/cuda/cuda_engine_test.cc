@@ -26,6 +26,15 @@ TEST(CudaTilesTest, EveryQueryIsInOneTileAndLongSequencesComeFirst) {
   EXPECT_THAT(seen, ::testing::Each(1));
   EXPECT_EQ(tiles.size(), 5u);
   EXPECT_EQ(tiles.front().begin, 3u);
+  EXPECT_EQ(cuda::attention_tiles(std::vector<cuda::Run>{{0, 3}, {3, 130}, {133, 64}}, cuda::kLongTileQueries).size(),
+            4u);
+}
+
+TEST(CudaTilesTest, LongTilesAreForLongSequencesThatFillTheDevice) {
+  EXPECT_EQ(cuda::tile_queries(32 * 512, 32, 16, 132), cuda::kLongTileQueries);
+  EXPECT_EQ(cuda::tile_queries(66 * 128, 66, 12, 132), cuda::kLongTileQueries);
+  EXPECT_EQ(cuda::tile_queries(512, 1, 16, 132), cuda::kTileQueries) << "64 blocks for 132 processors";
+  EXPECT_EQ(cuda::tile_queries(256 * 64, 256, 16, 132), cuda::kTileQueries) << "the other half would be empty";
 }
 
 // A machine without a GPU, or a build without CUDA, says so; auto goes on to the next engine.

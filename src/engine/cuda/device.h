@@ -41,6 +41,14 @@ inline bool is_hopper() {
   return properties.major == 9 && properties.minor == 0;
 }
 
+inline uint32_t processors() {
+  int device = 0;
+  cudaDeviceProp properties;
+  check(cudaGetDevice(&device), "the device");
+  check(cudaGetDeviceProperties(&properties, device), "the device");
+  return static_cast<uint32_t>(properties.multiProcessorCount);
+}
+
 // Device memory. Grows, never shrinks; what was in it is lost when it grows.
 template <class T>
 class DeviceBuffer {

@@ -150,7 +150,8 @@ class TypedEngine : public Engine {
     if (!graphs_on_ || ops_.shares() || layer_ != 0 || embedded_ || layers != layers_ ||
         !worth_a_graph(full.tokens, hidden_))
       return false;
-    const Graph* graph = graphs_.find({slot_, full.tokens, full.sequences}, ops_.addresses(), stream_.get(), [&] {
+    const Graphs::Class of{slot_, full.tokens, full.sequences, ops_.tile_queries()};
+    const Graph* graph = graphs_.find(of, ops_.addresses(), stream_.get(), [&] {
       ops_.fill_up(true);
       launch_to(layers);
     });

@@ -2,6 +2,7 @@
 // beside it. All batches are computed on one stream, one behind another; only their copies have others (slot.h).
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -39,6 +40,7 @@ class CudaOps {
     rows_ = input().counts().tokens;
   }
   const BatchInput::Counts& full() const { return input().full(); }
+  uint32_t tile_queries() const { return input().tile_queries(); }
   bool shares() const { return input().shares(); }
   // Of all that such launches are given, besides the model.
   std::vector<const void*> addresses() {
@@ -61,6 +63,8 @@ class CudaOps {
   std::string use_wgmma(bool on) {
     const std::string why_not = on ? why_no_group_products<Value<T>>(model_.shape.head_size, stream_) : "turned off";
     group_products_ = why_not.empty();
+    const bool long_tiles = group_products_ && !has_patterns();
+    for (Slot& slot : slots_) slot.input.set_long_tiles(long_tiles ? model_.shape.heads : 0, processors());
     return group_products_ ? "wgmma" : "mma.sync: " + why_not;
   }
 
@@ -110,7 +114,8 @@ class CudaOps {
                          w.pattern.scale,
                          w.pattern.softcap,
                          {w.position_keys.data(), w.position_queries.data(), w.distance_bias.data(), w.reach},
-                         group_products_};
+                         group_products_,
+                         input().tile_queries()};
     const Value<T>* qkv = a_.qkv.data();
     if (rows == Rows::kAll)
       return attend_all<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(),
@@ -235,6 +240,15 @@ class CudaOps {
                      {stride, heads.queries, heads.all, m.head_size, w.query_norm.gamma.data(), w.key_norm.gamma.data(),
                       m.epsilon, w.angles, positions},
                      rows, stream_);
+  }
+
+  // Their kernels take tiles of 64 queries: they need more registers, and are bound by instructions.
+  bool has_patterns() const {
+    return std::any_of(model_.layers.begin(), model_.layers.end(), [](const DeviceLayer<T>& layer) {
+      return layer.pattern.window != 0 || layer.pattern.softcap != 0 || layer.slopes.data() != nullptr ||
+             layer.distance_bias.data() != nullptr || layer.position_keys.data() != nullptr ||
+             layer.position_queries.data() != nullptr;
+    });
   }
 
   BatchInput& input() { return slot_->input; }

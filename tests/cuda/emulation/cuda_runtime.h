@@ -62,6 +62,7 @@ struct cudaDeviceProp {
   char name[256];
   int major, minor;
   size_t totalGlobalMem;
+  int multiProcessorCount;
 };
 
 struct CUstream_st;

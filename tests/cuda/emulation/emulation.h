@@ -26,6 +26,7 @@ struct Settings {
   Order order = Order::kLate;
   int devices = 1;
   int compute_capability = 90;
+  int processors = 1;               // few, so that small batches fill them
   size_t memory = size_t{4} << 30;  // of each device, in bytes
   // Counted down by calls that can fail, and by allocations; the one that reaches 0 fails. -1: none does.
   int calls_to_failure = -1, allocations_to_failure = -1;

@@ -190,7 +190,8 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device < 0 || device >= settings().devices) return remember(cudaErrorInvalidDevice);
-  *properties = {"Emulated", settings().compute_capability / 10, settings().compute_capability % 10, settings().memory};
+  *properties = {"Emulated", settings().compute_capability / 10, settings().compute_capability % 10, settings().memory,
+                 settings().processors};
   return cudaSuccess;
 }
 

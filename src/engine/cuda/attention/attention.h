@@ -9,7 +9,7 @@ namespace rerank::engine::cuda {
 
 inline constexpr float kLog2E = 1.44269504f;
 inline constexpr int kWarps = 4;
-// Of the plain kernels; those on tensor cores have sizes of their own.
+// Those on tensor cores have some of these sizes.
 inline constexpr uint32_t kMostHeadSize = 256;
 
 struct KernelArgs {
@@ -22,6 +22,7 @@ struct KernelArgs {
   const float* slopes;
   RelativeRows relative;
   uint32_t relative_stride;
+  uint32_t tile_queries;
 };
 
 // Which keys are seen, and what distance takes off their scores.

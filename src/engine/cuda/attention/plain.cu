@@ -98,7 +98,7 @@ __global__ void attend_all_kernel(AttentionInput<T> in, const QueryTile* tiles, 
   __shared__ PlainMemory memory[kWarps];
   const QueryTile tile = tiles[blockIdx.x];
   const size_t column = blockIdx.y * args.head_size, shared = blockIdx.y / args.group * args.head_size;
-  for (uint32_t i = threadIdx.x / 32; i < kTileQueries; i += kWarps) {
+  for (uint32_t i = threadIdx.x / 32; i < args.tile_queries; i += kWarps) {
     const uint32_t query = tile.first_query + i;
     if (query >= tile.length) return;
     const size_t row = tile.begin + query;

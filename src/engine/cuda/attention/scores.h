@@ -1,4 +1,4 @@
-// What a warp does with the scores of a tile of 64 keys, in registers, whichever instructions made them: masks,
+// What a warp does with the scores of a tile of keys (8 kParts), in registers, whichever instructions made them: masks,
 // patterns, the running maximum and sum. Lane = 4 g + t holds rows g and g + 8 of its warp's 16 queries, columns 2t and
 // 2t + 1 of each 8 x 8 part: the accumulators of mma.m16n8k16 and of wgmma.m64nNk16 (PTX ISA, "Matrix fragments").
 #pragma once
@@ -7,7 +7,6 @@
 
 namespace rerank::engine::cuda {
 
-inline constexpr int kTileKeys = 64;
 static_assert(kTileQueries == 16 * kWarps);
 
 __device__ inline unsigned pack(float low, float high, __half) {
@@ -39,18 +38,19 @@ struct KeyTile {
 };
 
 // body(score, row's half r, key's number in the tile) of the scores that this lane has.
-template <class Body>
-__device__ inline void each_score(float (&scores)[kTileKeys / 8][4], const Body& body) {
+template <int kParts, class Body>
+__device__ inline void each_score(float (&scores)[kParts][4], const Body& body) {
   const int column = threadIdx.x % 4 * 2;
 #pragma unroll
-  for (int n = 0; n < kTileKeys / 8; ++n) {
+  for (int n = 0; n < kParts; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) body(scores[n][i], i / 2, n * 8 + i % 2 + column);
   }
 }
 
 // Scores that are not seen become -inf.
-__device__ inline void mask_edge(float (&scores)[kTileKeys / 8][4], const KeyTile& tile, bool causal) {
+template <int kParts>
+__device__ inline void mask_edge(float (&scores)[kParts][4], const KeyTile& tile, bool causal) {
   int seen[2];
 #pragma unroll
   for (int r = 0; r < 2; ++r)
@@ -68,7 +68,8 @@ __device__ inline float capped(float x, float cap, float factor) {
 
 // What a pattern makes of scores, one question at a time for all of them. A key is seen where its distance, the query's
 // position minus its own, is in a range; distances are exact in fp32.
-__device__ inline void apply_pattern(float (&scores)[kTileKeys / 8][4], const KeyTile& tile, const KernelArgs& args) {
+template <int kParts>
+__device__ inline void apply_pattern(float (&scores)[kParts][4], const KeyTile& tile, const KernelArgs& args) {
   const AttentionMask mask = mask_of(args);
   each_score(scores, [&](float& score, int, int) { score *= args.scale; });
   if (args.cap != 0) {
@@ -102,13 +103,12 @@ __device__ inline void apply_pattern(float (&scores)[kTileKeys / 8][4], const Ke
 }
 
 // The maximum of each row with these scores, as powers of two; what was added up so far fades by as much as it grew.
-template <int D, bool kGeneral>
-__device__ inline void fade(Accumulator<D>& acc, const float (&scores)[kTileKeys / 8][4], float scale,
-                            float (&largest)[2]) {
+template <int D, bool kGeneral, int kParts>
+__device__ inline void fade(Accumulator<D>& acc, const float (&scores)[kParts][4], float scale, float (&largest)[2]) {
 #pragma unroll
   for (int r = 0; r < 2; ++r) largest[r] = acc.largest[r];
 #pragma unroll
-  for (int n = 0; n < kTileKeys / 8; ++n) {
+  for (int n = 0; n < kParts; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) largest[i / 2] = fmaxf(largest[i / 2], scores[n][i]);
   }
@@ -132,8 +132,8 @@ __device__ inline void fade(Accumulator<D>& acc, const float (&scores)[kTileKeys
 
 // Scores of 16 keys, raised to powers and added to the sums; `powers`: the left operand of their product with the
 // values.
-template <int D, class T>
-__device__ inline void raise(Accumulator<D>& acc, float (&scores)[kTileKeys / 8][4], int n, float scale,
+template <int D, class T, int kParts>
+__device__ inline void raise(Accumulator<D>& acc, float (&scores)[kParts][4], int n, float scale,
                              const float (&largest)[2], unsigned (&powers)[4]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {

@@ -95,7 +95,8 @@ struct AttentionShape {
   float scale = 0;                // of products of queries and keys; 0: 1 / sqrt(head_size)
   float softcap = 0;              // scores are cap x tanh(score / cap); 0: not
   RelativeRows relative = {};
-  bool group_products = false;  // by wgmma, where the device has it and heads have 64 or 128 dimensions
+  bool group_products = false;           // by wgmma, where the device has it and heads have 64 or 128 dimensions
+  uint32_t tile_queries = kTileQueries;  // of the tiles; more only with group_products and without a pattern
 };
 
 // The first head's columns of the first row.
@@ -119,8 +120,8 @@ struct HeadRotation {
 template <class T>
 void rotate(T* x, const HeadRotation& rotation, uint32_t rows, cudaStream_t stream);
 
-// Of all rows. Tensor cores where the type and the head size (32, 64, 96, 128) allow; else, and with products of
-// relative positions, plain. Tiles may be without rows.
+// Of all rows. Tensor cores where the type and the head size (32, 48, 64, 96, 128, 256) allow; else, and with products
+// of relative positions, plain. Tiles may be without rows.
 template <class T>
 void attend_all(const AttentionInput<T>& in, const QueryTile* tiles, uint32_t tile_count, const AttentionShape& shape,
                 cudaStream_t stream);
