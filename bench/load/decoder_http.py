@@ -2,7 +2,7 @@
 """A decoder over HTTP: what kept prefixes are worth to one request, and what 16 clients lose against the engine in process.
 
     bench/load/decoder_http.py [--shape 0.6b] [--precision auto] [--rounds 3] [--documents 66] [--document-tokens 100]
-                               [--client-documents 16] [--seconds 20] [--parts request,clients]        (RERANKD: the program)
+                               [--client-documents 16] [--seconds 20] [--max-batch-ms 250] [--parts request,clients]        (RERANKD: the program)
 
 Qwen3-Reranker's shape with random weights (bench/memory.py), whose vocabulary has a token for each word. Caches of scores are off.
 
@@ -115,11 +115,12 @@ def main():
     parser.add_argument("--document-tokens", type=int, default=100)
     parser.add_argument("--client-documents", type=int, default=16)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--max-batch-ms", default="250", help="the server's; where it is less than two documents take, nothing is shared")
     parser.add_argument("--parts", default="request,clients")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         memory.write_model(pathlib.Path(folder), arguments.shape, "bf16")
-        options = ["--model", folder, "--precision", arguments.precision, "--cache-bytes", "0", "--token-cache-bytes", "0"]
+        options = ["--model", folder, "--precision", arguments.precision, "--cache-bytes", "0", "--token-cache-bytes", "0", "--max-batch-ms", arguments.max_batch_ms]
         if "request" in arguments.parts:
             one_request(options, arguments)
         if "clients" in arguments.parts:
