@@ -20,6 +20,8 @@ Status check_batch(const model::Architecture& a, const Batch& batch) {
   }
   if (!batch.layers.empty() && batch.layers.size() != batch.size())
     return absl::InvalidArgumentError("batch: layers are not given for each sequence");
+  if (!batch.shared_tokens.empty() && batch.shared_tokens.size() != batch.size())
+    return absl::InvalidArgumentError("batch: shared tokens are not given for each sequence");
   for (uint8_t layers : batch.layers) {
     if (layers > a.layers())
       return absl::InvalidArgumentError(str_cat("batch: ", layers, " layers of a model that has ", a.layers()));

@@ -22,6 +22,9 @@ struct Batch {
   // size() + 1 entries: sequence i is ids[offsets[i], offsets[i + 1]); none is empty
   std::span<const uint32_t> offsets;
   std::span<const uint8_t> layers = {};  // per sequence the layers computed, 0: all; empty: all of all
+  // Per sequence, how many of its first tokens sequences of other batches have, too, as those of the same request;
+  // empty: not known. Where attention is causal, an engine may keep their keys and values for those batches.
+  std::span<const uint32_t> shared_tokens = {};
   // Once it is true nobody wants the results any more: an engine may return Cancelled. null: never.
   const std::atomic<bool>* stop = nullptr;
 
@@ -35,14 +38,20 @@ struct Batch {
 struct OwnedBatch {
   std::vector<int32_t> ids, segments;
   std::vector<uint32_t> offsets{0};
-  std::vector<uint8_t> layers = {};  // one per sequence, or empty: all of all
+  std::vector<uint8_t> layers = {};          // one per sequence, or empty: all of all
+  std::vector<uint32_t> shared_tokens = {};  // the same, or empty: not known
 
   size_t size() const { return offsets.size() - 1; }
   size_t tokens() const { return ids.size(); }
   size_t length(size_t i) const { return offsets[i + 1] - offsets[i]; }
 
   Batch view(const std::atomic<bool>* stop = nullptr) const {
-    return {.ids = ids, .segments = segments, .offsets = offsets, .layers = layers, .stop = stop};
+    return {.ids = ids,
+            .segments = segments,
+            .offsets = offsets,
+            .layers = layers,
+            .shared_tokens = shared_tokens,
+            .stop = stop};
   }
   operator Batch() const { return view(); }
 
@@ -50,6 +59,7 @@ struct OwnedBatch {
     ids.clear();
     segments.clear();
     layers.clear();
+    shared_tokens.clear();
     offsets.assign(1, 0);
   }
   // `more_segments`: as long as `more`; empty: all of segment 0.
@@ -59,11 +69,12 @@ struct OwnedBatch {
     segments.resize(ids.size());
     offsets.push_back(static_cast<uint32_t>(ids.size()));
   }
-  // Sequence i of `batch`, which must not view this one, with its layers where it says them.
+  // Sequence i of `batch`, which must not view this one, with its layers and shared tokens where it says them.
   void add(const Batch& batch, size_t i) {
     const auto begin = batch.offsets[i];
     add(batch.ids.subspan(begin, batch.length(i)), batch.segments.subspan(begin, batch.length(i)));
     if (!batch.layers.empty()) layers.push_back(batch.layers[i]);
+    if (!batch.shared_tokens.empty()) shared_tokens.push_back(batch.shared_tokens[i]);
   }
   // Those sequences of `batch`, in that order.
   void assign(const Batch& batch, std::span<const uint32_t> sequences) {

@@ -26,20 +26,20 @@ struct Sorted {
   }
 };
 
+// A pass over the model's weights for fewer tokens is not worth it.
+constexpr uint32_t kLeastKeptTokens = 16;
+
 // Neighbours [first, last) of the sorted sequences, which follow a part.
 struct Range {
   size_t first, last;
   uint32_t part;
 };
 
-}  // namespace
-
-PrefixPlan plan_prefixes(const Batch& batch, const PrefixLimits& limits) {
-  PrefixPlan plan;
-  plan.part_of.assign(batch.size(), SharedPart::kNone);
-  if (batch.size() < 2) return plan;
-  const Sorted sorted(batch);
+// Parts that several sequences of the batch begin with. Returns how many tokens all parts have.
+size_t plan_of_batch(const Batch& batch, const PrefixLimits& limits, PrefixPlan& plan) {
   size_t kept = 0;
+  if (batch.size() < 2) return kept;
+  const Sorted sorted(batch);
   std::vector<Range> ranges = {{0, batch.size(), SharedPart::kNone}};
   while (!ranges.empty()) {
     auto [first, last, part] = ranges.back();
@@ -67,6 +67,30 @@ PrefixPlan plan_prefixes(const Batch& batch, const PrefixLimits& limits) {
       start = i + 1;
     }
   }
+  return kept;
+}
+
+// Parts of single sequences, which those of other batches begin with.
+void plan_for_others(const Batch& batch, const PrefixLimits& limits, size_t kept, PrefixPlan& plan) {
+  for (uint32_t s = 0; s < batch.shared_tokens.size(); ++s) {
+    const uint32_t parent = plan.part_of[s], from = static_cast<uint32_t>(plan.own_begin(s));
+    const uint32_t level = parent == SharedPart::kNone ? 0 : plan.parts[parent].level + 1;
+    const uint32_t shared = std::min(batch.shared_tokens[s], static_cast<uint32_t>(batch.length(s) - 1));
+    if (shared < from + kLeastKeptTokens || level >= limits.levels || kept + shared - from > limits.most_tokens)
+      continue;
+    plan.part_of[s] = static_cast<uint32_t>(plan.parts.size());
+    plan.parts.push_back({s, from, shared, parent, level});
+    kept += shared - from;
+  }
+}
+
+}  // namespace
+
+PrefixPlan plan_prefixes(const Batch& batch, const PrefixLimits& limits) {
+  PrefixPlan plan;
+  plan.part_of.assign(batch.size(), SharedPart::kNone);
+  const size_t kept = plan_of_batch(batch, limits, plan);
+  if (limits.for_others) plan_for_others(batch, limits, kept, plan);
   return plan;
 }
 

@@ -33,6 +33,8 @@ struct PrefixLimits {
   size_t least_saved = kLeastSharedTokens;
   size_t most_tokens = SIZE_MAX;  // of all parts: their keys and values are kept while the batch is computed
   uint32_t levels = 4;            // parts that may follow one another
+  // Parts that save nothing in this batch are made of what sequences of other batches have, too (Batch::shared_tokens).
+  bool for_others = false;
 };
 
 // Every sequence keeps at least its last token for itself.

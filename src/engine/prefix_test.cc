@@ -64,6 +64,23 @@ TEST(PrefixPlanTest, WhatSavesLittleOrNeedsTooMuchIsNotShared) {
   EXPECT_TRUE(plan_prefixes(batch_of({{1}, {1}, {1}}), {.least_saved = 1}).parts.empty());
 }
 
+TEST(PrefixPlanTest, WhatOtherBatchesShareIsAPartWhereItIsKept) {
+  Ids first(40, 1), other(40, 2);
+  first.back() = 7;
+  OwnedBatch batch = batch_of({first, other, Ids(20, 3)});
+  batch.shared_tokens = {30, 0, 50};
+  EXPECT_TRUE(plan_prefixes(batch, {}).parts.empty());
+  const PrefixPlan plan = plan_prefixes(batch, {.for_others = true});
+  ASSERT_EQ(plan.parts.size(), 2u);
+  EXPECT_EQ(plan.own_begin(0), 30u);
+  EXPECT_EQ(plan.own_begin(1), 0u);
+  EXPECT_EQ(plan.own_begin(2), 19u) << "its last token stays its own";
+  EXPECT_EQ(plan.saved, 0u) << "in this batch";
+  EXPECT_EQ(plan_prefixes(batch, {.most_tokens = 35, .for_others = true}).parts.size(), 1u);
+  batch.shared_tokens = {8, 0, 0};
+  EXPECT_TRUE(plan_prefixes(batch, {.for_others = true}).parts.empty()) << "too few for a pass of their own";
+}
+
 TEST(PrefixStoreTest, StaysWithinItsBoundAndKeepsWhatIsUsed) {
   const auto keys = [](size_t tokens) { return std::make_shared<cpu::KeptKeys>(1, tokens, 4); };
   const size_t ten = cpu::KeptKeys::bytes_of(1, 10, 4);
@@ -153,7 +170,8 @@ void expect_equal_scores(const char* name, const cpu::KernelTable& tier, size_t 
   Requests random(model->architecture(), 11);
   uint64_t tokens = 0;
   for (size_t i = 0; i < requests; ++i) {
-    const OwnedBatch batch = random.next();
+    OwnedBatch batch = random.next();
+    for (size_t s = 0; s < batch.size(); ++s) batch.shared_tokens.push_back(static_cast<uint32_t>(s * 7 % 90));
     tokens += batch.tokens();
     std::vector<float> found(batch.size()), expected(batch.size());
     ASSERT_TRUE(shared->forward(batch, found).ok());
@@ -203,6 +221,27 @@ TEST(SharedPrefixTest, FewerLayersAreSharedToo) {
     ASSERT_EQ(found, expected) << i;
   }
   EXPECT_GT(shared->prefix_counters()->shared_tokens, 0u);
+}
+
+// As a slow model's documents are computed: one in each batch. The first leaves behind what the others begin with.
+TEST(SharedPrefixTest, DocumentsOfOneRequestInBatchesOfTheirOwnShareToo) {
+  const auto model = load("qwen3-a");
+  for (const auto* tier : cpu::compiled_kernels()) {
+    if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
+    const auto shared = open(model, *tier, size_t{1} << 20), plain = open(model, *tier, 0);
+    for (int32_t document = 0; document < 6; ++document) {
+      Ids ids(40, 5);
+      ids.insert(ids.end(), {document, 9, document});
+      OwnedBatch batch = batch_of({ids});
+      batch.shared_tokens = {40};
+      std::vector<float> found(1), expected(1);
+      ASSERT_TRUE(shared->forward(batch, found).ok());
+      ASSERT_TRUE(plain->forward(batch, expected).ok());
+      EXPECT_EQ(found, expected) << tier->name;
+    }
+    EXPECT_EQ(shared->prefix_counters()->computed_tokens, 40 + 6 * 3u);
+    EXPECT_EQ(shared->prefix_counters()->kept_tokens, 5 * 40u);
+  }
 }
 
 // Whenever it is stopped: what is computed of a batch then is not kept for others.

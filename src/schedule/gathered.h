@@ -12,7 +12,7 @@
 namespace rerank::schedule {
 
 struct Gathered {
-  engine::OwnedBatch batch;  // with layers
+  engine::OwnedBatch batch;  // with layers and shared tokens
   std::vector<engine::Contest> contests;
   std::vector<uint32_t> results{0};  // of each sequence the first of its results, and how many there are in all
 
@@ -24,6 +24,7 @@ struct Gathered {
   void add(const Job& job, uint32_t pair) {
     batch.add(job.pairs, pair);
     batch.layers.push_back(job.layers);
+    batch.shared_tokens.push_back(job.shared_tokens);
     results.push_back(results.back() + job.result_begin(pair + 1) - job.result_begin(pair));
   }
   // The sequence added last competes with those before it that are of the same job.

@@ -424,6 +424,7 @@ void Scheduler::submit(std::unique_ptr<Job> job) {
   for (size_t i = 0; i < sequences; ++i) lengths[i] = (job->pairs.length(i) + step - 1) / step * step;
   for (size_t i = 0; i < keys.size(); ++i) keys[i] = sequence_key(*job, i);
   const uint32_t shared = state_->backend.prefix_counters() ? shared_tokens(job->pairs) : 0;
+  job->shared_tokens = shared;
   job->logits.assign(job->result_begin(static_cast<uint32_t>(sequences)), 0);
   job->depths.assign(sequences, 0);
   Status status;

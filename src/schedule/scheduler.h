@@ -44,6 +44,7 @@ struct Job {
   std::vector<uint32_t> result_offsets;
 
   // What the shell fills in before done().
+  uint32_t shared_tokens = 0;   // that all of `pairs` begin with, where the engine computes such once
   std::vector<float> logits;    // one per sequence, or as result_offsets says
   std::vector<uint8_t> depths;  // layers that each was computed to, 0: all; where fewer, the logit is a guess
   int64_t queue_us = 0;         // until the engine began the job's first batch

@@ -30,12 +30,18 @@ KeptChain SharedPass::Part::chain() const {
   return whole;
 }
 
+PrefixLimits SharedPrefixes::limits(size_t layers) const {
+  PrefixLimits limits = limits_;
+  limits.for_others = layers == layers_;
+  return limits;
+}
+
 SharedPass::SharedPass(SharedPrefixes& prefixes, const Batch& whole, size_t layers)
     : prefixes_(prefixes),
       whole_(whole),
       layers_(layers),
       stored_(layers == prefixes.layers_),
-      plan_(plan_prefixes(whole, prefixes.limits_)),
+      plan_(plan_prefixes(whole, prefixes.limits(layers))),
       parts_(plan_.parts.size()),
       before_(whole.size()) {
   prefixes_.counters_->shared_tokens += plan_.saved;

@@ -66,6 +66,8 @@ class SharedPrefixes {
 
  private:
   friend class SharedPass;
+  // Where all layers are computed, what only other batches share is kept, too.
+  PrefixLimits limits(size_t layers) const;
 
   const size_t layers_, width_;  // of all blocks; of a row of keys and values
   PrefixLimits limits_;

@@ -202,6 +202,9 @@ class LayeredBackend : public Backend {
       const Batch piece = {.ids = batch.ids.subspan(begin, tokens),
                            .segments = batch.segments.subspan(begin, tokens),
                            .offsets = offsets,
+                           .shared_tokens = batch.shared_tokens.empty()
+                                                ? std::span<const uint32_t>()
+                                                : batch.shared_tokens.subspan(first, last - first),
                            .stop = batch.stop};
       Status status = body(piece, first);
       if (!absl::IsResourceExhausted(status) || last - first == 1) return status;

@@ -103,13 +103,13 @@ bool is_valid_target(std::string_view method, std::string_view target) {
 
 }  // namespace
 
-const char* find_broken_line(std::string_view bytes, LineProgress& progress) {
+const char* find_broken_line(std::string_view bytes, LineProgress& progress, bool in_trailer) {
   auto& [begin, next, ended] = progress;
   for (; next < bytes.size() && !ended; ++next) {
     const char c = bytes[next];
     if (c == '\0') return "a NUL";
     if (c == '\n') return "a line break that is not CRLF";
-    if (next == begin && next > 0 && (c == ' ' || c == '\t')) return "a line that goes on in the next";
+    if (!in_trailer && next == begin && next > 0 && (c == ' ' || c == '\t')) return "a line that goes on in the next";
     if (c != '\r') continue;
     if (next + 1 == bytes.size()) return nullptr;
     if (bytes[next + 1] != '\n') return "a line break that is not CRLF";

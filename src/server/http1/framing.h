@@ -19,14 +19,15 @@ Status check_framing(bool http_1_0, std::string_view method, std::string_view ta
                      std::span<const HeaderField> fields);
 
 // The lines of a head, or of a chunk's head or trailer, as far as they are here: nullptr, or what is wrong. A line ends
-// with CRLF and goes on in no other. Stops behind an empty line: what follows is none of them. `progress`: how far the
-// same bytes have been looked at before, when there were fewer of them.
+// with CRLF and goes on in no other; a trailer's may, none of which is kept (RFC 9112 5.2 and 7.1.2). Stops behind an
+// empty line: what follows is none of them. `progress`: how far the same bytes have been looked at before, when there
+// were fewer of them.
 struct LineProgress {
   size_t begin = 0;    // of the line that is looked at
   size_t next = 0;     // the first byte that was not
   bool ended = false;  // there was an empty line
 };
-const char* find_broken_line(std::string_view bytes, LineProgress& progress);
+const char* find_broken_line(std::string_view bytes, LineProgress& progress, bool in_trailer);
 
 // Whether `value` is a Host field's: a name or an address, and perhaps a port (RFC 9110 7.2). An empty one is.
 bool is_valid_host(std::string_view value);

@@ -260,6 +260,8 @@ constexpr Row kRows[] = {
     {"7.1.2", "200", "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: u\r\nAuthorization: z\r\n\r\n"sv},  // says nothing of the request
     {"7.1.2", "400", "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n"sv},
     {"7.1.2", "400", "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX y\r\n\r\n"sv},
+    {"7.1.2", "200", "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n z: 5\r\n\r\n"sv},  // goes on in the next line
+    {"7.1.2", "400", "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\n z: 5\r\n\r\n"sv},
     {"8", "...", "GET"sv},
     {"8", "...", "GET / HTTP/1.1\r\n"sv},
     {"8", "...", "GET / HTTP/1.1\r\nHost: t\r\n"sv},

@@ -76,7 +76,7 @@ struct RequestParser::Impl {
   // Beast looks at a line again only when the end of the head is there, which may never come.
   Status check_lines() {
     const auto bytes = input.data();
-    const char* broken = find_broken_line({static_cast<const char*>(bytes.data()), bytes.size()}, lines);
+    const char* broken = find_broken_line({static_cast<const char*>(bytes.data()), bytes.size()}, lines, head_done);
     if (!broken) return ok_status();
     return transport::make_error(transport::ErrorKind::kMalformed,
                                  std::string("not a valid HTTP/1.1 request: ") + broken);
