@@ -17,7 +17,10 @@
 namespace rerank::cache {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr size_t kMostAddresses = 8;
+constexpr auto kFresh = std::chrono::minutes(1);  // of an answer that nobody waited for any more
 
 Result<Addresses> resolve_by_system(const std::string& host) {
   addrinfo hints{};
@@ -53,6 +56,7 @@ struct NameLookup::State {
   std::string host;                        // that is looked up, or was; empty: none yet
   bool running = false;                    // a thread looks it up
   std::optional<Result<Addresses>> found;  // not taken yet
+  Clock::time_point found_at;
 };
 
 NameLookup::NameLookup(Resolve resolve)
@@ -65,7 +69,8 @@ Result<Addresses> NameLookup::find(const std::string& host, std::chrono::millise
   State& s = *state_;
   std::unique_lock lock(s.mutex);
   if (s.stopping) return absl::UnavailableError("stopping");
-  if (!s.running) {
+  const bool answered = s.host == host && s.found && Clock::now() - s.found_at < kFresh;
+  if (!s.running && !answered) {
     s.host = host;
     s.found.reset();
     // Holds what it needs, and outlives whoever asked. Having a destructor of the thread's keeps this library loaded.
@@ -75,6 +80,7 @@ Result<Addresses> NameLookup::find(const std::string& host, std::chrono::millise
       if (const Status status = guarded([&] { found = kept->resolve(host); }); !status.ok()) found = status;
       const std::lock_guard done(kept->mutex);
       kept->found = std::move(found);
+      kept->found_at = Clock::now();
       kept->running = false;
       kept->changed.notify_all();
     }).detach();

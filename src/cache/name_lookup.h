@@ -26,8 +26,8 @@ class NameLookup {
   ~NameLookup();  // does not wait for a lookup that goes on
 
   // Waits for `patience` at most, or until stop(). A lookup that takes longer goes on, and the next call with the same
-  // host waits for it: there is never more than one thread. An address is its own answer, at once. Unavailable: the
-  // name is not known, or there was no answer in time.
+  // host waits for it, or takes its answer of the last minute: there is never more than one thread. An address is its
+  // own answer, at once. Unavailable: the name is not known, or there was no answer in time.
   Result<Addresses> find(const std::string& host, std::chrono::milliseconds patience);
   void stop();
 

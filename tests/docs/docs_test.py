@@ -17,7 +17,7 @@ PROGRAM = os.path.abspath(os.environ["RERANKD"])
 sys.path[:0] = [str(SOURCE / "tests/support"), str(SOURCE / "tools/docs")]
 import first_ten_minutes  # noqa: E402
 import fit_table  # noqa: E402
-from rerankd_server import Server  # noqa: E402
+from rerankd_server import Server, wait_for  # noqa: E402
 
 PAGES = [SOURCE / "README.md", SOURCE / "README.zh-CN.md", SOURCE / "SECURITY.md", SOURCE / "python/README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 # Of other servers, and words that stand for a command.
@@ -160,6 +160,11 @@ class DocsTest(unittest.TestCase):
                 command, _, output = part.partition("\n")
                 yield command, output.strip()
 
+    @staticmethod
+    def last_record(server):
+        """The fields of the last request that the log has yet; it comes a moment after the answer."""
+        return re.findall(r"(\w+)=", shape(next((line for line in reversed(server.log) if " request " in line), "")))
+
     def test_the_first_ten_minutes_come_out_so(self):
         seen = set()
         with Server("--model", SOURCE / "models/rerankd-mini-en", "--api-key", "change-me-please") as server:
@@ -168,8 +173,8 @@ class DocsTest(unittest.TestCase):
                 if "&" in command or name not in ("rerankd", "curl", "tail"):
                     continue
                 if name == "tail":  # the record of the request before
-                    found = [line for line in server.log if " request " in line][-1]
-                    self.assertEqual(re.findall(r"(\w+)=", shape(found)), [key for key in re.findall(r"(\w+)=", shape(shown)) if key != "agent"])
+                    wanted = [key for key in re.findall(r"(\w+)=", shape(shown)) if key != "agent"]
+                    wait_for(lambda wanted=wanted: self.last_record(server) == wanted, 20, f"{wanted}\n{''.join(server.log)}")
                     continue
                 line = command.replace("http://127.0.0.1:8080", server.url).replace("64 --document-tokens 220 --duration 5s", "4 --document-tokens 20 --duration 500ms")
                 line = re.sub(r"\bcurl ", "curl -sS -A '' " + ("" if "Bearer" in line else "-H 'Authorization: Bearer change-me-please' "), line)

@@ -66,12 +66,12 @@ class Server:
         self.reader.join()
         self.process.stderr.close()
 
-    def post(self, path, body, headers=None):
+    def post(self, path, body, headers=None, timeout=30):
         """The answer; of an error its status."""
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(),
                                          {"Content-Type": "application/json", **(headers or {})})
         try:
-            return json.load(urllib.request.urlopen(request, timeout=30))
+            return json.load(urllib.request.urlopen(request, timeout=timeout))
         except urllib.error.HTTPError as error:
             error.close()
             return error.code
