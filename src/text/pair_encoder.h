@@ -72,8 +72,9 @@ class PairEncoder {
   Status check_instruction(bool given) const;
   // The instruction of a request that has this one.
   std::string_view instruction_of(const std::optional<std::string>& instruction) const {
-    return instruction ? std::string_view(*instruction) : std::string_view(default_instruction_);
+    return instruction ? std::string_view(*instruction) : default_instruction();
   }
+  std::string_view default_instruction() const { return default_instruction_; }
   // What scores depend on besides the tokenizer: part of a model's fingerprint.
   const std::string& identity() const { return identity_; }
 

@@ -152,7 +152,7 @@ std::vector<int32_t> ListEncoder::back(const Asked& asked) const {
 }
 
 std::string ListEncoder::instruction_of(const ListTexts& texts) const {
-  const std::string_view instruction = texts.instruction.value_or(texts_->instruction_of(std::nullopt));
+  const std::string_view instruction = texts.instruction.value_or(texts_->default_instruction());
   if (instruction.empty()) return "";
   constexpr std::string_view kMark = "{instruction}";
   std::string form = prompt_.instruction_form;
