@@ -329,6 +329,20 @@ TEST(Framing, DoesNotCareWhereBytesAreCut) {
   }
 }
 
+TEST(Framing, AHeadsLimitIsTheSameHoweverItIsCut) {
+  for (const size_t size : {999u, 1000u, 1001u, 1004u, 1500u}) {
+    std::string bytes = "GET / HTTP/1.1\r\nHost: t\r\nX: \r\n\r\n";
+    bytes.insert(bytes.size() - 4, size - bytes.size(), 'x');
+    const std::string wanted = size <= 1000 ? "200" : "431";
+    EXPECT_EQ(outcome({bytes}), wanted) << size;
+    for (size_t step : {1u, 3u, 64u, 1000u}) {
+      std::vector<std::string_view> parts;
+      for (size_t at = 0; at < size; at += step) parts.push_back(std::string_view(bytes).substr(at, step));
+      EXPECT_EQ(outcome(parts), wanted) << size << " in parts of " << step;
+    }
+  }
+}
+
 TEST(Framing, TrailersAreNoFieldsOfTheHead) {
   RequestParser parser(1000, 5000);
   feed(parser, "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: z\r\n\r\n");

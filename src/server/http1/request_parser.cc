@@ -7,6 +7,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -28,11 +29,7 @@ constexpr size_t kBodyReadBytes = 64u << 10;    // while a body is coming
 constexpr size_t kFirstBodyBytes = 256u << 10;  // an announced length is believed up to here, then as it comes
 constexpr size_t kBodySlack = 64;               // spare capacity that the JSON parser wants behind the body
 
-Status explain(beast::error_code code, size_t max_header_bytes, size_t max_body_bytes) {
-  if (code == http::error::header_limit) {
-    return transport::make_error(transport::ErrorKind::kHeaderTooLarge,
-                                 absl::StrFormat("the request's head is larger than %d bytes", max_header_bytes));
-  }
+Status explain(beast::error_code code, size_t max_body_bytes) {
   if (code == http::error::body_limit) {
     return transport::make_error(
         transport::ErrorKind::kBodyTooLarge,
@@ -55,13 +52,16 @@ struct RequestParser::Impl {
   std::string body;
   size_t body_size = 0;  // bytes of `body` that are filled
   bool head_done = false;
+  size_t head_bytes = 0;            // that were consumed
   LineProgress lines;               // in `input`
   std::vector<HeaderField> fields;  // of the head; a trailer's are not among them (RFC 9110 6.5.1)
   Status error;
 
   void begin() {
     parser.emplace();
-    parser->header_limit(static_cast<std::uint32_t>(max_header_bytes));
+    parser->header_limit(
+        std::numeric_limits<std::uint32_t>::max());  // Beast looks at it only where a head comes in parts
+    head_bytes = 0;
     parser->body_limit(max_body_bytes);
   }
 
@@ -108,9 +108,17 @@ struct RequestParser::Impl {
     }
     if (const Status lines = check_lines(); !lines.ok()) return fail(lines);
     beast::error_code code;
-    consume(parser->put(input.data(), code));
-    if (code == http::error::need_more) return Event::kNeedInput;
-    if (code) return fail(explain(code, max_header_bytes, max_body_bytes));
+    const size_t used = parser->put(input.data(), code);
+    head_bytes += used;
+    consume(used);
+    const bool more = code == http::error::need_more;
+    if (code && !more) return fail(explain(code, max_body_bytes));
+    if (head_bytes + (more ? input.size() : 0) > max_header_bytes) {
+      return fail(
+          transport::make_error(transport::ErrorKind::kHeaderTooLarge,
+                                absl::StrFormat("the request's head is larger than %d bytes", max_header_bytes)));
+    }
+    if (more) return Event::kNeedInput;
     const auto& message = parser->get();
     for (const auto& field : message) {
       std::string name(field.name_string());
@@ -154,7 +162,7 @@ struct RequestParser::Impl {
         return fail(transport::make_error(transport::ErrorKind::kMalformed,
                                           "not a valid HTTP/1.1 request: a chunk's head is too long"));
       }
-      if (code) return fail(explain(code, max_header_bytes, max_body_bytes));
+      if (code) return fail(explain(code, max_body_bytes));
     }
     body.resize(body_size);
     return Event::kRequest;
