@@ -27,7 +27,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[1]
 os.environ.setdefault("RERANKD", str(SOURCE / "build/release/rerankd"))
 sys.path[:0] = [str(SOURCE / "tests/support"), str(SOURCE / "bench")]
 from memory import VALUES, Writer, bf16  # noqa: E402
-from rerankd_server import Server, get, wait_for  # noqa: E402
+from rerankd_server import Server, get  # noqa: E402
 
 SHAPES = {"small": (384, 960, 6), "2.7b": (2304, 5760, 36)}  # hidden, intermediate, heads of 64
 LAYERS, FIRST, WORDS = 40, 8, 2000
@@ -96,13 +96,6 @@ def layers_of(server):
     return total["sum"] / total["count"]
 
 
-def ready(server):
-    try:
-        return get(server.url + "/health") is not None
-    except OSError:  # 503 until then
-        return False
-
-
 def measure(options, arguments):
     """Of each way, in turns: seconds, orders, layers a pair."""
     ways = [("layers", depth) for depth in map(int, arguments.depths.split(","))]
@@ -113,7 +106,7 @@ def measure(options, arguments):
             keep = value if kind == "keep" else None
             if keep not in servers:
                 servers[keep] = stack.enter_context(Server(*options, *(["--exit-keep", keep] if keep else [])))
-                wait_for(lambda server=servers[keep]: ready(server), 900, "the model is not loaded")
+                servers[keep].wait_until_ready(900)
                 ask(servers[keep], request_of(10 ** 6, arguments))  # what later ones find kept
         before = {keep: layers_of(server) for keep, server in servers.items()}
         for number in range(arguments.requests):

@@ -28,20 +28,13 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 os.environ.setdefault("RERANKD", str(SOURCE / "build/release/rerankd"))
 sys.path[:0] = [str(SOURCE / "tests/support"), str(SOURCE / "bench")]
 import memory  # noqa: E402
-from rerankd_server import PROGRAM, Server, get, wait_for  # noqa: E402
+from rerankd_server import PROGRAM, Server, get  # noqa: E402
 
 WORDS = [f"w{i}" for i in range(2000)]
 
 
 def show(values, unit, form="{:.3g}"):
     return f"{form.format(statistics.median(values))} {unit} ({form.format(min(values))}-{form.format(max(values))})"
-
-
-def ready(server):
-    try:
-        return get(server.url + "/health") is not None
-    except OSError:  # 503 until then
-        return False
 
 
 def request_of(number, arguments):
@@ -66,7 +59,7 @@ def one_request(options, arguments):
         found = {}
         for sharing in (False, True):
             with Server(*options, *([] if sharing else ["--prefix-bytes", "0"])) as server:
-                wait_for(lambda server=server: ready(server), 900, "the model is not loaded")
+                server.wait_until_ready(900)
                 for asked in (first, second):
                     kept = sharing and asked == second
                     seconds, scores = ask(server, asked, arguments)
@@ -99,7 +92,7 @@ def clients(folder, options, arguments):
     for number in range(arguments.rounds):
         offline.append(bench(folder, words, arguments, "--seed", number + 1))
         with Server(*options, "--max-queue-ms", "0") as server:
-            wait_for(lambda server=server: ready(server), 900, "the model is not loaded")
+            server.wait_until_ready(900)
             served.append(bench(folder, words, arguments, "--seed", number + 1, "--url", server.url + "/v1/rerank"))
     ratios = [s / o for s, o in zip(served, offline)]
     print(f"16 clients of {arguments.client_documents} documents of {arguments.document_tokens} tokens: in process {show(offline, 'documents/s')}, "

@@ -19,7 +19,7 @@ import tempfile
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 os.environ.setdefault("RERANKD", str(SOURCE / "build/release/rerankd"))
 sys.path.insert(0, str(SOURCE / "tests/support"))
-from rerankd_server import PROGRAM, Server, get, wait_for  # noqa: E402
+from rerankd_server import PROGRAM, Server  # noqa: E402
 
 
 def bench(args, server, model, seed, *load, seconds):
@@ -36,13 +36,6 @@ def figures(begun):
     if process.returncode:
         raise SystemExit(error)
     return json.load(open(out.name, encoding="utf-8"))["runs"][0]
-
-
-def ready(server):
-    try:
-        return get(server.url + "/health") is not None
-    except OSError:  # 503 until then
-        return False
 
 
 def show(values, unit):
@@ -75,7 +68,7 @@ def main():
         for number in range(args.rounds):
             for weight, file in weights.items():
                 with Server("--config", file) as server:
-                    wait_for(lambda server=server: ready(server), 300, "the models are not loaded")
+                    server.wait_until_ready(300)
                     seed = 10 * number + 1
                     for model in (("small", small), ("large", large)):
                         figures(bench(args, server, model[0], seed + 5, *model[1], seconds=3))  # warm

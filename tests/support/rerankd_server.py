@@ -66,6 +66,15 @@ class Server:
         self.reader.join()
         self.process.stderr.close()
 
+    def wait_until_ready(self, seconds):
+        """Until its models are loaded: the port answers before."""
+        def ready():
+            try:
+                return get(self.url + "/health") is not None
+            except OSError:  # 503 until then
+                return False
+        wait_for(ready, seconds, "the models are not loaded")
+
     def post(self, path, body, headers=None, timeout=30):
         """The answer; of an error its status."""
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(),
