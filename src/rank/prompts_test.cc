@@ -36,6 +36,25 @@ TEST(PromptTest, PromptsToLogitsAsTransformers) {
   }
 }
 
+// Each is a batch of its own; the template was seen before.
+TEST(PromptTest, RequestsOfOneDocumentShareTheirTemplate) {
+  const std::string folder = decoder_with_room("qwen3-a");
+  const auto metrics = std::make_shared<Metrics>();
+  const auto reranker = open(folder, {}, metrics);
+  const auto plain = open(folder, [](Options& o) { o.host.prefix_bytes = 0; });
+  constexpr int kRequests = 8;
+  size_t tokens = 0;
+  for (int i = 0; i < kRequests; ++i) {
+    const RerankRequest request{.query = str_cat("number ", i), .documents = {"a bear"}};
+    const auto found = reranker->rerank(request), expected = plain->rerank(request);
+    ASSERT_TRUE(found.ok() && expected.ok()) << found.status() << expected.status();
+    EXPECT_EQ(found->results.at(0).logit, expected->results.at(0).logit);
+    tokens = found->total_tokens;
+  }
+  const double kept = metric(*metrics, "rerankd_prefix_tokens_total{how=\"kept\"}");
+  EXPECT_GT(kept, (kRequests - 2) * tokens / 2) << "of " << tokens << " tokens a request";
+}
+
 TEST(PromptTest, AnInstructionIsRefusedByModelsWithoutAPlaceForIt) {
   auto response = open(bert())->rerank({.query = "q", .documents = {"d"}, .instruction = "i"});
   EXPECT_EQ(response.status().code(), absl::StatusCode::kInvalidArgument);

@@ -165,6 +165,44 @@ TEST(RerankTest, AScoreIsTheSameBitForBitInEveryBatch) {
   }
 }
 
+// A long document is computed again and again, until what others ask has been computed in its midst some times.
+TEST(RerankTest, ScoresAreTheSameWhereALongBatchIsInterrupted) {
+  const auto metrics = std::make_shared<Metrics>();
+  const auto reranker = open(
+      decoder_with_room("qwen3-a"),
+      [](Options& o) {
+        o.model.queue.max_batch_ms = 1;  // what takes longer is interrupted
+        o.model.queue.max_queue_ms = 0;
+        o.host.caches.cache_bytes = 0;
+      },
+      metrics);
+  RerankRequest longer{.query = "rain", .use_cache = false}, shorter{.query = "sun", .use_cache = false};
+  longer.documents.push_back("rain");
+  for (int i = 0; i < 1000; ++i) longer.documents[0] += i % 3 == 0 ? " falls in berlin" : " and snow";
+  for (int i = 0; i < 3; ++i) shorter.documents.push_back(str_cat("the weather of day ", i));
+  const auto alone = reranker->rerank(longer), short_alone = reranker->rerank(shorter);
+  ASSERT_TRUE(alone.ok() && short_alone.ok()) << alone.status() << short_alone.status();
+  std::atomic<bool> done = false;
+  std::thread client([&] {
+    while (!done) {
+      const auto answer = reranker->rerank(shorter);
+      ASSERT_TRUE(answer.ok()) << answer.status();
+      for (size_t i = 0; i < 3; ++i) EXPECT_EQ(answer->results[i].logit, short_alone->results[i].logit);
+    }
+  });
+  const auto interruptions = [&] { return metrics->counter("rerankd_interrupting_batches_total", "").value(); };
+  for (int round = 0; round < 500 && interruptions() < 10; ++round) {
+    const auto answer = reranker->rerank(longer);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    if (answer.ok()) {
+      EXPECT_EQ(answer->results[0].logit, alone->results[0].logit);
+    }
+  }
+  done = true;
+  client.join();
+  EXPECT_GE(interruptions(), 10);
+}
+
 TEST(RerankTest, TimeoutsAndPolicies) {
   auto reranker = open(bert(), [](Options& o) { o.model.queue.queue_policy = QueuePolicy::kWait; });
   std::vector<std::string> documents(3000, "");
