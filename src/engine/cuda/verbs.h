@@ -122,6 +122,7 @@ class CudaOps {
                          q + 2 * k,
                          w.pattern.window,
                          w.pattern.causal != 0,
+                         m.global_first != 0,
                          w.slopes.data(),
                          w.pattern.scale,
                          w.pattern.softcap,
@@ -274,9 +275,10 @@ class CudaOps {
     const uint32_t q = query_width(model_.shape), k = key_width(model_.shape), sequences = input().counts().sequences;
     if (rows == Rows::kAll) {
       const Value<T>* qkv = a_.qkv.data();
-      attend_window_and_first<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(),
-                                        input().counts().tiles, shape, stream_);
+      attend_all<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(), input().counts().tiles,
+                           shape, stream_);
     }
+    shape.global_first = false;  // these see all keys
     shape.window = 0;
     shape.query_stride = q;
     shape.key_stride = 2 * k;
