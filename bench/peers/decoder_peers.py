@@ -234,8 +234,20 @@ def llama_peer(folder, kind):
     return lambda ids: [one(row.tolist()) for row in ids]
 
 
+def vllm_peer(folder):
+    (pathlib.Path(folder) / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "no"}))
+    process = subprocess.Popen([ROOT / ".venv-vllm/bin/python", ROOT / "bench/peers/vllm_process.py", folder],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(ids):
+        process.stdin.write(json.dumps(ids.tolist()) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())["logits"]
+    return run
+
+
 PEERS = {"fp32": lambda folder: torch_peer(folder, torch.float32), "bf16": lambda folder: torch_peer(folder, torch.bfloat16),
          "shared": shared_peer, "openvino": lambda folder: openvino_peer(folder, False),
          "openvino-int8": lambda folder: openvino_peer(folder, True), "genai": genai_peer, "ort": lambda folder: onnxruntime_peer(folder, False),
          "ort-int8": lambda folder: onnxruntime_peer(folder, True), "llama-f16": lambda folder: llama_peer(folder, "f16"),
-         "llama-q8_0": lambda folder: llama_peer(folder, "q8_0")}
+         "llama-q8_0": lambda folder: llama_peer(folder, "q8_0"), "vllm": vllm_peer}

@@ -2,11 +2,11 @@
 """Qwen3-Reranker-0.6B's shape by document length: rerankd's engine against other programs, in turn in one run.
 
 Usage: .venv-peers/bin/python bench/peers/decoders.py [--rounds 2] [--lengths 50,100,200,500] [--documents 66] [--precisions fp32,bf16,int8]
-           [--peers fp32,bf16,shared,openvino,openvino-int8,genai,ort,ort-int8,llama-f16,llama-q8_0] [--peer-documents 16] [--shape tiny]
+           [--peers fp32,bf16,shared,openvino,openvino-int8,genai,ort,ort-int8,llama-f16,llama-q8_0,vllm] [--peer-documents 16] [--shape tiny]
 
 Random weights of the true shape (28 layers, 0.6 B parameters, bf16), 2 threads. A request is one query and --documents documents: 75
 tokens of prefix (template, instruction, a query of 12 tokens), the document, 9 tokens of suffix. Peers compute the first
---peer-documents of them: but for the one that shares the prefix, the rate hardly depends on how many there are.
+--peer-documents of them: but for those that share the prefix, the rate hardly depends on how many there are.
 
 fp32, bf16   PyTorch (transformers, SDPA), batches of 8, the logits of the last token only
 shared       its bf16, with the prefix computed once and its keys and values copied for each batch
@@ -15,6 +15,7 @@ openvino     bf16, the forward pass in plain PyTorch converted, batches of 8, tw
 genai        OpenVINO GenAI's TextRerankPipeline on that forward pass in bf16, from texts, batches of 8
 ort          ONNX Runtime, fp32, on the graph that `rerankd convert --to onnx` writes; ort-int8: quantize_dynamic of it, per channel
 llama-...    llama.cpp's rank pooling on a GGUF file of the same weights, one document a call (which is its fastest)
+vllm         vLLM on a CPU in bf16, in a process of its own (.venv-vllm, see requirements/vllm.txt), whose cache shares the prefix
 
 Needs build/release/engine_bench and rerankd, requirements/train.txt, and for the peers asked for openvino, openvino-genai, nncf, onnxruntime,
 onnx, gguf 0.19 and llama-cpp-python 0.3. Logits are compared with PyTorch's fp32 (without it, with rerankd's) before a time is printed: rerankd's fp32
@@ -37,6 +38,7 @@ from decoder_peers import NO, PEERS, PREFIX, SUFFIX, YES
 from engine_process import Engine
 
 LIMITS = {"fp32": 0.001, "bf16": 0.1, "int8": 0.2}  # of the span of logits; fp32: absolute
+SHARING = ("shared", "vllm")  # the more documents, the faster each
 PEER_LIMIT = 0.5  # of the span: beyond it, it computes something else
 SHAPES = {"0.6b": dict(hidden_size=1024, intermediate_size=3072, num_hidden_layers=28, num_attention_heads=16, num_key_value_heads=8, head_dim=128),
           "tiny": dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=32)}
@@ -72,12 +74,14 @@ def compare(folder, length, arguments, peers):
     batch.write_text(json.dumps({"ids": ids, "segments": [[0] * len(row) for row in ids]}))
     engines = {precision: Engine(folder, batch, precision) for precision in arguments.precisions.split(",")}
     times, logits = {}, {}
+    for run in peers.values():
+        run(few)  # some compile what they meet first
     for _ in range(arguments.rounds):
         for precision, engine in engines.items():
             seconds, logits[precision] = engine.run()
             times.setdefault(precision, []).append(seconds)
         for name, run in peers.items():
-            documents = torch.tensor(ids) if name == "shared" else few
+            documents = torch.tensor(ids) if name in SHARING else few
             begin = time.perf_counter()
             logits["peer " + name] = run(documents)
             times.setdefault("peer " + name, []).append((time.perf_counter() - begin) * len(ids) / len(documents))
