@@ -55,11 +55,11 @@ def fp8(s, after):
             ("attention", s.attention(*(AFTER if after else BEFORE)[s.head])),
             ("quantizing contexts", s.passes(3)),
             ("attention's output", s.products(h, h, rate)),
-            ("sum, norm, quantizing", s.passes(11)),
+            ("sum, norm, quantizing", s.passes(7 if after else 11)),  # after: the stream is fp16
             ("up", s.products(i, h, rate)),
             ("GELU, quantizing", s.passes(3, i)),
             ("down", s.products(h, i, rate)),
-            ("sum, norm, quantizing", s.passes(11))]
+            ("sum, norm, quantizing", s.passes(7 if after else 11))]
     return [row for row in rows]
 
 

@@ -3,8 +3,10 @@
 // whose losers leave. The scores themselves: cuda_emulation_test.cc.
 #include <gtest/gtest.h>
 
+#include "engine/reference/reference_backend.h"
 #include "support.h"
 #include "support/golden.h"
+#include "support/tolerances.h"
 
 namespace rerank {
 namespace {
@@ -68,6 +70,39 @@ TEST_P(CudaEncodersTest, WhoStaysInAContestHasTheScoreOfTheFullDepth) {
   }
   EXPECT_GE(stayed, 3u);
   EXPECT_LT(stayed, batch.size());
+}
+
+// On tensor cores and without, at the edges of tiles: the first key comes before a window's first tile, is in it, or is
+// among the window's keys; its query sees all.
+TEST(CudaWindowAndFirstTest, EqualsTheReference) {
+  for (const size_t head : {32, 40, 64, 128}) {
+    auto model = std::make_shared<model::Model>(*load(
+        testing::write_tiny_model({.layers = 2, .hidden = 2 * head, .heads = 2, .positions = 384}, "cuda_first")));
+    for (model::LayerWeights& layer : model->weights.layers) {
+      layer.global_query = layer.key;
+      layer.global_key = layer.value;
+      layer.global_value = layer.query;
+    }
+    for (const size_t window : {1, 63, 64, 100}) {
+      for (model::Block& block : model->config.architecture.blocks) {
+        block.attention.mask = model::MaskKind::kWindowAndFirst;
+        block.attention.window = window;
+      }
+      const auto batch = random_batch(model->config, {1, 63, 64, 65, 130, 193, 384});
+      const auto expected = run(*engine::make_reference_backend(model), batch.view());
+      for (const auto& [precision, capability] : {std::pair{"fp32", 90}, {"bf16", 90}, {"bf16", 89}}) {
+        if (capability == 89 && head != 64) continue;  // one case of mma.sync where there is wgmma
+        emulation::settings() = {.order = window % 2 == 0 ? emulation::Order::kEarly : emulation::Order::kLate,
+                                 .compute_capability = capability};
+        const auto logits = run(*open(model, {.precision = precision}), batch.view());
+        const double allowed = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision)).generated;
+        for (size_t i = 0; i < logits.size(); ++i)
+          EXPECT_NEAR(logits[i], expected[i], allowed)
+              << precision << " heads of " << head << " window " << window << " length " << batch.length(i);
+      }
+    }
+  }
+  emulation::settings() = {};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "base/strings.h"
 #include "engine/cuda/host/library.h"
 #include "support.h"
 
@@ -27,7 +28,41 @@ TEST(CudaLoadingTest, CublasIsLookedForAndNamedWhereItIsNot) {
               AllOf(HasSubstr(library), HasSubstr("needs NVIDIA's libcublasLt.so.99"), HasSubstr("/nowhere"),
                     HasSubstr("LD_LIBRARY_PATH")));
   EXPECT_THAT(load_error({{"/nowhere/librerank_cuda.so", library}, {"/nowhere", RERANKD_STUB_CUBLASLT}}),
-              HasSubstr("belongs to another version"));
+              HasSubstr("is older than this program"));
+}
+
+TEST(CudaLoadingTest, LibrariesOfOtherMajorVersionsAreRefusedInPlainWords) {
+  const auto library = [](const char* version) {
+    return str_cat(RERANKD_STUB_VERSIONS "/", version, "/librerank_cuda.so");
+  };
+  EXPECT_EQ(load_error({{library("older")}, {}}),
+            str_cat(library("older"), ": is older than this program (version 10.4 of what they say to each other, not ",
+                    engine::cuda::kPluginMajor, ".", engine::cuda::kPluginMinor,
+                    "): take the one that came with this program"));
+  EXPECT_THAT(load_error({{library("newer")}, {}}),
+              AllOf(HasSubstr("is newer than this program"), HasSubstr("12.0"), HasSubstr("take the one that came")));
+  EXPECT_THAT(load_error({{library("cut_off")}, {}}), AllOf(HasSubstr("40 bytes"), HasSubstr("it is damaged")));
+  // Earlier and later minor versions are understood: what one of them lacks is null, what it has besides is not looked
+  // at.
+  const auto earlier = engine::load_cuda_library({{library("no_longer_new")}, {}});
+  ASSERT_TRUE(earlier.ok()) << earlier.status();
+  EXPECT_EQ((*earlier)->minor, 0u);
+  EXPECT_EQ(engine::about_cuda_library(**earlier), "a stub of 11.0");
+  const auto later = engine::load_cuda_library({{library("of_tomorrow")}, {}});
+  ASSERT_TRUE(later.ok()) << later.status();
+  EXPECT_EQ(engine::about_cuda_library(**later), "a stub of 11.9");
+}
+
+// Who changes one of them gives the other side another layout: a field at the end takes a new minor number, anything
+// else a new major one, and this table follows.
+TEST(CudaLoadingTest, StructsHaveTheSizesOfTheirVersion) {
+  using namespace engine::cuda;
+  static_assert(kPluginMajor == 11 && kPluginMinor == 1);
+  static_assert(kFirstPluginBytes == 152 && sizeof(Plugin) == 152);
+  static_assert(offsetof(ModelSpec, convolution) == 504 && sizeof(ModelSpec) == 632);  // minor 0, 1
+  static_assert(offsetof(LayerSpec, global_query) == 832 && sizeof(LayerSpec) == 1088);
+  static_assert(sizeof(BatchSpec) == 56);
+  static_assert(sizeof(TunedProduct) == 104 && sizeof(Tensor) == 24 && sizeof(LinearSpec) == 56);
 }
 
 TEST(CudaLoadingTest, TheLibrarySaysWhatItIsMadeOf) {

@@ -19,12 +19,12 @@ struct States {
 
   // visit(buffer, numbers that it holds of so many rows)
   template <class Visit>
-  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+  void each(const Shape& m, size_t rows, const Visit& visit) {
     visit(exact, rows * std::max(m.hidden, m.embedding));
     visit(rounded, rows * m.hidden);
   }
   // to[i] = row which[i].
-  void gather(const ModelSpec& m, const uint32_t* which, uint32_t rows, States& to, cudaStream_t stream) const {
+  void gather(const Shape& m, const uint32_t* which, uint32_t rows, States& to, cudaStream_t stream) const {
     gather_rows(exact.data(), which, to.exact.data(), rows, m.hidden, stream);
     gather_rows(rounded.data(), which, to.rounded.data(), rows, m.hidden, stream);
   }
@@ -36,7 +36,7 @@ struct Scratch {
   DeviceBuffer<T> product, inner, both;  // both: gate and up side by side
 
   template <class Visit>
-  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+  void each(const Shape& m, size_t rows, const Visit& visit) {
     visit(product, rows * std::max(m.hidden, m.embedding));
     visit(inner, rows * m.intermediate);
     if (m.gated) visit(both, rows * 2 * m.intermediate);
@@ -55,7 +55,7 @@ struct ExpertBuffers {
   DeviceBuffer<T> both, inner, out, sum;
 
   template <class Visit>
-  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+  void each(const Shape& m, size_t rows, const Visit& visit) {
     const size_t tiles = expert_tiles(static_cast<uint32_t>(rows), m.chosen, m.experts), places = tiles * kExpertTile;
     visit(input, rows * m.hidden);
     visit(scores, rows * m.experts);
@@ -101,7 +101,7 @@ struct Activations {
   DeviceBuffer<float> pooled;  // what exits read
 
   // Room for a whole batch. Where there is not enough, batches before this one must be done with what there is.
-  void reserve(const ModelSpec& m, uint32_t tokens, uint32_t sequences, cudaStream_t stream) {
+  void reserve(const Shape& m, uint32_t tokens, uint32_t sequences, cudaStream_t stream) {
     bool enough = true;
     const auto look = [&](const auto& buffer, size_t count) { enough = enough && count <= buffer.capacity(); };
     each(m, tokens, sequences, look);
@@ -111,11 +111,11 @@ struct Activations {
   }
 
   // Room for what only exits need, of a batch that was reserved, or of a part of it.
-  void reserve_spare(const ModelSpec& m, uint32_t tokens) { spare.each(m, padded_rows(tokens), kResize); }
-  void reserve_pooled(const ModelSpec& m, uint32_t sequences) { pooled.resize(size_t{sequences} * 3 * m.hidden); }
+  void reserve_spare(const Shape& m, uint32_t tokens) { spare.each(m, padded_rows(tokens), kResize); }
+  void reserve_pooled(const Shape& m, uint32_t sequences) { pooled.resize(size_t{sequences} * 3 * m.hidden); }
 
   // Of all buffers, once there was such a batch.
-  static size_t bytes(const ModelSpec& m, uint32_t tokens, uint32_t sequences) {
+  static size_t bytes(const Shape& m, uint32_t tokens, uint32_t sequences) {
     size_t sum = size_t{sequences} * 3 * m.hidden * sizeof(float);
     const auto add = [&](const auto& buffer, size_t count) { sum += count * sizeof(*buffer.data()); };
     Activations all;
@@ -125,7 +125,7 @@ struct Activations {
   }
 
   // Where its buffers lie: what launches of a whole batch are given.
-  void add_addresses(const ModelSpec& m, std::vector<const void*>& to) {
+  void add_addresses(const Shape& m, std::vector<const void*>& to) {
     each(m, 0, 0, [&](const auto& buffer, size_t) { to.push_back(buffer.data()); });
   }
 
@@ -137,7 +137,7 @@ struct Activations {
 
   // The one list of what a whole batch needs.
   template <class Visit>
-  void each(const ModelSpec& m, uint32_t tokens, uint32_t sequences, const Visit& visit) {
+  void each(const Shape& m, uint32_t tokens, uint32_t sequences, const Visit& visit) {
     const size_t rows = padded_rows(tokens), scored_rows = padded_rows(sequences);
     states.each(m, rows, visit);
     scratch.each(m, rows, visit);

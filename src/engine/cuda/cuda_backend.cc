@@ -89,8 +89,7 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
   if (choice.plugin->minor < 1 && is_newer_than_first(a)) {
     return absl::UnimplementedError(
         "cuda engine: librerank_cuda.so is older than this program, and does not compute experts, convolutions or "
-        "windows "
-        "with a global first token: take the one that came with it");
+        "windows with a global first token: take the one that came with it");
   }
   char error[512] = "", text[256] = "";
   int count = 0;

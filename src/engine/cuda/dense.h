@@ -59,7 +59,7 @@ class Dense {
   Dense(const DeviceModel<T>& model, Gemm& gemm, cudaStream_t stream) : model_(model), gemm_(gemm), stream_(stream) {}
 
   void embed(const Tokens& tokens, Activations<T>& a) {
-    const ModelSpec& m = model_.shape;
+    const Shape& m = model_.shape;
     States<T>& to = a.states;
     const bool projected = m.projection.out > 0;
     T* rounded = projected ? a.scratch.product.data() : to.rounded.data();
@@ -76,6 +76,9 @@ class Dense {
               outs, w.in, Epilogue::kBias, stream_);
   }
 
+  // The stream in fp32, of so many rows.
+  float* exact_states(States<T>& states, uint32_t) { return states.exact.data(); }
+
   // stream += context W^T + b, and the norm behind it: a post-norm block's own, else `next`, where that is not null.
   void add_attention(const DeviceLayer<T>& w, const DeviceNorm* next, Activations<T>& a, uint32_t rows) {
     multiply(w.attention_output, a.context.data(), a.scratch.product.data(), rows);
@@ -90,7 +93,7 @@ class Dense {
 
   void add_feed_forward(const DeviceLayer<T>& w, const DeviceNorm* next, Activations<T>& a, uint32_t rows) {
     if (w.experts.router.out > 0) return add_experts(w, next, a, rows);
-    const ModelSpec& m = model_.shape;
+    const Shape& m = model_.shape;
     const Act act = m.activation;
     T* inner = a.scratch.inner.data();
     if (m.gated) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <map>
+#include <type_traits>
 #include <vector>
 
 #include "engine/cuda/device.h"
@@ -19,6 +20,15 @@ struct ValueOf {
 };
 template <class T>
 using Value = typename ValueOf<T>::type;
+template <class T>
+inline constexpr Type type_of_products = std::is_same_v<T, Value<T>> ? type_of<T> : Type::kFp8;
+
+// A model's sizes, and what follows from its blocks.
+struct Shape : ModelSpec {
+  // Of FP8: the residual stream is fp16, where every block norms it (post-norm): its numbers are of one size,
+  // and where no part reads it besides (experts, convolutions).
+  bool narrow_stream = false;
+};
 
 inline size_t bytes_of(Type type) { return type == Type::kF32 ? 4 : 2; }
 
@@ -135,7 +145,7 @@ struct DeviceLayer {
 
 template <class T>
 struct DeviceModel {
-  ModelSpec shape;  // its tensors are not looked at again
+  Shape shape;  // its tensors are not looked at again
   DeviceBuffer<Value<T>> words, positions, segments;
   DeviceNorm embedding_norm, final_norm, head_norm;
   DeviceLinear<Value<T>> projection;
@@ -146,7 +156,7 @@ struct DeviceModel {
   DeviceLinear<Value<T>> convolution;           // out 0: there is none
   DeviceNorm convolution_norm;
 
-  DeviceModel(const ModelSpec& given, cudaStream_t stream) : shape(known_part(given, given.struct_size)) {
+  DeviceModel(const ModelSpec& given, cudaStream_t stream) : shape{known_part(given, given.struct_size)} {
     const ModelSpec& spec = shape;
     words = uploaded<Value<T>>(spec.words, stream);
     if (spec.positions.count > 0) positions = uploaded<Value<T>>(spec.positions, stream);
@@ -187,6 +197,10 @@ struct DeviceModel {
     head_output = DeviceLinear<float>({&spec.head_output}, stream);
     for (uint32_t i = spec.first_output; i != 0 && i <= spec.layers; ++i)
       outputs.push_back(DeviceLinear<float>({&spec.outputs[i - spec.first_output]}, stream));
+    const bool post_norm =
+        std::none_of(layers.begin(), layers.end(), [](const DeviceLayer<T>& layer) { return layer.pre_norm; });
+    shape.narrow_stream =
+        type_of_products<T> == Type::kFp8 && post_norm && spec.experts == 0 && spec.convolution.out == 0;
     shape.layer = nullptr;
     shape.outputs = nullptr;
   }

@@ -191,6 +191,9 @@ struct Plugin {
   void (*close)(Engine* engine);
 };
 
+// Of a library of minor 0: what every one of this major number has.
+inline constexpr size_t kFirstPluginBytes = offsetof(Plugin, close) + sizeof(Plugin::close);
+
 }  // namespace rerank::engine::cuda
 
 // The one symbol that the program looks up.

@@ -91,7 +91,7 @@ class CudaOps {
   }
 
   void project(size_t layer, const Batch&, Rows rows) {
-    const ModelSpec& m = model_.shape;
+    const Shape& m = model_.shape;
     const DeviceLinear<T>& w = model_.layers[layer].query_key_value;
     const uint32_t q = query_width(m), kv = 2 * key_width(m), sequences = input().counts().sequences;
     layer_ = layer;
@@ -112,7 +112,7 @@ class CudaOps {
   }
 
   void attend(const Batch&, Rows rows) {
-    const ModelSpec& m = model_.shape;
+    const Shape& m = model_.shape;
     const DeviceLayer<T>& w = model_.layers[layer_];
     const uint32_t q = query_width(m), k = key_width(m);
     AttentionShape shape{m.heads,
@@ -122,6 +122,7 @@ class CudaOps {
                          q + 2 * k,
                          w.pattern.window,
                          w.pattern.causal != 0,
+                         m.global_first != 0,
                          w.slopes.data(),
                          w.pattern.scale,
                          w.pattern.softcap,
@@ -165,7 +166,7 @@ class CudaOps {
   }
 
   void add_convolution(const Batch&, Rows rows) {
-    const ModelSpec& m = model_.shape;
+    const Shape& m = model_.shape;
     const DeviceLinear<Value<T>>& w = model_.convolution;
     const uint32_t* which = rows == Rows::kScored ? input().scored_rows() : nullptr;
     gather_around<Value<T>>({a_.embedded.data(), input().places(), which, a_.around.data(), input().counts().tokens,
@@ -180,8 +181,8 @@ class CudaOps {
   // Of a pass that ends behind so many layers: the final norm, where there is one, and the head, which reads the stream
   // in fp32.
   void score(size_t layers) {
-    const ModelSpec& m = model_.shape;
-    float* exact = a_.states.exact.data();
+    const Shape& m = model_.shape;
+    float* exact = dense_.exact_states(a_.states, rows_);
     if (model_.final_norm.there())
       residual<float>({.exact = exact, .rounded = exact, .norm = model_.norm(model_.final_norm)}, rows_, m.hidden,
                       stream_);
@@ -227,8 +228,8 @@ class CudaOps {
     const uint32_t sequences = input().counts().sequences;
     const size_t count = size_t{sequences} * 3 * model_.shape.hidden;
     a_.reserve_pooled(model_.shape, sequences);
-    pool(a_.states.exact.data(), places(), input().scored_rows(), input().queries(), a_.pooled.data(), sequences,
-         model_.shape.hidden, stream_);
+    pool(dense_.exact_states(a_.states, rows_), places(), input().scored_rows(), input().queries(), a_.pooled.data(),
+         sequences, model_.shape.hidden, stream_);
     slot_->receive_now(a_.pooled.data(), {out, count}, stream_);
   }
 
@@ -261,7 +262,7 @@ class CudaOps {
 
   // Keys and values of every row, queries of each sequence's first, which is the one that is scored.
   void project_globally(size_t layer) {
-    const ModelSpec& m = model_.shape;
+    const Shape& m = model_.shape;
     const DeviceLayer<T>& w = model_.layers[layer];
     const uint32_t sequences = input().counts().sequences;
     dense_.linear(w.global_key_value, 0, w.global_key_value.out, a_.states, rows_, a_.global_key_value.data(),
@@ -274,9 +275,10 @@ class CudaOps {
     const uint32_t q = query_width(model_.shape), k = key_width(model_.shape), sequences = input().counts().sequences;
     if (rows == Rows::kAll) {
       const Value<T>* qkv = a_.qkv.data();
-      attend_window_and_first<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(),
-                                        input().counts().tiles, shape, stream_);
+      attend_all<Value<T>>({qkv, qkv + q, qkv + q + k, a_.context.data()}, input().tiles(), input().counts().tiles,
+                           shape, stream_);
     }
+    shape.global_first = false;  // these see all keys
     shape.window = 0;
     shape.query_stride = q;
     shape.key_stride = 2 * k;
@@ -292,7 +294,7 @@ class CudaOps {
   };
   // Norms and RoPE of the layer's heads that begin a row: those of queries, then of keys.
   void rotate_heads(Value<T>* x, uint32_t stride, const Heads& heads, const uint32_t* positions, uint32_t rows) {
-    const ModelSpec& m = model_.shape;
+    const Shape& m = model_.shape;
     const DeviceLayer<T>& w = model_.layers[layer_];
     rotate<Value<T>>(x,
                      {stride, heads.queries, heads.all, m.head_size, w.query_norm.gamma.data(), w.key_norm.gamma.data(),

@@ -107,6 +107,11 @@ __global__ void __launch_bounds__(kGroups* kGroup, kBlocks<D, kGeneral, kGroups>
     begin = mask.first_key(first_query) / kKeys * kKeys;
     end = mask.end(min(first_query + kTileQueries, total) - 1, total);
   }
+  uint32_t ahead = begin + kKeys;                    // the tile behind the first one
+  if (kGeneral && args.global_first && begin > 0) {  // the first key's tile comes before those of the window
+    ahead = begin;
+    begin = 0;
+  }
   fetch(begin, shared);
   Products::wait_for_tiles();
   __syncthreads();
@@ -131,9 +136,9 @@ __global__ void __launch_bounds__(kGroups* kGroup, kBlocks<D, kGeneral, kGroups>
   Accumulator<D> acc;
   uint32_t slot = 0;  // its first number, of the tile of keys
 #pragma unroll 1
-  for (uint32_t first = begin; first < end; first += kKeys, slot = kTile - slot) {
-    const bool more = first + kKeys < end;
-    if (more) fetch(first + kKeys, shared + (kTile - slot));
+  for (uint32_t first = begin; first < end; first = ahead, ahead += kKeys, slot = kTile - slot) {
+    const bool more = ahead < end;
+    if (more) fetch(ahead, shared + (kTile - slot));
     if (kGroups == 1 || first < group_end) {
       const KeyTile keys = {first, first_query, total, first + kKeys > (args.causal ? group_first + 1 : total)};
       const T* const at = shared + slot;
@@ -221,6 +226,7 @@ KernelArgs kernel_args(const AttentionShape& shape) {
   if (shape.head_size > kMostHeadSize || shape.head_size % 8 != 0)
     throw Failure{Code::kUnsupported, "heads of more than 256 dimensions, or not a multiple of 8"};
   const float scale = shape.scale != 0 ? shape.scale : 1 / sqrtf(static_cast<float>(shape.head_size));
+  const float reach = shape.window == 0 ? INFINITY : static_cast<float>(shape.window - shape.causal);
   return {shape.head_size,
           shape.heads / shape.kv_heads,
           shape.query_stride,
@@ -230,10 +236,13 @@ KernelArgs kernel_args(const AttentionShape& shape) {
           shape.softcap,
           shape.window,
           shape.causal,
+          shape.global_first,
           shape.slopes,
           shape.relative,
           shape.heads * shape.head_size,
-          shape.tile_queries};
+          shape.tile_queries,
+          reach,
+          shape.global_first ? INFINITY : reach};
 }
 
 template <class T>

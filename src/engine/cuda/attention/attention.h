@@ -18,22 +18,25 @@ struct KernelArgs {
   float scale;  // of products, log2(e) included
   float cap;    // of scores as they are; 0: none
   uint32_t window;
-  bool causal;
+  bool causal, global_first;
   const float* slopes;
   RelativeRows relative;
   uint32_t relative_stride;
   uint32_t tile_queries;
+  float reach, first_reach;  // the largest distances at which a key, and the first one, are seen
 };
 
 // Which keys are seen, and what distance takes off their scores.
 struct AttentionMask {
   uint32_t window;  // 0: all
   bool causal;
-  float slope;  // of scores as powers of two
+  bool global_first;  // the first key is seen by all, besides those in the window
+  float slope;        // of scores as powers of two
   float cap;
   RelativeRows relative;
 
-  // The keys that queries [first, last] of a sequence of so many tokens may see are in [first_key(), end()).
+  // The keys that queries [first, last] of a sequence of so many tokens may see are in [first_key(), end()), besides a
+  // global first one.
   __device__ uint32_t first_key(uint32_t first) const {
     const uint32_t back = causal ? window - 1 : window;
     return window == 0 || first < back ? 0 : first - back;
@@ -53,13 +56,14 @@ struct AttentionMask {
     if (relative.bias != nullptr)
       score += relative.bias[blockIdx.y * (2 * relative.reach + 1) + relative_row(query, key)] * kLog2E;
     const bool hidden = causal ? key > query || (window != 0 && distance >= window) : window != 0 && distance > window;
-    return hidden ? -INFINITY : score - slope * static_cast<float>(distance);
+    return hidden && !(global_first && key == 0) ? -INFINITY : score - slope * static_cast<float>(distance);
   }
 };
 
 __device__ inline AttentionMask mask_of(const KernelArgs& args) {
-  return {args.window, args.causal, args.slopes == nullptr ? 0.0f : args.slopes[blockIdx.y] * kLog2E, args.cap,
-          args.relative};
+  return {args.window,       args.causal,
+          args.global_first, args.slopes == nullptr ? 0.0f : args.slopes[blockIdx.y] * kLog2E,
+          args.cap,          args.relative};
 }
 
 // The row of a batch that holds the key at a position of a tile's sequence.

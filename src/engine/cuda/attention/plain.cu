@@ -54,8 +54,11 @@ __device__ void attend_plain(const PlainHead<T>& head, const KernelArgs& args, P
   float out[kMost] = {}, largest = -INFINITY, sum = 0;
   const AttentionMask mask = mask_of(args);
   const uint32_t end = mask.end(head.position, length);
-  for (uint32_t first = mask.first_key(head.position); first < end; first += 32) {
-    const uint32_t count = min(end - first, 32u), position = first + lane;
+  uint32_t next = mask.first_key(head.position);
+  bool global = mask.global_first && next > 0;  // the first key comes alone, before the window's
+  for (uint32_t first = global ? 0 : next; first < end; first = next, global = false) {
+    if (!global) next = first + 32;
+    const uint32_t count = global ? 1 : min(end - first, 32u), position = first + lane;
     float score = -INFINITY;
     if (lane < count) {
       const T* key = head.keys + static_cast<size_t>(row_of(head.tile, position)) * args.key_stride;

@@ -82,9 +82,8 @@ __device__ inline void apply_pattern(float (&scores)[kParts][4], const KeyTile& 
       score += kLog2E * bias[mask.relative_row(tile.query(r), tile.first + key)];
     });
   }
-  const float window = static_cast<float>(args.window);
   float distance[2], least[2];
-  const float most = args.window == 0 ? INFINITY : args.causal ? window - 1 : window;
+  const float most = args.reach;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const float query = static_cast<float>(tile.query(r));
@@ -96,10 +95,16 @@ __device__ inline void apply_pattern(float (&scores)[kParts][4], const KeyTile& 
       score -= mask.slope * fabsf(distance[r] - static_cast<float>(key));
     });
   }
-  each_score(scores, [&](float& score, int r, int key) {
-    const float own = distance[r] - static_cast<float>(key);
-    if (own < least[r] || own > most) score = -INFINITY;
-  });
+  // The sequence's first key is the first column of the first tile.
+  const float first_most = tile.first == 0 && threadIdx.x % 4 == 0 ? args.first_reach : most;
+#pragma unroll
+  for (int n = 0; n < kParts; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float own = distance[i / 2] - static_cast<float>(n * 8 + i % 2 + threadIdx.x % 4 * 2);
+      if (own < least[i / 2] || own > (n == 0 && i % 2 == 0 ? first_most : most)) scores[n][i] = -INFINITY;
+    }
+  }
 }
 
 // The maximum of each row with these scores, as powers of two; what was added up so far fades by as much as it grew.

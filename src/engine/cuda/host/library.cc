@@ -3,8 +3,12 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <list>
+#include <mutex>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/system/own_folder.h"
 
@@ -59,6 +63,31 @@ Result<void*> open(const std::string& path, const std::vector<std::string>& cubl
       ": install the CUDA toolkit ", major, " or PyPI's nvidia-cublas, or name its folder in LD_LIBRARY_PATH"));
 }
 
+// Size and version lie at the same place in every version.
+Status check_version(const std::string& place, const cuda::Plugin& plugin) {
+  if (plugin.major != cuda::kPluginMajor)
+    return absl::UnimplementedError(str_cat(place, ": is ", plugin.major < cuda::kPluginMajor ? "older" : "newer",
+                                            " than this program (version ", plugin.major, ".", plugin.minor,
+                                            " of what they say to each other, not ", cuda::kPluginMajor, ".",
+                                            cuda::kPluginMinor, "): take the one that came with this program"));
+  if (plugin.struct_size < cuda::kFirstPluginBytes)
+    return absl::UnimplementedError(str_cat(place, ": says that it has ", plugin.struct_size,
+                                            " bytes of functions, where ", cuda::kFirstPluginBytes,
+                                            " are the least: it is damaged"));
+  return ok_status();
+}
+
+// Functions that a library of an earlier minor version does not have are null.
+const cuda::Plugin* known_part(const cuda::Plugin& plugin) {
+  if (plugin.struct_size >= sizeof(cuda::Plugin)) return &plugin;
+  static std::mutex mutex;
+  static std::list<cuda::Plugin> parts;  // in use as long as the process
+  const std::lock_guard lock(mutex);
+  std::memset(static_cast<void*>(&parts.emplace_back()), 0, sizeof(cuda::Plugin));
+  std::memcpy(static_cast<void*>(&parts.back()), &plugin, plugin.struct_size);
+  return &parts.back();
+}
+
 }  // namespace
 
 CudaPlaces cuda_places() {
@@ -90,9 +119,9 @@ Result<const cuda::Plugin*> load_cuda_library(const CudaPlaces& places) {
     if (!handle.ok()) return handle.status();
     const auto get = reinterpret_cast<const cuda::Plugin* (*)()>(::dlsym(*handle, "rerank_cuda_plugin"));
     const cuda::Plugin* plugin = get == nullptr ? nullptr : get();
-    if (plugin == nullptr || plugin->major != cuda::kPluginMajor || plugin->struct_size < sizeof(cuda::Plugin))
-      return absl::UnimplementedError(str_cat(place, ": belongs to another version of rerankd"));
-    return plugin;
+    if (plugin == nullptr) return absl::UnimplementedError(str_cat(place, ": is not rerankd's library"));
+    RETURN_IF_ERROR(check_version(place, *plugin));
+    return known_part(*plugin);
   }
   return absl::UnimplementedError(str_cat(kLibrary, " is not there (looked for ", join(places.libraries),
                                           "): build where CUDA's nvcc is, or install it next to the program"));

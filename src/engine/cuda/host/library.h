@@ -18,8 +18,9 @@ struct CudaPlaces {
 // nvidia-cublas) wheel of the Python environment that the program is installed in.
 CudaPlaces cuda_places();
 
-// The first of the libraries that is there. Unimplemented where there is none or it cannot be loaded: what is missing,
-// where it was looked for, and what to do. What is loaded stays so.
+// The first of the libraries that is there. Unimplemented where there is none, it cannot be loaded or is of another
+// major version: what is missing, where it was looked for, and what to do. What is loaded stays so. Functions that a
+// library of an earlier minor version does not have are null.
 Result<const cuda::Plugin*> load_cuda_library(const CudaPlaces& places);
 
 // load_cuda_library(cuda_places()), once per process. Thread-safe.

@@ -5,12 +5,6 @@
 
 namespace rerank::engine::cuda {
 
-// Attention of all rows, where a query sees keys at most `window` positions away, and the first of its sequence. Tiles
-// begin behind no prefix.
-template <class T>
-void attend_window_and_first(const AttentionInput<T>& in, const QueryTile* tiles, uint32_t tile_count,
-                             const AttentionShape& shape, cudaStream_t stream);
-
 // to[firsts[s]] = from[s], rows of `width`. Sequences that fill up a class of batches, which are row 0 alone, are
 // passed over: row 0 is the first one's.
 template <class T>

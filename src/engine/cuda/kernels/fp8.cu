@@ -91,12 +91,12 @@ __global__ void __launch_bounds__(kThreads)
   store_quantized(x, row, to, width);
 }
 
-template <int N, int kThreads>
+template <int N, int kThreads, class S>
 __global__ void __launch_bounds__(kThreads)
-    residual_sums_kernel(Fp8Residual r, size_t stride, Strided to, uint32_t rows, uint32_t width) {
+    residual_sums_kernel(Fp8Residual<S> r, size_t stride, Strided to, uint32_t rows, uint32_t width) {
   const uint32_t row = own_row();
   if (row >= rows) return;
-  float* begin = r.exact + row * static_cast<size_t>(width);
+  S* begin = r.stream + row * static_cast<size_t>(width);
   float x[N][8];
   if (r.added.sums != nullptr) {
     each_octet<N>(width, [&](int i, uint32_t c) { outputs(r.added, row, stride, c, x[i]); });
@@ -149,11 +149,14 @@ void gate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t rows, c
   });
 }
 
-void residual_sums(const Fp8Residual& r, uint32_t rows, uint32_t width, cudaStream_t stream) {
+template <class S>
+void residual_sums(const Fp8Residual<S>& r, uint32_t rows, uint32_t width, cudaStream_t stream) {
   launch_rows(rows, width, stream, [&](auto octets, auto threads, const Launch& how) {
-    launch("residual", residual_sums_kernel<octets(), threads()>, how, r, fp8_side(width), strided(r.rounded, width),
+    launch("residual", residual_sums_kernel<octets(), threads(), S>, how, r, fp8_side(width), strided(r.rounded, width),
            rows, width);
   });
 }
+template void residual_sums<float>(const Fp8Residual<float>&, uint32_t, uint32_t, cudaStream_t);
+template void residual_sums<__half>(const Fp8Residual<__half>&, uint32_t, uint32_t, cudaStream_t);
 
 }  // namespace rerank::engine::cuda

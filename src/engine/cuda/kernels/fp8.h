@@ -4,6 +4,8 @@
 // cuBLASLt multiplies the numbers as they are, which every device since compute capability 8.9 does, and what reads the
 // sums scales them: cuBLASLt's own scales of rows and columns are there on 9.0 only. They are used where nothing else
 // would have to read the sums: of queries, keys and values.
+// The stream between blocks that norm it is fp16 (Shape::narrow_stream): what each block's own products lose is a
+// hundred times as much, and a layer moves 8 bytes of each number less.
 //
 // Whatever is not a number in a row makes all of that row's outputs none, and so its pair's score, and no other pair's.
 #pragma once
@@ -47,14 +49,17 @@ void activate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t row
 // Of act(gate) * x, the outputs' two halves.
 void gate_sums(const Fp8Sums& sums, Act act, const Fp8Rows& to, uint32_t rows, cudaStream_t stream);
 
-// As residual() of kernels.h, of outputs (sums null: none) and with rows quantized. exact [rows, width].
+// As residual() of kernels.h, of outputs (sums null: none) and with rows quantized. stream [rows, width] of float or
+// __half.
+template <class S>
 struct Fp8Residual {
   Fp8Sums added = {};
-  float* exact = nullptr;
+  S* stream = nullptr;
   Fp8Rows rounded = {};
   NormArgs sum_norm = {}, norm = {};
   bool post = false;
 };
-void residual_sums(const Fp8Residual& r, uint32_t rows, uint32_t width, cudaStream_t stream);
+template <class S>
+void residual_sums(const Fp8Residual<S>& r, uint32_t rows, uint32_t width, cudaStream_t stream);
 
 }  // namespace rerank::engine::cuda

@@ -55,17 +55,23 @@ struct DeviceLinear<Fp8> {
 
 template <>
 struct States<Fp8> {
-  DeviceBuffer<float> exact;
+  DeviceBuffer<float> exact;    // where the stream is narrow, only what exact_states() has made
+  DeviceBuffer<__half> narrow;  // Shape::narrow_stream
   Fp8Buffer rounded;
 
   template <class Visit>
-  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+  void each(const Shape& m, size_t rows, const Visit& visit) {
     visit(exact, rows * std::max(m.hidden, m.embedding));
+    if (m.narrow_stream) visit(narrow, rows * m.hidden);
     rounded.each(rows, m.hidden, visit);
   }
-  void gather(const ModelSpec& m, const uint32_t* which, uint32_t rows, States& to, cudaStream_t stream) const {
+  void gather(const Shape& m, const uint32_t* which, uint32_t rows, States& to, cudaStream_t stream) const {
     const auto words = [](const DeviceBuffer<Fp8>& buffer) { return reinterpret_cast<uint32_t*>(buffer.data()); };
-    gather_rows(exact.data(), which, to.exact.data(), rows, m.hidden, stream);
+    if (m.narrow_stream) {
+      gather_rows(narrow.data(), which, to.narrow.data(), rows, m.hidden, stream);
+    } else {
+      gather_rows(exact.data(), which, to.exact.data(), rows, m.hidden, stream);
+    }
     gather_rows(words(rounded.values), which, words(to.rounded.values), rows, fp8_side(m.hidden) / 4, stream);
     gather_rows(rounded.scales.data(), which, to.rounded.scales.data(), rows, 1, stream);
   }
@@ -77,7 +83,7 @@ struct Scratch<Fp8> {
   Fp8Buffer context, inner;
 
   template <class Visit>
-  void each(const ModelSpec& m, size_t rows, const Visit& visit) {
+  void each(const Shape& m, size_t rows, const Visit& visit) {
     const uint32_t up = m.gated ? 2 * m.intermediate : m.intermediate, qkv = query_width(m) + 2 * key_width(m);
     visit(sums, rows * std::max({fp8_side(qkv), fp8_side(up), fp8_side(m.hidden), m.embedding}));
     if (m.projection.out > 0) visit(projected, rows * m.hidden);
@@ -92,17 +98,25 @@ class Dense<Fp8> {
   Dense(const DeviceModel<Fp8>& model, Gemm& gemm, cudaStream_t stream) : model_(model), gemm_(gemm), stream_(stream) {}
 
   void embed(const Tokens& tokens, Activations<Fp8>& a) {
-    const ModelSpec& m = model_.shape;
+    const Shape& m = model_.shape;
     const auto& [sums, projected, context, inner] = a.scratch;
     float* exact = a.states.exact.data();
+    const size_t numbers = size_t{tokens.count} * m.hidden;
     cuda::embed(model_.embed_args(tokens, exact, sums.data()), stream_);
     if (m.projection.out > 0) {
       const auto& w = model_.projection;
       gemm_.run(sums.data(), w.weight.data(), w.bias.data(), projected.data(), padded_rows(tokens.count), w.out, w.in,
                 Epilogue::kBias, stream_);
-      convert(projected.data(), exact, size_t{tokens.count} * m.hidden, stream_);
+      convert(projected.data(), exact, numbers, stream_);
     }
     quantize_rows(exact, a.states.rounded.rows(), tokens.count, m.hidden, stream_);
+    if (m.narrow_stream) convert(exact, a.states.narrow.data(), numbers, stream_);
+  }
+
+  float* exact_states(States<Fp8>& states, uint32_t rows) {
+    const size_t count = size_t{rows} * model_.shape.hidden;
+    if (model_.shape.narrow_stream) convert(states.narrow.data(), states.exact.data(), count, stream_);
+    return states.exact.data();
   }
 
   void linear(const DeviceLinear<Fp8>& w, uint32_t first, uint32_t outs, const States<Fp8>& x, uint32_t rows,
@@ -128,8 +142,8 @@ class Dense<Fp8> {
   }
 
   void norm_input(const DeviceNorm& w, States<Fp8>& states, uint32_t rows) {
-    residual_sums({.exact = states.exact.data(), .rounded = states.rounded.rows(), .norm = model_.norm(w)}, rows,
-                  model_.shape.hidden, stream_);
+    residual_sums<float>({.stream = states.exact.data(), .rounded = states.rounded.rows(), .norm = model_.norm(w)},
+                         rows, model_.shape.hidden, stream_);
   }
 
   void add_feed_forward(const DeviceLayer<Fp8>& w, const DeviceNorm* next, Activations<Fp8>& a, uint32_t rows) {
@@ -189,13 +203,18 @@ class Dense<Fp8> {
   // The product onto the stream, and the norm behind it.
   void output(const DeviceLayer<Fp8>& layer, const DeviceLinear<Fp8>& w, const Norms& norms, const Fp8Rows& x,
               Activations<Fp8>& a, uint32_t rows) {
-    residual_sums({.added = multiply(w, 0, w.out, x, rows, a.scratch),
-                   .exact = a.states.exact.data(),
-                   .rounded = a.states.rounded.rows(),
-                   .sum_norm = model_.norm(norms.sum),
-                   .norm = norms.behind == nullptr ? NormArgs() : model_.norm(*norms.behind),
-                   .post = !layer.pre_norm},
-                  rows, model_.shape.hidden, stream_);
+    const Fp8Sums added = multiply(w, 0, w.out, x, rows, a.scratch);
+    const auto add_to = [&](auto* stream) {
+      residual_sums<std::remove_pointer_t<decltype(stream)>>(
+          {.added = added,
+           .stream = stream,
+           .rounded = a.states.rounded.rows(),
+           .sum_norm = model_.norm(norms.sum),
+           .norm = norms.behind == nullptr ? NormArgs() : model_.norm(*norms.behind),
+           .post = !layer.pre_norm},
+          rows, model_.shape.hidden, stream_);
+    };
+    model_.shape.narrow_stream ? add_to(a.states.narrow.data()) : add_to(a.states.exact.data());
   }
 
   const DeviceModel<Fp8>& model_;

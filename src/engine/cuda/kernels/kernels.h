@@ -91,6 +91,7 @@ struct AttentionShape {
   uint32_t query_stride, key_stride;  // from one row of queries, of keys and of values, to the next
   uint32_t window = 0;                // only keys at most so many positions away, of causal attention the last so many
   bool causal = false;
+  bool global_first = false;      // windows of attention that is not causal also have each sequence's first key
   const float* slopes = nullptr;  // [heads], ALiBi: what each position away takes off a score; null: nothing
   float scale = 0;                // of products of queries and keys; 0: 1 / sqrt(head_size)
   float softcap = 0;              // scores are cap x tanh(score / cap); 0: not
