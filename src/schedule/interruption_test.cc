@@ -76,6 +76,13 @@ TEST_F(InterruptedTest, ItsDeadlineHolds) {
       << "half a second is left, and one more till then";
 }
 
+TEST_F(InterruptedTest, WhatWaitsForItsEndKeepsItsDeadline) {
+  start();
+  ASSERT_TRUE(queue_.add(2, 1, 3000, 0.1, 7.8).ok());
+  EXPECT_FALSE(queue_.add(3, 1, 1000, 0.2, 2.0).ok()) << "it would interrupt, and both would end too late for 2";
+  EXPECT_TRUE(queue_.add(4, 1, 100, 0.3, 2.0).ok());
+}
+
 TEST_F(InterruptedTest, AFailureOfOneLeavesTheOther) {
   const Plan& running = start();
   ASSERT_TRUE(queue_.add(2, 1, 10, 1).ok());
@@ -97,13 +104,13 @@ TEST(PlannerTest, AnEngineThatCannotBeInterruptedIsNot) {
   EXPECT_EQ(queue.add(2, 1, 10, 1, 1.5).code(), absl::StatusCode::kResourceExhausted);
 }
 
-// Computes what it may be interrupted in, in four parts: before each but the first it waits for the test, and then
+// Computes what it may be interrupted in, in several parts: before each but the first it waits for the test, and then
 // lets others go.
 class InterruptibleBackend : public FakeBackend {
  public:
   InterruptibleBackend() { information.interruptible = true; }
   Status forward(const engine::Batch& batch, std::span<float> logits) override {
-    for (int part = 1; batch.between != nullptr && part < kParts; ++part) {
+    for (int part = 1; batch.between != nullptr && part < parts; ++part) {
       waiting = part;
       go_on.acquire();
       batch.interrupt();
@@ -114,9 +121,9 @@ class InterruptibleBackend : public FakeBackend {
   void await(int part) const {
     while (waiting != part) std::this_thread::yield();
   }
-  static constexpr int kParts = 4;
+  std::atomic<int> parts{4};
   std::atomic<int> waiting{0};
-  std::counting_semaphore<kParts> go_on{0};
+  std::counting_semaphore<4> go_on{0};
 };
 
 class InterruptionTest : public ::testing::Test {
@@ -169,7 +176,7 @@ TEST_F(InterruptionTest, AFailureInTheMidstIsTheShortJobsAlone) {
   const Answer longer = submit_long();
   backend_.curse = 5;
   const Answer cursed = submit_short(scheduler_, 5);
-  backend_.go_on.release(InterruptibleBackend::kParts);
+  backend_.go_on.release(backend_.parts);
   EXPECT_EQ(cursed->future.get().first.code(), absl::StatusCode::kInternal);
   EXPECT_TRUE(longer->future.get().first.ok());
 }
@@ -192,14 +199,16 @@ TEST_F(InterruptionTest, ALongJobThatNobodyWaitsForEndsAfterWhatInterruptsIt) {
 TEST_F(InterruptionTest, OtherModelsHaveTheirTurnInTheMidst) {
   FakeBackend other;
   Scheduler neighbour(other, {}, nullptr, {}, 0, turns_->join(1));
+  backend_.parts = 1'000'000;  // until the neighbour has asked for its turn
   const Answer longer = submit_long();
   const Answer shorter = submit_short(neighbour, 5);
-  for (int part = 2; part < InterruptibleBackend::kParts; ++part) {
+  for (int part = 2; !is_answered(shorter); ++part) {
     backend_.go_on.release();
     backend_.await(part);
   }
   EXPECT_THAT(shorter->future.get().second, ::testing::ElementsAre(5, 10));
   EXPECT_FALSE(is_answered(longer));
+  backend_.parts = 0;
   backend_.go_on.release();
   EXPECT_TRUE(longer->future.get().first.ok());
 }
