@@ -16,7 +16,7 @@
 #include "cache/token_cache.h"
 #include "rerank/options.h"
 #include "rerank/status.h"
-#include "schedule/turns.h"
+#include "schedule/turns/turns.h"
 
 namespace rerank {
 class Metrics;

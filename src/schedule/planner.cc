@@ -159,13 +159,15 @@ Result<QueuePosition> Planner::position_for(const Candidate& c, double now) cons
   const bool no_deadline_at_risk =
       late(ahead) <= 0 &&
       (options_.max_queue_seconds <= 0 || start - now + predict(ahead) <= options_.max_queue_seconds) &&
-      (deadlines_.empty() || start + options_.prediction_margin * predict(ahead + c.work) <= deadlines_.begin()->first);
+      (deadlines_.empty() ||
+       now + running_left(now) + options_.prediction_margin * predict(ahead + c.work) <= deadlines_.begin()->first);
   for (auto it = order_.rbegin(); it != order_.rend() && !no_deadline_at_risk; ++it) {
     const Request& other = *it->second;
     const bool jump = !(natural < it->first);
     stop = &other;
     if (jump && (late(ahead) <= 0 || other.position.priority > c.priority)) break;
-    if (!may_overtake(other, start, ahead, c.work, jump)) break;
+    const double others_start = now + wait_for_running(other.position, other.work, now);
+    if (!may_overtake(other, others_start, ahead, c.work, jump)) break;
     ahead -= other.work;
     passed = &other;
     stop = nullptr;

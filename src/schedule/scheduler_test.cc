@@ -10,69 +10,21 @@
 #include <future>
 #include <mutex>
 #include <numeric>
-#include <semaphore>
 #include <thread>
 
 #include "base/metrics.h"
+#include "schedule/scheduler_test.h"
 
 namespace rerank::schedule {
 namespace {
-
-// Logit of a sequence: the sum of its ids. Can be held back, and can fail: the next batch, or that of an id.
-class FakeBackend : public engine::Backend {
- public:
-  const engine::BackendInfo& info() const override { return information; }
-  Status forward(const engine::Batch& batch, std::span<float> logits) override {
-    ++entered;
-    for (int part = 1; part < 3; ++part) batch.interrupt();
-    if (batch.stopped()) return absl::CancelledError("stopped");
-    std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return open_; });
-    ++batches;
-    const bool cursed = std::find(batch.ids.begin(), batch.ids.end(), curse.load()) != batch.ids.end();
-    if (throw_next.exchange(false)) throw std::bad_alloc();
-    if (fail_next.exchange(false) || cursed) return absl::InternalError("broken on purpose");
-    for (size_t i = 0; i < batch.size(); ++i) {
-      logits[i] = static_cast<float>(
-          std::accumulate(batch.ids.begin() + batch.offsets[i], batch.ids.begin() + batch.offsets[i + 1], 0));
-    }
-    return ok_status();
-  }
-  void set_open(bool open) {
-    std::lock_guard lock(mutex_);
-    open_ = open;
-    wake_.notify_all();
-  }
-  std::atomic<int> batches{0}, entered{0};
-  std::atomic<bool> fail_next{false}, throw_next{false};
-  std::atomic<int32_t> curse{-1};
-  engine::BackendInfo information;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool open_ = true;
-};
-
-struct Outcome {
-  std::promise<std::pair<Status, std::vector<float>>> promise;
-  std::future<std::pair<Status, std::vector<float>>> future = promise.get_future();
-};
-
-std::unique_ptr<Job> make_job(const std::vector<std::vector<int32_t>>& sequences, std::shared_ptr<Outcome> outcome) {
-  auto job = std::make_unique<Job>();
-  for (const auto& s : sequences) job->pairs.add(s);
-  job->done = [outcome](Job& j, Status status) { outcome->promise.set_value({status, j.logits}); };
-  return job;
-}
 
 TEST(SchedulerTest, RequestsThatWaitTogetherShareABatch) {
   FakeBackend backend;
   backend.set_open(false);
   Scheduler scheduler(backend, {}, nullptr);
-  std::vector<std::shared_ptr<Outcome>> outcomes;
+  std::vector<std::shared_ptr<JobOutcome>> outcomes;
   for (int i = 0; i < 10; ++i) {
-    outcomes.push_back(std::make_shared<Outcome>());
+    outcomes.push_back(std::make_shared<JobOutcome>());
     scheduler.submit(make_job({{i, i}, {100, i, 1}}, outcomes.back()));
   }
   backend.set_open(true);
@@ -88,7 +40,8 @@ TEST(SchedulerTest, AFailedBatchFailsItsRequestsOnly) {
   FakeBackend backend;
   Scheduler scheduler(backend, {}, nullptr);
   backend.fail_next = true;
-  auto first = std::make_shared<Outcome>(), second = std::make_shared<Outcome>(), empty = std::make_shared<Outcome>();
+  auto first = std::make_shared<JobOutcome>(), second = std::make_shared<JobOutcome>(),
+       empty = std::make_shared<JobOutcome>();
   scheduler.submit(make_job({{1}}, first));
   EXPECT_EQ(first->future.get().first.code(), absl::StatusCode::kInternal);
   scheduler.submit(make_job({{1}}, second));
@@ -102,7 +55,7 @@ TEST(SchedulerTest, AnEngineThatFailsAgainAndAgainIsNotReady) {
   Scheduler scheduler(backend, {}, nullptr);
   const auto compute = [&](bool fails) {
     backend.fail_next = fails;
-    auto outcome = std::make_shared<Outcome>();
+    auto outcome = std::make_shared<JobOutcome>();
     scheduler.submit(make_job({{1}}, outcome));
     EXPECT_EQ(outcome->future.get().first.ok(), !fails);
   };
@@ -122,7 +75,7 @@ TEST(SchedulerTest, WhatABackendThrowsFailsItsBatchOnly) {
   Scheduler scheduler(backend, {}, nullptr);
   backend.throw_next = true;
   for (const auto code : {absl::StatusCode::kUnavailable, absl::StatusCode::kOk}) {
-    auto outcome = std::make_shared<Outcome>();
+    auto outcome = std::make_shared<JobOutcome>();
     scheduler.submit(make_job({{1, 2}}, outcome));
     EXPECT_EQ(outcome->future.get().first.code(), code);
   }
@@ -132,7 +85,8 @@ TEST(SchedulerTest, ACancelledJobIsNotComputed) {
   FakeBackend backend;
   backend.set_open(false);
   Scheduler scheduler(backend, {}, nullptr);
-  auto first = std::make_shared<Outcome>(), gone = std::make_shared<Outcome>(), late = std::make_shared<Outcome>();
+  auto first = std::make_shared<JobOutcome>(), gone = std::make_shared<JobOutcome>(),
+       late = std::make_shared<JobOutcome>();
   scheduler.submit(make_job({{1}}, first));
   auto job = make_job({{2}}, gone);
   job->cancellation = std::make_shared<Cancellation>();
@@ -151,7 +105,7 @@ TEST(SchedulerTest, ACancelledJobIsAnsweredWhileABatchRuns) {
   backend.set_open(false);
   Metrics metrics;
   Scheduler scheduler(backend, {.max_batch_tokens = 1}, &metrics);
-  auto first = std::make_shared<Outcome>(), gone = std::make_shared<Outcome>();
+  auto first = std::make_shared<JobOutcome>(), gone = std::make_shared<JobOutcome>();
   scheduler.submit(make_job({{1}}, first));
   while (backend.entered == 0) std::this_thread::yield();
   auto job = make_job({{2, 2, 2}, {3}}, gone);
@@ -170,7 +124,7 @@ TEST(SchedulerTest, ALateJobIsAnsweredWhileABatchRuns) {
   backend.set_open(false);
   Metrics metrics;
   Scheduler scheduler(backend, {.max_batch_tokens = 1}, &metrics);
-  auto first = std::make_shared<Outcome>(), late = std::make_shared<Outcome>();
+  auto first = std::make_shared<JobOutcome>(), late = std::make_shared<JobOutcome>();
   scheduler.submit(make_job({{1}}, first));
   while (backend.entered == 0) std::this_thread::yield();
   auto job = make_job({{2}}, late);
@@ -203,7 +157,7 @@ TEST(SchedulerTest, ABatchThatNobodyWaitsForIsStopped) {
   PatientBackend backend;
   Metrics metrics;
   Scheduler scheduler(backend, {}, &metrics);
-  auto outcome = std::make_shared<Outcome>(), next = std::make_shared<Outcome>();
+  auto outcome = std::make_shared<JobOutcome>(), next = std::make_shared<JobOutcome>();
   auto job = make_job({{7, 1}}, outcome);
   const auto cancellation = job->cancellation = std::make_shared<Cancellation>();
   scheduler.submit(std::move(job));
@@ -221,118 +175,11 @@ TEST(SchedulerTest, ALongBatchEndsAtItsDeadline) {
   // The pair takes longer than a batch may.
   const std::vector<MeasuredBatch> measured(3, MeasuredBatch{{10}, 1.5});
   Scheduler scheduler(backend, {.prediction_margin = 0}, nullptr, measured);
-  auto outcome = std::make_shared<Outcome>();
+  auto outcome = std::make_shared<JobOutcome>();
   auto job = make_job({{7, 1}}, outcome);
   job->deadline = Clock::now() + std::chrono::milliseconds(340);
   scheduler.submit(std::move(job));
   EXPECT_EQ(outcome->future.get().first.code(), absl::StatusCode::kDeadlineExceeded);
-}
-
-// Computes what it may be interrupted in, in four parts: before each but the first it waits for the test, and then
-// lets others go.
-class InterruptibleBackend : public FakeBackend {
- public:
-  InterruptibleBackend() { information.interruptible = true; }
-  Status forward(const engine::Batch& batch, std::span<float> logits) override {
-    for (int part = 1; batch.between != nullptr && part < kParts; ++part) {
-      waiting = part;
-      go_on.acquire();
-      batch.interrupt();
-      if (batch.stopped()) return absl::CancelledError("stopped");
-    }
-    return FakeBackend::forward(batch, logits);
-  }
-  void await(int part) const {
-    while (waiting != part) std::this_thread::yield();
-  }
-  static constexpr int kParts = 4;
-  std::atomic<int> waiting{0};
-  std::counting_semaphore<kParts> go_on{0};
-};
-
-class InterruptionTest : public ::testing::Test {
- protected:
-  using Answer = std::shared_ptr<Outcome>;
-
-  // A pair of a second.
-  Answer submit_long(std::shared_ptr<Cancellation> cancellation = nullptr) {
-    auto outcome = std::make_shared<Outcome>();
-    auto job = make_job({std::vector<int32_t>(1000, 1)}, outcome);
-    job->cancellation = std::move(cancellation);
-    scheduler_.submit(std::move(job));
-    backend_.await(1);
-    return outcome;
-  }
-  static Answer submit_short(Scheduler& scheduler, int32_t id) {
-    auto outcome = std::make_shared<Outcome>();
-    scheduler.submit(make_job({{id}, {id, id}}, outcome));
-    return outcome;
-  }
-  static bool is_answered(const Answer& answer) {
-    return answer->future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  }
-
-  const std::vector<MeasuredBatch> measured_ = std::vector<MeasuredBatch>(3, MeasuredBatch{{1000}, 1.0});
-  const std::shared_ptr<Turns> turns_ = Turns::make();
-  Metrics metrics_;
-  InterruptibleBackend backend_;
-  Scheduler scheduler_{backend_, {}, &metrics_, measured_, 0, turns_->join(1)};
-};
-
-TEST_F(InterruptionTest, AShortJobIsAnsweredInTheMidstOfALongOne) {
-  const Answer longer = submit_long();
-  const Answer first = submit_short(scheduler_, 5);
-  backend_.go_on.release();
-  EXPECT_THAT(first->future.get().second, ::testing::ElementsAre(5, 10));
-  backend_.await(2);
-  const Answer second = submit_short(scheduler_, 6);
-  backend_.go_on.release();
-  EXPECT_THAT(second->future.get().second, ::testing::ElementsAre(6, 12));
-  EXPECT_FALSE(is_answered(longer));
-  backend_.go_on.release();
-  const auto [status, logits] = longer->future.get();
-  EXPECT_TRUE(status.ok()) << status;
-  EXPECT_THAT(logits, ::testing::ElementsAre(1000));
-  EXPECT_EQ(metrics_.counter("rerankd_interrupting_batches_total", "").value(), 2);
-}
-
-TEST_F(InterruptionTest, AFailureInTheMidstIsTheShortJobsAlone) {
-  const Answer longer = submit_long();
-  backend_.curse = 5;
-  const Answer cursed = submit_short(scheduler_, 5);
-  backend_.go_on.release(InterruptibleBackend::kParts);
-  EXPECT_EQ(cursed->future.get().first.code(), absl::StatusCode::kInternal);
-  EXPECT_TRUE(longer->future.get().first.ok());
-}
-
-TEST_F(InterruptionTest, ALongJobThatNobodyWaitsForEndsAfterWhatInterruptsIt) {
-  const auto cancellation = std::make_shared<Cancellation>();
-  const Answer longer = submit_long(cancellation);
-  backend_.set_open(false);
-  const Answer shorter = submit_short(scheduler_, 5);
-  backend_.go_on.release();
-  while (backend_.entered == 0) std::this_thread::yield();
-  cancellation->cancel();
-  EXPECT_EQ(longer->future.get().first.code(), absl::StatusCode::kCancelled) << "at once";
-  backend_.set_open(true);
-  EXPECT_TRUE(shorter->future.get().first.ok());
-  EXPECT_TRUE(submit_short(scheduler_, 7)->future.get().first.ok());
-  EXPECT_EQ(backend_.batches, 2) << "the long one was not computed to its end";
-}
-
-TEST_F(InterruptionTest, OtherModelsHaveTheirTurnInTheMidst) {
-  FakeBackend other;
-  Scheduler neighbour(other, {}, nullptr, {}, 0, turns_->join(1));
-  const Answer longer = submit_long();
-  const Answer shorter = submit_short(neighbour, 5);
-  for (int part = 2; part < InterruptibleBackend::kParts; ++part) {
-    backend_.go_on.release();
-    backend_.await(part);
-  }
-  EXPECT_THAT(shorter->future.get().second, ::testing::ElementsAre(5, 10));
-  EXPECT_FALSE(is_answered(longer));
-  backend_.go_on.release();
-  EXPECT_TRUE(longer->future.get().first.ok());
 }
 
 TEST(SchedulerTest, EqualSequencesAreComputedOnce) {
@@ -340,12 +187,12 @@ TEST(SchedulerTest, EqualSequencesAreComputedOnce) {
   backend.set_open(false);
   Metrics metrics;
   Scheduler scheduler(backend, {.max_batch_tokens = 4}, &metrics);
-  std::vector<std::shared_ptr<Outcome>> outcomes;
+  std::vector<std::shared_ptr<JobOutcome>> outcomes;
   for (int i = 0; i < 5; ++i) {
-    outcomes.push_back(std::make_shared<Outcome>());
+    outcomes.push_back(std::make_shared<JobOutcome>());
     scheduler.submit(make_job({{1, 2}, {3, 4}, {1, 2}}, outcomes.back()));
   }
-  auto alone = make_job({{1, 2}}, std::make_shared<Outcome>());
+  auto alone = make_job({{1, 2}}, std::make_shared<JobOutcome>());
   alone->share = false;
   scheduler.submit(std::move(alone));
   backend.set_open(true);
@@ -363,7 +210,7 @@ TEST(SchedulerTest, ADeviceComputesWhileRequestsAreCompleted) {
   FakeBackend backend;
   backend.information.offloads = true;
   Scheduler scheduler(backend, {.max_batch_tokens = 1}, nullptr);
-  auto first = std::make_shared<Outcome>(), second = std::make_shared<Outcome>();
+  auto first = std::make_shared<JobOutcome>(), second = std::make_shared<JobOutcome>();
   auto job = make_job({{1}}, first);
   job->done = [&backend, done = std::move(job->done)](Job& j, Status status) {
     while (backend.batches < 2) std::this_thread::yield();
@@ -383,9 +230,9 @@ struct TwoInFlightTest : public ::testing::Test {
     backend.set_open(false);
     scheduler.emplace(backend, PlannerOptions{.max_batch_tokens = 1}, &metrics);
   }
-  std::shared_ptr<Outcome> submit(const std::vector<std::vector<int32_t>>& sequences,
-                                  std::shared_ptr<Cancellation> cancellation = nullptr) {
-    auto outcome = std::make_shared<Outcome>();
+  std::shared_ptr<JobOutcome> submit(const std::vector<std::vector<int32_t>>& sequences,
+                                     std::shared_ptr<Cancellation> cancellation = nullptr) {
+    auto outcome = std::make_shared<JobOutcome>();
     auto job = make_job(sequences, outcome);
     job->cancellation = std::move(cancellation);
     scheduler->submit(std::move(job));
@@ -499,12 +346,12 @@ TEST_P(AllJobsTest, AreAnsweredOnce) {
 }
 
 TEST_P(AllJobsTest, AreFinishedWhenItStops) {
-  std::vector<std::shared_ptr<Outcome>> outcomes;
+  std::vector<std::shared_ptr<JobOutcome>> outcomes;
   {
     options.max_batch_tokens = 2;
     Scheduler scheduler(backend, options, nullptr);
     for (int i = 0; i < 50; ++i) {
-      outcomes.push_back(std::make_shared<Outcome>());
+      outcomes.push_back(std::make_shared<JobOutcome>());
       scheduler.submit(make_job({{i}, {i}, {i}}, outcomes.back()));
     }
   }

@@ -10,8 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "schedule/fair_share.h"
 #include "schedule/planner.h"
+#include "schedule/turns/fair_share.h"
 
 namespace rerank::schedule {
 namespace {

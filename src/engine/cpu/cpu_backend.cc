@@ -13,73 +13,19 @@
 #include "base/system/memory.h"
 #include "engine/cpu/amx/tile_ops.h"
 #include "engine/cpu/grouping.h"
+#include "engine/cpu/pick_tier.h"
 #include "engine/cpu/shared_prefixes.h"
 #include "engine/cpu/topology.h"
 #include "engine/cpu/vector/cpu_ops.h"
 #include "engine/cpu/weights/room.h"
 #include "engine/cpu/weights/weight_cache.h"
 #include "engine/depth/layered_backend.h"
-#include "engine/supported.h"
 
 namespace rerank::engine {
 namespace cpu {
 namespace {
 
 constexpr size_t kGroupTokens = 512;
-
-EngineFeatures features(bool tiles) {
-  EngineFeatures features = kAllFeatures;
-  if (tiles)
-    features.last_row = features.decoder = features.softcap = features.sum_norms = features.outputs =
-        features.marked_rows = false;
-  return features;
-}
-
-// Why a tier is out of the question here; empty: it is not.
-std::string refusal_of(const KernelTable& table, const model::Architecture& architecture) {
-  if (const std::string_view machine = unsupported_reason(table); !machine.empty()) return std::string(machine);
-  const std::string parts = uncomputed_parts(architecture, features(table.tiles != nullptr));
-  return parts.empty() ? "" : str_cat("does not compute ", parts);
-}
-
-// The first tier, best first, that fits what is wanted, that this machine runs, and that computes the model.
-Result<const KernelTable*> pick(const model::Architecture& architecture, const BackendOptions& options) {
-  const std::string_view precision = options.precision;
-  if (precision != "auto" && precision != "fp32" && precision != "bf16" && precision != "int8" && precision != "int4") {
-    return absl::InvalidArgumentError(
-        str_cat("--precision ", options.precision,
-                ": the cpu engine has auto, fp32, bf16, int8, int4; fp8 is the cuda engine's"));
-  }
-  std::string known, refusals;
-  const KernelTable* slower = nullptr;
-  for (const KernelTable* table : compiled_kernels()) {
-    known += str_cat(", ", table->name);
-    if (options.kernel != "auto" && options.kernel != table->name) continue;
-    if (options.precision != "auto" && options.precision != table->precision) continue;
-    const std::string refusal = refusal_of(*table, architecture);
-    if (!refusal.empty()) {
-      refusals += str_cat(refusals.empty() ? "" : "; ", table->name, ": ", refusal);
-      continue;
-    }
-    if (options.kernel != "auto" || is_automatic(*table)) return table;  // a tier named is taken as it is
-    if (options.precision == "auto" || table->use == KernelTier::Use::kTests) continue;
-    if (faster_than_fp32(*table)) return table;
-    // A precision asked for may be slower than fp32, where there is nothing better.
-    if (slower == nullptr) slower = table;
-  }
-  if (slower != nullptr) return slower;
-  if (!refusals.empty()) return absl::UnimplementedError(str_cat("cpu engine: ", refusals));
-  return absl::InvalidArgumentError(str_cat("--kernel ", options.kernel, " with --precision ", options.precision,
-                                            ": no such tier; there are auto", known));
-}
-
-// A model that was quantized is computed so where nothing else is asked for.
-BackendOptions with_precision_of(const model::Model& model, BackendOptions options) {
-  if (options.precision != "auto") return options;
-  if (model.weights.quantized) options.precision = "int8";
-  if (model.weights.int4) options.precision = "int4";
-  return options;
-}
 
 size_t threads_of(const BackendOptions& options) {
   return options.threads != 0 ? options.threads : available_threads();
@@ -390,34 +336,20 @@ class CpuEngine : public LayeredEngine {
   std::unique_ptr<UnderWay> now_ = std::make_unique<UnderWay>();
 };
 
-// What keeps the engine from this model; nothing is loaded.
-Result<const KernelTable*> choose(const model::Model& model, const BackendOptions& options) {
-  if (!model.has_weights()) return model.no_weights;
-  // The vector tiers compute most: what they do not is said once, not tier by tier.
-  const std::string parts = uncomputed_parts(model.architecture(), features(false));
-  if (!parts.empty()) return absl::UnimplementedError(str_cat("cpu engine: does not compute ", parts));
-  return pick(model.architecture(), with_precision_of(model, options));
-}
-
 }  // namespace
 }  // namespace cpu
 
 Result<std::string> describe_cpu_backend(const model::Model& model, const BackendOptions& options) {
-  ASSIGN_OR_RETURN(auto kernels, cpu::choose(model, options));
+  ASSIGN_OR_RETURN(auto kernels, cpu::pick_tier(model, options));
   std::string text =
       str_cat(kernels->precision, ", kernel ", kernels->name, ", ", cpu::threads_of(options), " thread(s)");
-  for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
-    const std::string refusal = cpu::refusal_of(*table, model.architecture());
-    const std::string said = str_cat("; not ", table->name, ": ", refusal);
-    // A tier has a table for each of its precisions.
-    if (!refusal.empty() && text.find(said) == std::string::npos) text += said;
-  }
+  text += cpu::refused_tiers(model.architecture());
   return text;
 }
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(std::shared_ptr<const model::Model> model,
                                                   const BackendOptions& options) {
-  ASSIGN_OR_RETURN(auto kernels, cpu::choose(*model, options));
+  ASSIGN_OR_RETURN(auto kernels, cpu::pick_tier(*model, options));
   // Packed weights of a cache are a file's pages, which the system may take back.
   if (options.weight_cache.empty())
     RETURN_IF_ERROR(cpu::check_room(model->weights, kernels->precision, usable_memory(), options.other_weights));

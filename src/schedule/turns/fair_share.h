@@ -1,5 +1,6 @@
 // Which of several models computes next, when they share one engine's threads. A pure state machine, without threads
-// and clock: the threads around it are schedule/turns.h, and tests/simulation drives a million requests through it.
+// and clock: the threads around it are schedule/turns/turns.h, and tests/simulation drives a million requests through
+// it.
 //
 // Start-time fair queueing (Goyal, Vin, Cheng 1996) over batches. Each member has a virtual time: the seconds that its
 // batches took, divided by its weight. The waiting member with the smallest is next. One that comes back after a pause

@@ -1,4 +1,4 @@
-#include "schedule/turns.h"
+#include "schedule/turns/turns.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "schedule/fair_share.h"
+#include "schedule/turns/fair_share.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Models of one process take turns on the threads that compute: one batch at a time (of a device: as many as it takes).
-// The threads around schedule/fair_share.h, which decides whose turn it is. Thread-safe.
+// The threads around schedule/turns/fair_share.h, which decides whose turn it is. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "rerank/types.h"
-#include "schedule/fair_share.h"
+#include "schedule/turns/fair_share.h"
 
 namespace rerank::schedule {
 
