@@ -113,6 +113,7 @@ def main():
 
     def score(precision):
         engine = rerank.Engine(library, model, CODES[precision])
+        engine.use_wgmma(True)
         found = [engine.score([ids for ids, _ in pairs], [kinds for _, kinds in pairs]) for pairs in lists]
         engine.close()
         return found
