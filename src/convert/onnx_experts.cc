@@ -27,7 +27,7 @@ std::string OnnxParts::experts(const std::string& input, const model::LayerWeigh
     const std::string turned =
         graph_.node("Transpose", {found}, own + "chosen_rows", {{"perm", std::vector<int64_t>{1, 0}}});
     const std::string which = graph_.node("Concat", {turned, "row_first"}, own + "rows", {{"axis", int64_t{0}}});
-    const std::string out = expert(graph_.node("GatherND", {rows, which}, own + "input"), w.experts[e], ff, own);
+    const std::string out = feed_forward(graph_.node("GatherND", {rows, which}, own + "input"), w.experts[e], ff, own);
     const std::string weight = graph_.node("Unsqueeze", {graph_.node("GatherND", {share, which}, own + "weights")},
                                            own + "weight_column", {{"axes", std::vector<int64_t>{1}}});
     const std::string added = graph_.node(
@@ -57,18 +57,6 @@ std::string OnnxParts::expert_shares(const std::string& rows, const model::Layer
   const std::string kept =
       graph_.node("ScatterElements", {none, which, largest}, at + "kept_shares", {{"axis", int64_t{1}}});
   return graph_.node("Transpose", {kept}, at + "expert_shares", {{"perm", std::vector<int64_t>{1, 0}}});
-}
-
-std::string OnnxParts::expert(const std::string& x, const model::ExpertWeights& w, const model::FeedForward& ff,
-                              const std::string& at) {
-  std::string inner = linear(x, w.up, at + "up");
-  if (w.gate) {
-    const std::string gate = activate(linear(x, *w.gate, at + "gate"), ff.activation, at + "activation");
-    inner = graph_.node("Mul", {gate, inner}, at + "gated");
-  } else {
-    inner = activate(inner, ff.activation, at + "activation");
-  }
-  return linear(inner, w.down, at + "down");
 }
 
 }  // namespace rerank::convert

@@ -34,6 +34,19 @@ class OnnxParts {
   std::string norm(const std::string& x, const model::Norm& w, const std::string& name, float epsilon);
   std::string capped(const std::string& x, float cap, const std::string& name);  // cap x tanh(x / cap)
   std::string activate(const std::string& x, model::Activation activation, const std::string& name);
+  // A layer's feed-forward, or one expert's: `w` has up, down, and perhaps a gate.
+  template <class FeedForwardWeights>
+  std::string feed_forward(const std::string& x, const FeedForwardWeights& w, const model::FeedForward& ff,
+                           const std::string& at) {
+    std::string inner = linear(x, w.up, at + "up");
+    if (w.gate) {
+      const std::string gate = activate(linear(x, *w.gate, at + "gate"), ff.activation, at + "activation");
+      inner = graph_.node("Mul", {gate, inner}, at + "gated");
+    } else {
+      inner = activate(inner, ff.activation, at + "activation");
+    }
+    return linear(inner, w.down, at + "down");
+  }
   // A feed-forward of experts, of rows of any rank (onnx_experts.cc).
   std::string experts(const std::string& input, const model::LayerWeights& w, const model::FeedForward& ff,
                       const std::string& at);
@@ -62,8 +75,6 @@ class OnnxParts {
   };
   std::string expert_shares(const std::string& rows, const model::LayerWeights& w, const model::Experts& experts,
                             const std::string& at);
-  std::string expert(const std::string& x, const model::ExpertWeights& w, const model::FeedForward& ff,
-                     const std::string& at);
   std::string rms_norm(const std::string& x, const model::Norm& w, const std::string& name);
   bool is_quantized(const model::Linear& w) const;
   Quantized quantize_batch(const std::string& x);

@@ -139,24 +139,16 @@ class EncoderGraph : OnnxAttention {
       middle = scored_row(middle, at + "scored");
     if (!pre) middle = normed(middle, w.attention_norm, "attention_norm");
     const std::string down =
-        normed(feed_forward(number, pre ? normed(middle, w.output_norm, "output_norm") : middle, at), w.output_sum_norm,
-               "output_sum_norm");
+        normed(feed_forward_of(number, pre ? normed(middle, w.output_norm, "output_norm") : middle, at),
+               w.output_sum_norm, "output_sum_norm");
     const std::string sum = graph_.node("Add", {down, middle}, at + "output_sum");
     return pre ? sum : normed(sum, w.output_norm, "output_norm");
   }
 
-  std::string feed_forward(size_t number, const std::string& input, const std::string& at) {
+  std::string feed_forward_of(size_t number, const std::string& input, const std::string& at) {
     const model::LayerWeights& w = weights_.layers[number];
     const model::FeedForward& ff = a_.blocks[number].feed_forward;
-    if (ff.experts) return experts(input, w, ff, at);
-    std::string inner = linear(input, w.up, at + "up");
-    if (w.gate) {
-      const std::string gate = activate(linear(input, *w.gate, at + "gate"), ff.activation, at + "activation");
-      inner = graph_.node("Mul", {gate, inner}, at + "gated");
-    } else {
-      inner = activate(inner, ff.activation, at + "activation");
-    }
-    return linear(inner, w.down, at + "down");
+    return ff.experts ? experts(input, w, ff, at) : feed_forward(input, w, ff, at);
   }
 
   // The mean of each sequence's rows, padding apart.

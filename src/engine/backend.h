@@ -30,6 +30,7 @@ struct BackendInfo {
   double padding_budget = 0.25;  // where it pads: how much shorter than the longest another sequence may be
   size_t length_step = 1;        // lengths cost as much as the next multiple of it
   bool depth = true;             // computes fewer layers for sequences that ask for it
+  bool interruptible = false;    // Batch::between is called: a batch may be computed in the midst of another
   bool offloads = false;         // computes on a device of its own: the host's cores are free meanwhile
   // Calls of forward() and forward_contests() that may be under way at once. Above 1: batches are computed one after
   // another, as they come, but the next is taken in while one is computed.

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -27,7 +28,14 @@ struct Batch {
   std::span<const uint32_t> shared_tokens = {};
   // Once it is true nobody wants the results any more: an engine may return Cancelled. null: never.
   const std::atomic<bool>* stop = nullptr;
+  // Called between layers and between chunks of long sequences, on the thread that called forward(), where
+  // BackendInfo::interruptible: meanwhile that thread may call forward() for other batches. Must not throw. null:
+  // never.
+  const std::function<void()>* between = nullptr;
 
+  void interrupt() const {
+    if (between != nullptr && !stopped()) (*between)();
+  }
   bool stopped() const { return stop != nullptr && stop->load(std::memory_order_relaxed); }
   size_t size() const { return offsets.empty() ? 0 : offsets.size() - 1; }
   size_t tokens() const { return ids.size(); }

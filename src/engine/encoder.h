@@ -82,8 +82,10 @@ void score_stream(const model::Architecture& a, const Batch& batch, Ops& ops, si
 // Blocks [first, layers), the last of them for the rows that the head reads.
 template <class Ops>
 void run_blocks(const model::Architecture& a, const Batch& batch, Ops& ops, size_t first, size_t layers) {
-  for (size_t layer = first; layer < layers && !batch.stopped(); ++layer)
+  for (size_t layer = first; layer < layers && !batch.stopped(); ++layer) {
+    if (layer != first) batch.interrupt();
     compute_block(batch, ops, layer, layer + 1 == layers ? last_rows(a) : Rows::kAll);
+  }
 }
 
 // pooled [sequences, exit_width()] of the state after a block, whose rows go through `rows` [tokens, hidden].
@@ -97,7 +99,10 @@ void pool(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<
 template <class Ops>
 void encode_keys(const Batch& batch, Ops& ops, size_t layers) {
   ops.embed(batch);
-  for (size_t layer = 0; layer + 1 < layers && !batch.stopped(); ++layer) compute_block(batch, ops, layer, Rows::kAll);
+  for (size_t layer = 0; layer + 1 < layers && !batch.stopped(); ++layer) {
+    compute_block(batch, ops, layer, Rows::kAll);
+    batch.interrupt();
+  }
   if constexpr (requires { ops.keys_in_chunks(layers - 1, batch); }) {
     if (ops.keys_in_chunks(layers - 1, batch)) return;
   }

@@ -12,7 +12,8 @@
 namespace rerank::engine {
 
 // A batch goes: start, any number of step and keep, launch, finish. Up to launch() there is one batch at a time;
-// finish() may come after the start of the next one, and be called by another thread. After a failure of any of them
+// finish() may come after the start of the next one, and be called by another thread. Where info().interruptible,
+// launch() calls Batch::between, and within that other batches are started and finished. After a failure of any of them
 // start() begins the next batch; after ResourceExhausted a smaller batch may fit.
 class LayeredEngine {
  public:

@@ -26,9 +26,6 @@ struct Sorted {
   }
 };
 
-// A pass over the model's weights for fewer tokens is not worth it.
-constexpr uint32_t kLeastKeptTokens = 16;
-
 // Neighbours [first, last) of the sorted sequences, which follow a part.
 struct Range {
   size_t first, last;
@@ -70,15 +67,30 @@ size_t plan_of_batch(const Batch& batch, const PrefixLimits& limits, PrefixPlan&
   return kept;
 }
 
+// Whether sequence `s` begins with `part`, whose parent it follows, and wants hardly more than that kept.
+bool is_begun_by(const Batch& batch, uint32_t s, uint32_t parent, size_t shared, const SharedPart& part) {
+  if (part.parent != parent || part.end > shared || shared >= part.end + kLeastKeptTokens) return false;
+  const auto ids = [&](uint32_t sequence) { return batch.ids.subspan(batch.offsets[sequence], part.end); };
+  return std::ranges::equal(ids(s), ids(part.sequence));
+}
+
 // Parts of single sequences, which those of other batches begin with.
 void plan_for_others(const Batch& batch, const PrefixLimits& limits, size_t kept, PrefixPlan& plan) {
+  const auto first = static_cast<ptrdiff_t>(plan.parts.size());
   for (uint32_t s = 0; s < batch.shared_tokens.size(); ++s) {
     const uint32_t parent = plan.part_of[s], from = static_cast<uint32_t>(plan.own_begin(s));
     const uint32_t level = parent == SharedPart::kNone ? 0 : plan.parts[parent].level + 1;
     const uint32_t shared = std::min(batch.shared_tokens[s], static_cast<uint32_t>(batch.length(s) - 1));
     if (shared < from + kLeastKeptTokens || level >= limits.levels || kept + shared - from > limits.most_tokens)
       continue;
-    plan.part_of[s] = static_cast<uint32_t>(plan.parts.size());
+    const auto found = std::find_if(plan.parts.begin() + first, plan.parts.end(), [&](const SharedPart& part) {
+      return is_begun_by(batch, s, parent, shared, part);
+    });
+    plan.part_of[s] = static_cast<uint32_t>(found - plan.parts.begin());
+    if (found != plan.parts.end()) {
+      plan.saved += found->end - from;
+      continue;
+    }
     plan.parts.push_back({s, from, shared, parent, level});
     kept += shared - from;
   }

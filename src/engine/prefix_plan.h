@@ -28,6 +28,9 @@ struct PrefixPlan {
   }
 };
 
+// A pass over the model's weights for fewer tokens is not worth it.
+inline constexpr uint32_t kLeastKeptTokens = 16;
+
 struct PrefixLimits {
   // A part saves at least so many tokens: each level of parts is a pass over the model's weights of its own.
   size_t least_saved = kLeastSharedTokens;

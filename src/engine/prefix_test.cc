@@ -77,6 +77,13 @@ TEST(PrefixPlanTest, WhatOtherBatchesShareIsAPartWhereItIsKept) {
   EXPECT_EQ(plan.own_begin(2), 19u) << "its last token stays its own";
   EXPECT_EQ(plan.saved, 0u) << "in this batch";
   EXPECT_EQ(plan_prefixes(batch, {.most_tokens = 35, .for_others = true}).parts.size(), 1u);
+  batch = batch_of({first, first, other});
+  batch.shared_tokens = {24, 30, 30};
+  const PrefixPlan one = plan_prefixes(batch, {.least_saved = 100, .for_others = true});
+  ASSERT_EQ(one.parts.size(), 2u) << "what two begin with is computed once";
+  EXPECT_EQ(one.own_begin(0), 24u);
+  EXPECT_EQ(one.own_begin(1), 24u);
+  EXPECT_EQ(one.saved, 24u);
   batch.shared_tokens = {8, 0, 0};
   EXPECT_TRUE(plan_prefixes(batch, {.for_others = true}).parts.empty()) << "too few for a pass of their own";
 }
@@ -99,6 +106,9 @@ TEST(PrefixStoreTest, StaysWithinItsBoundAndKeepsWhatIsUsed) {
   EXPECT_EQ(store.bytes(), 3 * ten);
   EXPECT_TRUE(store.find(ids(2, 10)).empty()) << "used longest ago";
   EXPECT_FALSE(store.find(ids(0, 10)).empty());
+  const cpu::KeptChain gone = {{keys(10), 10}, {keys(10), 10}};
+  store.add(ids(6, 20), gone);
+  EXPECT_TRUE(store.find(ids(6, 20)).empty()) << "what it stands on is not there any more";
   store.add(ids(4, 40), {{keys(40), 40}});
   EXPECT_TRUE(store.find(ids(4, 40)).empty()) << "larger than the bound";
   for (int32_t i = 10; i < 100; ++i) store.add(ids(i, 10), {{keys(10), 10}});
@@ -109,6 +119,12 @@ TEST(PrefixStoreTest, StaysWithinItsBoundAndKeepsWhatIsUsed) {
 // ones (the own part is one token), one document; several queries behind one template.
 class Requests {
  public:
+  // How many there were of each.
+  struct Kinds {
+    size_t one_document = 0, empty_document = 0, begins_with_query = 0, begins_with_another = 0;
+  };
+  const Kinds& kinds() const { return kinds_; }
+
   Requests(const model::Architecture& a, uint64_t seed)
       : random_(seed), vocabulary_(a.embedding.vocabulary), limit_(a.max_length) {}
 
@@ -119,15 +135,20 @@ class Requests {
       const Ids asked = some(below(limit_ / 3)), with_query = joined(begin_, asked);
       const size_t documents = 1 + below(6);
       for (size_t i = 0; i < documents; ++i) {
-        const Ids& before = !sequences.empty() && one_in(4) ? sequences[below(sequences.size())] : with_query;
-        Ids ids = one_in(8) ? joined(before, asked) : before;
-        ids = joined(ids, one_in(5) ? Ids() : some(1 + below(24)));
+        const bool another = !sequences.empty() && one_in(4), query_again = one_in(8), empty = one_in(5);
+        const Ids& before = another ? sequences[below(sequences.size())] : with_query;
+        Ids ids = query_again ? joined(before, asked) : before;
+        ids = joined(ids, empty ? Ids() : some(1 + below(24)));
+        kinds_.begins_with_another += another;
+        kinds_.begins_with_query += query_again && !asked.empty();
+        kinds_.empty_document += empty && !query_again;
         if (!ids.empty() && one_in(6)) ids.resize(1 + below(ids.size()));
         if (ids.empty()) ids = some(1);
         ids.resize(std::min(ids.size(), limit_));
         sequences.push_back(std::move(ids));
       }
     }
+    kinds_.one_document += sequences.size() == 1;
     std::shuffle(sequences.begin(), sequences.end(), random_);
     return batch_of(sequences);
   }
@@ -148,6 +169,7 @@ class Requests {
   std::mt19937_64 random_;
   const size_t vocabulary_, limit_;
   Ids begin_;
+  Kinds kinds_;
 };
 
 std::shared_ptr<const model::Model> load(const char* name) {
@@ -171,7 +193,8 @@ void expect_equal_scores(const char* name, const cpu::KernelTable& tier, size_t 
   uint64_t tokens = 0;
   for (size_t i = 0; i < requests; ++i) {
     OwnedBatch batch = random.next();
-    for (size_t s = 0; s < batch.size(); ++s) batch.shared_tokens.push_back(static_cast<uint32_t>(s * 7 % 90));
+    for (size_t s = 0; i % 2 == 0 && s < batch.size(); ++s)
+      batch.shared_tokens.push_back(static_cast<uint32_t>(s * 7 % 90));
     tokens += batch.tokens();
     std::vector<float> found(batch.size()), expected(batch.size());
     ASSERT_TRUE(shared->forward(batch, found).ok());
@@ -184,9 +207,15 @@ void expect_equal_scores(const char* name, const cpu::KernelTable& tier, size_t 
   EXPECT_GT(counts.kept_tokens, tokens / 50);
   EXPECT_LE(counts.kept_bytes, prefix_bytes);
   EXPECT_EQ(plain->prefix_counters(), nullptr);
+  if (requests < 60) return;
+  const Requests::Kinds& kinds = random.kinds();
+  for (const size_t count :
+       {kinds.one_document, kinds.empty_document, kinds.begins_with_query, kinds.begins_with_another})
+    EXPECT_GT(count, 0u);
 }
 
-// RERANKD_SHARING_REQUESTS: how many requests each model and fast tier gets, instead of about `usual`.
+// RERANKD_SHARING_REQUESTS: how many requests each model and fast tier gets, instead of about `usual`. Ten thousand:
+//   RERANKD_SHARING_REQUESTS=10000 build/release/src/engine/engine_test --gtest_filter='SharedPrefixTest.Scores*'
 size_t requests_or(size_t usual) {
   const char* wanted = std::getenv("RERANKD_SHARING_REQUESTS");
   return wanted != nullptr ? std::strtoul(wanted, nullptr, 10) : usual / kSlowdown + 10;
@@ -242,6 +271,45 @@ TEST(SharedPrefixTest, DocumentsOfOneRequestInBatchesOfTheirOwnShareToo) {
     EXPECT_EQ(shared->prefix_counters()->computed_tokens, 40 + 6 * 3u);
     EXPECT_EQ(shared->prefix_counters()->kept_tokens, 5 * 40u);
   }
+}
+
+// As requests of one document come: each in a batch of its own, behind the same template. The second one's template is
+// kept, since it was seen before.
+TEST(SharedPrefixTest, WhatIsSeenASecondTimeIsKept) {
+  const auto model = load("qwen3-a");
+  for (const auto* tier : cpu::compiled_kernels()) {
+    if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
+    const auto shared = open(model, *tier, size_t{1} << 20), plain = open(model, *tier, 0);
+    const auto score = [&](const Ids& ids) {
+      const OwnedBatch batch = batch_of({ids});
+      std::vector<float> found(1), expected(1);
+      ASSERT_TRUE(shared->forward(batch, found).ok());
+      ASSERT_TRUE(plain->forward(batch, expected).ok());
+      EXPECT_EQ(found, expected) << tier->name;
+    };
+    for (int32_t document = 0; document < 6; ++document) {
+      Ids ids(40, 5);
+      ids.insert(ids.end(), {document, 9, document});
+      score(ids);
+      score(Ids(30, 50 + document));  // others' templates, seen once each
+    }
+    const PrefixCounters& counts = *shared->prefix_counters();
+    EXPECT_EQ(counts.kept_tokens, 4 * 40u);
+    EXPECT_EQ(counts.computed_tokens, 2 * 43 + 4 * 3 + 6 * 30u);
+    EXPECT_EQ(counts.kept_bytes, cpu::KeptKeys::bytes_of(model->architecture().layers(), 40, 1) * 2 *
+                                     model->architecture().blocks[0].attention.kv_heads *
+                                     model->architecture().blocks[0].attention.head_size);
+  }
+}
+
+TEST(SharedPrefixTest, BeginningsThatWereSeenAreBounded) {
+  cpu::SeenBeginnings seen;
+  EXPECT_EQ(seen.note(Ids(5000, 1)), 0u);
+  EXPECT_EQ(seen.note(Ids(5000, 1)), cpu::SeenBeginnings::kMostTokens);
+  EXPECT_EQ(seen.note({Ids{1, 1, 2}}), 2u);
+  for (int32_t i = 0; i < 64; ++i) EXPECT_EQ(seen.note(Ids{10 + i, 2}), 0u);
+  EXPECT_EQ(seen.note(Ids{1, 1}), 0u) << "seen longest ago";
+  EXPECT_EQ(seen.note(Ids{73, 2, 5}), 2u);
 }
 
 // Whenever it is stopped: what is computed of a batch then is not kept for others.

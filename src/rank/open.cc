@@ -15,7 +15,7 @@
 #include "model/hub.h"
 #include "rank/host.h"
 #include "rank/locate.h"
-#include "rank/service.h"
+#include "rank/service/service.h"
 #include "rank/shadow/shadow.h"
 #include "rank/texts.h"
 #include "rank/warm_up.h"

@@ -1,21 +1,11 @@
-// Decoders through the service: scores of prompts as transformers gives them, instructions, templates of folders, and
-// adaptive depth of layerwise models.
+// Decoders through the service: scores of prompts as transformers gives them, instructions, and templates of folders.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <map>
-#include <optional>
-#include <sstream>
 
-#include "base/metrics.h"
-#include "base/strings.h"
-#include "model/weights.h"
 #include "rank/rank_test.h"
-#include "rank/warm_up.h"
 #include "rerank/reranker.h"
 #include "simdjson.h"
 #include "support/golden.h"
@@ -23,22 +13,6 @@
 
 namespace rerank::rank {
 namespace {
-
-// A recorded decoder that takes prompts longer than the recorded sequences: RoPE has no table.
-std::string decoder_with_room(const std::string& name) {
-  namespace fs = std::filesystem;
-  const fs::path from = fs::path(RERANKD_SOURCE_DIR) / "tests/data/decoders" / name;
-  const fs::path to = fs::path(::testing::TempDir()) / ("prompt-" + name);
-  fs::create_directories(to);
-  fs::copy(from, to, fs::copy_options::overwrite_existing | fs::copy_options::recursive);
-  std::ostringstream config;
-  config << std::ifstream(from / "config.json").rdbuf();
-  const std::string limit = "\"max_position_embeddings\": 192";
-  std::string text = config.str();
-  text.replace(text.find(limit), limit.size(), "\"max_position_embeddings\": 4096");
-  std::ofstream(to / "config.json") << text;
-  return to.string();
-}
 
 TEST(PromptTest, PromptsToLogitsAsTransformers) {
   const double tolerance = testing::tolerance(EngineKind::kCpu, Precision::kFp32).recorded;
@@ -62,20 +36,23 @@ TEST(PromptTest, PromptsToLogitsAsTransformers) {
   }
 }
 
-TEST(PromptTest, AnInstructionIsPartOfTheCachesKey) {
-  auto reranker = open(decoder_with_room("qwen3-a"), [](Options& o) { o.host.caches.cache_bytes = 1 << 20; });
-  const auto ask = [&](std::optional<std::string> instruction) {
-    auto response = reranker->rerank({.query = "q", .documents = {"a bear"}, .instruction = std::move(instruction)});
-    EXPECT_TRUE(response.ok()) << response.status();
-    return std::pair(response->results.at(0).logit, response->cached_documents);
-  };
-  const auto plain = ask(std::nullopt), other = ask("find the opposite");
-  EXPECT_NE(plain.first, other.first);
-  EXPECT_EQ(other.second, 0u);
-  EXPECT_EQ(ask("find the opposite"), std::pair(other.first, size_t{1}));
-  // The default, said or not, is one.
-  EXPECT_EQ(ask("Given a web search query, retrieve relevant passages that answer the query"),
-            std::pair(plain.first, size_t{1}));
+// Each is a batch of its own; the template was seen before.
+TEST(PromptTest, RequestsOfOneDocumentShareTheirTemplate) {
+  const std::string folder = decoder_with_room("qwen3-a");
+  const auto metrics = std::make_shared<Metrics>();
+  const auto reranker = open(folder, {}, metrics);
+  const auto plain = open(folder, [](Options& o) { o.host.prefix_bytes = 0; });
+  constexpr int kRequests = 8;
+  size_t tokens = 0;
+  for (int i = 0; i < kRequests; ++i) {
+    const RerankRequest request{.query = str_cat("number ", i), .documents = {"a bear"}};
+    const auto found = reranker->rerank(request), expected = plain->rerank(request);
+    ASSERT_TRUE(found.ok() && expected.ok()) << found.status() << expected.status();
+    EXPECT_EQ(found->results.at(0).logit, expected->results.at(0).logit);
+    tokens = found->total_tokens;
+  }
+  const double kept = metric(*metrics, "rerankd_prefix_tokens_total{how=\"kept\"}");
+  EXPECT_GT(kept, (kRequests - 2) * tokens / 2) << "of " << tokens << " tokens a request";
 }
 
 TEST(PromptTest, AnInstructionIsRefusedByModelsWithoutAPlaceForIt) {
@@ -84,9 +61,8 @@ TEST(PromptTest, AnInstructionIsRefusedByModelsWithoutAPlaceForIt) {
 }
 
 TEST(PromptTest, ADecoderWithoutAKnownPromptIsRefused) {
-  Options options;
-  options.model.source.model = std::string(RERANKD_SOURCE_DIR) + "/tests/data/decoders/llama-a";
-  EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("Give --template"));
+  EXPECT_THAT(refusal(RERANKD_SOURCE_DIR "/tests/data/decoders/llama-a").ToString(),
+              ::testing::HasSubstr("Give --template"));
 }
 
 // Qwen3-Reranker's own folder says what we know of it; the token that is its score, and another template, as
@@ -95,8 +71,7 @@ TEST(PromptTest, AFoldersChatTemplateIsTaken) {
   const std::string folder = decoder_with_room("qwen3-a");
   RerankRequest request{.query = "what is a panda?", .documents = {"a bear", ""}};
   const auto plain = open(folder)->rerank(RerankRequest(request));
-  const std::string copy = ::testing::TempDir() + "rank_test_chat." + std::to_string(getpid());
-  std::filesystem::remove_all(copy);
+  const std::string copy = temporary("chat");
   std::filesystem::copy(folder, copy, std::filesystem::copy_options::recursive);
   const std::string query = "messages | selectattr('role', 'eq', 'query') | map(attribute='content') | first",
                     document = "messages | selectattr('role', 'eq', 'document') | map(attribute='content') | first";
@@ -125,139 +100,14 @@ TEST(PromptTest, AFoldersChatTemplateIsTaken) {
   for (size_t i = 0; i < 2; ++i) EXPECT_EQ(other->results[i].logit, named->results[i].logit);
 
   std::ofstream(copy + "/chat_template.jinja") << "{{ 'query' | upper }}{{ 'document' }}";
-  Options options;
-  options.model.source.model = copy;
-  EXPECT_THAT(Reranker::open(options).status().ToString(),
+  EXPECT_THAT(refusal(copy).ToString(),
               ::testing::AllOf(::testing::HasSubstr("chat_template.jinja: this chat template: line 1"),
                                ::testing::HasSubstr("Give --template NAME or FILE")));
-  std::filesystem::remove_all(copy);
 }
 
 TEST(PromptTest, ATemplateWhoseScoreIsAnotherTokensLogitIsRefused) {
-  Options options;
-  options.model.source.model = decoder_with_room("qwen3-a");
-  options.model.texts.prompt = "zerank-2";
-  EXPECT_THAT(Reranker::open(options).status().ToString(), ::testing::HasSubstr("LogitScore"));
-}
-
-// What the planner takes a long prompt for: of full attention each token sees all, of causal half, of a window's no
-// more than the window.
-TEST(CostTest, CausalAttentionIsHalfOfFull) {
-  model::Architecture a = (*model::load_model(decoder_with_room("qwen3-a")))->architecture();
-  const schedule::AttentionCost causal = attention_cost(a);
-  for (model::Block& block : a.blocks) block.attention.mask = model::MaskKind::kFull;
-  const schedule::AttentionCost full = attention_cost(a);
-  EXPECT_GT(full.square, 0);
-  EXPECT_DOUBLE_EQ(causal.of_token(32000), full.of_token(32000) / 2);
-  const schedule::CostModel model(causal);
-  EXPECT_NEAR(model.work(32000) / model.work(16000), 4, 0.5) << "of a long prompt most is attention";
-  a = (*model::load_model(decoder_with_room("gemma2-a")))->architecture();
-  const schedule::AttentionCost windows = attention_cost(a);
-  EXPECT_EQ(windows.span, 24);
-  EXPECT_LT(windows.of_token(32000) - windows.of_token(16000), windows.square * 16001);
-}
-
-using ::testing::HasSubstr;
-
-std::string minicpm() { return decoder_with_room("minicpm-a"); }
-
-RerankRequest request(size_t documents) {
-  RerankRequest request{.query = "what is rain?"};
-  for (size_t i = 0; i < documents; ++i)
-    request.documents.push_back(str_cat("rain falls from cloud ", i * 37 % 101, i % 3 == 0 ? " and snow" : ""));
-  return request;
-}
-
-TEST(LayerwiseRerankTest, TheBestOfTheFirstOutputGoOnWithExactScores) {
-  RerankRequest asked = request(24);
-  std::map<size_t, float> exact;
-  auto plain = open(minicpm());
-  const auto all = plain->rerank(asked);
-  ASSERT_TRUE(all.ok()) << all.status();
-  for (const auto& r : all->results) exact[r.index] = r.logit;
-  asked.layers = 2;
-  const auto second = plain->rerank(asked);
-  const auto& by_first = second->results;
-
-  auto metrics = std::make_shared<Metrics>();
-  Options options;
-  options.model.source.model = minicpm();
-  options.model.engine.precision = Precision::kFp32;
-  options.model.engine.exit_keep = 2;
-  auto adaptive = Reranker::open(options, metrics);
-  ASSERT_TRUE(adaptive.ok()) << adaptive.status();
-  asked.layers = 0;
-  asked.top_n = 3;
-  auto best = (*adaptive)->rerank(asked);
-  ASSERT_TRUE(best.ok()) << best.status();
-  ASSERT_EQ(best->results.size(), 3u);
-  for (const auto& r : best->results) {
-    EXPECT_EQ(r.logit, exact[r.index]);
-    const auto among_six = [&](const auto& other) { return other.index == r.index; };
-    EXPECT_TRUE(std::any_of(by_first.begin(), by_first.begin() + 6, among_six)) << r.index;
-  }
-  const std::string text = metrics->to_text(), name = "rerankd_pair_layers_bucket{le=\"2\"} ";
-  ASSERT_NE(text.find(name), std::string::npos);
-  EXPECT_EQ(std::stod(text.substr(text.find(name) + name.size())), 18) << "of 24, six go on";
-  asked.top_n = 12;  // twice as many are all: nobody leaves
-  const auto more = (*adaptive)->rerank(asked);
-  for (const auto& r : more->results) EXPECT_EQ(r.logit, exact[r.index]);
-  asked.top_n = 3;
-  asked.layers = 3;  // its own depth: no contest
-  asked.use_cache = false;
-  const auto chosen = (*adaptive)->rerank(asked);
-  asked.top_n = 0;
-  const auto all_of_three = plain->rerank(asked);
-  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(chosen->results[i].logit, all_of_three->results[i].logit);
-}
-
-// A batch of the usual length holds few documents of a large model: they compete with those of other batches.
-TEST(LayerwiseRerankTest, DocumentsOfSeveralBatchesCompete) {
-  RerankRequest asked = request(24);
-  const auto open_with = [](double keep, std::shared_ptr<Metrics> metrics) {
-    Options options;
-    options.model.source.model = minicpm();
-    options.model.engine.precision = Precision::kFp32;
-    options.model.engine.exit_keep = keep;
-    options.model.queue.max_batch_tokens = 400;  // two documents
-    auto opened = Reranker::open(options, std::move(metrics));
-    EXPECT_TRUE(opened.ok()) << opened.status();
-    return std::move(*opened);
-  };
-  const auto plain = open_with(0, nullptr);
-  const auto exact = plain->rerank(asked);
-  asked.layers = 2;
-  const auto by_first = plain->rerank(asked);
-  asked.layers = 0;
-  asked.top_n = 3;
-  auto metrics = std::make_shared<Metrics>();
-  const auto best = open_with(2, metrics)->rerank(asked);
-  ASSERT_TRUE(best.ok()) << best.status();
-  for (const auto& r : best->results) {
-    const auto same = [&](const auto& other) { return other.index == r.index; };
-    EXPECT_EQ(r.logit, std::find_if(exact->results.begin(), exact->results.end(), same)->logit);
-  }
-  const std::string text = metrics->to_text(), name = "rerankd_pair_layers_bucket{le=\"2\"} ";
-  ASSERT_NE(text.find(name), std::string::npos);
-  const double left = std::stod(text.substr(text.find(name) + name.size()));
-  EXPECT_GE(left, 6) << "of 24";
-  EXPECT_LE(left, 18);
-}
-
-TEST(LayerwiseRerankTest, WhatDoesNotGoTogetherIsRefusedByName) {
-  const auto refusal = [](const std::string& folder, const std::function<void(EngineOptions&)>& change) {
-    Options options;
-    options.model.source.model = folder;
-    options.model.engine.exit_keep = 2;
-    change(options.model.engine);
-    const auto opened = Reranker::open(options);
-    EXPECT_EQ(opened.status().code(), absl::StatusCode::kInvalidArgument);
-    return std::string(opened.status().message());
-  };
-  EXPECT_THAT(refusal(bert(), [](EngineOptions&) {}), HasSubstr("--exit-keep: this model has no outputs"));
-  EXPECT_THAT(refusal(minicpm(), [](EngineOptions& e) { e.exit_keep = 0.5; }), HasSubstr("at least 1"));
-  EXPECT_THAT(refusal(minicpm(), [](EngineOptions& e) { e.layers = 3; }), HasSubstr("--layers 3"));
-  EXPECT_THAT(refusal(minicpm(), [](EngineOptions& e) { e.target_agreement = 0.9; }), HasSubstr("--exits"));
+  const Status status = refusal(decoder_with_room("qwen3-a"), [](Options& o) { o.model.texts.prompt = "zerank-2"; });
+  EXPECT_THAT(status.ToString(), ::testing::HasSubstr("LogitScore"));
 }
 
 }  // namespace

@@ -59,6 +59,37 @@ double Planner::running_left(double now) const {
   return left;
 }
 
+// Of a running batch. What takes longer than predicted is not nearly done.
+double Planner::left_of(const Running& running, double now) const {
+  const double own = cost_.seconds(running.plan.work);
+  return std::max(running.begins + own - now, own / 8);
+}
+
+// Seconds that a batch may take which interrupts `running`.
+double Planner::between_limit(const Running& running, double now) const {
+  const double left = left_of(running, now);
+  return std::min(left / 2, running.plan.deadline - now - options_.prediction_margin * left);
+}
+
+// How long a request of `work` at that position waits for what runs: not for what it may interrupt.
+double Planner::wait_for_running(const QueuePosition& position, double work, double now) const {
+  double wait = 0;  // for what has interrupted others
+  for (auto running = running_.rbegin(); running != running_.rend() && options_.interruptible; ++running) {
+    if (running->plan.pairs.empty()) continue;
+    const double limit = is_interruptible(running->plan) ? between_limit(*running, now) : -1;
+    const auto goes = [&](const QueuePosition& at, double seconds) {
+      return at < running->plan.position && seconds <= limit;
+    };
+    // The first in the queue goes first, or nobody.
+    const Request* first = order_.empty() ? nullptr : order_.begin()->second;
+    if (goes(position, predict_alone(work)) &&
+        (first == nullptr || position < first->position || goes(first->position, predict_alone(first->work))))
+      return wait;
+    wait += std::max(0.0, running->begins + cost_.seconds(running->plan.work) - now);
+  }
+  return running_left(now);
+}
+
 // Those of a request that follow the first find what they begin with computed already; which of them is the first is
 // not known yet, so that each bears the same part of it.
 void Planner::set_works(Request& r, uint32_t shared) const {
@@ -104,7 +135,6 @@ Result<QueuePosition> Planner::position_for(const Candidate& c, double now) cons
   double own = cost_.trusted() ? predict_alone(c.work) : 0;
   if (c.pairs > 0 && cost_.fitted())
     own = std::min(own, cost_.rate() * c.work + cost_.fixed() * static_cast<double>(c.pairs));
-  const double start = now + running_left(now);
   if (c.deadline && now + own > *c.deadline) {
     return absl::DeadlineExceededError("the request cannot be computed within its deadline, even alone");
   }
@@ -118,6 +148,7 @@ Result<QueuePosition> Planner::position_for(const Candidate& c, double now) cons
   }
   QueuePosition natural{c.priority, position_time(c.arrival, c.work), static_cast<double>(c.id), c.id};
   if (c.deadline) natural.time = std::min(natural.time, *c.deadline - own);
+  const double start = now + wait_for_running(natural, c.work, now);
   const auto late = [&](double ahead) {
     return c.deadline ? start + options_.prediction_margin * predict(ahead) + own - *c.deadline : 0;
   };
@@ -240,7 +271,9 @@ void Planner::enqueue_pair(Request& r, uint32_t pair) {
   const Hash128 key = r.key(pair);
   if (const auto found = running_keys_.find(key); key && found != running_keys_.end()) {
     r.states[pair] = PairState::kRunning;
-    found->second.plan->shared.push_back({found->second.slot, {r.id, pair}});
+    Plan& plan = *found->second.plan;
+    plan.shared.push_back({found->second.slot, {r.id, pair}});
+    if (r.deadline) plan.deadline = std::min(plan.deadline, *r.deadline);
     return;
   }
   r.states[pair] = PairState::kQueued;

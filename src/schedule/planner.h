@@ -22,11 +22,16 @@
 // Batches run one after another. Where the engine takes the next one while it computes (BackendInfo::batches_in_flight)
 // that one is planned shortly before the other is predicted to end: early enough for the engine not to be idle, and no
 // earlier, because requests that arrive until then may still be part of it.
+//
+// A pair that alone takes longer than a batch may is a batch that can be interrupted, where the engine can
+// (BackendInfo::interruptible). Between its parts goes what waits at an earlier queue position, as far as it takes at
+// most half of what is left of the batch, and the batch's own deadline allows it.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <list>
 #include <map>
 #include <optional>
@@ -67,6 +72,7 @@ struct PlannerOptions {
   double prepare_share = 0.1;
   bool pads = false;             // the engine pads a batch to its longest pair: similar lengths go together
   double padding_budget = 0.25;  // how much shorter than the longest pair of such a batch another may be
+  bool interruptible = false;    // the engine computes other batches between parts of a long one
 };
 
 struct Arrival {
@@ -94,6 +100,9 @@ struct Plan {
   std::vector<uint64_t> expired;     // requests dropped since the last plan: their deadline cannot be met any more
   size_t tokens = 0;                 // padding included
   double work = 0;                   // in the cost model's unit
+  QueuePosition
+      position;  // of the first pair: its request's, and where it is longer than a batch as if it were several
+  double deadline = std::numeric_limits<double>::infinity();  // the earliest one of its requests
 };
 
 // What became of requests when a batch ended.
@@ -131,6 +140,14 @@ class Planner {
   // The next batch; no pairs when nothing waits. The caller runs it after those that run already, and then calls
   // finished(), until which the plan lives.
   const Plan& next(double now);
+
+  // Whether next_between() is worth asking while that batch runs.
+  bool is_interruptible(const Plan& running) const {
+    return options_.interruptible && cost_.fitted() && cost_.seconds(running.work) > batch_seconds_;
+  }
+  // A batch that is computed before the rest of `running`, the batch planned last of those that run; no pairs: none
+  // should be. finished() as of next()'s.
+  const Plan& next_between(const Plan& running, double now);
 
   // A batch has ended: it took the engine `seconds`, without the wait for an earlier batch, and failed or not. `done`:
   // the share of its work that was computed, where documents have left before the last layer.
@@ -180,7 +197,8 @@ class Planner {
   };
   struct Running {
     Plan plan;
-    double begins = 0;  // once it is the first of them: when it did
+    double begins = 0;  // once it is the first of them: when it did, later by the time of what interrupted it
+    Running* interrupted = nullptr;  // what it is computed in the midst of
   };
   struct RunningPair {
     Plan* plan = nullptr;
@@ -203,6 +221,9 @@ class Planner {
   double later_penalty(double work) const;
   double position_time(double arrival, double work) const;
   double running_left(double now) const;
+  double left_of(const Running& running, double now) const;
+  double between_limit(const Running& running, double now) const;
+  double wait_for_running(const QueuePosition& position, double work, double now) const;
   void set_works(Request& request, uint32_t shared) const;
   Candidate candidate_of(const Request& request) const;
   Result<QueuePosition> position_for(const Candidate& candidate, double now) const;
@@ -220,6 +241,8 @@ class Planner {
   void forget(uint64_t request);
   void move_back(Request& request, double work_before);
 
+  void begin_plan(double begins, double seconds, Running* interrupted);
+  bool is_too_late(const Request& request) const;
   bool fill(Request& request);  // false: it has pairs that found no room
   bool fits(const Request& request, uint32_t pair) const;
   void take(Request& request, uint32_t pair);
@@ -239,6 +262,7 @@ class Planner {
   Plan* plan_ = nullptr;                 // that is being filled
   uint32_t shortest_ = 0, longest_ = 0;  // of its pairs
   double begins_ = 0;                    // when it will, as predicted
+  double plan_seconds_ = 0;              // that it may take, where it has more than one pair
   double earliest_deadline_ = 0;         // the earliest deadline of requests that it completes
   size_t queued_tokens_ = 0;
   double queued_work_ = 0;

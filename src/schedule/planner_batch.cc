@@ -45,7 +45,7 @@ bool Planner::fits(const Request& r, uint32_t pair) const {
   if (tokens > options_.max_batch_tokens) return false;
   // A request that this batch completes is not delayed past its deadline by pairs that could go into the next one.
   if (begins_ + cost_.seconds(work) > earliest_deadline_) return false;
-  return !cost_.fitted() || cost_.seconds(work) <= batch_seconds_;
+  return !cost_.fitted() || cost_.seconds(work) <= plan_seconds_;
 }
 
 void Planner::mark_running(const SharedPairMember& member) {
@@ -55,6 +55,7 @@ void Planner::mark_running(const SharedPairMember& member) {
   if (--r.queued > 0) return;
   order_.erase(r.position);
   if (!r.deadline) return;
+  plan_->deadline = std::min(plan_->deadline, *r.deadline);
   // In a batch of the usual length it gets its answer, if a little late; not in one that takes longer.
   if (cost_.seconds(plan_->work) <= batch_seconds_) deadlines_.erase({*r.deadline, r.id});
   if (begins_ + cost_.seconds(plan_->work) <= *r.deadline)
@@ -65,6 +66,10 @@ void Planner::take(Request& r, uint32_t pair) {
   const uint32_t length = r.lengths[pair];
   const Hash128 key = r.key(pair);
   const size_t slot = plan_->pairs.size();
+  if (slot == 0) {
+    plan_->position = r.position;
+    plan_->position.time += later_penalty(r.works[pair]);
+  }
   plan_->pairs.push_back({r.id, pair});
   if (options_.pads) {
     longest_ = std::max(longest_, length);
@@ -133,17 +138,51 @@ void Planner::move_back(Request& r, double work_before) {
   order_[r.position] = &r;
 }
 
-const Plan& Planner::next(double now) {
-  begins_ = now + running_left(now);
-  plan_ = &running_.emplace_back(Running{{}, begins_}).plan;
+void Planner::begin_plan(double begins, double seconds, Running* interrupted) {
+  begins_ = begins;
+  plan_seconds_ = seconds;
+  plan_ = &running_.emplace_back(Running{{}, begins, interrupted}).plan;
   longest_ = shortest_ = 0;
   earliest_deadline_ = std::numeric_limits<double>::infinity();
+}
+
+bool Planner::is_too_late(const Request& r) const {
+  return r.deadline && !r.begun && begins_ + predict_alone(r.work) > *r.deadline;
+}
+
+const Plan& Planner::next_between(const Plan& running, double now) {
+  Running* const interrupted = &running_.back();
+  const double limit = between_limit(*interrupted, now);
+  begin_plan(now, std::min(limit, batch_seconds_), interrupted);
+  if (!is_interruptible(running)) return *plan_;
+  for (auto it = order_.begin(); it != order_.end() && it->first < running.position;) {
+    const QueuePosition at = it->first;
+    Request& r = *it->second;
+    if (is_too_late(r)) {
+      plan_->expired.push_back(r.id);
+      forget(r.id);
+    } else {
+      size_t first = r.next;
+      while (r.states[first] != PairState::kQueued) ++first;
+      if (plan_->pairs.empty() && cost_.seconds(r.works[first]) > limit) break;
+      if (const double before = r.work; !fill(r)) {
+        move_back(r, before);
+        break;
+      }
+    }
+    it = order_.upper_bound(at);
+  }
+  return *plan_;
+}
+
+const Plan& Planner::next(double now) {
+  begin_plan(now + running_left(now), batch_seconds_, nullptr);
   promote_held(now);
   size_t unfinished = 0;
   for (auto it = order_.begin(); it != order_.end();) {
     const QueuePosition at = it->first;  // filling may take several requests out of the order
     Request& r = *it->second;
-    if (r.deadline && !r.begun && begins_ + predict_alone(r.work) > *r.deadline) {
+    if (is_too_late(r)) {
       plan_->expired.push_back(r.id);
       forget(r.id);
     } else if (const double before = r.work; !fill(r)) {
@@ -171,8 +210,12 @@ Outcome Planner::finished(const Plan& ended, double now, double seconds, bool ok
   const auto at = std::find_if(running_.begin(), running_.end(), [&](const Running& r) { return &r.plan == &ended; });
   std::erase_if(running_keys_, [&](const auto& pair) { return pair.second.plan == &ended; });
   const Plan plan = std::move(at->plan);
+  Running *interrupted = at->interrupted, *const outermost = interrupted;
+  const double took = now - at->begins;
   running_.erase(at);
-  if (!plan.pairs.empty() && !running_.empty()) running_.front().begins = now;
+  for (; interrupted != nullptr && !plan.pairs.empty(); interrupted = interrupted->interrupted)
+    interrupted->begins += took;
+  if (outermost == nullptr && !plan.pairs.empty() && !running_.empty()) running_.front().begins = now;
   if (ok) {
     cost_.observe(plan.work * done, seconds);
     for (const PlannedPair& pair : plan.pairs) settle(pair, outcome);

@@ -383,6 +383,91 @@ TEST(CostModelTest, WindowsGrowWithTheLengthNotWithItsSquare) {
   EXPECT_DOUBLE_EQ(windows.work(8000), 4 * windows.work(2000));
 }
 
+// A pair of four seconds runs.
+class InterruptedTest : public ::testing::Test {
+ protected:
+  const Plan& start(std::optional<double> deadline = {}) {
+    queue_.learn(1e-3);
+    EXPECT_TRUE(queue_.add(1, 1, 4000, 0, deadline).ok());
+    const Plan& running = queue_.planner.next(0);
+    EXPECT_TRUE(queue_.planner.is_interruptible(running));
+    return running;
+  }
+  std::vector<uint64_t> run_between(const Plan& running, double now, double seconds) {
+    const Plan& plan = queue_.planner.next_between(running, now);
+    const auto ids = requests_of(plan);
+    queue_.last = queue_.planner.finished(plan, now + seconds, seconds, true);
+    return ids;
+  }
+
+  Queue queue_{{.interruptible = true}};
+};
+
+TEST_F(InterruptedTest, WhatIsShortDoesNotWaitForIt) {
+  const Plan& running = start();
+  EXPECT_THAT(run_between(running, 0.5, 0), ::testing::IsEmpty());
+  EXPECT_TRUE(queue_.add(2, 3, 10, 1, 1.5).ok()) << "three seconds are left";
+  const Plan& between = queue_.planner.next_between(running, 1);
+  EXPECT_THAT(requests_of(between), ::testing::ElementsAre(2, 2, 2));
+  EXPECT_TRUE(queue_.add(3, 1, 10, 1.01, 1.5).ok()) << "it waits for the one that interrupts, not for both";
+  queue_.last = queue_.planner.finished(between, 1.03, 0.03, true);
+  EXPECT_THAT(queue_.last.completed, ::testing::ElementsAre(2));
+  EXPECT_NEAR(queue_.planner.backlog_seconds(1.03), 3.01, 1e-6) << "the long one ends later";
+  EXPECT_THAT(run_between(running, 1.1, 0.01), ::testing::ElementsAre(3));
+  EXPECT_THAT(run_between(running, 1.2, 0), ::testing::IsEmpty());
+  queue_.last = queue_.planner.finished(running, 4.04, 4, true);
+  EXPECT_THAT(queue_.last.completed, ::testing::ElementsAre(1));
+  EXPECT_NEAR(queue_.planner.backlog_seconds(4.04), 0, 1e-9);
+}
+
+TEST_F(InterruptedTest, WhatTakesLongOrCameLaterInTheQueueWaits) {
+  const Plan& running = start();
+  ASSERT_TRUE(queue_.add(2, 1, 1600, 1).ok());  // more than half of what is left
+  EXPECT_THAT(run_between(running, 1, 0), ::testing::IsEmpty());
+  ASSERT_TRUE(
+      queue_.add(3, 1, 1000, 1.1).ok());  // is before 2 in the queue, and interrupts for longer than a batch may
+  const Plan& between = queue_.planner.next_between(running, 1.2);
+  ASSERT_THAT(requests_of(between), ::testing::ElementsAre(3));
+  EXPECT_TRUE(queue_.planner.is_interruptible(between));
+  ASSERT_TRUE(queue_.add(4, 1, 10, 1.3).ok());
+  EXPECT_THAT(run_between(between, 1.4, 0.01), ::testing::ElementsAre(4));
+  queue_.planner.finished(between, 2.21, 1, true);
+  EXPECT_NEAR(queue_.planner.backlog_seconds(2.21), 2.8 + 1.6, 1e-6);
+  queue_.planner.cancel(2);
+  ASSERT_TRUE(queue_.add(5, 1, 10, 2.3, {}, -1).ok());
+  EXPECT_THAT(run_between(running, 2.4, 0), ::testing::IsEmpty()) << "of lower priority";
+}
+
+TEST_F(InterruptedTest, ItsDeadlineHolds) {
+  const Plan& running = start(5.0);
+  ASSERT_TRUE(queue_.add(2, 1, 200, 0.1).ok());
+  EXPECT_THAT(run_between(running, 0.2, 0), ::testing::IsEmpty()) << "with a margin it would be late";
+  EXPECT_EQ(queue_.add(3, 1, 100, 0.3, 0.6).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(run_between(running, 3.5, 0.2), ::testing::ElementsAre(2))
+      << "half a second is left, and one more till then";
+}
+
+TEST_F(InterruptedTest, AFailureOfOneLeavesTheOther) {
+  const Plan& running = start();
+  ASSERT_TRUE(queue_.add(2, 1, 10, 1).ok());
+  const Plan& between = queue_.planner.next_between(running, 1);
+  queue_.last = queue_.planner.finished(between, 1.1, 0.1, false);
+  EXPECT_THAT(queue_.last.failed, ::testing::ElementsAre(2));
+  ASSERT_TRUE(queue_.add(3, 1, 10, 1.2).ok());
+  EXPECT_EQ(queue_.planner.cancel(1), 0u);
+  EXPECT_THAT(run_between(running, 1.3, 0.1), ::testing::ElementsAre(3));
+  queue_.last = queue_.planner.finished(running, 1.5, 1, false);
+  EXPECT_THAT(queue_.last.failed, ::testing::IsEmpty());
+}
+
+TEST(PlannerTest, AnEngineThatCannotBeInterruptedIsNot) {
+  Queue queue({});
+  queue.learn(1e-3);
+  ASSERT_TRUE(queue.add(1, 1, 4000, 0).ok());
+  EXPECT_FALSE(queue.planner.is_interruptible(queue.planner.next(0)));
+  EXPECT_EQ(queue.add(2, 1, 10, 1, 1.5).code(), absl::StatusCode::kResourceExhausted);
+}
+
 // Forty tokens that all ten pairs begin with are computed once: work of a request, of what waits, and of batches.
 TEST(PlannerTest, WhatPairsBeginWithCountsOnce) {
   Planner planner({.max_batch_tokens = 500, .max_queue_seconds = 0, .attention = {.square = 1e-3}});

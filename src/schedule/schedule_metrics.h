@@ -11,6 +11,7 @@ struct ScheduleMetrics {
         failures(m.counter("rerankd_batch_failures_total", "Batches whose computation failed.")),
         overlapped(m.counter("rerankd_overlapped_batches_total",
                              "Batches handed to the engine while it computed the one before.")),
+        interrupting(m.counter("rerankd_interrupting_batches_total", "Batches computed in the midst of a longer one.")),
         idle_gap(m.counter("rerankd_engine_gap_seconds_total",
                            "Time between two batches in which the engine was idle although work waited.")),
         tokens(m.counter("rerankd_batch_tokens_total", "Tokens computed.")),
@@ -41,8 +42,8 @@ struct ScheduleMetrics {
         surprise(m.histogram("rerankd_batch_prediction_ratio", "Time of one batch over its predicted time.",
                              {0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2, 4})) {}
 
-  Counter &batches, &failures, &overlapped, &idle_gap, &tokens, &pairs, &cancelled, &expired, &expired_requests,
-      &overloaded, &impossible, &joined, &joined_tokens;
+  Counter &batches, &failures, &overlapped, &interrupting, &idle_gap, &tokens, &pairs, &cancelled, &expired,
+      &expired_requests, &overloaded, &impossible, &joined, &joined_tokens;
   Gauge &queued, &requests, &held, &backlog;
   Histogram &seconds, &size_pairs, &fill;
   Counter& padding;

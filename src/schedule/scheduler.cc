@@ -53,10 +53,12 @@ struct BatchRun {
   TimePoint handed_over, began, ended;  // began: when earlier batches had ended
   std::optional<TimePoint> idle_since;  // since when the engine was idle while work waited
   std::atomic<bool> stop = false;       // nobody waits for its results any more
+  bool interruptible = false;           // between its parts others are computed
+  Clock::duration interrupted{};        // time of those
 
   bool empty() const { return gathered.batch.layers.empty(); }
   double seconds() const { return static_cast<double>(micros()) * 1e-6; }
-  int64_t micros() const { return empty() ? 0 : std::max<int64_t>(0, micros_between(began, ended)); }
+  int64_t micros() const { return empty() ? 0 : std::max<int64_t>(0, micros_between(began, ended - interrupted)); }
 };
 
 // All that a logit depends on is the sequence: two with the same key have the same score.
@@ -90,9 +92,14 @@ struct Scheduler::State {
         seat(std::move(s)),
         max_batch_tokens(static_cast<double>(options.max_batch_tokens)),
         model_layers(depth),
-        planner(options) {
+        planner(for_engine(options, b.info())) {
     if (m != nullptr) metrics = std::make_unique<ScheduleMetrics>(*m);
     if (backend.info().offloads) completion_thread = std::make_unique<WorkerPool>(1);
+  }
+
+  static PlannerOptions for_engine(PlannerOptions options, const engine::BackendInfo& info) {
+    options.interruptible = info.interruptible && info.batches_in_flight <= 1;
+    return options;
   }
 
   // A thread for each batch that may be in flight: it hands one over and waits for it.
@@ -122,6 +129,7 @@ struct Scheduler::State {
   std::vector<BatchRun*> in_flight;     // batches; guarded by mutex, as what follows
   TimePoint last_end;                   // of a batch
   std::optional<TimePoint> idle_since;  // since the last batch ended, while work waits
+  TimePoint turn_began;                 // of an engine that is interruptible: its one thread's
   std::vector<std::thread> engines;
   std::thread watch;
   std::counting_semaphore<kMaxPendingCompletions> pending_completions{kMaxPendingCompletions};
@@ -219,10 +227,10 @@ struct Scheduler::State {
     }
   }
 
-  // Under the lock: the next batch, its sequences copied out.
-  void prepare(BatchRun& run, TimePoint now, Finished& finished) {
+  // Under the lock: the next batch, its sequences copied out. `outer`: it is computed in the midst of that one.
+  void prepare(BatchRun& run, TimePoint now, Finished& finished, const BatchRun* outer = nullptr) {
     expire(now, finished);
-    run.plan = &planner.next(seconds_of(now));
+    run.plan = outer != nullptr ? &planner.next_between(*outer->plan, seconds_of(now)) : &planner.next(seconds_of(now));
     drop_late(run.plan->expired, 0, finished);
     run.status = guarded([&] { gather(run); });
     if (!run.status.ok()) run.gathered.clear();
@@ -230,6 +238,8 @@ struct Scheduler::State {
     run.predicted = planner.cost().fitted() ? planner.cost().seconds(run.plan->work) : 0;
     run.idle_since = std::exchange(idle_since, std::nullopt);
     run.stop = false;
+    run.interruptible = planner.is_interruptible(*run.plan);
+    run.interrupted = {};
     in_flight.push_back(&run);
     publish();
   }
@@ -237,8 +247,9 @@ struct Scheduler::State {
   // Under the lock: when it began, and which jobs are finished.
   void settle(BatchRun& run, Finished& finished) {
     if (!run.empty()) {
-      run.began = std::max(run.handed_over, last_end);
-      if (seat) run.began = std::clamp(seat->last_end(), run.began, std::max(run.began, run.ended));
+      run.began = run.interruptible ? run.handed_over : std::max(run.handed_over, last_end);
+      if (seat && !run.interruptible)
+        run.began = std::clamp(seat->last_end(), run.began, std::max(run.began, run.ended));
       last_end = std::max(last_end, run.ended);
       if (!run.stop && !run.status.ok()) last_failure = run.ended;
       if (!run.stop) failures = run.status.ok() ? 0 : failures + 1;
@@ -281,7 +292,9 @@ struct Scheduler::State {
   Status compute(BatchRun& run) {
     const Gathered& gathered = run.gathered;
     const engine::OwnedBatch& batch = gathered.batch;
-    const engine::Batch view = batch.view(&run.stop);
+    engine::Batch view = batch.view(&run.stop);
+    const std::function<void()> between = [&] { interrupt(run); };
+    if (run.interruptible) view.between = &between;
     run.handed_over = run.ended = Clock::now();
     run.depths.clear();
     run.logits.assign(gathered.results.back(), 0);
@@ -342,6 +355,16 @@ struct Scheduler::State {
     lock.lock();
     planner.set_share(seat->share());
     if (seat->share() < 1) idle_since.reset();  // it was others' time
+    turn_began = Clock::now();
+  }
+
+  // The turn of an interruptible batch, between its parts.
+  void pass_turn(const BatchRun& run) {
+    if (!seat) return;
+    const TimePoint now = Clock::now();
+    seat->give_back(static_cast<double>(micros_between(turn_began, now)) * 1e-6, run.predicted);
+    seat->take(run.predicted);
+    turn_began = Clock::now();
   }
 
   // Under the lock. What waits is announced with it: else whoever asks a moment earlier would be next each time.
@@ -349,7 +372,9 @@ struct Scheduler::State {
     if (!seat) return;
     const double now = seconds_of(Clock::now());
     const bool due = is_due(planner.start_time(now), now);
-    seat->give_back(run.seconds(), due ? std::optional(planner.next_batch_seconds()) : std::nullopt);
+    const double seconds =
+        run.interruptible ? static_cast<double>(micros_between(turn_began, run.ended)) * 1e-6 : run.seconds();
+    seat->give_back(seconds, due ? std::optional(planner.next_batch_seconds()) : std::nullopt);
   }
 
   void serve() {
@@ -358,19 +383,41 @@ struct Scheduler::State {
     std::unique_lock lock(mutex);
     while (await_work(lock)) {
       take_turn(lock);
-      prepare(run, Clock::now(), finished);
-      lock.unlock();
-      wake.notify_one();  // another engine thread: what is left may be the next batch
-      complete_concurrently(finished);
-      if (!run.empty()) run.status = guarded([&] { return compute(run); });
-      lock.lock();
-      settle(run, finished);
-      give_turn_back(run);
-      lock.unlock();
-      if (!run.empty()) count(run);
-      complete_concurrently(finished);
-      lock.lock();
+      run_next(run, finished, lock);
     }
+  }
+
+  // Under the lock, which it releases meanwhile.
+  void run_next(BatchRun& run, Finished& finished, std::unique_lock<std::mutex>& lock,
+                const BatchRun* outer = nullptr) {
+    prepare(run, Clock::now(), finished, outer);
+    lock.unlock();
+    wake.notify_one();  // another engine thread: what is left may be the next batch
+    complete_concurrently(finished);
+    if (!run.empty()) run.status = guarded([&] { return compute(run); });
+    lock.lock();
+    settle(run, finished);
+    if (outer == nullptr) give_turn_back(run);
+    lock.unlock();
+    if (!run.empty()) count(run);
+    complete_concurrently(finished);
+    lock.lock();
+  }
+
+  // On the engine's thread, between two parts of a batch: what goes first.
+  void interrupt(BatchRun& outer) noexcept {
+    const TimePoint begin = Clock::now();
+    Finished finished;
+    std::unique_lock lock(mutex);
+    for (bool more = true; more && !outer.stop && planner.waiting_requests() > 0;) {
+      BatchRun run;
+      run_next(run, finished, lock, &outer);
+      more = !run.empty();
+      if (more && metrics) metrics->interrupting.add();
+    }
+    lock.unlock();
+    pass_turn(outer);
+    outer.interrupted += Clock::now() - begin;
   }
 
   void watch_deadlines() {

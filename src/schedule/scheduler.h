@@ -3,7 +3,8 @@
 // computes another (BackendInfo::batches_in_flight) there are as many engine threads, each with a batch of its own.
 // Another thread watches deadlines, so that a job which cannot be computed in time any more is completed while a batch
 // runs. A cancelled job is completed by the thread that cancels it. Where several models share what computes, a batch
-// is planned when it is this model's turn (schedule/turns.h).
+// is planned when it is this model's turn (schedule/turns.h). Between parts of a batch of one long pair, where the
+// engine can, its thread computes what goes first, and gives the turn to other models.
 #pragma once
 
 #include <functional>

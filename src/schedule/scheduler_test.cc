@@ -10,6 +10,7 @@
 #include <future>
 #include <mutex>
 #include <numeric>
+#include <semaphore>
 #include <thread>
 
 #include "base/metrics.h"
@@ -23,6 +24,8 @@ class FakeBackend : public engine::Backend {
   const engine::BackendInfo& info() const override { return information; }
   Status forward(const engine::Batch& batch, std::span<float> logits) override {
     ++entered;
+    for (int part = 1; part < 3; ++part) batch.interrupt();
+    if (batch.stopped()) return absl::CancelledError("stopped");
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [&] { return open_; });
     ++batches;
@@ -225,6 +228,113 @@ TEST(SchedulerTest, ALongBatchEndsAtItsDeadline) {
   EXPECT_EQ(outcome->future.get().first.code(), absl::StatusCode::kDeadlineExceeded);
 }
 
+// Computes what it may be interrupted in, in four parts: before each but the first it waits for the test, and then
+// lets others go.
+class InterruptibleBackend : public FakeBackend {
+ public:
+  InterruptibleBackend() { information.interruptible = true; }
+  Status forward(const engine::Batch& batch, std::span<float> logits) override {
+    for (int part = 1; batch.between != nullptr && part < kParts; ++part) {
+      waiting = part;
+      go_on.acquire();
+      batch.interrupt();
+      if (batch.stopped()) return absl::CancelledError("stopped");
+    }
+    return FakeBackend::forward(batch, logits);
+  }
+  void await(int part) const {
+    while (waiting != part) std::this_thread::yield();
+  }
+  static constexpr int kParts = 4;
+  std::atomic<int> waiting{0};
+  std::counting_semaphore<kParts> go_on{0};
+};
+
+class InterruptionTest : public ::testing::Test {
+ protected:
+  using Answer = std::shared_ptr<Outcome>;
+
+  // A pair of a second.
+  Answer submit_long(std::shared_ptr<Cancellation> cancellation = nullptr) {
+    auto outcome = std::make_shared<Outcome>();
+    auto job = make_job({std::vector<int32_t>(1000, 1)}, outcome);
+    job->cancellation = std::move(cancellation);
+    scheduler_.submit(std::move(job));
+    backend_.await(1);
+    return outcome;
+  }
+  static Answer submit_short(Scheduler& scheduler, int32_t id) {
+    auto outcome = std::make_shared<Outcome>();
+    scheduler.submit(make_job({{id}, {id, id}}, outcome));
+    return outcome;
+  }
+  static bool is_answered(const Answer& answer) {
+    return answer->future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  }
+
+  const std::vector<MeasuredBatch> measured_ = std::vector<MeasuredBatch>(3, MeasuredBatch{{1000}, 1.0});
+  const std::shared_ptr<Turns> turns_ = Turns::make();
+  Metrics metrics_;
+  InterruptibleBackend backend_;
+  Scheduler scheduler_{backend_, {}, &metrics_, measured_, 0, turns_->join(1)};
+};
+
+TEST_F(InterruptionTest, AShortJobIsAnsweredInTheMidstOfALongOne) {
+  const Answer longer = submit_long();
+  const Answer first = submit_short(scheduler_, 5);
+  backend_.go_on.release();
+  EXPECT_THAT(first->future.get().second, ::testing::ElementsAre(5, 10));
+  backend_.await(2);
+  const Answer second = submit_short(scheduler_, 6);
+  backend_.go_on.release();
+  EXPECT_THAT(second->future.get().second, ::testing::ElementsAre(6, 12));
+  EXPECT_FALSE(is_answered(longer));
+  backend_.go_on.release();
+  const auto [status, logits] = longer->future.get();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_THAT(logits, ::testing::ElementsAre(1000));
+  EXPECT_EQ(metrics_.counter("rerankd_interrupting_batches_total", "").value(), 2);
+}
+
+TEST_F(InterruptionTest, AFailureInTheMidstIsTheShortJobsAlone) {
+  const Answer longer = submit_long();
+  backend_.curse = 5;
+  const Answer cursed = submit_short(scheduler_, 5);
+  backend_.go_on.release(InterruptibleBackend::kParts);
+  EXPECT_EQ(cursed->future.get().first.code(), absl::StatusCode::kInternal);
+  EXPECT_TRUE(longer->future.get().first.ok());
+}
+
+TEST_F(InterruptionTest, ALongJobThatNobodyWaitsForEndsAfterWhatInterruptsIt) {
+  const auto cancellation = std::make_shared<Cancellation>();
+  const Answer longer = submit_long(cancellation);
+  backend_.set_open(false);
+  const Answer shorter = submit_short(scheduler_, 5);
+  backend_.go_on.release();
+  while (backend_.entered == 0) std::this_thread::yield();
+  cancellation->cancel();
+  EXPECT_EQ(longer->future.get().first.code(), absl::StatusCode::kCancelled) << "at once";
+  backend_.set_open(true);
+  EXPECT_TRUE(shorter->future.get().first.ok());
+  EXPECT_TRUE(submit_short(scheduler_, 7)->future.get().first.ok());
+  EXPECT_EQ(backend_.batches, 2) << "the long one was not computed to its end";
+}
+
+TEST_F(InterruptionTest, OtherModelsHaveTheirTurnInTheMidst) {
+  FakeBackend other;
+  Scheduler neighbour(other, {}, nullptr, {}, 0, turns_->join(1));
+  const Answer longer = submit_long();
+  const Answer shorter = submit_short(neighbour, 5);
+  for (int part = 2; part < InterruptibleBackend::kParts; ++part) {
+    backend_.go_on.release();
+    backend_.await(part);
+  }
+  EXPECT_THAT(shorter->future.get().second, ::testing::ElementsAre(5, 10));
+  EXPECT_FALSE(is_answered(longer));
+  backend_.go_on.release();
+  EXPECT_TRUE(longer->future.get().first.ok());
+}
+
 TEST(SchedulerTest, EqualSequencesAreComputedOnce) {
   FakeBackend backend;
   backend.set_open(false);
@@ -331,6 +441,7 @@ struct Kind {
   const char* name;
   bool offloads;
   size_t batches_in_flight;
+  bool interruptible = false;
 };
 
 class AllJobsTest : public ::testing::TestWithParam<Kind> {
@@ -338,12 +449,15 @@ class AllJobsTest : public ::testing::TestWithParam<Kind> {
   AllJobsTest() {
     backend.information.offloads = GetParam().offloads;
     backend.information.batches_in_flight = GetParam().batches_in_flight;
+    backend.information.interruptible = GetParam().interruptible;
+    if (GetParam().interruptible) options.max_batch_seconds = 0;  // every batch is
   }
+  PlannerOptions options{.max_batch_tokens = 16};
   FakeBackend backend;
 };
 INSTANTIATE_TEST_SUITE_P(Engines, AllJobsTest,
                          ::testing::Values(Kind{"computes_here", false, 1}, Kind{"offloads", true, 1},
-                                           Kind{"two_in_flight", true, 2}),
+                                           Kind{"two_in_flight", true, 2}, Kind{"interruptible", false, 1, true}),
                          [](const auto& info) { return info.param.name; });
 
 // Many threads, jobs that share, fail, expire and are cancelled: each is answered once, and rightly.
@@ -351,14 +465,16 @@ TEST_P(AllJobsTest, AreAnsweredOnce) {
   std::atomic<int> answered{0}, wrong{0};
   constexpr int kThreads = 4, kJobs = 300;
   {
-    Scheduler scheduler(backend, {.max_batch_tokens = 16}, nullptr);
+    Scheduler scheduler(backend, options, nullptr);
     std::vector<std::thread> clients;
     for (int t = 0; t < kThreads; ++t) {
       clients.emplace_back([&, t] {
         for (int i = 0; i < kJobs; ++i) {
           auto job = std::make_unique<Job>();
           for (int s = 0; s < 1 + i % 3; ++s) {
-            job->pairs.add(std::vector<int32_t>{(i + s) % 7, t % 2});
+            std::vector<int32_t> ids{(i + s) % 7, t % 2};
+            if (i % 4 == 0) ids.resize(60);
+            job->pairs.add(ids);
           }
           auto cancellation = std::make_shared<Cancellation>();
           job->cancellation = cancellation;
@@ -367,7 +483,8 @@ TEST_P(AllJobsTest, AreAnsweredOnce) {
           job->done = [&](Job& j, const Status& status) {
             ++answered;
             for (size_t s = 0; status.ok() && s < j.logits.size(); ++s) {
-              wrong += j.logits[s] != static_cast<float>(j.pairs.ids[2 * s] + j.pairs.ids[2 * s + 1]);
+              const size_t begin = j.pairs.offsets[s];
+              wrong += j.logits[s] != static_cast<float>(j.pairs.ids[begin] + j.pairs.ids[begin + 1]);
             }
           };
           scheduler.submit(std::move(job));
@@ -384,7 +501,8 @@ TEST_P(AllJobsTest, AreAnsweredOnce) {
 TEST_P(AllJobsTest, AreFinishedWhenItStops) {
   std::vector<std::shared_ptr<Outcome>> outcomes;
   {
-    Scheduler scheduler(backend, {.max_batch_tokens = 2}, nullptr);
+    options.max_batch_tokens = 2;
+    Scheduler scheduler(backend, options, nullptr);
     for (int i = 0; i < 50; ++i) {
       outcomes.push_back(std::make_shared<Outcome>());
       scheduler.submit(make_job({{i}, {i}, {i}}, outcomes.back()));

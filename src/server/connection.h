@@ -1,5 +1,5 @@
 // One client connection: a coroutine that reads a request, has it handled, writes the answer, and starts again.
-// Included only by http_server.cc and connection.cc: the Asio headers are heavy.
+// Included only by http_server.cc and connection*.cc: the Asio headers are heavy.
 //
 // Everything runs on the connection's strand but start(), drain() and abort(), which any thread may call. The
 // connection keeps itself alive until its coroutine ends; then it leaves the ServerCore's list.
@@ -19,6 +19,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "base/metrics.h"
@@ -40,6 +41,9 @@ namespace asio = boost::asio;
 
 class Connection;
 class TlsFiles;
+
+// The interim answer to a client that waits before it sends a body, or that may be gone.
+inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 // What handlers' answers go through, so that one that comes after the server has gone finds a closed door.
 struct AnswerGate {

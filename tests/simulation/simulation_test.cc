@@ -216,6 +216,41 @@ TEST(Simulation, MixedDeadlines) {
   for (const Scenario& scenario : {s, with_two_in_flight(s)}) expect_promises_kept(run(scenario));
 }
 
+// Now and then a pair of four to eight seconds, which the engine computes in parts of a tenth. Small requests hardly
+// notice, and what has a deadline keeps it.
+TEST(Simulation, LongPairsAreInterrupted) {
+  Scenario s{poisson("long pairs", 100'000, 0.6, kSmallTokens + 300'000 / 2000.0, [](Random& random) {
+    Question question = small_request(random);
+    if (random.below(2000) == 0) {
+      question.lengths = texts(random, 1, 200'000, 400'000);
+      if (random.below(2) == 0) question.timeout = 30;
+    } else if (random.below(2) == 0) {
+      question.timeout = 1;
+    }
+    if (random.below(20) == 0) question.patience = random.exponential(1.0);
+    return question;
+  })};
+  s.engine.part_seconds = 0.1;
+  s.planner.max_queue_seconds = 0;
+  const Report report = run(s);
+  EXPECT_GT(report.interruptions, 100u);
+  EXPECT_LE(report.latest, 0.25);
+  EXPECT_LE(static_cast<double>(report.expired), 0.001 * static_cast<double>(report.arrivals));
+  std::vector<double> small, large;
+  for (size_t i = 0; i < report.sizes.size(); ++i)
+    report.sizes[i] < 100'000 ? small.push_back(report.waits[i]) : large.push_back(report.slowdowns[i]);
+  s.engine.part_seconds = 0;
+  const Report whole = run(s);
+  std::cout << "  interrupted " << report.interruptions << " times; small: P50 " << quantile(small, 0.5) << " s, P99 "
+            << quantile(small, 0.99) << " s; large: P50 " << quantile(large, 0.5) << ", P99 " << quantile(large, 0.99)
+            << " times alone; without interruption P99 " << quantile(whole.waits, 0.99) << " s, "
+            << whole.refused_load + whole.refused_deadline << " refused\n";
+  EXPECT_LT(quantile(small, 0.99), 0.6);
+  EXPECT_LT(quantile(large, 0.99), 8.0);
+  EXPECT_GT(quantile(whole.waits, 0.99), 2.0);
+  EXPECT_LT(20 * report.refused_load, whole.refused_load) << "with a second to wait, few cannot be";
+}
+
 // A question that everybody asks at the same time is computed about once.
 TEST(Simulation, AThunderingHerd) {
   Scenario s{{"herd", 20'000, 0, [topic = uint64_t{0}](Random& random) mutable {

@@ -32,14 +32,15 @@ struct Event {
 
 struct Batch {
   const schedule::Plan* plan = nullptr;
-  double seconds = 0, end = 0;  // of the engine; once it is done with those before it
+  double seconds = 0, end = 0;                                 // of the engine; once it is done with those before it
+  double next_part = std::numeric_limits<double>::infinity();  // when it may be interrupted
   bool fails = false;
   size_t noted_shared = 0;
 };
 
 class Simulator {
  public:
-  explicit Simulator(const Scenario& s) : s_(s), planner_(s.planner), random_{s.seed} {}
+  explicit Simulator(const Scenario& s) : s_(s), planner_(options_of(s)), random_{s.seed} {}
 
   Report run() {
     for (double work : {32.0, 256.0, 1024.0, 4096.0}) {
@@ -56,6 +57,12 @@ class Simulator {
   }
 
  private:
+  static schedule::PlannerOptions options_of(const Scenario& s) {
+    schedule::PlannerOptions options = s.planner;
+    options.interruptible = s.engine.part_seconds > 0;
+    return options;
+  }
+
   double true_seconds(double tokens) const { return s_.engine.fixed_seconds + s_.engine.seconds_per_token * tokens; }
 
   void violate(std::string what) {
@@ -77,9 +84,10 @@ class Simulator {
     constexpr double kNever = std::numeric_limits<double>::infinity();
     const bool takes = running_.size() < s_.engine.in_flight;
     const double start = takes ? planner_.start_time(now_).value_or(kNever) : kNever;
-    const double end = running_.empty() ? kNever : running_.front().end;
+    const double end = running_.empty() ? kNever : computed().end;
+    const double part = running_.empty() ? kNever : computed().next_part;
     const double deadline = planner_.next_deadline().value_or(kNever);
-    double next = std::min(end, start);
+    double next = std::min({end, part, start});
     next = std::min(next, std::max(now_, deadline));
     if (!events_.empty()) next = std::min(next, events_.top().time);
     if (std::isinf(next)) return false;
@@ -87,8 +95,23 @@ class Simulator {
     if (deadline <= now_) drop(planner_.expire(now_), report_.expired);
     if (end <= now_) return end_batch(), true;
     if (!events_.empty() && events_.top().time <= now_) return handle_event(), true;
-    if (start <= now_) begin_batch();
+    if (part <= now_) return interrupt(), true;
+    if (start <= now_) begin_batch(planner_.next(now_));
     return true;
+  }
+
+  // The engine computes the first of those it has, or the one that has interrupted the others.
+  Batch& computed() { return s_.engine.part_seconds > 0 ? running_.back() : running_.front(); }
+
+  void interrupt() {
+    Batch& outer = computed();
+    outer.next_part = now_ + s_.engine.part_seconds;
+    const size_t before = running_.size();
+    begin_batch(planner_.next_between(*outer.plan, now_));
+    if (running_.size() == before) return;
+    ++report_.interruptions;
+    running_[before].end = now_ + running_[before].seconds;
+    running_[before - 1].next_part = running_[before].end;  // what else goes first
   }
 
   void handle_event() {
@@ -154,8 +177,7 @@ class Simulator {
     if (s_.traffic.clients) schedule_next();
   }
 
-  void begin_batch() {
-    const schedule::Plan& plan = planner_.next(now_);
+  void begin_batch(const schedule::Plan& plan) {
     const std::vector<uint64_t> expired = plan.expired;
     if (!plan.pairs.empty()) {
       check_budget(plan);
@@ -168,6 +190,8 @@ class Simulator {
       batch.seconds = seconds;
       const double ready = now_ + s_.engine.host_seconds;
       batch.end = (running_.empty() ? ready : std::max(ready, running_.back().end)) + seconds;
+      if (s_.engine.part_seconds > 0 && planner_.is_interruptible(plan))
+        batch.next_part = now_ + s_.engine.part_seconds;
       running_.push_back(batch);
       report_.longest_batch = std::max(report_.longest_batch, seconds);
       report_.most_in_flight = std::max(report_.most_in_flight, running_.size());
@@ -232,8 +256,10 @@ class Simulator {
   }
 
   void end_batch() {
-    const Batch batch = running_.front();
-    running_.pop_front();
+    const Batch batch = computed();
+    s_.engine.part_seconds > 0 ? running_.pop_back() : running_.pop_front();
+    for (Batch& interrupted : running_)
+      if (s_.engine.part_seconds > 0) interrupted.end += batch.seconds;
     const schedule::Plan plan = *batch.plan;  // a copy: it ends
     const schedule::Outcome outcome = planner_.finished(*batch.plan, now_, batch.seconds, !batch.fails);
     if (!batch.fails) {

@@ -38,6 +38,7 @@ struct Engine {
   double failure_share = 0;
   size_t in_flight = 1;     // batches that it has at most; it computes one after another
   double host_seconds = 0;  // from the planning of a batch until the engine can begin it
+  double part_seconds = 0;  // a batch that takes long may be interrupted whenever it has computed so long; 0: never
 };
 
 // SplitMix64: the same numbers on every machine.
@@ -56,6 +57,7 @@ struct Random {
 
 struct Report {
   size_t arrivals = 0, refused_load = 0, refused_deadline = 0, completed = 0, failed = 0, expired = 0, cancelled = 0;
+  size_t interruptions = 0;
   size_t batches = 0, pairs_computed = 0, pairs_shared = 0;
   size_t late = 0;    // completed after their deadline
   double latest = 0;  // the most seconds that one was late

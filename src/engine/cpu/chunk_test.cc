@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -108,6 +109,66 @@ TEST(ChunkTest, LongSequencesOfTheUsualChunks) {
       EXPECT_EQ(logits_of(*shared, batch), expected) << name << " " << length;
     }
     EXPECT_GT(shared->prefix_counters()->shared_tokens, 3 * usual);
+  }
+}
+
+// Between chunks and layers of long sequences, and of what is kept for others, batches are computed with the same
+// backend; one of them is interrupted itself. All have the scores that they have alone.
+TEST(ChunkTest, OtherBatchesAreComputedInTheMidstOfALongOne) {
+  const auto model = load("qwen3-b");
+  model->config.architecture.max_length = 3100;
+  for (const size_t threads : {1, 2}) {
+    for (const size_t prefix_bytes : {size_t{0}, size_t{64} << 20}) {
+      const auto backend = open(model, best_tier(), threads, 256, prefix_bytes);
+      const auto alone = open(model, best_tier(), 2, SIZE_MAX);
+      OwnedBatch outer = batch_of(model->architecture(), {3000}, 0, 5),
+                 middle = batch_of(model->architecture(), {700}, 0, 6),
+                 inner = batch_of(model->architecture(), {40, 30, 90}, 20, 7);
+      outer.shared_tokens = {2000};
+      const auto expected_outer = logits_of(*alone, outer), expected_middle = logits_of(*alone, middle),
+                 expected_inner = logits_of(*alone, inner);
+      size_t calls = 0, of_middle = 0;
+      const std::function<void()> in_middle = [&] {
+        ++of_middle;
+        EXPECT_EQ(logits_of(*backend, inner), expected_inner);
+      };
+      const std::function<void()> in_outer = [&] {
+        if (++calls % 4 == 0) {
+          EXPECT_EQ(logits_of(*backend, inner), expected_inner);
+        }
+        if (calls != 10) return;
+        Batch interrupted = middle;
+        interrupted.between = &in_middle;
+        EXPECT_EQ(logits_of(*backend, interrupted), expected_middle);
+      };
+      Batch interrupted = outer;
+      interrupted.between = &in_outer;
+      for (int round = 0; round < 2; ++round) EXPECT_EQ(logits_of(*backend, interrupted), expected_outer);
+      EXPECT_GT(calls, 2 * 10u);
+      EXPECT_GT(of_middle, 3u);
+    }
+  }
+}
+
+// Encoders and tiles are interrupted between layers.
+TEST(ChunkTest, EveryTierIsInterruptedBetweenLayers) {
+  for (const auto* tier : cpu::compiled_kernels()) {
+    if (!cpu::unsupported_reason(*tier).empty()) continue;
+    auto model = model::load_model(RERANKD_SOURCE_DIR "/tests/data/models/bert-a");
+    ASSERT_TRUE(model.ok()) << model.status();
+    const auto backend = open(*model, *tier, 2, 1024);
+    const OwnedBatch outer = batch_of((*model)->architecture(), {400}, 0, 5),
+                     inner = batch_of((*model)->architecture(), {40, 30, 90}, 20, 7);
+    const auto expected_outer = logits_of(*backend, outer), expected_inner = logits_of(*backend, inner);
+    size_t calls = 0;
+    const std::function<void()> between = [&] {
+      ++calls;
+      EXPECT_EQ(logits_of(*backend, inner), expected_inner) << tier->name;
+    };
+    Batch interrupted = outer;
+    interrupted.between = &between;
+    EXPECT_EQ(logits_of(*backend, interrupted), expected_outer) << tier->name;
+    EXPECT_EQ(calls, (*model)->architecture().layers() - 1);
   }
 }
 

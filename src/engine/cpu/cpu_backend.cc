@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -147,33 +149,35 @@ class CpuEngine : public LayeredEngine {
       : team_(options.team ? options.team : make_team(options)),
         weights_(open_weights<PackedWeights>(std::move(model), options, kernels,
                                              options.team ? *make_team(options) : *team_)),
-        together_(*weights_.weights, kernels, team_.get()),
+        kernels_(&kernels),
+        chunk_tokens_(options.chunk_tokens),
         prefixes_(architecture(), Ops::kTakesRuns ? options.prefix_bytes : 0) {
     for (size_t i = 0; i < team_->size(); ++i) workers_.push_back(std::make_unique<Worker>(*weights_.weights, kernels));
+    together();
     if constexpr (Ops::kTakesRuns) {
-      together_.limit_rows(options.chunk_tokens);
-      for (const auto& worker : workers_) worker->ops.limit_rows(options.chunk_tokens);
+      for (const auto& worker : workers_) worker->ops.limit_rows(chunk_tokens_);
     }
     info_ = {.engine = "cpu",
              .precision = kernels.precision,
              .kernel = kernels.name,
              .threads = team_->size(),
-             .max_length = architecture().max_length};
+             .max_length = architecture().max_length,
+             .interruptible = true};
   }
 
   const BackendInfo& info() const override { return info_; }
 
   Status start(uint32_t, const Batch& batch) override {
-    batch_ = batch;
-    runs_.clear();
-    pass_.reset();
-    done_ = wanted_ = 0;
+    now_->batch = batch;
+    now_->runs.clear();
+    now_->pass.reset();
+    now_->done = now_->wanted = 0;
     return ok_status();
   }
 
   // Blocks whose state nobody reads are computed with the next ones.
   Status step(std::span<float> pooled) override {
-    ++wanted_;
+    ++now_->wanted;
     if (pooled.empty()) return ok_status();
     const model::Architecture& a = architecture();
     const size_t width = model::exit_width(a);
@@ -186,56 +190,56 @@ class CpuEngine : public LayeredEngine {
 
   // It reads the last token only: what sequences begin with is computed once here too.
   Status step_to_output(std::span<float> logits) override {
-    ++wanted_;
-    if (done_ == 0 && prefixes_.enabled()) RETURN_IF_ERROR(share_prefixes(architecture().layers()));
+    ++now_->wanted;
+    if (now_->done == 0 && prefixes_.enabled()) RETURN_IF_ERROR(share_prefixes(architecture().layers()));
     return advance([&](std::span<const uint32_t> group, Ops& ops, const Batch& sub, std::span<const float> rows) {
       std::vector<float> read(sub.size());
-      read_output(architecture(), sub, ops, wanted_, rows, read);
+      read_output(architecture(), sub, ops, now_->wanted, rows, read);
       for (size_t i = 0; i < group.size(); ++i) logits[group[i]] = read[i];
     });
   }
 
   Status keep(std::span<const uint32_t> sequences) override {
     const auto nobody_reads = [](std::span<const uint32_t>, Ops&, const Batch&, std::span<const float>) {};
-    if (wanted_ > done_) RETURN_IF_ERROR(advance(nobody_reads));
+    if (now_->wanted > now_->done) RETURN_IF_ERROR(advance(nobody_reads));
     const size_t hidden = architecture().hidden;
-    float* to = rows_.data();
-    for (size_t i = 0; done_ > 0 && i < sequences.size(); ++i) {
+    float* to = now_->rows.data();
+    for (size_t i = 0; now_->done > 0 && i < sequences.size(); ++i) {
       const uint32_t s = sequences[i];
-      to = std::copy_n(&rows_[batch_.offsets[s] * hidden], batch_.length(s) * hidden, to);
+      to = std::copy_n(&now_->rows[now_->batch.offsets[s] * hidden], now_->batch.length(s) * hidden, to);
     }
     OwnedBatch kept;
-    kept.assign(batch_, sequences);
-    std::swap(kept_, kept);
-    batch_ = kept_.view(batch_.stop);
-    for (size_t i = 0; !runs_.empty() && i < sequences.size(); ++i) runs_[i] = runs_[sequences[i]];
-    if (!runs_.empty()) runs_.resize(sequences.size());
+    kept.assign(now_->batch, sequences);
+    std::swap(now_->kept, kept);
+    now_->batch = now_->kept.view(now_->batch.stop);
+    for (size_t i = 0; !now_->runs.empty() && i < sequences.size(); ++i) now_->runs[i] = now_->runs[sequences[i]];
+    if (!now_->runs.empty()) now_->runs.resize(sequences.size());
     return ok_status();
   }
 
   Status launch(size_t layers) override {
-    logits_.resize(result_count(architecture(), batch_));
-    if (done_ == 0 && prefixes_.enabled()) RETURN_IF_ERROR(share_prefixes(layers));
-    return run(batch_, runs_, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+    now_->logits.resize(result_count(architecture(), now_->batch));
+    if (now_->done == 0 && prefixes_.enabled()) RETURN_IF_ERROR(share_prefixes(layers));
+    return run(now_->batch, now_->runs, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
       std::vector<float> results(result_count(architecture(), sub));
-      if (done_ == 0) {
+      if (now_->done == 0) {
         encode_to(architecture(), sub, ops, {layers, nullptr}, results);
       } else {
         std::vector<float> rows = rows_of(group, sub);
-        encode_rest(architecture(), sub, ops, done_, layers, rows, results);
+        encode_rest(architecture(), sub, ops, now_->done, layers, rows, results);
       }
-      if (architecture().scoring.marks) return void(logits_ = std::move(results));  // they come one by one
-      for (size_t i = 0; i < group.size(); ++i) logits_[group[i]] = results[i];
+      if (architecture().scoring.marks) return void(now_->logits = std::move(results));  // they come one by one
+      for (size_t i = 0; i < group.size(); ++i) now_->logits[group[i]] = results[i];
     });
   }
 
   std::shared_ptr<const PrefixCounters> prefix_counters() const override { return prefixes_.counters(); }
 
   Status finish(uint32_t, std::span<float> logits) override {
-    std::copy_n(logits_.begin(), logits.size(), logits.begin());
-    batch_ = {};
-    runs_.clear();
-    pass_.reset();  // what it computed for this batch alone
+    std::copy_n(now_->logits.begin(), logits.size(), logits.begin());
+    now_->batch = {};
+    now_->runs.clear();
+    now_->pass.reset();  // what it computed for this batch alone
     return check_files();
   }
 
@@ -251,7 +255,7 @@ class CpuEngine : public LayeredEngine {
   // own.
   Status share_prefixes(size_t layers) {
     try {
-      SharedPass& pass = pass_.emplace(prefixes_.begin(batch_, layers));
+      SharedPass& pass = now_->pass.emplace(prefixes_.begin(now_->batch, layers));
       while (pass.next_level()) {
         Status status = run(pass.batch(), pass.runs(), [&](std::span<const uint32_t>, Ops& ops, const Batch& sub) {
           encode_keys(sub, ops, layers);
@@ -259,10 +263,11 @@ class CpuEngine : public LayeredEngine {
         if (!status.ok()) return status;
       }
       pass.finish_parts();
-      runs_.assign(pass.runs().begin(), pass.runs().end());
-      const std::atomic<bool>* stop = batch_.stop;
-      batch_ = pass.batch();
-      batch_.stop = stop;
+      now_->runs.assign(pass.runs().begin(), pass.runs().end());
+      const Batch whole = now_->batch;
+      now_->batch = pass.batch();
+      now_->batch.stop = whole.stop;
+      now_->batch.between = whole.between;
       return ok_status();
     } catch (const std::bad_alloc&) {
       return out_of_memory();
@@ -273,19 +278,20 @@ class CpuEngine : public LayeredEngine {
     return absl::InternalError("cpu engine: out of memory for this batch; lower --max-batch-tokens");
   }
 
-  // The blocks up to wanted_. read(group, ops, the group as a batch, its state [tokens, hidden] after them).
+  // The blocks up to now_->wanted. read(group, ops, the group as a batch, its state [tokens, hidden] after them).
   template <class Read>
   Status advance(const Read& read) {
     const size_t hidden = architecture().hidden;
-    rows_.resize(std::max(rows_.size(), batch_.tokens() * hidden));
-    Status status = run(batch_, runs_, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
+    now_->rows.resize(std::max(now_->rows.size(), now_->batch.tokens() * hidden));
+    Status status = run(now_->batch, now_->runs, [&](std::span<const uint32_t> group, Ops& ops, const Batch& sub) {
       std::vector<float> rows = rows_of(group, sub);
-      encode_blocks(sub, ops, done_, wanted_, rows);
+      encode_blocks(sub, ops, now_->done, now_->wanted, rows);
       for (size_t i = 0; i < group.size(); ++i)
-        std::copy_n(&rows[sub.offsets[i] * hidden], sub.length(i) * hidden, &rows_[batch_.offsets[group[i]] * hidden]);
+        std::copy_n(&rows[sub.offsets[i] * hidden], sub.length(i) * hidden,
+                    &now_->rows[now_->batch.offsets[group[i]] * hidden]);
       if (!sub.stopped()) read(group, ops, sub, rows);
     });
-    done_ = wanted_;
+    now_->done = now_->wanted;
     return status;
   }
 
@@ -293,8 +299,9 @@ class CpuEngine : public LayeredEngine {
   std::vector<float> rows_of(std::span<const uint32_t> group, const Batch& sub) const {
     const size_t hidden = architecture().hidden;
     std::vector<float> rows(sub.tokens() * hidden);
-    for (size_t i = 0; done_ > 0 && i < group.size(); ++i)
-      std::copy_n(&rows_[batch_.offsets[group[i]] * hidden], sub.length(i) * hidden, &rows[sub.offsets[i] * hidden]);
+    for (size_t i = 0; now_->done > 0 && i < group.size(); ++i)
+      std::copy_n(&now_->rows[now_->batch.offsets[group[i]] * hidden], sub.length(i) * hidden,
+                  &rows[sub.offsets[i] * hidden]);
     return rows;
   }
 
@@ -304,28 +311,63 @@ class CpuEngine : public LayeredEngine {
   Status run(const Batch& batch, std::span<const Run> runs, const Body& body) {
     const Grouping grouping = share_out(batch.offsets, team_->size(), kGroupTokens);
     std::atomic<bool> failed{false};
-    auto compute_one = [&](size_t g, Ops& ops, OwnedBatch& sub) {
+    auto compute_one = [&](size_t g, Ops& ops, OwnedBatch& sub, const std::function<void()>* between) {
       try {
-        if (batch_.stopped()) return;
+        if (now_->batch.stopped()) return;
         sub.assign(batch, grouping.groups[g]);
-        ops.watch(batch_.stop);
+        ops.watch(now_->batch.stop);
         std::vector<Run> own;
         for (uint32_t s : grouping.groups[g])
           if (!runs.empty()) own.push_back(runs[s]);
         if constexpr (Ops::kTakesRuns) ops.begin_runs(own);
-        body(std::span<const uint32_t>(grouping.groups[g]), ops, sub.view(batch_.stop));
+        Batch view = sub.view(now_->batch.stop);
+        view.between = between;
+        body(std::span<const uint32_t>(grouping.groups[g]), ops, view);
       } catch (const std::bad_alloc&) {
         failed = true;
       }
     };
-    if (grouping.together) {
-      for (size_t g = 0; g < grouping.groups.size(); ++g) compute_one(g, together_, workers_[0]->batch);
+    if (const auto* outer = now_->batch.between; outer != nullptr || grouping.together) {
+      const std::function<void()> between = [&] { interrupt(*outer); };
+      OwnedBatch sub;
+      for (size_t g = 0; g < grouping.groups.size(); ++g)
+        compute_one(g, together(), sub, outer != nullptr ? &between : nullptr);
     } else {
-      team_->run(grouping.groups.size(),
-                 [&](size_t g, size_t member) { compute_one(g, workers_[member]->ops, workers_[member]->batch); });
+      team_->run(grouping.groups.size(), [&](size_t g, size_t member) {
+        compute_one(g, workers_[member]->ops, workers_[member]->batch, nullptr);
+      });
     }
-    if (batch_.stopped()) return absl::CancelledError("cpu engine: nobody wants this batch any more");
+    if (now_->batch.stopped()) return absl::CancelledError("cpu engine: nobody wants this batch any more");
     return failed ? out_of_memory() : ok_status();
+  }
+
+  // A batch that is under way.
+  struct UnderWay {
+    Batch batch;
+    OwnedBatch kept;                 // what batch views once sequences have left
+    std::optional<SharedPass> pass;  // what it views where prefixes were computed first
+    std::vector<Run> runs;           // what each of its sequences stands behind; empty: nothing
+    size_t done = 0, wanted = 0;     // blocks
+    std::vector<float> rows;         // [tokens, hidden] after `done` blocks, where that is not 0
+    std::vector<float> logits;
+  };
+
+  // The verbs by which all threads work on one group. Those of an interrupted batch hold its activations.
+  Ops& together() {
+    if (together_.size() == depth_) {
+      together_.push_back(std::make_unique<Ops>(*weights_.weights, *kernels_, team_.get()));
+      if constexpr (Ops::kTakesRuns) together_.back()->limit_rows(chunk_tokens_);
+    }
+    return *together_[depth_];
+  }
+
+  // Other batches have their turn, while this one stays as it is.
+  void interrupt(const std::function<void()>& between) {
+    std::unique_ptr<UnderWay> own = std::exchange(now_, std::make_unique<UnderWay>());
+    ++depth_;
+    between();
+    --depth_;
+    now_ = std::move(own);
   }
 
   struct Worker {
@@ -338,18 +380,14 @@ class CpuEngine : public LayeredEngine {
 
   std::shared_ptr<Team> team_;
   StoredWeights<PackedWeights> weights_;
-  Ops together_;
+  const KernelTable* const kernels_;
+  const size_t chunk_tokens_;
+  std::vector<std::unique_ptr<Ops>> together_;  // by depth_
   std::vector<std::unique_ptr<Worker>> workers_;
   SharedPrefixes prefixes_;
   BackendInfo info_;
-  // The batch that is under way.
-  Batch batch_;
-  OwnedBatch kept_;                 // what batch_ views once sequences have left
-  std::optional<SharedPass> pass_;  // what it views where prefixes were computed first
-  std::vector<Run> runs_;           // what each of its sequences stands behind; empty: nothing
-  size_t done_ = 0, wanted_ = 0;    // blocks
-  std::vector<float> rows_;         // [tokens, hidden] after `done_` blocks, where that is not 0
-  std::vector<float> logits_;
+  size_t depth_ = 0;  // batches that have been interrupted for the one that is computed
+  std::unique_ptr<UnderWay> now_ = std::make_unique<UnderWay>();
 };
 
 // What keeps the engine from this model; nothing is loaded.

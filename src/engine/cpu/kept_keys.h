@@ -6,6 +6,7 @@
 #include <list>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/cpu/buffers.h"
@@ -59,7 +60,10 @@ class PrefixStore {
 
   // The longest chain for what `ids` begins with, of at least kLeastMatch tokens; empty: there is none.
   KeptChain find(std::span<const int32_t> ids);
+  // Its tokens.
+  size_t find_tokens(std::span<const int32_t> ids) const;
   // `chain` is of all of `ids`, and its last view is new. Others leave for it, those that were used longest ago first.
+  // Where one of its other views has left, it is not taken.
   void add(std::span<const int32_t> ids, const KeptChain& chain);
   // Makes room for what will be added.
   void reserve(size_t bytes);
@@ -74,12 +78,27 @@ class PrefixStore {
     std::vector<int32_t> ids;
     KeptChain chain;
   };
+  std::pair<const Entry*, size_t> best(std::span<const int32_t> ids) const;  // and how many tokens it has in common
   void touch(const KeptChain& chain);
   void drop_last();
 
   const size_t limit_;
   size_t bytes_ = 0;          // of the last views of all entries
   std::list<Entry> entries_;  // used last first; what an entry stands on stands before it
+};
+
+// What sequences began with that came alone, without others of their request: a beginning that is seen a second time
+// is worth keeping. Ids only; bounded, those seen longest ago leave. Not thread-safe.
+class SeenBeginnings {
+ public:
+  // How many of its first tokens an earlier one had, too. It is then remembered itself.
+  size_t note(std::span<const int32_t> ids);
+
+  static constexpr size_t kMostEntries = 64;   // all are looked through
+  static constexpr size_t kMostTokens = 1024;  // of each: templates, instructions and queries are shorter
+
+ private:
+  std::list<std::vector<int32_t>> entries_;  // seen last first
 };
 
 }  // namespace rerank::engine::cpu

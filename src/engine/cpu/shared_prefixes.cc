@@ -36,12 +36,24 @@ PrefixLimits SharedPrefixes::limits(size_t layers) const {
   return limits;
 }
 
+std::vector<uint32_t> SharedPrefixes::shared_tokens(const Batch& batch) {
+  std::vector<uint32_t> shared(batch.shared_tokens.begin(), batch.shared_tokens.end());
+  shared.resize(batch.size());
+  for (size_t s = 0; s < batch.size(); ++s) {
+    if (shared[s] != 0) continue;
+    const std::span<const int32_t> ids = batch.ids.subspan(batch.offsets[s], batch.length(s));
+    const size_t seen = seen_.note(ids);
+    if (seen >= store_.find_tokens(ids) + kLeastKeptTokens) shared[s] = static_cast<uint32_t>(seen);
+  }
+  return shared;
+}
+
 SharedPass::SharedPass(SharedPrefixes& prefixes, const Batch& whole, size_t layers)
     : prefixes_(prefixes),
       whole_(whole),
       layers_(layers),
       stored_(layers == prefixes.layers_),
-      plan_(plan_prefixes(whole, prefixes.limits(layers))),
+      plan_(plan()),
       parts_(plan_.parts.size()),
       before_(whole.size()) {
   prefixes_.counters_->shared_tokens += plan_.saved;
@@ -49,6 +61,14 @@ SharedPass::SharedPass(SharedPrefixes& prefixes, const Batch& whole, size_t laye
     for (size_t i = 0; i < parts_.size(); ++i)
       if (plan_.parts[i].level == level) prepare(i);
   }
+}
+
+PrefixPlan SharedPass::plan() const {
+  if (!stored_) return plan_prefixes(whole_, prefixes_.limits(layers_));
+  const std::vector<uint32_t> shared = prefixes_.shared_tokens(whole_);
+  Batch batch = whole_;
+  batch.shared_tokens = shared;
+  return plan_prefixes(batch, prefixes_.limits(layers_));
 }
 
 std::span<const int32_t> SharedPass::ids_of(const SharedPart& part) const {

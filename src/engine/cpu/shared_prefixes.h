@@ -30,6 +30,7 @@ class SharedPass {
  private:
   friend class SharedPrefixes;
   SharedPass(SharedPrefixes& prefixes, const Batch& whole, size_t layers);
+  PrefixPlan plan() const;
 
   struct Part {
     KeptChain before;                // what is there already
@@ -68,10 +69,14 @@ class SharedPrefixes {
   friend class SharedPass;
   // Where all layers are computed, what only other batches share is kept, too.
   PrefixLimits limits(size_t layers) const;
+  // As Batch::shared_tokens. A sequence that shares nothing with others of its request may begin as earlier ones did:
+  // with the template, an instruction, a query. What was seen before, and is more than the store has, is kept.
+  std::vector<uint32_t> shared_tokens(const Batch& batch);
 
   const size_t layers_, width_;  // of all blocks; of a row of keys and values
   PrefixLimits limits_;
   PrefixStore store_;
+  SeenBeginnings seen_;
   const std::shared_ptr<PrefixCounters> counters_ = std::make_shared<PrefixCounters>();
 };
 

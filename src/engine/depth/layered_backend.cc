@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <functional>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -83,6 +84,14 @@ class LayeredBackend : public Backend {
 
     uint32_t slot() const { return slot_; }
     void pass_on() { lock_.unlock(); }
+    // Batch::between, for which others may have the turn. `batch` and this must outlive it.
+    std::function<void()> between(const Batch& batch) {
+      return [this, &batch] {
+        lock_.unlock();
+        (*batch.between)();
+        lock_.lock();
+      };
+    }
 
    private:
     LayeredBackend& backend_;
@@ -98,7 +107,10 @@ class LayeredBackend : public Backend {
       const Depth depth = depth_of(architecture(), batch, s, nullptr);
       const size_t count = result_count(architecture(), one);
       Turn turn(*this);
-      RETURN_IF_ERROR(engine_->start(turn.slot(), one.view(batch.stop)));
+      const auto between = turn.between(batch);
+      Batch view = one.view(batch.stop);
+      if (batch.between != nullptr) view.between = &between;
+      RETURN_IF_ERROR(engine_->start(turn.slot(), view));
       RETURN_IF_ERROR(finish(turn, depth.layers, results.subspan(at, count)));
       at += static_cast<uint32_t>(count);
     }
@@ -126,7 +138,10 @@ class LayeredBackend : public Backend {
   Status compute_to(const Depth& depth, const Batch& batch, std::span<float> logits) {
     return in_pieces(batch, 0, batch.size(), [&](const Batch& piece, size_t first) {
       Turn turn(*this);
-      RETURN_IF_ERROR(engine_->start(turn.slot(), piece));
+      const auto between = turn.between(batch);
+      Batch view = piece;
+      if (batch.between != nullptr) view.between = &between;
+      RETURN_IF_ERROR(engine_->start(turn.slot(), view));
       if (depth.exit == nullptr) return finish(turn, depth.layers, logits.subspan(first, piece.size()));
       const size_t width = model::exit_width(architecture());
       std::vector<float> pooled(piece.size() * width);

@@ -1,18 +1,16 @@
 // What `rerankd calibrate` found, as table, JSON and pictures.
 
-#include <algorithm>
 #include <cstdio>
 
 #include "base/json/writer.h"
 #include "base/strings.h"
 #include "eval/depth.h"
+#include "eval/reports/aligned.h"
 #include "report/chart.h"
 #include "report/html_page.h"
 
 namespace rerank::eval {
 namespace {
-
-using Rows = std::vector<std::vector<std::string>>;
 
 std::string format(const char* form, double value) {
   char out[64];
@@ -50,20 +48,6 @@ Rows adaptive_rows(const DepthReport& report) {
   return rows;
 }
 
-std::string aligned(const Rows& rows) {
-  std::vector<size_t> widths(rows[0].size());
-  for (const auto& row : rows) {
-    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
-  }
-  std::string out;
-  for (const auto& row : rows) {
-    for (size_t c = 0; c < row.size(); ++c)
-      out += str_cat(std::string(widths[c] - row[c].size() + (c > 0 ? 2 : 0), ' '), row[c]);
-    out += "\n";
-  }
-  return out;
-}
-
 report::Chart agreement_chart(const DepthReport& report) {
   report::Chart chart;
   chart.title = "Agreement with the full depth, on lists not fitted to";
@@ -99,8 +83,9 @@ report::Chart time_chart(const DepthReport& report) {
 }  // namespace
 
 std::string depth_table(const DepthReport& report) {
-  const std::string out = str_cat(aligned(rows_of(report)), "\nleaving at exits, for the first five, simulated:\n",
-                                  aligned(adaptive_rows(report)));
+  const std::string out =
+      str_cat(aligned(rows_of(report), FirstColumn::kRight), "\nleaving at exits, for the first five, simulated:\n",
+              aligned(adaptive_rows(report), FirstColumn::kRight));
   return str_cat(out, "\n", report.fitted_pairs, " pairs fitted to; agreement over ", report.held_lists, " lists (",
                  report.held_pairs, " pairs) held out; ", format("%.0f", report.tokens), " tokens per pair; ",
                  report.precision, ", kernel ", report.kernel, "\n");

@@ -6,6 +6,7 @@
 #include "base/json/writer.h"
 #include "base/strings.h"
 #include "eval/lengths.h"
+#include "eval/reports/aligned.h"
 #include "report/chart.h"
 #include "report/html_page.h"
 
@@ -13,8 +14,6 @@ namespace rerank::eval {
 namespace {
 
 using Json = JsonWriter;
-using Rows = std::vector<std::vector<std::string>>;
-
 std::string format(const char* form, double a, double b = 0, double c = 0) {
   char out[96];
   std::snprintf(out, sizeof out, form, a, b, c);
@@ -51,21 +50,6 @@ Rows limit_rows(const LengthsReport& report) {
     rows.push_back(row);
   }
   return rows;
-}
-
-std::string aligned(const Rows& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
-  }
-  std::string out;
-  for (const auto& row : rows) {
-    for (size_t c = 0; c < row.size(); ++c)
-      out += str_cat(std::string(widths[c] - row[c].size() + (c > 0 ? 2 : 0), ' '), row[c]);
-    out += "\n";
-  }
-  return out;
 }
 
 // Share of pairs up to each length, with the limits as ticks.
@@ -132,8 +116,9 @@ std::string recommendation(const LengthsReport& report) {
 }  // namespace
 
 std::string lengths_table(const LengthsReport& report) {
-  return str_cat(aligned(percentile_rows(report)), "\n", aligned(limit_rows(report)),
-                 "\nrecommended: ", recommendation(report), " (", report.reason, ")\n");
+  return str_cat(aligned(percentile_rows(report), FirstColumn::kRight), "\n",
+                 aligned(limit_rows(report), FirstColumn::kRight), "\nrecommended: ", recommendation(report), " (",
+                 report.reason, ")\n");
 }
 
 std::string lengths_json(const LengthsReport& report) {

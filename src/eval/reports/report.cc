@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/strings.h"
+#include "eval/reports/aligned.h"
 
 namespace rerank::eval {
 namespace {
@@ -110,24 +111,6 @@ void write_setting(Json& json, const SettingResult& s) {
   write_cost(json, s.scored.cost);
 }
 
-// Columns as wide as their widest cell; the first to the left, the others to the right.
-std::string aligned(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
-  }
-  std::string out;
-  for (const auto& row : rows) {
-    for (size_t c = 0; c < row.size(); ++c) {
-      const std::string gap(widths[c] - row[c].size(), ' ');
-      out += c == 0 ? row[c] + gap : str_cat("  ", gap, row[c]);
-    }
-    out += "\n";
-  }
-  return out;
-}
-
 std::string format(const char* form, double a, double b = 0, double c = 0) {
   char out[96];
   std::snprintf(out, sizeof out, form, a, b, c);
@@ -196,7 +179,7 @@ std::string report_table(const EvalReport& report) {
       }
       rows.push_back(row);
     }
-    out += aligned(rows);
+    out += aligned(rows, FirstColumn::kLeft);
     if (s.agreement) {
       const Agreement& a = *s.agreement;
       out += format("agreement with the first: Kendall tau %.4f, first place %.4f, first five %.4f", a.kendall_tau,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/http1/request_parser.h"
+#include "server/http1/request_parser_test.h"
 #include "transport/errors.h"
 
 namespace rerank::server {
@@ -274,16 +275,6 @@ constexpr Row kRows[] = {
     {"9.3", "200 400", "GET / HTTP/1.1\r\nHost: t\r\n\r\njunk junk\r\n\r\n"sv},
 };
 // clang-format on
-
-void feed(RequestParser& parser, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto space = parser.space();
-    const size_t length = std::min(space.size(), bytes.size());
-    std::memcpy(space.data(), bytes.data(), length);
-    parser.commit(length);
-    bytes.remove_prefix(length);
-  }
-}
 
 // What becomes of bytes that arrive in these parts.
 std::string outcome(const std::vector<std::string_view>& parts) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/http1/request_parser_test.h"
 #include "transport/errors.h"
 
 namespace rerank::server {
@@ -16,16 +17,6 @@ namespace {
 using Event = RequestParser::Event;
 
 constexpr size_t kHeaderLimit = 1000, kBodyLimit = 5000;
-
-void feed(RequestParser& parser, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto space = parser.space();
-    const size_t length = std::min(space.size(), bytes.size());
-    std::memcpy(space.data(), bytes.data(), length);
-    parser.commit(length);
-    bytes.remove_prefix(length);
-  }
-}
 
 // Everything that a parser makes of `bytes` which arrive in the given pieces: the requests, then "error" or "more".
 std::vector<std::string> read_all(std::string_view bytes, const std::vector<size_t>& pieces) {

@@ -31,6 +31,9 @@ class TileOps : public SharedOps {
   void load_state(const Batch& batch, std::span<const float> in);
 
  private:
+  // Pieces of a product or of attention for each member of a team, so that a slower core takes fewer.
+  static constexpr size_t kPiecesPerMember = 4;
+
   // Activations that a product reads: bf16 tiles; for int8 products quantized, each row between its ends (and 0).
   struct Inputs {
     Buffer<std::byte> bf16, int8;

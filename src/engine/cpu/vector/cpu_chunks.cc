@@ -33,8 +33,10 @@ bool CpuOps::keys_in_chunks(size_t layer, const Batch& batch) {
   layer_ = layer;
   in_chunks_ = true;
   keys_.resize(rows_, 2 * key_width(), columns());
-  for (size_t first = 0; first < rows_ && !batch.stopped(); first += chunk_rows_)
+  for (size_t first = 0; first < rows_ && !batch.stopped(); first += chunk_rows_) {
+    if (first != 0) batch.interrupt();
     project_chunk(layer, batch, first, std::min(chunk_rows_, rows_ - first), false);
+  }
   return true;
 }
 
@@ -60,6 +62,7 @@ bool CpuOps::compute_in_chunks(size_t layer, const Batch& batch, Rows rows) {
   keys_.resize(rows_, 2 * key_width(), columns());
   for (size_t first = 0; first < rows_ && !batch.stopped(); first += chunk_rows_) {
     const size_t count = std::min(chunk_rows_, rows_ - first);
+    if (first != 0) batch.interrupt();
     project_chunk(layer, batch, first, count, true);
     make_attention_room(batch);
     context_.resize(count, query_width(), columns());

@@ -11,9 +11,6 @@ namespace {
 
 using Rows = std::vector<uint32_t>;
 
-// Tokens of a sequence that are computed for others are worth a place from so many on.
-constexpr uint32_t kLeastKeptTokens = 16;
-
 void append(Rows& to, const Rows& more) { to.insert(to.end(), more.begin(), more.end()); }
 
 class Sharing {

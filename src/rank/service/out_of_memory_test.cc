@@ -6,8 +6,8 @@
 #include <future>
 #include <new>
 
+#include "rank/rank_test.h"
 #include "rerank/reranker.h"
-#include "support/golden.h"
 
 // Large allocations of this program fail while that is asked for.
 namespace rerank::rank {
@@ -36,11 +36,7 @@ namespace rerank::rank {
 namespace {
 
 TEST(OutOfMemoryTest, EndsOneRequestAndNoOther) {
-  Options options;
-  options.model.source.model = RERANKD_SOURCE_DIR "/tests/data/models/bert-a";
-  options.host.threads = 2;
-  auto reranker = Reranker::open(options);
-  ASSERT_TRUE(reranker.ok()) << reranker.status();
+  const auto reranker = open(bert());
   std::string large;
   while (large.size() < (size_t{4} << 20)) large += "rain in berlin ";
   // At each limit another step is the one that fails: the batch, the pairs, the ids, the text.
@@ -58,7 +54,7 @@ TEST(OutOfMemoryTest, EndsOneRequestAndNoOther) {
       for (const auto& request : {query, document, many, small}) {
         auto promise = std::make_shared<std::promise<Result<RerankResponse>>>();
         answers.push_back(promise->get_future());
-        (*reranker)->submit(request, [promise](Result<RerankResponse> r) { promise->set_value(std::move(r)); });
+        reranker->submit(request, [promise](Result<RerankResponse> r) { promise->set_value(std::move(r)); });
         answers.back().wait();
       }
     }
@@ -67,7 +63,7 @@ TEST(OutOfMemoryTest, EndsOneRequestAndNoOther) {
     EXPECT_EQ(two.status().code(), absl::StatusCode::kUnavailable) << two.status();
     EXPECT_TRUE(three.ok() || three.status().code() == absl::StatusCode::kUnavailable) << three.status();
     EXPECT_TRUE(four.ok()) << four.status();
-    EXPECT_TRUE((*reranker)->rerank(*many).ok()) << "all is well afterwards";
+    EXPECT_TRUE(reranker->rerank(*many).ok()) << "all is well afterwards";
   }
 }
 

@@ -1,0 +1,60 @@
+#include "server/request_task.h"
+
+#include <atomic>
+#include <utility>
+
+#include "base/guarded.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "transport/errors.h"
+
+namespace rerank::server {
+
+void add_common_headers(transport::HttpResponse& response, const transport::Access::Headers& cors) {
+  response.headers.insert(response.headers.end(), cors.begin(), cors.end());
+  if (response.status == 415) response.headers.emplace_back("Accept-Encoding", "gzip, deflate");
+}
+
+void RequestTask::run(transport::HttpRequest&& request, const Done& done) const {
+  if (cancellation->cancelled()) return;  // nobody waits for it
+  const auto told = std::make_shared<std::atomic<bool>>(false);
+  const auto once = [told, done](transport::HttpResponse response) {
+    if (!told->exchange(true)) done(std::move(response));
+  };
+  const Status status = guarded([&] { return run_once(std::move(request), once); });
+  if (status.ok()) return;
+  if (absl::IsInternal(status)) log_error(message_of(status));
+  transport::HttpResponse response = transport::error_response(status);
+  add_common_headers(response, cors);
+  observe::RequestMetrics(requests).count({.status = response.status});
+  once(std::move(response));
+}
+
+void RequestTask::finish(transport::HttpResponse& response) const {
+  const Status status = guarded([&] {
+    if (const auto complete = std::exchange(response.complete, nullptr)) complete(response);
+    if (compress_min_bytes && response.body.size() >= compress_min_bytes) encode_content(coding, response);
+    return memory->resize(response.body.capacity());
+  });
+  if (status.ok()) return;
+  response = transport::error_response(status);
+  memory->shrink(response.body.size());
+}
+
+Status RequestTask::run_once(transport::HttpRequest&& request, const Done& done) const {
+  const auto may_hold = [this](size_t bytes) { return memory->resize(bytes); };
+  if (client_of && !request.body.empty()) {
+    const std::string client = client_of(request);
+    if (!client.empty()) RETURN_IF_ERROR(memory->move_to(client));
+  }
+  const std::string encoding(request.header("content-encoding"));
+  RETURN_IF_ERROR(decode_content(encoding, max_body_bytes, request.body, may_hold));
+  const size_t size = request.body.size();
+  RETURN_IF_ERROR(memory->resize(size * transport::kParsedBytesPerByte));
+  handler(std::move(request), done);
+  memory->shrink(size * transport::kWorkBytesPerByte);
+  return ok_status();
+}
+
+}  // namespace rerank::server
