@@ -75,7 +75,7 @@ bench_step() {
 }
 
 versions() {
-  nvidia-smi 2>&1 | head -15 || echo "nvidia-smi is not here: no NVIDIA driver, or none in this container"
+  if command -v nvidia-smi >/dev/null; then nvidia-smi 2>&1 | head -15; else echo "nvidia-smi is not here: no NVIDIA driver, or none in this container"; fi
   { command -v nvcc || ls /usr/local/cuda/bin/nvcc; } 2>/dev/null || echo "nvcc is not on the path"
   cmake --version | head -1
   "$python" - <<'END'
