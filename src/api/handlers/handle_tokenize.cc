@@ -13,12 +13,15 @@
 namespace rerank::api {
 namespace {
 
-constexpr size_t kMaxBytes = 256u << 10;  // a token takes some 100 bytes while it is told, and a byte may be several
+// A token takes some 100 bytes while it is told, and a byte may be several tokens.
+constexpr size_t kMaxBytes = 256u << 10;
 
-// As TEI has it: a token's text is the part of the input that it stands for, and its place counts bytes.
-void write_tokens(JsonWriter& json, std::string_view text, const std::vector<Token>& tokens) {
+// As TEI has it: a token's text is the part of the input that it stands for, and its place counts bytes. False: `json`
+// is longer than `limit`, and unfinished.
+bool write_tokens(JsonWriter& json, std::string_view text, const std::vector<Token>& tokens, size_t limit) {
   json.begin_array();
   for (const Token& token : tokens) {
+    if (json.size() > limit) return false;
     json.begin_object();
     json.field("id", int64_t{token.id});
     if (const auto& place = token.place) {
@@ -36,6 +39,7 @@ void write_tokens(JsonWriter& json, std::string_view text, const std::vector<Tok
     json.end_object();
   }
   json.end_array();
+  return json.size() <= limit;
 }
 
 // The body, if it is one that may be worked on here.
@@ -66,8 +70,8 @@ void handle_tokenize(Exchange&& exchange) {
   JsonWriter json;
   json.begin_array();
   for (const std::string& text : texts) {
-    write_tokens(json, text, exchange.model->tokenize(text, special));
-    if (json.size() <= exchange.state->options.max_text_bytes) continue;
+    if (write_tokens(json, text, exchange.model->tokenize(text, special), exchange.state->options.max_text_bytes))
+      continue;
     return exchange.refuse(
         transport::make_error(transport::ErrorKind::kBodyTooLarge,
                               "the answer would be larger than --max-body-bytes: send fewer texts at once"),

@@ -88,6 +88,23 @@ TEST_F(ScoreTest, Tokenizes) {
   EXPECT_EQ(post(R"({"inputs":")" + std::string(2 << 20, 'x') + "\"}", "/tokenize").status, 422);
 }
 
+// A byte is a token, which takes 70 bytes: one text, or many, ask for more than an answer may be.
+TEST_F(ScoreTest, TokensBeyondTheAnswersLimitAreRefused) {
+  ApiOptions options;
+  options.max_text_bytes = 1u << 20;
+  restart(options);
+  const auto tokens_of = [&](size_t texts, size_t bytes) {
+    std::string inputs;
+    for (size_t i = 0; i < texts; ++i) inputs += (i ? ",\"" : "\"") + std::string(bytes, '\xDD') + "\"";
+    return post(R"({"inputs":[)" + inputs + "]}", "/tokenize");
+  };
+  EXPECT_EQ(tokens_of(1, 2000).status, 200);
+  for (const auto& refused : {tokens_of(1, 200000), tokens_of(100, 2000)}) {
+    EXPECT_EQ(refused.status, 413);
+    EXPECT_NE(refused.body.find("send fewer texts"), std::string::npos) << refused.body;
+  }
+}
+
 TEST_F(ScoreTest, Decodes) {
   EXPECT_EQ(post(R"({"ids":[1,107,108,2]})", "/decode").body, R"(["ab"])");
   EXPECT_EQ(post(R"({"ids":[[1,107],[108]],"skip_special_tokens":false})", "/decode").body, R"(["[CLS]a","b"])");

@@ -1,4 +1,6 @@
 // Requests to the API, of every dialect: path, headers, JSON.
+#include <algorithm>
+
 #include "api/api.h"
 #include "support/fake_reranker.h"
 #include "targets/targets.h"
@@ -32,14 +34,16 @@ void dialect(Input input) {
       {std::string(header.substr(0, colon)), std::string(header.substr(std::min(colon + 1, header.size())))}};
   request.body = std::string(reader.rest());
   const size_t bytes = input.size();
+  const bool tokenizes = request.target.find("tokenize") != std::string::npos;
   int answers = 0;
   api.handle(std::move(request), [&](transport::HttpResponse response) {
     ++answers;
     if (response.complete) response.complete(response);
     require(response.status >= 200 && response.status < 600);
     require(response.status != 500);
-    // What comes out is bounded by what came in: texts may come back, and each result costs some fields.
-    require(response.body.size() < 64 * 1024 + 128 * bytes);
+    // What comes out is bounded by what came in: texts may come back, and each result costs some fields. A byte may be
+    // three tokens, with five fields each: /tokenize has a limit of its own.
+    require(response.body.size() < 64 * 1024 + std::max(128 * bytes, tokenizes ? options.max_text_bytes : 0));
   });
   require(answers == 1);
 }
