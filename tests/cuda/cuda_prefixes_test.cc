@@ -170,7 +170,7 @@ TEST_P(CudaPrefixTest, ScoresAreTheSameBitForBit) {
     }
     const auto& counters = *kept->prefix_counters();
     EXPECT_EQ(counters.computed_tokens + counters.shared_tokens + counters.kept_tokens, tokens);
-    EXPECT_GT(counters.kept_tokens, tokens / 10) << name;
+    EXPECT_GT(counters.kept_tokens, tokens / 20) << name;
     EXPECT_GT(counters.kept_bytes, 0u);
   }
 }
@@ -207,23 +207,28 @@ TEST_P(CudaPrefixTest, AFailedBatchLeavesNothingBehind) {
   }
 }
 
-// What one batch keeps the next may read, which is begun before the first has ended.
+// What one batch keeps the next may read, which is begun before the first has ended; and, where there is room for
+// hardly one, its slots are given to others while it is read.
 TEST_P(CudaPrefixTest, BatchesInFlightReadWhatThoseBeforeThemKeep) {
-  const auto kept = open_with("qwen3-a", 20'000), plain = open_with("qwen3-a", 0);
+  const auto plain = open_with("qwen3-a", 0);
   std::vector<engine::OwnedBatch> batches;
   std::vector<std::vector<float>> expected;
   for (int32_t i = 0; i < 6; ++i) {
     batches.push_back(batch_of({joined(Ids(30, i % 3), {i, 1}), joined(Ids(30, i % 3), {2, i, 1})}, {30, 30}));
     expected.push_back(run(*plain, batches.back().view()));
   }
-  const auto work = [&](size_t first) {
-    for (size_t round = 0; round < 4; ++round)
-      for (size_t i = first; i < batches.size(); i += 2) EXPECT_EQ(run(*kept, batches[i].view()), expected[i]) << i;
-  };
-  auto other = std::async(std::launch::async, work, 1);
-  work(0);
-  other.get();
-  EXPECT_GT(kept->prefix_counters()->kept_tokens, 0u);
+  for (const size_t bytes : {size_t{20'000}, size_t{1} << 20}) {
+    const auto kept = open_with("qwen3-a", bytes);
+    const auto work = [&](size_t first) {
+      for (size_t round = 0; round < 3; ++round)
+        for (size_t i = first; i < batches.size(); i += 2) EXPECT_EQ(run(*kept, batches[i].view()), expected[i]) << i;
+    };
+    auto other = std::async(std::launch::async, work, 1);
+    work(0);
+    other.get();
+    // Each beginning is computed by one batch, and with the larger room found by all others.
+    if (bytes > 20'000) EXPECT_GE(kept->prefix_counters()->kept_tokens, (18 - 3) * 30u);
+  }
 }
 
 TEST(CudaPrefixes, ADeviceWithoutRoomForThemSharesWithinABatch) {
