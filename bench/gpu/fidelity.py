@@ -42,14 +42,14 @@ class Model:
             self.tensors[name] = array("f", struct.unpack(f"<{(last - first) // struct.calcsize(kind)}{kind}", data[first:last]))
 
     def tensor(self, name):
-        """By the plugin's name: words, 0.query.weight, head_output.bias."""
-        if any(part in name for part in ("gate", "final_norm", "query_norm", "key_norm")):
-            return None
+        """By the plugin's name: words, 0.query.weight, head_output.bias; None where BERT has no such part."""
         if name.startswith("head_output"):
             found = self.tensors[name.replace("head_output", "classifier")]
         else:
             layer, rest = (f"encoder.layer.{name.split('.')[0]}.", name.split(".", 1)[1]) if name[0].isdigit() else ("", name)
             part, _, which = rest.partition(".")
+            if part not in NAMES:
+                return None
             found = self.tensors["bert." + layer + NAMES[part] + ("." + which if which else "")]
         return found.buffer_info()
 
@@ -113,6 +113,7 @@ def main():
 
     def score(precision):
         engine = rerank.Engine(library, model, CODES[precision])
+        engine.use_wgmma(True)
         found = [engine.score([ids for ids, _ in pairs], [kinds for _, kinds in pairs]) for pairs in lists]
         engine.close()
         return found

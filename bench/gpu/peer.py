@@ -22,7 +22,10 @@ class Peer:
             bias -= torch.tensor(list(weights.slopes()), device=device)[:, None, None] * apart
         self.decoder = bool(s.get("decoder"))
         if s.get("window"):
-            bias.masked_fill_(apart >= s["window"] + (not self.decoder), float("-inf"))
+            far = apart >= s["window"] + (not self.decoder)
+            if s.get("global_first"):
+                far[:, 0] = False
+            bias.masked_fill_(far, float("-inf"))
         if self.decoder:
             bias.masked_fill_(positions[None, :] > positions[:, None], float("-inf"))
         self.bias = bias.to(dtype) if s.get("alibi") or s.get("window") or self.decoder else None
@@ -72,13 +75,37 @@ class Peer:
 
         if self.decoder:
             return self.decode(w["words"][ids], mask, turn, there)
-        x = norm("embedding_norm", w["words"][ids] + w["positions"][:longest] + w["segments"][0])
+        x = embedded = norm("embedding_norm", w["words"][ids] + w["positions"][:longest] + w["segments"][0])
         for i in range(shape["layers"]):
             q, k, v = (split(linear(f"{i}.{part}", x)) for part in ("query", "key", "value"))
             context = F.scaled_dot_product_attention(turn(q), turn(k), v, attn_mask=mask).transpose(1, 2).flatten(2)
+            if shape.get("global_first"):
+                q, k, v = (split(linear(f"{i}.global_{part}", x)) for part in ("query", "key", "value"))
+                context[:, :1] = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=there).transpose(1, 2).flatten(2)
             x = norm(f"{i}.attention_norm", x + linear(f"{i}.attention_output", context))
-            x = norm(f"{i}.output_norm", x + linear(f"{i}.down", F.gelu(linear(f"{i}.up", x))))
+            added = self.experts(i, x, F.gelu) if shape.get("experts") else linear(f"{i}.down", F.gelu(linear(f"{i}.up", x)))
+            x = norm(f"{i}.output_norm", x + added)
+            if i == 0 and shape.get("convolution"):
+                if there is not None:
+                    embedded = embedded * there[:, 0, 0, :, None]
+                away = shape["convolution"] // 2
+                around = F.pad(embedded, (0, 0, away, away)).unfold(1, shape["convolution"], 1).transpose(2, 3).flatten(2)
+                x = norm("convolution_norm", x + torch.tanh(linear("convolution", around)))
         return linear("head_output", torch.tanh(linear("head_dense", x[:, 0])))[:, 0].float()
+
+    def experts(self, layer, x, activation):
+        """All of them for all rows: for checking. Decoders' shares sum to 1."""
+        w, sum_of = self.w, torch.zeros_like(x)
+        shares, chosen = F.linear(x, w[f"{layer}.router.weight"]).float().softmax(-1).topk(self.shape["chosen"], -1)
+        if self.decoder:
+            shares = shares / shares.sum(-1, keepdim=True)
+        for e in range(self.shape["experts"]):
+            up = F.linear(x, w[f"{layer}.{e}.up.weight"])
+            gate = w.get(f"{layer}.{e}.gate.weight")
+            inner = activation(up) if gate is None else activation(F.linear(x, gate)) * up
+            share = (shares * (chosen == e)).sum(-1, keepdim=True).to(x.dtype)
+            sum_of = sum_of + share * F.linear(inner, w[f"{layer}.{e}.down.weight"])
+        return sum_of
 
     def decode(self, x, mask, turn, there):
         w, shape = self.w, self.shape
@@ -96,6 +123,9 @@ class Peer:
             context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
             x = x + F.linear(context, w[f"{i}.attention_output.weight"])
             y = norm(f"{i}.output_norm", x)
+            if shape.get("experts"):
+                x = x + self.experts(i, y, F.silu)
+                continue
             gated = F.silu(F.linear(y, w[f"{i}.gate.weight"])) * F.linear(y, w[f"{i}.up.weight"])
             x = x + F.linear(gated, w[f"{i}.down.weight"])
         last = there[:, 0, 0].sum(1) - 1 if there is not None else torch.full((rows[0],), rows[1] - 1, device=x.device)

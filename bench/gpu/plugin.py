@@ -30,10 +30,16 @@ class Relative(c.Structure):
     _fields_ = [("keys", Tensor), ("queries", Tensor), ("bias", Tensor), ("reach", c.c_uint32)]
 
 
+class Expert(c.Structure):
+    _fields_ = [("gate", Linear), ("up", Linear), ("down", Linear)]
+
+
 class Layer(c.Structure):
     _fields_ = [(name, Linear) for name in ("query", "key", "value", "attention_output", "gate", "up", "down")] + [
         ("attention_norm", Norm), ("output_norm", Norm), ("pattern", Pattern), ("pre_norm", c.c_uint32), ("relative", Relative)] + [
-        (name, Norm) for name in ("query_norm", "key_norm", "attention_sum_norm", "output_sum_norm")]
+        (name, Norm) for name in ("query_norm", "key_norm", "attention_sum_norm", "output_sum_norm")] + [
+        (name, Linear) for name in ("global_query", "global_key", "global_value", "router")] + [
+        ("experts", c.POINTER(Expert)), ("experts_bias", Tensor)]
 
 
 class Model(c.Structure):
@@ -43,12 +49,16 @@ class Model(c.Structure):
         ("words", Tensor), ("positions", Tensor), ("segments", Tensor),
         ("embedding_norm", Norm), ("final_norm", Norm), ("head_norm", Norm), ("head_epsilon", c.c_float), ("head_softcap", c.c_float),
         ("scored", c.c_uint32), ("projection", Linear), ("head_dense", Linear), ("head_output", Linear),
-        ("first_output", c.c_uint32), ("outputs", c.POINTER(Linear)), ("layer", c.POINTER(Layer))]
+        ("first_output", c.c_uint32), ("outputs", c.POINTER(Linear)), ("layer", c.POINTER(Layer)),
+        ("convolution", Linear), ("convolution_norm", Norm), ("convolution_width", c.c_uint32), ("convolution_activation", c.c_int)] + [
+        (name, c.c_uint32) for name in ("experts", "chosen", "normalized_shares", "global_first")]
 
 
 class Batch(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("ids", c.c_void_p), ("segments", c.c_void_p), ("offsets", c.c_void_p),
-                ("queries", c.c_void_p), ("sequences", c.c_uint32), ("shared", c.c_uint32), ("behind", c.c_void_p)]
+                ("queries", c.c_void_p), ("sequences", c.c_uint32), ("shared", c.c_uint32), ("behind", c.c_void_p),
+                ("prefix_row_count", c.c_uint32), ("keep_count", c.c_uint32)] + [
+        (name, c.c_void_p) for name in ("prefix_rows", "prefix_begins", "prefix_counts", "keep_rows", "keep_slots")]
 
 
 class TunedProduct(c.Structure):
@@ -80,6 +90,7 @@ class Plugin(c.Structure):
         ("use_graphs", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, *ERROR)),
         ("use_wgmma", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, c.c_char_p, c.c_size_t, *ERROR)),
         ("close", c.CFUNCTYPE(None, c.c_void_p)),
+        ("keep_prefixes", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_uint64, c.POINTER(c.c_uint32), *ERROR)),  # from minor 2 on
     ]
 
 
@@ -153,6 +164,8 @@ class Engine:
 
     def __init__(self, plugin, weights, precision, fast=False, device=0):
         shape, tensor = weights.shape, weights.tensor
+        if plugin.minor < 1 and any(shape.get(part) for part in ("experts", "convolution", "global_first")):
+            raise Failure("the library is older than experts, convolutions and global first tokens")
         self.plugin, self.layers = plugin, shape["layers"]
         hidden, inner, decoder = shape["hidden"], shape["intermediate"], bool(shape.get("decoder"))
         size = shape.get("head_size", hidden // shape["heads"])
@@ -176,17 +189,24 @@ class Engine:
         layers = (Layer * self.layers)()
         for i in range(self.layers):
             parts = {"query": (queries, hidden), "key": (keys, hidden), "value": (keys, hidden), "attention_output": (hidden, queries),
-                     "gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner)}
+                     "gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner), "router": (shape.get("experts", 0), hidden),
+                     "global_query": (queries, hidden), "global_key": (keys, hidden), "global_value": (keys, hidden)}
             for name, (out, inputs) in parts.items():
                 setattr(layers[i], name, linear(f"{i}.{name}", out, inputs))
             for name in ("attention_norm", "output_norm", "query_norm", "key_norm"):
                 setattr(layers[i], name, norm(f"{i}.{name}"))
+            experts = [Expert(*(linear(f"{i}.{e}.{name}", *parts[name]) for name in ("gate", "up", "down")))
+                       for e in range(shape.get("experts", 0))]
+            layers[i].experts = (Expert * len(experts))(*experts) if experts else None
             layers[i].pattern = Pattern(shape.get("window", 0), decoder, 0, 0, floats(slopes), floats(angles))
             layers[i].pre_norm = decoder
         model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], keys // size, size, inner, hidden, 1, 0,
                       weights.EPSILON, SILU if decoder else GELU, TANH, decoder, fast, decoder, get("words"), get("positions"),
                       get("segments"), norm("embedding_norm"), norm("final_norm"), Norm(), 0, 0, LAST if decoder else FIRST, Linear(),
-                      linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), 0, None, layers)
+                      linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), 0, None, layers,
+                      linear("convolution", hidden, shape.get("convolution", 0) * hidden), norm("convolution_norm"),
+                      shape.get("convolution", 0), TANH, shape.get("experts", 0), shape.get("chosen", 0), decoder,
+                      shape.get("global_first", False))
         self.engine = c.c_void_p()
         call(plugin.open, model, precision, device, self.engine)
 
@@ -243,23 +263,44 @@ class Engine:
                 logits = self.finish((i + 1) % in_flight, packed)
         return logits if in_flight == 1 else self.finish((times - 1) % in_flight, packed)
 
-    def score_behind(self, prefix, rests):
-        """Logits of sequences that begin with the same ids, which are computed once; of causal models."""
+    def keep_prefixes(self, size):
+        """Memory for what batches keep for later ones; before batch_tokens(). How many tokens it holds."""
+        if self.plugin.minor < 2:
+            raise Failure("the library is older than prefixes that are kept")
+        slots = c.c_uint32()
+        call(self.plugin.keep_prefixes, self.engine, size, slots)
+        return slots.value
+
+    def score_kept(self, count, rests):
+        """Logits of sequences that begin with what the first slots keep."""
+        ids, offsets = [i for rest in rests for i in rest], [0]
+        for rest in rests:
+            offsets.append(offsets[-1] + len(rest))
+        packed, slots = pack(ids, offsets), (c.c_uint32 * count)(*range(count))
+        begins, counts = (c.c_uint32 * len(rests))(), (c.c_uint32 * len(rests))(*[count] * len(rests))
+        self.launch(0, packed, 0, None, prefix_row_count=count, prefix_rows=c.addressof(slots), prefix_begins=c.addressof(begins),
+                    prefix_counts=c.addressof(counts))
+        return self.finish(0, packed)
+
+    def score_behind(self, prefix, rests, keep=False):
+        """Logits of sequences that begin with the same ids, which are computed once; of causal models. keep: in the first slots."""
         ids, offsets = list(prefix), [0, len(prefix)]
         for rest in rests:
             ids += rest
             offsets.append(len(ids))
         packed = pack(ids, offsets)
         behind = (c.c_uint32 * len(rests))()
-        self.launch(0, packed, 1, behind)
+        rows = (c.c_uint32 * len(prefix))(*range(len(prefix)))
+        kept = dict(keep_count=len(prefix), keep_rows=c.addressof(rows), keep_slots=c.addressof(rows)) if keep else {}
+        self.launch(0, packed, 1, behind, **kept)
         return self.finish(0, packed)[:len(rests)]
 
-    def launch(self, slot, packed, shared=0, behind=None):
+    def launch(self, slot, packed, shared=0, behind=None, **prefixes):
         """Queues a batch behind those of other slots."""
         ids, segments, offsets, count = packed
         queries = (c.c_uint32 * count)()
         batch = Batch(c.sizeof(Batch), c.addressof(ids), c.addressof(segments), c.addressof(offsets), c.addressof(queries),
-                      count - shared, shared, c.addressof(behind) if behind else None)
+                      count - shared, shared, c.addressof(behind) if behind else None, **prefixes)
         call(self.plugin.start, self.engine, slot, batch)
         call(self.plugin.launch, self.engine, self.layers)
 

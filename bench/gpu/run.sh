@@ -27,7 +27,12 @@ export PYTHONUNBUFFERED=1
 table="" failed=""
 quick="" few="" fewest="" lists="--lists 200"
 # An emulation is slow: tests/cuda has the rest.
-[ $dry = 1 ] && { quick=--quick; few="--shapes heads_of_64,heads_of_48,RoPE_in_a_window,decoder"; fewest="--shapes heads_of_64,decoder"; lists="--lists 2 --depth 3 --tokens 40"; }
+[ $dry = 1 ] && {
+  quick=--quick
+  few="--shapes heads_of_64,heads_of_48,RoPE_in_a_window,decoder,window_and_first,convolution,experts,decoder_of_experts"
+  fewest="--shapes heads_of_64,decoder"
+  lists="--lists 2 --depth 3 --tokens 40"
+}
 
 note() { printf '%s\n' "$*" | tee -a "$results.md"; }
 
@@ -70,7 +75,7 @@ bench_step() {
 }
 
 versions() {
-  nvidia-smi 2>&1 | head -15 || echo "nvidia-smi is not here: no NVIDIA driver, or none in this container"
+  if command -v nvidia-smi >/dev/null; then nvidia-smi 2>&1 | head -15; else echo "nvidia-smi is not here: no NVIDIA driver, or none in this container"; fi
   { command -v nvcc || ls /usr/local/cuda/bin/nvcc; } 2>/dev/null || echo "nvcc is not on the path"
   cmake --version | head -1
   "$python" - <<'END'
@@ -107,6 +112,7 @@ fi
 step about 30 "$python" "$here/bench.py" --library "$library" about
 seen=$("$python" "$here/bench.py" --library "$library" --results "$build/probe" devices 2>&1) && gpu=1 || gpu=0
 note "$seen"
+[ $dry = 0 ] || [ $gpu = 0 ] || note "This is an emulation: it shows that every step runs and that answers are right; its times mean nothing."
 rm -f "$build"/probe.*
 if [ $dry = 1 ] && [ -e "$build/librerank_cuda.so" ]; then
   step budgets 120 "$python" "$here/budgets.py" "$build/librerank_cuda.so"
@@ -123,10 +129,10 @@ else
     step "$1" "$2" "$sanitizer" --tool "$1" --kernel-name kns=rerank --error-exitcode 9 "$python" "$here/bench.py" --library "$library" \
       --candidates 1 --quick --shapes "$3" smoke
   }
-  sanitize memcheck 90 heads_of_64,window,RoPE,heads_of_48,decoder
+  sanitize memcheck 120 heads_of_64,window,RoPE,heads_of_48,decoder,window_and_first,convolution,experts
   for precision in fp32 fp16 bf16 fp8; do bench_step "check-$precision" 60 check --precisions $precision $few; done
   # Each part by itself: a part that hangs or ends the process takes no other with it.
-  for part in floors,large profile wgmma small mixed decoder graphs,overlap; do
+  for part in floors,large profile wgmma small mixed decoder graphs,overlap families; do
     bench_step "measure-$(echo $part | tr , -)" 90 measure --only $part --tuning "$build/tuning.json"
   done
   if [ $dry = 1 ]; then
@@ -142,7 +148,7 @@ else
     fi
     step xla 120 "$python" "$here/xla.py"
   fi
-  for tool in racecheck synccheck initcheck; do sanitize $tool 60 heads_of_64,window; done
+  for tool in racecheck synccheck initcheck; do sanitize $tool 60 heads_of_64,window,experts; done
   step fidelity 120 "$python" "$here/fidelity.py" --library "$library" $lists
 fi
 

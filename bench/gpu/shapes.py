@@ -9,6 +9,8 @@ SHAPES = {
     "XLM-R-large": dict(layers=24, hidden=1024, heads=16, intermediate=4096, vocabulary=250002, positions=514),
     "Qwen3-0.6B": dict(layers=28, hidden=1024, heads=16, kv_heads=8, head_size=128, intermediate=3072, vocabulary=151669,
                        positions=2048, rope=1e6, decoder=True),
+    "Longformer-base": dict(layers=12, hidden=768, heads=12, intermediate=3072, vocabulary=50265, positions=4098, window=256, global_first=True),
+    "NomicBERT-MoE": dict(layers=12, hidden=768, heads=12, intermediate=3072, vocabulary=250048, positions=2048, experts=8, chosen=2),
     # What check runs: each size of heads that has a kernel of its own and one that has not, and each pattern.
     "heads_of_32": TINY,
     "heads_of_40": TINY | dict(hidden=80),
@@ -31,9 +33,16 @@ SHAPES = {
                            rope=1e6, decoder=True),
     "decoder_in_a_window": dict(layers=2, hidden=96, heads=4, kv_heads=4, head_size=32, intermediate=160, vocabulary=100,
                                 positions=512, rope=1e4, decoder=True, window=40),
+    # What few families have: Longformer's windows on tensor cores and without, DeBERTa-v2's convolution, experts.
+    "window_and_first": TINY | dict(hidden=128, window=40, global_first=True),
+    "window_and_first_of_40": TINY | dict(hidden=80, window=64, global_first=True),
+    "convolution": TINY | dict(convolution=3),
+    "experts": TINY | dict(experts=4, chosen=2),
+    "decoder_of_experts": dict(layers=2, hidden=96, heads=4, kv_heads=2, head_size=32, intermediate=80, vocabulary=100, positions=512,
+                               rope=1e6, decoder=True, experts=8, chosen=2),
     "widths_of_312": TINY | dict(hidden=312, heads=3, intermediate=200),
 }
-CHECKED = [name for name in SHAPES if name not in ("MiniLM-L6", "XLM-R-large", "Qwen3-0.6B")]
+CHECKED = [name for name in SHAPES if name not in ("MiniLM-L6", "XLM-R-large", "Qwen3-0.6B", "Longformer-base", "NomicBERT-MoE")]
 # At the edges of attention's tiles of 64 and of the products' rows.
 EDGES = [1, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200, 3]
 
@@ -46,15 +55,30 @@ def names(shape):
     found = {"words": (shape["vocabulary"], hidden), "positions": (shape["positions"], hidden), "segments": (2, hidden)}
     linears = {"head_dense": (hidden, hidden), "head_output": (1, hidden)}
     norms = ["embedding_norm"]
+    if shape.get("convolution"):
+        linears["convolution"] = (hidden, shape["convolution"] * hidden)
+        norms.append("convolution_norm")
     for i in range(shape["layers"]):
-        linears |= {f"{i}.{part}": (hidden, hidden) for part in ("query", "key", "value", "attention_output")}
-        linears |= {f"{i}.up": (inner, hidden), f"{i}.down": (hidden, inner)}
+        parts = ("query", "key", "value", "attention_output") + (("global_query", "global_key", "global_value") if shape.get("global_first") else ())
+        linears |= {f"{i}.{part}": (hidden, hidden) for part in parts}
+        if shape.get("experts"):
+            found |= expert_names(shape, i, ("up", "down"))
+        else:
+            linears |= {f"{i}.up": (inner, hidden), f"{i}.down": (hidden, inner)}
         norms += [f"{i}.attention_norm", f"{i}.output_norm"]
     for name, (out, inputs) in linears.items():
         found[name + ".weight"], found[name + ".bias"] = (out, inputs), (out, 0)
     for name in norms:
         found[name + ".weight"], found[name + ".bias"] = (hidden, 0), (hidden, 0)
     return found
+
+
+def expert_names(shape, layer, parts):
+    """Without biases."""
+    hidden, inner, count = shape["hidden"], shape["intermediate"], shape["experts"]
+    sizes = {"gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner)}
+    found = {f"{layer}.{e}.{part}.weight": sizes[part] for e in range(count) for part in parts}
+    return found | {f"{layer}.router.weight": (count, hidden)}
 
 
 def decoder_names(shape):
@@ -66,6 +90,9 @@ def decoder_names(shape):
         parts = {"query": (queries, hidden), "key": (keys, hidden), "value": (keys, hidden), "attention_output": (hidden, queries),
                  "gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner), "attention_norm": (hidden, 0),
                  "output_norm": (hidden, 0), "query_norm": (size, 0), "key_norm": (size, 0)}
+        if shape.get("experts"):
+            parts = {name: rows for name, rows in parts.items() if name not in ("gate", "up", "down")}
+            found |= expert_names(shape, i, ("gate", "up", "down"))
         found |= {f"{i}.{name}.weight": rows for name, rows in parts.items()}
     return {name.rstrip("."): rows for name, rows in found.items()}
 
@@ -125,9 +152,16 @@ def operations(shape, lengths):
     hidden, inner, layers = shape["hidden"], shape["intermediate"], shape["layers"]
     size = shape.get("head_size", hidden // shape["heads"])
     queries, kv = size * shape["heads"], size * shape.get("kv_heads", shape["heads"])
-    seen = 0.5 if shape.get("decoder") else 1  # of the products of queries and keys
     keys = 2 * 2 * hidden * kv
-    token = 2 * 2 * hidden * queries + keys + 2 * hidden * inner * (3 if shape.get("decoder") else 2)
-    whole = sum(n * token + 4 * n * n * queries * seen for n in lengths)
+    experts = 2 * hidden * shape["experts"] if shape.get("experts") else 0  # of the router
+    token = 2 * 2 * hidden * queries + keys + 2 * hidden * inner * (3 if shape.get("decoder") else 2) * shape.get("chosen", 1) + experts
+
+    def seen(n):  # keys, of all queries of a sequence together
+        if shape.get("window") and not shape.get("decoder"):
+            return n * min(n, 2 * shape["window"] + 1 + shape.get("global_first", False))
+        return n * min(n, shape["window"]) if shape.get("window") else n * n * (0.5 if shape.get("decoder") else 1)
+
+    more = keys if shape.get("global_first") else 0  # those that the first query sees
+    whole = sum(n * (token + more) + 4 * seen(n) * queries for n in lengths)
     last = sum(n * keys + token - keys + 4 * n * queries for n in lengths)
     return (layers - 1) * whole + last

@@ -94,14 +94,12 @@ struct HostOptions {
 
   size_t prefix_bytes = size_t{256} << 20;
   static constexpr OptionInfo kPrefixBytes =
-      OptionInfo{
-          "prefix-bytes", "N", "Engine",
-          "Decoders on the cpu engine: most that it keeps of keys and values of what pairs begin with, and most "
-          "that one "
-          "batch may take while it is computed. 0: nothing is shared. The default holds a thousand tokens of a "
-          "model of "
-          "0.6 billion parameters: the template, some instructions and queries. The cuda engine shares within a batch "
-          "alone, where this is not 0."}
+      OptionInfo{"prefix-bytes", "N", "Engine",
+                 "Decoders: most that the cpu engine keeps of keys and values of what pairs begin with, and most that "
+                 "one batch may take while it is computed; of the cuda engine, most that it keeps in the memory of "
+                 "each device, which is taken when the model is opened. 0: nothing is shared. The default holds a "
+                 "thousand tokens of a model of 0.6 billion parameters, twice as many on the cuda engine: the "
+                 "template, some instructions and queries."}
           .within(0, kMostBytes);
 
   std::string tuning_cache;

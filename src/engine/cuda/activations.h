@@ -100,14 +100,15 @@ struct Activations {
   ExpertBuffers<Value<T>> experts;
   DeviceBuffer<float> pooled;  // what exits read
 
-  // Room for a whole batch. Where there is not enough, batches before this one must be done with what there is.
-  void reserve(const Shape& m, uint32_t tokens, uint32_t sequences, cudaStream_t stream) {
+  // Room for a whole batch, with so many rows of prefixes behind its own. Where there is not enough, batches before
+  // this one must be done with what there is.
+  void reserve(const Shape& m, uint32_t tokens, uint32_t sequences, uint32_t prefix_rows, cudaStream_t stream) {
     bool enough = true;
     const auto look = [&](const auto& buffer, size_t count) { enough = enough && count <= buffer.capacity(); };
-    each(m, tokens, sequences, look);
+    each(m, tokens, sequences, look, prefix_rows);
     if (enough) return;
     check(cudaStreamSynchronize(stream), "before buffers grow");
-    each(m, tokens, sequences, kResize);
+    each(m, tokens, sequences, kResize, prefix_rows);
   }
 
   // Room for what only exits need, of a batch that was reserved, or of a part of it.
@@ -135,14 +136,15 @@ struct Activations {
  private:
   static constexpr auto kResize = [](auto& buffer, size_t count) { buffer.resize(count); };
 
-  // The one list of what a whole batch needs.
+  // The one list of what a whole batch needs. Prefixes that are put together take no more rows than the batch has fewer
+  // for them, so they are not counted when memory is shared out.
   template <class Visit>
-  void each(const Shape& m, uint32_t tokens, uint32_t sequences, const Visit& visit) {
+  void each(const Shape& m, uint32_t tokens, uint32_t sequences, const Visit& visit, size_t prefix_rows = 0) {
     const size_t rows = padded_rows(tokens), scored_rows = padded_rows(sequences);
     states.each(m, rows, visit);
     scratch.each(m, rows, visit);
     visit(context, rows * query_width(m));
-    visit(qkv, rows * (query_width(m) + 2 * key_width(m)));
+    visit(qkv, (rows + prefix_rows) * (query_width(m) + 2 * key_width(m)));
     scored.each(m, scored_rows, visit);
     visit(scored_queries, scored_rows * query_width(m));
     const bool all = m.scored == Scored::kMeanOfLogits;

@@ -1,4 +1,5 @@
-// The batch that is under way, as the device sees it: ids, places and tiles, which go there in one copy.
+// The batch that is under way, as the device sees it: ids, places and tiles, which go there in one copy. Prefixes that
+// are put together are rows behind those of its class, of which there are keys and values alone.
 //
 // A whole batch is laid out for its class: as many rows and sequences as row_classes.h gives, and tiles for any batch
 // of so many, of one size. What fills it up does no harm where it is computed: tokens and positions 0, sequences that
@@ -34,19 +35,9 @@ class BatchInput {
     const uint32_t* own = spec.offsets + spec.shared;
     offsets_there_.assign(own, own + spec.sequences + 1);
     queries_there_.assign(spec.queries, spec.queries + spec.sequences);
-    runs_.clear();
-    for (uint32_t i = 0; i < spec.shared; ++i)
-      runs_.push_back({spec.offsets[i], spec.offsets[i + 1] - spec.offsets[i]});
-    for (uint32_t s = 0; s < spec.sequences; ++s) {
-      Run run{own[s], own[s + 1] - own[s]};
-      if (spec.shared > 0 && spec.behind[s] != UINT32_MAX) {
-        run.prefix_begin = runs_[spec.behind[s]].begin;
-        run.prefix_length = runs_[spec.behind[s]].length;
-      }
-      runs_.push_back(run);
-    }
-    shared_ = spec.shared;
     const uint32_t tokens = offsets_there_.back();
+    set_runs(spec, padded_rows(tokens));
+    set_moves(spec, padded_rows(tokens));
     const Layout layout = place(whole(tokens, spec.sequences, spec.shared), 0);
     fill(layout.ids, spec.ids, tokens, full_.tokens);
     fill(layout.kinds, spec.segments, tokens, full_.tokens);
@@ -69,7 +60,9 @@ class BatchInput {
     offsets_there_ = std::move(offsets);
     queries_there_ = std::move(queries);
     runs_.clear();
+    moves_.clear();
     shared_ = 0;
+    prefix_rows_ = 0;
     for (size_t s = 0; s < sequences.size(); ++s)
       runs_.push_back({offsets_there_[s], offsets_there_[s + 1] - offsets_there_[s]});
     check(cudaStreamSynchronize(stream), "before a batch is packed anew");  // what is pinned may still be read
@@ -104,22 +97,25 @@ class BatchInput {
   const Run* runs() const { return runs_there_; }                         // of each sequence
   const uint32_t* scored_rows() const { return scored_rows_; }            // what the head reads of it, and
   const uint32_t* scored_positions() const { return scored_positions_; }  // its position
-  bool shares() const { return shared_ > 0; }
+  bool shares() const { return shared_ > 0 || !moves_.empty(); }
+  uint32_t prefix_rows() const { return prefix_rows_; }
+  const KeyMove* moves() const { return moves_there_; }  // of each block
+  uint32_t move_count() const { return static_cast<uint32_t>(moves_.size()); }
   const QueryTile* tiles() const { return tiles_; }
   uint32_t tile_queries() const { return tile_queries_; }
 
   // That such a batch needs there, also when sequences leave it.
   static size_t device_bytes(uint32_t tokens, uint32_t sequences) {
-    return Layout(whole(tokens, sequences), tokens).bytes;
+    return Layout(whole(tokens, sequences), tokens, 0).bytes;
   }
 
  private:
   // The parts in one block of memory, the same on host and device.
   struct Layout {
-    size_t ids, kinds, places, rows, queries, firsts, lengths, runs, scored_rows, scored_positions, tiles, bytes;
+    size_t ids, kinds, places, rows, queries, firsts, lengths, runs, scored_rows, scored_positions, tiles, moves, bytes;
 
     // counts.tokens: that are embedded; kept: rows of a batch before that go on.
-    Layout(const Counts& counts, size_t kept) {
+    Layout(const Counts& counts, size_t kept, size_t move_count) {
       size_t at = 0;
       const auto part = [&](size_t part_bytes) {
         const size_t begin = at;
@@ -137,9 +133,34 @@ class BatchInput {
       scored_rows = part(counts.sequences * size_t{4});
       scored_positions = part(counts.sequences * size_t{4});
       tiles = part(counts.tiles * sizeof(QueryTile));
+      moves = part(move_count * sizeof(KeyMove));
       bytes = at;
     }
   };
+
+  // first: the row of the first of those that are put together.
+  void set_runs(const BatchSpec& spec, uint32_t first) {
+    runs_.clear();
+    shared_ = spec.shared;
+    for (uint32_t i = 0; i < spec.shared + spec.sequences; ++i) {
+      Run run{spec.offsets[i], spec.offsets[i + 1] - spec.offsets[i]};
+      const uint32_t behind = i < spec.shared || spec.shared == 0 ? UINT32_MAX : spec.behind[i - spec.shared];
+      if (spec.prefix_counts != nullptr && spec.prefix_counts[i] > 0) {
+        run.prefix_begin = first + spec.prefix_begins[i];
+        run.prefix_length = spec.prefix_counts[i];
+      } else if (behind != UINT32_MAX) {
+        run.prefix_begin = runs_[behind].begin;
+        run.prefix_length = runs_[behind].length;
+      }
+      runs_.push_back(run);
+    }
+  }
+  void set_moves(const BatchSpec& spec, uint32_t first) {
+    moves_.clear();
+    prefix_rows_ = spec.prefix_row_count;
+    for (uint32_t i = 0; i < spec.prefix_row_count; ++i) moves_.push_back({spec.prefix_rows[i], kOwnRow | (first + i)});
+    for (uint32_t i = 0; i < spec.keep_count; ++i) moves_.push_back({kOwnRow | spec.keep_rows[i], spec.keep_slots[i]});
+  }
 
   static uint32_t tiles_of(size_t tokens, size_t sequences, uint32_t queries = kTileQueries) {  // at most
     return static_cast<uint32_t>(tokens / queries + sequences);
@@ -171,7 +192,7 @@ class BatchInput {
     full_ = full;
     full_.tiles = tiles_of(full.tokens, full.tiles - full.tokens / kTileQueries, tile_queries_);
     filled_up_ = false;
-    const Layout layout(full, kept);
+    const Layout layout(full, kept, moves_.size());
     pinned_.resize(layout.bytes);
     device_.resize(layout.bytes);
     const std::span<const Run> own = std::span<const Run>(runs_).last(sequences);
@@ -191,6 +212,7 @@ class BatchInput {
     fill(layout.scored_rows, scored_rows.data(), sequences, full.sequences);
     fill(layout.scored_positions, scored_positions.data(), sequences, full.sequences);
     fill(layout.tiles, tiles.data(), tiles.size(), full_.tiles);
+    fill(layout.moves, moves_.data(), moves_.size(), moves_.size());
     ids_ = at<int32_t>(layout.ids);
     kinds_ = at<int32_t>(layout.kinds);
     places_ = at<uint32_t>(layout.places);
@@ -202,6 +224,7 @@ class BatchInput {
     scored_rows_ = at<uint32_t>(layout.scored_rows);
     scored_positions_ = at<uint32_t>(layout.scored_positions);
     tiles_ = at<QueryTile>(layout.tiles);
+    moves_there_ = at<KeyMove>(layout.moves);
     return layout;
   }
 
@@ -213,7 +236,8 @@ class BatchInput {
   DeviceBuffer<unsigned char> device_;
   std::vector<uint32_t> offsets_there_{0}, queries_there_;  // of the sequences that are still there
   std::vector<Run> runs_;                                   // of what sequences share, then of sequences
-  uint32_t shared_ = 0;
+  std::vector<KeyMove> moves_;
+  uint32_t shared_ = 0, prefix_rows_ = 0;
   bool scores_last_ = false;
   uint32_t heads_ = 0, processors_ = 1, tile_queries_ = kTileQueries;
   Counts exact_, full_;
@@ -223,6 +247,7 @@ class BatchInput {
   const uint32_t *scored_rows_ = nullptr, *scored_positions_ = nullptr;
   const Run* runs_there_ = nullptr;
   const QueryTile* tiles_ = nullptr;
+  const KeyMove* moves_there_ = nullptr;
 };
 
 }  // namespace rerank::engine::cuda

@@ -1,6 +1,7 @@
 #include "engine/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <vector>
 
@@ -166,6 +167,24 @@ class CudaEngine : public LayeredEngine {
   void share_prefixes(bool on) {
     if (!on) counters_.reset();
   }
+  // Of the device's memory, for what later batches begin with. Where there is no room prefixes are shared within a
+  // batch alone.
+  Status keep_prefixes(size_t bytes) {
+    if (counters_ == nullptr || plugin_->keep_prefixes == nullptr) return ok_status();
+    const model::Architecture& a = model_->architecture();
+    const model::Attention& attention = a.blocks[0].attention;
+    slot_bytes_ = a.layers() * 2 * attention.kv_heads * attention.head_size * (info_.precision == "fp32" ? 4 : 2);
+    uint32_t slots = 0;
+    const Status status = call(plugin_->keep_prefixes, uint64_t{bytes}, &slots);
+    if (absl::IsResourceExhausted(status)) {
+      log_warning(str_cat("cuda engine: the device has no room for --prefix-bytes ", bytes,
+                          ": what pairs begin with is not kept for later batches"));
+      return ok_status();
+    }
+    RETURN_IF_ERROR(status);
+    kept_ = KeptPrefixes(slots);
+    return ok_status();
+  }
   std::shared_ptr<const PrefixCounters> prefix_counters() const override { return counters_; }
 
   const BackendInfo& info() const override { return info_; }
@@ -180,7 +199,7 @@ class CudaEngine : public LayeredEngine {
     return ok_status();
   }
   Status step(std::span<float> pooled) override {
-    RETURN_IF_ERROR(send(false));
+    RETURN_IF_ERROR(send(0));
     ++steps_;
     return call(plugin_->step, pooled.empty() ? nullptr : pooled.data());
   }
@@ -191,31 +210,44 @@ class CudaEngine : public LayeredEngine {
     return ok_status();
   }
   Status keep(std::span<const uint32_t> sequences) override {
-    RETURN_IF_ERROR(send(false));
+    RETURN_IF_ERROR(send(0));
     return call(plugin_->keep, sequences.data(), static_cast<uint32_t>(sequences.size()));
   }
   Status launch(size_t layers) override {
-    RETURN_IF_ERROR(send(true));
-    RETURN_IF_ERROR(call(plugin_->launch, static_cast<uint32_t>(layers)));
+    Status status = send(layers);
+    if (status.ok()) status = call(plugin_->launch, static_cast<uint32_t>(layers));
+    if (!status.ok()) {
+      kept_.clear();  // what the batch was to keep is not there
+      return status;
+    }
     keep_tuning();
     return ok_status();
   }
-  Status finish(uint32_t slot, std::span<float> logits) override { return call(plugin_->finish, slot, logits.data()); }
-
- private:
-  // The batch to the device, unless it is there.
-  Status send(bool whole) {
-    if (!std::exchange(waits_, false)) return ok_status();
-    if (whole && counters_ != nullptr) {
-      const SharedBatch shared = engine::share_prefixes(batch_);
-      counters_->shared_tokens += shared.saved;
-      counters_->computed_tokens += shared.runs.tokens();
-      if (shared.parts > 0) return send_batch(shared.runs, shared.parts, shared.behind);
-    }
-    return send_batch(batch_, 0, {});
+  // Beside calls for another batch.
+  Status finish(uint32_t slot, std::span<float> logits) override {
+    Status status = call(plugin_->finish, slot, logits.data());
+    if (!status.ok()) kept_is_lost_ = true;
+    return status;
   }
 
-  Status send_batch(const Batch& runs, uint32_t parts, std::span<const uint32_t> behind) {
+ private:
+  // The batch to the device, unless it is there. layers: that all of it is computed to in one go; 0: it is not.
+  Status send(size_t layers) {
+    if (!std::exchange(waits_, false)) return ok_status();
+    if (layers == 0 || counters_ == nullptr) return send_batch(batch_, {.behind = {}});
+    if (kept_is_lost_.exchange(false)) kept_.clear();
+    const bool whole = layers == model_->architecture().layers();  // else there is less than is to be kept
+    const SharedBatch shared = plugin_->keep_prefixes == nullptr
+                                   ? share_first_prefixes(batch_)
+                                   : engine::share_prefixes(batch_, whole ? &kept_ : nullptr);
+    counters_->shared_tokens += shared.saved;
+    counters_->kept_tokens += shared.kept;
+    counters_->computed_tokens += shared.runs.tokens();
+    counters_->kept_bytes = kept_.used() * slot_bytes_;
+    return send_batch(shared.runs, shared);
+  }
+
+  Status send_batch(const Batch& runs, const SharedBatch& shared) {
     const size_t sequences = batch_.size();
     std::vector<uint32_t> queries(sequences);
     for (size_t i = 0; i < sequences; ++i) {
@@ -228,8 +260,15 @@ class CudaEngine : public LayeredEngine {
                                .offsets = runs.offsets.data(),
                                .queries = queries.data(),
                                .sequences = static_cast<uint32_t>(sequences),
-                               .shared = parts,
-                               .behind = behind.data()};
+                               .shared = shared.parts,
+                               .behind = shared.behind.data(),
+                               .prefix_row_count = static_cast<uint32_t>(shared.prefix_rows.size()),
+                               .keep_count = static_cast<uint32_t>(shared.keep_rows.size()),
+                               .prefix_rows = shared.prefix_rows.data(),
+                               .prefix_begins = shared.prefix_begins.data(),
+                               .prefix_counts = shared.prefix_counts.data(),
+                               .keep_rows = shared.keep_rows.data(),
+                               .keep_slots = shared.keep_slots.data()};
     return call(plugin_->start, slot_, spec);
   }
 
@@ -257,6 +296,9 @@ class CudaEngine : public LayeredEngine {
   std::optional<TuningFile> tuning_;
   BackendInfo info_;
   std::shared_ptr<PrefixCounters> counters_;  // null: no prefixes are shared
+  KeptPrefixes kept_{0};
+  std::atomic<bool> kept_is_lost_ = false;  // a batch has failed while another one was begun
+  size_t slot_bytes_ = 0;
   uint32_t slot_ = 0;
   Batch batch_;         // that start() was called with
   bool waits_ = false;  // it is not on the device yet
@@ -283,6 +325,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const model::
   auto backend = std::make_unique<CudaEngine>(model, choice, engine);
   backend->overlap(options.cuda_overlap);
   backend->share_prefixes(options.prefix_bytes > 0);
+  RETURN_IF_ERROR(backend->keep_prefixes(options.prefix_bytes));
   RETURN_IF_ERROR(backend->find_room());
   RETURN_IF_ERROR(backend->limit_tuning(options.cuda_candidates));
   RETURN_IF_ERROR(backend->recall(options.tuning_cache, choice.device));

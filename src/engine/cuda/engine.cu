@@ -92,6 +92,12 @@ class TypedEngine : public Engine {
     return attention;
   }
 
+  uint32_t keep_prefixes(uint64_t bytes) override {
+    uint32_t slots = 0;
+    guard([&] { slots = ops_.keep_prefixes(bytes); });
+    return slots;
+  }
+
   uint64_t batch_tokens() override {
     check(cudaSetDevice(device_), "the device");
     size_t free = 0, total = 0;

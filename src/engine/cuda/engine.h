@@ -22,6 +22,7 @@ struct Engine {
   virtual Tuning& tuning() = 0;
   virtual void use_graphs(bool on) = 0;
   virtual std::string use_wgmma(bool on) = 0;
+  virtual uint32_t keep_prefixes(uint64_t bytes) = 0;
 };
 
 std::unique_ptr<Engine> make_engine(const ModelSpec& model, Type precision, int device);

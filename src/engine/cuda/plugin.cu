@@ -153,6 +153,10 @@ Code use_wgmma(Engine* engine, int on, char* text, size_t text_size, char* error
   return guarded(error, error_size, [&] { say(text, text_size, engine->use_wgmma(on != 0)); });
 }
 
+Code keep_prefixes(Engine* engine, uint64_t bytes, uint32_t* slots, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { *slots = engine->keep_prefixes(bytes); });
+}
+
 Code limit_tuning(Engine* engine, uint32_t candidates, char* error, size_t error_size) {
   return guarded(error, error_size, [&] { engine->tuning().limit(candidates); });
 }
@@ -192,6 +196,7 @@ extern "C" __attribute__((visibility("default"))) const rerank::engine::cuda::Pl
                              .limit_tuning = limit_tuning,
                              .use_graphs = use_graphs,
                              .use_wgmma = use_wgmma,
-                             .close = close};
+                             .close = close,
+                             .keep_prefixes = keep_prefixes};
   return &plugin;
 }

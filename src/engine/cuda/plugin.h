@@ -13,10 +13,13 @@ namespace rerank::engine::cuda {
 
 // A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
 // of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
-inline constexpr uint32_t kPluginMajor = 11, kPluginMinor = 1;
+inline constexpr uint32_t kPluginMajor = 11, kPluginMinor = 2;
 
 // Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
 inline constexpr uint32_t kSlots = 2;
+
+// Of a BatchSpec's prefix_rows: a token of the batch.
+inline constexpr uint32_t kOwnRow = 1u << 31;
 
 enum class Code : int { kOk, kUnavailable, kOutOfMemory, kUnsupported, kFailed };
 enum class Type : int { kF32, kF16, kBf16, kFp8 };               // kFp8: e4m3, of products; no tensor has it
@@ -123,6 +126,15 @@ struct BatchSpec {  // as rerank::Batch
   // batch is only launched, to its full depth: no step(), no keep().
   uint32_t shared = 0;
   const uint32_t* behind = nullptr;  // [sequences]; null: shared is 0
+  // From minor 2 on. Prefixes that are put together: row i of them is a slot of keep_prefixes(), or kOwnRow | a token
+  // of ids. Run r, of the shared parts and then of the sequences, goes on from prefix_counts[r] of them, from
+  // prefix_begins[r] on; 0: from none, or from what behind says. Such a batch, too, is only launched, to its full
+  // depth.
+  uint32_t prefix_row_count = 0, keep_count = 0;
+  const uint32_t* prefix_rows = nullptr;
+  const uint32_t *prefix_begins = nullptr, *prefix_counts = nullptr;  // [shared + sequences]; null: all are 0
+  // Tokens keep_rows[i] of ids are kept in slots keep_slots[i], which are none of prefix_rows.
+  const uint32_t *keep_rows = nullptr, *keep_slots = nullptr;
 };
 
 // Which of cuBLASLt's algorithms was the fastest for a product y [m, n] = x [m, k] W^T + b, and its time. To be kept,
@@ -189,6 +201,10 @@ struct Plugin {
   // mma.sync on the device agrees. text: "wgmma", or "mma.sync" and why.
   Code (*use_wgmma)(Engine* engine, int on, char* text, size_t text_size, char* error, size_t error_size);
   void (*close)(Engine* engine);
+  // From minor 2 on. Of a model with causal attention alone, before batch_tokens(): takes at most so many bytes of the
+  // device's memory for keys and values that batches keep for later ones, whose slots are numbers below `slots`, a
+  // token each. What a batch that failed was to keep is not there.
+  Code (*keep_prefixes)(Engine* engine, uint64_t bytes, uint32_t* slots, char* error, size_t error_size);
 };
 
 // Of a library of minor 0: what every one of this major number has.

@@ -26,11 +26,12 @@ class CudaOps {
   // Before the verbs: the batch to the device, into a slot that no other batch has, and room for its activations.
   void load(uint32_t slot, const BatchSpec& spec) {
     restore();
+    check_slots(spec);
     slot_ = &slots_[slot];
     slot_->load(spec, model_.shape.scored == Scored::kLast, stream_);
     normed_ = false;
     rows_ = input().counts().tokens;
-    a_.reserve(model_.shape, rows_, input().counts().sequences, stream_);
+    a_.reserve(model_.shape, rows_, input().counts().sequences, input().prefix_rows(), stream_);
   }
 
   // Behind load(), and again: the launches of the verbs are for the batch alone, or the same for all batches of its
@@ -73,6 +74,14 @@ class CudaOps {
     return group_products_ ? "wgmma" : "mma.sync: " + why_not;
   }
 
+  // plugin.h
+  uint32_t keep_prefixes(uint64_t bytes) {
+    const size_t token = model_.layers.size() * 2 * key_width(model_.shape);
+    kept_slots_ = static_cast<uint32_t>(std::min<uint64_t>(bytes / (token * sizeof(Value<T>)), kOwnRow - 1));
+    kept_.resize(kept_slots_ * token);
+    return kept_slots_;
+  }
+
   Batch batch() const { return input().batch(); }
 
   void embed(const Batch&) {
@@ -101,11 +110,13 @@ class CudaOps {
     }
     if (rows == Rows::kAll) {
       dense_.linear(w, 0, q + kv, a_.states, rows_, a_.qkv.data(), a_.scratch);
-      return rotate_heads(a_.qkv.data(), q + kv, {m.heads, m.heads + m.kv_heads}, input().places(), rows_);
+      rotate_heads(a_.qkv.data(), q + kv, {m.heads, m.heads + m.kv_heads}, input().places(), rows_);
+      return move_keys(q, q + kv);
     }
     // Keys and values of every row; queries of the scored rows only.
     dense_.linear(w, q, kv, a_.states, rows_, a_.qkv.data(), a_.scratch);
     rotate_heads(a_.qkv.data(), kv, {0, m.kv_heads}, input().places(), rows_);
+    move_keys(0, kv);
     a_.states.gather(m, input().scored_rows(), sequences, a_.scored, stream_);
     dense_.linear(w, 0, q, a_.scored, sequences, a_.scored_queries.data(), a_.scratch);
     rotate_heads(a_.scored_queries.data(), q, {m.heads, m.heads}, input().scored_positions(), sequences);
@@ -256,6 +267,22 @@ class CudaOps {
     std::swap(a_.embedded, a_.spare_embedded);
   }
 
+  // Of prefixes that are put together, and of what is kept for later batches. Keys begin at that column of a row.
+  void move_keys(uint32_t column, uint32_t stride) {
+    if (input().move_count() == 0) return;
+    const uint32_t width = 2 * key_width(model_.shape);
+    Value<T>* kept = kept_.data() + layer_ * kept_slots_ * width;
+    cuda::move_keys<Value<T>>({a_.qkv.data() + column, stride, kept, width}, input().moves(), input().move_count(),
+                              stream_);
+  }
+  void check_slots(const BatchSpec& spec) const {
+    const auto there = [&](uint32_t slot) { return slot < kept_slots_; };
+    const bool all = std::all_of(spec.prefix_rows, spec.prefix_rows + spec.prefix_row_count,
+                                 [&](uint32_t row) { return (row & kOwnRow) != 0 || there(row); }) &&
+                     std::all_of(spec.keep_slots, spec.keep_slots + spec.keep_count, there);
+    if (!all) throw Failure{Code::kFailed, "a batch names slots that keep_prefixes() did not give"};
+  }
+
   SequenceRows places() const { return {input().firsts(), input().lengths()}; }
 
   bool convolves() const { return model_.convolution.out > 0; }
@@ -321,6 +348,8 @@ class CudaOps {
   Slot slots_[kSlots];
   Slot* slot_ = slots_;  // of the batch whose work is being started
   Activations<T> a_;
+  DeviceBuffer<Value<T>> kept_;  // [layers][kept_slots_][keys and values]: of prefixes, for later batches
+  uint32_t kept_slots_ = 0;
   uint32_t rows_ = 0;                      // of states and context that are in use
   size_t layer_ = 0;                       // that project() began
   bool group_products_ = false;            // attention by wgmma

@@ -50,6 +50,20 @@ __global__ void gate_kernel(Act act, const T* both, T* to, uint32_t width) {
   });
 }
 
+// One block: a row.
+template <class T>
+__global__ void move_keys_kernel(KeyRows<T> rows, const KeyMove* moves) {
+  const KeyMove move = moves[blockIdx.x];
+  const auto place = [&](uint32_t row) {
+    return (row & kOwnRow) != 0 ? rows.batch + static_cast<size_t>(row & ~kOwnRow) * rows.stride
+                                : rows.kept + static_cast<size_t>(row) * rows.width;
+  };
+  const T* from = place(move.from);
+  T* to = place(move.to);
+  for (uint32_t c = 8 * threadIdx.x; c < rows.width; c += 8 * blockDim.x)
+    *reinterpret_cast<Octet<T>*>(to + c) = *reinterpret_cast<const Octet<T>*>(from + c);
+}
+
 // One block: a sequence.
 __global__ void mean_kernel(const float* from, SequenceRows of, float* to, uint32_t width) {
   const uint32_t first = of.firsts[blockIdx.x], length = of.lengths[blockIdx.x];
@@ -143,6 +157,15 @@ void apply_gate(Act act, const T* both, T* to, uint32_t rows, uint32_t width, cu
            to + size_t{first} * width, width);
   }
 }
+
+template <class T>
+void move_keys(const KeyRows<T>& rows, const KeyMove* moves, uint32_t count, cudaStream_t stream) {
+  const unsigned threads = std::min(div_up(rows.width, 256) * 32, 256u);
+  launch("move_keys", move_keys_kernel<T>, {count, threads, 0, stream}, rows, moves);
+}
+template void move_keys<float>(const KeyRows<float>&, const KeyMove*, uint32_t, cudaStream_t);
+template void move_keys<__half>(const KeyRows<__half>&, const KeyMove*, uint32_t, cudaStream_t);
+template void move_keys<__nv_bfloat16>(const KeyRows<__nv_bfloat16>&, const KeyMove*, uint32_t, cudaStream_t);
 
 template <class T>
 void gather_rows(const T* from, const uint32_t* which, T* to, uint32_t rows, uint32_t width, cudaStream_t stream) {

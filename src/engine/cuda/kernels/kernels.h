@@ -68,6 +68,18 @@ void activate(Act act, T* x, size_t count, cudaStream_t stream);
 template <class T>
 void gather_rows(const T* from, const uint32_t* which, T* to, uint32_t rows, uint32_t width, cudaStream_t stream);
 
+// Keys and values, side by side: of a batch's rows, `stride` apart, and those that are kept, `width` apart.
+template <class T>
+struct KeyRows {
+  T* batch;
+  uint32_t stride;
+  T* kept;
+  uint32_t width;
+};
+// No row is read that is written.
+template <class T>
+void move_keys(const KeyRows<T>& rows, const KeyMove* moves, uint32_t count, cudaStream_t stream);
+
 // Where sequences lie: [sequences], each sequence's first row, and its rows, one at least.
 struct SequenceRows {
   const uint32_t *firsts, *lengths;

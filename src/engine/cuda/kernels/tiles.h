@@ -28,6 +28,12 @@ struct Run {
   uint32_t prefix_begin = 0, prefix_length = 0;
 };
 
+// A row of keys and values that is copied, of one block: a row of the batch (kOwnRow | its number), or one that is
+// kept.
+struct KeyMove {
+  uint32_t from = 0, to = 0;
+};
+
 struct QueryTile {
   uint32_t begin = 0, length = 0;                // of the run
   uint32_t first_query = 0;                      // of the tile, within the run
