@@ -17,6 +17,8 @@ ort          ONNX Runtime, fp32, on the graph that `rerankd convert --to onnx` w
 llama-...    llama.cpp's rank pooling on a GGUF file of the same weights, one document a call (which is its fastest)
 vllm         vLLM on a CPU in bf16, in a process of its own (.venv-vllm, see requirements/vllm.txt), whose cache shares the prefix
 
+Each peer keeps its weights in memory, some twice and in fp32: 24 GiB hold three or four of them.
+
 Needs build/release/engine_bench and rerankd, requirements/train.txt, and for the peers asked for openvino, openvino-genai, nncf, onnxruntime,
 onnx, gguf 0.19 and llama-cpp-python 0.3. Logits are compared with PyTorch's fp32 (without it, with rerankd's) before a time is printed: rerankd's fp32
 within 1e-3, all others within a share of the logits' span. Documents a second, median (smallest-largest).
