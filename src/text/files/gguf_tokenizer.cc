@@ -48,6 +48,8 @@ class Builder {
   }
 
  private:
+  // A file may give any numbers, also those that no integer holds.
+  static bool is_byte(double number) { return number >= 0 && number <= 255 && number == std::floor(number); }
   Status wrong(std::string_view what) const { return absl::InvalidArgumentError(str_cat(path_, ": ", what)); }
   bool special(const Token& token) const { return token.type == SentencePiece::kControl; }
   bool added(const Token& token) const { return special(token) || token.type == SentencePiece::kUserDefined; }
@@ -75,9 +77,11 @@ class Builder {
     if (!valid || tokens_.empty()) return wrong("tokenizer.ggml.tokens is missing, too long, or not UTF-8");
     size_t at = 0;
     file_.each_number("tokenizer.ggml.token_type", [&](double type) {
-      tokens_[at].type = static_cast<int>(type);
-      return ++at < tokens_.size();
+      valid = is_byte(type);
+      if (valid) tokens_[at].type = static_cast<int>(type);
+      return valid && ++at < tokens_.size();
     });
+    if (!valid) return wrong("tokenizer.ggml.token_type holds a number that is no type of a token");
     if (at != tokens_.size()) return wrong("tokenizer.ggml.token_type is missing, or too short");
     return ok_status();
   }
@@ -157,10 +161,14 @@ class Builder {
     }
     out_.key("normalizer");
     std::string charsmap;
+    bool valid = true;
     file_.each_number("tokenizer.ggml.precompiled_charsmap", [&](double byte) {
-      charsmap.push_back(static_cast<char>(static_cast<int>(byte)));
-      return true;
+      if (byte < 0) byte += 256;  // written as int8
+      valid = is_byte(byte);
+      if (valid) charsmap.push_back(static_cast<char>(static_cast<int>(byte)));
+      return valid;
     });
+    if (!valid) return wrong("tokenizer.ggml.precompiled_charsmap holds a number that is no byte");
     if (charsmap.empty()) {
       out_.null();
     } else {

@@ -12,6 +12,7 @@
 
 #include "base/strings.h"
 #include "simdjson.h"
+#include "text/files/gguf_tokenizer.h"
 #include "text/files/sentencepiece_file.h"
 #include "text/tokenizer.h"
 
@@ -154,6 +155,29 @@ TEST(GgufTokenizerTest, OneThatIsNotRebuiltIsRefused) {
   EXPECT_THAT(std::string(message_of(Tokenizer::from_folder(folder.string()).status())),
               HasSubstr("tokenizer.ggml.tokens is missing"));
   fs::remove_all(folder);
+}
+
+// The numbers of a GGUF file's arrays are read as float32 instead of int32: 1 becomes 1e-45.
+TEST(GgufTokenizerTest, NumbersThatAreNoTypesOfTokensAreRefused) {
+  const std::string folder = std::string(RERANKD_SOURCE_DIR) + "/tests/data/gguf/qwen3-q8_0/";
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".gguf") continue;
+    ASSERT_TRUE(gguf_tokenizer_json(entry.path()).ok());
+    std::ifstream in(entry.path(), std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(in), {}};
+    const std::string key = "tokenizer.ggml.token_type";
+    const size_t at = bytes.find(key);
+    ASSERT_NE(at, std::string::npos);
+    char& type = bytes[at + key.size() + 4];  // behind the array's own
+    ASSERT_EQ(type, 5) << "int32";
+    type = 6;
+    const fs::path damaged = fs::path(::testing::TempDir()) / str_cat("types-", getpid(), ".gguf");
+    std::ofstream(damaged, std::ios::binary) << bytes;
+    const auto refused = gguf_tokenizer_json(damaged);
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(refused.status().message(), HasSubstr("token_type holds a number"));
+    fs::remove(damaged);
+  }
 }
 
 }  // namespace
