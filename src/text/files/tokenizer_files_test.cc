@@ -159,25 +159,22 @@ TEST(GgufTokenizerTest, OneThatIsNotRebuiltIsRefused) {
 
 // The numbers of a GGUF file's arrays are read as float32 instead of int32: 1 becomes 1e-45.
 TEST(GgufTokenizerTest, NumbersThatAreNoTypesOfTokensAreRefused) {
-  const std::string folder = std::string(RERANKD_SOURCE_DIR) + "/tests/data/gguf/qwen3-q8_0/";
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() != ".gguf") continue;
-    ASSERT_TRUE(gguf_tokenizer_json(entry.path()).ok());
-    std::ifstream in(entry.path(), std::ios::binary);
-    std::string bytes{std::istreambuf_iterator<char>(in), {}};
-    const std::string key = "tokenizer.ggml.token_type";
-    const size_t at = bytes.find(key);
-    ASSERT_NE(at, std::string::npos);
-    char& type = bytes[at + key.size() + 4];  // behind the array's own
-    ASSERT_EQ(type, 5) << "int32";
-    type = 6;
-    const fs::path damaged = fs::path(::testing::TempDir()) / str_cat("types-", getpid(), ".gguf");
-    std::ofstream(damaged, std::ios::binary) << bytes;
-    const auto refused = gguf_tokenizer_json(damaged);
-    EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(refused.status().message(), HasSubstr("token_type holds a number"));
-    fs::remove(damaged);
-  }
+  const std::string path = std::string(RERANKD_SOURCE_DIR) + "/tests/data/gguf/qwen3-q8_0/model.gguf";
+  ASSERT_TRUE(gguf_tokenizer_json(path).ok());
+  std::ifstream in(path, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  const std::string key = "tokenizer.ggml.token_type";
+  const size_t at = bytes.find(key);
+  ASSERT_NE(at, std::string::npos);
+  char& type = bytes[at + key.size() + 4];  // behind the array's own
+  ASSERT_EQ(type, 5) << "int32";
+  type = 6;
+  const fs::path damaged = fs::path(::testing::TempDir()) / str_cat("types-", getpid(), ".gguf");
+  std::ofstream(damaged, std::ios::binary) << bytes;
+  const auto refused = gguf_tokenizer_json(damaged);
+  fs::remove(damaged);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(refused.status().message(), HasSubstr("token_type holds a number"));
 }
 
 }  // namespace
