@@ -63,25 +63,37 @@ class TimedOps {
   Ops& ops_;
 };
 
+// Keys that the queries of a sequence see, together.
+double keys_seen(const model::Attention& attention, double length) {
+  const double window = attention.window != 0 ? static_cast<double>(attention.window) : length;
+  if (attention.mask == model::MaskKind::kWindow) return length * std::min(length, 2 * window + 1);
+  if (attention.mask != model::MaskKind::kCausal) return length * length;
+  const double most = std::min(length, window);  // of a query; those before have one less each
+  return most * (most + 1) / 2 + (length - most) * most;
+}
+
 // Operations that have to be done, without padding.
 void count_operations(const model::Architecture& a, const engine::Batch& batch, double* operations) {
   const double tokens = static_cast<double>(batch.tokens()), pairs = static_cast<double>(batch.size());
   const double h = static_cast<double>(a.hidden);
   for (size_t layer = 0; layer < a.layers(); ++layer) {
-    const model::Block& block = a.blocks[layer];
+    const model::Attention& attention = a.blocks[layer].attention;
+    const model::FeedForward& ff = a.blocks[layer].feed_forward;
     const bool scored = layer + 1 == a.layers() && engine::last_rows(a) == engine::Rows::kScored;
     const double rows = scored ? pairs : tokens;  // that are computed but for keys and values
-    double keys = 0;
+    const double queries = static_cast<double>(attention.heads * attention.head_size);
+    const double keys = static_cast<double>(attention.kv_heads * attention.head_size);
+    double seen = 0;
     for (size_t s = 0; s < batch.size(); ++s) {
-      const double length = static_cast<double>(batch.length(s)), window = static_cast<double>(block.attention.window);
-      const double seen = block.attention.mask == model::MaskKind::kWindow ? std::min(length, 2 * window + 1) : length;
-      keys += (scored ? 1 : length) * seen;
+      const double length = static_cast<double>(batch.length(s));
+      seen += scored ? length : keys_seen(attention, length);
     }
-    const double matrices = block.feed_forward.gate == model::GateHalf::kNone ? 2 : 3;
-    operations[kProject] += 2 * h * h * (2 * tokens + rows);
-    operations[kAttend] += 4 * h * keys;
-    operations[kOutput] += 2 * h * h * rows;
-    operations[kFeedForward] += 2 * matrices * h * static_cast<double>(block.feed_forward.width) * rows;
+    const double matrices = ff.gate == model::GateHalf::kNone ? 2 : 3;
+    const double chosen = ff.experts ? static_cast<double>(ff.experts->chosen) : 1;
+    operations[kProject] += 2 * h * (2 * keys * tokens + queries * rows);
+    operations[kAttend] += 4 * queries * seen;
+    operations[kOutput] += 2 * h * queries * rows;
+    operations[kFeedForward] += 2 * matrices * chosen * h * static_cast<double>(ff.width) * rows;
   }
 }
 

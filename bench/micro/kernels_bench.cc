@@ -153,8 +153,8 @@ void matmul(benchmark::State& state, const KernelTable* table, ActivationFunctio
 
 using Shapes = std::vector<std::array<int64_t, 2>>;
 const Shapes& shapes() {
-  static const Shapes kShapes = {{384, 384},   {384, 1536},  {768, 768},  {768, 3072},
-                                 {1024, 1024}, {1024, 4096}, {4096, 1024}};
+  static const Shapes kShapes = {{384, 384},   {384, 1536},  {768, 768},   {768, 3072},  {1024, 1024},
+                                 {1024, 4096}, {4096, 1024}, {2048, 1024}, {1024, 3072}, {3072, 1024}};
   return kShapes;
 }
 

@@ -136,24 +136,29 @@ HWY_INLINE Ends ends_of(const float* x, size_t n) {
   return {lowest, highest};
 }
 
-// kRows x two vectors of sums over all inputs; scales, lowest values, bias and residual behind them.
-template <class Dot, size_t kRows>
-HWY_NOINLINE void byte_tile(const int8_t* a, size_t a_stride, size_t steps, const int8_t* panel, const Target& t) {
+// kRows x two vectors of sums over all inputs; scales, lowest values, bias and residual behind them. `next`: what this
+// tile asks for ahead of its use, one of kTiles.
+template <class Dot, size_t kRows, size_t kTiles>
+HWY_NOINLINE void byte_tile(const int8_t* a, size_t a_stride, size_t steps, const int8_t* panel, const int8_t* next,
+                            const Target& t) {
   const D d;
   const DI di;
   VI sum[kRows][2];
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(di);
   const int8_t* HWY_RESTRICT b = panel;
-  for (size_t k = 0; k < steps; k += Dot::kInputs, b += kTileColumns * Dot::kInputs) {
-    const auto b0 = Dot::load(b), b1 = Dot::load(b + kLanes * 4);
+  in_spans<kTiles>(
+      steps, next, [&](size_t first, size_t n) HWY_ATTR __attribute__((always_inline)) {
+        for (size_t k = first; k < first + n; k += Dot::kInputs, b += kTileColumns * Dot::kInputs) {
+          const auto b0 = Dot::load(b), b1 = Dot::load(b + kLanes * 4);
 #pragma GCC unroll 16
-    for (size_t r = 0; r < kRows; ++r) {
-      const auto x = Dot::broadcast(a + r * a_stride + k);
-      Dot::accumulate(sum[r][0], x, b0);
-      Dot::accumulate(sum[r][1], x, b1);
-    }
-  }
+          for (size_t r = 0; r < kRows; ++r) {
+            const auto x = Dot::broadcast(a + r * a_stride + k);
+            Dot::accumulate(sum[r][0], x, b0);
+            Dot::accumulate(sum[r][1], x, b1);
+          }
+        }
+      });
   const auto* scales = reinterpret_cast<const float*>(b);
   const float* sums = scales + kTileColumns;
 #pragma GCC unroll 16
@@ -177,7 +182,7 @@ struct ByteProduct {
   using Element = int8_t;
   static constexpr size_t kGroup = 4;
   static constexpr size_t kColumns = kTileColumns;
-  static constexpr size_t kBlockRows = 8 * kTileRows;
+  static constexpr size_t kBlockRows = kBlockTiles * kTileRows;
   static constexpr size_t kPanelTail = kColumns * 8;  // bytes behind a panel's weights
 
   HWY_INLINE static void begin() {}
@@ -237,11 +242,12 @@ struct ByteProduct {
 
   HWY_INLINE static void multiply(Rows<int8_t> a, size_t rows, size_t in, const int8_t* panel, Target t) {
     const size_t steps = steps_of(in);
-    NextPanel next(panel, steps * kColumns + kPanelTail, kBlockRows / Dot::kRows);
+    constexpr size_t kTiles = kBlockRows / Dot::kRows;
+    const int8_t* next = panel + steps * kColumns + kPanelTail;
     auto take = [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
-      next.ask();
-      byte_tile<Dot, kCount>(a.data, a.stride, steps, panel, t);
+      byte_tile<Dot, kCount, kTiles>(a.data, a.stride, steps, panel, next, t);
+      next += steps * kColumns / kTiles;
       a.data += kCount * a.stride;
       t.c += kCount * t.c_stride;
       if (t.residual != nullptr) t.residual += kCount * t.c_stride;

@@ -55,22 +55,20 @@ struct Target {
   size_t c_stride;
 };
 
-// The panel behind the one that is multiplied comes next, and from far away: a share of it is asked for with each tile
-// of rows.
-class NextPanel {
- public:
-  HWY_INLINE NextPanel(const void* panel, size_t bytes, size_t tiles)
-      : next_(static_cast<const std::byte*>(panel) + bytes), share_((bytes / tiles + kLine - 1) / kLine * kLine) {}
-  HWY_INLINE void ask() {
-    for (size_t i = 0; i < share_; i += kLine) __builtin_prefetch(next_ + i, 0, 2);
-    next_ += share_;
+// add(k, n) for all inputs of a panel, spans of n from k on; each asks for a line of the panel behind it, which comes
+// next and from far away: when kTiles tiles of rows are done, all of it is asked for. Asked for at once, its lines
+// would fill the buffers of lines under way, and loads would wait for them (a fifth of a large feed-forward part's
+// time).
+template <size_t kTiles, class Element, class Add>
+HWY_INLINE void in_spans(size_t steps, const Element* next, const Add& add) {
+  constexpr size_t kLine = 64, kSpan = kTiles * kLine / (kTileColumns * sizeof(Element));
+  size_t k = 0;
+  for (; k + kSpan <= steps; k += kSpan, next += kLine / sizeof(Element)) {
+    __builtin_prefetch(next, 0, 2);
+    add(k, kSpan);
   }
-
- private:
-  static constexpr size_t kLine = 64;
-  const std::byte* next_;
-  size_t share_;
-};
+  if (k < steps) add(k, steps - k);
+}
 
 // Prepared rows: `stride` in elements.
 template <class Element>
@@ -192,10 +190,13 @@ HWY_INLINE void add_panel(const typename Dot::Element* a, size_t a_stride, size_
   }
 }
 
-// The register-tile product on vector units: kRows x two vectors of sums over the whole inner dimension.
+constexpr size_t kBlockTiles = 8;  // register tiles of a block of rows
+
+// The register-tile product on vector units: kRows x two vectors of sums over the whole inner dimension. `next`: what
+// this tile asks for ahead of its use.
 template <class Dot, size_t kRows>
 HWY_NOINLINE void vector_tile(const typename Dot::Element* a, size_t a_stride, size_t steps,
-                              const typename Dot::Element* panel, const Target& t) {
+                              const typename Dot::Element* panel, const typename Dot::Element* next, const Target& t) {
   const D d;
   V sum[kRows][2];
   const V bias0 = t.bias ? hn::Load(d, t.bias) : hn::Zero(d);
@@ -209,7 +210,10 @@ HWY_NOINLINE void vector_tile(const typename Dot::Element* a, size_t a_stride, s
       sum[r][1] = hn::Add(sum[r][1], hn::LoadU(d, t.residual + r * t.c_stride + kLanes));
     }
   }
-  add_panel<Dot, kRows>(a, a_stride, steps, panel, sum);
+  in_spans<kBlockTiles>(
+      steps, next, [&](size_t k, size_t n) HWY_ATTR __attribute__((always_inline)) {
+        add_panel<Dot, kRows>(a + k, a_stride, n, panel + k * kTileColumns, sum);
+      });
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) {
     hn::StoreU(sum[r][0], d, t.c + r * t.c_stride);
@@ -237,7 +241,7 @@ struct VectorProduct {
   using Element = typename Dot::Element;
   static constexpr size_t kGroup = Dot::kGroup;
   static constexpr size_t kColumns = kTileColumns;
-  static constexpr size_t kBlockRows = 8 * kTileRows;
+  static constexpr size_t kBlockRows = kBlockTiles * kTileRows;
 
   HWY_INLINE static void begin() {}
   HWY_INLINE static void end() {}
@@ -265,11 +269,11 @@ struct VectorProduct {
     multiply_steps(a, rows, steps_of(in), panel, t);
   }
   HWY_INLINE static void multiply_steps(Rows<Element> a, size_t rows, size_t steps, const Element* panel, Target t) {
-    NextPanel next(panel, steps * kColumns * sizeof(Element), kBlockRows / kTileRows);
+    const Element* next = panel + steps * kColumns;
     in_register_tiles(rows, [&](auto count) {
       constexpr size_t kCount = decltype(count)::value;
-      next.ask();
-      vector_tile<Dot, kCount>(a.data, a.stride, steps, panel, t);
+      vector_tile<Dot, kCount>(a.data, a.stride, steps, panel, next, t);
+      next += steps * kColumns / kBlockTiles;
       a.data += kCount * a.stride;
       t.c += kCount * t.c_stride;
       if (t.residual != nullptr) t.residual += kCount * t.c_stride;
