@@ -273,7 +273,7 @@ Api::Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, con
           std::make_shared<State>(State{std::move(catalog), metrics, options,
                                         transport::Access(options.key_ring(), options.cors_origins, options.local),
                                         transport::Access(std::make_shared<transport::KeyRing>(options.admin_key), ""),
-                                        observe::RequestMetrics(metrics)})) {}
+                                        observe::RequestMetrics(std::move(metrics))})) {}
 
 std::string Api::client_of(const transport::HttpRequest& request) const {
   const std::string key = state_->access.key_of(credentials_of(request));

@@ -65,13 +65,14 @@ struct HardwareTiles {
 };
 #endif
 
-// The same, emulated; one set of tiles per thread. Not inlined, to have less to compile in all that uses it.
+// The same, emulated; one set of tiles per thread, so that ThreadSanitizer need not look at products, only at loads and
+// stores. Not inlined, to have less to compile in all that uses it.
 struct EmulatedTiles {
   static constexpr bool kHardware = false;
   struct Tile {
     uint8_t bytes[kTileUnitRows][kTileUnitBytes];
   };
-  static Tile* tiles() {
+  [[gnu::no_sanitize_thread]] static Tile* tiles() {
     static thread_local Tile state[8];
     return state;
   }
@@ -94,7 +95,7 @@ struct EmulatedTiles {
   // Rounds as the instruction does: the even and the odd inputs of a tile are summed apart, then together, then onto C.
   // A product of two bf16 is exact in fp32, so that a fused multiply-add and this are one.
   template <int kC, int kA, int kB>
-  [[gnu::noinline]] static void multiply_bf16() {
+  [[gnu::noinline, gnu::no_sanitize_thread]] static void multiply_bf16() {
     for (size_t m = 0; m < kTileUnitRows; ++m) {
       float even[16] = {}, odd[16] = {};
       for (size_t k = 0; k < kTileUnitRows; ++k) {
@@ -111,7 +112,7 @@ struct EmulatedTiles {
     }
   }
   template <int kC, int kA, int kB>
-  [[gnu::noinline]] static void multiply_u8s8() {
+  [[gnu::noinline, gnu::no_sanitize_thread]] static void multiply_u8s8() {
     for (size_t m = 0; m < kTileUnitRows; ++m) {
       for (size_t n = 0; n < 16; ++n) {
         int32_t sum = get<int32_t>(kC, m, n);
@@ -131,12 +132,12 @@ struct EmulatedTiles {
 
  private:
   template <class T>
-  static T get(int tile, size_t row, size_t column) {
+  [[gnu::no_sanitize_thread]] static T get(int tile, size_t row, size_t column) {
     T value;
     std::memcpy(&value, &tiles()[tile].bytes[row][column * sizeof(T)], sizeof(T));
     return value;
   }
-  static float bf16(int tile, size_t row, size_t column) {
+  [[gnu::no_sanitize_thread]] static float bf16(int tile, size_t row, size_t column) {
     const uint32_t bits = static_cast<uint32_t>(get<uint16_t>(tile, row, column)) << 16;
     float value;
     std::memcpy(&value, &bits, 4);
