@@ -149,6 +149,22 @@ TEST_P(CudaListwiseTest, EqualsTheReferenceAtEachDepth) {
   }
 }
 
+// Heads that go through the tensor cores, blocks of many tiles, and a stream that is narrow in FP8 (post-norm).
+TEST_P(CudaListwiseTest, LongBlocksOfWideHeadsEqualTheReference) {
+  auto model = std::make_shared<model::Model>(
+      *load(testing::write_tiny_model({.layers = 2, .hidden = 128, .heads = 2, .positions = 1100}, "cuda_lists")));
+  model::Architecture& a = model->config.architecture;
+  a.scoring.rows = model::ScoredRows::kMarked;
+  a.scoring.marks = model::Marks{.document = "d", .query = "q", .document_id = 11, .query_id = 12};
+  for (model::Block& block : a.blocks) block.attention.mask = model::MaskKind::kCausal;
+  const auto batch = marked_batch(a, {1100, 129}, 9);
+  const Vectors expected = vectors_of(*model, *engine::make_reference_backend(model), batch);
+  const Vectors found = vectors_of(*model, *open_with(model), batch);
+  ASSERT_EQ(found.size(), 1229u / 9);
+  const double allowed = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).generated;
+  for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], allowed) << i;
+}
+
 TEST_P(CudaListwiseTest, TwoThreadsAndTwoDevicesComputeTheSame) {
   const auto model = list_model("jina-v3-a");
   const auto backend = open_with(model);
