@@ -96,7 +96,8 @@ def smoke(library, arguments, results):
 def smoke_one(library, weights, precision, arguments, kept):
     """Launched one by one, recorded, from the graph, with two batches in flight: the same logits."""
     engine = open_engine(library, weights, precision, arguments)
-    keeps = weights.shape.get("decoder") and engine.keep_prefixes(1 << 20) >= 70
+    shares = weights.shape.get("decoder") and not weights.shape.get("vector")
+    keeps = shares and engine.keep_prefixes(1 << 20) >= 70
     if engine.batch_tokens() == 0:
         raise rerank.Failure("the device's memory is full")
     engine.recall(kept)
@@ -111,7 +112,7 @@ def smoke_one(library, weights, precision, arguments, kept):
         packed = pack(sequences)
         if any(engine.score_often(packed, times, 2) != logits for times in (2, 5)):
             raise rerank.Failure("with two batches in flight they have other logits")
-    if weights.shape.get("decoder"):
+    if shares:
         prefix, *rests = shapes.random_sequences(weights.shape, [70, 1, 20, 64, 3])
         logits = engine.score([prefix + rest for rest in rests])
         ways = {"behind a shared prefix": engine.score_behind(prefix, rests, keep=keeps)}

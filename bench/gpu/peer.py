@@ -130,6 +130,8 @@ class Peer:
             x = x + F.linear(gated, w[f"{i}.down.weight"])
         last = there[:, 0, 0].sum(1) - 1 if there is not None else torch.full((rows[0],), rows[1] - 1, device=x.device)
         x = norm("final_norm", x[torch.arange(rows[0], device=x.device), last])
+        if shape.get("vector"):
+            x = F.relu(F.linear(x, w["head_dense.weight"]))
         return F.linear(x, w["head_output.weight"])[:, 0].float()
 
     def score_all(self, rectangles):

@@ -5,8 +5,8 @@ import sys
 
 MAJOR = 11
 F32, F16, BF16, FP8 = 0, 1, 2, 3
-GELU, SILU, TANH = 0, 3, 4
-FIRST, LAST = 0, 2
+GELU, RELU, SILU, TANH = 0, 2, 3, 4
+FIRST, LAST, MARKED = 0, 2, 4
 
 
 class Tensor(c.Structure):
@@ -58,7 +58,8 @@ class Batch(c.Structure):
     _fields_ = [("struct_size", c.c_size_t), ("ids", c.c_void_p), ("segments", c.c_void_p), ("offsets", c.c_void_p),
                 ("queries", c.c_void_p), ("sequences", c.c_uint32), ("shared", c.c_uint32), ("behind", c.c_void_p),
                 ("prefix_row_count", c.c_uint32), ("keep_count", c.c_uint32)] + [
-        (name, c.c_void_p) for name in ("prefix_rows", "prefix_begins", "prefix_counts", "keep_rows", "keep_slots")]
+        (name, c.c_void_p) for name in ("prefix_rows", "prefix_begins", "prefix_counts", "keep_rows", "keep_slots")] + [
+        ("marked_count", c.c_uint32), ("marked_rows", c.c_void_p)]  # from minor 3 on
 
 
 class TunedProduct(c.Structure):
@@ -166,7 +167,9 @@ class Engine:
         shape, tensor = weights.shape, weights.tensor
         if plugin.minor < 1 and any(shape.get(part) for part in ("experts", "convolution", "global_first")):
             raise Failure("the library is older than experts, convolutions and global first tokens")
-        self.plugin, self.layers = plugin, shape["layers"]
+        if plugin.minor < 3 and shape.get("vector"):
+            raise Failure("the library is older than vectors of marked tokens")
+        self.plugin, self.layers, self.vector = plugin, shape["layers"], shape.get("vector")
         hidden, inner, decoder = shape["hidden"], shape["intermediate"], bool(shape.get("decoder"))
         size = shape.get("head_size", hidden // shape["heads"])
         queries, keys = size * shape["heads"], size * shape.get("kv_heads", shape["heads"])
@@ -200,10 +203,10 @@ class Engine:
             layers[i].experts = (Expert * len(experts))(*experts) if experts else None
             layers[i].pattern = Pattern(shape.get("window", 0), decoder, 0, 0, floats(slopes), floats(angles))
             layers[i].pre_norm = decoder
-        model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], keys // size, size, inner, hidden, 1, 0,
-                      weights.EPSILON, SILU if decoder else GELU, TANH, decoder, fast, decoder, get("words"), get("positions"),
-                      get("segments"), norm("embedding_norm"), norm("final_norm"), Norm(), 0, 0, LAST if decoder else FIRST, Linear(),
-                      linear("head_dense", hidden, hidden), linear("head_output", 1, hidden), 0, None, layers,
+        model = Model(c.sizeof(Model), c.sizeof(Layer), self.layers, hidden, shape["heads"], keys // size, size, inner, hidden, self.vector or 1, 0,
+                      weights.EPSILON, SILU if decoder else GELU, RELU if self.vector else TANH, decoder, fast, decoder, get("words"), get("positions"),
+                      get("segments"), norm("embedding_norm"), norm("final_norm"), Norm(), 0, 0, MARKED if self.vector else LAST if decoder else FIRST, Linear(),
+                      linear("head_dense", hidden, hidden), linear("head_output", self.vector or 1, hidden), 0, None, layers,
                       linear("convolution", hidden, shape.get("convolution", 0) * hidden), norm("convolution_norm"),
                       shape.get("convolution", 0), TANH, shape.get("experts", 0), shape.get("chosen", 0), decoder,
                       shape.get("global_first", False))
@@ -299,15 +302,18 @@ class Engine:
         """Queues a batch behind those of other slots."""
         ids, segments, offsets, count = packed
         queries = (c.c_uint32 * count)()
+        marked = (c.c_uint32 * count)(*(end - 1 for end in offsets[1:])) if self.vector else None
         batch = Batch(c.sizeof(Batch), c.addressof(ids), c.addressof(segments), c.addressof(offsets), c.addressof(queries),
-                      count - shared, shared, c.addressof(behind) if behind else None, **prefixes)
+                      count - shared, shared, c.addressof(behind) if behind else None, marked_count=count if marked else 0,
+                      marked_rows=c.addressof(marked) if marked else None, **prefixes)
         call(self.plugin.start, self.engine, slot, batch)
         call(self.plugin.launch, self.engine, self.layers)
 
     def finish(self, slot, packed):
-        logits = (c.c_float * packed[-1])()
+        width = self.vector or 1
+        logits = (c.c_float * (packed[-1] * width))()
         call(self.plugin.finish, self.engine, slot, c.addressof(logits))
-        return list(logits)
+        return list(logits)[::width]
 
 
 def pack(ids, offsets, segments=()):

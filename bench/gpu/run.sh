@@ -29,8 +29,8 @@ quick="" few="" fewest="" lists="--lists 200"
 # An emulation is slow: tests/cuda has the rest.
 [ $dry = 1 ] && {
   quick=--quick
-  few="--shapes heads_of_64,heads_of_48,RoPE_in_a_window,decoder,window_and_first,convolution,experts,decoder_of_experts"
-  fewest="--shapes heads_of_64,decoder"
+  few="--shapes heads_of_64,heads_of_48,RoPE_in_a_window,decoder,vectors,window_and_first,convolution,experts,decoder_of_experts"
+  fewest="--shapes heads_of_64,decoder,vectors"
   lists="--lists 2 --depth 3 --tokens 40"
 }
 
@@ -129,7 +129,7 @@ else
     step "$1" "$2" "$sanitizer" --tool "$1" --kernel-name kns=rerank --error-exitcode 9 "$python" "$here/bench.py" --library "$library" \
       --candidates 1 --quick --shapes "$3" smoke
   }
-  sanitize memcheck 120 heads_of_64,window,RoPE,heads_of_48,decoder,window_and_first,convolution,experts
+  sanitize memcheck 120 heads_of_64,window,RoPE,heads_of_48,decoder,vectors,window_and_first,convolution,experts
   for precision in fp32 fp16 bf16 fp8; do bench_step "check-$precision" 60 check --precisions $precision $few; done
   # Each part by itself: a part that hangs or ends the process takes no other with it.
   for part in floors,large profile wgmma small mixed decoder graphs,overlap families; do

@@ -40,6 +40,9 @@ SHAPES = {
     "experts": TINY | dict(experts=4, chosen=2),
     "decoder_of_experts": dict(layers=2, hidden=96, heads=4, kv_heads=2, head_size=32, intermediate=80, vocabulary=100, positions=512,
                                rope=1e6, decoder=True, experts=8, chosen=2),
+    # Documents that are scored together: a vector of each sequence's last token, whose first number is compared.
+    "vectors": dict(layers=2, hidden=96, heads=4, kv_heads=2, head_size=64, intermediate=160, vocabulary=100, positions=512,
+                    rope=1e6, decoder=True, vector=24),
     "widths_of_312": TINY | dict(hidden=312, heads=3, intermediate=200),
 }
 CHECKED = [name for name in SHAPES if name not in ("MiniLM-L6", "XLM-R-large", "Qwen3-0.6B", "Longformer-base", "NomicBERT-MoE")]
@@ -85,7 +88,9 @@ def decoder_names(shape):
     """Of Qwen3: pre-norm with RMS norms, of queries and keys too, no biases, a head of one linear layer."""
     hidden, inner, size = shape["hidden"], shape["intermediate"], shape["head_size"]
     queries, keys = size * shape["heads"], size * shape["kv_heads"]
-    found = {"words.": (shape["vocabulary"], hidden), "head_output.weight": (1, hidden), "final_norm.weight": (hidden, 0)}
+    found = {"words.": (shape["vocabulary"], hidden), "head_output.weight": (shape.get("vector", 1), hidden), "final_norm.weight": (hidden, 0)}
+    if shape.get("vector"):
+        found["head_dense.weight"] = (hidden, hidden)
     for i in range(shape["layers"]):
         parts = {"query": (queries, hidden), "key": (keys, hidden), "value": (keys, hidden), "attention_output": (hidden, queries),
                  "gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner), "attention_norm": (hidden, 0),

@@ -30,6 +30,11 @@ TEST(CudaEarlierLibraryTest, RefusesByNameWhatTheLibraryWouldPassOver) {
         << name;
     EXPECT_EQ(engine::make_cuda_backend(recorded(name), {}).status(), described.status());
   }
+  auto list = model::load_model(RERANKD_SOURCE_DIR "/tests/data/listwise/jina-v3-a");
+  ASSERT_TRUE(list.ok()) << list.status();
+  EXPECT_THAT(std::string(engine::describe_cuda_backend(**list, {}).status().message()),
+              AllOf(HasSubstr("librerank_cuda.so is older than this program"), HasSubstr("vectors of marked tokens"),
+                    HasSubstr("take the one that came with it")));
   const auto plain = engine::describe_cuda_backend(*recorded("bert-a"), {});
   ASSERT_TRUE(plain.ok()) << plain.status();
   EXPECT_EQ(*plain, "bf16 on Stub, sm_90, 1 GiB");

@@ -57,11 +57,12 @@ TEST(CudaLoadingTest, LibrariesOfOtherMajorVersionsAreRefusedInPlainWords) {
 // else a new major one, and this table follows.
 TEST(CudaLoadingTest, StructsHaveTheSizesOfTheirVersion) {
   using namespace engine::cuda;
-  static_assert(kPluginMajor == 11 && kPluginMinor == 2);
+  static_assert(kPluginMajor == 11 && kPluginMinor == 3);
   static_assert(kFirstPluginBytes == 152 && sizeof(Plugin) == 160);                    // minor 0, 2
   static_assert(offsetof(ModelSpec, convolution) == 504 && sizeof(ModelSpec) == 632);  // minor 0, 1
   static_assert(offsetof(LayerSpec, global_query) == 832 && sizeof(LayerSpec) == 1088);
-  static_assert(offsetof(BatchSpec, prefix_row_count) == 56 && sizeof(BatchSpec) == 104);
+  static_assert(offsetof(BatchSpec, prefix_row_count) == 56);  // minor 0, 2, 3
+  static_assert(offsetof(BatchSpec, marked_count) == 104 && sizeof(BatchSpec) == 120);
   static_assert(sizeof(TunedProduct) == 104 && sizeof(Tensor) == 24 && sizeof(LinearSpec) == 56);
 }
 

@@ -53,4 +53,40 @@ std::vector<std::vector<double>> read_golden_outputs(const std::string& folder) 
   return outputs;
 }
 
+static std::vector<double> numbers(const simdjson::dom::array& from) {
+  std::vector<double> values;
+  for (const double value : from) values.push_back(value);
+  return values;
+}
+
+std::string list_model(const std::string& name) { return RERANKD_SOURCE_DIR "/tests/data/listwise/" + name; }
+
+std::vector<GoldenList> read_golden_lists(const std::string& folder) {
+  std::vector<GoldenList> lists;
+  simdjson::dom::parser parser;
+  simdjson::dom::document_stream lines;
+  EXPECT_FALSE(parser.load_many(folder + "/golden.jsonl").get(lines)) << folder;
+  for (auto line : lines) {
+    GoldenList& list = lists.emplace_back();
+    list.query = std::string(std::string_view(line["query"]));
+    for (const std::string_view document : simdjson::dom::array(line["documents"]))
+      list.documents.emplace_back(document);
+    std::string_view instruction;
+    if (!line["instruction"].get(instruction)) list.instruction = std::string(instruction);
+    uint64_t limit = 0;
+    if (!line["max_document_tokens"].get(limit)) list.max_document_tokens = limit;
+    if (!line["max_query_tokens"].get(limit)) list.max_query_tokens = limit;
+    for (const simdjson::dom::element block : simdjson::dom::array(line["blocks"])) {
+      GoldenBlock& to = list.blocks.emplace_back();
+      to.tokens = uint64_t(block["tokens"]);
+      to.count = uint64_t(block["count"]);
+      if (block["ids"].error() != simdjson::SUCCESS) continue;
+      for (const int64_t id : simdjson::dom::array(block["ids"])) to.ids.push_back(static_cast<int32_t>(id));
+      to.scores = numbers(block["scores"]);
+    }
+    list.scores = numbers(line["scores"]);
+  }
+  return lists;
+}
+
 }  // namespace rerank::testing

@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "engine/cuda/batch_input.h"
 #include "engine/cuda/device_model.h"
 #include "engine/cuda/kernels/experts.h"
-#include "engine/cuda/kernels/row_classes.h"
 
 namespace rerank::engine::cuda {
 
@@ -92,6 +92,7 @@ struct Activations {
   DeviceBuffer<Value<T>> context, qkv;
   States<T> scored;  // the rows that the head reads, of the last layer
   DeviceBuffer<Value<T>> scored_queries;
+  DeviceBuffer<float> marked;  // the stream of marked tokens
   DeviceBuffer<float> dense;   // of the head
   DeviceBuffer<float> logits;  // of each row, where a sequence's is their mean
   States<T> spare;             // where rows move to when sequences leave
@@ -102,13 +103,13 @@ struct Activations {
 
   // Room for a whole batch, with so many rows of prefixes behind its own. Where there is not enough, batches before
   // this one must be done with what there is.
-  void reserve(const Shape& m, uint32_t tokens, uint32_t sequences, uint32_t prefix_rows, cudaStream_t stream) {
+  void reserve(const Shape& m, const BatchInput::Counts& counts, uint32_t prefix_rows, cudaStream_t stream) {
     bool enough = true;
     const auto look = [&](const auto& buffer, size_t count) { enough = enough && count <= buffer.capacity(); };
-    each(m, tokens, sequences, look, prefix_rows);
+    each(m, counts, look, prefix_rows);
     if (enough) return;
     check(cudaStreamSynchronize(stream), "before buffers grow");
-    each(m, tokens, sequences, kResize, prefix_rows);
+    each(m, counts, kResize, prefix_rows);
   }
 
   // Room for what only exits need, of a batch that was reserved, or of a part of it.
@@ -116,18 +117,20 @@ struct Activations {
   void reserve_pooled(const Shape& m, uint32_t sequences) { pooled.resize(size_t{sequences} * 3 * m.hidden); }
 
   // Of all buffers, once there was such a batch.
-  static size_t bytes(const Shape& m, uint32_t tokens, uint32_t sequences) {
-    size_t sum = size_t{sequences} * 3 * m.hidden * sizeof(float);
+  static size_t bytes(const Shape& m, const BatchInput::Counts& counts) {
+    size_t sum = 0;
     const auto add = [&](const auto& buffer, size_t count) { sum += count * sizeof(*buffer.data()); };
     Activations all;
-    all.each(m, tokens, sequences, add);
-    all.spare.each(m, padded_rows(tokens), add);
+    all.each(m, counts, add);
+    if (m.scored == Scored::kMarked) return sum;  // nothing leaves such a batch, and nothing is pooled
+    all.spare.each(m, padded_rows(counts.tokens), add);
+    add(all.pooled, size_t{counts.sequences} * 3 * m.hidden);
     return sum;
   }
 
   // Where its buffers lie: what launches of a whole batch are given.
   void add_addresses(const Shape& m, std::vector<const void*>& to) {
-    each(m, 0, 0, [&](const auto& buffer, size_t) { to.push_back(buffer.data()); });
+    each(m, {}, [&](const auto& buffer, size_t) { to.push_back(buffer.data()); });
   }
 
   // So that after a batch that was too large a smaller one finds room.
@@ -139,16 +142,22 @@ struct Activations {
   // The one list of what a whole batch needs. Prefixes that are put together take no more rows than the batch has fewer
   // for them, so they are not counted when memory is shared out.
   template <class Visit>
-  void each(const Shape& m, uint32_t tokens, uint32_t sequences, const Visit& visit, size_t prefix_rows = 0) {
-    const size_t rows = padded_rows(tokens), scored_rows = padded_rows(sequences);
+  void each(const Shape& m, const BatchInput::Counts& counts, const Visit& visit, size_t prefix_rows = 0) {
+    const size_t rows = padded_rows(counts.tokens), scored_rows = padded_rows(counts.sequences);
     states.each(m, rows, visit);
     scratch.each(m, rows, visit);
     visit(context, rows * query_width(m));
     visit(qkv, (rows + prefix_rows) * (query_width(m) + 2 * key_width(m)));
-    scored.each(m, scored_rows, visit);
-    visit(scored_queries, scored_rows * query_width(m));
     const bool all = m.scored == Scored::kMeanOfLogits;
-    visit(dense, (all ? rows : scored_rows) * m.hidden);
+    if (m.scored == Scored::kMarked) {  // no block computes fewer rows
+      const size_t marked_rows = padded_rows(counts.marked);
+      visit(marked, marked_rows * m.hidden);
+      visit(dense, marked_rows * m.head_dense.out);
+    } else {
+      scored.each(m, scored_rows, visit);
+      visit(scored_queries, scored_rows * query_width(m));
+      visit(dense, (all ? rows : scored_rows) * m.hidden);
+    }
     visit(logits, all ? rows : 0);
     if (m.global_first) {
       visit(global_queries, scored_rows * query_width(m));

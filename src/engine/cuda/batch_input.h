@@ -21,6 +21,7 @@ class BatchInput {
  public:
   struct Counts {
     uint32_t tokens = 0, sequences = 0, tiles = 0;
+    uint32_t marked = 0;  // tokens whose vectors are computed
   };
 
   // Of batches from now on. `heads`: of the model, where its attention takes long tiles (tiles.h); 0: it does not.
@@ -35,10 +36,11 @@ class BatchInput {
     const uint32_t* own = spec.offsets + spec.shared;
     offsets_there_.assign(own, own + spec.sequences + 1);
     queries_there_.assign(spec.queries, spec.queries + spec.sequences);
+    marked_there_.assign(spec.marked_rows, spec.marked_rows + spec.marked_count);
     const uint32_t tokens = offsets_there_.back();
     set_runs(spec, padded_rows(tokens));
     set_moves(spec, padded_rows(tokens));
-    const Layout layout = place(whole(tokens, spec.sequences, spec.shared), 0);
+    const Layout layout = place(whole(tokens, spec.sequences, spec.marked_count, spec.shared), 0);
     fill(layout.ids, spec.ids, tokens, full_.tokens);
     fill(layout.kinds, spec.segments, tokens, full_.tokens);
     auto* places = pinned_.as<uint32_t>(layout.places);
@@ -49,7 +51,8 @@ class BatchInput {
     send(layout, stream);
   }
 
-  // Only these of the sequences that are there stay; rows() then says which rows of before.
+  // Only these of the sequences that are there stay; rows() then says which rows of before. Not of a batch with marked
+  // tokens.
   void keep(std::span<const uint32_t> sequences, cudaStream_t stream) {
     std::vector<uint32_t> offsets{0}, queries, rows;
     for (uint32_t s : sequences) {
@@ -68,7 +71,7 @@ class BatchInput {
     check(cudaStreamSynchronize(stream), "before a batch is packed anew");  // what is pinned may still be read
     const auto kept = static_cast<uint32_t>(rows.size());
     const Layout layout =
-        place({kept, static_cast<uint32_t>(sequences.size()), tiles_of(kept, sequences.size())}, kept);
+        place({kept, static_cast<uint32_t>(sequences.size()), tiles_of(kept, sequences.size()), 0}, kept);
     fill(layout.rows, rows.data(), kept, kept);
     auto* places = pinned_.as<uint32_t>(layout.places);
     for (const Run& run : runs_) {
@@ -81,6 +84,7 @@ class BatchInput {
 
   // What launches are for: the batch's own counts, or those of its class.
   const Counts& counts() const { return filled_up_ ? full_ : exact_; }
+  const Counts& exact() const { return exact_; }
   // Of a whole batch.
   void fill_up(bool on) { filled_up_ = on; }
   const Counts& full() const { return full_; }
@@ -97,6 +101,7 @@ class BatchInput {
   const Run* runs() const { return runs_there_; }                         // of each sequence
   const uint32_t* scored_rows() const { return scored_rows_; }            // what the head reads of it, and
   const uint32_t* scored_positions() const { return scored_positions_; }  // its position
+  const uint32_t* marked_rows() const { return marked_rows_; }
   bool shares() const { return shared_ > 0 || !moves_.empty(); }
   uint32_t prefix_rows() const { return prefix_rows_; }
   const KeyMove* moves() const { return moves_there_; }  // of each block
@@ -105,14 +110,15 @@ class BatchInput {
   uint32_t tile_queries() const { return tile_queries_; }
 
   // That such a batch needs there, also when sequences leave it.
-  static size_t device_bytes(uint32_t tokens, uint32_t sequences) {
-    return Layout(whole(tokens, sequences), tokens, 0).bytes;
+  static size_t device_bytes(uint32_t tokens, uint32_t sequences, uint32_t marked) {
+    return Layout(whole(tokens, sequences, marked), tokens, 0).bytes;
   }
 
  private:
   // The parts in one block of memory, the same on host and device.
   struct Layout {
-    size_t ids, kinds, places, rows, queries, firsts, lengths, runs, scored_rows, scored_positions, tiles, moves, bytes;
+    size_t ids, kinds, places, rows, queries, firsts, lengths, runs, scored_rows, scored_positions, tiles, moves;
+    size_t marked_rows, bytes;
 
     // counts.tokens: that are embedded; kept: rows of a batch before that go on.
     Layout(const Counts& counts, size_t kept, size_t move_count) {
@@ -134,6 +140,7 @@ class BatchInput {
       scored_positions = part(counts.sequences * size_t{4});
       tiles = part(counts.tiles * sizeof(QueryTile));
       moves = part(move_count * sizeof(KeyMove));
+      marked_rows = part(counts.marked * size_t{4});
       bytes = at;
     }
   };
@@ -165,9 +172,9 @@ class BatchInput {
   static uint32_t tiles_of(size_t tokens, size_t sequences, uint32_t queries = kTileQueries) {  // at most
     return static_cast<uint32_t>(tokens / queries + sequences);
   }
-  static Counts whole(uint32_t tokens, uint32_t sequences, uint32_t shared = 0) {
+  static Counts whole(uint32_t tokens, uint32_t sequences, uint32_t marked, uint32_t shared = 0) {
     const uint32_t rows = padded_rows(tokens), full = padded_sequences(sequences);
-    return {rows, full, tiles_of(rows, full + shared)};
+    return {rows, full, tiles_of(rows, full + shared), marked == 0 ? 0 : padded_sequences(marked)};
   }
 
   template <class P>
@@ -188,7 +195,8 @@ class BatchInput {
     tile_queries_ =
         heads_ == 0 ? kTileQueries : cuda::tile_queries(offsets_there_.back(), sequences, heads_, processors_);
     const std::vector<QueryTile> tiles = attention_tiles(runs_, tile_queries_);
-    exact_ = {offsets_there_.back(), sequences, static_cast<uint32_t>(tiles.size())};
+    const auto marked = static_cast<uint32_t>(marked_there_.size());
+    exact_ = {offsets_there_.back(), sequences, static_cast<uint32_t>(tiles.size()), marked};
     full_ = full;
     full_.tiles = tiles_of(full.tokens, full.tiles - full.tokens / kTileQueries, tile_queries_);
     filled_up_ = false;
@@ -213,6 +221,7 @@ class BatchInput {
     fill(layout.scored_positions, scored_positions.data(), sequences, full.sequences);
     fill(layout.tiles, tiles.data(), tiles.size(), full_.tiles);
     fill(layout.moves, moves_.data(), moves_.size(), moves_.size());
+    fill(layout.marked_rows, marked_there_.data(), marked, full_.marked);
     ids_ = at<int32_t>(layout.ids);
     kinds_ = at<int32_t>(layout.kinds);
     places_ = at<uint32_t>(layout.places);
@@ -225,6 +234,7 @@ class BatchInput {
     scored_positions_ = at<uint32_t>(layout.scored_positions);
     tiles_ = at<QueryTile>(layout.tiles);
     moves_there_ = at<KeyMove>(layout.moves);
+    marked_rows_ = at<uint32_t>(layout.marked_rows);
     return layout;
   }
 
@@ -235,7 +245,8 @@ class BatchInput {
   PinnedBuffer pinned_;
   DeviceBuffer<unsigned char> device_;
   std::vector<uint32_t> offsets_there_{0}, queries_there_;  // of the sequences that are still there
-  std::vector<Run> runs_;                                   // of what sequences share, then of sequences
+  std::vector<uint32_t> marked_there_;
+  std::vector<Run> runs_;  // of what sequences share, then of sequences
   std::vector<KeyMove> moves_;
   uint32_t shared_ = 0, prefix_rows_ = 0;
   bool scores_last_ = false;
@@ -244,7 +255,7 @@ class BatchInput {
   bool filled_up_ = false;
   const int32_t *ids_ = nullptr, *kinds_ = nullptr;
   const uint32_t *places_ = nullptr, *rows_ = nullptr, *queries_ = nullptr, *firsts_ = nullptr, *lengths_ = nullptr;
-  const uint32_t *scored_rows_ = nullptr, *scored_positions_ = nullptr;
+  const uint32_t *scored_rows_ = nullptr, *scored_positions_ = nullptr, *marked_rows_ = nullptr;
   const Run* runs_there_ = nullptr;
   const QueryTile* tiles_ = nullptr;
   const KeyMove* moves_there_ = nullptr;

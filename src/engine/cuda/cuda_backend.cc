@@ -16,6 +16,7 @@
 #include "engine/depth/layered_backend.h"
 #include "engine/depth/outputs.h"
 #include "engine/depth/pooling.h"
+#include "engine/encoder.h"
 #include "engine/supported.h"
 
 namespace rerank::engine {
@@ -53,6 +54,8 @@ std::string other_parts(const model::Architecture& a) {
       return "norms of what a post-norm block adds";
   }
   if (scoring.rows == model::ScoredRows::kMeanOfLogits && scoring.softcap != 0) return "a softcap of a mean of logits";
+  if (scoring.rows == model::ScoredRows::kMarked && (scoring.softcap != 0 || scoring.norm))
+    return "a softcap or a norm of vectors";
   return "";
 }
 
@@ -61,9 +64,13 @@ bool has_experts(const model::Architecture& a) {
                              [](const model::Block& block) { return block.feed_forward.experts.has_value(); });
 }
 
-// Whether a library of the first minor number would pass over a part of it.
-bool is_newer_than_first(const model::Architecture& a) {
-  return has_experts(a) || a.convolution || a.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst;
+// What a library of that minor number would pass over of it; empty: nothing.
+std::string newer_parts(const model::Architecture& a, uint32_t minor) {
+  if (minor < 1 && (has_experts(a) || a.convolution || a.blocks[0].attention.mask == model::MaskKind::kWindowAndFirst))
+    return "experts, convolutions or windows with a global first token";
+  if (minor < 3 && a.scoring.rows == model::ScoredRows::kMarked)
+    return "vectors of marked tokens (documents that are scored together)";
+  return "";
 }
 
 Result<Choice> choose(const model::Model& model, const BackendOptions& options) {
@@ -79,7 +86,7 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
         str_cat("cuda engine: --precision ", options.precision, ": there are auto (bf16), fp8, fp16, bf16, fp32"));
   }
   const model::Architecture& a = model.architecture();
-  std::string parts = uncomputed_parts(a, kPairFeatures);
+  std::string parts = uncomputed_parts(a, kAllFeatures);
   if (parts.empty()) parts = other_parts(a);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("cuda engine: does not compute ", parts));
   if (a.hidden % 8 != 0 || a.embedding.width % 8 != 0 || a.blocks[0].feed_forward.width % 8 != 0 ||
@@ -87,10 +94,11 @@ Result<Choice> choose(const model::Model& model, const BackendOptions& options) 
     return absl::UnimplementedError("cuda engine: widths that are not multiples of 8");
   if (!cuda_library().ok()) return cuda_library().status();
   choice.plugin = *cuda_library();
-  if (choice.plugin->minor < 1 && is_newer_than_first(a)) {
+  if (const std::string newer = newer_parts(a, choice.plugin->minor); !newer.empty()) {
     return absl::UnimplementedError(
-        "cuda engine: librerank_cuda.so is older than this program, and does not compute experts, convolutions or "
-        "windows with a global first token: take the one that came with it");
+        str_cat("cuda engine: librerank_cuda.so is older than this program, and does not "
+                "compute ",
+                newer, ": take the one that came with it"));
   }
   char error[512] = "", text[256] = "";
   int count = 0;
@@ -255,6 +263,8 @@ class CudaEngine : public LayeredEngine {
       queries[i] = static_cast<uint32_t>(
           query_tokens(batch_.ids.subspan(begin, length), batch_.segments.subspan(begin, length)));
     }
+    std::vector<uint32_t> marked;  // of such a model nothing is shared: its rows are the batch's
+    if (model_->architecture().scoring.marks) marked = marked_rows(model_->architecture(), batch_);
     const cuda::BatchSpec spec{.ids = runs.ids.data(),
                                .segments = runs.segments.data(),
                                .offsets = runs.offsets.data(),
@@ -268,7 +278,9 @@ class CudaEngine : public LayeredEngine {
                                .prefix_begins = shared.prefix_begins.data(),
                                .prefix_counts = shared.prefix_counts.data(),
                                .keep_rows = shared.keep_rows.data(),
-                               .keep_slots = shared.keep_slots.data()};
+                               .keep_slots = shared.keep_slots.data(),
+                               .marked_count = static_cast<uint32_t>(marked.size()),
+                               .marked_rows = marked.data()};
     return call(plugin_->start, slot_, spec);
   }
 

@@ -27,7 +27,7 @@ class TypedEngine : public Engine {
       : device_(device),
         layers_(spec.layers),
         hidden_(spec.hidden),
-        all_rows_scored_(spec.scored == Scored::kMean || spec.scored == Scored::kMeanOfLogits),
+        all_rows_scored_(spec.scored != Scored::kFirst && spec.scored != Scored::kLast),
         ops_(spec, stream_.get()) {}
 
   ~TypedEngine() override {
@@ -156,7 +156,7 @@ class TypedEngine : public Engine {
     if (!graphs_on_ || ops_.shares() || layer_ != 0 || embedded_ || layers != layers_ ||
         !worth_a_graph(full.tokens, hidden_))
       return false;
-    const Graphs::Class of{slot_, full.tokens, full.sequences, ops_.tile_queries()};
+    const Graphs::Class of{slot_, full.tokens, full.sequences, ops_.tile_queries(), full.marked};
     const Graph* graph = graphs_.find(of, ops_.addresses(), stream_.get(), [&] {
       ops_.fill_up(true);
       launch_to(layers);
@@ -170,7 +170,7 @@ class TypedEngine : public Engine {
 
   int device_;
   size_t layers_, hidden_;
-  bool all_rows_scored_;    // by their mean: the last block computes all of them
+  bool all_rows_scored_;    // the head reads more than one of a sequence: the last block computes all of them
   size_t layer_ = layers_;  // of the batch that is under way: the next one
   bool embedded_ = false;   // that batch
   uint32_t slot_ = 0;       // its

@@ -56,7 +56,7 @@ class Graphs {
   static constexpr size_t kMost = 128;
 
   struct Class {
-    uint32_t slot = 0, rows = 0, sequences = 0, tile_queries = 0;
+    uint32_t slot = 0, rows = 0, sequences = 0, tile_queries = 0, marked = 0;
     auto operator<=>(const Class&) const = default;
   };
 

@@ -18,8 +18,9 @@ cuda::Scored scored_of(model::ScoredRows rows) {
       return cuda::Scored::kLast;
     case model::ScoredRows::kMean:
       return cuda::Scored::kMean;
+    case model::ScoredRows::kMarked:
+      return cuda::Scored::kMarked;
     case model::ScoredRows::kMeanOfLogits:
-    case model::ScoredRows::kMarked:  // refused before
       break;
   }
   return cuda::Scored::kMeanOfLogits;

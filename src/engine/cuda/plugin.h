@@ -13,7 +13,7 @@ namespace rerank::engine::cuda {
 
 // A library of another major number is refused. A minor one adds fields at the end of structs and functions at the end
 // of Plugin: each struct begins with its size, and what lies past the size that the other side knows is not read there.
-inline constexpr uint32_t kPluginMajor = 11, kPluginMinor = 2;
+inline constexpr uint32_t kPluginMajor = 11, kPluginMinor = 3;
 
 // Batches that an engine has in flight at most: one is computed, the next has been copied in and waits behind it.
 inline constexpr uint32_t kSlots = 2;
@@ -78,7 +78,9 @@ struct LayerSpec {
   Tensor experts_bias;                  // [hidden], added to what they give together; count 0: none
 };
 
-enum class Scored : uint32_t { kFirst, kMean, kLast, kMeanOfLogits };  // as model::ScoredRows
+// As model::ScoredRows. kMarked, from minor 3 on: the head makes a vector of head_output.out numbers of each token that
+// BatchSpec::marked_rows names, output(act(dense(row))); models with a norm or a softcap in it have it not.
+enum class Scored : uint32_t { kFirst, kMean, kLast, kMeanOfLogits, kMarked };
 
 struct ModelSpec {
   size_t struct_size = sizeof(ModelSpec);
@@ -135,6 +137,10 @@ struct BatchSpec {  // as rerank::Batch
   const uint32_t *prefix_begins = nullptr, *prefix_counts = nullptr;  // [shared + sequences]; null: all are 0
   // Tokens keep_rows[i] of ids are kept in slots keep_slots[i], which are none of prefix_rows.
   const uint32_t *keep_rows = nullptr, *keep_slots = nullptr;
+  // From minor 3 on, of a model with Scored::kMarked: one token of ids at least, rising. Such a batch is only launched:
+  // no step(), no keep(), and nothing in it is shared.
+  uint32_t marked_count = 0;
+  const uint32_t* marked_rows = nullptr;
 };
 
 // Which of cuBLASLt's algorithms was the fastest for a product y [m, n] = x [m, k] W^T + b, and its time. To be kept,
@@ -178,7 +184,8 @@ struct Plugin {
   // The layers that are left of the first `layers`, at least one, and the model's head. Waits for nothing, unless
   // products have to be tuned.
   Code (*launch)(Engine* engine, uint32_t layers, char* error, size_t error_size);
-  // Waits for the batch in the slot: logits[sequences].
+  // Waits for the batch in the slot: logits[sequences]; of a model with Scored::kMarked vectors, one behind the other:
+  // logits[marked_count x head_output.out].
   Code (*finish)(Engine* engine, uint32_t slot, float* logits, char* error, size_t error_size);
   // How many tokens a batch may have by the memory that is free now; meant for an engine that has had no batch yet. 0:
   // it is full.

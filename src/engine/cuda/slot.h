@@ -14,30 +14,31 @@ class Slot {
  public:
   BatchInput input;
 
-  // Takes a whole batch to the device; what is started on `stream` from now on finds it there.
-  void load(const BatchSpec& spec, bool scores_last, cudaStream_t stream) {
+  // Takes a whole batch to the device; what is started on `stream` from now on finds it there. `width`: of the vectors
+  // of marked tokens, where the model makes them.
+  void load(const BatchSpec& spec, bool scores_last, uint32_t width, cudaStream_t stream) {
     input.load(spec, scores_last, copies_.get());
-    logits_.resize(input.full().sequences);
-    results_.resize(input.full().sequences * sizeof(float));
+    width_ = width;
+    logits_.resize(floats(input.full().sequences, input.full().marked, width));
+    results_.resize(floats(input.full().sequences, input.full().marked, width) * sizeof(float));
     check(cudaEventRecord(arrived_.get(), copies_.get()), "a batch");
     check(cudaStreamWaitEvent(stream, arrived_.get()), "a batch");
   }
 
-  // On the device.
+  // On the device. Of vectors with room for as many as a product has rows.
   float* logits() const { return logits_.data(); }
 
   // Logits that `stream` computes are on their way back from then on; receive() waits for them, and for nothing that is
   // started later.
   void send_back(cudaStream_t stream) {
-    const size_t bytes = input.batch().size() * sizeof(float);
     check(cudaEventRecord(computed_.get(), stream), "results");
     check(cudaStreamWaitEvent(copies_.get(), computed_.get()), "results");
-    check(cudaMemcpyAsync(results_.as<void>(), logits_.data(), bytes, cudaMemcpyDeviceToHost, copies_.get()),
+    check(cudaMemcpyAsync(results_.as<void>(), logits_.data(), result_bytes(), cudaMemcpyDeviceToHost, copies_.get()),
           "results");
   }
   void receive(float* logits) {
     check(cudaStreamSynchronize(copies_.get()), "computing a batch");
-    std::memcpy(logits, results_.as<void>(), input.batch().size() * sizeof(float));
+    std::memcpy(logits, results_.as<void>(), result_bytes());
   }
 
   // Other results of the batch; waits for all that is on the stream.
@@ -51,13 +52,24 @@ class Slot {
   // Behind a failure: none of its copies is under way when this returns.
   void drain() { (void)cudaStreamSynchronize(copies_.get()); }
 
-  static size_t device_bytes(uint32_t tokens, uint32_t sequences) {
-    return BatchInput::device_bytes(tokens, sequences) + padded_sequences(sequences) * sizeof(float);
+  static size_t device_bytes(uint32_t tokens, uint32_t sequences, uint32_t marked, uint32_t width) {
+    return BatchInput::device_bytes(tokens, sequences, marked) +
+           floats(padded_sequences(sequences), marked, width) * sizeof(float);
   }
 
  private:
+  static size_t floats(uint32_t sequences, uint32_t marked, uint32_t width) {
+    return marked == 0 ? sequences : padded_rows(marked) * size_t{width};
+  }
+  // Of the sequences that are still there, or of the marked tokens.
+  size_t result_bytes() const {
+    const size_t marked = input.exact().marked;
+    return (marked == 0 ? input.batch().size() : marked * width_) * sizeof(float);
+  }
+
   Stream copies_;
   Event arrived_, computed_;
+  uint32_t width_ = 0;
   DeviceBuffer<float> logits_;
   PinnedBuffer results_;
 };

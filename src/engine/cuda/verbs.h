@@ -27,11 +27,12 @@ class CudaOps {
   void load(uint32_t slot, const BatchSpec& spec) {
     restore();
     check_slots(spec);
+    check_marks(spec);
     slot_ = &slots_[slot];
-    slot_->load(spec, model_.shape.scored == Scored::kLast, stream_);
+    slot_->load(spec, model_.shape.scored == Scored::kLast, model_.head_output.out, stream_);
     normed_ = false;
     rows_ = input().counts().tokens;
-    a_.reserve(model_.shape, rows_, input().counts().sequences, input().prefix_rows(), stream_);
+    a_.reserve(model_.shape, input().counts(), input().prefix_rows(), stream_);
   }
 
   // Behind load(), and again: the launches of the verbs are for the batch alone, or the same for all batches of its
@@ -53,6 +54,7 @@ class CudaOps {
 
   // Between layers: only these sequences stay, their rows moved together.
   void keep_sequences(std::span<const uint32_t> sequences) {
+    if (makes_vectors()) throw Failure{Code::kFailed, "of a batch with marked tokens no sequence leaves"};
     input().keep(sequences, stream_);
     rows_ = input().counts().tokens;
     a_.reserve_spare(model_.shape, rows_);
@@ -192,39 +194,13 @@ class CudaOps {
   // Of a pass that ends behind so many layers: the final norm, where there is one, and the head, which reads the stream
   // in fp32.
   void score(size_t layers) {
-    const Shape& m = model_.shape;
     float* exact = dense_.exact_states(a_.states, rows_);
-    if (model_.final_norm.there())
-      residual<float>({.exact = exact, .rounded = exact, .norm = model_.norm(model_.final_norm)}, rows_, m.hidden,
-                      stream_);
-    const uint32_t sequences = input().counts().sequences;
-    float* rows = exact;
-    if (m.scored == Scored::kMean) {
-      mean_rows(rows, places(), a_.scored.exact.data(), sequences, m.hidden, stream_);
-      rows = a_.scored.exact.data();
+    if (makes_vectors()) {
+      make_vectors(exact);
+    } else {
+      norm_final(exact, rows_);
+      make_logits(exact, layers);
     }
-    const bool mean_of_logits = m.scored == Scored::kMeanOfLogits;
-    const uint32_t scored = mean_of_logits ? rows_ : sequences;
-    const DeviceLinear<float>& w = model_.head_dense;
-    const bool dense = w.out > 0;
-    if (dense)
-      gemm_.run(rows, w.weight.data(), w.bias.data(), a_.dense.data(), padded_rows(scored), w.out, w.in,
-                Epilogue::kBias, stream_);
-    const DeviceLinear<float>& output = model_.output(layers);
-    NormArgs norm = model_.norm(model_.head_norm);
-    norm.epsilon = m.head_epsilon;
-    head_logits({.rows = dense ? a_.dense.data() : rows,
-                 .activated = dense,
-                 .act = m.head_activation,
-                 .norm = norm,
-                 .weight = output.weight.data(),
-                 .bias = output.bias.data(),
-                 .softcap = m.head_softcap,
-                 .logits = mean_of_logits ? a_.logits.data() : slot_->logits(),
-                 .width = m.hidden,
-                 .labels = m.labels},
-                scored, stream_);
-    if (mean_of_logits) mean_rows(a_.logits.data(), places(), slot_->logits(), sequences, 1, stream_);
     normed_ = false;
     restore();
   }
@@ -255,10 +231,71 @@ class CudaOps {
 
   // On the device, were the largest batches so far of that size.
   size_t batch_bytes(uint32_t tokens, uint32_t sequences) const {
-    return kSlots * Slot::device_bytes(tokens, sequences) + Activations<T>::bytes(model_.shape, tokens, sequences);
+    const uint32_t marked = makes_vectors() ? sequences : 0;  // as many as there might be documents
+    return kSlots * Slot::device_bytes(tokens, sequences, marked, model_.head_output.out) +
+           Activations<T>::bytes(model_.shape, {.tokens = tokens, .sequences = sequences, .marked = marked});
   }
 
  private:
+  bool makes_vectors() const { return model_.shape.scored == Scored::kMarked; }
+
+  void norm_final(float* exact, uint32_t rows) {
+    if (!model_.final_norm.there()) return;
+    residual<float>({.exact = exact, .rounded = exact, .norm = model_.norm(model_.final_norm)}, rows,
+                    model_.shape.hidden, stream_);
+  }
+
+  // The head, of the marked tokens' rows of the stream.
+  void make_vectors(const float* exact) {
+    const Shape& m = model_.shape;
+    const uint32_t marked = input().counts().marked, padded = padded_rows(marked);
+    gather_rows(exact, input().marked_rows(), a_.marked.data(), marked, m.hidden, stream_);
+    norm_final(a_.marked.data(), marked);
+    const float* rows = a_.marked.data();
+    const auto multiply = [&](const DeviceLinear<float>& w, float* to) {
+      gemm_.run(rows, w.weight.data(), w.bias.data(), to, padded, w.out, w.in, Epilogue::kBias, stream_);
+    };
+    if (const DeviceLinear<float>& dense = model_.head_dense; dense.out > 0) {
+      multiply(dense, a_.dense.data());
+      activate(m.head_activation, a_.dense.data(), size_t{padded} * dense.out, stream_);
+      rows = a_.dense.data();
+    }
+    multiply(model_.head_output, slot_->logits());
+  }
+
+  // The head, of rows that went through the final norm.
+  void make_logits(float* exact, size_t layers) {
+    const Shape& m = model_.shape;
+    const uint32_t sequences = input().counts().sequences;
+    float* rows = exact;
+    if (m.scored == Scored::kMean) {
+      mean_rows(rows, places(), a_.scored.exact.data(), sequences, m.hidden, stream_);
+      rows = a_.scored.exact.data();
+    }
+    const bool mean_of_logits = m.scored == Scored::kMeanOfLogits;
+    const uint32_t scored = mean_of_logits ? rows_ : sequences;
+    const DeviceLinear<float>& w = model_.head_dense;
+    const bool dense = w.out > 0;
+    if (dense)
+      gemm_.run(rows, w.weight.data(), w.bias.data(), a_.dense.data(), padded_rows(scored), w.out, w.in,
+                Epilogue::kBias, stream_);
+    const DeviceLinear<float>& output = model_.output(layers);
+    NormArgs norm = model_.norm(model_.head_norm);
+    norm.epsilon = m.head_epsilon;
+    head_logits({.rows = dense ? a_.dense.data() : rows,
+                 .activated = dense,
+                 .act = m.head_activation,
+                 .norm = norm,
+                 .weight = output.weight.data(),
+                 .bias = output.bias.data(),
+                 .softcap = m.head_softcap,
+                 .logits = mean_of_logits ? a_.logits.data() : slot_->logits(),
+                 .width = m.hidden,
+                 .labels = m.labels},
+                scored, stream_);
+    if (mean_of_logits) mean_rows(a_.logits.data(), places(), slot_->logits(), sequences, 1, stream_);
+  }
+
   // Back to the buffers of whole batches, also after a batch that failed half-way.
   void restore() {
     if (std::exchange(swapped_, false)) std::swap(a_.states, a_.scored);
@@ -281,6 +318,13 @@ class CudaOps {
                                  [&](uint32_t row) { return (row & kOwnRow) != 0 || there(row); }) &&
                      std::all_of(spec.keep_slots, spec.keep_slots + spec.keep_count, there);
     if (!all) throw Failure{Code::kFailed, "a batch names slots that keep_prefixes() did not give"};
+  }
+  void check_marks(const BatchSpec& spec) const {
+    const uint32_t tokens = spec.offsets[spec.shared + spec.sequences];
+    const bool all =
+        std::all_of(spec.marked_rows, spec.marked_rows + spec.marked_count, [&](uint32_t row) { return row < tokens; });
+    if (!all || makes_vectors() != (spec.marked_count > 0) || (makes_vectors() && spec.shared > 0))
+      throw Failure{Code::kFailed, "a batch's marked tokens are not those that its model makes vectors of"};
   }
 
   SequenceRows places() const { return {input().firsts(), input().lengths()}; }

@@ -103,9 +103,11 @@ class LayeredBackend : public Backend {
   Status compute_one_by_one(const Batch& batch, std::span<float> results) {
     OwnedBatch one;
     for (uint32_t s = 0, at = 0; s < batch.size(); ++s) {
+      if (batch.stopped()) return absl::CancelledError("nobody wants this batch any more");
       one.assign(batch, {&s, 1});
       const Depth depth = depth_of(architecture(), batch, s, nullptr);
       const size_t count = result_count(architecture(), one);
+      if (count == 0) continue;
       Turn turn(*this);
       const auto between = turn.between(batch);
       Batch view = one.view(batch.stop);

@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/worker_pool.h"
+#include "engine/encoder.h"
 
 namespace rerank::engine {
 namespace {
@@ -36,7 +37,7 @@ struct Share {
   std::vector<uint32_t> sequences;  // rising
   OwnedBatch batch;
   std::vector<Contest> contests;
-  std::vector<float> logits;
+  std::vector<float> logits;  // or vectors, as forward() has them
   std::vector<uint8_t> depths;
   Status status;
 };
@@ -64,6 +65,7 @@ class DevicesBackend : public Backend {
   Status forward_contests(const Batch& batch, std::span<const Contest> contests, std::span<float> logits,
                           std::span<uint8_t> depths) override {
     RETURN_IF_ERROR(check_batch(model_->architecture(), batch));
+    const std::vector<size_t> places = result_places(batch);
     std::vector<uint32_t> left(batch.size());
     std::iota(left.begin(), left.end(), 0u);
     for (;;) {
@@ -77,9 +79,13 @@ class DevicesBackend : public Backend {
           left.insert(left.end(), share.sequences.begin(), share.sequences.end());
           continue;
         }
+        const float* from = share.logits.data();
         for (size_t i = 0; i < share.sequences.size(); ++i) {
-          logits[share.sequences[i]] = share.logits[i];
-          depths[share.sequences[i]] = share.depths[i];
+          const uint32_t s = share.sequences[i];
+          const size_t count = places[s + 1] - places[s];
+          std::copy_n(from, count, logits.data() + places[s]);
+          from += count;
+          depths[s] = share.depths[i];
         }
       }
       if (left.empty()) return ok_status();
@@ -106,6 +112,22 @@ class DevicesBackend : public Backend {
     std::shared_ptr<DeviceState> state = std::make_shared<DeviceState>();
     WorkerPool threads{device.backend->info().batches_in_flight};  // end before the device does
   };
+
+  // Where the results of each sequence begin, and where the last ends: each has one, or its marked tokens' vectors.
+  std::vector<size_t> result_places(const Batch& batch) const {
+    std::vector<size_t> places(batch.size() + 1);
+    std::iota(places.begin(), places.end(), size_t{0});
+    const model::Architecture& a = model_->architecture();
+    if (!a.scoring.marks) return places;
+    size_t s = 0;
+    std::fill(places.begin(), places.end(), size_t{0});
+    for (const uint32_t row : marked_rows(a, batch)) {
+      while (row >= batch.offsets[s + 1]) ++s;
+      places[s + 1] += a.scoring.labels;
+    }
+    std::partial_sum(places.begin(), places.end(), places.begin());
+    return places;
+  }
 
   void describe() {
     info_ = members_[0]->device.backend->info();
@@ -163,7 +185,7 @@ class DevicesBackend : public Backend {
       std::sort(share.sequences.begin(), share.sequences.end());
       share.batch.assign(batch, share.sequences);
       share.contests = contests_among(share.sequences, contests);
-      share.logits.resize(share.sequences.size());
+      share.logits.resize(result_count(model_->architecture(), share.batch));
       share.depths.resize(share.sequences.size());
     }
   }

@@ -12,6 +12,7 @@
 
 #include "engine/cpu/cpu_backend.h"
 #include "engine/registry.h"
+#include "support/golden.h"
 #include "support/random_batch.h"
 #include "support/tiny_model.h"
 
@@ -225,6 +226,29 @@ TEST_F(DevicesTest, DepthsAndContestsAreThoseOfOneDevice) {
   }
   EXPECT_GE(stayed, 2u);
   EXPECT_LT(stayed, 10u);
+}
+
+// Of a model that makes vectors each sequence has as many as it has marked tokens, or none.
+TEST_F(DevicesTest, VectorsAreThoseOfOneDevice) {
+  auto loaded = model::load_model(testing::list_model("jina-v3-a"));
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const model::Architecture& a = (*loaded)->architecture();
+  auto lists = testing::random_batch({40, 9, 33, 5, 21}, a.embedding.vocabulary, 1, 3);
+  const auto mark = static_cast<int32_t>(a.scoring.marks->document_id),
+             query = static_cast<int32_t>(a.scoring.marks->query_id);
+  for (int32_t& id : lists.ids) id = id == mark || id == query ? 0 : id;
+  for (const uint32_t row : {3, 8, 39, 51, 60, 107}) lists.ids[row] = mark;  // of the second and the fourth: none
+  const BackendOptions options{.precision = "fp32", .threads = 1};
+  const auto cpu = [&] { return std::move(*make_cpu_backend(*loaded, options)); };
+  std::vector<Device> devices;
+  devices.push_back({"0", cpu()});
+  devices.push_back({"1", cpu()});
+  const auto one = cpu(), joined = join_devices(*loaded, std::move(devices));
+  std::vector<float> expected(6 * a.scoring.labels), found(expected.size());
+  ASSERT_TRUE(one->forward(lists, expected).ok());
+  ASSERT_TRUE(joined->forward(lists, found).ok());
+  EXPECT_EQ(found, expected);
+  EXPECT_NE(found[0], 0.0f);
 }
 
 TEST_F(DevicesTest, NamesAreReadAndMistakesNamed) {
