@@ -78,8 +78,8 @@ TEST(SmallGraphTest, PositionsBeginWhereTheModelsDo) {
 constexpr int32_t kGreedy = 297;
 
 TEST(SmallGraphTest, OutOfMemoryIsOneBatchesError) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "AddressSanitizer ends the process where new would throw";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers end the process where new would throw";
 #endif
   auto backend = open(testing::write_small_graph({.greedy_id = kGreedy}, "greedy.onnx"));
   if (!backend.ok() && is_absent(backend.status())) GTEST_SKIP() << backend.status();
@@ -96,8 +96,8 @@ TEST(SmallGraphTest, OutOfMemoryIsOneBatchesError) {
 
 // The same through the whole service, from a folder that holds nothing but a graph.
 TEST(SmallGraphTest, ABatchThatFailsIsItsRequestsError) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "AddressSanitizer ends the process where new would throw";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers end the process where new would throw";
 #endif
   const std::string folder = ::testing::TempDir() + "/greedy_model";
   fs::create_directories(folder);

@@ -23,7 +23,7 @@ CHROMIUM = shutil.which("chromium")
 if CHROMIUM and sys.prefix != str(ENVIRONMENT) and (ENVIRONMENT / "bin/python").exists():
     os.execv(ENVIRONMENT / "bin/python", [str(ENVIRONMENT / "bin/python"), __file__, *sys.argv[1:]])
 try:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import Error as PlaywrightError, expect, sync_playwright
 except ImportError:
     CHROMIUM = None
 if not CHROMIUM:
@@ -84,7 +84,8 @@ class Page(unittest.TestCase):
     def rank(self, page, documents=DOCUMENTS, query=QUERY):
         self.type_over(page, "query", query)
         self.type_over(page, "documents", "\n".join(documents))
-        page.evaluate("document.getElementById('status').textContent = ''")  # the example has been ranked
+        expect(page.locator("#status")).not_to_have_text("ranking …")  # the example
+        page.evaluate("document.getElementById('status').textContent = ''")
         page.keyboard.press("Control+Enter")
         expect(page.locator("#status")).to_contain_text("documents in")
 
@@ -160,6 +161,25 @@ class Page(unittest.TestCase):
         self.type_over(page, "documents", "\n".join(DOCUMENTS))
         self.type_over(page, "top", "2")
         page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_contain_text("2 of 3 documents")
+        self.assertEqual(len(self.ranked(page)), 2)
+
+    def test_an_earlier_answer_does_not_hide_a_later_one(self):
+        page = self.open()
+        expect(page.locator("#status")).to_contain_text("4 of 4 documents")  # the example
+        held = []
+        page.route("**/v1/rerank", lambda route: route.continue_() if held else held.append(route))
+        self.type_over(page, "documents", "\n".join(DOCUMENTS))
+        page.keyboard.press("Control+Enter")
+        self.type_over(page, "top", "2")
+        page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_contain_text("2 of 3 documents")
+        self.assertEqual(len(held), 1)
+        try:
+            held[0].fulfill(json={"results": []})
+        except PlaywrightError:
+            pass  # it has been given up
+        page.wait_for_timeout(300)
         expect(page.locator("#status")).to_contain_text("2 of 3 documents")
         self.assertEqual(len(self.ranked(page)), 2)
 
