@@ -258,26 +258,22 @@ TEST_F(CudaListTest, TheLibraryRefusesMarksThatAreNone) {
   ASSERT_EQ(plugin.open(spec.get(), engine::cuda::Type::kBf16, 0, &library, error, sizeof error), Code::kOk) << error;
   const auto batch = marked_batch(model->architecture(), {20, 12}, 4);
   const std::vector<uint32_t> queries(2, 1), none, outside = {3, 32};
+  const auto with_marks = [&](const std::vector<uint32_t>& rows) {
+    return engine::cuda::BatchSpec{.ids = batch.ids.data(),
+                                   .segments = batch.segments.data(),
+                                   .offsets = batch.offsets.data(),
+                                   .queries = queries.data(),
+                                   .sequences = 2,
+                                   .marked_count = static_cast<uint32_t>(rows.size()),
+                                   .marked_rows = rows.data()};
+  };
   for (const std::vector<uint32_t>& rows : {none, outside}) {
-    const engine::cuda::BatchSpec given{.ids = batch.ids.data(),
-                                        .segments = batch.segments.data(),
-                                        .offsets = batch.offsets.data(),
-                                        .queries = queries.data(),
-                                        .sequences = 2,
-                                        .marked_count = static_cast<uint32_t>(rows.size()),
-                                        .marked_rows = rows.data()};
-    EXPECT_EQ(plugin.start(library, 0, given, error, sizeof error), Code::kFailed);
+    EXPECT_EQ(plugin.start(library, 0, with_marks(rows), error, sizeof error), Code::kFailed);
     EXPECT_THAT(std::string(error), HasSubstr("marked tokens"));
   }
   // Several blocks in one batch are as each by itself, which is all that the program asks for.
   const auto rows = engine::marked_rows(model->architecture(), batch);
-  const engine::cuda::BatchSpec both{.ids = batch.ids.data(),
-                                     .segments = batch.segments.data(),
-                                     .offsets = batch.offsets.data(),
-                                     .queries = queries.data(),
-                                     .sequences = 2,
-                                     .marked_count = static_cast<uint32_t>(rows.size()),
-                                     .marked_rows = rows.data()};
+  const engine::cuda::BatchSpec both = with_marks(rows);
   ASSERT_EQ(plugin.start(library, 0, both, error, sizeof error), Code::kOk) << error;
   const uint32_t first = 0;
   EXPECT_EQ(plugin.keep(library, &first, 1, error, sizeof error), Code::kFailed);

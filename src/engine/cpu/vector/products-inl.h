@@ -57,7 +57,7 @@ struct Target {
 
 // add(k, n) for all inputs of a panel, spans of n from k on; each asks for a line of the panel behind it, which comes
 // next and from far away: when kTiles tiles of rows are done, all of it is asked for. Asked for at once, its lines
-// would fill the buffers of lines under way, and loads would wait for them (a fifth of a large feed-forward part's
+// would fill the buffers of lines under way, and loads would wait for them (a sixth of a large feed-forward part's
 // time).
 template <size_t kTiles, class Element, class Add>
 HWY_INLINE void in_spans(size_t steps, const Element* next, const Add& add) {
