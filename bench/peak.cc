@@ -141,7 +141,8 @@ double thread_seconds() {
 
 Unit unit_of(const engine::cpu::KernelTable& table) {
   const std::string_view precision = table.precision;
-  if (table.tiles != nullptr) return precision == "int8" ? Unit::kAmxInt8 : Unit::kAmxBf16;
+  const bool rows_on_tiles = (table.needs & engine::cpu::kAmx) != 0;
+  if (table.tiles != nullptr || rows_on_tiles) return precision == "int8" ? Unit::kAmxInt8 : Unit::kAmxBf16;
   return precision == "int8" ? Unit::kVectorInt8 : precision == "bf16" ? Unit::kVectorBf16 : Unit::kFp32;
 }
 

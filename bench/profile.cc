@@ -5,6 +5,7 @@
 
 #include "bench/peak.h"
 #include "engine/cpu/amx/tile_ops.h"
+#include "engine/cpu/pick_tier.h"
 #include "engine/cpu/vector/cpu_ops.h"
 
 namespace rerank::bench {
@@ -150,14 +151,14 @@ void profile(std::shared_ptr<const model::Model> model, const engine::cpu::Kerne
 
 void print_profile(std::shared_ptr<const model::Model> model, const engine::BackendOptions& options,
                    const engine::Batch& batch) {
-  for (const engine::cpu::KernelTable* table : engine::cpu::compiled_kernels()) {
-    if (options.kernel != "auto" && options.kernel != table->name) continue;
-    if (options.precision != "auto" && options.precision != table->precision) continue;
-    if (!engine::cpu::unsupported_reason(*table).empty()) continue;
-    if (table->tiles != nullptr) return profile<engine::cpu::TileWeights, engine::cpu::TileOps>(model, *table, batch);
-    return profile<engine::cpu::CpuWeights, engine::cpu::CpuOps>(model, *table, batch);
+  const auto table = engine::cpu::pick_tier(*model, options);
+  if (!table.ok()) {
+    std::printf("%s\n", std::string(table.status().message()).c_str());
+  } else if ((*table)->tiles != nullptr) {
+    profile<engine::cpu::TileWeights, engine::cpu::TileOps>(model, **table, batch);
+  } else {
+    profile<engine::cpu::CpuWeights, engine::cpu::CpuOps>(model, **table, batch);
   }
-  std::printf("no tier of that name and precision runs here\n");
 }
 
 }  // namespace rerank::bench

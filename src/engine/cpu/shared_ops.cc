@@ -30,7 +30,7 @@ SharedOps::SharedOps(const SharedWeights& weights, const KernelTable& kernels, T
 
 void SharedOps::run(const LinearJob& job) {
   const ProductKernels& product = *job.product;
-  const size_t in = job.weights->matrix().in, block_rows = product.block_rows;
+  const size_t in = job.weights->matrix().in, block_rows = product.block_rows(in);
   const size_t row_blocks = (job.rows + block_rows - 1) / block_rows;
   const size_t scratch_bytes = product.matmul_scratch(in);
   const size_t task_columns = scratch_bytes == 0 ? kTaskColumns : kTaskColumnsConverted;

@@ -46,7 +46,7 @@ void pack(const WeightRows& weight, std::byte* panels) {
 
 template <class P>
 size_t matmul_scratch(size_t in) {
-  return P::scratch_bytes(in, P::kBlockRows);
+  return P::scratch_bytes(in, P::block_rows(in));
 }
 
 // Panels whose results go through the activation function together, while they are in the L1 cache.
@@ -68,8 +68,9 @@ void matmul(const MatMulArgs& args) {
   P::begin();
   // A block of rows is taken through all panels before the next, so that it stays in the L2 cache while a panel is read
   // once per block.
-  for (size_t row = 0; row < args.rows; row += P::kBlockRows) {
-    const size_t rows = std::min(P::kBlockRows, args.rows - row);
+  const size_t block_rows = P::block_rows(w.in);
+  for (size_t row = 0; row < args.rows; row += block_rows) {
+    const size_t rows = std::min(block_rows, args.rows - row);
     const auto a = P::prepare(args.a + row * args.a_stride, args.a_stride, rows, w.in, args.scratch);
     for (size_t p = args.first_panel; p < args.last_panel; ++p) {
       const size_t offset = row * args.c_stride + p * P::kColumns;

@@ -7,8 +7,8 @@
 namespace rerank::engine::cpu {
 namespace {
 
-// Rows taken through the feed-forward part together: their inner activations (192 x 4096 fp32 = 3 MB at most) stay
-// near.
+// Rows taken through the feed-forward part together, if a product does not take more: their inner activations (192 x
+// 4096 fp32 = 3 MB at most) stay near.
 constexpr size_t kFeedForwardRows = 192;
 
 }  // namespace
@@ -156,8 +156,10 @@ void CpuOps::add_feed_forward(size_t layer) {
 
 void CpuOps::add_feed_forward(size_t layer, const PaddedMatrix& input, size_t first, size_t count) {
   if (feed_forward(layer).experts) return add_experts(layer, input, first, count);
-  for (size_t row = 0; row < count; row += kFeedForwardRows)
-    feed_forward_rows(layer, input, row, first + row, std::min(kFeedForwardRows, count - row));
+  const PackedLinear& up = weights_.layer(layer).up;
+  const size_t rows = std::max(kFeedForwardRows, up.product().block_rows(architecture().hidden));
+  for (size_t row = 0; row < count; row += rows)
+    feed_forward_rows(layer, input, row, first + row, std::min(rows, count - row));
 }
 
 void CpuOps::feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t stream_row, size_t rows) {

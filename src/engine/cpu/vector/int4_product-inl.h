@@ -14,9 +14,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr size_t kInt4Group = kUnitInputs;  // inputs of a scale: as GGUF's Q4_0
 
 // Rows as the base prepares them, and room for a panel.
-template <class Element>
+template <class BaseRows, class Element>
 struct Int4Rows {
-  Rows<Element> rows;
+  BaseRows rows;
   Element* unpacked;
 };
 
@@ -26,7 +26,8 @@ struct Int4Product {
   static constexpr size_t kGroup = 8;
   static constexpr bool kPacksUnits = true;
   static constexpr size_t kColumns = Base::kColumns;
-  static constexpr size_t kBlockRows = 2 * Base::kBlockRows;  // a panel is unpacked once for them
+  // A panel is unpacked once for them.
+  static size_t block_rows(size_t in) { return std::max(Base::block_rows(in), 2 * kBlockTiles * kTileRows); }
 
   HWY_INLINE static void begin() { Base::begin(); }
   HWY_INLINE static void end() { Base::end(); }
@@ -34,7 +35,7 @@ struct Int4Product {
   static size_t panel_bytes(size_t in) {
     return round_up_to(steps_of(in) * kColumns / 2 + steps_of(in) / kInt4Group * kColumns * sizeof(uint16_t), 64);
   }
-  static size_t rows_bytes(size_t in) { return round_up_to(Base::scratch_bytes(in, kBlockRows), 64); }
+  static size_t rows_bytes(size_t in) { return round_up_to(Base::scratch_bytes(in, block_rows(in)), 64); }
   static size_t scratch_bytes(size_t in, size_t) {
     return rows_bytes(in) + steps_of(in) * kColumns * sizeof(typename Base::Element);
   }
@@ -54,13 +55,13 @@ struct Int4Product {
     }
   }
 
-  HWY_INLINE static Int4Rows<typename Base::Element> prepare(const float* a, size_t a_stride, size_t rows, size_t in,
-                                                             std::byte* scratch) {
-    return {Base::prepare(a, a_stride, rows, in, scratch),
-            reinterpret_cast<typename Base::Element*>(scratch + rows_bytes(in))};
+  HWY_INLINE static auto prepare(const float* a, size_t a_stride, size_t rows, size_t in, std::byte* scratch) {
+    return Int4Rows{Base::prepare(a, a_stride, rows, in, scratch),
+                    reinterpret_cast<typename Base::Element*>(scratch + rows_bytes(in))};
   }
 
-  HWY_INLINE static void multiply(const Int4Rows<typename Base::Element>& a, size_t rows, size_t in,
+  template <class BaseRows>
+  HWY_INLINE static void multiply(const Int4Rows<BaseRows, typename Base::Element>& a, size_t rows, size_t in,
                                   const uint8_t* panel, const Target& t) {
     unpack(reinterpret_cast<const std::byte*>(panel), in, a.unpacked);
     Base::multiply(a.rows, rows, in, a.unpacked, t);

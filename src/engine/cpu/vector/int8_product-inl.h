@@ -177,6 +177,25 @@ HWY_NOINLINE void byte_tile(const int8_t* a, size_t a_stride, size_t steps, cons
   }
 }
 
+// A row of activations as bytes, zeros up to `steps`, and what they mean.
+HWY_INLINE RowRange quantize_row(const float* a, size_t in, size_t steps, uint8_t* to) {
+  const D d;
+  const hn::Rebind<uint8_t, D> d8;
+  const auto [lowest, highest] = ends_of(a, in);
+  const float width = highest - lowest, inverse = width > 1e-30f ? 255 / width : 0;
+  const V factor = hn::Set(d, inverse), offset = hn::Set(d, -lowest * inverse);
+  size_t k = 0;
+  for (; k + kLanes <= in; k += kLanes) {
+    const VI q = hn::NearestInt(hn::MulAdd(hn::LoadU(d, a + k), factor, offset));
+    hn::StoreU(hn::DemoteTo(d8, q), d8, to + k);
+  }
+  for (; k < in; ++k) {
+    to[k] = static_cast<uint8_t>(std::clamp(std::lrint((a[k] - lowest) * inverse), 0L, 255L));
+  }
+  for (; k < steps; ++k) to[k] = 0;
+  return {width / 255, lowest};
+}
+
 template <class Dot>
 struct ByteProduct {
   using Element = int8_t;
@@ -187,6 +206,7 @@ struct ByteProduct {
 
   HWY_INLINE static void begin() {}
   HWY_INLINE static void end() {}
+  static size_t block_rows(size_t) { return kBlockRows; }
   HWY_INLINE static size_t steps_of(size_t in) { return round_up_to(in, Dot::kInputs); }
   static size_t scratch_bytes(size_t in, size_t rows) { return round_up_to(rows * row_stride(in), 64); }
 
@@ -216,26 +236,11 @@ struct ByteProduct {
   }
 
   HWY_INLINE static Rows<int8_t> prepare(const float* a, size_t a_stride, size_t rows, size_t in, std::byte* scratch) {
-    const D d;
-    const hn::Rebind<uint8_t, D> d8;
     const size_t stride = row_stride(in), steps = steps_of(in);
     auto* out = reinterpret_cast<uint8_t*>(scratch);
     for (size_t r = 0; r < rows; ++r, a += a_stride) {
-      uint8_t* to = out + r * stride;
-      const auto [lowest, highest] = ends_of(a, in);
-      const float width = highest - lowest, inverse = width > 1e-30f ? 255 / width : 0;
-      const RowRange range = {width / 255, lowest};
-      const V factor = hn::Set(d, inverse), offset = hn::Set(d, -lowest * inverse);
-      size_t k = 0;
-      for (; k + kLanes <= in; k += kLanes) {
-        const VI q = hn::NearestInt(hn::MulAdd(hn::LoadU(d, a + k), factor, offset));
-        hn::StoreU(hn::DemoteTo(d8, q), d8, to + k);
-      }
-      for (; k < in; ++k) {
-        to[k] = static_cast<uint8_t>(std::clamp(std::lrint((a[k] - lowest) * inverse), 0L, 255L));
-      }
-      for (; k < steps; ++k) to[k] = 0;
-      __builtin_memcpy(to + steps, &range, sizeof range);
+      const RowRange range = quantize_row(a, in, steps, out + r * stride);
+      __builtin_memcpy(out + r * stride + steps, &range, sizeof range);
     }
     return {reinterpret_cast<const int8_t*>(out), stride};
   }

@@ -42,7 +42,7 @@ namespace rerank::engine::cpu::HWY_NAMESPACE {
 // itself.
 template <class P>
 constexpr ProductKernels make_product() {
-  return {P::kBlockRows, P::kColumns, panel_bytes<P>, pack<P>, matmul_scratch<P>, matmul<P>};
+  return {P::kColumns, P::block_rows, panel_bytes<P>, pack<P>, matmul_scratch<P>, matmul<P>};
 }
 
 template <class P, class Attention = P>

@@ -102,9 +102,8 @@ struct WeightRows {
 
 // A matrix product in one precision.
 struct ProductKernels {
-  size_t block_rows;    // rows that matmul() takes through the panels together
-  size_t tile_columns;  // columns of a panel
-
+  size_t tile_columns;              // columns of a panel
+  size_t (*block_rows)(size_t in);  // rows that matmul() takes through the panels together
   size_t (*panel_bytes)(size_t in);
   // Rows -> whole panels. Files of --weight-cache hold them: whoever changes what lies
   // where raises kPanelLayout.

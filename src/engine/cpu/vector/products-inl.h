@@ -6,12 +6,12 @@
 //   kPanelTail          bytes behind a panel's weights, if any
 //   pack_rows(..)       some rows of weights -> lanes of 32 bits, and their part of the panel's tail
 //   kColumns            columns of a panel
-//   kBlockRows          rows prepared and multiplied together
+//   block_rows(in)      rows prepared and multiplied together
 //   begin(), end()      around the products of one piece of work on one thread
 //   scratch_bytes(..)   what prepare() and multiply() need for `rows` rows
 //   steps_of(in)        inputs rounded up to what the kernel reads
 //   prepare(...)        rows of fp32 activations as the kernel reads them (may be a copy in scratch)
-//   multiply(...)       C = A panel^T + bias (+ residual) for up to kBlockRows rows
+//   multiply(...)       C = A panel^T + bias (+ residual) for up to block_rows(in) rows
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -245,6 +245,7 @@ struct VectorProduct {
 
   HWY_INLINE static void begin() {}
   HWY_INLINE static void end() {}
+  static size_t block_rows(size_t) { return kBlockRows; }
   HWY_INLINE static size_t steps_of(size_t in) { return round_up_to(in, Dot::kStep); }
   // Rows of weights as 32-bit lanes, kBlockColumns rows of `lanes`.
   static void pack_rows(const float* weight, size_t stride, size_t rows, size_t in, Element* out, size_t lanes, size_t,

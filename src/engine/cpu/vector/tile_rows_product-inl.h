@@ -1,24 +1,82 @@
 // Products on the tile unit (AMX) of rows of activations that lie one behind the other: for models whose other parts
 // the tile kernels (amx/) do not compute, as decoders. Panels are those of the vector products, whose rows of 32-bit
 // groups are what a tile of weights wants. Included once per target by kernels.cc.
+//
+// A block of rows is converted into tiles that are whole in memory. 16 tiles of a panel's inputs (32 KiB) stay in the
+// L1 cache while the rows stream past them; sums of several such chunks of inputs wait in memory. 32 rows and 32
+// columns are multiplied together, so that each tile that is loaded meets two.
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kPanelTiles = kTileColumns / 16;  // of 16 columns
-constexpr size_t kTileSums = 32 * kTileColumns;    // of two tiles of rows
+constexpr size_t kTileUnitSize = kTileUnitRows * kTileUnitBytes;
+constexpr size_t kChunkTiles = 16;                              // of a row's inputs, that meet a panel's together
+constexpr size_t kPanelRow = kTileColumns * 4;                  // bytes
+constexpr bool kWidePanel = kTileColumns == 32;                 // two tiles of columns; else one
+constexpr size_t kPairSums = 2 * kTileUnitRows * kTileColumns;  // of two tiles of rows and a panel
 
-// Two tiles of rows (or one) times a panel: sums [32][kTileColumns]. `step`: bytes of a row of a tile of activations.
-template <class Tiles, bool kInt8>
-HWY_INLINE void multiply_tiles(const std::byte* a, size_t stride, bool both, size_t bytes, const std::byte* panel,
-                               void* sums) {
-  constexpr size_t kPanelRow = kTileColumns * 4;
-  Tiles::template zero<0>();
-  Tiles::template zero<1>();
-  Tiles::template zero<2>();
-  Tiles::template zero<3>();
+// Rows of activations in tiles: [rows / 16][tiles][16][64 bytes].
+struct TileRows {
+  const std::byte* data;
+  size_t tiles;            // of a row's inputs
+  float* sums;             // room for those of a panel, of each 32 rows [32][kTileColumns]
+  const RowRange* ranges;  // of rows in int8
+};
+
+// The more rows, the less often weights come from far away; as many as leave room in an L2 cache of 2 MiB for a panel
+// and results.
+HWY_INLINE size_t rows_of_tiles(size_t bytes) {  // of a row
+  return std::clamp<size_t>((832u << 10) / bytes / 32 * 32, 96, 384);
+}
+HWY_INLINE size_t sums_bytes(size_t rows) { return round_up_to(rows, 32) / 32 * kPairSums * sizeof(float); }
+
+// What there is to do beside the tile unit's work, a little at each step: lines of the next panel are asked for, then
+// those that results go to, and results of the 32 rows before are finished.
+template <class Finish>
+struct Beside {
+  const Finish& finish;
+  const Target& t;
+  const std::byte* panel;  // the next
+  size_t lines, lines_a_step;
+  size_t ask_row = 0, ask_end = 0;  // of results
+  size_t row = 0, end = 0;          // to finish
+  const float* sums = nullptr;
+
+  HWY_INLINE void step() {
+    for (size_t i = 0; i < lines_a_step && lines > 0; ++i, --lines, panel += 64) __builtin_prefetch(panel, 0, 2);
+    for (size_t i = 0; i < 2 && ask_row < ask_end; ++i, ++ask_row) {
+      const float* const to = t.c + ask_row * t.c_stride;
+      __builtin_prefetch(to, 1, 3);
+      __builtin_prefetch(to + kTileColumns - 1, 1, 3);
+    }
+    finish_rows(2);
+  }
+  HWY_INLINE void finish_rows(size_t count) {
+    for (size_t i = 0; i < count && row < end; ++i, ++row, sums += kTileColumns) finish(row, sums);
+  }
+};
+
+// Sum kTile: of rows 16 (kTile / 2) and columns 16 (kTile % 2) on.
+template <class Tiles, int kTile>
+HWY_INLINE void begin_sum(const float* sums, bool first) {
+  if (first) return Tiles::template zero<kTile>();
+  Tiles::template load<kTile>(sums + kTile / 2 * 16 * kTileColumns + kTile % 2 * 16, kPanelRow);
+}
+template <class Tiles, int kTile>
+HWY_INLINE void keep_sum(float* sums) {
+  Tiles::template store<kTile>(sums + kTile / 2 * 16 * kTileColumns + kTile % 2 * 16, kPanelRow);
+}
+
+// Two tiles of rows (or one) times `tiles` tiles of a panel: onto sums [32][kTileColumns].
+template <class Tiles, bool kInt8, bool kBoth, class Work>
+HWY_INLINE void multiply_pair(const std::byte* upper, const std::byte* lower, size_t tiles, const std::byte* panel,
+                              float* sums, bool first, Work& beside) {
+  begin_sum<Tiles, 0>(sums, first);
+  if constexpr (kWidePanel) begin_sum<Tiles, 1>(sums, first);
+  if constexpr (kBoth) begin_sum<Tiles, 2>(sums, first);
+  if constexpr (kBoth && kWidePanel) begin_sum<Tiles, 3>(sums, first);
   const auto times = [&]<int kC, int kA, int kB>() HWY_ATTR {
     if constexpr (kInt8) {
       Tiles::template multiply_u8s8<kC, kA, kB>();
@@ -26,23 +84,50 @@ HWY_INLINE void multiply_tiles(const std::byte* a, size_t stride, bool both, siz
       Tiles::template multiply_bf16<kC, kA, kB>();
     }
   };
-  for (size_t k = 0; k < bytes; k += kTileUnitBytes, panel += 16 * kPanelRow) {
+  for (size_t k = 0; k < tiles; ++k, panel += kTileUnitRows * kPanelRow) {
     Tiles::template load<6>(panel, kPanelRow);
-    if constexpr (kPanelTiles == 2) Tiles::template load<7>(panel + 64, kPanelRow);
-    Tiles::template load<4>(a + k, stride);
+    Tiles::template load_stream<4>(upper + k * kTileUnitSize, kTileUnitBytes);
     times.template operator()<0, 4, 6>();
-    if constexpr (kPanelTiles == 2) times.template operator()<1, 4, 7>();
-    if (!both) continue;
-    Tiles::template load<5>(a + 16 * stride + k, stride);
-    times.template operator()<2, 5, 6>();
-    if constexpr (kPanelTiles == 2) times.template operator()<3, 5, 7>();
+    if constexpr (kWidePanel) Tiles::template load<7>(panel + kTileUnitBytes, kPanelRow);
+    if constexpr (kWidePanel) times.template operator()<1, 4, 7>();
+    if constexpr (kBoth) Tiles::template load_stream<5>(lower + k * kTileUnitSize, kTileUnitBytes);
+    if constexpr (kBoth) times.template operator()<2, 5, 6>();
+    if constexpr (kBoth && kWidePanel) times.template operator()<3, 5, 7>();
+    beside.step();
   }
-  auto* const to = static_cast<float*>(sums);
-  Tiles::template store<0>(to, kPanelRow);
-  if constexpr (kPanelTiles == 2) Tiles::template store<1>(to + 16, kPanelRow);
-  if (!both) return;
-  Tiles::template store<2>(to + 16 * kTileColumns, kPanelRow);
-  if constexpr (kPanelTiles == 2) Tiles::template store<3>(to + 16 * kTileColumns + 16, kPanelRow);
+  keep_sum<Tiles, 0>(sums);
+  if constexpr (kWidePanel) keep_sum<Tiles, 1>(sums);
+  if constexpr (kBoth) keep_sum<Tiles, 2>(sums);
+  if constexpr (kBoth && kWidePanel) keep_sum<Tiles, 3>(sums);
+}
+
+// A block of rows times a panel; `lines` lines of the next are asked for. What becomes of a row's sums is said by
+// finish(row, sums).
+template <class Tiles, bool kInt8, class Finish>
+HWY_INLINE void multiply_block(const TileRows& a, size_t rows, const std::byte* panel, size_t lines, const Target& t,
+                               const Finish& finish) {
+  const size_t pairs = (rows + 31) / 32;
+  Beside<Finish> beside = {finish, t, panel + lines * 64, lines, (lines + pairs * a.tiles - 1) / (pairs * a.tiles)};
+  for (size_t first = 0; first < a.tiles; first += kChunkTiles) {
+    const size_t tiles = std::min(kChunkTiles, a.tiles - first);
+    const bool last = first + tiles == a.tiles;
+    const std::byte* const weights = panel + first * kTileUnitRows * kPanelRow;
+    for (size_t pair = 0; pair < pairs; ++pair) {
+      const std::byte* const upper = a.data + (2 * pair * a.tiles + first) * kTileUnitSize;
+      const std::byte* const lower = upper + a.tiles * kTileUnitSize;
+      float* const sums = a.sums + pair * kPairSums;
+      const size_t row = 32 * pair, end = std::min(rows, row + 32);
+      if (last) beside.ask_row = row, beside.ask_end = end;
+      if (end - row > kTileUnitRows) {
+        multiply_pair<Tiles, kInt8, true>(upper, lower, tiles, weights, sums, first == 0, beside);
+      } else {
+        multiply_pair<Tiles, kInt8, false>(upper, lower, tiles, weights, sums, first == 0, beside);
+      }
+      beside.finish_rows(32);
+      if (last) beside.row = row, beside.end = end, beside.sums = sums;
+    }
+  }
+  beside.finish_rows(32);
 }
 
 // Bias and residual onto a row's sums, and where they go.
@@ -56,23 +141,30 @@ HWY_INLINE void finish_sums(V value, const Target& t, size_t row, size_t n) {
 template <class Tiles>
 struct TileRowsBf16 : VectorProduct<Bf16Dot<false>> {
   using Base = VectorProduct<Bf16Dot<false>>;
-  static constexpr size_t kBlockRows = 128;
+  static size_t block_rows(size_t in) { return rows_of_tiles(steps_of(in) * sizeof(Element)); }
   HWY_INLINE static void begin() { Tiles::configure(); }
   HWY_INLINE static void end() { Tiles::release(); }
-  // Whole tiles are read: what is in rows behind the last goes nowhere.
-  static size_t scratch_bytes(size_t in, size_t rows) { return Base::scratch_bytes(in, round_up_to(rows, 16)); }
+  static size_t scratch_bytes(size_t in, size_t rows) {
+    return sums_bytes(rows) + round_up_to(rows, 16) * steps_of(in) * 2;
+  }
 
-  HWY_INLINE static void multiply(Rows<uint16_t> a, size_t rows, size_t in, const uint16_t* panel, Target t) {
-    HWY_ALIGN float sums[kTileSums];
-    for (size_t row = 0; row < rows; row += 32) {
-      const size_t count = std::min<size_t>(32, rows - row);
-      multiply_tiles<Tiles, false>(reinterpret_cast<const std::byte*>(a.data + row * a.stride), a.stride * 2,
-                                   count > 16, steps_of(in) * 2, reinterpret_cast<const std::byte*>(panel), sums);
-      for (size_t r = 0; r < count; ++r) {
-        for (size_t n = 0; n < kTileColumns; n += kLanes)
-          finish_sums(hn::Load(D(), sums + r * kTileColumns + n), t, row + r, n);
-      }
+  HWY_INLINE static TileRows prepare(const float* a, size_t a_stride, size_t rows, size_t in, std::byte* scratch) {
+    constexpr size_t kInputs = kTileUnitBytes / 2;
+    std::byte* const tiles = scratch + sums_bytes(rows);
+    for (size_t r = 0; r < rows; ++r, a += a_stride) {
+      std::byte* to = tiles + r / 16 * 16 * steps_of(in) * 2 + r % 16 * kTileUnitBytes;
+      for (size_t k = 0; k < in; k += kInputs, to += kTileUnitSize)
+        convert_rows_to_bf16(a + k, 0, 1, std::min(kInputs, in - k), reinterpret_cast<uint16_t*>(to), kInputs, 1);
     }
+    return {tiles, steps_of(in) / kInputs, reinterpret_cast<float*>(scratch), nullptr};
+  }
+
+  HWY_INLINE static void multiply(TileRows a, size_t rows, size_t in, const uint16_t* panel, Target t) {
+    const auto finish = [&](size_t row, const float* sums) HWY_ATTR {
+      for (size_t n = 0; n < kTileColumns; n += kLanes) finish_sums(hn::Load(D(), sums + n), t, row, n);
+    };
+    multiply_block<Tiles, false>(a, rows, reinterpret_cast<const std::byte*>(panel), steps_of(in) * kColumns * 2 / 64,
+                                 t, finish);
   }
 };
 
@@ -84,33 +176,44 @@ struct TileByteDot : QuadDot {
 template <class Tiles>
 struct TileRowsInt8 : ByteProduct<TileByteDot> {
   using Base = ByteProduct<TileByteDot>;
-  static constexpr size_t kBlockRows = 128;
+  static size_t block_rows(size_t in) { return rows_of_tiles(steps_of(in) * sizeof(Element)); }
   HWY_INLINE static void begin() { Tiles::configure(); }
   HWY_INLINE static void end() { Tiles::release(); }
-  static size_t scratch_bytes(size_t in, size_t rows) { return Base::scratch_bytes(in, round_up_to(rows, 16)); }
+  // Sums, tiles, a row, ranges.
+  static size_t scratch_bytes(size_t in, size_t rows) {
+    return sums_bytes(rows) + (round_up_to(rows, 16) + 1) * steps_of(in) + round_up_to(rows * sizeof(RowRange), 64);
+  }
 
-  HWY_INLINE static void multiply(Rows<int8_t> a, size_t rows, size_t in, const int8_t* panel, Target t) {
-    HWY_ALIGN int32_t sums[kTileSums];
+  HWY_INLINE static TileRows prepare(const float* a, size_t a_stride, size_t rows, size_t in, std::byte* scratch) {
+    const size_t steps = steps_of(in);
+    std::byte* const tiles = scratch + sums_bytes(rows);
+    std::byte* const row = tiles + round_up_to(rows, 16) * steps;
+    auto* const ranges = reinterpret_cast<RowRange*>(row + steps);
+    for (size_t r = 0; r < rows; ++r, a += a_stride) {
+      ranges[r] = quantize_row(a, in, steps, reinterpret_cast<uint8_t*>(row));
+      std::byte* to = tiles + r / 16 * 16 * steps + r % 16 * kTileUnitBytes;
+      for (size_t k = 0; k < steps; k += kTileUnitBytes, to += kTileUnitSize)
+        __builtin_memcpy(to, row + k, kTileUnitBytes);
+    }
+    return {tiles, steps / kTileUnitBytes, reinterpret_cast<float*>(scratch), ranges};
+  }
+
+  HWY_INLINE static void multiply(TileRows a, size_t rows, size_t in, const int8_t* panel, Target t) {
     const D d;
     const size_t steps = steps_of(in);
     const auto* scales = reinterpret_cast<const float*>(panel + steps * kColumns);
     const float* weight_sums = scales + kColumns;
-    for (size_t row = 0; row < rows; row += 32) {
-      const size_t count = std::min<size_t>(32, rows - row);
-      const int8_t* from = a.data + row * a.stride;
-      multiply_tiles<Tiles, true>(reinterpret_cast<const std::byte*>(from), a.stride, count > 16, steps,
-                                  reinterpret_cast<const std::byte*>(panel), sums);
-      for (size_t r = 0; r < count; ++r) {
-        RowRange range;
-        __builtin_memcpy(&range, from + r * a.stride + steps, sizeof range);
-        const V unit = hn::Set(d, range.unit), lowest = hn::Set(d, range.lowest);
-        for (size_t n = 0; n < kTileColumns; n += kLanes) {
-          const V offset = hn::Mul(lowest, hn::Load(d, weight_sums + n));
-          const V sum = hn::ConvertTo(d, hn::Load(DI(), sums + r * kTileColumns + n));
-          finish_sums(hn::MulAdd(sum, hn::Mul(unit, hn::Load(d, scales + n)), offset), t, row + r, n);
-        }
+    const auto finish = [&](size_t row, const float* sums) HWY_ATTR {
+      const RowRange range = a.ranges[row];
+      const V unit = hn::Set(d, range.unit), lowest = hn::Set(d, range.lowest);
+      for (size_t n = 0; n < kTileColumns; n += kLanes) {
+        const V offset = hn::Mul(lowest, hn::Load(d, weight_sums + n));
+        const V sum = hn::ConvertTo(d, hn::BitCast(DI(), hn::Load(d, sums + n)));
+        finish_sums(hn::MulAdd(sum, hn::Mul(unit, hn::Load(d, scales + n)), offset), t, row, n);
       }
-    }
+    };
+    multiply_block<Tiles, true>(a, rows, reinterpret_cast<const std::byte*>(panel),
+                                (steps * kColumns + kPanelTail) / 64, t, finish);
   }
 };
 
