@@ -22,7 +22,7 @@ struct AttentionPlan {
 
   AttentionPlan(size_t length, size_t head)
       : key_lanes(round_up_to(P::steps_of(head) / P::kGroup, 16)),
-        padded_length(round_up_to(length, P::kColumns)),
+        padded_length(round_up_to(length, std::max(P::kColumns, P::Step::kStep))),
         padded_head(round_up_to(head, P::kColumns)),
         query_stride(key_lanes * P::kGroup),
         weight_stride(odd_lines(padded_length)) {
@@ -43,11 +43,6 @@ struct AttentionPlan {
     return (round_up_to(elements * sizeof(Element), 64) / 64 | 1) * 64 / sizeof(Element);
   }
 };
-
-template <class P>
-size_t attention_scratch(size_t length, size_t head_size) {
-  return AttentionPlan<P>(length, head_size).total;
-}
 
 enum class Scores {
   kPlain,   // all count, as they are
@@ -125,6 +120,34 @@ struct ProbabilitiesOut {
   const float* bias = nullptr;  // of scores, [rows][kTileColumns]; null: none
 };
 
+// Two vectors of row r's scores -> weights, and their sum onto the row's total.
+template <class Dot, Scores kScores>
+HWY_INLINE void weigh_scores(V low, V high, size_t r, const ProbabilitiesOut<typename Dot::Element>& out) {
+  const D d;
+  constexpr int kDegree = Dot::kGroup == 1 ? 5 : 3;  // bf16 does not see more
+  if constexpr (kScores == Scores::kMasked) {
+    if (out.bias != nullptr) {
+      low = hn::Add(low, hn::LoadU(d, out.bias + r * kTileColumns));
+      high = hn::Add(high, hn::LoadU(d, out.bias + r * kTileColumns + kLanes));
+    }
+    const V near = out.mask.offset(out.row + r, out.key), far = out.mask.offset(out.row + r, out.key + kLanes);
+    low = exp2_vector<kDegree>(d, out.mask.adjust(low, near));
+    high = exp2_vector<kDegree>(d, out.mask.adjust(high, far));
+    low = out.mask.apply_mask(low, near, out.key);
+    high = out.mask.apply_mask(high, far, out.key + kLanes);
+  } else {
+    low = exp2_vector<kDegree>(d, low);
+    high = exp2_vector<kDegree>(d, high);
+    if constexpr (kScores == Scores::kLast) {
+      low = out.mask.drop_missing(low, out.key);
+      high = out.mask.drop_missing(high, out.key + kLanes);
+    }
+  }
+  float* total = out.totals + r * kLanes;
+  hn::Store(hn::Add(hn::Load(d, total), hn::Add(low, high)), d, total);
+  store_weights<Dot>(low, high, out.weights + r * out.stride);
+}
+
 // Scores of kRows queries and a panel of keys -> weights, and their sums onto the totals.
 template <class Dot, size_t kRows, Scores kScores>
 HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t query_stride, size_t steps,
@@ -134,33 +157,8 @@ HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t quer
 #pragma GCC unroll 16
   for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
   add_panel<Dot, kRows>(queries, query_stride, steps, panel, sum);
-  constexpr int kDegree = Dot::kGroup == 1 ? 5 : 3;  // bf16 does not see more
-  typename Dot::Element* to = out.weights;
 #pragma GCC unroll 16
-  for (size_t r = 0; r < kRows; ++r, to += out.stride) {
-    V low = sum[r][0], high = sum[r][1];
-    if constexpr (kScores == Scores::kMasked) {
-      if (out.bias != nullptr) {
-        low = hn::Add(low, hn::LoadU(d, out.bias + r * kTileColumns));
-        high = hn::Add(high, hn::LoadU(d, out.bias + r * kTileColumns + kLanes));
-      }
-      const V near = out.mask.offset(out.row + r, out.key), far = out.mask.offset(out.row + r, out.key + kLanes);
-      low = exp2_vector<kDegree>(d, out.mask.adjust(low, near));
-      high = exp2_vector<kDegree>(d, out.mask.adjust(high, far));
-      low = out.mask.apply_mask(low, near, out.key);
-      high = out.mask.apply_mask(high, far, out.key + kLanes);
-    } else {
-      low = exp2_vector<kDegree>(d, low);
-      high = exp2_vector<kDegree>(d, high);
-      if constexpr (kScores == Scores::kLast) {
-        low = out.mask.drop_missing(low, out.key);
-        high = out.mask.drop_missing(high, out.key + kLanes);
-      }
-    }
-    float* total = out.totals + r * kLanes;
-    hn::Store(hn::Add(hn::Load(d, total), hn::Add(low, high)), d, total);
-    store_weights<Dot>(low, high, to);
-  }
+  for (size_t r = 0; r < kRows; ++r) weigh_scores<Dot, kScores>(sum[r][0], sum[r][1], r, out);
 }
 
 HWY_INLINE void store_scaled(const float* from, size_t n, float factor, float* to) {
@@ -204,7 +202,7 @@ class VectorAttention {
     }
   }
 
- private:
+ protected:
   // The next head stands beside this one and comes next, and its rows are too far apart for the CPU to foresee them.
   HWY_INLINE void prefetch_next_head(size_t row, bool with_keys) const {
     constexpr size_t kLine = 64 / sizeof(float);
@@ -408,6 +406,14 @@ class VectorAttention {
       const float* bias = bias_.fill(row, r, 1, key);
       for (size_t c = 0; c < P::kColumns; ++c) scores[key + c] += bias[c];
     }
+    Element* weights = part<Element>(plan_.weights) + r * plan_.weight_stride;
+    return weigh_row(scores, row, first, end, [&](size_t key, Element weight) { weights[key] = weight; });
+  }
+
+  // Scores of a row and keys [first, end) -> weights, which `store` takes, with the largest score taken off; returns
+  // their sum.
+  template <class Store>
+  HWY_INLINE float weigh_row(float* scores, size_t row, size_t first, size_t end, const Store& store) const {
     const auto is_seen = [&](size_t key) { return key >= mask_.first_key(row) && key < mask_.end_key(row); };
     float largest = -INFINITY, sum = 0;
     for (size_t key = first; key < end; ++key) {
@@ -417,10 +423,9 @@ class VectorAttention {
       scores[key] -= args_.slope * kLog2E * distance;
       if (is_seen(key)) largest = std::max(largest, scores[key]);
     }
-    Element* weights = part<Element>(plan_.weights) + r * plan_.weight_stride;
     for (size_t key = first; key < end; ++key) {
       const float weight = is_seen(key) ? std::exp2(scores[key] - largest) : 0;
-      weights[key] = Dot::convert(weight);
+      store(key, Dot::convert(weight));
       sum += weight;
     }
     return sum;
@@ -435,8 +440,19 @@ class VectorAttention {
 };
 
 template <class P>
+struct RowsAttention {
+  static size_t scratch_bytes(size_t length, size_t head_size) { return AttentionPlan<P>(length, head_size).total; }
+  HWY_INLINE static void attend(const AttentionArgs& args) { VectorAttention<P>(args).run(); }
+};
+
+template <class P>
 void attention(const AttentionArgs& args) {
-  VectorAttention<P>(args).run();
+  RowsAttention<P>::attend(args);
+}
+
+template <class P>
+size_t attention_scratch(size_t length, size_t head_size) {
+  return RowsAttention<P>::scratch_bytes(length, head_size);
 }
 
 }  // namespace rerank::engine::cpu::HWY_NAMESPACE

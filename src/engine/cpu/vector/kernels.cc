@@ -33,6 +33,9 @@
 #include "engine/cpu/vector/blocks-inl.h"
 #include "engine/cpu/vector/position_bias-inl.h"
 #include "engine/cpu/vector/attention-inl.h"
+#if HWY_TARGET <= HWY_AVX2
+#include "engine/cpu/vector/tile_rows_attention-inl.h"
+#endif
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
@@ -71,14 +74,16 @@ using Fp32 = VectorProduct<Fp32Dot>;
 #if HWY_TARGET <= HWY_AVX3
 extern constexpr KernelTable kAmx = make_table<Fp32>(tiers::kAmx, "bf16", &kTileBf16);
 extern constexpr KernelTable kAmxInt8 = make_table<Fp32>(tiers::kAmx, "int8", &kTileInt8);
-extern constexpr KernelTable kAmxRows = make_table<TileRowsBf16<HardwareTiles>, Fp32>(tiers::kAmxRows, "bf16");
-extern constexpr KernelTable kAmxRowsInt8 = make_table<TileRowsInt8<HardwareTiles>, Fp32>(tiers::kAmxRows, "int8");
+extern constexpr KernelTable kAmxRows =
+    make_table<TileRowsBf16<HardwareTiles>, TileRowsScores<HardwareTiles>>(tiers::kAmxRows, "bf16");
+extern constexpr KernelTable kAmxRowsInt8 =
+    make_table<TileRowsInt8<HardwareTiles>, TileRowsScores<HardwareTiles>>(tiers::kAmxRows, "int8");
 extern constexpr KernelTable kEmulatedAmxRows =
-    make_table<TileRowsBf16<EmulatedTiles>, Fp32>(tiers::kEmulatedAmxRows, "bf16");
+    make_table<TileRowsBf16<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(tiers::kEmulatedAmxRows, "bf16");
 extern constexpr KernelTable kEmulatedAmxRowsInt8 =
-    make_table<TileRowsInt8<EmulatedTiles>, Fp32>(tiers::kEmulatedAmxRows, "int8");
+    make_table<TileRowsInt8<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(tiers::kEmulatedAmxRows, "int8");
 extern constexpr KernelTable kAmxRowsInt4 =
-    make_table<Int4Product<TileRowsBf16<HardwareTiles>>, Fp32>(tiers::kAmxRows, "int4");
+    make_table<Int4Product<TileRowsBf16<HardwareTiles>>, TileRowsScores<HardwareTiles>>(tiers::kAmxRows, "int4");
 extern constexpr KernelTable kBf16Int4 =
     make_table<Int4Product<VectorProduct<Bf16Dot<true>>>, VectorProduct<Bf16Dot<true>>>(tiers::kAvx512Bf16, "int4");
 extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(tiers::kAvx512, "int4");
@@ -96,9 +101,9 @@ extern constexpr KernelTable kEmulatedBf16Int4 =
 extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>(tiers::kEmulatedBf16, "bf16");
 extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>(tiers::kEmulatedAmx, "bf16", &kTileBf16);
 extern constexpr KernelTable kEmulatedAmxRows =
-    make_table<TileRowsBf16<EmulatedTiles>, Fp32>(tiers::kEmulatedAmxRowsNarrow, "bf16");
+    make_table<TileRowsBf16<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(tiers::kEmulatedAmxRowsNarrow, "bf16");
 extern constexpr KernelTable kEmulatedAmxRowsInt8 =
-    make_table<TileRowsInt8<EmulatedTiles>, Fp32>(tiers::kEmulatedAmxRowsNarrow, "int8");
+    make_table<TileRowsInt8<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(tiers::kEmulatedAmxRowsNarrow, "int8");
 extern constexpr KernelTable kEmulatedAmxInt8 = make_table<Fp32>(tiers::kEmulatedAmx, "int8", &kTileInt8);
 #else
 extern constexpr KernelTable kFp32 = make_table<Fp32>(tiers::kPortable, "fp32");
