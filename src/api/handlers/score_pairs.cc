@@ -68,8 +68,8 @@ void score_pairs(Reranker& reranker, const RerankRequest& settings, PairTexts pa
   gathering->scores.scores.resize(count);
   gathering->done = std::move(done);
   for (const auto& [first, request] : requests) {
-    reranker.submit(request,
-                    [gathering, first = first](Result<RerankResponse> result) { gathering->take(first, result); });
+    reranker.submit(
+        request, [gathering, first = first](const Result<RerankResponse>& result) { gathering->take(first, result); });
   }
 }
 

@@ -21,7 +21,7 @@ std::string range_text(const OptionInfo& info, bool whole) {
 }
 
 std::string read_number(const OptionInfo& info, std::string_view text, bool whole, double& number) {
-  const std::string want = str_cat("want ", range_text(info, whole));
+  std::string want = str_cat("want ", range_text(info, whole));
   double value = 0;
   std::string plain;  // 1_000_000, as TOML and Python write it
   for (const char c : text) {

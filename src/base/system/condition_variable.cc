@@ -4,6 +4,8 @@
 #include <condition_variable>
 #include <mutex>
 
+// The names are the linker's.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 __asm__(".symver rerankd_wait_3_4_11, _ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE@GLIBCXX_3.4.11");
 void rerankd_wait_3_4_11(std::condition_variable* variable, std::unique_lock<std::mutex>* lock);
@@ -15,3 +17,4 @@ void __wrap__ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE(std::condi
   rerankd_wait_3_4_11(variable, lock);
 }
 }
+// NOLINTEND(bugprone-reserved-identifier)

@@ -230,7 +230,7 @@ struct Bench : Command {
   }
 
   // "fit:FILE" becomes the distribution of FILE's texts.
-  Status fit_lengths(load::Workload::TokenCount count) {
+  Status fit_lengths(const load::Workload::TokenCount& count) {
     constexpr std::string_view kFit = "fit:";
     if (!workload.document_tokens.starts_with(kFit)) return ok_status();
     auto read = eval::read_texts(workload.document_tokens.substr(kFit.size()), kFittedTexts);

@@ -186,7 +186,8 @@ struct Eval : Command {
     combined.models.cascade = str_cat("first,second", text.substr(colon));
     auto host = rank::Host::make(options.host, nullptr);
     if (!host.ok()) return host.status();
-    const auto open_stage = [this, &host](const ModelSpec& spec, std::shared_ptr<Metrics>, const auto& progress) {
+    const auto open_stage = [this, &host](const ModelSpec& spec, const std::shared_ptr<Metrics>&,
+                                          const auto& progress) {
       Options whole = options;
       whole.model = spec.options;
       return Reranker::open(whole, nullptr, {.host = *host, .progress = progress});

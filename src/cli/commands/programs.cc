@@ -50,6 +50,7 @@ Status write_program_texts(const model::Model& model, const Options& options, co
                            convert::ConvertOptions write) {
   ASSIGN_OR_RETURN(const std::vector<Rectangle> shapes, shapes_of(model, options, true));
   std::vector<convert::ProgramShape> sides;
+  sides.reserve(shapes.size());
   for (const Rectangle& shape : shapes) sides.push_back({shape.rows, shape.length});
   if (write.precision == Precision::kAuto) write.precision = Precision::kFp32;
   {
