@@ -11,6 +11,8 @@ find_library(TORCH_CPU_LIBRARY torch_cpu NO_CACHE HINTS ${torch_places} PATH_SUF
 find_library(TORCH_C10_LIBRARY c10 NO_CACHE HINTS ${torch_places} PATH_SUFFIXES lib)
 if(TORCH_INCLUDE_DIR AND TORCH_CPU_LIBRARY AND TORCH_C10_LIBRARY)
   set(RERANKD_WITH_TORCH ON)
+  # When it is gone, a build configures anew instead of failing.
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${TORCH_CPU_LIBRARY} ${TORCH_C10_LIBRARY})
 else()
   set(RERANKD_WITH_TORCH OFF)
   message(STATUS "Without engine torchscript: no libtorch (.venv-train, or -DCMAKE_PREFIX_PATH=.../torch)")
