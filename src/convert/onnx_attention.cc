@@ -65,7 +65,7 @@ std::string OnnxAttention::unseen(const Sight& sight, const std::string& name) {
     return graph_.weights(name + "_limit", TensorProto::FLOAT, {}, float_bytes(static_cast<float>(value)));
   };
   if (!sight.causal) {
-    const std::string far = graph_.node("Greater", {distances(), limit(sight.window)}, name + "_far");
+    std::string far = graph_.node("Greater", {distances(), limit(sight.window)}, name + "_far");
     if (!sight.first) return far;
     signed_distances();
     if (is_new("position_begin")) graph_.weights("position_begin", TensorProto::FLOAT, {}, float_bytes(0));
@@ -73,7 +73,7 @@ std::string OnnxAttention::unseen(const Sight& sight, const std::string& name) {
     return graph_.node("And", {far, later}, name + "_unseen");
   }
   if (is_new("position_none")) graph_.weights("position_none", TensorProto::FLOAT, {}, float_bytes(0));
-  const std::string later = graph_.node("Less", {signed_distances(), "position_none"}, name + "_later");
+  std::string later = graph_.node("Less", {signed_distances(), "position_none"}, name + "_later");
   if (sight.window == 0) return later;
   const std::string far = graph_.node("Greater", {signed_distances(), limit(sight.window - 1)}, name + "_far");
   return graph_.node("Or", {later, far}, name + "_unseen");

@@ -53,7 +53,8 @@ constexpr Entry kEngines[] = {
 };
 
 // The first that runs, and in the log why no other does.
-Result<std::unique_ptr<Backend>> open_first(std::shared_ptr<const model::Model> model, const BackendOptions& options) {
+Result<std::unique_ptr<Backend>> open_first(const std::shared_ptr<const model::Model>& model,
+                                            const BackendOptions& options) {
   std::unique_ptr<Backend> picked;
   std::string others;
   const auto add = [&](const Entry& entry, std::string_view why) {

@@ -103,7 +103,7 @@ LoadRun drive_open(Target& target, const Workload& workload, const OpenLoop& loo
       if (Clock::now() - reported > kWatchEvery) record->report(watch), reported = Clock::now();
     }
     const size_t place = record->sent(due[i], *request);
-    target.submit(std::move(request), [record, place](Answer answer) { record->done(place, answer); });
+    target.submit(std::move(request), [record, place](const Answer& answer) { record->done(place, answer); });
   }
   const double end = due.empty() ? 0 : due.back();
   record->wait(at(end + loop.grace_seconds), watch);
@@ -126,7 +126,7 @@ LoadRun drive_closed(Target& target, const Workload& workload, const ClosedLoop&
         std::mutex mutex;
         std::condition_variable answered;
         bool done = false;
-        target.submit(std::move(request), [&](Answer answer) {
+        target.submit(std::move(request), [&](const Answer& answer) {
           record->done(place, answer);
           std::lock_guard lock(mutex);  // notified under the lock: the waiter may end as soon as it is released
           done = true;

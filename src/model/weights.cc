@@ -296,7 +296,7 @@ class Binder {
     used_.push_back({view, layer_, block_matrix});
     return true;
   }
-  void fail(std::string what) {
+  void fail(std::string_view what) {
     if (status_.ok()) status_ = absl::InvalidArgumentError(str_cat(files_.origin(), ": ", what));
   }
 

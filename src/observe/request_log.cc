@@ -33,7 +33,7 @@ class RequestLog : public RequestObserver {
 
  private:
   static std::vector<LogField> fields(const RequestRecord& record, uint64_t skipped) {
-    const bool http = record.method.size() > 0;
+    const bool http = !record.method.empty();
     std::vector<LogField> list = {{"transport", record.transport},
                                   {!http || record.is_dialect ? "dialect" : "route", record.label},
                                   {"reason", std::string(reason_of(record))}};

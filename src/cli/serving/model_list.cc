@@ -184,7 +184,7 @@ Result<serve::CatalogPlan> read_model_list(const std::vector<std::string>& model
     auto [own_name, model] = split_name(text);
     ModelSpec spec = empty_spec(base);
     spec.options.source.model = std::move(model);
-    spec.options.source.served_model_name = own_name.empty() ? name : std::move(own_name);
+    spec.options.source.served_model_name = own_name.empty() ? name : own_name;
     RETURN_IF_ERROR(finish(spec, base));
     plan.models.push_back(std::move(spec));
   }

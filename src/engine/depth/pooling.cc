@@ -10,7 +10,8 @@ void mean_of(std::span<const float> rows, size_t hidden, float* mean) {
   for (size_t at = 0; at < rows.size(); at += hidden) {
     for (size_t i = 0; i < hidden; ++i) mean[i] += rows[at + i];
   }
-  const float share = rows.empty() ? 0.0f : 1.0f / static_cast<float>(rows.size() / hidden);
+  const size_t count = rows.size() / hidden;
+  const float share = count == 0 ? 0.0f : 1.0f / static_cast<float>(count);
   for (size_t i = 0; i < hidden; ++i) mean[i] *= share;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <deque>
 #include <map>
 
@@ -206,7 +207,7 @@ class PjrtBackend : public Backend {
   // Waits for the first.
   Status land(std::deque<Flight>& flights, std::span<float> logits) {
     Flight& flight = flights.front();
-    const Status status = flight.run ? client_->wait(*flight.run) : ok_status();
+    Status status = flight.run ? client_->wait(*flight.run) : ok_status();
     for (size_t r = 0; status.ok() && flight.run && r < flight.block->sequences.size(); ++r)
       logits[flight.block->sequences[r]] = flight.result[r];
     flights.pop_front();
@@ -235,7 +236,10 @@ class PjrtBackend : public Backend {
   BackendInfo info_;
 };
 
-double megabytes(uint64_t bytes) { return static_cast<double>(bytes / 100000) / 10; }
+double megabytes(uint64_t bytes) {
+  const uint64_t tenths = bytes / 100000;
+  return static_cast<double>(tenths) / 10;
+}
 
 // What the cache holds of the plan's programs.
 std::string cache_text(const model::Model& model, const Plan& plan, const BackendOptions& options, size_t device) {
@@ -252,9 +256,8 @@ std::string cache_text(const model::Model& model, const Plan& plan, const Backen
     ++there;
     seconds += found->compile_seconds;
   }
-  return str_cat(
-      there, " of them in --pjrt-cache",
-      there == 0 ? "" : str_cat(", which took ", static_cast<int64_t>(seconds * 10 + 0.5) / 10.0, " s to compile"));
+  return str_cat(there, " of them in --pjrt-cache",
+                 there == 0 ? "" : str_cat(", which took ", std::round(seconds * 10) / 10, " s to compile"));
 }
 
 }  // namespace
@@ -278,7 +281,7 @@ Result<std::string> describe_pjrt_backend(const model::Model& model, const Backe
                  cache_text(model, plan, options, options.device), "; weights ", megabytes(weights), " MB");
 }
 
-Result<std::vector<std::unique_ptr<Backend>>> make_pjrt_backends(std::shared_ptr<const model::Model> model,
+Result<std::vector<std::unique_ptr<Backend>>> make_pjrt_backends(const std::shared_ptr<const model::Model>& model,
                                                                  const BackendOptions& options,
                                                                  const std::vector<size_t>& devices) {
   using namespace pjrt;

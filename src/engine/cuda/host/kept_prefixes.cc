@@ -42,7 +42,7 @@ std::vector<uint32_t> KeptPrefixes::add(std::span<const int32_t> ids, std::span<
   while (free_.size() < wanted || entries_.size() >= kMostEntries) {
     if (!drop_one()) return {};
   }
-  const std::vector<uint32_t> fresh(free_.rbegin(), free_.rbegin() + static_cast<ptrdiff_t>(wanted));
+  std::vector<uint32_t> fresh(free_.rbegin(), free_.rbegin() + static_cast<ptrdiff_t>(wanted));
   free_.resize(free_.size() - wanted);
   Entry& entry = entries_.emplace_front(Entry{{ids.begin(), ids.end()}, {first.begin(), first.end()}, batch_});
   entry.slots.insert(entry.slots.end(), fresh.begin(), fresh.end());

@@ -95,7 +95,7 @@ CudaPlaces cuda_places() {
   CudaPlaces places;
   for (const char* folder : {".", "../lib/rerankd"})
     places.libraries.push_back((own / folder / kLibrary).lexically_normal().string());
-  if (std::string(RERANKD_CUDA_LIBRARY) != "") places.libraries.push_back(RERANKD_CUDA_LIBRARY);
+  if (!std::string_view(RERANKD_CUDA_LIBRARY).empty()) places.libraries.push_back(RERANKD_CUDA_LIBRARY);
 
   places.cublas_folders = {"/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib"};
   // <environment>/bin/rerankd, and <environment>/lib/python3.x/site-packages/<package>/[<folder>/]rerankd.

@@ -209,7 +209,7 @@ Value ForwardAttention::context(size_t block, const Value& input, bool scored) {
   }
   Value seen = mask(attention);
   if (scored) seen = scored_rows(seen);
-  const Value all = mixed(attention, scores, seen, repeated(parts.value, attention));
+  Value all = mixed(attention, scores, seen, repeated(parts.value, attention));
   if (!first_is_global) return all;
   return graph_.concatenate({first_rows_context(block, input), graph_.slice(all, 1, 1, length_)}, 1);
 }

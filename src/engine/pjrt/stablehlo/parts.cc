@@ -17,7 +17,7 @@ Value ForwardParts::linear(const Value& x, const std::string& name, size_t out, 
   const Dims dims = {width, x.type.dims[last]};
   const Value weight = is_exact ? exact(name + "_weight", dims) : matrix(name + "_weight", dims);
   const Value input = graph_.convert(x, weight.type.element);
-  const Value product = graph_.dot(input, weight, {.batch_a = {}, .batch_b = {}, .a = last, .b = 1});
+  Value product = graph_.dot(input, weight, {.batch_a = {}, .batch_b = {}, .a = last, .b = 1});
   if (!bias) return product;
   return graph_.add(product, along_last(exact(name + "_bias", {width}), product.type.dims));
 }
