@@ -1,7 +1,6 @@
 // The one composition root: options -> model folder -> tokenizer, weights, engine, planner -> a running service.
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <mutex>
 
 #include "base/file_stamp.h"
@@ -22,8 +21,6 @@
 
 namespace rerank {
 namespace {
-
-namespace fs = std::filesystem;
 
 void add_files_of_texts(const std::string& folder, FieldHasher& hasher) {
   for (const char* name : {"/config.json", "/tokenizer.json", "/tokenizer_config.json", "/vocab.txt",
@@ -281,8 +278,9 @@ Status read_host(const HostOptions& options, const SharedHost& shared, const std
   parts.cache_ttl = std::chrono::seconds(caches.cache_ttl_seconds);
   parts.token_cache_bytes = caches.token_cache_bytes;
   auto cache = rank::open_shared_cache(caches, parts.metrics.get());
-  if (cache.ok()) parts.shared_cache = *std::move(cache);
-  return cache.status();
+  if (!cache.ok()) return cache.status();
+  parts.shared_cache = *std::move(cache);
+  return ok_status();
 }
 
 // Metrics that say what serves.

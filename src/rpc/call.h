@@ -40,13 +40,13 @@ struct RpcCore {
 
   // Has `write` make an answer there, and tells how that has ended. `write` also is the last that uses what it has.
   template <class Write>
-  void write(std::function<void(const Status&)> done, Write write) {
-    run(writers, std::move(done), std::move(write));
+  void write(const std::function<void(const Status&)>& done, Write write) {
+    run(writers, done, std::move(write));
   }
 
   // Has `work`, which returns nothing or a Status, done by a pool; otherwise as write().
   template <class Work>
-  static void run(WorkerPool& pool, std::function<void(const Status&)> done, Work work) {
+  static void run(WorkerPool& pool, const std::function<void(const Status&)>& done, Work work) {
     auto task = [done, work = std::move(work)]() mutable { done(guarded(work)); };
     if (const Status posted = guarded([&] { pool.post(task); }); !posted.ok()) done(posted);
   }

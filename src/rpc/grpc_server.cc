@@ -114,12 +114,13 @@ struct GrpcServer::Impl {
       *down = true;
     };
     auto started = Acceptor::start(listener, limits, take, failed);
-    if (started.ok()) acceptor = *std::move(started);
-    return started.status();
+    if (!started.ok()) return started.status();
+    acceptor = *std::move(started);
+    return ok_status();
   }
 };
 
-Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& options, Parts parts) {
+Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& options, const Parts& parts) {
   [[maybe_unused]] static const bool once = [] {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();

@@ -28,7 +28,7 @@ class GrpcServer {
 
   // Listens on options.host and options.grpc_port (0: a free one). Errors: the address is unknown, taken or forbidden;
   // the certificates cannot be read.
-  static Result<std::unique_ptr<GrpcServer>> start(const ServerOptions& options, Parts parts);
+  static Result<std::unique_ptr<GrpcServer>> start(const ServerOptions& options, const Parts& parts);
 
   ~GrpcServer();  // drain_and_stop()
 

@@ -91,8 +91,9 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
     if (ok) {
       const Status status = guarded([&] {
         auto memory = call_.hold(in_.ByteSizeLong());
-        if (memory.ok()) on_message(in_, *std::move(memory));
-        return memory.status();
+        if (!memory.ok()) return memory.status();
+        on_message(in_, *std::move(memory));
+        return ok_status();
       });
       if (!status.ok()) fail(status);
     }

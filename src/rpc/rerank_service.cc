@@ -148,7 +148,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     begin_work();
     RpcCore& core = call().core();
     const uint32_t batch = batches_++;
-    handle_guarded([this, memory](const Status& status) { end_work(1, status); },
+    handle_guarded([this, memory = std::move(memory)](const Status& status) { end_work(1, status); },
                    [&](const RpcDone& done) {
                      model_->submit(request, [this, &core, first, batch, done](Result<RerankResponse> result) {
                        core.write(done, [this, first, batch, result = std::move(result)]() mutable {

@@ -54,7 +54,7 @@ void write_ranks(const RerankRequest& request, const RerankResponse& result, boo
 }
 
 // Ranks `request`, whose texts have not been counted yet, into `out`.
-void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankResponse& out, RpcDone done) {
+void rank(RpcCall& call, RerankRequest&& request, bool return_text, tei::RerankResponse& out, const RpcDone& done) {
   RpcCore& core = call.core();
   if (Status count = transport::check_count("texts", request.documents.size(), core.options.max_documents);
       !count.ok()) {

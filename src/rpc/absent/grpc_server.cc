@@ -5,7 +5,7 @@ namespace rerank::rpc {
 
 struct GrpcServer::Impl {};
 
-Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions&, Parts) {
+Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions&, const Parts&) {
   return absl::UnimplementedError("--grpc-port: this program was built without gRPC");
 }
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
