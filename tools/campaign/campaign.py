@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -47,6 +48,7 @@ TARGETS = {  # what each reads, and the longest input that is tried
 }
 COUNTING = threading.Lock()
 KEPT_BYTES = 60_000  # of one corpus in the repository
+TURN = 150  # seconds
 # A finding is run again by hand, where all of a stack is of use; here short ones, and little that is freed is kept, save time.
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=0:handle_sigbus=0:malloc_context_size=0:quarantine_size_mb=4",
               "UBSAN_OPTIONS": "print_stacktrace=1"}
@@ -90,11 +92,31 @@ def run(target, arguments, seconds):
     return done.returncode, done.stderr.decode(errors="replace")
 
 
+def shrink(target):
+    """The folder of the target's corpus with the smallest inputs that reach the same code, and no others."""
+    folder, small = unpack(target), WORK / f"{target}.small"
+    shutil.rmtree(small, ignore_errors=True)
+    small.mkdir()
+    run(target, ["-merge=1", small, folder], 1800)
+    shutil.rmtree(folder)
+    return small.rename(folder)
+
+
 def fuzz_one(target, seconds, until):
-    """Whether it found nothing."""
+    """Whether it found nothing. In turns: inputs grow, and with them the time of those that are made of them."""
+    begin = time.monotonic()
+    while (left := seconds - (time.monotonic() - begin)) > 0:
+        if until and load_counts().get(target, {}).get("executions", 0) >= until:
+            return True
+        if not fuzz_turn(target, max(1, round(min(left, TURN))), until):
+            return False
+        if left > TURN:
+            shrink(target)
+    return True
+
+
+def fuzz_turn(target, seconds, until):
     done = load_counts().get(target, {}).get("executions", 0)
-    if until and done >= until:
-        return True
     limits = [f"-max_total_time={seconds}", f"-runs={until - done if until else -1}", f"-max_len={TARGETS[target][1]}"]
     begin = time.monotonic()
     code, output = run(target, [*limits, "-print_final_stats=1", "-reload=0", "-use_value_profile=0", unpack(target)], seconds)
@@ -126,13 +148,8 @@ def fuzz(targets, seconds, until, jobs):
 
 def pack(targets):
     for target in targets:
-        folder, small = unpack(target), WORK / f"{target}.small"
-        small.mkdir(exist_ok=True)
-        for old in small.iterdir():
-            old.unlink()
-        run(target, ["-merge=1", small, folder], 1800)
         inputs, total = [], 0
-        for data in sorted((f.read_bytes() for f in small.iterdir()), key=lambda d: (len(d), d)):
+        for data in sorted((f.read_bytes() for f in shrink(target).iterdir()), key=lambda d: (len(d), d)):
             total += len(data) + 4
             if total > KEPT_BYTES:
                 break
