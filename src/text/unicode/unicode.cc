@@ -129,9 +129,9 @@ uint32_t unsafe_bit(NormalForm form) {
 void decompose(char32_t c, bool compatible, std::u32string& out) {
   if (is_hangul_syllable(c)) {
     const char32_t s = c - kHangulSyllable;
-    out += kHangulL + s / (kHangulVCount * kHangulTCount);
-    out += kHangulV + s % (kHangulVCount * kHangulTCount) / kHangulTCount;
-    if (s % kHangulTCount != 0) out += kHangulT + s % kHangulTCount;
+    out.push_back(kHangulL + s / (kHangulVCount * kHangulTCount));
+    out.push_back(kHangulV + s % (kHangulVCount * kHangulTCount) / kHangulTCount);
+    if (s % kHangulTCount != 0) out.push_back(kHangulT + s % kHangulTCount);
     return;
   }
   const uint32_t properties = char_properties(c);
