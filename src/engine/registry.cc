@@ -165,7 +165,7 @@ Result<std::unique_ptr<Backend>> open_backend(std::shared_ptr<const model::Model
   if (!options.devices.empty()) return open_devices(std::move(model), engine, options);
   for (const Entry& entry : kEngines)
     if (engine == entry.engine) return entry.open(std::move(model), options);
-  return open_first(std::move(model), options);
+  return open_first(model, options);
 }
 
 }  // namespace rerank::engine

@@ -281,18 +281,18 @@ Result<std::string> describe_pjrt_backend(const model::Model& model, const Backe
                  cache_text(model, plan, options, options.device), "; weights ", megabytes(weights), " MB");
 }
 
-Result<std::vector<std::unique_ptr<Backend>>> make_pjrt_backends(const std::shared_ptr<const model::Model>& model,
+Result<std::vector<std::unique_ptr<Backend>>> make_pjrt_backends(std::shared_ptr<const model::Model> model,
                                                                  const BackendOptions& options,
                                                                  const std::vector<size_t>& devices) {
   using namespace pjrt;
   ASSIGN_OR_RETURN(const Plan plan, pjrt::plan(*model, options, devices));
-  ASSIGN_OR_RETURN(auto programs, Programs::open({.model = model,
+  const NamedWeights named(*model);  // of a model that the programs keep
+  ASSIGN_OR_RETURN(auto programs, Programs::open({.model = std::move(model),
                                                   .client = plan.client,
                                                   .matrices = plan.matrices,
                                                   .shapes = plan.shapes,
                                                   .devices = devices,
                                                   .cache = cache_of(options)}));
-  const NamedWeights named(*model);
   ASSIGN_OR_RETURN(auto weights, upload_weights(*plan.client, named, *programs->ready()[0], devices));
   std::vector<std::unique_ptr<Backend>> backends;
   for (size_t i = 0; i < devices.size(); ++i)

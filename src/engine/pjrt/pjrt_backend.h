@@ -16,7 +16,7 @@ Result<std::unique_ptr<Backend>> make_pjrt_backend(std::shared_ptr<const model::
                                                    const BackendOptions& options);
 
 // A backend for each of these devices of one client, which share their programs.
-Result<std::vector<std::unique_ptr<Backend>>> make_pjrt_backends(const std::shared_ptr<const model::Model>& model,
+Result<std::vector<std::unique_ptr<Backend>>> make_pjrt_backends(std::shared_ptr<const model::Model> model,
                                                                  const BackendOptions& options,
                                                                  const std::vector<size_t>& devices);
 
