@@ -26,7 +26,7 @@ struct TileAttentionPlan {
   }
 };
 
-struct NothingBeside {
+struct NoInterleavedWork {
   HWY_INLINE void step() {}
 };
 
@@ -64,13 +64,13 @@ class TileRowsAttention : VectorAttention<Bf16Rows> {
   // 32 rows of tiles (16, where there are no more) times `tiles` tiles of a panel.
   HWY_INLINE void multiply(const std::byte* a, size_t tiles_a_row, size_t tiles, size_t rows, const uint16_t* panel,
                            float* sums) const {
-    NothingBeside nothing;
+    NoInterleavedWork none;
     const auto* const weights = reinterpret_cast<const std::byte*>(panel);
     const std::byte* const lower = a + tiles_a_row * kTileUnitSize;
     if (rows > kTileUnitRows) {
-      multiply_pair<Tiles, false, true>(a, lower, tiles, weights, sums, true, nothing);
+      multiply_pair<Tiles, false, true>(a, lower, tiles, weights, sums, true, none);
     } else {
-      multiply_pair<Tiles, false, false>(a, lower, tiles, weights, sums, true, nothing);
+      multiply_pair<Tiles, false, false>(a, lower, tiles, weights, sums, true, none);
     }
   }
   HWY_INLINE void multiply_keys(size_t rows, size_t key, float* sums) const {

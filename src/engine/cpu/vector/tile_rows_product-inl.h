@@ -32,10 +32,10 @@ HWY_INLINE size_t rows_of_tiles(size_t bytes) {  // of a row
 }
 HWY_INLINE size_t sums_bytes(size_t rows) { return round_up_to(rows, 32) / 32 * kPairSums * sizeof(float); }
 
-// What there is to do beside the tile unit's work, a little at each step: lines of the next panel are asked for, then
-// those that results go to, and results of the 32 rows before are finished.
+// What the vector unit does between products of tiles, a little at each step: lines of the next panel are asked for,
+// then those that results go to, and results of the 32 rows before are finished.
 template <class Finish>
-struct Beside {
+struct InterleavedWork {
   const Finish& finish;
   const Target& t;
   const std::byte* panel;  // the next
@@ -72,7 +72,7 @@ HWY_INLINE void keep_sum(float* sums) {
 // Two tiles of rows (or one) times `tiles` tiles of a panel: onto sums [32][kTileColumns].
 template <class Tiles, bool kInt8, bool kBoth, class Work>
 HWY_INLINE void multiply_pair(const std::byte* upper, const std::byte* lower, size_t tiles, const std::byte* panel,
-                              float* sums, bool first, Work& beside) {
+                              float* sums, bool first, Work& work) {
   begin_sum<Tiles, 0>(sums, first);
   if constexpr (kWidePanel) begin_sum<Tiles, 1>(sums, first);
   if constexpr (kBoth) begin_sum<Tiles, 2>(sums, first);
@@ -93,7 +93,7 @@ HWY_INLINE void multiply_pair(const std::byte* upper, const std::byte* lower, si
     if constexpr (kBoth) Tiles::template load_stream<5>(lower + k * kTileUnitSize, kTileUnitBytes);
     if constexpr (kBoth) times.template operator()<2, 5, 6>();
     if constexpr (kBoth && kWidePanel) times.template operator()<3, 5, 7>();
-    beside.step();
+    work.step();
   }
   keep_sum<Tiles, 0>(sums);
   if constexpr (kWidePanel) keep_sum<Tiles, 1>(sums);
@@ -107,7 +107,8 @@ template <class Tiles, bool kInt8, class Finish>
 HWY_INLINE void multiply_block(const TileRows& a, size_t rows, const std::byte* panel, size_t lines, const Target& t,
                                const Finish& finish) {
   const size_t pairs = (rows + 31) / 32;
-  Beside<Finish> beside = {finish, t, panel + lines * 64, lines, (lines + pairs * a.tiles - 1) / (pairs * a.tiles)};
+  InterleavedWork<Finish> work = {finish, t, panel + lines * 64, lines,
+                                  (lines + pairs * a.tiles - 1) / (pairs * a.tiles)};
   for (size_t first = 0; first < a.tiles; first += kChunkTiles) {
     const size_t tiles = std::min(kChunkTiles, a.tiles - first);
     const bool last = first + tiles == a.tiles;
@@ -117,17 +118,17 @@ HWY_INLINE void multiply_block(const TileRows& a, size_t rows, const std::byte* 
       const std::byte* const lower = upper + a.tiles * kTileUnitSize;
       float* const sums = a.sums + pair * kPairSums;
       const size_t row = 32 * pair, end = std::min(rows, row + 32);
-      if (last) beside.ask_row = row, beside.ask_end = end;
+      if (last) work.ask_row = row, work.ask_end = end;
       if (end - row > kTileUnitRows) {
-        multiply_pair<Tiles, kInt8, true>(upper, lower, tiles, weights, sums, first == 0, beside);
+        multiply_pair<Tiles, kInt8, true>(upper, lower, tiles, weights, sums, first == 0, work);
       } else {
-        multiply_pair<Tiles, kInt8, false>(upper, lower, tiles, weights, sums, first == 0, beside);
+        multiply_pair<Tiles, kInt8, false>(upper, lower, tiles, weights, sums, first == 0, work);
       }
-      beside.finish_rows(32);
-      if (last) beside.row = row, beside.end = end, beside.sums = sums;
+      work.finish_rows(32);
+      if (last) work.row = row, work.end = end, work.sums = sums;
     }
   }
-  beside.finish_rows(32);
+  work.finish_rows(32);
 }
 
 // Bias and residual onto a row's sums, and where they go.
