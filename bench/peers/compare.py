@@ -5,15 +5,18 @@ Usage: compare.py --engine build/release/engine_bench [--model FOLDER | --shape 
                   [--lengths 128 | 32-512] [--threads 2] [--rounds 7] [--ours bf16,int8,fp32:avx512]
                   [--peers ort-fp32,ort-int8,ortplain-fp32,ortplain-int8,torch-fp32,torch-bf16,openvino-fp32,openvino-bf16,
                    openvino-int8,sentence-fp32,sentence-bf16]
-                  [--batch 8]
+                  [--batch 8] [--before OTHER/engine_bench]
 
---ours names precisions, each with a kernel tier behind a colon if it is not to be picked. Prints per contender the median time
-of the batch and pairs per second, and for each of ours the median over rounds of the ratio peer / ours with its smallest and largest
-value. Peers get their best setting: sorted by length in batches of --batch; ONNX Runtime with its transformer optimizer's fused
-graph (ortplain: as exported, which its session fuses less of), int8 per channel; OpenVINO with one stream a core where there is more
-than one batch, int8 by NNCF's post-training quantization, the rest in bf16 where the CPU has it; sentence-transformers by CrossEncoder.predict(), which sorts and tokenizes by itself. --padded adds each peer with all
-documents in one padded batch. Needs requirements/peers.txt. Random weights of the true shape serve for speed (--shape). ONNX Runtime's optimizer
-knows neither modernbert nor deberta: they are for ortplain, and for OpenVINO, which takes the same exported graph.
+--ours names precisions, each with a kernel tier behind a colon if it is not to be picked; --before is engine_bench of another
+commit: one more contender in each of them. Prints per contender the median time of the batch and pairs per second, and for each of
+ours the median over rounds of the ratio other / ours with its smallest and largest value.
+
+Peers get their best setting: sorted by length in batches of --batch; ONNX Runtime with its transformer optimizer's fused graph
+(ortplain: as exported, which its session fuses less of), int8 per channel; OpenVINO with one stream a core where there is more than
+one batch, int8 by NNCF's post-training quantization, the rest in bf16 where the CPU has it; sentence-transformers by
+CrossEncoder.predict(), which sorts and tokenizes by itself. --padded adds each peer with all documents in one padded batch. Needs
+requirements/peers.txt. Random weights of the true shape serve for speed (--shape). ONNX Runtime's optimizer knows neither modernbert
+nor deberta: they are for ortplain, and for OpenVINO, which takes the same exported graph.
 
 LD_PRELOAD=build/release/libhide_avx512.so in front of it makes rerankd and all peers choose their kernels as on a CPU with AVX2 only.
 """
@@ -117,11 +120,11 @@ class Texts:
 
 
 class Rerankd:
-    def __init__(self, engine, folder, batch_file, precision, threads):
+    def __init__(self, engine, folder, batch_file, precision, threads, name="rerankd"):
         precision, _, kernel = precision.partition(":")
         self.process = subprocess.Popen([engine, folder, batch_file, precision, kernel or "auto", str(threads)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
-        self.name = "rerankd " + self.process.stdout.readline().strip()
+        self.name = f"{name} " + self.process.stdout.readline().strip()
         self.tolerance = TOLERANCES[precision]
 
     def run(self):
@@ -291,6 +294,7 @@ def main():
     parser.add_argument("--peers", default="ort-fp32,ort-int8,torch-bf16,openvino-bf16")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--padded", action="store_true")
+    parser.add_argument("--before", help="engine_bench of another commit, to compare with")
     parser.add_argument("--scratch", help="folder for exported graphs, kept; default: a temporary one")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -314,6 +318,8 @@ def main():
 
         ours = [Rerankd(arguments.engine, folder, batch_file, p, arguments.threads) for p in arguments.ours.split(",")]
         contenders = list(ours)
+        if arguments.before:
+            contenders += [Rerankd(arguments.before, folder, batch_file, p, arguments.threads, "before:") for p in arguments.ours.split(",")]
         for peer in filter(None, arguments.peers.split(",")):
             name, compute, tolerance = peers.make(peer)
             if peer.startswith("sentence"):
