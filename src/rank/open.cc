@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "engine/cpu/weights/room.h"
 #include "engine/registry.h"
 #include "model/files/gguf_model.h"
 #include "model/hub.h"
@@ -56,8 +55,8 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
       hasher.add({reinterpret_cast<const char*>(head.weights.data()), head.weights.size() * sizeof(float)});
     }
   }
-  hasher.add(backend.engine)
-      .add(backend.precision)
+  hasher.add(backend.engine_text())
+      .add(backend.precision_text())
       .add(backend.kernel)
       .add(static_cast<uint64_t>(max_length))
       .add(texts);
@@ -148,7 +147,7 @@ Status read_exit_keep(const EngineOptions& engine, const model::Architecture& ar
     return refuse("documents leave by the model's own outputs: --exits and --target-agreement are another way");
   if (engine.layers != 0 && engine.layers < architecture.layers())
     return refuse(str_cat("--layers ", engine.layers, " has all documents computed to the same layer"));
-  if (!info.depth) return refuse(str_cat("engine ", info.engine, " computes all layers"));
+  if (!info.depth) return refuse(str_cat("engine ", info.engine_text(), " computes all layers"));
   parts.exit_keep = engine.exit_keep;
   return ok_status();
 }
@@ -224,7 +223,7 @@ void add_device_metrics(Metrics& metrics, const engine::Backend& backend) {
                          {{"device", device}});
   };
   const auto states = backend.devices();
-  if (states.empty()) gauge(backend.info().engine).set(1);
+  if (states.empty()) gauge(backend.info().engine_text()).set(1);
   std::vector<Gauge*> gauges;
   for (const auto& state : states) gauges.push_back(&gauge(state->name));
   metrics.on_collect([states, gauges] {
@@ -269,7 +268,7 @@ Status read_host(const HostOptions& options, const SharedHost& shared, const std
     parts.own_caches = shared.cache_share > 0;
     parts.tokenizers = host->tokenizers;
     parts.shared_cache = host->shared_cache;
-    const std::string place = engine.offloads ? str_cat(engine.engine, " ", devices) : "";
+    const std::string place = engine.offloads ? str_cat(engine.engine_text(), " ", devices) : "";
     parts.seat = host->turns_at(place, engine.offloads ? engine.batches_in_flight : 1)->join(shared.weight);
     return ok_status();
   }
@@ -289,8 +288,8 @@ void add_model_metrics(Metrics& metrics, const rank::ServiceParts& parts, size_t
   metrics
       .gauge("rerankd_info", "Always 1; the labels say what serves.",
              {{"model", parts.info.id},
-              {"engine", engine.engine},
-              {"precision", engine.precision},
+              {"engine", engine.engine_text()},
+              {"precision", engine.precision_text()},
               {"kernel", engine.kernel}})
       .set(1);
   add_device_metrics(metrics, *parts.backend);
@@ -356,14 +355,14 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   *max_length = std::min(*max_length, engine.max_length);
   if (!engine.depth && wanted.engine.layers != 0 && wanted.engine.layers < config.architecture.layers()) {
     return absl::InvalidArgumentError(
-        str_cat("--layers: engine ", engine.engine, " computes all layers (see rerankd convert --keep-layers)"));
+        str_cat("--layers: engine ", engine.engine_text(), " computes all layers (see rerankd convert --keep-layers)"));
   }
   ASSIGN_OR_RETURN(auto digest, fingerprint(**model, engine, exits.get(), *max_length, (*texts)->identity()));
   parts.info = {.id = located.name,
                 .architecture = config.architecture_name,
                 .fingerprint = digest,
-                .engine = engine.engine,
-                .precision = engine.precision,
+                .engine = engine.engine_text(),
+                .precision = engine.precision_text(),
                 .kernel = engine.kernel,
                 .threads = engine.threads,
                 .max_length = *max_length,
@@ -382,10 +381,9 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   parts.planner = planner_options(wanted.queue, engine);
   log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ",
                    (parts.info.parameters + 500000) / 1000000, " M parameters, up to ", *max_length,
-                   " tokens) on engine ", engine.engine, ", precision ", engine.precision, ", kernel ", engine.kernel,
-                   ", ", engine.threads, " thread(s)"));
-  if (shared.host && engine.engine == "cpu" && engine_options.weight_cache.empty())
-    parts.weights = shared.host->hold_weights(engine::cpu::packed_bytes((*model)->weights, engine.precision));
+                   " tokens) on engine ", parts.info.engine, ", precision ", parts.info.precision, ", kernel ",
+                   engine.kernel, ", ", engine.threads, " thread(s)"));
+  if (shared.host && engine.packed_bytes > 0) parts.weights = shared.host->hold_weights(engine.packed_bytes);
   parts.texts = std::move(*texts);
   if (lists) {
     const auto room = lists->limits({.max_length = *max_length});
