@@ -74,8 +74,12 @@ int main(int argc, char** argv) {
   auto model = rerank::model::load_model(argv[1]);
   if (!model.ok()) return fail(model.status());
   const rerank::engine::OwnedBatch batch = read_batch(argv[2]);
-  if (argc > 3) options.precision = argv[3];
-  if (argc > 4) options.kernel = argv[4];
+  const auto precision = rerank::parse_choice<rerank::Precision>(argc > 3 ? argv[3] : "auto");
+  if (!precision) return fail(absl::InvalidArgumentError(argv[3]));
+  const auto kernel = rerank::parse_choice<rerank::KernelTier>(argc > 4 ? argv[4] : "auto");
+  if (!kernel) return fail(absl::InvalidArgumentError(argv[4]));
+  options.precision = *precision;
+  options.kernel = *kernel;
   if (argc > 5) options.threads = std::stoul(argv[5]);
   if (profile) {
     rerank::bench::print_profile(*model, options, batch);
@@ -86,7 +90,8 @@ int main(int argc, char** argv) {
   auto backend = rerank::engine::open_backend(*model, *engine, options);
   if (!backend.ok()) return fail(backend.status());
   const auto& info = (*backend)->info();
-  std::printf("%s %s %s %zu\n", info.engine.c_str(), info.precision.c_str(), info.kernel.c_str(), info.threads);
+  std::printf("%s %s %s %zu\n", info.engine_text().c_str(), info.precision_text().c_str(), info.kernel.c_str(),
+              info.threads);
   std::fflush(stdout);
   std::vector<float> logits(batch.offsets.size() - 1);
   for (std::string line; std::getline(std::cin, line);) {

@@ -135,7 +135,7 @@ void plan(const std::string&) {
   });
 }
 
-void forward(const std::string& folder, const char* precision) {
+void forward(const std::string& folder, Precision precision) {
   const auto model = expect(model::load_model(folder));
   const auto backend = expect(engine::open_backend(model, EngineKind::kCpu, {.precision = precision, .threads = 1}));
   engine::OwnedBatch batch;
@@ -156,8 +156,8 @@ const std::map<std::string, std::function<void(const std::string&)>>& paths() {
       {"request_and_answer", request_and_answer},
       {"cache", cache},
       {"plan", plan},
-      {"forward_fp32", [](const std::string& folder) { forward(folder, "fp32"); }},
-      {"forward_int8", [](const std::string& folder) { forward(folder, "int8"); }},
+      {"forward_fp32", [](const std::string& folder) { forward(folder, Precision::kFp32); }},
+      {"forward_int8", [](const std::string& folder) { forward(folder, Precision::kInt8); }},
   };
   return kPaths;
 }

@@ -15,9 +15,9 @@ namespace {
 
 using engine::cpu::Buffer;
 
-const engine::cpu::KernelTable* find(const char* name) {
+const engine::cpu::KernelTable* find(KernelTier tier) {
   for (const auto* table : engine::cpu::compiled_kernels()) {
-    if (std::string_view(table->name) == name && engine::cpu::unsupported_reason(*table).empty()) return table;
+    if (table->tier == tier && engine::cpu::unsupported_reason(*table).empty()) return table;
   }
   return nullptr;
 }
@@ -102,8 +102,8 @@ double tile_rate(Unit) { return 0; }
 double vector_rate(Unit unit) {
 #define RERANKD_TWELVE "0,1,2,3,4,5,6,7,8,9,10,11"
 #define RERANKD_MORE RERANKD_TWELVE ",16,17,18,19,20,21,22,23,24,25,26,27"
-  const bool wide = find("avx512") != nullptr;
-  if (!wide && find("avx2") == nullptr) return 0;
+  const bool wide = find(KernelTier::kAvx512) != nullptr;
+  if (!wide && find(KernelTier::kAvx2) == nullptr) return 0;
   Buffer<uint32_t> values(32);
   std::mt19937 random(2);
   for (size_t i = 0; i < values.size(); ++i) values.data()[i] = (random() & 0x0fff0fffu) | 0x20002000u;
@@ -115,10 +115,12 @@ double vector_rate(Unit unit) {
                 : rate(12, 8, RERANKD_CHAINS("y", RERANKD_TWELVE, "vfmadd231ps %%ymm15, %%ymm14, %%ymm\\r"));
   }
   if (unit == Unit::kVectorBf16) {
-    return find("avx512bf16") ? rate(24, 32, RERANKD_CHAINS("z", RERANKD_MORE, "vdpbf16ps %%zmm15, %%zmm14, %%zmm\\r"))
-                              : 0;
+    return find(KernelTier::kAvx512Bf16)
+               ? rate(24, 32, RERANKD_CHAINS("z", RERANKD_MORE, "vdpbf16ps %%zmm15, %%zmm14, %%zmm\\r"))
+               : 0;
   }
-  if (find("avx512vnni")) return rate(24, 64, RERANKD_CHAINS("z", RERANKD_MORE, "vpdpbusd %%zmm15, %%zmm14, %%zmm\\r"));
+  if (find(KernelTier::kAvx512Vnni))
+    return rate(24, 64, RERANKD_CHAINS("z", RERANKD_MORE, "vpdpbusd %%zmm15, %%zmm14, %%zmm\\r"));
   return rate(12, 32,
               RERANKD_CHAINS("y", RERANKD_TWELVE,
                              "vpmaddubsw %%ymm15, %%ymm14, %%ymm12\nvpmaddwd %%ymm15, %%ymm12, %%ymm13\n"
@@ -140,15 +142,17 @@ double thread_seconds() {
 }
 
 Unit unit_of(const engine::cpu::KernelTable& table) {
-  const std::string_view precision = table.precision;
-  const bool rows_on_tiles = (table.needs & engine::cpu::kAmx) != 0;
-  if (table.tiles != nullptr || rows_on_tiles) return precision == "int8" ? Unit::kAmxInt8 : Unit::kAmxBf16;
-  return precision == "int8" ? Unit::kVectorInt8 : precision == "bf16" ? Unit::kVectorBf16 : Unit::kFp32;
+  const Precision precision = table.precision;
+  const bool rows_on_tiles = (engine::cpu::traits_of(table.tier).needs & engine::cpu::kAmx) != 0;
+  if (table.tiles != nullptr || rows_on_tiles) return precision == Precision::kInt8 ? Unit::kAmxInt8 : Unit::kAmxBf16;
+  return precision == Precision::kInt8   ? Unit::kVectorInt8
+         : precision == Precision::kBf16 ? Unit::kVectorBf16
+                                         : Unit::kFp32;
 }
 
 double measure_peak(Unit unit, size_t threads) {
   const bool tiles = unit == Unit::kAmxBf16 || unit == Unit::kAmxInt8;
-  if (tiles && find("amx") == nullptr) return 0;
+  if (tiles && find(KernelTier::kAmx) == nullptr) return 0;
   std::vector<double> rates(threads);
   std::vector<std::thread> team;
   for (size_t i = 0; i < threads; ++i) {

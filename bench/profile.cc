@@ -133,9 +133,9 @@ void profile(std::shared_ptr<const model::Model> model, const engine::cpu::Kerne
   for (double o : operations) all += o;
   const double peak = median(peaks), time = median(totals);
   std::printf("%s %s, %zu pairs, %zu tokens, 1 thread: %.1f ms (best %.1f), %.1f Gop/s of a peak of %.1f: %.1f %%\n",
-              table.name, table.precision, batch.size(), batch.tokens(), time * 1e3,
-              *std::min_element(totals.begin(), totals.end()) * 1e3, all / time * 1e-9, peak * 1e-9,
-              all / time / peak * 100);
+              std::string(word_of(table.tier)).c_str(), std::string(word_of(table.precision)).c_str(), batch.size(),
+              batch.tokens(), time * 1e3, *std::min_element(totals.begin(), totals.end()) * 1e3, all / time * 1e-9,
+              peak * 1e-9, all / time / peak * 100);
   for (int v = 0; v < kVerbs; ++v) {
     const double s = median(seconds[v]), best = *std::min_element(seconds[v].begin(), seconds[v].end());
     std::printf("  %-17s %8.2f ms (best %8.2f) %5.1f %%", kNames[v], s * 1e3, best * 1e3, s / time * 100);

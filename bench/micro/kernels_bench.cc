@@ -2,6 +2,7 @@
 // quantization. Reports for each its rate and its share of the peak that this program measures at start (one thread).
 #include <benchmark/benchmark.h>
 
+#include "base/strings.h"
 #include "bench/peak.h"
 #include "engine/cpu/buffers.h"
 #include "engine/cpu/vector/kernels.h"
@@ -160,7 +161,7 @@ const Shapes& shapes() {
 
 void add_tiles(const KernelTable* table) {
   const TileKernels* k = table->tiles;
-  const std::string name = std::string(table->name) + "/" + table->precision + "/";
+  const std::string name = str_cat(word_of(table->tier), "/", word_of(table->precision), "/");
   for (const auto& [in, out] : shapes()) {
     for (int64_t rows : {64, 256, 512, 4096}) {
       benchmark::RegisterBenchmark((name + "gelu").c_str(), tile_product, k, TileResult::kInner)->Args({rows, in, out});
@@ -207,8 +208,7 @@ void vector_attention(benchmark::State& state, const KernelTable* table) {
   args.context_stride = context.stride();
   args.scratch = scratch.data();
   for (auto _ : state) table->attention(args);
-  const std::string_view name = table->name;
-  const bool bf16 = name.find("bf16") != std::string_view::npos;
+  const bool bf16 = table->tier == KernelTier::kAvx512Bf16 || table->tier == KernelTier::kAvx512VnniBf16;
   report(state, 4.0 * static_cast<double>(length * length * head), peak_of(bf16 ? Unit::kVectorBf16 : Unit::kFp32));
 }
 
@@ -233,7 +233,7 @@ void vector_norm(benchmark::State& state, const KernelTable* table) {
 }
 
 void add_vectors(const KernelTable* table) {
-  const std::string name = std::string(table->name) + "/" + table->precision + "/";
+  const std::string name = str_cat(word_of(table->tier), "/", word_of(table->precision), "/");
   for (const auto& [in, out] : shapes()) {
     for (int64_t rows : {64, 512, 4096, 8192}) {
       benchmark::RegisterBenchmark((name + "product").c_str(), matmul, table, nullptr)->Args({rows, in, out});
@@ -254,7 +254,7 @@ void add_vectors(const KernelTable* table) {
 
 void add_all() {
   for (const KernelTable* table : compiled_kernels()) {
-    if (!unsupported_reason(*table).empty() || table->use == KernelTier::Use::kTests) continue;
+    if (!unsupported_reason(*table).empty() || traits_of(table->tier).use == TierUse::kTests) continue;
     if (table->tiles != nullptr) {
       add_tiles(table);
       continue;

@@ -83,6 +83,61 @@ struct Choices<Precision> {
   };
 };
 
+// Of a matrix that is kept in a precision; kAuto, which is none yet: as in fp32.
+constexpr double bytes_per_weight(Precision precision) {
+  switch (precision) {
+    case Precision::kAuto:
+    case Precision::kFp32:
+      break;
+    case Precision::kBf16:
+    case Precision::kFp16:
+      return 2;
+    case Precision::kInt8:
+    case Precision::kFp8:
+      return 1;
+    case Precision::kInt4:
+      return 0.5625;  // a half, and a scale in bf16 for each 32
+  }
+  return 4;
+}
+
+// With which instructions the cpu engine multiplies; kAuto: the fastest that this CPU has. Emulated tiers have other
+// instructions with the same results, for tests.
+enum class KernelTier {
+  kAuto,
+  kAmx,
+  kAvx512Bf16,
+  kAvx512,
+  kAvx512VnniBf16,
+  kAvx512Vnni,
+  kAvx2,
+  kPortable,
+  kAmxRows,
+  kEmulatedBf16,
+  kEmulatedAmx,
+  kEmulatedAmxRows,
+  kEmulatedAmxRowsNarrow
+};
+
+template <>
+struct Choices<KernelTier> {
+  static constexpr Choice<KernelTier> kAll[] = {
+      {KernelTier::kAuto, "auto"},
+      {KernelTier::kAmx, "amx"},
+      {KernelTier::kAvx512Bf16, "avx512bf16"},
+      {KernelTier::kAvx512, "avx512"},
+      {KernelTier::kAvx512VnniBf16, "avx512vnni-bf16"},
+      {KernelTier::kAvx512Vnni, "avx512vnni"},
+      {KernelTier::kAvx2, "avx2"},
+      {KernelTier::kPortable, "portable"},
+      {KernelTier::kAmxRows, "amx-rows"},
+      {KernelTier::kEmulatedBf16, "bf16-emulated"},
+      {KernelTier::kEmulatedAmx, "amx-emulated"},
+      {KernelTier::kEmulatedAmxRows, "amx-rows-emulated"},
+      {KernelTier::kEmulatedAmxRowsNarrow, "amx-rows-narrow-emulated"},
+  };
+};
+
 // What becomes of a request over the limits of the queue: it is refused, or held until there is room.
 enum class QueuePolicy { kShed, kWait };
 

@@ -236,17 +236,17 @@ TEST_F(ConvertTest, WeightsOfFourBitsServeAsTheyAre) {
   for (const char* part : {"pack-quantized", "bert.encoder.layer.0.output.dense", "attention.self.key", "classifier"})
     EXPECT_NE(config.find(part), std::string::npos) << part;
   engine::Batch batch;
-  const auto logits = [&](const std::shared_ptr<const model::Model>& model, const char* precision) {
-    auto backend = engine::open_backend(model, EngineKind::kCpu, {precision, "auto", 1});
+  const auto logits = [&](const std::shared_ptr<const model::Model>& model, Precision precision) {
+    auto backend = engine::open_backend(model, EngineKind::kCpu, {.precision = precision, .threads = 1});
     EXPECT_TRUE(backend.ok()) << backend.status();
-    EXPECT_EQ((*backend)->info().precision, "int4");
+    EXPECT_EQ((*backend)->info().precision_text(), "int4");
     const std::vector<int32_t> ids = {5, 9, 17, 33, 2, 71}, segments(ids.size());
     const std::vector<uint32_t> offsets = {0, 4, 6};
     std::vector<float> found(2);
     EXPECT_TRUE((*backend)->forward({ids, segments, offsets}, found).ok());
     return found;
   };
-  EXPECT_EQ(logits(*written, "auto"), logits(model_, "int4"));
+  EXPECT_EQ(logits(*written, Precision::kAuto), logits(model_, Precision::kInt4));
 }
 
 // Some matrices int8, some as they were: read back, and computed by every tier as they are.
@@ -267,16 +267,17 @@ TEST_F(ConvertTest, QuantizedWeightsServeWithWhatWasKept) {
   const auto exact = model_->weights.layers[0].up.weight.floats(), rounded = weights.layers[0].up.weight.floats();
   for (size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(rounded[i], exact[i], 0.02);
   // What the file says is the whole difference from the reference on the original, but for the activations.
-  std::map<std::string, double> largest;
-  for (const char* kernel : {"avx512vnni", "avx2", "portable", "amx-emulated", "auto"}) {
-    auto backend = engine::open_backend(*written, EngineKind::kCpu, {"auto", kernel, 1});
+  std::map<KernelTier, double> largest;
+  for (const KernelTier kernel : {KernelTier::kAvx512Vnni, KernelTier::kAvx2, KernelTier::kPortable,
+                                  KernelTier::kEmulatedAmx, KernelTier::kAuto}) {
+    auto backend = engine::open_backend(*written, EngineKind::kCpu, {.kernel = kernel, .threads = 1});
     if (absl::IsUnimplemented(backend.status())) continue;
     ASSERT_TRUE(backend.ok()) << backend.status();
-    EXPECT_EQ((*backend)->info().precision, "int8");
+    EXPECT_EQ((*backend)->info().precision_text(), "int8");
     const auto found = verify_converted(model_, 0, **backend, {});
     ASSERT_TRUE(found.ok());
     // avx2 rounds what the file has once more, to units of its own.
-    EXPECT_LT(found->largest, testing::generated_tolerance_of_tier(kernel, "int8")) << kernel;
+    EXPECT_LT(found->largest, testing::generated_tolerance_of_tier(kernel, Precision::kInt8)) << word_of(kernel);
     largest[kernel] = found->largest;
   }
   EXPECT_FALSE(largest.empty());

@@ -47,12 +47,12 @@ TEST(RelativeAttentionTest, EqualsReferenceOnEveryTier) {
     for (const auto* tier : tiers()) {
       for (const size_t threads : {1, 3}) {
         auto backend =
-            make_cpu_backend(*loaded, {.precision = tier->precision, .kernel = tier->name, .threads = threads});
+            make_cpu_backend(*loaded, {.precision = tier->precision, .kernel = tier->tier, .threads = threads});
         ASSERT_TRUE(backend.ok()) << backend.status();
         const auto found = run(**backend, batch);
-        const double tolerance = 4 * testing::generated_tolerance_of_tier(tier->name, tier->precision);
+        const double tolerance = 4 * testing::generated_tolerance_of_tier(tier->tier, tier->precision);
         for (size_t i = 0; i < found.size(); ++i)
-          EXPECT_NEAR(found[i], expected[i], tolerance) << name << " " << tier->name << " sequence " << i;
+          EXPECT_NEAR(found[i], expected[i], tolerance) << name << " " << word_of(tier->tier) << " sequence " << i;
       }
     }
   }
@@ -69,14 +69,14 @@ TEST(RelativeAttentionTest, HugeScoresKeepTheirPositions) {
       testing::random_batch({3, 40, 90, 150}, model->config.architecture.embedding.vocabulary, 1, 5);
   const auto expected = run(*make_reference_backend(model), batch);
   for (const auto* tier : tiers()) {
-    auto backend = make_cpu_backend(model, {.precision = tier->precision, .kernel = tier->name, .threads = 1});
+    auto backend = make_cpu_backend(model, {.precision = tier->precision, .kernel = tier->tier, .threads = 1});
     ASSERT_TRUE(backend.ok()) << backend.status();
     const auto found = run(**backend, batch);
-    const bool exact = std::string_view(tier->precision) == "fp32";  // rounded scores decide otherwise between keys
+    const bool exact = tier->precision == Precision::kFp32;  // rounded scores decide otherwise between keys
     for (size_t i = 0; i < found.size(); ++i) {
-      EXPECT_TRUE(std::isfinite(found[i])) << tier->name << " " << i;
+      EXPECT_TRUE(std::isfinite(found[i])) << word_of(tier->tier) << " " << i;
       if (exact) {
-        EXPECT_NEAR(found[i], expected[i], 2e-3) << tier->name << " " << i;
+        EXPECT_NEAR(found[i], expected[i], 2e-3) << word_of(tier->tier) << " " << i;
       }
     }
   }
@@ -107,12 +107,13 @@ TEST_P(AttentionPatternTest, EqualsReferenceOnEveryTier) {
     for (size_t i = 0; i < expected.size(); ++i) moved = std::max(moved, std::abs(double{expected[i]} - plain[i]));
     EXPECT_GT(moved, 1e-2) << "the pattern changes nothing";
     for (const auto* tier : tiers()) {
-      const double tolerance = testing::generated_tolerance_of_tier(tier->name, tier->precision);
-      auto backend = make_cpu_backend(model, {tier->precision, tier->name, 2});
+      const double tolerance = testing::generated_tolerance_of_tier(tier->tier, tier->precision);
+      auto backend = make_cpu_backend(model, {tier->precision, tier->tier, 2});
       ASSERT_TRUE(backend.ok()) << backend.status();
       const auto logits = run(**backend, batch);
       for (size_t i = 0; i < logits.size(); ++i) {
-        EXPECT_NEAR(logits[i], expected[i], tolerance) << tier->name << " " << tier->precision << " sequence " << i;
+        EXPECT_NEAR(logits[i], expected[i], tolerance)
+            << word_of(tier->tier) << " " << word_of(tier->precision) << " sequence " << i;
       }
     }
   }
@@ -198,14 +199,14 @@ TEST(VectorAttentionTest, LargeScoresNeitherOverflowNorVanish) {
       args.context_stride = Case::kHead;
       args.scratch = scratch.data();
       tier->attention(args);
-      const std::string_view name = tier->name;
-      const bool bf16 = name.find("bf16") != name.npos || name.find("amx") != name.npos;
+      const auto [needs, use] = cpu::traits_of(tier->tier);
+      const bool bf16 = (needs & cpu::kAvx512Bf16) != 0 || use == cpu::TierUse::kTests;
       for (size_t row = 0; row < Case::kLength; ++row) {
         const auto expected = c.context_of(row);
         for (size_t column = 0; column < Case::kHead; ++column) {
           ASSERT_NEAR(context.data()[row * Case::kHead + column], expected[column], bf16 ? 0.1 : 0.02)
-              << tier->name << " " << tier->precision << " window " << c.window << " row " << row << " column "
-              << column;
+              << word_of(tier->tier) << " " << word_of(tier->precision) << " window " << c.window << " row " << row
+              << " column " << column;
         }
       }
     }

@@ -11,6 +11,7 @@
 #include "engine/batch.h"
 #include "model/exits.h"
 #include "model/weights.h"
+#include "rerank/choice.h"
 #include "rerank/status.h"
 
 namespace rerank {
@@ -19,11 +20,20 @@ class Team;
 
 namespace rerank::engine {
 
+// "bf16"; of several "bf16+fp32".
+template <IsChoice E>
+std::string joined_words(const std::vector<E>& values) {
+  std::string words;
+  for (const E value : values) words.append(words.empty() ? "" : "+").append(word_of(value));
+  return words;
+}
+
 // Fixed for the life of a backend.
 struct BackendInfo {
-  std::string engine;     // "cpu", "reference"
-  std::string precision;  // "fp32", "bf16"
-  std::string kernel;     // tier picked at start: "avx512", "amx", ...
+  // One; of a backend of several devices all that are among them, each once.
+  std::vector<EngineKind> engines = {};
+  std::vector<Precision> precisions = {};
+  std::string kernel;  // what multiplies, as the engine calls it, to show: "avx512", "sm_90, wgmma", "ort-1.31.1-cpu"
   size_t threads = 1;
   size_t max_length = 0;  // longest sequence accepted
   bool pads = false;      // computes every sequence of a batch at the length of the longest: similar lengths, please
@@ -35,8 +45,12 @@ struct BackendInfo {
   // Calls of forward() and forward_contests() that may be under way at once. Above 1: batches are computed one after
   // another, as they come, but the next is taken in while one is computed.
   size_t batches_in_flight = 1;
-  size_t batch_tokens = 0;  // of one batch, by the device's memory: more are computed in pieces; 0: no bound known
+  size_t batch_tokens = 0;    // of one batch, by the device's memory: more are computed in pieces; 0: no bound known
+  uint64_t packed_bytes = 0;  // of weights in memory of its own, which no other process shares; 0: none
   std::vector<std::string> files = {};  // what scores depend on besides the folder's config, tokenizer and weights
+
+  std::string engine_text() const { return joined_words(engines); }  // "cpu", "cuda+cpu"
+  std::string precision_text() const { return joined_words(precisions); }
 };
 
 // One of the devices of a backend that has several; outlives it where it is held. Thread-safe.
@@ -86,13 +100,13 @@ class Backend {
   // Besides, what exits read: states[size, layers of the model - 1, exit_width()], pooled (engine/depth/pooling.h)
   // behind each layer but the last. All layers are computed.
   virtual Status forward_with_states(const Batch&, std::span<float>, std::span<float>) {
-    return absl::UnimplementedError(info().engine + ": this engine does not show what is between its layers");
+    return absl::UnimplementedError(info().engine_text() + ": this engine does not show what is between its layers");
   }
 };
 
 struct BackendOptions {
-  std::string precision = "auto";
-  std::string kernel = "auto";
+  Precision precision = Precision::kAuto;
+  KernelTier kernel = KernelTier::kAuto;
   size_t threads = 0;                         // 0: as many as this process may use
   std::shared_ptr<Team> team;                 // what the cpu engine computes with; null: threads of its own
   std::shared_ptr<const model::Exits> exits;  // null: none

@@ -51,7 +51,7 @@ std::vector<const cpu::KernelTable*> tiers() {
 }
 
 double tolerance_of(const cpu::KernelTable& tier) {
-  return testing::generated_tolerance_of_tier(tier.name, tier.precision);
+  return testing::generated_tolerance_of_tier(tier.tier, tier.precision);
 }
 
 const std::vector<TinyModelSpec>& specs() {
@@ -99,14 +99,14 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
     const auto expected = run(*reference, batch.view());
     for (const auto* tier : tiers()) {
       const double tolerance = tolerance_of(*tier);
-      const bool emulated = tier->use == cpu::KernelTier::Use::kTests;  // slow: once is enough
+      const bool emulated = cpu::traits_of(tier->tier).use == cpu::TierUse::kTests;  // slow: once is enough
       for (size_t threads : emulated ? std::vector<size_t>{3} : std::vector<size_t>{1, 3}) {
-        auto backend = make_cpu_backend(model, {tier->precision, tier->name, threads});
+        auto backend = make_cpu_backend(model, {tier->precision, tier->tier, threads});
         ASSERT_TRUE(backend.ok()) << backend.status();
         const auto logits = run(**backend, batch.view());
         for (size_t i = 0; i < logits.size(); ++i) {
           EXPECT_NEAR(logits[i], expected[i], tolerance)
-              << "model " << m << " tier " << tier->name << " sequence " << i;
+              << "model " << m << " tier " << word_of(tier->tier) << " sequence " << i;
         }
       }
     }
@@ -115,16 +115,20 @@ TEST(CpuEngineTest, EqualsReferenceOnEveryTierAndFamily) {
 
 TEST(CpuEngineTest, WeightsThatHaveNoRoomAreRefusedWithFigures) {
   const auto model = load({.hidden = 64}, "engine_test_room");
-  const uint64_t fp32 = cpu::packed_bytes(model->weights, "fp32");
-  EXPECT_EQ(cpu::packed_bytes(model->weights, "int8") * 4, fp32);
-  EXPECT_TRUE(cpu::check_room(model->weights, "fp32", fp32).ok());
-  const Status half = cpu::check_room(model->weights, "fp32", fp32 / 2);
+  const uint64_t fp32 = cpu::packed_bytes(model->weights, Precision::kFp32);
+  EXPECT_EQ(cpu::packed_bytes(model->weights, Precision::kInt8) * 4, fp32);
+  EXPECT_EQ(cpu::packed_bytes(model->weights, Precision::kInt4) * 64, fp32 * 9);
+  const auto backend = make_cpu_backend(model, {.precision = Precision::kFp32, .threads = 1});
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  EXPECT_EQ((*backend)->info().packed_bytes, fp32);
+  EXPECT_TRUE(cpu::check_room(model->weights, Precision::kFp32, fp32).ok());
+  const Status half = cpu::check_room(model->weights, Precision::kFp32, fp32 / 2);
   EXPECT_TRUE(absl::IsResourceExhausted(half));
   EXPECT_THAT(half.ToString(), ::testing::HasSubstr("these would have room: --precision bf16"));
-  EXPECT_THAT(cpu::check_room(model->weights, "int8", fp32 / 10).ToString(),
+  EXPECT_THAT(cpu::check_room(model->weights, Precision::kInt8, fp32 / 10).ToString(),
               ::testing::HasSubstr("no precision makes them fit"));
-  EXPECT_TRUE(cpu::check_room(model->weights, "fp32", 3 * fp32, 2 * fp32).ok());
-  const Status beside = cpu::check_room(model->weights, "fp32", 3 * fp32 - 1, 2 * fp32);
+  EXPECT_TRUE(cpu::check_room(model->weights, Precision::kFp32, 3 * fp32, 2 * fp32).ok());
+  const Status beside = cpu::check_room(model->weights, Precision::kFp32, 3 * fp32 - 1, 2 * fp32);
   EXPECT_TRUE(absl::IsResourceExhausted(beside));
   EXPECT_THAT(beside.ToString(), ::testing::HasSubstr("other models' weights have"));
 }
@@ -132,7 +136,7 @@ TEST(CpuEngineTest, WeightsThatHaveNoRoomAreRefusedWithFigures) {
 // Refused before anything is packed: the machine has not as much as others are said to take.
 TEST(CpuEngineTest, AModelBesideOthersThatTakeAllMemoryIsRefused) {
   const auto model = load({.hidden = 64}, "engine_test_room_beside");
-  BackendOptions options = {.precision = "fp32"};
+  BackendOptions options = {.precision = Precision::kFp32};
   options.other_weights = uint64_t{1} << 60;
   const auto backend = make_cpu_backend(model, options);
   EXPECT_TRUE(absl::IsResourceExhausted(backend.status())) << backend.status();
@@ -143,7 +147,7 @@ TEST(CpuEngineTest, AStoppedBatchIsGivenUp) {
   for (const char* name : {"tests/data/decoders/qwen3-a", "tests/data/models/bert-a"}) {
     const auto loaded = model::load_model(std::string(RERANKD_SOURCE_DIR "/") + name);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
-    auto backend = make_cpu_backend(*loaded, {.precision = "fp32", .threads = 2});
+    auto backend = make_cpu_backend(*loaded, {.precision = Precision::kFp32, .threads = 2});
     ASSERT_TRUE(backend.ok()) << backend.status();
     OwnedBatch batch;
     std::mt19937 random(7);
@@ -168,9 +172,10 @@ TEST(CpuEngineTest, EqualsReferenceOnLongSequences) {
   const auto expected = run(*make_reference_backend(model), batch.view());
   for (const auto* tier : tiers()) {
     for (size_t threads : {1, 2}) {
-      const auto logits = run(**make_cpu_backend(model, {tier->precision, tier->name, threads}), batch.view());
+      const auto logits = run(**make_cpu_backend(model, {tier->precision, tier->tier, threads}), batch.view());
       for (size_t i = 0; i < logits.size(); ++i) {
-        EXPECT_NEAR(logits[i], expected[i], tolerance_of(*tier)) << tier->name << " " << tier->precision << " " << i;
+        EXPECT_NEAR(logits[i], expected[i], tolerance_of(*tier))
+            << word_of(tier->tier) << " " << word_of(tier->precision) << " " << i;
       }
     }
   }
@@ -183,14 +188,14 @@ TEST(CpuEngineTest, ALogitDoesNotDependOnTheRestOfTheBatch) {
   for (size_t i = 0; i < 40; ++i)
     add_random(all, 1 + random() % 62, model->config.architecture.embedding.vocabulary, 2, random);
   for (const auto* tier : tiers()) {
-    auto backend = make_cpu_backend(model, {tier->precision, tier->name, 2});
+    auto backend = make_cpu_backend(model, {tier->precision, tier->tier, 2});
     const auto together = run(**backend, all.view());
     for (size_t i = 0; i < 40; ++i) {
       OwnedBatch one;
       one.ids.assign(all.ids.begin() + all.offsets[i], all.ids.begin() + all.offsets[i + 1]);
       one.segments.assign(all.segments.begin() + all.offsets[i], all.segments.begin() + all.offsets[i + 1]);
       one.offsets.push_back(static_cast<uint32_t>(one.ids.size()));
-      EXPECT_EQ(run(**backend, one.view())[0], together[i]) << tier->name << " " << i;
+      EXPECT_EQ(run(**backend, one.view())[0], together[i]) << word_of(tier->tier) << " " << i;
     }
   }
 }
@@ -207,12 +212,13 @@ TEST(CpuEngineTest, RefusesWhatTheModelCannotTake) {
   const std::vector<uint32_t> long_offsets = {0, 65};
   EXPECT_EQ((*backend)->forward({long_ids, long_ids, long_offsets}, {&logit, 1}).code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(make_cpu_backend(model, {"fp32", "nonsense", 1}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(make_cpu_backend(model, {Precision::kFp32, KernelTier::kAvx512Bf16, 1}).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
-const cpu::KernelTable* tier_named(std::string_view name, std::string_view precision) {
+const cpu::KernelTable* find_tier(KernelTier tier, Precision precision) {
   for (const auto* table : tiers()) {
-    if (table->name == name && table->precision == precision) return table;
+    if (table->tier == tier && table->precision == precision) return table;
   }
   return nullptr;
 }
@@ -235,7 +241,7 @@ std::vector<float> multiply_tiles(const std::vector<uint16_t>& a, const std::vec
 }
 
 TEST(TileUnitTest, InstructionsEqualTheirEmulation) {
-  if (tier_named("amx", "bf16") == nullptr) GTEST_SKIP() << "this CPU has no AMX";
+  if (find_tier(KernelTier::kAmx, Precision::kBf16) == nullptr) GTEST_SKIP() << "this CPU has no AMX";
   std::mt19937 random(4);
   std::normal_distribution<float> normal;
   std::vector<uint16_t> a(3 * 512), b(3 * 512);
@@ -254,14 +260,14 @@ TEST(TileUnitTest, InstructionsEqualTheirEmulation) {
 // The code around them is compiled for other vectors in the two tiers, so that sums and exp round differently, and bf16
 // makes a last digit visible: no closer than bf16 is to fp32.
 TEST(CpuEngineTest, HardwareTilesEqualEmulatedTiles) {
-  if (tier_named("amx", "bf16") == nullptr) GTEST_SKIP() << "this CPU has no AMX";
+  if (find_tier(KernelTier::kAmx, Precision::kBf16) == nullptr) GTEST_SKIP() << "this CPU has no AMX";
   auto model = load(specs()[1], "engine_test_amx");
   std::mt19937 random(9);
   OwnedBatch batch;
   for (size_t i = 0; i < 20; ++i)
     add_random(batch, 1 + random() % 62, model->config.architecture.embedding.vocabulary, 2, random);
-  const auto real = run(**make_cpu_backend(model, {"bf16", "amx", 1}), batch.view());
-  const auto loops = run(**make_cpu_backend(model, {"bf16", "amx-emulated", 1}), batch.view());
+  const auto real = run(**make_cpu_backend(model, {Precision::kBf16, KernelTier::kAmx, 1}), batch.view());
+  const auto loops = run(**make_cpu_backend(model, {Precision::kBf16, KernelTier::kEmulatedAmx, 1}), batch.view());
   for (size_t i = 0; i < real.size(); ++i) EXPECT_NEAR(real[i], loops[i], 3e-2) << i;
 }
 
@@ -294,8 +300,8 @@ TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
       put(values, c / 16 * (kRowTiles * 512) + row / 2 * 64 + c % 16 * 4 + row % 2 * 2, v[row * kHead + c]);
     }
   }
-  for (const char* name : {"amx", "amx-emulated"}) {
-    const cpu::KernelTable* tier = tier_named(name, "bf16");
+  for (const KernelTier name : {KernelTier::kAmx, KernelTier::kEmulatedAmx}) {
+    const cpu::KernelTable* tier = find_tier(name, Precision::kBf16);
     if (tier == nullptr) continue;
     cpu::Buffer<std::byte> scratch(tier->tiles->attention_scratch(1));
     cpu::TileAttention job;
@@ -330,7 +336,7 @@ TEST(TileAttentionTest, LargeScoresNeitherOverflowNorVanish) {
         const uint32_t wide = static_cast<uint32_t>(bits) << 16;
         float found;
         std::memcpy(&found, &wide, 4);
-        ASSERT_NEAR(found, expected / sum, 0.03) << name << " row " << row << " column " << c;
+        ASSERT_NEAR(found, expected / sum, 0.03) << word_of(name) << " row " << row << " column " << c;
       }
     }
     EXPECT_GT(furthest, 250);

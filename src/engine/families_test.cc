@@ -62,14 +62,15 @@ TEST_P(FamilyTest, EachDepthEqualsTheReference) {
   auto reference = make_reference_backend(model);
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty()) continue;
-    auto backend = make_cpu_backend(model, {.precision = tier->precision, .kernel = tier->name, .threads = 2});
+    auto backend = make_cpu_backend(model, {.precision = tier->precision, .kernel = tier->tier, .threads = 2});
     ASSERT_TRUE(backend.ok()) << backend.status();
-    const double tolerance = 4 * testing::generated_tolerance_of_tier(tier->name, tier->precision);
+    const double tolerance = 4 * testing::generated_tolerance_of_tier(tier->tier, tier->precision);
     for (uint8_t layers = 1; layers <= model->architecture().layers(); ++layers) {
       batch.layers.assign(batch.size(), layers);
       const auto expected = logits_of(*reference, batch), found = logits_of(**backend, batch);
       for (size_t i = 0; i < found.size(); ++i)
-        EXPECT_NEAR(found[i], expected[i], tolerance) << tier->name << " layers " << int{layers} << " sequence " << i;
+        EXPECT_NEAR(found[i], expected[i], tolerance)
+            << word_of(tier->tier) << " layers " << int{layers} << " sequence " << i;
     }
   }
 }
@@ -81,7 +82,7 @@ TEST_P(FamilyTest, WhoStaysInAContestHasTheScoreOfTheFullDepth) {
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty()) continue;
     auto backend = make_cpu_backend(
-        model, {.precision = tier->precision, .kernel = tier->name, .threads = 2, .exits = exits_of(*model)});
+        model, {.precision = tier->precision, .kernel = tier->tier, .threads = 2, .exits = exits_of(*model)});
     ASSERT_TRUE(backend.ok()) << backend.status();
     const auto full = logits_of(**backend, batch);
     std::vector<float> logits(batch.size());
@@ -92,14 +93,14 @@ TEST_P(FamilyTest, WhoStaysInAContestHasTheScoreOfTheFullDepth) {
     for (size_t i = 0; i < logits.size(); ++i) {
       if (depths[i] != 0) continue;
       ++stayed;
-      EXPECT_EQ(logits[i], full[i]) << tier->name << " " << i;
+      EXPECT_EQ(logits[i], full[i]) << word_of(tier->tier) << " " << i;
     }
     EXPECT_GE(stayed, 3u);
     EXPECT_LT(stayed, batch.size()) << "nobody left: the contest shows nothing";
     const size_t states_of_one = (model->architecture().layers() - 1) * model::exit_width(model->architecture());
     std::vector<float> states(batch.size() * states_of_one);
     ASSERT_TRUE((*backend)->forward_with_states(batch, logits, states).ok());
-    EXPECT_EQ(logits, full) << tier->name;
+    EXPECT_EQ(logits, full) << word_of(tier->tier);
   }
 }
 
@@ -111,15 +112,15 @@ TEST_P(FamilyTest, WeightsFromTheCacheGiveTheSameScores) {
   std::filesystem::create_directories(folder);
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty()) continue;
-    BackendOptions options{.precision = tier->precision, .kernel = tier->name, .threads = 1};
+    BackendOptions options{.precision = tier->precision, .kernel = tier->tier, .threads = 1};
     auto plain = make_cpu_backend(model, options);
     options.weight_cache = folder;
     options.weight_cache_bytes = 1u << 30;
     auto writer = make_cpu_backend(model, options), reader = make_cpu_backend(model, options);
     ASSERT_TRUE(plain.ok() && writer.ok() && reader.ok());
     const auto expected = logits_of(**plain, batch);
-    EXPECT_EQ(logits_of(**writer, batch), expected) << tier->name;
-    EXPECT_EQ(logits_of(**reader, batch), expected) << tier->name;
+    EXPECT_EQ(logits_of(**writer, batch), expected) << word_of(tier->tier);
+    EXPECT_EQ(logits_of(**reader, batch), expected) << word_of(tier->tier);
   }
 }
 

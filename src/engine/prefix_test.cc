@@ -14,6 +14,7 @@
 #include "engine/cpu/kept_keys.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/prefix_plan.h"
+#include "support/tiers.h"
 
 namespace rerank::engine {
 namespace {
@@ -181,7 +182,7 @@ std::shared_ptr<const model::Model> load(const char* name) {
 std::unique_ptr<Backend> open(const std::shared_ptr<const model::Model>& model, const cpu::KernelTable& tier,
                               size_t prefix_bytes) {
   auto backend = make_cpu_backend(
-      model, {.precision = tier.precision, .kernel = tier.name, .threads = 2, .prefix_bytes = prefix_bytes});
+      model, {.precision = tier.precision, .kernel = tier.tier, .threads = 2, .prefix_bytes = prefix_bytes});
   EXPECT_TRUE(backend.ok()) << backend.status();
   return std::move(*backend);
 }
@@ -199,7 +200,8 @@ void expect_equal_scores(const char* name, const cpu::KernelTable& tier, size_t 
     std::vector<float> found(batch.size()), expected(batch.size());
     ASSERT_TRUE(shared->forward(batch, found).ok());
     ASSERT_TRUE(plain->forward(batch, expected).ok());
-    ASSERT_EQ(found, expected) << name << " " << tier.name << " " << tier.precision << " request " << i;
+    ASSERT_EQ(found, expected) << name << " " << word_of(tier.tier) << " " << word_of(tier.precision) << " request "
+                               << i;
   }
   const PrefixCounters& counts = *shared->prefix_counters();
   EXPECT_EQ(counts.computed_tokens + counts.shared_tokens + counts.kept_tokens, tokens);
@@ -224,7 +226,7 @@ size_t requests_or(size_t usual) {
 TEST(SharedPrefixTest, ScoresAreTheSameBitForBit) {
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
-    const bool fast = std::string_view(tier->name).starts_with("avx512") || std::string_view(tier->name) == "avx2";
+    const bool fast = testing::is_fast_vector_tier(*tier);
     for (const char* name : {"qwen3-a", "qwen2-b"})
       expect_equal_scores(name, *tier, fast ? requests_or(560) : 30, size_t{1} << 20);
     expect_equal_scores("gemma2-a", *tier, fast ? requests_or(100) : 20, size_t{1} << 20);
@@ -266,7 +268,7 @@ TEST(SharedPrefixTest, DocumentsOfOneRequestInBatchesOfTheirOwnShareToo) {
       std::vector<float> found(1), expected(1);
       ASSERT_TRUE(shared->forward(batch, found).ok());
       ASSERT_TRUE(plain->forward(batch, expected).ok());
-      EXPECT_EQ(found, expected) << tier->name;
+      EXPECT_EQ(found, expected) << word_of(tier->tier);
     }
     EXPECT_EQ(shared->prefix_counters()->computed_tokens, 40 + 6 * 3u);
     EXPECT_EQ(shared->prefix_counters()->kept_tokens, 5 * 40u);
@@ -285,7 +287,7 @@ TEST(SharedPrefixTest, WhatIsSeenASecondTimeIsKept) {
       std::vector<float> found(1), expected(1);
       ASSERT_TRUE(shared->forward(batch, found).ok());
       ASSERT_TRUE(plain->forward(batch, expected).ok());
-      EXPECT_EQ(found, expected) << tier->name;
+      EXPECT_EQ(found, expected) << word_of(tier->tier);
     };
     for (int32_t document = 0; document < 6; ++document) {
       Ids ids(40, 5);
@@ -340,7 +342,7 @@ TEST(SharedPrefixTest, AStoppedBatchLeavesNothingBehind) {
 // Where tokens see those behind them, nothing can be shared.
 TEST(SharedPrefixTest, BidirectionalModelsShareNothing) {
   const auto model = load("nemotron-a");
-  auto backend = make_cpu_backend(model, {.precision = "fp32", .threads = 1});
+  auto backend = make_cpu_backend(model, {.precision = Precision::kFp32, .threads = 1});
   ASSERT_TRUE(backend.ok());
   Ids ids(100, 3);
   const OwnedBatch batch = batch_of({ids, ids, ids});

@@ -73,7 +73,7 @@ Result<std::unique_ptr<Backend>> open_first(const std::shared_ptr<const model::M
     }
   }
   if (!picked) return absl::UnimplementedError(str_cat("no engine runs here: ", others));
-  log_debug(str_cat("engine ", picked->info().engine, " picked; ", others));
+  log_debug(str_cat("engine ", picked->info().engine_text(), " picked; ", others));
   return picked;
 }
 
@@ -122,8 +122,10 @@ std::vector<EngineChoice> list_engines(const model::Model& model, const BackendO
   std::vector<EngineChoice> choices;
   for (const Entry& entry : kEngines) {
     auto detail = entry.describe(model, options);
-    choices.push_back({std::string(word_of(entry.engine)),
-                       detail.ok() ? *detail : std::string(message_of(detail.status())), detail.ok(), entry.automatic});
+    choices.push_back({.engine = entry.engine,
+                       .detail = detail.ok() ? *detail : std::string(message_of(detail.status())),
+                       .runs = detail.ok(),
+                       .automatic = entry.automatic});
   }
   return choices;
 }
@@ -131,7 +133,7 @@ std::vector<EngineChoice> list_engines(const model::Model& model, const BackendO
 BackendOptions backend_options(const Options& options, std::shared_ptr<const model::Exits> exits) {
   const EngineOptions& engine = options.model.engine;
   const HostOptions& host = options.host;
-  return {.precision = std::string(word_of(engine.precision)),
+  return {.precision = engine.precision,
           .kernel = engine.kernel,
           .threads = host.threads,
           .exits = std::move(exits),

@@ -11,8 +11,8 @@
 namespace rerank::engine {
 
 struct EngineChoice {
-  std::string engine;  // "cpu", ...
-  std::string detail;  // kernel tier and precision it would run with, or why it would not
+  EngineKind engine = EngineKind::kAuto;  // one of the others
+  std::string detail;                     // kernel tier and precision it would run with, or why it would not
   bool runs = false;
   bool automatic = false;  // "auto" may pick it
 };

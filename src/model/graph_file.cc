@@ -87,14 +87,14 @@ class Reader {
   const std::set<std::string>& external() const { return external_; }
 
   // Quantized models keep tables in fp32, so that int8 counts wherever it is.
-  std::string precision() const {
+  Precision precision() const {
     const auto count = [&](uint64_t type) {
       const auto found = matrices_.find(type);
       return found == matrices_.end() ? 0 : found->second;
     };
-    if (count(kInt8) + count(kUint8) > 0) return "int8";
-    if (count(kHalf) > count(kFloat)) return "fp16";
-    return count(kBFloat16) > count(kFloat) ? "bf16" : "fp32";
+    if (count(kInt8) + count(kUint8) > 0) return Precision::kInt8;
+    if (count(kHalf) > count(kFloat)) return Precision::kFp16;
+    return count(kBFloat16) > count(kFloat) ? Precision::kBf16 : Precision::kFp32;
   }
 
  private:

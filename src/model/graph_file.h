@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "rerank/choice.h"
 #include "rerank/status.h"
 
 namespace rerank::model {
@@ -16,7 +17,7 @@ struct GraphFile {
   std::string path;
   std::string producer;                     // "pytorch 2.15.0"
   int64_t opset = 0;                        // of the standard operators
-  std::string precision;                    // of the weights that are multiplied: "fp32", "fp16", "bf16", "int8"
+  Precision precision = Precision::kFp32;   // of the weights that are multiplied: fp32, fp16, bf16 or int8
   std::vector<std::string> external;        // files of weights beside it, by their paths
   std::map<std::string, size_t> operators;  // how often each occurs
 };

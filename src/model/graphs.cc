@@ -31,14 +31,14 @@ std::vector<std::string> onnx_files(const std::string& folder) {
   return files;
 }
 
-GraphNames usual_graph_names(const std::string& precision) {
+GraphNames usual_graph_names(Precision precision) {
   const std::vector<std::string> half = {"onnx/model_fp16.onnx", "model_fp16.onnx"};
   const std::vector<std::string> quantized = {"onnx/model_quantized.onnx", "onnx/model_int8.onnx",
                                               "model_quantized.onnx", "model_int8.onnx"};
-  if (precision == "int8") return {quantized, {}};
-  if (precision == "fp16") return {half, {}};
+  if (precision == Precision::kInt8) return {quantized, {}};
+  if (precision == Precision::kFp16) return {half, {}};
   GraphNames names = {{"onnx/model.onnx", "model.onnx"}, {}};
-  if (precision != "auto") return names;
+  if (precision != Precision::kAuto) return names;
   names.instead = quantized;
   names.instead.insert(names.instead.end(), half.begin(), half.end());
   return names;

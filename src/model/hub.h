@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "rerank/choice.h"
 #include "rerank/status.h"
 
 namespace rerank::model {
@@ -32,7 +33,8 @@ struct HubOptions {
   std::function<void(std::string_view file, uint64_t done_bytes, uint64_t total_bytes)> progress;
   HubFiles files = HubFiles::kWeights;
   // Which graph: its name in the repository, else the usual ones of a precision (model/graphs.h).
-  std::string onnx_file, precision = "auto";
+  std::string onnx_file;
+  Precision precision = Precision::kAuto;
   std::string gguf = {};  // a GGUF file of the repository, or a part of its name that only one has; empty: see below
   // For how long connecting, an answer's head, and a body that does not come on are waited for. What broke off is gone
   // on with as long as that brings it on, and given up after three tries in vain.

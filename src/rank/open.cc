@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "engine/cpu/weights/room.h"
 #include "engine/registry.h"
 #include "model/files/gguf_model.h"
 #include "model/hub.h"
@@ -56,8 +55,8 @@ Result<std::string> fingerprint(const model::Model& model, const engine::Backend
       hasher.add({reinterpret_cast<const char*>(head.weights.data()), head.weights.size() * sizeof(float)});
     }
   }
-  hasher.add(backend.engine)
-      .add(backend.precision)
+  hasher.add(backend.engine_text())
+      .add(backend.precision_text())
       .add(backend.kernel)
       .add(static_cast<uint64_t>(max_length))
       .add(texts);
@@ -148,7 +147,7 @@ Status read_exit_keep(const EngineOptions& engine, const model::Architecture& ar
     return refuse("documents leave by the model's own outputs: --exits and --target-agreement are another way");
   if (engine.layers != 0 && engine.layers < architecture.layers())
     return refuse(str_cat("--layers ", engine.layers, " has all documents computed to the same layer"));
-  if (!info.depth) return refuse(str_cat("engine ", info.engine, " computes all layers"));
+  if (!info.depth) return refuse(str_cat("engine ", info.engine_text(), " computes all layers"));
   parts.exit_keep = engine.exit_keep;
   return ok_status();
 }
@@ -224,7 +223,7 @@ void add_device_metrics(Metrics& metrics, const engine::Backend& backend) {
                          {{"device", device}});
   };
   const auto states = backend.devices();
-  if (states.empty()) gauge(backend.info().engine).set(1);
+  if (states.empty()) gauge(backend.info().engine_text()).set(1);
   std::vector<Gauge*> gauges;
   for (const auto& state : states) gauges.push_back(&gauge(state->name));
   metrics.on_collect([states, gauges] {
@@ -269,7 +268,7 @@ Status read_host(const HostOptions& options, const SharedHost& shared, const std
     parts.own_caches = shared.cache_share > 0;
     parts.tokenizers = host->tokenizers;
     parts.shared_cache = host->shared_cache;
-    const std::string place = engine.offloads ? str_cat(engine.engine, " ", devices) : "";
+    const std::string place = engine.offloads ? str_cat(engine.engine_text(), " ", devices) : "";
     parts.seat = host->turns_at(place, engine.offloads ? engine.batches_in_flight : 1)->join(shared.weight);
     return ok_status();
   }
@@ -289,8 +288,8 @@ void add_model_metrics(Metrics& metrics, const rank::ServiceParts& parts, size_t
   metrics
       .gauge("rerankd_info", "Always 1; the labels say what serves.",
              {{"model", parts.info.id},
-              {"engine", engine.engine},
-              {"precision", engine.precision},
+              {"engine", engine.engine_text()},
+              {"precision", engine.precision_text()},
               {"kernel", engine.kernel}})
       .set(1);
   add_device_metrics(metrics, *parts.backend);
@@ -315,97 +314,138 @@ Options with_progress(Options options, const SharedHost& shared) {
   return options;
 }
 
+// What a model's folder holds, checked: all that there is before the engine.
+struct OpenedModel {
+  rank::LocatedModel located;
+  std::shared_ptr<const model::Model> model;
+  std::shared_ptr<const text::PairEncoder> texts;
+  std::shared_ptr<const text::ListEncoder> lists;  // of a model that reads documents together; else null
+  size_t max_length = 0;                           // of a pair, as far as files and settings say
+  std::shared_ptr<const model::Exits> exits;       // null: none
+};
+
+Result<OpenedModel> open_model(const Options& options, const SharedHost& shared) {
+  const ModelOptions& wanted = options.model;
+  OpenedModel opened;
+  ASSIGN_OR_RETURN(opened.located, rank::locate_model(options));
+  report_progress(shared, "reading weights");
+  const std::string& folder = opened.located.folder;
+  const bool graph = !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty();
+  ASSIGN_OR_RETURN(opened.model, model::load_model(folder, graph));
+  const model::ModelConfig& config = opened.model->config;
+  ASSIGN_OR_RETURN(opened.texts, rank::open_texts(folder, config, wanted.texts));
+  ASSIGN_OR_RETURN(opened.lists, rank::open_lists(folder, config, wanted.texts));
+  RETURN_IF_ERROR(check_answers(wanted.texts, config.architecture));
+  RETURN_IF_ERROR(check_tokenizer(opened.texts->tokenizer(), config, folder));
+  ASSIGN_OR_RETURN(opened.max_length, pick_max_length(wanted.texts, config, *opened.texts));
+  RETURN_IF_ERROR(check_template(opened.texts->pieces(), opened.max_length, folder));
+  ASSIGN_OR_RETURN(opened.exits, open_exits(wanted.engine, *opened.model));
+  return opened;
+}
+
+Result<std::unique_ptr<engine::Backend>> open_engine(const Options& options, const OpenedModel& opened,
+                                                     const SharedHost& shared) {
+  report_progress(shared, "preparing the engine");
+  engine::BackendOptions wanted = engine::backend_options(options, opened.exits);
+  if (shared.host) {
+    wanted.team = shared.host->team();
+    wanted.other_weights = shared.host->held_weights();
+  }
+  wanted.max_length = opened.max_length;
+  return engine::open_backend(opened.model, options.model.engine.engine, wanted);
+}
+
+// Who the model is, and to which depth its layers are computed.
+Status read_model(const ModelOptions& wanted, const OpenedModel& opened, rank::ServiceParts& parts) {
+  const model::ModelConfig& config = opened.model->config;
+  const engine::BackendInfo& engine = parts.backend->info();
+  const size_t max_length = std::min(opened.max_length, engine.max_length), layers = config.architecture.layers();
+  RETURN_IF_ERROR(read_truncation(wanted.texts, config, parts));
+  if (!engine.depth && wanted.engine.layers != 0 && wanted.engine.layers < layers) {
+    return absl::InvalidArgumentError(
+        str_cat("--layers: engine ", engine.engine_text(), " computes all layers (see rerankd convert --keep-layers)"));
+  }
+  ASSIGN_OR_RETURN(auto digest,
+                   fingerprint(*opened.model, engine, opened.exits.get(), max_length, opened.texts->identity()));
+  parts.info = {.id = opened.located.name,
+                .architecture = config.architecture_name,
+                .fingerprint = digest,
+                .engine = engine.engine_text(),
+                .precision = engine.precision_text(),
+                .kernel = engine.kernel,
+                .threads = engine.threads,
+                .max_length = max_length,
+                .model_max_length = config.max_length(),
+                .parameters = opened.model->weights.parameters(),
+                .truncation = parts.truncation,
+                .label = config.label};
+  parts.segments = config.architecture.input.segments;
+  parts.model_layers = layers;
+  parts.first_output = config.architecture.scoring.first_output;
+  parts.layers = wanted.engine.layers;
+  parts.depth = engine.depth;
+  RETURN_IF_ERROR(read_target(wanted.engine, opened.exits.get(), parts));
+  return read_exit_keep(wanted.engine, config.architecture, engine, parts);
+}
+
+// What makes ids of texts, and documents that are read together.
+Status read_texts(const OpenedModel& opened, rank::ServiceParts& parts) {
+  parts.texts = opened.texts;
+  if (!opened.lists) return ok_status();
+  const auto room = opened.lists->limits({.max_length = parts.info.max_length});
+  if (!room.ok()) return with_context(room.status(), "--max-length");
+  parts.texts = opened.lists->texts();
+  parts.vector_width = opened.model->config.architecture.scoring.labels;
+  parts.lists = opened.lists;
+  return ok_status();
+}
+
+void log_model(const ModelInfo& info) {
+  log_info(str_cat("model ", info.id, " (", info.architecture, ", ", (info.parameters + 500000) / 1000000,
+                   " M parameters, up to ", info.max_length, " tokens) on engine ", info.engine, ", precision ",
+                   info.precision, ", kernel ", info.kernel, ", ", info.threads, " thread(s)"));
+}
+
+// All that a service is made of, its engine warm.
+Result<rank::ServiceParts> prepare_service(const Options& options, const OpenedModel& opened,
+                                           std::unique_ptr<engine::Backend> backend, std::shared_ptr<Metrics> metrics,
+                                           const SharedHost& shared) {
+  const ModelOptions& wanted = options.model;
+  const model::ModelConfig& config = opened.model->config;
+  rank::ServiceParts parts;
+  parts.backend = std::move(backend);
+  parts.metrics = std::move(metrics);
+  RETURN_IF_ERROR(read_model(wanted, opened, parts));
+  const engine::BackendInfo& engine = parts.backend->info();
+  parts.max_documents = wanted.queue.max_documents;
+  parts.planner = planner_options(wanted.queue, engine);
+  log_model(parts.info);
+  if (shared.host && engine.packed_bytes > 0) parts.weights = shared.host->hold_weights(engine.packed_bytes);
+  RETURN_IF_ERROR(read_texts(opened, parts));
+  RETURN_IF_ERROR(read_host(options.host, shared, opened.located.folder, wanted.engine.devices, parts));
+  if (parts.metrics) add_model_metrics(*parts.metrics, parts, config.architecture.layers());
+  report_progress(shared, "warming up");
+  RETURN_IF_ERROR(run_warm_up(config, parts));
+  return parts;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shared_ptr<Metrics> metrics,
                                                  const SharedHost& shared) {
   const Options options = with_progress(given, shared);
-  const ModelOptions& wanted = options.model;
   const WatchOptions& watch = options.host.watch;
   if (!(watch.shadow_rate >= 0 && watch.shadow_rate <= 1)) {
     return absl::InvalidArgumentError(str_cat("--shadow-rate ", watch.shadow_rate, ": want a share from 0 to 1"));
   }
-  ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
-  report_progress(shared, "reading weights");
-  auto model =
-      model::load_model(located.folder, !wanted.engine.onnx_file.empty() || !wanted.engine.torchscript_file.empty());
-  if (!model.ok()) return model.status();
-  auto texts = rank::open_texts(located.folder, (*model)->config, wanted.texts);
-  if (!texts.ok()) return texts.status();
-  ASSIGN_OR_RETURN(auto lists, rank::open_lists(located.folder, (*model)->config, wanted.texts));
-  RETURN_IF_ERROR(check_answers(wanted.texts, (*model)->architecture()));
-  RETURN_IF_ERROR(check_tokenizer((*texts)->tokenizer(), (*model)->config, located.folder));
-  auto max_length = pick_max_length(wanted.texts, (*model)->config, **texts);
-  if (!max_length.ok()) return max_length.status();
-  RETURN_IF_ERROR(check_template((*texts)->pieces(), *max_length, located.folder));
-  ASSIGN_OR_RETURN(auto exits, open_exits(wanted.engine, **model));
-  report_progress(shared, "preparing the engine");
-  engine::BackendOptions engine_options = engine::backend_options(options, exits);
-  if (shared.host) {
-    engine_options.team = shared.host->team();
-    engine_options.other_weights = shared.host->held_weights();
-  }
-  engine_options.max_length = *max_length;
-  auto backend = engine::open_backend(*model, wanted.engine.engine, engine_options);
-  if (!backend.ok()) return backend.status();
-
-  rank::ServiceParts parts;
-  RETURN_IF_ERROR(read_truncation(wanted.texts, (*model)->config, parts));
-  const engine::BackendInfo& engine = (*backend)->info();
-  const model::ModelConfig& config = (*model)->config;
-  *max_length = std::min(*max_length, engine.max_length);
-  if (!engine.depth && wanted.engine.layers != 0 && wanted.engine.layers < config.architecture.layers()) {
-    return absl::InvalidArgumentError(
-        str_cat("--layers: engine ", engine.engine, " computes all layers (see rerankd convert --keep-layers)"));
-  }
-  ASSIGN_OR_RETURN(auto digest, fingerprint(**model, engine, exits.get(), *max_length, (*texts)->identity()));
-  parts.info = {.id = located.name,
-                .architecture = config.architecture_name,
-                .fingerprint = digest,
-                .engine = engine.engine,
-                .precision = engine.precision,
-                .kernel = engine.kernel,
-                .threads = engine.threads,
-                .max_length = *max_length,
-                .model_max_length = config.max_length(),
-                .parameters = (*model)->weights.parameters(),
-                .truncation = parts.truncation,
-                .label = config.label};
-  parts.segments = config.architecture.input.segments;
-  parts.model_layers = config.architecture.layers();
-  parts.first_output = config.architecture.scoring.first_output;
-  parts.layers = wanted.engine.layers;
-  parts.depth = engine.depth;
-  RETURN_IF_ERROR(read_target(wanted.engine, exits.get(), parts));
-  RETURN_IF_ERROR(read_exit_keep(wanted.engine, config.architecture, engine, parts));
-  parts.max_documents = wanted.queue.max_documents;
-  parts.planner = planner_options(wanted.queue, engine);
-  log_info(str_cat("model ", parts.info.id, " (", config.architecture_name, ", ",
-                   (parts.info.parameters + 500000) / 1000000, " M parameters, up to ", *max_length,
-                   " tokens) on engine ", engine.engine, ", precision ", engine.precision, ", kernel ", engine.kernel,
-                   ", ", engine.threads, " thread(s)"));
-  if (shared.host && engine.engine == "cpu" && engine_options.weight_cache.empty())
-    parts.weights = shared.host->hold_weights(engine::cpu::packed_bytes((*model)->weights, engine.precision));
-  parts.texts = std::move(*texts);
-  if (lists) {
-    const auto room = lists->limits({.max_length = *max_length});
-    if (!room.ok()) return with_context(room.status(), "--max-length");
-    parts.texts = lists->texts();
-    parts.vector_width = config.architecture.scoring.labels;
-    parts.lists = std::move(lists);
-  }
-  parts.backend = std::move(*backend);
-  parts.metrics = std::move(metrics);
-  RETURN_IF_ERROR(read_host(options.host, shared, located.folder, engine_options.devices, parts));
-  if (parts.metrics) add_model_metrics(*parts.metrics, parts, config.architecture.layers());
-  report_progress(shared, "warming up");
-  RETURN_IF_ERROR(run_warm_up(config, parts));
-  const std::shared_ptr<Metrics> kept_metrics = parts.metrics;
+  ASSIGN_OR_RETURN(const auto opened, open_model(options, shared));
+  ASSIGN_OR_RETURN(auto backend, open_engine(options, opened, shared));
+  ASSIGN_OR_RETURN(auto parts, prepare_service(options, opened, std::move(backend), metrics, shared));
   std::unique_ptr<Reranker> service = std::make_unique<rank::Service>(std::move(parts));
-  if (watch.shadow_rate == 0 || !kept_metrics) return service;
+  if (watch.shadow_rate == 0 || !metrics) return service;
   return rank::with_shadow(
       std::move(service), [settings = rank::shadow_settings(options)] { return Reranker::open(settings); },
-      {watch.shadow_rate, watch.shadow_queue_bytes}, kept_metrics);
+      {watch.shadow_rate, watch.shadow_queue_bytes}, metrics);
 }
 
 }  // namespace rerank

@@ -25,10 +25,16 @@ auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitabl
 void Connection::hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation) {
   if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory.budget, peer_);
   const bool here = request.body.empty();
-  const auto task = std::make_shared<const RequestTask>(RequestTask{
-      core_.handler, std::move(cancellation), memory_, core_.memory.client_of,
-      accepted_coding(request.header("accept-encoding")), core_.options.max_body_bytes,
-      core_.options.compress_min_bytes, core_.requests, core_.access.cors_headers(request.header("origin"))});
+  const auto task =
+      std::make_shared<const RequestTask>(RequestTask{.handler = core_.handler,
+                                                      .cancellation = std::move(cancellation),
+                                                      .memory = memory_,
+                                                      .client_of = core_.memory.client_of,
+                                                      .coding = accepted_coding(request.header("accept-encoding")),
+                                                      .max_body_bytes = core_.options.max_body_bytes,
+                                                      .compress_min_bytes = core_.options.compress_min_bytes,
+                                                      .requests = core_.requests,
+                                                      .cors = core_.access.cors_headers(request.header("origin"))});
   const auto deliver = [gate = core_.gate, weak = weak_from_this(),
                         sequence = ++sequence_](transport::HttpResponse&& response) {
     const std::lock_guard lock(gate->mutex);

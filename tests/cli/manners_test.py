@@ -80,6 +80,7 @@ class MistakesTest(unittest.TestCase):
         self.assertIn("did you mean --max-length?", self.error("serve", "--max_length", "1"))
         self.assertNotIn("did you mean", self.error("serve", "--xyzzy"))
         self.assertIn("did you mean bf16?", self.error("serve", "--precision", "bf17"))
+        self.assertIn("did you mean avx512?", self.error("serve", "--kernel", "avx521"))
         for name, owner in (("bge-reranker-v2-m3", "BAAI"), ("ms-marco-MiniLM-L6-v2", "cross-encoder"), ("Qwen3-Reranker-0.6B", "Qwen")):
             said = run("fit", name, HF_HUB_CACHE="/nowhere", HF_ENDPOINT="http://127.0.0.1:9").stderr
             self.assertIn(f"did you mean {owner}/{name}?", said)

@@ -26,32 +26,31 @@ struct Row {
 
   // Of |logit - recorded|. What rounding does to a logit grows with the logits: fp32 apart, it is by their span.
   double tolerance(double span) const {
-    const auto precision = parse_choice<Precision>(options.precision).value();
-    const double recorded = testing::tolerance(engine, precision).recorded;
-    return precision == Precision::kFp32 ? recorded : recorded * std::max(1.0, span / 2);
+    const double recorded = testing::tolerance(engine, options.precision).recorded;
+    return options.precision == Precision::kFp32 ? recorded : recorded * std::max(1.0, span / 2);
   }
 };
 
 std::vector<Row> rows() {
-  std::vector<Row> rows = {{EngineKind::kReference, {.precision = "fp32"}},
-                           {EngineKind::kCpu, {.precision = "fp32", .threads = 2}}};
-  for (const char* precision : {"fp32", "fp16", "bf16", "fp8"})
+  std::vector<Row> rows = {{EngineKind::kReference, {.precision = Precision::kFp32}},
+                           {EngineKind::kCpu, {.precision = Precision::kFp32, .threads = 2}}};
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kBf16, Precision::kFp8})
     rows.push_back({EngineKind::kCuda, {.precision = precision}});
   for (const auto* table : engine::cpu::compiled_kernels()) {
     if (!engine::cpu::unsupported_reason(*table).empty()) continue;
-    rows.push_back({EngineKind::kCpu, {.precision = table->precision, .kernel = table->name, .threads = 1}});
+    rows.push_back({EngineKind::kCpu, {.precision = table->precision, .kernel = table->tier, .threads = 1}});
   }
-  for (const char* precision : {"fp32", "fp16", "int8"})
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kInt8})
     rows.push_back({EngineKind::kOnnx, {.precision = precision, .threads = 2}});
   // Plugins for CPUs, the oldest and the newest that tools/pjrt.sh fetches, on one device and on three.
-  for (const char* precision : {"fp32", "bf16"}) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
     for (const char* plugin : {"oldest", "newest"}) {
       engine::BackendOptions options = {.precision = precision, .threads = 2};
       options.pjrt_plugin = str_cat(RERANKD_SOURCE_DIR "/.deps/pjrt/", plugin, ".so");
       options.pjrt_options = "cpu_device_count=3";
-      const bool three = (std::string_view(precision) == "fp32") == (std::string_view(plugin) == "oldest");
+      const bool three = (precision == Precision::kFp32) == (std::string_view(plugin) == "oldest");
       if (three) options.devices = "0,1,2";
-      const bool all = std::string_view(precision) == "fp32" && std::string_view(plugin) == "newest";
+      const bool all = precision == Precision::kFp32 && std::string_view(plugin) == "newest";
       rows.push_back({EngineKind::kPjrt, options, str_cat(plugin, three ? "_three_devices" : ""), all});
     }
   }
@@ -90,9 +89,10 @@ Result<std::unique_ptr<engine::Backend>> open(const Row& row, const std::shared_
                                               size_t layers = 0) {
   engine::BackendOptions options = row.options;
   if (row.engine == EngineKind::kOnnx) {
-    const std::string out = str_cat(::testing::TempDir(), "/conformance_", ::getpid(), "_", row.options.precision);
+    const std::string out =
+        str_cat(::testing::TempDir(), "/conformance_", ::getpid(), "_", word_of(row.options.precision));
     convert::ConvertOptions convert;
-    convert.precision = *parse_choice<Precision>(row.options.precision);
+    convert.precision = row.options.precision;
     convert.keep_layers = layers;
     if (Status status = convert::write_onnx(*model, out, convert); !status.ok()) return status;
     options.onnx_file = out + "/" + convert::kOnnxFile;
@@ -136,9 +136,11 @@ void compare(const Row& row, const std::vector<std::string>& folders, const MayR
     // Where rounding turns a choice of experts around, a logit takes a step.
     const auto has_experts = [](const model::Block& block) { return block.feed_forward.experts.has_value(); };
     const bool steps =
-        std::ranges::any_of((*model)->architecture().blocks, has_experts) && row.options.precision != "fp32";
+        std::ranges::any_of((*model)->architecture().blocks, has_experts) && row.options.precision != Precision::kFp32;
     // Rows of 32 numbers are few for FP8.
-    const double tolerance = row.tolerance(recorded.span()) * (steps ? 4 : row.options.precision == "fp8" ? 1.5 : 1);
+    const double tolerance = row.tolerance(recorded.span()) * (steps                                      ? 4
+                                                               : row.options.precision == Precision::kFp8 ? 1.5
+                                                                                                          : 1);
     for (size_t i = 0; i < pairs.size(); ++i) {
       EXPECT_NEAR(logits[i], pairs[i].logit, tolerance)
           << folder << " pair " << i << " of " << pairs[i].ids.size() << " tokens";
@@ -155,11 +157,13 @@ void compare(const Row& row, const std::vector<std::string>& folders, const MayR
   if (compared == 0) GTEST_SKIP() << refusal;
   ::testing::Test::RecordProperty("largest_difference", std::to_string(largest));
   std::printf("  %s %s %s, %zu models: largest |logit - transformers| %.2g, or %.0f %% of the tolerance\n",
-              std::string(word_of(row.engine)).c_str(), row.options.precision.c_str(), row.options.kernel.c_str(),
-              compared, largest, 100 * part);
+              std::string(word_of(row.engine)).c_str(), std::string(word_of(row.options.precision)).c_str(),
+              std::string(word_of(row.options.kernel)).c_str(), compared, largest, 100 * part);
 }
 
-bool is_tiles(const Row& row) { return row.options.kernel == "amx" || row.options.kernel == "amx-emulated"; }
+bool is_tiles(const Row& row) {
+  return row.options.kernel == KernelTier::kAmx || row.options.kernel == KernelTier::kEmulatedAmx;
+}
 
 bool computes_all(const Row& row) {
   return row.engine == EngineKind::kReference || row.engine == EngineKind::kPjrt ||
@@ -266,8 +270,9 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Engines, EngineConformanceTest, ::testing::ValuesIn(rows()), [](const auto& info) {
-  std::string name = std::string(word_of(info.param.engine)) + "_" + info.param.options.precision + "_" +
-                     (info.param.name.empty() ? info.param.options.kernel : info.param.name);
+  const engine::BackendOptions& options = info.param.options;
+  std::string name = str_cat(word_of(info.param.engine), "_", word_of(options.precision), "_",
+                             info.param.name.empty() ? word_of(options.kernel) : info.param.name);
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });

@@ -139,19 +139,20 @@ TEST_P(ListwiseTest, EnginesComputeTheRecordedScores) {
   for (const auto* tier : engine::cpu::compiled_kernels()) {
     if (!engine::cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
     auto backend = engine::open_backend(load(GetParam()), EngineKind::kCpu,
-                                        {.precision = tier->precision, .kernel = tier->name, .threads = 2});
+                                        {.precision = tier->precision, .kernel = tier->tier, .threads = 2});
     ASSERT_TRUE(backend.ok()) << backend.status();
-    const auto precision = parse_choice<Precision>(tier->precision).value();
-    const bool slow = std::string_view(tier->name).find("emulated") != std::string_view::npos ||
-                      std::string_view(tier->name) == "portable";
-    compare(GetParam(), **backend, testing::tolerance(EngineKind::kCpu, precision).recorded, slow ? 700 : SIZE_MAX);
+    const bool slow =
+        engine::cpu::traits_of(tier->tier).use == engine::cpu::TierUse::kTests || tier->tier == KernelTier::kPortable;
+    compare(GetParam(), **backend, testing::tolerance(EngineKind::kCpu, tier->precision).recorded,
+            slow ? 700 : SIZE_MAX);
   }
 }
 
 TEST_P(ListwiseTest, OtherEnginesRefuseByName) {
   const auto model = load(GetParam());
   const std::string part = "vectors of marked tokens (documents that are scored together)";
-  const auto tiles = engine::open_backend(model, EngineKind::kCpu, {.precision = "bf16", .kernel = "amx-emulated"});
+  const auto tiles = engine::open_backend(model, EngineKind::kCpu,
+                                          {.precision = Precision::kBf16, .kernel = KernelTier::kEmulatedAmx});
   EXPECT_THAT(std::string(message_of(tiles.status())), HasSubstr("does not compute"));
   EXPECT_THAT(std::string(message_of(convert::write_onnx(*model, "/nowhere", {}))), HasSubstr(part));
   const auto pjrt = engine::open_backend(model, EngineKind::kPjrt, {.pjrt_plugin = "/nowhere.so"});
@@ -184,7 +185,7 @@ INSTANTIATE_TEST_SUITE_P(Recorded, ListwiseTest, ::testing::Values("jina-v3-a", 
 // What `rerankd check` and conversions compare.
 TEST(ListwiseModelTest, EnginesAreHeldAgainstTheReference) {
   const auto model = load("jina-v3-b");
-  const auto backend = engine::open_backend(model, EngineKind::kCpu, {.precision = "fp32", .threads = 1});
+  const auto backend = engine::open_backend(model, EngineKind::kCpu, {.precision = Precision::kFp32, .threads = 1});
   ASSERT_TRUE(backend.ok());
   const auto found = convert::verify_converted(model, 0, **backend, {});
   ASSERT_TRUE(found.ok()) << found.status();
@@ -306,7 +307,8 @@ TEST(ListwiseServiceTest, SettingsThatHaveNoPlaceAreRefused) {
 }
 
 TEST(ListwiseServiceTest, ABatchThatNobodyWantsIsGivenUp) {
-  auto backend = engine::open_backend(load("jina-v3-a"), EngineKind::kCpu, {.precision = "fp32", .threads = 2});
+  auto backend =
+      engine::open_backend(load("jina-v3-a"), EngineKind::kCpu, {.precision = Precision::kFp32, .threads = 2});
   ASSERT_TRUE(backend.ok());
   engine::OwnedBatch batch;
   const auto model = load("jina-v3-a");

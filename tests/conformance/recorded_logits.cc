@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/strings.h"
 #include "convert/writers.h"
 #include "engine/cpu/vector/kernels.h"
 #include "engine/registry.h"
@@ -24,22 +25,20 @@ void print(const std::string& label, engine::Backend& backend, const engine::Bat
     std::printf("%s %zu %08x%s\n", label.c_str(), i, std::bit_cast<uint32_t>(logits[i]), status.ok() ? "" : " failed");
 }
 
-engine::BackendOptions options_of(const std::string& precision, const std::string& kernel, size_t threads) {
-  engine::BackendOptions options;
-  options.precision = precision;
-  options.kernel = kernel;
-  options.threads = threads;
-  return options;
-}
-
 struct Row {
-  std::string engine, precision, kernel = "auto";
+  EngineKind engine;
+  Precision precision = Precision::kAuto;
+  KernelTier kernel = KernelTier::kAuto;
 };
 
 std::vector<Row> rows() {
-  std::vector<Row> rows = {{"reference", "auto"}, {"cuda", "fp32"}, {"cuda", "fp16"}, {"cuda", "bf16"},
-                           {"cuda", "fp8"},       {"onnx", "fp32"}, {"onnx", "fp16"}, {"onnx", "int8"}};
-  for (const auto* table : engine::cpu::compiled_kernels()) rows.push_back({"cpu", table->precision, table->name});
+  std::vector<Row> rows = {{EngineKind::kReference}};
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kBf16, Precision::kFp8})
+    rows.push_back({EngineKind::kCuda, precision});
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kInt8})
+    rows.push_back({EngineKind::kOnnx, precision});
+  for (const auto* table : engine::cpu::compiled_kernels())
+    rows.push_back({EngineKind::kCpu, table->precision, table->tier});
   return rows;
 }
 
@@ -63,17 +62,18 @@ int main(int argc, char** argv) {
     const std::string name = std::filesystem::path(folder).filename();
     for (const Row& row : rows()) {
       for (size_t threads : {1, 2}) {
-        if (threads == 2 && row.engine != "cpu") continue;
-        engine::BackendOptions options = options_of(row.precision, row.kernel, threads);
-        if (row.engine == "onnx") {
+        if (threads == 2 && row.engine != EngineKind::kCpu) continue;
+        engine::BackendOptions options = {.precision = row.precision, .kernel = row.kernel, .threads = threads};
+        if (row.engine == EngineKind::kOnnx) {
           convert::ConvertOptions how;
-          how.precision = parse_choice<Precision>(row.precision).value();
+          how.precision = row.precision;
           if (!convert::write_onnx(**model, graphs, how).ok()) continue;
           options.onnx_file = graphs + "/" + convert::kOnnxFile;
         }
-        auto backend = engine::open_backend(*model, parse_choice<EngineKind>(row.engine).value(), options);
+        auto backend = engine::open_backend(*model, row.engine, options);
         if (!backend.ok()) continue;  // not on this machine, or widths that the engine does not have
-        print(name + " " + row.engine + " " + row.precision + " " + row.kernel + " " + std::to_string(threads),
+        print(str_cat(name, " ", word_of(row.engine), " ", word_of(row.precision), " ", word_of(row.kernel), " ",
+                      threads),
               **backend, batch);
       }
     }

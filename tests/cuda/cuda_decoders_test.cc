@@ -16,7 +16,7 @@ namespace {
 using ::testing::HasSubstr;
 
 struct Case {
-  std::string precision;
+  Precision precision;
   emulation::Order order;
 };
 
@@ -28,21 +28,23 @@ class CudaDecoderTest : public ::testing::TestWithParam<Case> {
   }
   void TearDown() override { emulation::settings() = {}; }
 
-  const std::string& precision() const { return GetParam().precision; }
+  Precision precision() const { return GetParam().precision; }
   // As the conformance test has it: what rounding does to a logit grows with the logits. Rows of 32 numbers are few for
   // FP8, and pre-norm streams are not rescaled behind each block.
   double tolerance(double span) const {
-    const double recorded = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).recorded;
-    return precision() == "fp32" ? recorded : recorded * std::max(1.0, span / 2) * (precision() == "fp8" ? 1.5 : 1);
+    const double recorded = testing::tolerance(EngineKind::kCuda, precision()).recorded;
+    return precision() == Precision::kFp32
+               ? recorded
+               : recorded * std::max(1.0, span / 2) * (precision() == Precision::kFp8 ? 1.5 : 1);
   }
 };
 
 INSTANTIATE_TEST_SUITE_P(Precisions, CudaDecoderTest,
-                         ::testing::Values(Case{"fp32", emulation::Order::kLate},
-                                           Case{"fp16", emulation::Order::kEarly},
-                                           Case{"bf16", emulation::Order::kLate},
-                                           Case{"fp8", emulation::Order::kEarly}),
-                         [](const auto& info) { return info.param.precision; });
+                         ::testing::Values(Case{Precision::kFp32, emulation::Order::kLate},
+                                           Case{Precision::kFp16, emulation::Order::kEarly},
+                                           Case{Precision::kBf16, emulation::Order::kLate},
+                                           Case{Precision::kFp8, emulation::Order::kEarly}),
+                         [](const auto& info) { return std::string(word_of(info.param.precision)); });
 
 std::string decoder(const char* name) { return std::string(RERANKD_SOURCE_DIR "/tests/data/decoders/") + name; }
 
@@ -64,7 +66,7 @@ TEST_P(CudaDecoderTest, EqualsRecordedLogitsOfEveryDecoder) {
     for (const auto& pair : pairs) batch.add(pair.ids, pair.segments);
     const auto logits = run(*backend, batch.view());
     // Where rounding turns a choice of experts around, a logit takes a step.
-    const double allowed = tolerance(span_of(pairs)) * (experts && precision() != "fp32" ? 4 : 1);
+    const double allowed = tolerance(span_of(pairs)) * (experts && precision() != Precision::kFp32 ? 4 : 1);
     for (size_t i = 0; i < pairs.size(); ++i) EXPECT_NEAR(logits[i], pairs[i].logit, allowed) << folder << " " << i;
     ++compared;
   }
@@ -172,7 +174,7 @@ TEST_P(CudaDecoderTest, StatesBehindLayersAreOfWholeSequences) {
     EXPECT_EQ(logits, run(*backend, batch.view()));
   }
   EXPECT_EQ(states[0], states[1]);
-  if (precision() != "fp32") return;
+  if (precision() != Precision::kFp32) return;
   std::vector<float> logits(batch.size()), expected(states[0].size());
   ASSERT_TRUE(engine::make_reference_backend(model)->forward_with_states(batch, logits, expected).ok());
   for (size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(states[0][i], expected[i], 1e-3) << i;
@@ -194,8 +196,8 @@ TEST_P(CudaDecoderTest, CausalMasksEqualTheReferenceAtEdgeLengths) {
       const auto batch = random_batch(model->config, {1, 16, 63, 64, 65, 128, 129, 200, 256});
       const auto expected = run(*engine::make_reference_backend(model), batch.view());
       const auto logits = run(*open(model, {.precision = precision()}), batch.view());
-      const double generated = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).generated;
-      const double allowed = precision() == "fp8" ? 1.5 * generated : generated;
+      const double generated = testing::tolerance(EngineKind::kCuda, precision()).generated;
+      const double allowed = precision() == Precision::kFp8 ? 1.5 * generated : generated;
       for (size_t i = 0; i < logits.size(); ++i)
         EXPECT_NEAR(logits[i], expected[i], allowed)
             << "heads of " << head << " window " << window << " length " << batch.view().length(i);

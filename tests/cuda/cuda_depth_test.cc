@@ -28,7 +28,7 @@ class CudaDepthTest : public ::testing::Test {
   void TearDown() override { emulation::settings() = {}; }
 
   engine::BackendOptions with_exits() const {
-    return {.precision = "fp32", .threads = 2, .exits = std::make_shared<const model::Exits>(made)};
+    return {.precision = Precision::kFp32, .threads = 2, .exits = std::make_shared<const model::Exits>(made)};
   }
   std::unique_ptr<engine::Backend> open_cpu(const engine::BackendOptions& options) const {
     auto backend = engine::make_cpu_backend(model, options);
@@ -46,7 +46,7 @@ TEST_F(CudaDepthTest, SequencesStopWhereTheyAskTo) {
   engine::Batch mixed = batch.view();
   mixed.layers = layers;
   for (const engine::BackendOptions& options :
-       {engine::BackendOptions{.precision = "fp32", .threads = 2}, with_exits()}) {
+       {engine::BackendOptions{.precision = Precision::kFp32, .threads = 2}, with_exits()}) {
     const auto expected = run(*open_cpu(options), mixed), logits = run(*open(model, options), mixed);
     for (size_t i = 0; i < logits.size(); ++i)
       EXPECT_NEAR(logits[i], expected[i], testing::tolerance(EngineKind::kCuda, Precision::kFp32).generated) << i;
@@ -113,7 +113,8 @@ TEST_F(CudaDepthTest, AContestThatDoesNotFitIsComputedInPieces) {
 
 TEST_F(CudaDepthTest, ShowsWhatExitsRead) {
   const size_t width = 3 * model::exit_width(model->architecture());
-  auto cpu = open_cpu({.precision = "fp32", .threads = 2}), cuda = open(model, {.precision = "fp32"});
+  auto cpu = open_cpu({.precision = Precision::kFp32, .threads = 2}),
+       cuda = open(model, {.precision = Precision::kFp32});
   std::vector<float> expected(batch.view().size()), logits(expected.size());
   std::vector<float> expected_states(expected.size() * width), states(expected_states.size());
   ASSERT_TRUE(cpu->forward_with_states(batch.view(), expected, expected_states).ok());

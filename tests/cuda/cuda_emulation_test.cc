@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 using testing::TinyModelSpec;
 
 struct Case {
-  std::string precision;
+  Precision precision;
   emulation::Order order;
 };
 
@@ -28,20 +28,20 @@ class EmulatedCudaTest : public ::testing::TestWithParam<Case> {
     // Attention by wgmma in one order, by mma.sync in the other.
     if (GetParam().order == emulation::Order::kEarly) emulation::settings().compute_capability = 89;
   }
-  const std::string& precision() const { return GetParam().precision; }
-  double tolerance() const {
-    return testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).generated;
-  }
+  Precision precision() const { return GetParam().precision; }
+  double tolerance() const { return testing::tolerance(EngineKind::kCuda, precision()).generated; }
 };
 
 INSTANTIATE_TEST_SUITE_P(
     Precisions, EmulatedCudaTest,
-    ::testing::Values(Case{"fp32", emulation::Order::kLate}, Case{"fp16", emulation::Order::kLate},
-                      Case{"bf16", emulation::Order::kLate}, Case{"fp32", emulation::Order::kEarly},
-                      Case{"fp16", emulation::Order::kEarly}, Case{"bf16", emulation::Order::kEarly},
-                      Case{"fp8", emulation::Order::kLate}, Case{"fp8", emulation::Order::kEarly}),
+    ::testing::Values(Case{Precision::kFp32, emulation::Order::kLate}, Case{Precision::kFp16, emulation::Order::kLate},
+                      Case{Precision::kBf16, emulation::Order::kLate}, Case{Precision::kFp32, emulation::Order::kEarly},
+                      Case{Precision::kFp16, emulation::Order::kEarly},
+                      Case{Precision::kBf16, emulation::Order::kEarly}, Case{Precision::kFp8, emulation::Order::kLate},
+                      Case{Precision::kFp8, emulation::Order::kEarly}),
     [](const auto& info) {
-      return info.param.precision + (info.param.order == emulation::Order::kLate ? "_late" : "_early");
+      return std::string(word_of(info.param.precision)) +
+             (info.param.order == emulation::Order::kLate ? "_late" : "_early");
     });
 
 // Of the recorded pairs, for time; longer ones are held against the reference below.
@@ -52,7 +52,7 @@ TEST_P(EmulatedCudaTest, EqualsRecordedLogitsOfEveryFamily) {
     const auto model = load(folder);
     const bool experts = has_experts(model->architecture());
     // Where rounding turns a choice of experts around, a logit takes a step.
-    const double allowed = tolerance() * (experts && precision() != "fp32" ? 4 : 1);
+    const double allowed = tolerance() * (experts && precision() != Precision::kFp32 ? 4 : 1);
     if (model->config.architecture.blocks[0].attention.head_size % 8 != 0) {
       const Status refused = engine::make_cuda_backend(model, {.precision = precision()}).status();
       EXPECT_THAT(std::string(refused.message()), HasSubstr("multiples of 8"));
@@ -135,7 +135,7 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceUnderAttentionPatterns) {
       ASSERT_NE(backend, nullptr);
       const auto logits = run(*backend, batch.view());
       // Of some hundred logits in fp8 the worst is 0.33 away, the second 0.21.
-      const double allowed = precision() == "fp8" ? 1.5 * tolerance() : tolerance();
+      const double allowed = precision() == Precision::kFp8 ? 1.5 * tolerance() : tolerance();
       for (size_t i = 0; i < logits.size(); ++i)
         EXPECT_NEAR(logits[i], expected[i], allowed) << "pattern " << p << " heads " << spec.heads << " sequence " << i;
     }
@@ -157,8 +157,8 @@ TEST(EmulatedWgmmaTest, GivesWhatMmaGives) {
       testing::set_attention(model->config.architecture, {parts[c / 2], parts[c / 2]});
       if (c / 2 == 3)
         for (auto& block : model->config.architecture.blocks) block.attention.mask = model::MaskKind::kCausal;
-      for (const char* precision : {"fp16", "bf16"}) {
-        if (precision[0] == 'f' && c > 1) continue;  // for time
+      for (const Precision precision : {Precision::kFp16, Precision::kBf16}) {
+        if (precision == Precision::kFp16 && c > 1) continue;  // for time
         emulation::settings() = {};
         emulation::settings().order = emulation::Order::kEarly;
         const auto group = open(model, {.precision = precision});
@@ -167,7 +167,8 @@ TEST(EmulatedWgmmaTest, GivesWhatMmaGives) {
         EXPECT_EQ(group->info().kernel, "sm_90, wgmma");
         EXPECT_EQ(warp->info().kernel, "sm_90, mma.sync: turned off");
         const auto expected = run(*warp, batch.view()), logits = run(*group, batch.view());
-        for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 2e-3) << precision << " " << i;
+        for (size_t i = 0; i < logits.size(); ++i)
+          EXPECT_NEAR(logits[i], expected[i], 2e-3) << word_of(precision) << " " << i;
       }
     }
   }
@@ -175,17 +176,18 @@ TEST(EmulatedWgmmaTest, GivesWhatMmaGives) {
 
 TEST(EmulatedWgmmaTest, IsNotTakenWhereItGivesOtherNumbersOrIsNotThere) {
   const auto model = load(testing::write_tiny_model({.hidden = 64, .heads = 1}, "cuda_wgmma_refused"));
-  const auto kernel = [&](const char* precision) { return open(model, {.precision = precision})->info().kernel; };
+  const auto kernel = [&](Precision precision) { return open(model, {.precision = precision})->info().kernel; };
   emulation::settings() = {};
-  EXPECT_EQ(kernel("fp32"), "sm_90, mma.sync: wgmma is for numbers of 16 bits");
+  EXPECT_EQ(kernel(Precision::kFp32), "sm_90, mma.sync: wgmma is for numbers of 16 bits");
   emulation::settings().compute_capability = 100;
-  EXPECT_EQ(kernel("bf16"), "sm_100, mma.sync: wgmma is Hopper's");
+  EXPECT_EQ(kernel(Precision::kBf16), "sm_100, mma.sync: wgmma is Hopper's");
   emulation::settings() = {};
   emulation::settings().wrong_wgmma = true;
-  EXPECT_EQ(kernel("bf16"), "sm_90, mma.sync: wgmma gave other numbers here");
+  EXPECT_EQ(kernel(Precision::kBf16), "sm_90, mma.sync: wgmma gave other numbers here");
   emulation::settings() = {};
   const auto small = load(testing::write_tiny_model({.hidden = 64, .heads = 2}, "cuda_wgmma_small"));
-  EXPECT_EQ(open(small, {.precision = "bf16"})->info().kernel, "sm_90, mma.sync: wgmma is for heads of 64 and 128");
+  EXPECT_EQ(open(small, {.precision = Precision::kBf16})->info().kernel,
+            "sm_90, mma.sync: wgmma is for heads of 64 and 128");
 }
 
 }  // namespace

@@ -33,13 +33,13 @@ INSTANTIATE_TEST_SUITE_P(Models, CudaEncodersTest,
 
 // Batches of one class, whose last rows and sequences are no batch's.
 TEST_P(CudaEncodersTest, GraphsGiveWhatLaunchesGive) {
-  for (const char* precision : {"fp32", "bf16"}) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
     emulation::graphs() = {};
     const auto backend = open(model, {.precision = precision});
     const auto plain = open(model, {.precision = precision, .cuda_graphs = false});
     for (const auto& lengths : {std::initializer_list<size_t>{40, 30, 3}, {33, 20, 21, 5}, {64, 1, 2}, {28, 40, 9}}) {
       const engine::OwnedBatch batch = random_batch(model->config, lengths);
-      EXPECT_EQ(run(*backend, batch.view()), run(*plain, batch.view())) << precision << " " << lengths.size();
+      EXPECT_EQ(run(*backend, batch.view()), run(*plain, batch.view())) << word_of(precision) << " " << lengths.size();
     }
     EXPECT_GE(emulation::graphs().launched, 2u);
   }
@@ -55,7 +55,7 @@ TEST_P(CudaEncodersTest, WhoStaysInAContestHasTheScoreOfTheFullDepth) {
     exits.heads.push_back(head);
   }
   const auto backend =
-      open(model, {.precision = "bf16", .exits = std::make_shared<const model::Exits>(std::move(exits))});
+      open(model, {.precision = Precision::kBf16, .exits = std::make_shared<const model::Exits>(std::move(exits))});
   const engine::OwnedBatch batch = random_batch(model->config, {40, 7, 1, 23, 64, 12, 30, 5});
   const std::vector<float> full = run(*backend, batch.view());
   std::vector<float> logits(batch.size());
@@ -90,15 +90,16 @@ TEST(CudaWindowAndFirstTest, EqualsTheReference) {
       }
       const auto batch = random_batch(model->config, {1, 63, 64, 65, 130, 193, 384});
       const auto expected = run(*engine::make_reference_backend(model), batch.view());
-      for (const auto& [precision, capability] : {std::pair{"fp32", 90}, {"bf16", 90}, {"bf16", 89}}) {
+      for (const auto& [precision, capability] :
+           {std::pair{Precision::kFp32, 90}, {Precision::kBf16, 90}, {Precision::kBf16, 89}}) {
         if (capability == 89 && head != 64) continue;  // one case of mma.sync where there is wgmma
         emulation::settings() = {.order = window % 2 == 0 ? emulation::Order::kEarly : emulation::Order::kLate,
                                  .compute_capability = capability};
         const auto logits = run(*open(model, {.precision = precision}), batch.view());
-        const double allowed = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision)).generated;
+        const double allowed = testing::tolerance(EngineKind::kCuda, precision).generated;
         for (size_t i = 0; i < logits.size(); ++i)
           EXPECT_NEAR(logits[i], expected[i], allowed)
-              << precision << " heads of " << head << " window " << window << " length " << batch.length(i);
+              << word_of(precision) << " heads of " << head << " window " << window << " length " << batch.length(i);
       }
     }
   }

@@ -110,8 +110,8 @@ TEST_F(CudaFailuresTest, AMachineWithoutADeviceSaysSo) {
   EXPECT_THAT(std::string(engine::make_cuda_backend(model, {}).status().message()), HasSubstr("too old"));
 }
 
-class CudaNoNumberTest : public CudaFailuresTest, public ::testing::WithParamInterface<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Precisions, CudaNoNumberTest, ::testing::Values("fp16", "fp8"));
+class CudaNoNumberTest : public CudaFailuresTest, public ::testing::WithParamInterface<Precision> {};
+INSTANTIATE_TEST_SUITE_P(Precisions, CudaNoNumberTest, ::testing::Values(Precision::kFp16, Precision::kFp8));
 
 // A pair whose state overflows has no score; its neighbours in the batch, and in the next one, have theirs.
 TEST_P(CudaNoNumberTest, StaysWithItsPair) {

@@ -92,7 +92,7 @@ class CudaFp8Test : public ::testing::Test {
   void SetUp() override { emulation::settings() = {}; }
   void TearDown() override { emulation::settings() = {}; }
 
-  static engine::BackendOptions fp8() { return {.precision = "fp8"}; }
+  static engine::BackendOptions fp8() { return {.precision = Precision::kFp8}; }
 
   // A model of 64 columns with some of its tensors changed.
   template <class Change>
@@ -195,7 +195,7 @@ TEST_F(CudaFp8Test, DevicesWithoutItSaySoAndWhatToTake) {
   EXPECT_EQ(engine::describe_cuda_backend(*model, fp8()).status(), refused);
   EXPECT_TRUE(engine::make_cuda_backend(model, {}).ok());
   emulation::settings().compute_capability = 89;
-  EXPECT_EQ(open(model, fp8())->info().precision, "fp8");
+  EXPECT_EQ(open(model, fp8())->info().precision_text(), "fp8");
   EXPECT_THAT(*engine::describe_cuda_backend(*model, fp8()), HasSubstr("fp8 on Emulated, sm_89"));
 }
 

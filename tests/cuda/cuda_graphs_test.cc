@@ -21,7 +21,7 @@ class CudaGraphsTest : public ::testing::TestWithParam<emulation::Order> {
   engine::OwnedBatch batch_of(std::initializer_list<size_t> lengths) const {
     return random_batch(model->config, lengths);
   }
-  std::vector<float> plain(const engine::OwnedBatch& batch, const std::string& precision = "auto") const {
+  std::vector<float> plain(const engine::OwnedBatch& batch, Precision precision = Precision::kAuto) const {
     return run(*open(model, {.precision = precision, .cuda_graphs = false}), batch.view());
   }
 
@@ -34,7 +34,7 @@ INSTANTIATE_TEST_SUITE_P(Orders, CudaGraphsTest, ::testing::Values(emulation::Or
 // A class is recorded when it is met again, and then the same graph serves all its batches: other lengths, other
 // numbers of sequences, full and nearly empty.
 TEST_P(CudaGraphsTest, BatchesOfAClassShareAGraphAndScoreAsWithoutOne) {
-  for (const std::string precision : {"fp32", "bf16", "fp8"}) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16, Precision::kFp8}) {
     emulation::graphs() = {};
     const auto backend = open(model, {.precision = precision});
     const std::vector<engine::OwnedBatch> batches = {batch_of({128, 100, 3}), batch_of({70, 60, 50, 40}),
@@ -43,7 +43,7 @@ TEST_P(CudaGraphsTest, BatchesOfAClassShareAGraphAndScoreAsWithoutOne) {
     for (int round = 0; round < 2; ++round) {
       for (size_t i = 0; i < batches.size(); ++i)
         EXPECT_EQ(run(*backend, batches[i].view()), plain(batches[i], precision))
-            << precision << " " << round << " " << i;
+            << word_of(precision) << " " << round << " " << i;
     }
     EXPECT_EQ(emulation::graphs().captured, 1u);
     EXPECT_EQ(emulation::graphs().launched, 9u);

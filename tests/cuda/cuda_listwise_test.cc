@@ -61,12 +61,10 @@ Vectors vectors_of(const model::Model& model, engine::Backend& backend, const en
   return vectors;
 }
 
-double tolerance(const std::string& precision) {
-  return testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision)).recorded;
-}
+double tolerance(Precision precision) { return testing::tolerance(EngineKind::kCuda, precision).recorded; }
 
 struct Case {
-  std::string precision;
+  Precision precision;
   Order order;
 };
 
@@ -79,7 +77,7 @@ class CudaListwiseTest : public ::testing::TestWithParam<Case> {
   }
   void TearDown() override { emulation::settings() = {}; }
 
-  const std::string& precision() const { return GetParam().precision; }
+  Precision precision() const { return GetParam().precision; }
   std::unique_ptr<engine::Backend> open_with(std::shared_ptr<const model::Model> model,
                                              engine::BackendOptions options = {}) const {
     options.precision = precision();
@@ -88,15 +86,16 @@ class CudaListwiseTest : public ::testing::TestWithParam<Case> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Precisions, CudaListwiseTest,
-                         ::testing::Values(Case{"fp32", Order::kLate}, Case{"fp16", Order::kEarly},
-                                           Case{"bf16", Order::kCopiesLate}, Case{"fp8", Order::kLate}),
-                         [](const auto& info) { return info.param.precision; });
+                         ::testing::Values(Case{Precision::kFp32, Order::kLate}, Case{Precision::kFp16, Order::kEarly},
+                                           Case{Precision::kBf16, Order::kCopiesLate},
+                                           Case{Precision::kFp8, Order::kLate}),
+                         [](const auto& info) { return std::string(word_of(info.param.precision)); });
 
 TEST_P(CudaListwiseTest, EqualsTheRecordedScoresOfEachBlock) {
   for (const char* name : {"jina-v3-a", "jina-v3-b"}) {
     const auto model = list_model(name);
-    const auto blocks = blocks_of(*model, precision() == "fp32" ? 1400 : 620);  // for time
-    ASSERT_GE(blocks.size(), precision() == "fp32" ? 9u : 3u);
+    const auto blocks = blocks_of(*model, precision() == Precision::kFp32 ? 1400 : 620);  // for time
+    ASSERT_GE(blocks.size(), precision() == Precision::kFp32 ? 9u : 3u);
     const size_t width = model->architecture().scoring.labels;
     const auto batch = batch_of(blocks);
     const Vectors vectors = vectors_of(*model, *open_with(model), batch);
@@ -161,7 +160,7 @@ TEST_P(CudaListwiseTest, LongBlocksOfWideHeadsEqualTheReference) {
   const Vectors expected = vectors_of(*model, *engine::make_reference_backend(model), batch);
   const Vectors found = vectors_of(*model, *open_with(model), batch);
   ASSERT_EQ(found.size(), 1229u / 9);
-  const double allowed = testing::tolerance(EngineKind::kCuda, *parse_choice<Precision>(precision())).generated;
+  const double allowed = testing::tolerance(EngineKind::kCuda, precision()).generated;
   for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], allowed) << i;
 }
 

@@ -93,7 +93,7 @@ TEST(SharedBatchTest, PartsFollowOneAnotherAndComeOnceForAllBatches) {
 }
 
 struct Case {
-  std::string precision;
+  Precision precision;
   emulation::Order order;
 };
 
@@ -111,11 +111,15 @@ class CudaPrefixTest : public ::testing::TestWithParam<Case> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Precisions, CudaPrefixTest,
-    ::testing::Values(Case{"fp32", emulation::Order::kLate}, Case{"bf16", emulation::Order::kEarly},
-                      Case{"bf16", emulation::Order::kCopiesLate}, Case{"fp8", emulation::Order::kLate}),
-    [](const auto& info) { return info.param.precision + "_" + std::to_string(static_cast<int>(info.param.order)); });
+INSTANTIATE_TEST_SUITE_P(Precisions, CudaPrefixTest,
+                         ::testing::Values(Case{Precision::kFp32, emulation::Order::kLate},
+                                           Case{Precision::kBf16, emulation::Order::kEarly},
+                                           Case{Precision::kBf16, emulation::Order::kCopiesLate},
+                                           Case{Precision::kFp8, emulation::Order::kLate}),
+                         [](const auto& info) {
+                           return std::string(word_of(info.param.precision)) + "_" +
+                                  std::to_string(static_cast<int>(info.param.order));
+                         });
 
 // Requests of a server: some templates and queries that come again, documents in batches of their own or of several
 // requests, with and without a word on what others share.
@@ -236,10 +240,10 @@ TEST_P(CudaPrefixTest, BatchesInFlightReadWhatThoseBeforeThemKeep) {
 TEST(CudaPrefixes, ADeviceWithoutRoomForThemSharesWithinABatch) {
   emulation::settings() = {};
   const auto model = load(RERANKD_SOURCE_DIR "/tests/data/decoders/qwen3-a");
-  const auto backend = open(model, {.precision = "bf16", .prefix_bytes = size_t{8} << 30});
+  const auto backend = open(model, {.precision = Precision::kBf16, .prefix_bytes = size_t{8} << 30});
   ASSERT_NE(backend, nullptr);
   const auto batch = batch_of({joined(Ids(80, 5), {1, 2}), joined(Ids(80, 5), {3})}, {80, 80});
-  const auto expected = run(*open(model, {.precision = "bf16", .prefix_bytes = 0}), batch.view());
+  const auto expected = run(*open(model, {.precision = Precision::kBf16, .prefix_bytes = 0}), batch.view());
   for (int i = 0; i < 2; ++i) EXPECT_EQ(run(*backend, batch.view()), expected);
   EXPECT_EQ(backend->prefix_counters()->shared_tokens, 2 * 80u);
   EXPECT_EQ(backend->prefix_counters()->kept_tokens, 0u);

@@ -48,7 +48,7 @@ class CudaTuningTest : public ::testing::Test {
     EXPECT_EQ(run(*backend, batch.view()), expected);
     return runs_of(*backend);
   }
-  engine::BackendOptions cached(const std::string& precision = "auto") const {
+  engine::BackendOptions cached(Precision precision = Precision::kAuto) const {
     return {.precision = precision, .tuning_cache = folder};
   }
   std::vector<fs::path> files() const {
@@ -115,10 +115,10 @@ TEST_F(CudaTuningTest, WhatWasFoundIsKeptForLaterEngines) {
   EXPECT_EQ(emulation::products().questions, 0u);
 
   // Another precision asks anew, and both are in the file.
-  const auto fp32 = run(*open(model, cached("fp32")), batch.view());
+  const auto fp32 = run(*open(model, cached(Precision::kFp32)), batch.view());
   EXPECT_GT(emulation::products().questions, 0u);
   emulation::products() = {};
-  EXPECT_EQ(run(*open(model, cached("fp32")), batch.view()), fp32);
+  EXPECT_EQ(run(*open(model, cached(Precision::kFp32)), batch.view()), fp32);
   EXPECT_EQ(run(*open(model, cached()), batch.view()), expected);
   EXPECT_EQ(emulation::products().questions, 0u);
   EXPECT_EQ(files().size(), 1u);

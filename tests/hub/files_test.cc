@@ -110,7 +110,7 @@ TEST_F(GraphHubTest, TheGraphIsTakenWhereThereAreNoWeights) {
       refusal.find("is not there (looked") != std::string_view::npos)
     GTEST_SKIP() << refusal;
   ASSERT_TRUE(backend.ok()) << backend.status();
-  EXPECT_EQ((*backend)->info().engine, "onnx");
+  EXPECT_EQ((*backend)->info().engine_text(), "onnx");
   const auto found = convert::verify_converted(model_, 0, **backend, {});
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_LT(found->largest, testing::tolerance(EngineKind::kOnnx, Precision::kFp32).generated);

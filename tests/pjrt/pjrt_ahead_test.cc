@@ -50,7 +50,7 @@ TEST(PjrtAheadTest, WhatIsMadeForThisMachineIsWhatTheEngineLoads) {
   std::string lines;
   set_log_sink([&](LogLevel, std::string_view message, std::span<const LogField>) { lines += message; });
   BackendOptions options = with_plugin(kNewest);
-  options.precision = "fp32";
+  options.precision = Precision::kFp32;
   options.pjrt_shapes = "1x512,4x32";
   options.pjrt_cache = folder;
   auto backend = open(options);

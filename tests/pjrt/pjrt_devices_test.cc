@@ -129,7 +129,7 @@ TEST(PjrtDevicesTest, ALaterStartLoadsWhatAnEarlierCompiled) {
   EXPECT_EQ(second.first, 0);
   EXPECT_GE(second.second, 2);
   // Another precision is another program.
-  options.precision = "fp32";
+  options.precision = Precision::kFp32;
   EXPECT_GE(start().first, 2);
   fs::remove_all(options.pjrt_cache);
 }

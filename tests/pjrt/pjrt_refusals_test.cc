@@ -113,8 +113,8 @@ TEST(PjrtRefusalsTest, OptionsAreCheckedHereOrThere) {
     change(options);
     return error_of(options);
   };
-  EXPECT_THAT(refused([](auto& o) { o.precision = "int8"; }), HasSubstr("there are auto, fp32 and bf16"));
-  EXPECT_THAT(refused([](auto& o) { o.kernel = "amx"; }), HasSubstr("--kernel"));
+  EXPECT_THAT(refused([](auto& o) { o.precision = Precision::kInt8; }), HasSubstr("there are auto, fp32 and bf16"));
+  EXPECT_THAT(refused([](auto& o) { o.kernel = KernelTier::kAmx; }), HasSubstr("--kernel"));
   EXPECT_THAT(refused([](auto& o) { o.pjrt_shapes = "8"; }), AllOf(HasSubstr("--pjrt-shapes"), HasSubstr("8x128")));
   EXPECT_THAT(refused([](auto& o) { o.pjrt_shapes = "8x99999"; }), HasSubstr("longest pair"));
   EXPECT_THAT(refused([](auto& o) { o.device = 3; }), AllOf(HasSubstr("no device 3"), HasSubstr("has 1")));
@@ -151,24 +151,25 @@ TEST(PjrtRefusalsTest, UnknownFlagsOfXlaAreSpokenOf) {
 
 TEST(PjrtRefusalsTest, InspectSaysWhatItWouldTake) {
   const auto choices = list_engines(*bert(), with_plugin(fake_plugin("good"), "devices=4"));
-  const auto pjrt = std::find_if(choices.begin(), choices.end(), [](const auto& c) { return c.engine == "pjrt"; });
+  const auto pjrt =
+      std::find_if(choices.begin(), choices.end(), [](const auto& c) { return c.engine == EngineKind::kPjrt; });
   ASSERT_NE(pjrt, choices.end());
   EXPECT_TRUE(pjrt->runs);
   EXPECT_THAT(pjrt->detail,
               AllOf(HasSubstr("bf16 on Fake Device, 4 device(s) of platform fake"), HasSubstr("1073.7 MB"),
                     HasSubstr("PJRT 0.81, StableHLO 1.2.3"), HasSubstr("1x64, 8x16, 4x32")));
   const auto none = list_engines(*bert(), {});
-  for (const auto& choice : none) EXPECT_FALSE(choice.engine == "pjrt" && choice.runs);
+  for (const auto& choice : none) EXPECT_FALSE(choice.engine == EngineKind::kPjrt && choice.runs);
 }
 
 TEST(PjrtRefusalsTest, AutoTakesThePluginThatIsNamed) {
   auto named = open_backend(bert(), EngineKind::kAuto, with_plugin(fake_plugin("good")));
   ASSERT_TRUE(named.ok()) << named.status();
-  EXPECT_EQ((*named)->info().engine, "pjrt");
+  EXPECT_EQ((*named)->info().engine_text(), "pjrt");
   EXPECT_FALSE(open_backend(bert(), EngineKind::kAuto, with_plugin("/nowhere/plugin.so")).ok());
   auto other = open_backend(bert(), EngineKind::kAuto, {});
   ASSERT_TRUE(other.ok());
-  EXPECT_NE((*other)->info().engine, "pjrt");
+  EXPECT_NE((*other)->info().engine_text(), "pjrt");
 }
 
 }  // namespace

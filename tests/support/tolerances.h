@@ -3,7 +3,6 @@
 #pragma once
 
 #include <stdexcept>
-#include <string_view>
 
 #include "rerank/choice.h"
 
@@ -34,10 +33,9 @@ inline const Tolerance& tolerance(EngineKind engine, Precision precision) {
 }
 
 // Of a kernel tier of the CPU engine. AVX2 multiplies int8 with activations of seven bits, which doubles their error.
-inline double generated_tolerance_of_tier(std::string_view tier, std::string_view precision) {
-  const Precision parsed = parse_choice<Precision>(precision).value();
-  const double generated = tolerance(EngineKind::kCpu, parsed).generated;
-  return parsed == Precision::kInt8 && tier == "avx2" ? 2 * generated : generated;
+inline double generated_tolerance_of_tier(KernelTier tier, Precision precision) {
+  const double generated = tolerance(EngineKind::kCpu, precision).generated;
+  return precision == Precision::kInt8 && tier == KernelTier::kAvx2 ? 2 * generated : generated;
 }
 
 }  // namespace rerank::testing

@@ -26,7 +26,7 @@ struct EngineOptions {
       "changes scores as "
       "int8 does, and its speed is not known yet."};
 
-  std::string kernel = "auto";
+  KernelTier kernel = KernelTier::kAuto;
   static constexpr OptionInfo kKernel{
       "kernel", "TIER", "Engine",
       "auto, amx, avx512bf16, avx512, avx512vnni-bf16, avx512vnni, avx2 or portable: force a kernel tier, to "

@@ -264,7 +264,7 @@ struct Bench : Command {
     if (!no_check) {
       Options plain = options;
       plain.model.engine.engine = EngineKind::kReference, plain.model.engine.precision = Precision::kFp32,
-      plain.model.engine.kernel = "auto";
+      plain.model.engine.kernel = KernelTier::kAuto;
       ASSIGN_OR_RETURN(auto opened, Reranker::open(plain));
       reference = std::move(opened);
     }

@@ -70,7 +70,7 @@ struct Calibrate : Command {
     backend = std::move(opened);
     result.model = located.name;
     result.texts = source;
-    result.precision = backend->info().precision;
+    result.precision = backend->info().precision_text();
     result.kernel = backend->info().kernel;
     RETURN_IF_ERROR(gather());
     RETURN_IF_ERROR(compute());

@@ -18,9 +18,16 @@ namespace rerank::cli {
 namespace {
 
 // Beyond these, where logits span 2, no rounding explains a difference; of 8 and 4 bits nothing is said.
-double bound_of(std::string_view precision) {
-  if (precision == "fp32") return 1e-3;
-  return precision == "bf16" || precision == "fp16" ? 0.1 : INFINITY;
+double bound_of(Precision precision) {
+  if (precision == Precision::kFp32) return 1e-3;
+  return precision == Precision::kBf16 || precision == Precision::kFp16 ? 0.1 : INFINITY;
+}
+
+// Of several devices: of the coarsest.
+double bound_of(const std::vector<Precision>& precisions) {
+  double bound = 0;
+  for (const Precision precision : precisions) bound = std::max(bound, bound_of(precision));
+  return bound;
 }
 
 struct Check : Command {
@@ -104,13 +111,13 @@ struct Check : Command {
   void check_engines(const std::shared_ptr<const model::Model>& model) {
     size_t run = 0;
     for (const engine::EngineChoice& choice : engine::list_engines(*model, engine::backend_options(options))) {
-      const std::string name = str_cat("engine ", choice.engine);
+      const std::string name = str_cat("engine ", word_of(choice.engine));
       if (!choice.runs) {
         line("-", name.c_str(), choice.detail);
         continue;
       }
-      if (choice.engine == "reference") continue;  // what the others are compared with
-      const auto found = check_engine(model, *parse_choice<EngineKind>(choice.engine));
+      if (choice.engine == EngineKind::kReference) continue;  // what the others are compared with
+      const auto found = check_engine(model, choice.engine);
       if (found.ok()) ++run;
       say(name.c_str(), found);
     }
@@ -122,9 +129,9 @@ struct Check : Command {
   Result<std::string> check_engine(const std::shared_ptr<const model::Model>& model, EngineKind kind) {
     ASSIGN_OR_RETURN(const auto backend, engine::open_backend(model, kind, engine::backend_options(options)));
     const engine::BackendInfo& info = backend->info();
-    const std::string what = str_cat(info.precision, " ", info.kernel);
+    const std::string what = str_cat(info.precision_text(), " ", info.kernel);
     if (!model->has_weights()) return str_cat(what, "; not compared: there are no weights for the reference");
-    Progress bar(str_cat("reference and ", info.engine), "pairs");
+    Progress bar(str_cat("reference and ", info.engine_text()), "pairs");
     ASSIGN_OR_RETURN(
         const convert::Verification found,
         convert::verify_converted(model, 0, *backend, [&](uint64_t done, uint64_t total) { bar.update(done, total); }));
@@ -132,7 +139,7 @@ struct Check : Command {
     std::snprintf(text, sizeof text,
                   "%s: differs from the reference by %.2g at most, where logits span %.3g (%zu pairs)", what.c_str(),
                   found.largest, found.spread, found.pairs);
-    if (found.largest <= bound_of(info.precision) * std::max(1.0, found.spread / 2)) return std::string(text);
+    if (found.largest <= bound_of(info.precisions) * std::max(1.0, found.spread / 2)) return std::string(text);
     return absl::InternalError(str_cat(text, ": more than rounding explains. Please report it"));
   }
 

@@ -90,22 +90,24 @@ struct Fit : Command {
         last = speed.status();
         continue;
       }
-      const bool known =
-          std::ranges::any_of(rows, [&](const Row& row) { return row.speed.precision == speed->precision; });
-      if (!known) rows.push_back({*speed, memory_of(speed->precision)});
+      const bool known = std::ranges::any_of(
+          rows, [&](const Row& row) { return row.speed.engine.precisions == speed->engine.precisions; });
+      if (!known) rows.push_back({*speed, memory_of(speed->engine.precisions)});
     }
     if (rows.empty()) return last;
-    if (!cores.empty() && rows[0].speed.engine != "cpu") return not_carried_over(rows[0].speed.engine);
+    const engine::BackendInfo& first = rows[0].speed.engine;
+    if (!cores.empty() && first.engines != std::vector{EngineKind::kCpu}) return not_carried_over(first.engine_text());
     return ok_status();
   }
 
   // One row for each precision of the cpu engine, without times.
   Status list_sizes() {
-    std::vector<std::string> precisions = {"bf16", "fp32", "int8"};
-    if (options.model.engine.precision != Precision::kAuto)
-      precisions = {std::string(word_of(options.model.engine.precision))};
-    for (const std::string& precision : precisions)
-      rows.push_back({{"cpu", precision, "", 0, {}}, memory_of(precision)});
+    std::vector<Precision> precisions = {Precision::kBf16, Precision::kFp32, Precision::kInt8};
+    if (options.model.engine.precision != Precision::kAuto) precisions = {options.model.engine.precision};
+    for (const Precision precision : precisions) {
+      const engine::BackendInfo cpu = {.engines = {EngineKind::kCpu}, .precisions = {precision}, .threads = 0};
+      rows.push_back({.speed = {.engine = cpu, .at = {}}, .memory = memory_of({precision})});
+    }
     return ok_status();
   }
 
@@ -138,10 +140,11 @@ struct Fit : Command {
     return ok_status();
   }
 
-  // Matrices of blocks are packed in the precision; all else stays fp32 in memory, but for the table of words, of which
-  // the rows that texts have are mapped from the file.
-  uint64_t memory_of(const std::string& precision) const {
-    const double bytes = precision == "fp32" ? 4 : precision == "int8" ? 1 : precision == "int4" ? 0.56 : 2;
+  // Matrices of blocks are packed in the precision, of several in the largest; all else stays fp32 in memory, but for
+  // the table of words, of which the rows that texts have are mapped from the file.
+  uint64_t memory_of(const std::vector<Precision>& precisions) const {
+    double bytes = 0;
+    for (const Precision precision : precisions) bytes = std::max(bytes, bytes_per_weight(precision));
     const uint64_t rest = sizes.parameters - sizes.matrices;
     const uint64_t stored = disk > 0 ? disk * rest / sizes.parameters : 4 * rest;
     return static_cast<uint64_t>(bytes * static_cast<double>(sizes.matrices)) + stored + kBesides;
@@ -152,7 +155,7 @@ struct Fit : Command {
   // The same work divided among so many cores, as if they added up; the chunks of a question keep no more than so many
   // cores busy.
   static double question_seconds(const Row& row, const SpeedAt& at, size_t machine) {
-    const auto threads = static_cast<double>(row.speed.threads);
+    const auto threads = static_cast<double>(row.speed.engine.threads);
     return question_seconds(at) * threads / static_cast<double>(std::min(machine, kQuestionChunks));
   }
 
@@ -167,12 +170,13 @@ struct Fit : Command {
     } else {
       std::printf("download   the hub does not say how much\n");
     }
-    if (!sizes_only) std::printf("engine     %s, %zu thread(s)\n", rows[0].speed.engine.c_str(), rows[0].speed.threads);
+    const engine::BackendInfo& first = rows[0].speed.engine;
+    if (!sizes_only) std::printf("engine     %s, %zu thread(s)\n", first.engine_text().c_str(), first.threads);
     std::printf("\nprecision   memory");
     for (const size_t tokens : lengths) std::printf("   pairs/s of %zu   %zu chunks", tokens, kQuestionChunks);
     std::printf("\n");
     for (const Row& row : rows) {
-      std::printf("%-9s %5.1f GB", row.speed.precision.c_str(), static_cast<double>(row.memory) / 1e9);
+      std::printf("%-9s %5.1f GB", row.speed.engine.precision_text().c_str(), static_cast<double>(row.memory) / 1e9);
       for (const SpeedAt& at : row.speed.at) std::printf(" %16.1f %9.1f s", 1 / at.seconds, question_seconds(at));
       std::printf("\n");
     }
@@ -182,12 +186,12 @@ struct Fit : Command {
 
   void print_cores() const {
     std::printf("\n%zu chunks of %zu tokens on other machines, estimated: as if cores like these %zu added up\n",
-                kQuestionChunks, lengths[0], rows[0].speed.threads);
+                kQuestionChunks, lengths[0], rows[0].speed.engine.threads);
     std::printf("precision");
     for (const size_t machine : cores) std::printf(" %9s", str_cat(machine, " cores").c_str());
     std::printf("\n");
     for (const Row& row : rows) {
-      std::printf("%-9s", row.speed.precision.c_str());
+      std::printf("%-9s", row.speed.engine.precision_text().c_str());
       for (const size_t machine : cores) std::printf(" %7.1f s", question_seconds(row, row.speed.at[0], machine));
       std::printf("\n");
     }
@@ -209,7 +213,7 @@ struct Fit : Command {
     }
     std::string text = str_cat(question, "takes about ", seconds(now), ", and it waits 30 s. ");
     const double least = question_seconds(*at);
-    text += str_cat("With --precision ", best->speed.precision,
+    text += str_cat("With --precision ", best->speed.engine.precision_text(),
                     at->tokens < lengths[0] ? str_cat(" --max-length ", at->tokens) : "", " it takes ", seconds(least));
     return text + (least <= kPatience ? "." : ": choose a smaller model, or a larger machine.");
   }
@@ -226,10 +230,10 @@ struct Fit : Command {
     json.key("rows").begin_array();
     for (const Row& row : rows) {
       json.begin_object();
-      json.field("engine", row.speed.engine);
-      json.field("precision", row.speed.precision);
-      json.field("kernel", row.speed.kernel);
-      json.field("threads", uint64_t{row.speed.threads});
+      json.field("engine", row.speed.engine.engine_text());
+      json.field("precision", row.speed.engine.precision_text());
+      json.field("kernel", row.speed.engine.kernel);
+      json.field("threads", uint64_t{row.speed.engine.threads});
       json.field("memory_bytes", row.memory);
       json.key("lengths").begin_array();
       for (const SpeedAt& at : row.speed.at) {

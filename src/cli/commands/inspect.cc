@@ -38,7 +38,7 @@ struct Inspect : Command {
     print_prompt(**texts, (*model)->config.architecture.input, (*model)->config.serving.prompt_from);
     std::printf("\nengines\n");
     for (const engine::EngineChoice& choice : engine::list_engines(**model, engine::backend_options(options))) {
-      std::printf("  %-12s  %s %s\n", choice.engine.c_str(),
+      std::printf("  %-12s  %s %s\n", std::string(word_of(choice.engine)).c_str(),
                   choice.runs ? "runs:" : "does not run:", choice.detail.c_str());
     }
     return 0;

@@ -115,7 +115,7 @@ struct Models : Command {
     for (const auto& choice : engine::list_engines(**model, engine::backend_options(options))) {
       if (!choice.runs || !choice.automatic) continue;
       cached.reranker = true;
-      cached.what = str_cat(choice.engine, " ", choice.detail);
+      cached.what = str_cat(word_of(choice.engine), " ", choice.detail);
       break;
     }
     if (!cached.reranker) cached.what = "no engine runs it here: rerankd inspect says why";

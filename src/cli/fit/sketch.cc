@@ -122,8 +122,7 @@ Result<Speed> predict_speed(const model::ModelConfig& config, const Options& opt
   if (layers > few) {
     ASSIGN_OR_RETURN(large, open(more));
   }
-  const auto& info = small->info();
-  Speed speed{info.engine, info.precision, info.kernel, info.threads, {}};
+  Speed speed{.engine = small->info(), .at = {}};
   const size_t vocabulary = std::min(config.architecture.embedding.vocabulary, kVocabulary);
   for (const size_t tokens : lengths) {
     double seconds = seconds_of_pair(*small, config.architecture, tokens, vocabulary);

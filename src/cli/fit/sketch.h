@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "engine/backend.h"
 #include "model/weights.h"
 #include "rerank/options.h"
 #include "rerank/status.h"
@@ -28,8 +29,7 @@ struct SpeedAt {
   double seconds;
 };
 struct Speed {
-  std::string engine, precision, kernel;
-  size_t threads = 0;
+  engine::BackendInfo engine;
   std::vector<SpeedAt> at;
 };
 Result<Speed> predict_speed(const model::ModelConfig& config, const Options& options,

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "engine/cpu/cpu_backend.h"
 #include "engine/cpu/vector/kernels.h"
+#include "support/tiers.h"
 
 namespace rerank::engine {
 namespace {
@@ -23,7 +24,7 @@ std::shared_ptr<model::Model> load(const char* name) {
 std::unique_ptr<Backend> open(const std::shared_ptr<const model::Model>& model, const cpu::KernelTable& tier,
                               size_t threads, size_t chunk_tokens, size_t prefix_bytes = 0) {
   auto backend = make_cpu_backend(model, {.precision = tier.precision,
-                                          .kernel = tier.name,
+                                          .kernel = tier.tier,
                                           .threads = threads,
                                           .prefix_bytes = prefix_bytes,
                                           .chunk_tokens = chunk_tokens});
@@ -59,7 +60,7 @@ TEST(ChunkTest, WhereChunksEndChangesNoScore) {
   const std::vector<size_t> lengths = {192, 33, 190, 1, 191, 64, 150, 17};
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
-    const bool fast = std::string_view(tier->name).starts_with("avx512") || std::string_view(tier->name) == "avx2";
+    const bool fast = testing::is_fast_vector_tier(*tier);
     std::vector<const char*> names = {"qwen3-b", "gemma2-a"};
     if (fast) names.insert(names.end(), {"qwen2-b", "llama-a", "minicpm-a", "qwen3moe-a"});
     for (const char* name : names) {
@@ -70,16 +71,17 @@ TEST(ChunkTest, WhereChunksEndChangesNoScore) {
       for (const size_t chunk : fast ? std::vector<size_t>{5, 16, 100, 191} : std::vector<size_t>{31}) {
         for (const size_t prefix_bytes : {size_t{0}, size_t{1} << 20}) {
           const auto chunked = open(model, *tier, chunk % 2 + 1, chunk, prefix_bytes);
-          EXPECT_EQ(logits_of(*chunked, batch), expected) << name << " " << tier->name << " " << chunk;
+          EXPECT_EQ(logits_of(*chunked, batch), expected) << name << " " << word_of(tier->tier) << " " << chunk;
           if (prefix_bytes != 0) {  // again, with what was kept
-            EXPECT_EQ(logits_of(*chunked, batch), expected) << name << " " << tier->name << " " << chunk;
+            EXPECT_EQ(logits_of(*chunked, batch), expected) << name << " " << word_of(tier->tier) << " " << chunk;
             EXPECT_GT(chunked->prefix_counters()->shared_tokens, 0u);
           }
         }
       }
       for (size_t s = 0; s < batch.size(); ++s)
         batch.layers.push_back(static_cast<uint8_t>(model->architecture().layers() - s % 2));
-      EXPECT_EQ(logits_of(*open(model, *tier, 2, 31), batch), logits_of(*whole, batch)) << name << " " << tier->name;
+      EXPECT_EQ(logits_of(*open(model, *tier, 2, 31), batch), logits_of(*whole, batch))
+          << name << " " << word_of(tier->tier);
     }
   }
 }
@@ -88,7 +90,7 @@ const cpu::KernelTable& best_tier() {
   const cpu::KernelTable* best = nullptr;
   for (const auto* tier : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
-    if (best == nullptr && std::string_view(tier->precision) == "bf16") best = tier;
+    if (best == nullptr && tier->precision == Precision::kBf16) best = tier;
   }
   return best != nullptr ? *best : *cpu::compiled_kernels().back();
 }
@@ -163,11 +165,11 @@ TEST(ChunkTest, EveryTierIsInterruptedBetweenLayers) {
     size_t calls = 0;
     const std::function<void()> between = [&] {
       ++calls;
-      EXPECT_EQ(logits_of(*backend, inner), expected_inner) << tier->name;
+      EXPECT_EQ(logits_of(*backend, inner), expected_inner) << word_of(tier->tier);
     };
     Batch interrupted = outer;
     interrupted.between = &between;
-    EXPECT_EQ(logits_of(*backend, interrupted), expected_outer) << tier->name;
+    EXPECT_EQ(logits_of(*backend, interrupted), expected_outer) << word_of(tier->tier);
     EXPECT_EQ(calls, (*model)->architecture().layers() - 1);
   }
 }

@@ -55,8 +55,8 @@ StoredWeights<PackedWeights> open_weights(std::shared_ptr<const model::Model> mo
   if (!options.weight_cache.empty()) {
     const WeightCacheOptions cache = {
         options.weight_cache, options.weight_cache_bytes,
-        str_cat(model->weights.files->digest().hex(), " ", kernels.precision, " ", kernels.name, " ", RERANKD_VERSION,
-                " layout ", PackedWeights::kOrder, ".", PackedWeights::kLayout, ".", kPanelLayout)};
+        str_cat(model->weights.files->digest().hex(), " ", word_of(kernels.precision), " ", word_of(kernels.tier), " ",
+                RERANKD_VERSION, " layout ", PackedWeights::kOrder, ".", PackedWeights::kLayout, ".", kPanelLayout)};
     // The second time behind a writing.
     for (int attempt = 0; attempt < 2; ++attempt) {
       auto mapped = MappedWeights::open(cache);
@@ -103,12 +103,14 @@ class CpuEngine : public LayeredEngine {
     if constexpr (Ops::kTakesRuns) {
       for (const auto& worker : workers_) worker->ops.limit_rows(chunk_tokens_);
     }
-    info_ = {.engine = "cpu",
-             .precision = kernels.precision,
-             .kernel = kernels.name,
+    info_ = {.engines = {EngineKind::kCpu},
+             .precisions = {kernels.precision},
+             .kernel = std::string(word_of(kernels.tier)),
              .threads = team_->size(),
              .max_length = architecture().max_length,
              .interruptible = true};
+    if (options.weight_cache.empty())
+      info_.packed_bytes = packed_bytes(weights_.weights->model->weights, kernels.precision);
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -341,8 +343,8 @@ class CpuEngine : public LayeredEngine {
 
 Result<std::string> describe_cpu_backend(const model::Model& model, const BackendOptions& options) {
   ASSIGN_OR_RETURN(auto kernels, cpu::pick_tier(model, options));
-  std::string text =
-      str_cat(kernels->precision, ", kernel ", kernels->name, ", ", cpu::threads_of(options), " thread(s)");
+  std::string text = str_cat(word_of(kernels->precision), ", kernel ", word_of(kernels->tier), ", ",
+                             cpu::threads_of(options), " thread(s)");
   text += cpu::refused_tiers(model.architecture());
   return text;
 }

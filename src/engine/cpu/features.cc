@@ -104,8 +104,9 @@ bool multiplies_correctly(const TileKernels& kernels) {
 
 }  // namespace
 
-std::string_view unsupported_reason(const KernelTier& tier) {
-  const auto lacks = [&](InstructionSet set, bool has) { return (tier.needs & set) != 0 && !has; };
+std::string_view unsupported_reason(const KernelTable& table) {
+  const uint32_t needs = traits_of(table.tier).needs;
+  const auto lacks = [&](InstructionSet set, bool has) { return (needs & set) != 0 && !has; };
 #if defined(__x86_64__)
   const int64_t supported = hwy::SupportedTargets();
   if (lacks(kAvx2, supported & HWY_AVX2)) return "this CPU has no AVX2";
@@ -113,7 +114,7 @@ std::string_view unsupported_reason(const KernelTier& tier) {
   if (lacks(kAmx, has_amx())) return "this CPU has no AMX";
   if (lacks(kAvx512Bf16, has_avx512_bf16())) return "this CPU has no AVX512_BF16";
   if (lacks(kAvx512Vnni, has_avx512_vnni())) return "this CPU has no AVX512_VNNI";
-  if ((tier.needs & kAmx) != 0) {
+  if ((needs & kAmx) != 0) {
     static const bool kGranted = ask_for_tiles();
     if (!kGranted) return "the operating system does not grant the AMX tile state";
     static const bool kCorrect = multiplies_correctly(N_AVX3::kTileBf16) && multiplies_correctly(N_AVX3::kTileInt8);
@@ -121,20 +122,20 @@ std::string_view unsupported_reason(const KernelTier& tier) {
   }
   return {};
 #else
-  return lacks(static_cast<InstructionSet>(tier.needs), false) ? "this is no x86-64 CPU" : "";
+  return lacks(static_cast<InstructionSet>(needs), false) ? "this is no x86-64 CPU" : "";
 #endif
 }
 
 bool is_automatic(const KernelTable& table) {
-  return faster_than_fp32(table) && std::string_view(table.precision) != "int8" &&
-         std::string_view(table.precision) != "int4";
+  return faster_than_fp32(table) && table.precision != Precision::kInt8 && table.precision != Precision::kInt4;
 }
 
-bool faster_than_fp32(const KernelTier& tier) {
+bool faster_than_fp32(const KernelTable& table) {
+  const TierUse use = traits_of(table.tier).use;
 #if defined(__x86_64__)
-  if (tier.use == KernelTier::Use::kSpeedOnAmd) return is_amd();
+  if (use == TierUse::kSpeedOnAmd) return is_amd();
 #endif
-  return tier.use == KernelTier::Use::kSpeed;
+  return use == TierUse::kSpeed;
 }
 
 }  // namespace rerank::engine::cpu

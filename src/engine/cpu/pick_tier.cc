@@ -23,40 +23,40 @@ std::string refusal_of(const KernelTable& table, const model::Architecture& arch
 
 // The first tier, best first, that fits what is wanted, that this machine runs, and that computes the model.
 Result<const KernelTable*> pick(const model::Architecture& architecture, const BackendOptions& options) {
-  const std::string_view precision = options.precision;
-  if (precision != "auto" && precision != "fp32" && precision != "bf16" && precision != "int8" && precision != "int4") {
+  const Precision precision = options.precision;
+  if (precision == Precision::kFp16 || precision == Precision::kFp8) {
     return absl::InvalidArgumentError(
-        str_cat("--precision ", options.precision,
+        str_cat("--precision ", word_of(precision),
                 ": the cpu engine has auto, fp32, bf16, int8, int4; fp8 is the cuda engine's"));
   }
   std::string known, refusals;
   const KernelTable* slower = nullptr;
   for (const KernelTable* table : compiled_kernels()) {
-    known += str_cat(", ", table->name);
-    if (options.kernel != "auto" && options.kernel != table->name) continue;
-    if (options.precision != "auto" && options.precision != table->precision) continue;
+    known += str_cat(", ", word_of(table->tier));
+    if (options.kernel != KernelTier::kAuto && options.kernel != table->tier) continue;
+    if (precision != Precision::kAuto && precision != table->precision) continue;
     const std::string refusal = refusal_of(*table, architecture);
     if (!refusal.empty()) {
-      refusals += str_cat(refusals.empty() ? "" : "; ", table->name, ": ", refusal);
+      refusals += str_cat(refusals.empty() ? "" : "; ", word_of(table->tier), ": ", refusal);
       continue;
     }
-    if (options.kernel != "auto" || is_automatic(*table)) return table;  // a tier named is taken as it is
-    if (options.precision == "auto" || table->use == KernelTier::Use::kTests) continue;
+    if (options.kernel != KernelTier::kAuto || is_automatic(*table)) return table;  // a tier named is taken as it is
+    if (precision == Precision::kAuto || traits_of(table->tier).use == TierUse::kTests) continue;
     if (faster_than_fp32(*table)) return table;
     // A precision asked for may be slower than fp32, where there is nothing better.
     if (slower == nullptr) slower = table;
   }
   if (slower != nullptr) return slower;
   if (!refusals.empty()) return absl::UnimplementedError(str_cat("cpu engine: ", refusals));
-  return absl::InvalidArgumentError(str_cat("--kernel ", options.kernel, " with --precision ", options.precision,
-                                            ": no such tier; there are auto", known));
+  return absl::InvalidArgumentError(str_cat("--kernel ", word_of(options.kernel), " with --precision ",
+                                            word_of(precision), ": no such tier; there are auto", known));
 }
 
 // A model that was quantized is computed so where nothing else is asked for.
 BackendOptions with_precision_of(const model::Model& model, BackendOptions options) {
-  if (options.precision != "auto") return options;
-  if (model.weights.quantized) options.precision = "int8";
-  if (model.weights.int4) options.precision = "int4";
+  if (options.precision != Precision::kAuto) return options;
+  if (model.weights.quantized) options.precision = Precision::kInt8;
+  if (model.weights.int4) options.precision = Precision::kInt4;
   return options;
 }
 
@@ -74,7 +74,7 @@ std::string refused_tiers(const model::Architecture& architecture) {
   std::string text;
   for (const KernelTable* table : compiled_kernels()) {
     const std::string refusal = refusal_of(*table, architecture);
-    const std::string said = str_cat("; not ", table->name, ": ", refusal);
+    const std::string said = str_cat("; not ", word_of(table->tier), ": ", refusal);
     // A tier has a table for each of its precisions.
     if (!refusal.empty() && text.find(said) == std::string::npos) text += said;
   }

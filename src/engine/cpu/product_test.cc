@@ -64,8 +64,7 @@ TEST(PackingTest, LeavesWhatIsNoFileAsItIs) {
 
 TEST(Int8ProductTest, SumsNeverSaturate) {
   for (const cpu::KernelTable* tier : cpu::compiled_kernels()) {
-    if (std::string_view(tier->precision) != "int8" || tier->tiles != nullptr ||
-        !cpu::unsupported_reason(*tier).empty())
+    if (tier->precision != Precision::kInt8 || tier->tiles != nullptr || !cpu::unsupported_reason(*tier).empty())
       continue;
     const cpu::ProductKernels& product = tier->linear;
     const size_t panels = (kOutputs + product.tile_columns - 1) / product.tile_columns;
@@ -89,7 +88,7 @@ TEST(Int8ProductTest, SumsNeverSaturate) {
         }
         // A unit of weights is a 126th of their largest sum of four at the worst: half of it is 1.6 % of equal ones.
         EXPECT_NEAR(result.data()[o], exact, 0.02 * size)
-            << tier->name << ", " << c.name << ", " << c.in << " inputs, output " << o;
+            << word_of(tier->tier) << ", " << c.name << ", " << c.in << " inputs, output " << o;
       }
     }
   }
@@ -223,7 +222,7 @@ TEST(Int4ProductTest, WeightsAreReadBackWithinAUnit) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
   for (const cpu::KernelTable* tier : cpu::compiled_kernels()) {
-    if (std::string_view(tier->precision) != "int4" || !cpu::unsupported_reason(*tier).empty()) continue;
+    if (tier->precision != Precision::kInt4 || !cpu::unsupported_reason(*tier).empty()) continue;
     const cpu::ProductKernels& product = tier->linear;
     for (size_t in : {1, 32, 70, 256}) {
       const size_t panels = (kOutputs + product.tile_columns - 1) / product.tile_columns;
@@ -250,7 +249,7 @@ TEST(Int4ProductTest, WeightsAreReadBackWithinAUnit) {
           for (size_t k = first; k < end; ++k) {
             const float exact = weights[o * in + k], unit_error = std::abs(exact) > 0.9f * largest ? 1.0f : 0.5f;
             ASSERT_NEAR(result.row(k)[o], exact, (unit_error + 0.1f) * largest / 8)
-                << tier->name << " in " << in << " output " << o << " input " << k;
+                << word_of(tier->tier) << " in " << in << " output " << o << " input " << k;
           }
         }
       }
@@ -277,8 +276,8 @@ TEST(TileProductTest, EveryShapeAndResultEqualsExactSums) {
                           cpu::TileResult::kInner, cpu::TileResult::kAdd}) {
         check.run(result);
         ASSERT_FALSE(testing::Test::HasFatalFailure())
-            << tier->name << " " << tier->precision << ": " << shape.row_tiles << " row tiles, " << shape.panels
-            << " panels, " << shape.steps << " steps from " << shape.first_step;
+            << word_of(tier->tier) << " " << word_of(tier->precision) << ": " << shape.row_tiles << " row tiles, "
+            << shape.panels << " panels, " << shape.steps << " steps from " << shape.first_step;
       }
     }
   }

@@ -71,17 +71,17 @@ struct ExpertBuffers {
     visit(sum, rows * m.hidden);
   }
   Choices choices(const ModelSpec& m, uint32_t rows) const {
-    return {rows,
-            m.experts,
-            m.chosen,
-            expert_tiles(rows, m.chosen, m.experts),
-            m.normalized_shares != 0,
-            expert.data(),
-            share.data(),
-            place.data(),
-            count.data(),
-            row_at.data(),
-            expert_at.data()};
+    return {.rows = rows,
+            .experts = m.experts,
+            .chosen = m.chosen,
+            .tiles = expert_tiles(rows, m.chosen, m.experts),
+            .normalized = m.normalized_shares != 0,
+            .expert = expert.data(),
+            .share = share.data(),
+            .place = place.data(),
+            .count = count.data(),
+            .row_at = row_at.data(),
+            .expert_at = expert_at.data()};
   }
 };
 

@@ -41,8 +41,28 @@ struct Choice {
   const cuda::Plugin* plugin = nullptr;
   cuda::Type type = cuda::Type::kBf16;
   int device = 0;
-  std::string precision, name;  // "bf16", "NVIDIA H100, sm_90, 78 GiB"
+  Precision precision = Precision::kBf16;
+  std::string name;  // "NVIDIA H100, sm_90, 78 GiB"
 };
+
+// None: the engine has it not.
+std::optional<cuda::Type> type_of(Precision precision) {
+  switch (precision) {
+    case Precision::kFp32:
+      return cuda::Type::kF32;
+    case Precision::kBf16:
+      return cuda::Type::kBf16;
+    case Precision::kFp16:
+      return cuda::Type::kF16;
+    case Precision::kFp8:
+      return cuda::Type::kFp8;
+    case Precision::kAuto:
+    case Precision::kInt8:
+    case Precision::kInt4:
+      break;
+  }
+  return std::nullopt;
+}
 
 // What supported.h has no word for.
 std::string other_parts(const model::Architecture& a) {
@@ -75,16 +95,16 @@ std::string newer_parts(const model::Architecture& a, uint32_t minor) {
 
 Result<Choice> choose(const model::Model& model, const BackendOptions& options) {
   if (!model.has_weights()) return model.no_weights;
-  if (options.kernel != "auto") return absl::InvalidArgumentError("cuda engine: --kernel: there is one, auto");
+  if (options.kernel != KernelTier::kAuto)
+    return absl::InvalidArgumentError("cuda engine: --kernel: there is one, auto");
   Choice choice;
-  choice.precision = options.precision == "auto" ? "bf16" : options.precision;
-  if (choice.precision == "fp32") choice.type = cuda::Type::kF32;
-  if (choice.precision == "fp16") choice.type = cuda::Type::kF16;
-  if (choice.precision == "fp8") choice.type = cuda::Type::kFp8;
-  if (choice.type == cuda::Type::kBf16 && choice.precision != "bf16") {
-    return absl::InvalidArgumentError(
-        str_cat("cuda engine: --precision ", options.precision, ": there are auto (bf16), fp8, fp16, bf16, fp32"));
+  if (options.precision != Precision::kAuto) choice.precision = options.precision;
+  const std::optional<cuda::Type> type = type_of(choice.precision);
+  if (!type) {
+    return absl::InvalidArgumentError(str_cat("cuda engine: --precision ", word_of(options.precision),
+                                              ": there are auto (bf16), fp8, fp16, bf16, fp32"));
   }
+  choice.type = *type;
   const model::Architecture& a = model.architecture();
   std::string parts = uncomputed_parts(a, kAllFeatures);
   if (parts.empty()) parts = other_parts(a);
@@ -125,8 +145,8 @@ class CudaEngine : public LayeredEngine {
         engine_(engine),
         counters_(can_share_prefixes(model_->architecture()) ? std::make_shared<PrefixCounters>() : nullptr) {
     const size_t sm = choice.name.find("sm_");
-    info_ = {.engine = "cuda",
-             .precision = choice.precision,
+    info_ = {.engines = {EngineKind::kCuda},
+             .precisions = {choice.precision},
              .kernel = choice.name.substr(sm, choice.name.find(',', sm) - sm),
              .threads = 1,
              .max_length = model_->config.max_length()};
@@ -181,7 +201,8 @@ class CudaEngine : public LayeredEngine {
     if (counters_ == nullptr || plugin_->keep_prefixes == nullptr) return ok_status();
     const model::Architecture& a = model_->architecture();
     const model::Attention& attention = a.blocks[0].attention;
-    slot_bytes_ = a.layers() * 2 * attention.kv_heads * attention.head_size * (info_.precision == "fp32" ? 4 : 2);
+    slot_bytes_ =
+        a.layers() * 2 * attention.kv_heads * attention.head_size * (info_.precisions[0] == Precision::kFp32 ? 4 : 2);
     uint32_t slots = 0;
     const Status status = call(plugin_->keep_prefixes, uint64_t{bytes}, &slots);
     if (absl::IsResourceExhausted(status)) {
@@ -321,7 +342,7 @@ class CudaEngine : public LayeredEngine {
 
 Result<std::string> describe_cuda_backend(const model::Model& model, const BackendOptions& options) {
   ASSIGN_OR_RETURN(auto choice, choose(model, options));
-  return str_cat(choice.precision, " on ", choice.name);
+  return str_cat(word_of(choice.precision), " on ", choice.name);
 }
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(std::shared_ptr<const model::Model> model,

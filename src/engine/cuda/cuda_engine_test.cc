@@ -49,14 +49,16 @@ TEST(CudaEngineTest, WhereItCannotRunItSaysWhyAndTheCpuIsTaken) {
   EXPECT_EQ(described.status(), opened.status());
   auto taken = open_backend(*model, EngineKind::kAuto, {});
   ASSERT_TRUE(taken.ok()) << taken.status();
-  EXPECT_EQ((*taken)->info().engine, "cpu");
+  EXPECT_EQ((*taken)->info().engine_text(), "cpu");
 }
 
 TEST(CudaEngineTest, PrecisionsAndKernelsItHasNotAreRefused) {
   auto model = model::load_model(testing::write_tiny_model({.hidden = 48, .heads = 3}, "cuda_test"));
   ASSERT_TRUE(model.ok());
-  EXPECT_THAT(std::string(make_cuda_backend(*model, {"int8"}).status().message()), HasSubstr("fp16, bf16, fp32"));
-  EXPECT_EQ(make_cuda_backend(*model, {"auto", "amx"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(make_cuda_backend(*model, {Precision::kInt8}).status().message()),
+              HasSubstr("fp16, bf16, fp32"));
+  EXPECT_EQ(make_cuda_backend(*model, {.kernel = KernelTier::kAmx}).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -206,8 +206,15 @@ struct DeviceModel {
   }
 
   EmbedArgs<Value<T>> embed_args(const Tokens& tokens, float* exact, Value<T>* rounded) const {
-    return {words.data(),    positions.data(),     segments.data(), tokens, shape.position_offset,
-            shape.embedding, norm(embedding_norm), exact,           rounded};
+    return {.words = words.data(),
+            .positions = positions.data(),
+            .segments = segments.data(),
+            .tokens = tokens,
+            .position_offset = shape.position_offset,
+            .width = shape.embedding,
+            .norm = norm(embedding_norm),
+            .exact = exact,
+            .rounded = rounded};
   }
 
   NormArgs norm(const DeviceNorm& w) const { return w.args(shape.epsilon, shape.rms != 0); }

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 // Exit heads here add up 144 states with weights of up to 1: their logits are further apart than a model's.
 double tolerance_of(const cpu::KernelTable& tier) {
-  return 3 * testing::generated_tolerance_of_tier(tier.name, tier.precision);
+  return 3 * testing::generated_tolerance_of_tier(tier.tier, tier.precision);
 }
 
 struct DepthTest : public ::testing::Test {
@@ -58,7 +58,7 @@ struct DepthTest : public ::testing::Test {
     return result;
   }
   std::unique_ptr<Backend> open(const cpu::KernelTable& tier, bool with_exits) const {
-    BackendOptions options{"auto", tier.name, 2, nullptr};
+    BackendOptions options{.kernel = tier.tier, .threads = 2};
     if (with_exits) options.exits = std::make_shared<const model::Exits>(made);
     auto backend = make_cpu_backend(model, options);
     EXPECT_TRUE(backend.ok()) << backend.status();
@@ -83,7 +83,8 @@ TEST_F(DepthTest, EachSequenceIsComputedToItsOwnDepth) {
       auto backend = open(*tier, with_exits);
       const double tolerance = tolerance_of(*tier);
       const auto found = logits(*backend, mixed), all = logits(*backend, {});
-      for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], tolerance) << tier->name << " " << i;
+      for (size_t i = 0; i < found.size(); ++i)
+        EXPECT_NEAR(found[i], expected[i], tolerance) << word_of(tier->tier) << " " << i;
       EXPECT_EQ(found[1], all[1]);
     }
   }
@@ -97,13 +98,13 @@ TEST_F(DepthTest, StatesAreWhatExitsRead) {
     std::vector<float> with_states(size), states(size * width);
     const Status status = backend->forward_with_states(batch, with_states, states);
     ASSERT_TRUE(status.ok()) << status;
-    EXPECT_EQ(with_states, logits(*backend, {})) << tier->name;
+    EXPECT_EQ(with_states, logits(*backend, {})) << word_of(tier->tier);
     for (uint8_t depth : {1, 2}) {
       const auto exits = logits(*backend, std::vector<uint8_t>(size, depth));
       const double tolerance = tolerance_of(*tier);
       for (size_t i = 0; i < size; ++i) {
         EXPECT_NEAR(exits[i], made.heads[depth - 1].apply(&states[i * width + (depth - 1) * 3 * 48]), tolerance)
-            << tier->name;
+            << word_of(tier->tier);
       }
     }
   }
@@ -156,22 +157,25 @@ TEST_F(DepthTest, WhoLeavesAContestIsWhoTheExitsSaySo) {
     const std::vector<Contest> contests = {{1, 4, 2, 1.0f}, {5, 2, 2, 1.0f, 1e6f}};
     const Status status = backend->forward_contests(with_layers(layers), contests, found, depths);
     ASSERT_TRUE(status.ok()) << status;
-    EXPECT_EQ(found[0], second[0]) << tier->name;
+    EXPECT_EQ(found[0], second[0]) << word_of(tier->tier);
     EXPECT_EQ(depths[0], 2);
     std::vector<float> guesses(first.begin() + 1, first.begin() + 5);
     std::sort(guesses.begin(), guesses.end(), std::greater<>());
     size_t stayed = 0;
     for (size_t s = 1; s < 5; ++s) {
       const bool leaves = first[s] < guesses[1] - std::sqrt(2.0) * 0.05;
-      EXPECT_EQ(depths[s] == 1, leaves) << tier->name << " " << s;
+      EXPECT_EQ(depths[s] == 1, leaves) << word_of(tier->tier) << " " << s;
       // Exact where it stayed to the end, bit for bit; its exit's guess where it left.
-      EXPECT_EQ(found[s], depths[s] == 0 ? full[s] : depths[s] == 1 ? first[s] : second[s]) << tier->name << " " << s;
+      EXPECT_EQ(found[s], depths[s] == 0   ? full[s]
+                          : depths[s] == 1 ? first[s]
+                                           : second[s])
+          << word_of(tier->tier) << " " << s;
       stayed += depths[s] == 0;
     }
     EXPECT_GE(stayed, 2u);
     for (size_t s : {5, 6}) {
-      EXPECT_EQ(depths[s], 1) << tier->name;
-      EXPECT_EQ(found[s], first[s]) << tier->name;
+      EXPECT_EQ(depths[s], 1) << word_of(tier->tier);
+      EXPECT_EQ(found[s], first[s]) << word_of(tier->tier);
     }
   }
 }

@@ -66,7 +66,7 @@ TEST(LayerwiseTest, TheBestOfEachOutputGoOnAndAllLogitsAreThoseOfTheirLayers) {
     if (!cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
     for (const size_t prefix_bytes : {size_t{1} << 20, size_t{0}}) {
       auto backend = make_cpu_backend(
-          model, {.precision = tier->precision, .kernel = tier->name, .threads = 2, .prefix_bytes = prefix_bytes});
+          model, {.precision = tier->precision, .kernel = tier->tier, .threads = 2, .prefix_bytes = prefix_bytes});
       ASSERT_TRUE(backend.ok()) << backend.status();
       for (uint32_t seed = 0; seed < 4; ++seed) {
         const OwnedBatch batch = request(model->architecture(), seed, 24);
@@ -88,7 +88,7 @@ TEST(LayerwiseTest, TheBestOfEachOutputGoOnAndAllLogitsAreThoseOfTheirLayers) {
         const float sixth = place(alive, 6);  // half of the way from 8 to 3, rounded up
         for (size_t s = 1; s < 13; ++s) {
           const int depth = second[s] < eighth ? 2 : third[s] < sixth ? 3 : 0;
-          EXPECT_EQ(depths[s], depth) << tier->name << " " << s;
+          EXPECT_EQ(depths[s], depth) << word_of(tier->tier) << " " << s;
         }
         EXPECT_EQ(std::count(depths.begin() + 13, depths.begin() + 23, 2), 0);
         EXPECT_EQ(std::count(depths.begin() + 13, depths.begin() + 23, 0), 6);
@@ -96,7 +96,7 @@ TEST(LayerwiseTest, TheBestOfEachOutputGoOnAndAllLogitsAreThoseOfTheirLayers) {
           EXPECT_EQ(found[s], depths[s] == 2   ? second[s]
                               : depths[s] == 3 ? third[s]
                                                : all[s])
-              << tier->name << " " << s;
+              << word_of(tier->tier) << " " << s;
       }
       if (prefix_bytes == 0) continue;
       EXPECT_GT((*backend)->prefix_counters()->shared_tokens + (*backend)->prefix_counters()->kept_tokens,
@@ -108,7 +108,7 @@ TEST(LayerwiseTest, TheBestOfEachOutputGoOnAndAllLogitsAreThoseOfTheirLayers) {
 // Of a request in several batches: each competes with those of the batches before, and the best of all go on.
 TEST(LayerwiseTest, BatchesOfOneRequestCompete) {
   const auto model = minicpm();
-  const auto backend = *make_cpu_backend(model, {.precision = "fp32", .threads = 2});
+  const auto backend = *make_cpu_backend(model, {.precision = Precision::kFp32, .threads = 2});
   const OwnedBatch whole = request(model->architecture(), 7, 24);
   const auto second = logits_of(*backend, whole, 2), all = logits_of(*backend, whole, 0);
   const auto seen = std::make_shared<SeenOutputs>();
@@ -135,7 +135,7 @@ TEST(LayerwiseTest, BatchesOfOneRequestCompete) {
 TEST(LayerwiseTest, SharedPrefixesChangeNoContest) {
   const auto model = minicpm();
   const auto open = [&](size_t prefix_bytes) {
-    return *make_cpu_backend(model, {.precision = "fp32", .threads = 2, .prefix_bytes = prefix_bytes});
+    return *make_cpu_backend(model, {.precision = Precision::kFp32, .threads = 2, .prefix_bytes = prefix_bytes});
   };
   const auto shared = open(size_t{1} << 20), plain = open(0);
   for (uint32_t round = 0; round < 60; ++round) {
@@ -153,7 +153,7 @@ TEST(LayerwiseTest, SharedPrefixesChangeNoContest) {
 
 TEST(LayerwiseTest, StoppedContestsEndAndLeaveNothingBehind) {
   const auto model = minicpm();
-  const auto backend = *make_cpu_backend(model, {.precision = "fp32", .threads = 2});
+  const auto backend = *make_cpu_backend(model, {.precision = Precision::kFp32, .threads = 2});
   const OwnedBatch batch = request(model->architecture(), 1, 20);
   const std::vector<Contest> contests = {{.size = 20, .keep = 2, .stay = 6}};
   std::vector<float> before(20), found(20);
@@ -188,7 +188,7 @@ TEST(LayerwiseTest, EqualLogitsStayTogetherAndWhatIsNoNumberStays) {
 // A model with one output: such contests drop nobody.
 TEST(LayerwiseTest, WithoutOutputsNobodyLeaves) {
   const auto model = *model::load_model(RERANKD_SOURCE_DIR "/tests/data/decoders/qwen3-a");
-  const auto backend = *make_cpu_backend(model, {.precision = "fp32", .threads = 1});
+  const auto backend = *make_cpu_backend(model, {.precision = Precision::kFp32, .threads = 1});
   const OwnedBatch batch = request(model->architecture(), 1, 8);
   std::vector<float> found(8);
   std::vector<uint8_t> depths(8, 9);

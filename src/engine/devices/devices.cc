@@ -132,16 +132,20 @@ class DevicesBackend : public Backend {
   void describe() {
     info_ = members_[0]->device.backend->info();
     info_.threads = 0;
+    info_.packed_bytes = 0;
     info_.batch_tokens = 0;  // together as many as those that have a bound; whose share is larger computes it in pieces
-    std::string engines, precisions, kernels;
-    const auto add = [](std::string& to, const std::string& what) {
-      if (("+" + to + "+").find("+" + what + "+") == std::string::npos) to += str_cat(to.empty() ? "" : "+", what);
+    info_.engines.clear();
+    info_.precisions.clear();
+    info_.kernel.clear();
+    const auto add = [](auto& to, const auto& more) {
+      for (const auto what : more)
+        if (std::ranges::find(to, what) == to.end()) to.push_back(what);
     };
     for (const auto& member : members_) {
       const BackendInfo& one = member->device.backend->info();
-      add(engines, one.engine);
-      add(precisions, one.precision);
-      kernels += str_cat(kernels.empty() ? "" : ", ", member->device.name, ":", one.kernel);
+      add(info_.engines, one.engines);
+      add(info_.precisions, one.precisions);
+      info_.kernel += str_cat(info_.kernel.empty() ? "" : ", ", member->device.name, ":", one.kernel);
       info_.threads += one.threads;
       info_.max_length = std::min(info_.max_length, one.max_length);
       info_.depth = info_.depth && one.depth;
@@ -149,11 +153,9 @@ class DevicesBackend : public Backend {
       // Shares for a device that takes fewer wait in its threads.
       info_.batches_in_flight = std::max(info_.batches_in_flight, one.batches_in_flight);
       info_.batch_tokens += one.batch_tokens;
+      info_.packed_bytes += one.packed_bytes;
       info_.files.insert(info_.files.end(), one.files.begin(), one.files.end());
     }
-    info_.engine = engines;
-    info_.precision = precisions;
-    info_.kernel = kernels;
   }
 
   // The longest sequences first, each to the device that would be done with it first. A device that has shown nothing

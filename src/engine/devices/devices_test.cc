@@ -25,8 +25,12 @@ using ::testing::HasSubstr;
 // Each logit is the sequence's first id; takes `delay` for each token, and fails from its `failing`th batch on.
 class FakeDevice : public Backend {
  public:
-  FakeDevice(std::string engine, std::chrono::microseconds delay = {}) : delay_(delay) {
-    info_ = {std::move(engine), "fp32", "fake", 1, 64};
+  FakeDevice(EngineKind engine, std::chrono::microseconds delay = {}) : delay_(delay) {
+    info_ = {.engines = {engine},
+             .precisions = {engine == EngineKind::kCpu ? Precision::kFp32 : Precision::kBf16},
+             .kernel = "fake",
+             .threads = 1,
+             .max_length = 64};
   }
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, std::span<float> logits) override {
@@ -67,7 +71,7 @@ class DevicesTest : public ::testing::Test {
     return all;
   }
   FakeDevice* add(std::vector<Device>& devices, const std::string& name, std::chrono::microseconds delay = {}) {
-    auto device = std::make_unique<FakeDevice>("fake" + name, delay);
+    auto device = std::make_unique<FakeDevice>(name == "1" ? EngineKind::kCpu : EngineKind::kCuda, delay);
     FakeDevice* const it = device.get();
     devices.push_back({name, std::move(device)});
     return it;
@@ -87,7 +91,8 @@ TEST_F(DevicesTest, EverySequenceIsComputedOnceAndAllDevicesWork) {
   std::vector<Device> devices;
   FakeDevice *one = add(devices, "0"), *two = add(devices, "1");
   const auto joined = join_devices(model, std::move(devices));
-  EXPECT_EQ(joined->info().engine, "fake0+fake1");
+  EXPECT_EQ(joined->info().engine_text(), "cuda+cpu");
+  EXPECT_EQ(joined->info().precision_text(), "bf16+fp32");
   EXPECT_EQ(joined->info().kernel, "0:fake, 1:fake");
   EXPECT_EQ(run(*joined), firsts());
   EXPECT_EQ(one->last_tokens + two->last_tokens, batch.tokens());
@@ -200,7 +205,8 @@ TEST_F(DevicesTest, DepthsAndContestsAreThoseOfOneDevice) {
     for (int i = 0; i < 3 * 32; ++i) head.weights.push_back(static_cast<float>(random() % 200) / 100 - 1);
     exits.heads.push_back(head);
   }
-  BackendOptions options{.precision = "fp32", .threads = 1, .exits = std::make_shared<const model::Exits>(exits)};
+  BackendOptions options{
+      .precision = Precision::kFp32, .threads = 1, .exits = std::make_shared<const model::Exits>(exits)};
   const auto cpu = [&] { return std::move(*make_cpu_backend(model, options)); };
   std::vector<Device> devices;
   devices.push_back({"0", cpu()});
@@ -238,7 +244,7 @@ TEST_F(DevicesTest, VectorsAreThoseOfOneDevice) {
              query = static_cast<int32_t>(a.scoring.marks->query_id);
   for (int32_t& id : lists.ids) id = id == mark || id == query ? 0 : id;
   for (const uint32_t row : {3, 8, 39, 51, 60, 107}) lists.ids[row] = mark;  // of the second and the fourth: none
-  const BackendOptions options{.precision = "fp32", .threads = 1};
+  const BackendOptions options{.precision = Precision::kFp32, .threads = 1};
   const auto cpu = [&] { return std::move(*make_cpu_backend(*loaded, options)); };
   std::vector<Device> devices;
   devices.push_back({"0", cpu()});
@@ -259,11 +265,11 @@ TEST_F(DevicesTest, NamesAreReadAndMistakesNamed) {
 }
 
 TEST_F(DevicesTest, TheRegistryOpensThemByName) {
-  BackendOptions options{.precision = "auto", .threads = 1};
+  BackendOptions options{.precision = Precision::kAuto, .threads = 1};
   options.devices = "cpu";
   auto opened = open_backend(model, EngineKind::kAuto, options);
   ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_EQ((*opened)->info().engine, "cpu");
+  EXPECT_EQ((*opened)->info().engine_text(), "cpu");
   EXPECT_EQ(open_backend(model, EngineKind::kOnnx, options).status().code(), absl::StatusCode::kInvalidArgument);
   options.devices = "cpu,99";
   EXPECT_THAT(std::string(open_backend(model, EngineKind::kAuto, options).status().message()), HasSubstr("device 99"));

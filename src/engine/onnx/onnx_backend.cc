@@ -16,13 +16,13 @@ namespace {
 namespace fs = std::filesystem;
 
 // Names that exporters give to precisions.
-bool says(const std::string& path, const std::string& precision) {
+bool says(const std::string& path, Precision precision) {
   const std::string name = fs::path(path).stem().string();
   const auto has = [&](const char* word) { return name.find(word) != std::string::npos; };
   const bool quantized = has("quant") || has("int8") || has("_q4") || has("bnb4") || has("avx") || has("arm64");
   const bool half = has("fp16") || has("f16");
-  if (precision == "int8") return quantized && !half;
-  if (precision == "fp16") return half && !quantized;
+  if (precision == Precision::kInt8) return quantized && !half;
+  if (precision == Precision::kFp16) return half && !quantized;
   return !quantized && !half;  // auto: what the model is as it was exported
 }
 
@@ -45,12 +45,12 @@ Result<std::string> pick_file(const model::Model& model, const BackendOptions& o
     if (says(file, options.precision)) return file;
     there += str_cat(there.empty() ? "" : ", ", file);
   }
-  if (options.precision == "auto" && files.size() == 1) return files[0];
+  if (options.precision == Precision::kAuto && files.size() == 1) return files[0];
   for (const std::string& file : files) {  // names that say nothing: what is in them
     if (auto graph = model::read_graph_file(file); graph.ok() && graph->precision == options.precision) return file;
   }
-  return absl::NotFoundError(str_cat("onnx engine: no file for precision ", options.precision, " among ", there,
-                                     "; name one with --onnx-file, or make it with rerankd convert"));
+  return absl::NotFoundError(str_cat("onnx engine: no file for precision ", word_of(options.precision), " among ",
+                                     there, "; name one with --onnx-file, or make it with rerankd convert"));
 }
 
 struct Plan {
@@ -64,14 +64,14 @@ Result<Plan> plan(const model::Model& model, const BackendOptions& options) {
   if (options.exits != nullptr)
     return absl::UnimplementedError(
         "onnx engine: --exits: a graph computes all layers (see rerankd convert --keep-layers)");
-  if (options.kernel != "auto")
+  if (options.kernel != KernelTier::kAuto)
     return absl::InvalidArgumentError("onnx engine: --kernel: ONNX Runtime picks its own; see --onnx-provider");
   ASSIGN_OR_RETURN(auto path, pick_file(model, options));
   auto file = model::read_graph_file(path);
   if (!file.ok()) return file.status();
-  if (options.precision != "auto" && options.precision != file->precision) {
-    return absl::InvalidArgumentError(str_cat("onnx engine: --precision ", options.precision, ": ", path, " is ",
-                                              file->precision, ", and a graph is computed as it is"));
+  if (options.precision != Precision::kAuto && options.precision != file->precision) {
+    return absl::InvalidArgumentError(str_cat("onnx engine: --precision ", word_of(options.precision), ": ", path,
+                                              " is ", word_of(file->precision), ", and a graph is computed as it is"));
   }
   auto runtime = load_runtime(options.onnxruntime_library);
   if (!runtime.ok()) return runtime.status();
@@ -115,7 +115,11 @@ class OnnxBackend : public Backend {
     for (size_t i = 0; split_ && i < plan.threads; ++i)
       split_workers_.push_back(std::make_unique<GraphSession::Worker>(*split_));
     const model::GraphFile& file = plan.session.file;
-    info_ = {"onnx", file.precision, plan.kernel, plan.threads, model_->config.max_length()};
+    info_ = {.engines = {EngineKind::kOnnx},
+             .precisions = {file.precision},
+             .kernel = plan.kernel,
+             .threads = plan.threads,
+             .max_length = model_->config.max_length()};
     // On CPUs a batch is shared out into blocks of like lengths inside, whatever it holds.
     info_.pads = !on_cpu(plan) || session_->fixed_length() != 0;
     info_.length_step = session_->fixed_length() != 0 ? session_->fixed_length() : on_cpu(plan) ? 1 : kAcceleratorStep;
@@ -174,9 +178,9 @@ class OnnxBackend : public Backend {
 
 Result<std::string> describe_onnx_backend(const model::Model& model, const BackendOptions& options) {
   ASSIGN_OR_RETURN(auto plan, onnx::plan(model, options));
-  return str_cat(plan.session.file.precision, ", ", plan.session.file.path, " (opset ", plan.session.file.opset, ", ",
-                 plan.session.file.producer, "), kernel ", plan.kernel, " of ", plan.runtime->path, ", ", plan.threads,
-                 " thread(s)");
+  return str_cat(word_of(plan.session.file.precision), ", ", plan.session.file.path, " (opset ",
+                 plan.session.file.opset, ", ", plan.session.file.producer, "), kernel ", plan.kernel, " of ",
+                 plan.runtime->path, ", ", plan.threads, " thread(s)");
 }
 
 Result<std::unique_ptr<Backend>> make_onnx_backend(std::shared_ptr<const model::Model> model,

@@ -152,7 +152,7 @@ TEST_F(OnnxEngineTest, AProviderThatIsNotThereIsNamedWithThoseThatAre) {
 
 TEST_F(OnnxEngineTest, WhatAGraphCannotDoIsRefused) {
   BackendOptions options = with_file(kGraph);
-  options.precision = "int8";
+  options.precision = Precision::kInt8;
   EXPECT_THAT(std::string(message_of(make_onnx_backend(model(), options).status())), HasSubstr("is fp32"));
   auto backend = open(kGraph);
   ASSERT_TRUE(backend.ok());

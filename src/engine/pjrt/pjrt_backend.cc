@@ -23,7 +23,7 @@ constexpr size_t kRunsInFlight = 2;     // of one batch's blocks, there
 
 struct Plan {
   std::shared_ptr<Client> client;
-  std::string precision;
+  Precision precision = Precision::kFp32;
   Element matrices = Element::kF32;
   std::vector<Rectangle> shapes;
   size_t threads = 1;
@@ -32,10 +32,12 @@ struct Plan {
 Status check_options(const model::Model& model, const BackendOptions& options) {
   if (!model.has_weights()) return model.no_weights;
   if (options.exits != nullptr) return absl::UnimplementedError("pjrt engine: --exits: a program computes all layers");
-  if (options.kernel != "auto") return absl::InvalidArgumentError("pjrt engine: --kernel: the plugin compiles its own");
-  if (options.precision != "auto" && options.precision != "fp32" && options.precision != "bf16")
+  if (options.kernel != KernelTier::kAuto)
+    return absl::InvalidArgumentError("pjrt engine: --kernel: the plugin compiles its own");
+  if (options.precision != Precision::kAuto && options.precision != Precision::kFp32 &&
+      options.precision != Precision::kBf16)
     return absl::InvalidArgumentError(
-        str_cat("pjrt engine: --precision ", options.precision, ": there are auto, fp32 and bf16"));
+        str_cat("pjrt engine: --precision ", word_of(options.precision), ": there are auto, fp32 and bf16"));
   const std::string parts = uncomputed_parts(model.architecture(), kPairFeatures);
   return parts.empty() ? ok_status() : absl::UnimplementedError(str_cat("pjrt engine: does not compute ", parts));
 }
@@ -51,8 +53,9 @@ Result<Plan> plan(const model::Model& model, const BackendOptions& options, cons
     return absl::NotFoundError(str_cat("pjrt engine: there is no device ", device, ": ", plugin->path(), " has ",
                                        plan.client->devices().size()));
   }
-  const bool bf16 = options.precision == "bf16" || (options.precision == "auto" && plan.client->offloads());
-  plan.precision = bf16 ? "bf16" : "fp32";
+  const bool bf16 =
+      options.precision == Precision::kBf16 || (options.precision == Precision::kAuto && plan.client->offloads());
+  plan.precision = bf16 ? Precision::kBf16 : Precision::kFp32;
   plan.matrices = bf16 ? Element::kBF16 : Element::kF32;
   const size_t limit = model.config.max_length();
   const size_t longest = options.max_length == 0 ? model.config.served_length() : std::min(limit, options.max_length);
@@ -108,8 +111,8 @@ class PjrtBackend : public Backend {
   PjrtBackend(std::shared_ptr<Programs> programs, const Plan& plan, size_t place, WeightBuffers weights)
       : programs_(std::move(programs)), client_(plan.client), place_(place), weights_(std::move(weights)) {
     device_ = programs_->setup().devices[place];
-    info_ = {.engine = "pjrt",
-             .precision = plan.precision,
+    info_ = {.engines = {EngineKind::kPjrt},
+             .precisions = {plan.precision},
              .kernel = kernel_name(client_->devices()[device_].kind),
              .threads = client_->offloads() ? 1 : plan.threads,
              .max_length = plan.shapes[0].length};
@@ -273,7 +276,7 @@ Result<std::string> describe_pjrt_backend(const model::Model& model, const Backe
     weights +=
         static_cast<uint64_t>(program.arguments[i].type.elements()) * element_bytes(program.arguments[i].type.element);
   const auto memory = client.memory(options.device);
-  return str_cat(plan.precision, " on ", client.devices()[options.device].kind, ", ", client.devices().size(),
+  return str_cat(word_of(plan.precision), " on ", client.devices()[options.device].kind, ", ", client.devices().size(),
                  " device(s) of platform ", client.platform(), ", ",
                  memory ? str_cat(megabytes(memory->limit), " MB each") : "memory not told", "; plugin ",
                  client.plugin().path(), " (", client.plugin().versions(), "); ", plan.shapes.size(),

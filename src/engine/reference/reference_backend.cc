@@ -451,7 +451,11 @@ class ReferenceBackend : public Backend {
   ReferenceBackend(std::shared_ptr<const model::Model> model, std::shared_ptr<const model::Exits> exits,
                    LinearHook hook)
       : ops_(std::move(model), std::move(hook)), exits_(std::move(exits)) {
-    info_ = {"reference", "fp32", "plain", 1, ops_.architecture().max_length};
+    info_ = {.engines = {EngineKind::kReference},
+             .precisions = {Precision::kFp32},
+             .kernel = "plain",
+             .threads = 1,
+             .max_length = ops_.architecture().max_length};
   }
   const BackendInfo& info() const override { return info_; }
   Status forward(const Batch& batch, std::span<float> logits) override {

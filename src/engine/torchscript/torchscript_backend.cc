@@ -79,7 +79,7 @@ Status check_file(const std::string& path) {
 Result<std::string> pick_file(const model::Model& model, const BackendOptions& options) {
   if (options.exits != nullptr)
     return absl::UnimplementedError("torchscript engine: --exits: a graph computes all layers");
-  if (options.kernel != "auto")
+  if (options.kernel != KernelTier::kAuto)
     return absl::InvalidArgumentError("torchscript engine: --kernel: libtorch picks its own");
   std::error_code error;
   std::string path;
@@ -108,7 +108,11 @@ class TorchscriptBackend : public Backend {
   TorchscriptBackend(std::shared_ptr<const model::Model> model, const RerankdTorchApi& api, RerankdTorchModule* module,
                      const RerankdTorchInfo& module_info, const std::string& path, size_t threads)
       : model_(std::move(model)), api_(api), module_(module), module_info_(module_info) {
-    info_ = {"torchscript", "fp32", str_cat("torch-", api.version), threads, model_->config.max_length()};
+    info_ = {.engines = {EngineKind::kTorchscript},
+             .precisions = {Precision::kFp32},
+             .kernel = str_cat("torch-", api.version),
+             .threads = threads,
+             .max_length = model_->config.max_length()};
     info_.pads = true;
     info_.depth = false;
     info_.files = {path};
@@ -178,9 +182,9 @@ Result<std::string> describe_torchscript_backend(const model::Model& model, cons
 Result<std::unique_ptr<Backend>> make_torchscript_backend(std::shared_ptr<const model::Model> model,
                                                           const BackendOptions& options) {
   ASSIGN_OR_RETURN(auto path, torchscript::pick_file(*model, options));
-  if (options.precision != "auto" && options.precision != "fp32")
+  if (options.precision != Precision::kAuto && options.precision != Precision::kFp32)
     return absl::InvalidArgumentError(
-        str_cat("torchscript engine: --precision ", options.precision, ": there is fp32"));
+        str_cat("torchscript engine: --precision ", word_of(options.precision), ": there is fp32"));
   ASSIGN_OR_RETURN(auto api, torchscript::load_plugin());
   const size_t threads = options.threads != 0 ? options.threads : available_threads();
   RerankdTorchInfo info{};

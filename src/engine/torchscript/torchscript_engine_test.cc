@@ -17,8 +17,8 @@ using ::testing::HasSubstr;
 
 const std::string kGraphs = RERANKD_SOURCE_DIR "/tests/data/graphs/";
 
-Result<std::unique_ptr<Backend>> open(const std::string& file, const std::string& precision = "auto",
-                                      const std::string& kernel = "auto") {
+Result<std::unique_ptr<Backend>> open(const std::string& file, Precision precision = Precision::kAuto,
+                                      KernelTier kernel = KernelTier::kAuto) {
   auto model = model::load_model(RERANKD_SOURCE_DIR "/tests/data/models/bert-a");
   if (!model.ok()) return model.status();
   BackendOptions options{precision, kernel, 1};
@@ -37,8 +37,8 @@ TEST(TorchscriptEngineTest, WhatIsAskedForWronglyIsRefusedBeforeALibraryIsLoaded
   EXPECT_THAT(error_of(open("/nowhere/model.pt")), HasSubstr("--torchscript-file /nowhere/model.pt"));
   EXPECT_THAT(error_of(open("")), HasSubstr("no TorchScript file is in it"));
   const std::string good = kGraphs + "bert-a.torchscript";
-  EXPECT_THAT(error_of(open(good, "bf16")), HasSubstr("there is fp32"));
-  EXPECT_THAT(error_of(open(good, "auto", "avx2")), HasSubstr("--kernel"));
+  EXPECT_THAT(error_of(open(good, Precision::kBf16)), HasSubstr("there is fp32"));
+  EXPECT_THAT(error_of(open(good, Precision::kAuto, KernelTier::kAvx2)), HasSubstr("--kernel"));
 }
 
 class LibtorchTest : public ::testing::Test {

@@ -253,7 +253,7 @@ Options shadow_settings(Options options) {
   engine.engine = EngineKind::kCpu;
   engine.onnx_file.clear();
   engine.precision = Precision::kFp32;
-  engine.kernel = "auto";
+  engine.kernel = KernelTier::kAuto;
   engine.layers = 0;
   engine.target_agreement = engine.exit_keep = 0;
   engine.exits.clear();

@@ -33,7 +33,15 @@ void TileOps::add_experts(size_t layer) {
   router_rows_.resize(rows, hidden, columns());
   for (size_t r = 0; r < rows; ++r) read_input(layer, real_rows_[r], router_rows_.row(r));
   router_.resize(rows, ff.experts->count, columns());
-  run({&kernels_.exact, &w.router, &router_rows_, 0, rows, &router_, 0, 0, w.router.panels()});
+  run({.product = &kernels_.exact,
+       .weights = &w.router,
+       .a = &router_rows_,
+       .a_row = 0,
+       .rows = rows,
+       .c = &router_,
+       .c_row = 0,
+       .first_panel = 0,
+       .last_panel = w.router.panels()});
   std::vector<std::vector<ExpertShare>> rows_of(ff.experts->count);  // of each expert: row instead of expert
   std::vector<ExpertShare> chosen;
   for (size_t r = 0; r < rows; ++r) {

@@ -36,17 +36,17 @@ namespace rerank::engine::cpu::HWY_NAMESPACE {
 template <class Tiles, bool kInt8>
 constexpr TileKernels make_tile_kernels(const TileKernels* exact = nullptr) {
   using Inputs = TileInputs<Tiles, kInt8>;
-  return {kInt8,
-          kInt8 ? 64 : 32,
-          tile_pack<Inputs>,
-          tile_product<Inputs>,
-          tile_attention_scratch,
-          tile_position_scratch,
-          tile_attention<Tiles>,
-          tile_norm,
-          tile_quantize,
-          tile_rotate,
-          exact};
+  return {.int8 = kInt8,
+          .inputs_per_tile = kInt8 ? 64 : 32,
+          .pack = tile_pack<Inputs>,
+          .product = tile_product<Inputs>,
+          .attention_scratch = tile_attention_scratch,
+          .position_scratch = tile_position_scratch,
+          .attention = tile_attention<Tiles>,
+          .norm = tile_norm,
+          .quantize = tile_quantize,
+          .rotate = tile_rotate,
+          .exact = exact};
 }
 
 #if HWY_TARGET <= HWY_AVX3

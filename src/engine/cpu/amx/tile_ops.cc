@@ -101,8 +101,15 @@ void TileOps::embed(const Batch& batch) {
   if (projected) {
     embed_rows(batch, table_rows);
     rows_.resize(batch.tokens(), architecture().hidden, columns());
-    run({&kernels_.exact, &weights_.projection, &table_rows, 0, batch.tokens(), &rows_, 0, 0,
-         weights_.projection.panels()});
+    run({.product = &kernels_.exact,
+         .weights = &weights_.projection,
+         .a = &table_rows,
+         .a_row = 0,
+         .rows = batch.tokens(),
+         .c = &rows_,
+         .c_row = 0,
+         .first_panel = 0,
+         .last_panel = weights_.projection.panels()});
   }
   std::memset(state_.c.data(), 0, state_.c.size() * sizeof(float));
   each(batch.size(), [&](size_t s, size_t) {
@@ -208,8 +215,16 @@ void TileOps::select_rows(const Batch& batch, Rows rows) {
 void TileOps::add_attention(size_t layer) {
   const TileLayer& w = weights_.layer(layer);
   const TilePanels& panels = w.attention_output.panels();
-  product({&context_, 0, state_.row_tiles, &panels, 0, panels.steps, TileResult::kAdd,
-           reinterpret_cast<std::byte*>(state_.c.data()), 2 * kTileBytes, column_tiles() * kTileBytes});
+  product({.inputs = &context_,
+           .first_row_tile = 0,
+           .row_tiles = state_.row_tiles,
+           .weights = &panels,
+           .first_step = 0,
+           .steps = panels.steps,
+           .result = TileResult::kAdd,
+           .out = reinterpret_cast<std::byte*>(state_.c.data()),
+           .out_panel_stride = 2 * kTileBytes,
+           .out_row_stride = column_tiles() * kTileBytes});
   order(layer).pre_norm ? add_bias(0, state_.row_tiles, panels.bias)
                         : norm(0, state_.row_tiles, panels.bias, &w.attention_norm);
 }
@@ -270,15 +285,34 @@ void TileOps::add_products(const FeedForwardPanels& panels_of, const model::Feed
     const size_t panels = std::min(slab_panels, up.panels - panel);
     prepare(inner_, row_tiles, panels);
     const auto inner = [&](const TilePanels& weights, TileResult result) {
-      product({&state.inputs, row, row_tiles, &weights, 0, weights.steps, result, inner_.bf16.data(), kTileBytes,
-               panels * kTileBytes, panel, panel + panels, 1, ff.activation});
+      product({.inputs = &state.inputs,
+               .first_row_tile = row,
+               .row_tiles = row_tiles,
+               .weights = &weights,
+               .first_step = 0,
+               .steps = weights.steps,
+               .result = result,
+               .out = inner_.bf16.data(),
+               .out_panel_stride = kTileBytes,
+               .out_row_stride = panels * kTileBytes,
+               .first_panel = panel,
+               .last_panel = panel + panels,
+               .activation = ff.activation});
     };
     if (ff.gate != model::GateHalf::kNone) inner(gate, TileResult::kInner);
     inner(up, ff.gate == model::GateHalf::kNone ? TileResult::kInner : TileResult::kGated);
     if (down.kernels->int8) quantize(inner_, row_tiles);
     const size_t inputs = down.kernels->inputs_per_tile / kPanelColumns;  // panels in an input tile
-    product({&inner_, 0, row_tiles, &down, panel / inputs, (panels + inputs - 1) / inputs, TileResult::kAdd,
-             reinterpret_cast<std::byte*>(state.c.data()) + row * column_stride, 2 * kTileBytes, column_stride});
+    product({.inputs = &inner_,
+             .first_row_tile = 0,
+             .row_tiles = row_tiles,
+             .weights = &down,
+             .first_step = panel / inputs,
+             .steps = (panels + inputs - 1) / inputs,
+             .result = TileResult::kAdd,
+             .out = reinterpret_cast<std::byte*>(state.c.data()) + row * column_stride,
+             .out_panel_stride = 2 * kTileBytes,
+             .out_row_stride = column_stride});
   }
 }
 

@@ -36,9 +36,17 @@ void TileOps::project_to(const TilePanels& weights, State& from, TileResult resu
   const size_t stride = from.row_tiles * kTileBytes;
   out.resize(weights.panels * stride);
   const float factor = kScoreUnits * 1.44269504f * score_scale(*attention_);
-  product({&from.inputs, 0, from.row_tiles, &weights, 0, weights.steps, result, out.data(), stride,
-           result == TileResult::kValues ? kTileBytes / 2 : kTileBytes, 0, SIZE_MAX,
-           result == TileResult::kQueries ? factor : 1});
+  product({.inputs = &from.inputs,
+           .first_row_tile = 0,
+           .row_tiles = from.row_tiles,
+           .weights = &weights,
+           .first_step = 0,
+           .steps = weights.steps,
+           .result = result,
+           .out = out.data(),
+           .out_panel_stride = stride,
+           .out_row_stride = result == TileResult::kValues ? kTileBytes / 2 : kTileBytes,
+           .factor = result == TileResult::kQueries ? factor : 1});
 }
 
 void TileOps::project(size_t layer, const Batch& batch, Rows rows) {

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <string_view>
 #include <numeric>
 #include <type_traits>
 #include <vector>
@@ -45,70 +44,84 @@ namespace rerank::engine::cpu::HWY_NAMESPACE {
 // itself.
 template <class P>
 constexpr ProductKernels make_product() {
-  return {P::kColumns, P::block_rows, panel_bytes<P>, pack<P>, matmul_scratch<P>, matmul<P>};
+  return {.tile_columns = P::kColumns,
+          .block_rows = P::block_rows,
+          .panel_bytes = panel_bytes<P>,
+          .pack = pack<P>,
+          .matmul_scratch = matmul_scratch<P>,
+          .matmul = matmul<P>};
 }
 
 template <class P, class Attention = P>
-constexpr KernelTable make_table(const KernelTier& tier, const char* precision, const TileKernels* tiles = nullptr) {
-  return {tier,
-          precision,
-          make_product<P>(),
-          make_product<VectorProduct<Fp32Dot>>(),
-          attention_scratch<Attention>,
-          attention<Attention>,
-          position_scratch<Attention>,
-          panel_bytes<Attention>,
-          pack<Attention>,
-          std::string_view(precision) == "fp32" ? gelu : gelu_short,
-          gelu_tanh,
-          silu,
-          relu,
-          rotate,
-          layer_norm,
-          rms_norm,
-          tiles};
+constexpr KernelTable make_table(KernelTier tier, Precision precision, const TileKernels* tiles = nullptr) {
+  return {.tier = tier,
+          .precision = precision,
+          .linear = make_product<P>(),
+          .exact = make_product<VectorProduct<Fp32Dot>>(),
+          .attention_scratch = attention_scratch<Attention>,
+          .attention = attention<Attention>,
+          .position_scratch = position_scratch<Attention>,
+          .position_panel_bytes = panel_bytes<Attention>,
+          .pack_positions = pack<Attention>,
+          .gelu = precision == Precision::kFp32 ? gelu : gelu_short,
+          .gelu_tanh = gelu_tanh,
+          .silu = silu,
+          .relu = relu,
+          .rotate = rotate,
+          .layer_norm = layer_norm,
+          .rms_norm = rms_norm,
+          .tiles = tiles};
 }
 
 using Fp32 = VectorProduct<Fp32Dot>;
 
 #if HWY_TARGET <= HWY_AVX3
-extern constexpr KernelTable kAmx = make_table<Fp32>(tiers::kAmx, "bf16", &kTileBf16);
-extern constexpr KernelTable kAmxInt8 = make_table<Fp32>(tiers::kAmx, "int8", &kTileInt8);
+extern constexpr KernelTable kAmx = make_table<Fp32>(KernelTier::kAmx, Precision::kBf16, &kTileBf16);
+extern constexpr KernelTable kAmxInt8 = make_table<Fp32>(KernelTier::kAmx, Precision::kInt8, &kTileInt8);
 extern constexpr KernelTable kAmxRows =
-    make_table<TileRowsBf16<HardwareTiles>, TileRowsScores<HardwareTiles>>(tiers::kAmxRows, "bf16");
+    make_table<TileRowsBf16<HardwareTiles>, TileRowsScores<HardwareTiles>>(KernelTier::kAmxRows, Precision::kBf16);
 extern constexpr KernelTable kAmxRowsInt8 =
-    make_table<TileRowsInt8<HardwareTiles>, TileRowsScores<HardwareTiles>>(tiers::kAmxRows, "int8");
-extern constexpr KernelTable kEmulatedAmxRows =
-    make_table<TileRowsBf16<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(tiers::kEmulatedAmxRows, "bf16");
+    make_table<TileRowsInt8<HardwareTiles>, TileRowsScores<HardwareTiles>>(KernelTier::kAmxRows, Precision::kInt8);
+extern constexpr KernelTable kEmulatedAmxRows = make_table<TileRowsBf16<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(
+    KernelTier::kEmulatedAmxRows, Precision::kBf16);
 extern constexpr KernelTable kEmulatedAmxRowsInt8 =
-    make_table<TileRowsInt8<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(tiers::kEmulatedAmxRows, "int8");
+    make_table<TileRowsInt8<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(KernelTier::kEmulatedAmxRows,
+                                                                           Precision::kInt8);
 extern constexpr KernelTable kAmxRowsInt4 =
-    make_table<Int4Product<TileRowsBf16<HardwareTiles>>, TileRowsScores<HardwareTiles>>(tiers::kAmxRows, "int4");
+    make_table<Int4Product<TileRowsBf16<HardwareTiles>>, TileRowsScores<HardwareTiles>>(KernelTier::kAmxRows,
+                                                                                        Precision::kInt4);
 extern constexpr KernelTable kBf16Int4 =
-    make_table<Int4Product<VectorProduct<Bf16Dot<true>>>, VectorProduct<Bf16Dot<true>>>(tiers::kAvx512Bf16, "int4");
-extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(tiers::kAvx512, "int4");
-extern constexpr KernelTable kBf16 = make_table<VectorProduct<Bf16Dot<true>>>(tiers::kAvx512Bf16, "bf16");
-extern constexpr KernelTable kFp32 = make_table<Fp32>(tiers::kAvx512, "fp32");
-extern constexpr KernelTable kInt8 = make_table<ByteProduct<VnniByteDot>, Fp32>(tiers::kAvx512Vnni, "int8");
+    make_table<Int4Product<VectorProduct<Bf16Dot<true>>>, VectorProduct<Bf16Dot<true>>>(KernelTier::kAvx512Bf16,
+                                                                                        Precision::kInt4);
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(KernelTier::kAvx512, Precision::kInt4);
+extern constexpr KernelTable kBf16 =
+    make_table<VectorProduct<Bf16Dot<true>>>(KernelTier::kAvx512Bf16, Precision::kBf16);
+extern constexpr KernelTable kFp32 = make_table<Fp32>(KernelTier::kAvx512, Precision::kFp32);
+extern constexpr KernelTable kInt8 =
+    make_table<ByteProduct<VnniByteDot>, Fp32>(KernelTier::kAvx512Vnni, Precision::kInt8);
 extern constexpr KernelTable kInt8WithBf16 =
-    make_table<ByteProduct<VnniByteDot>, VectorProduct<Bf16Dot<true>>>(tiers::kAvx512VnniBf16, "int8");
+    make_table<ByteProduct<VnniByteDot>, VectorProduct<Bf16Dot<true>>>(KernelTier::kAvx512VnniBf16, Precision::kInt8);
 #elif HWY_TARGET <= HWY_AVX2
-extern constexpr KernelTable kFp32 = make_table<Fp32>(tiers::kAvx2, "fp32");
-extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>(tiers::kAvx2, "int8");
-extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(tiers::kAvx2, "int4");
+extern constexpr KernelTable kFp32 = make_table<Fp32>(KernelTier::kAvx2, Precision::kFp32);
+extern constexpr KernelTable kInt8 = make_table<ByteProduct<Avx2ByteDot>, Fp32>(KernelTier::kAvx2, Precision::kInt8);
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(KernelTier::kAvx2, Precision::kInt4);
 extern constexpr KernelTable kEmulatedBf16Int4 =
-    make_table<Int4Product<VectorProduct<Bf16Dot<false>>>, Fp32>(tiers::kEmulatedBf16, "int4");
-extern constexpr KernelTable kEmulatedBf16 = make_table<VectorProduct<Bf16Dot<false>>>(tiers::kEmulatedBf16, "bf16");
-extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>(tiers::kEmulatedAmx, "bf16", &kTileBf16);
-extern constexpr KernelTable kEmulatedAmxRows =
-    make_table<TileRowsBf16<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(tiers::kEmulatedAmxRowsNarrow, "bf16");
+    make_table<Int4Product<VectorProduct<Bf16Dot<false>>>, Fp32>(KernelTier::kEmulatedBf16, Precision::kInt4);
+extern constexpr KernelTable kEmulatedBf16 =
+    make_table<VectorProduct<Bf16Dot<false>>>(KernelTier::kEmulatedBf16, Precision::kBf16);
+extern constexpr KernelTable kEmulatedAmx = make_table<Fp32>(KernelTier::kEmulatedAmx, Precision::kBf16, &kTileBf16);
+extern constexpr KernelTable kEmulatedAmxRows = make_table<TileRowsBf16<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(
+    KernelTier::kEmulatedAmxRowsNarrow, Precision::kBf16);
 extern constexpr KernelTable kEmulatedAmxRowsInt8 =
-    make_table<TileRowsInt8<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(tiers::kEmulatedAmxRowsNarrow, "int8");
-extern constexpr KernelTable kEmulatedAmxInt8 = make_table<Fp32>(tiers::kEmulatedAmx, "int8", &kTileInt8);
+    make_table<TileRowsInt8<EmulatedTiles>, TileRowsScores<EmulatedTiles>>(KernelTier::kEmulatedAmxRowsNarrow,
+                                                                           Precision::kInt8);
+extern constexpr KernelTable kEmulatedAmxInt8 =
+    make_table<Fp32>(KernelTier::kEmulatedAmx, Precision::kInt8, &kTileInt8);
 #else
-extern constexpr KernelTable kFp32 = make_table<Fp32>(tiers::kPortable, "fp32");
-extern constexpr KernelTable kInt8 = make_table<ByteProduct<PlainByteDot>, Fp32>(tiers::kPortable, "int8");
-extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(tiers::kPortable, "int4");
+extern constexpr KernelTable kFp32 = make_table<Fp32>(KernelTier::kPortable, Precision::kFp32);
+extern constexpr KernelTable kInt8 =
+    make_table<ByteProduct<PlainByteDot>, Fp32>(KernelTier::kPortable, Precision::kInt8);
+extern constexpr KernelTable kInt4 = make_table<Int4Product<Fp32>, Fp32>(KernelTier::kPortable, Precision::kInt4);
 #endif
 
 }  // namespace rerank::engine::cpu::HWY_NAMESPACE

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "engine/cpu/amx/tiles.h"
+#include "rerank/choice.h"
 
 namespace rerank::engine::cpu {
 
@@ -121,36 +122,51 @@ enum InstructionSet : uint32_t {
   kAmx = 1u << 4,  // tiles of bf16 and int8, granted by the operating system and tried once
 };
 
-// One way to compute products: what it is called, what it asks of the machine, what it is there for.
-struct KernelTier {
-  const char* name;  // as --kernel has it
-  uint32_t needs;    // InstructionSet bits
-  enum class Use {
-    kSpeed,
-    kSpeedOnAmd,  // twice as fast as fp32 on AMD (Zen 4 and later), half as fast on Intel's cores that have it
-    kTests        // other instructions with the same results
-  } use = Use::kSpeed;
+// What a tier is there for.
+enum class TierUse {
+  kSpeed,
+  kSpeedOnAmd,  // twice as fast as fp32 on AMD (Zen 4 and later), half as fast on Intel's cores that have it
+  kTests        // other instructions with the same results
 };
 
-namespace tiers {
-inline constexpr KernelTier kPortable{"portable", 0};
-inline constexpr KernelTier kAvx2{"avx2", cpu::kAvx2};
-inline constexpr KernelTier kAvx512{"avx512", cpu::kAvx512};
-inline constexpr KernelTier kAvx512Bf16{"avx512bf16", cpu::kAvx512 | cpu::kAvx512Bf16, KernelTier::Use::kSpeedOnAmd};
-inline constexpr KernelTier kAvx512Vnni{"avx512vnni", cpu::kAvx512 | cpu::kAvx512Vnni};
-inline constexpr KernelTier kAvx512VnniBf16{"avx512vnni-bf16", cpu::kAvx512 | cpu::kAvx512Vnni | cpu::kAvx512Bf16,
-                                            KernelTier::Use::kSpeedOnAmd};
-inline constexpr KernelTier kAmx{"amx", cpu::kAvx512 | cpu::kAvx512Bf16 | cpu::kAmx};
-inline constexpr KernelTier kAmxRows{"amx-rows", cpu::kAvx512 | cpu::kAvx512Bf16 | cpu::kAmx};
-inline constexpr KernelTier kEmulatedBf16{"bf16-emulated", cpu::kAvx2, KernelTier::Use::kTests};
-inline constexpr KernelTier kEmulatedAmx{"amx-emulated", cpu::kAvx2, KernelTier::Use::kTests};
-inline constexpr KernelTier kEmulatedAmxRows{"amx-rows-emulated", cpu::kAvx512, KernelTier::Use::kTests};
-inline constexpr KernelTier kEmulatedAmxRowsNarrow{"amx-rows-narrow-emulated", cpu::kAvx2, KernelTier::Use::kTests};
-}  // namespace tiers
+// What a tier asks of the machine, and what it is there for.
+struct TierTraits {
+  uint32_t needs = 0;  // InstructionSet bits
+  TierUse use = TierUse::kSpeed;
+};
+
+constexpr TierTraits traits_of(KernelTier tier) {
+  switch (tier) {
+    case KernelTier::kAuto:
+    case KernelTier::kPortable:
+      break;
+    case KernelTier::kAvx2:
+      return {kAvx2};
+    case KernelTier::kAvx512:
+      return {kAvx512};
+    case KernelTier::kAvx512Bf16:
+      return {kAvx512 | kAvx512Bf16, TierUse::kSpeedOnAmd};
+    case KernelTier::kAvx512Vnni:
+      return {kAvx512 | kAvx512Vnni};
+    case KernelTier::kAvx512VnniBf16:
+      return {kAvx512 | kAvx512Vnni | kAvx512Bf16, TierUse::kSpeedOnAmd};
+    case KernelTier::kAmx:
+    case KernelTier::kAmxRows:
+      return {kAvx512 | kAvx512Bf16 | kAmx};
+    case KernelTier::kEmulatedAmxRows:
+      return {kAvx512, TierUse::kTests};
+    case KernelTier::kEmulatedBf16:
+    case KernelTier::kEmulatedAmx:
+    case KernelTier::kEmulatedAmxRowsNarrow:
+      return {kAvx2, TierUse::kTests};
+  }
+  return {};
+}
 
 // A tier's kernels for one precision.
-struct KernelTable : KernelTier {
-  const char* precision;  // of the inputs of the layers' matrix products; sums are fp32 (int8: whole numbers)
+struct KernelTable {
+  KernelTier tier;      // never kAuto
+  Precision precision;  // of the inputs of the layers' matrix products; sums are fp32 (int8: whole numbers)
 
   ProductKernels linear;  // of the layers
   ProductKernels exact;   // fp32: of the head, and of tables narrower than the encoder; the same tile_columns
@@ -181,14 +197,14 @@ struct KernelTable : KernelTier {
 // The tiers compiled into this program, best first per precision; emulated tiers, which exist for tests, last.
 std::span<const KernelTable* const> compiled_kernels();
 
-// Why this machine cannot run a tier; empty when it can. Asks the operating system for the AMX state where that is
-// needed.
-std::string_view unsupported_reason(const KernelTier& tier);
+// Why this machine cannot run a table's tier; empty when it can. Asks the operating system for the AMX state where that
+// is needed.
+std::string_view unsupported_reason(const KernelTable& table);
 
 // Whether "auto" may pick it: what is faster than fp32, but for int8 and int4, which move scores.
 bool is_automatic(const KernelTable& table);
 
 // Whether it is there for speed on this CPU: not emulated tiers, nor products in bf16 where fp32 is as fast.
-bool faster_than_fp32(const KernelTier& tier);
+bool faster_than_fp32(const KernelTable& table);
 
 }  // namespace rerank::engine::cpu

@@ -119,7 +119,7 @@ CpuWeights::CpuWeights(std::shared_ptr<const model::Model> m, const KernelTable&
   // Of a quantized model, what was kept from it stays exact.
   const model::Architecture& a = model->architecture();
   const model::Weights& w = model->weights;
-  const bool int8 = std::string_view(kernels.precision) == "int8", mixed = w.quantized && int8;
+  const bool int8 = kernels.precision == Precision::kInt8, mixed = w.quantized && int8;
   const auto pack = [&](std::initializer_list<const model::Linear*> parts) {
     const bool exact = mixed && std::any_of(parts.begin(), parts.end(), [](const model::Linear* part) {
                          return part->weight.dtype != model::DType::kI8;

@@ -41,7 +41,7 @@ class WeightCacheTest : public ::testing::Test {
   }
 
   BackendOptions options(size_t max_bytes = 64 << 20) const {
-    BackendOptions options = {"fp32", "auto", 2};
+    BackendOptions options = {.precision = Precision::kFp32, .threads = 2};
     options.weight_cache = folder_;
     options.weight_cache_bytes = max_bytes;
     return options;
@@ -75,13 +75,13 @@ TEST_F(WeightCacheTest, ScoresAreTheSameFromMemoryAndFromTheFileOnEveryTier) {
   for (const auto* table : cpu::compiled_kernels()) {
     if (!cpu::unsupported_reason(*table).empty()) continue;
     ++tiers;
-    BackendOptions own = {table->precision, table->name, 2}, cached = options();
+    BackendOptions own = {table->precision, table->tier, 2}, cached = options();
     cached.precision = table->precision;
-    cached.kernel = table->name;
+    cached.kernel = table->tier;
     const auto expected = score(own);
-    EXPECT_EQ(score(cached), expected) << table->name;  // writes it
+    EXPECT_EQ(score(cached), expected) << word_of(table->tier);  // writes it
     EXPECT_EQ(files().size(), tiers);
-    EXPECT_EQ(score(cached), expected) << table->name;  // reads it
+    EXPECT_EQ(score(cached), expected) << word_of(table->tier);  // reads it
     EXPECT_EQ(files().size(), tiers);
   }
 }
@@ -208,7 +208,7 @@ TEST_F(WeightCacheTest, TheLeastRecentlyUsedLeave) {
 }
 
 TEST_F(WeightCacheTest, WithoutRoomOrFolderWeightsArePackedIntoMemory) {
-  const auto expected = score({"fp32", "auto", 2});
+  const auto expected = score({.precision = Precision::kFp32, .threads = 2});
   EXPECT_EQ(score(options(1000)), expected);
   EXPECT_TRUE(files().empty());
   BackendOptions nowhere = options();
@@ -275,8 +275,8 @@ TEST(PackedLayout, ChangesWithItsNumberOnly) {
   EXPECT_EQ(cpu::kPanelLayout, 1);
   EXPECT_EQ(cpu::kTileLayout, 1);
   for (const cpu::KernelTable* table : cpu::compiled_kernels()) {
-    const std::string name = str_cat(table->name, " ", table->precision);
-    if (std::string_view(table->name) == "portable") continue;  // as wide as the vectors of the machine it is built for
+    const std::string name = str_cat(word_of(table->tier), " ", word_of(table->precision));
+    if (table->tier == KernelTier::kPortable) continue;  // as wide as the vectors of the machine it is built for
     ASSERT_TRUE(recorded.contains(name)) << name;
     if (!cpu::unsupported_reason(*table).empty()) continue;
     EXPECT_EQ(table->tiles != nullptr ? tile_layout(*table->tiles) : panel_layout(table->linear), recorded.at(name))
