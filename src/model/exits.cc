@@ -92,12 +92,8 @@ Result<Exits> read_exits(const std::string& path, const Model& model) {
   JsonFile file;
   RETURN_IF_ERROR(file.load(name, 64u << 20));
   Exits exits;
-  auto digest = file.get_string("weights");
-  auto fitted_to = file.get_string("model", std::string());
-  if (!digest.ok()) return digest.status();
-  if (!fitted_to.ok()) return fitted_to.status();
-  exits.weights_digest = *digest;
-  exits.model = *fitted_to;
+  ASSIGN_OR_RETURN(exits.weights_digest, file.get_string("weights"));
+  ASSIGN_OR_RETURN(exits.model, file.get_string("model", std::string()));
   if (exits.weights_digest != weights_digest(model)) {
     return absl::InvalidArgumentError(
         str_cat(name, ": fitted to other weights (", exits.model, "); run rerankd calibrate for ", model.folder));

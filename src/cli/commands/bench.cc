@@ -133,7 +133,7 @@ struct Bench : Command {
     }
     for (double rate : rates) {
       if (!trace.empty()) break;
-      if (auto checked = load::arrivals(arrival_kind, rate, 0, 1); !checked.ok()) return checked.status();
+      RETURN_IF_ERROR(load::arrivals(arrival_kind, rate, 0, 1).status());
     }
     RETURN_IF_ERROR(open_target());
     if (Status right = check(made); !right.ok()) return with_context(right, "answers are checked before the load");
@@ -212,9 +212,8 @@ struct Bench : Command {
 
   Result<load::Workload> make_workload() {
     ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
-    auto tokenizer = text::Tokenizer::from_folder(located.folder);
-    if (!tokenizer.ok()) return tokenizer.status();
-    const auto count = [tokenizer = *tokenizer, ids = std::vector<int32_t>()](std::string_view text) mutable {
+    ASSIGN_OR_RETURN(auto tokenizer, text::Tokenizer::from_folder(located.folder));
+    const auto count = [tokenizer = std::move(tokenizer), ids = std::vector<int32_t>()](std::string_view text) mutable {
       ids.clear();
       tokenizer->encode(text, ids);
       return ids.size();

@@ -117,7 +117,7 @@ class Machine {
     return static_cast<uint64_t>(value);
   }
   Result<std::string_view> text(Result<uint64_t> size) {
-    if (!size.ok()) return size.status();
+    RETURN_IF_ERROR(size.status());
     if (*size > rest_.size()) return wrong("has a text that is longer than it");
     const std::string_view found(reinterpret_cast<const char*>(rest_.data()), *size);
     rest_ = rest_.subspan(*size);
@@ -137,7 +137,7 @@ class Machine {
   }
   Status push(Kind kind, int64_t number) { return push({kind, number, {}}); }
   Status push_text(Result<std::string_view> found) {
-    if (!found.ok()) return found.status();
+    RETURN_IF_ERROR(found.status());
     return push({Kind::kText, 0, *found});
   }
   Status push_sequence(Kind kind, size_t count) {
@@ -169,13 +169,13 @@ class Machine {
   Status extend_sequence(uint8_t opcode);
   Status stop();
   Status put(Result<uint64_t> slot) {
-    if (!slot.ok()) return slot.status();
+    RETURN_IF_ERROR(slot.status());
     RETURN_IF_ERROR(need(1));
     memo_[*slot] = stack_.back();
     return ok_status();
   }
   Status get(Result<uint64_t> slot) {
-    if (!slot.ok()) return slot.status();
+    RETURN_IF_ERROR(slot.status());
     const auto found = memo_.find(*slot);
     return found == memo_.end() ? wrong("recalls what it did not keep") : push(found->second);
   }
