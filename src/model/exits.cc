@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/json/reader.h"
+#include "base/json/writer.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 
@@ -117,9 +118,9 @@ Status write_exits(const std::string& folder, const Exits& exits) {
   std::filesystem::create_directories(folder, error);
   const std::string name = folder + "/exits.json";
   std::ofstream out(name);
-  std::string escaped;
-  for (char c : exits.model) escaped += c == '"' || c == '\\' || static_cast<unsigned char>(c) < 32 ? '_' : c;
-  out << "{\"model\": \"" << escaped << "\",\n \"weights\": \"" << exits.weights_digest << "\",\n \"exits\": [";
+  // A line for each exit, which JsonWriter does not lay out so: it writes the texts.
+  out << "{\"model\": " << JsonWriter().value(exits.model).take() << ",\n \"weights\": \"" << exits.weights_digest
+      << "\",\n \"exits\": [";
   for (size_t i = 0; i < exits.heads.size(); ++i) {
     out << (i == 0 ? "\n" : ",\n") << "  {\"layers\": " << i + 1 << ", \"bias\": " << number(exits.heads[i].bias)
         << ", \"error\": " << number(exits.heads[i].error) << ", \"weights\": [";
