@@ -19,7 +19,8 @@ namespace rerank::cli {
 namespace {
 
 // Largest difference of a score that half precision explains (see docs/performance.md), and how many requests are
-// held against the reference before the load.
+// held against the reference before the load. Scores are from 0 to 1 and come from a server whose precision is not
+// known: convert::explained_difference() is of logits.
 constexpr double kTolerance = 0.03;
 constexpr size_t kCheckedRequests = 3;
 constexpr size_t kMeasuredRequests = 50;  // whose lengths the report shows

@@ -17,12 +17,6 @@
 namespace rerank::cli {
 namespace {
 
-// Beyond these, where logits span 2, no rounding explains a difference; of 8 and 4 bits nothing is said.
-double bound_of(std::string_view precision) {
-  if (precision == "fp32") return 1e-3;
-  return precision == "bf16" || precision == "fp16" ? 0.1 : INFINITY;
-}
-
 struct Check : Command {
   explicit Check(CLI::App& program)
       : Command(program, "check",
@@ -132,7 +126,7 @@ struct Check : Command {
     std::snprintf(text, sizeof text,
                   "%s: differs from the reference by %.2g at most, where logits span %.3g (%zu pairs)", what.c_str(),
                   found.largest, found.spread, found.pairs);
-    if (found.largest <= bound_of(info.precision) * std::max(1.0, found.spread / 2)) return std::string(text);
+    if (found.largest <= convert::explained_difference(info.precision, found.spread)) return std::string(text);
     return absl::InternalError(str_cat(text, ": more than rounding explains. Please report it"));
   }
 
@@ -171,7 +165,7 @@ struct Check : Command {
   }
 
   std::string folder, scores;
-  double tolerance = 0.01;
+  double tolerance = 0.01;  // what others published is rounded to some digits, and computed in whatever precision
   size_t failed = 0;
 };
 
