@@ -83,6 +83,7 @@ Status write_config(const model::Model& model, const std::string& out, const Con
   ASSIGN_OR_RETURN(const std::string gguf, model::find_gguf(model.folder));
   const bool made = !gguf.empty() && !fs::exists(source, error);  // GGUF has it inside
   ASSIGN_OR_RETURN(auto text, made ? model::gguf_config_json(gguf) : read_file(source, 16u << 20));
+  // A tree that can be changed and written back: all but a few values stay as they are, in their order.
   rapidjson::Document json;
   json.Parse(text.data(), text.size());
   if (json.HasParseError() || !json.IsObject()) return absl::InvalidArgumentError(source + ": not a JSON object");

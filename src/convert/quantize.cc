@@ -72,7 +72,7 @@ class Calibration {
 
   Result<Int8Report> run() {
     std::vector<float> exact, all, chosen;
-    if (Status s = pass(exact, [&](Site& site, auto x, auto y) { measure(site, x, y); }); !s.ok()) return s;
+    RETURN_IF_ERROR(pass(exact, [&](Site& site, auto x, auto y) { measure(site, x, y); }));
     choose();
     const auto whole = [](Site& site, auto x, auto y) {
       if (!site.first_rows) site.int8.apply(x, y);

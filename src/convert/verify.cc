@@ -14,6 +14,17 @@ namespace {
 constexpr double kBudget = 1e10;
 constexpr size_t kMaxPairs = 32, kMinPairs = 4;
 
+struct Explained {
+  Precision precision;
+  double largest;  // where logits span 2, as those of most models do; in proportion where they span more
+};
+
+constexpr Explained kExplained[] = {
+    {Precision::kFp32, 1e-3},  // ten times what tests allow, whose models are small
+    {Precision::kBf16, 0.1},   // three times
+    {Precision::kFp16, 0.1},   // as bf16: it rounds less, but not what is close to 0
+};
+
 // A query of a quarter and a document of the rest, of random tokens. Of a model that makes vectors one is at the end.
 void add_pair(engine::OwnedBatch& pairs, const model::Architecture& a, size_t length, std::mt19937& random) {
   std::vector<int32_t> ids(length), segments(length);
@@ -32,6 +43,12 @@ void add_pair(engine::OwnedBatch& pairs, const model::Architecture& a, size_t le
 }
 
 }  // namespace
+
+double explained_difference(Precision precision, double spread) {
+  for (const Explained& row : kExplained)
+    if (row.precision == precision) return row.largest * std::max(1.0, spread / 2);
+  return INFINITY;  // 8 and 4 bits lose what they lose, which depends on the model
+}
 
 Result<Verification> verify_converted(std::shared_ptr<const model::Model> original, size_t layers,
                                       engine::Backend& converted,

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include "rerank/choice.h"
 
 #include "engine/backend.h"
 
@@ -19,5 +20,9 @@ struct Verification {
 Result<Verification> verify_converted(std::shared_ptr<const model::Model> original, size_t layers,
                                       engine::Backend& converted,
                                       const std::function<void(uint64_t, uint64_t)>& progress);
+
+// The largest difference that rounding explains, by what an engine computes in or a file was written in, where
+// reference logits span `spread`: beyond it an engine or a file is broken.
+double explained_difference(Precision precision, double spread);
 
 }  // namespace rerank::convert

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "absl/strings/str_join.h"
 #include "base/half.h"
+#include "base/json/writer.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "convert/quantize.h"
@@ -60,25 +60,32 @@ Status append(const model::TensorView& view, model::DType type, std::ofstream& o
 }
 
 // The file's header, and what lies where after it: each quantized matrix in front of its scales.
-struct Layout {
-  std::string header;
-  uint64_t bytes = 0;
-
+class Layout {
+ public:
+  Layout() { header_.begin_object().key("__metadata__").begin_object().field("format", "pt").end_object(); }
   void add(const std::string& name, model::DType type, const std::vector<size_t>& shape) {
     add(name, model::dtype_name(type), model::block_size(type).bytes, shape);
   }
   void add(const std::string& name, std::string_view type, size_t element_bytes, const std::vector<size_t>& shape) {
     size_t elements = 1;
     for (size_t size : shape) elements *= size;
-    const uint64_t end = bytes + elements * element_bytes;
-    header += str_cat(header.empty() ? R"({"__metadata__":{"format":"pt"},)" : ",", "\"", name, "\":{\"dtype\":\"",
-                      type, "\",\"shape\":[", absl::StrJoin(shape, ","), "],\"data_offsets\":[", bytes, ",", end, "]}");
-    bytes = end;
+    const uint64_t end = bytes_ + elements * element_bytes;
+    header_.key(name).begin_object().field("dtype", type).key("shape").begin_array();
+    for (size_t size : shape) header_.value(uint64_t{size});
+    header_.end_array().key("data_offsets").begin_array().value(bytes_).value(end).end_array().end_object();
+    bytes_ = end;
   }
-  void finish() {
-    header += '}';
+  uint64_t bytes() const { return bytes_; }
+  // The header, filled up to whole eights of bytes.
+  std::string finish() {
+    std::string header = header_.end_object().take();
     header.resize((header.size() + 7) / 8 * 8, ' ');
+    return header;
   }
+
+ private:
+  JsonWriter header_;
+  uint64_t bytes_ = 0;
 };
 
 void append_int8(const model::TensorView& view, std::ofstream& out) {
@@ -160,12 +167,12 @@ Status write_safetensors(const model::Model& model, const std::string& out, cons
     layout.add(view->name, quantize ? model::DType::kI8 : type_in_file(*view), view->shape);
     if (quantize) layout.add(view->name + "_scale", model::DType::kF32, {view->shape[0], 1});
   }
-  layout.finish();
+  const std::string header = layout.finish();
   const std::string path = out + "/model.safetensors", part = path + ".part";
   std::ofstream file(part, std::ios::binary | std::ios::trunc);
-  const uint64_t size = layout.header.size();
+  const uint64_t size = header.size();
   file.write(reinterpret_cast<const char*>(&size), 8);
-  file << layout.header;
+  file << header;
   uint64_t done = 0;
   Status status = ok_status();
   for (const auto& [view, quantize] : entries) {
@@ -175,7 +182,7 @@ Status write_safetensors(const model::Model& model, const std::string& out, cons
       break;
     }
     done = static_cast<uint64_t>(file.tellp()) - 8 - size;
-    if (options.progress) options.progress(done, layout.bytes);
+    if (options.progress) options.progress(done, layout.bytes());
   }
   file.close();
   if (status.ok() && !file) status = absl::UnavailableError(str_cat(path, ": cannot write (disk full?)"));

@@ -104,7 +104,7 @@ Result<std::vector<uint32_t>> read_length_histogram(const std::string& path) {
   // The last bucket is open: its pairs are taken to be twice the last bound.
   if (!buckets.empty() && std::isinf(buckets.back().first))
     buckets.back().first = buckets.size() == 1 ? 1 : 2 * buckets[buckets.size() - 2].first;
-  if (!lines.status().ok()) return lines.status();
+  RETURN_IF_ERROR(lines.status());
   if (buckets.empty() || buckets.back().second == 0)
     return absl::InvalidArgumentError(
         str_cat(path, ": has no pairs in rerankd_pair_tokens; is it rerankd's /metrics?"));

@@ -80,9 +80,7 @@ Status read_labels(const JsonFile& json, ModelConfig& config) {
     std::string_view said;
     if (names[labels == 2 ? "1" : "0"].get(said) == simdjson::SUCCESS) config.label = std::string(said);
   } else {
-    auto count = json.get_size("num_labels", 2);  // transformers' default
-    if (!count.ok()) return count.status();
-    labels = *count;
+    ASSIGN_OR_RETURN(labels, json.get_size("num_labels", 2));  // transformers' default
     config.labels_said = json.root()["num_labels"].error() == simdjson::SUCCESS;
   }
   if (labels != 1 && labels != 2) {
@@ -158,12 +156,10 @@ Result<ModelConfig> parse_model_config(std::string text, std::string origin) {
   RETURN_IF_ERROR(json.parse(std::move(text), std::move(origin)));
   ModelConfig config;
   RETURN_IF_ERROR(read_names(json, config));
-  auto family = find_family(json, config);
-  if (!family.ok()) return family.status();
-  config.family = *family;
+  ASSIGN_OR_RETURN(config.family, find_family(json, config));
   ConfigReader reader(json);
   config.family->read(reader, config.architecture);
-  if (!reader.status().ok()) return reader.status();
+  RETURN_IF_ERROR(reader.status());
   RETURN_IF_ERROR(read_padding(json, config));
   RETURN_IF_ERROR(read_labels(json, config));
   RETURN_IF_ERROR(read_serving(json, config));
@@ -191,7 +187,7 @@ Result<ModelConfig> read_graph_config(const std::string& folder) {
   RETURN_IF_ERROR(read_names(json, config));
   ConfigReader reader(json);
   read_graph_sizes(reader, config.architecture);
-  if (!reader.status().ok()) return reader.status();
+  RETURN_IF_ERROR(reader.status());
   RETURN_IF_ERROR(read_padding(json, config));
   RETURN_IF_ERROR(read_labels(json, config));
   RETURN_IF_ERROR(read_serving(json, config));

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/json/reader.h"
+#include "base/json/writer.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 
@@ -92,12 +93,8 @@ Result<Exits> read_exits(const std::string& path, const Model& model) {
   JsonFile file;
   RETURN_IF_ERROR(file.load(name, 64u << 20));
   Exits exits;
-  auto digest = file.get_string("weights");
-  auto fitted_to = file.get_string("model", std::string());
-  if (!digest.ok()) return digest.status();
-  if (!fitted_to.ok()) return fitted_to.status();
-  exits.weights_digest = *digest;
-  exits.model = *fitted_to;
+  ASSIGN_OR_RETURN(exits.weights_digest, file.get_string("weights"));
+  ASSIGN_OR_RETURN(exits.model, file.get_string("model", std::string()));
   if (exits.weights_digest != weights_digest(model)) {
     return absl::InvalidArgumentError(
         str_cat(name, ": fitted to other weights (", exits.model, "); run rerankd calibrate for ", model.folder));
@@ -121,9 +118,9 @@ Status write_exits(const std::string& folder, const Exits& exits) {
   std::filesystem::create_directories(folder, error);
   const std::string name = folder + "/exits.json";
   std::ofstream out(name);
-  std::string escaped;
-  for (char c : exits.model) escaped += c == '"' || c == '\\' || static_cast<unsigned char>(c) < 32 ? '_' : c;
-  out << "{\"model\": \"" << escaped << "\",\n \"weights\": \"" << exits.weights_digest << "\",\n \"exits\": [";
+  // A line for each exit, which JsonWriter does not lay out so: it writes the texts.
+  out << "{\"model\": " << JsonWriter().value(exits.model).take() << ",\n \"weights\": \"" << exits.weights_digest
+      << "\",\n \"exits\": [";
   for (size_t i = 0; i < exits.heads.size(); ++i) {
     out << (i == 0 ? "\n" : ",\n") << "  {\"layers\": " << i + 1 << ", \"bias\": " << number(exits.heads[i].bias)
         << ", \"error\": " << number(exits.heads[i].error) << ", \"weights\": [";

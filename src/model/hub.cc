@@ -58,7 +58,7 @@ class Fetch {
       if (!absl::IsNotFound(whole.status())) return whole;
       const auto index = hub_.text(snapshot_.url_of(name + ".index.json"));
       if (absl::IsNotFound(index.status())) continue;
-      if (!index.ok()) return index.status();
+      RETURN_IF_ERROR(index.status());
       simdjson::dom::parser parser;
       simdjson::dom::element root;
       uint64_t total = 0;
@@ -266,7 +266,7 @@ class Fetch {
   }
 
   Status fetch_shards(const std::string& index) {
-    if (Status s = snapshot_.fetch(index, true); !s.ok()) return s;
+    RETURN_IF_ERROR(snapshot_.fetch(index, true));
     JsonFile json;
     RETURN_IF_ERROR(json.load((snapshot_.folder() / index).string()));
     std::set<std::string> shards;

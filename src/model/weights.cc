@@ -408,7 +408,7 @@ Result<Weights> bind_weights(const ModelConfig& config, std::shared_ptr<const Te
   Binder bind(*files, a);
   Weights weights = bind_all(a, names, bind);
   bind.note_unused();
-  if (!bind.status().ok()) return bind.status();
+  RETURN_IF_ERROR(bind.status());
   weights.used = bind.take_used();
   weights.quantized = bind.quantized();
   weights.int4 = bind.int4();

@@ -1,9 +1,9 @@
 #include "observe/gpu_metrics.h"
 
-#include <dlfcn.h>
-
 #include <memory>
 #include <vector>
+
+#include "base/system/shared_library.h"
 
 namespace rerank::observe {
 namespace {
@@ -24,12 +24,12 @@ class Nvml {
  public:
   ~Nvml() {
     if (shutdown_) shutdown_();
-    if (library_) dlclose(library_);
   }
 
   bool open(const std::string& path) {
-    library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (!library_) return false;
+    auto library = SharedLibrary::open(path);
+    if (!library.ok()) return false;
+    library_ = *std::move(library);
     int (*init)() = nullptr;
     const bool all = find(init, "nvmlInit_v2") && find(count_, "nvmlDeviceGetCount_v2") &&
                      find(handle_, "nvmlDeviceGetHandleByIndex_v2") && find(name, "nvmlDeviceGetName") &&
@@ -58,12 +58,12 @@ class Nvml {
 
  private:
   template <class Function>
-  bool find(Function& function, const char* symbol) {
-    function = reinterpret_cast<Function>(dlsym(library_, symbol));
+  bool find(Function*& function, const char* symbol) {
+    function = library_.find<Function>(symbol);
     return function != nullptr;
   }
 
-  void* library_ = nullptr;
+  SharedLibrary library_;
   int (*shutdown_)() = nullptr;
   int (*count_)(unsigned*) = nullptr;
   int (*handle_)(unsigned, Device*) = nullptr;

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "cache/redis_url.h"
 #include "engine/cpu/topology.h"
@@ -56,9 +57,8 @@ std::shared_ptr<void> Host::hold_weights(uint64_t bytes) {
 }
 
 Result<std::shared_ptr<Host>> Host::make(const HostOptions& options, Metrics* metrics) {
-  auto shared = open_shared_cache(options.caches, metrics);
-  if (!shared.ok()) return shared.status();
-  std::shared_ptr<Host> host(new Host(options, *std::move(shared)));
+  ASSIGN_OR_RETURN(auto shared, open_shared_cache(options.caches, metrics));
+  std::shared_ptr<Host> host(new Host(options, std::move(shared)));
   if (metrics == nullptr) return host;
   Gauge& pairs = metrics->gauge("rerankd_cache_bytes", "Memory of the pair cache.");
   Gauge& tokens = metrics->gauge("rerankd_token_cache_bytes", "Memory of the token cache.");

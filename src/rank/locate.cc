@@ -73,18 +73,17 @@ Result<LocatedModel> locate_model(const Options& options) {
     return absl::NotFoundError(str_cat("--model ", source.model, ": no such folder, nor a .gguf file"));
   } else {
     const model::HubName name = model::split_hub_name(source.model);
-    auto folder = model::fetch_from_hub(name.id, source.revision,
-                                        {.endpoint = source.hub_endpoint,
-                                         .token = source.hub_token,
-                                         .cache = source.hub_cache,
-                                         .offline = source.hub_offline,
-                                         .progress = source.download_progress,
-                                         .files = files_for(engine),
-                                         .onnx_file = engine.onnx_file,
-                                         .precision = engine.precision,
-                                         .gguf = name.gguf});
-    if (!folder.ok()) return folder.status();
-    located = {*folder, served_name(name.id)};
+    const model::HubOptions hub = {.endpoint = source.hub_endpoint,
+                                   .token = source.hub_token,
+                                   .cache = source.hub_cache,
+                                   .offline = source.hub_offline,
+                                   .progress = source.download_progress,
+                                   .files = files_for(engine),
+                                   .onnx_file = engine.onnx_file,
+                                   .precision = engine.precision,
+                                   .gguf = name.gguf};
+    ASSIGN_OR_RETURN(located.folder, model::fetch_from_hub(name.id, source.revision, hub));
+    located.name = served_name(name.id);
   }
   if (!source.served_model_name.empty()) located.name = source.served_model_name;
   return located;

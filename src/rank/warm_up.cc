@@ -64,7 +64,7 @@ Result<WarmUp> warm_up(engine::Backend& backend, std::span<const int32_t> ids, c
     if (!status.ok()) return status;
     return batch;
   };
-  if (auto cold = run(kShapes[0]); !cold.ok()) return cold.status();  // pages in; its time means nothing
+  RETURN_IF_ERROR(run(kShapes[0]).status());  // pages in; its time means nothing
   double seconds_per_token = 0;
   for (const Shape& wanted : kShapes) {
     const double tokens = static_cast<double>(wanted.sequences) * std::min(wanted.length, limit);

@@ -113,9 +113,7 @@ struct GrpcServer::Impl {
       log_error(str_cat("gRPC takes no more connections: ", message_of(error)));
       *down = true;
     };
-    auto started = Acceptor::start(listener, limits, take, failed);
-    if (!started.ok()) return started.status();
-    acceptor = *std::move(started);
+    ASSIGN_OR_RETURN(acceptor, Acceptor::start(listener, limits, take, failed));
     return ok_status();
   }
 };

@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/status_macros.h"
 #include "rpc/call.h"
 
 namespace rerank::rpc {
@@ -90,9 +91,8 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
     }
     if (ok) {
       const Status status = guarded([&] {
-        auto memory = call_.hold(in_.ByteSizeLong());
-        if (!memory.ok()) return memory.status();
-        on_message(in_, *std::move(memory));
+        ASSIGN_OR_RETURN(auto memory, call_.hold(in_.ByteSizeLong()));
+        on_message(in_, std::move(memory));
         return ok_status();
       });
       if (!status.ok()) fail(status);

@@ -253,7 +253,7 @@ class Service : public v1::Reranker::CallbackService {
                     [&call, &core, &in, &out, done, model = *std::move(chosen)](Result<RerankResponse> result) {
                       if (result.ok()) note(call, *result, *model);
                       core.write(done, [&in, &out, model, result = std::move(result)] {
-                        if (!result.ok()) return result.status();
+                        RETURN_IF_ERROR(result.status());
                         write_response(*result, model->info(), out);
                         if (in.return_documents()) {
                           for (v1::RankedDocument& ranked : *out.mutable_results())
@@ -282,7 +282,7 @@ class Service : public v1::Reranker::CallbackService {
                      [&call, &core, &out, done, model = *std::move(chosen)](Result<api::PairScores> result) {
                        if (result.ok()) note(call, result->whole, *model);
                        core.write(done, [&out, model, result = std::move(result)] {
-                         if (!result.ok()) return result.status();
+                         RETURN_IF_ERROR(result.status());
                          out.set_model(model->info().id);
                          out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
                          out.set_total_tokens(result->whole.total_tokens);

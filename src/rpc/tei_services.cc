@@ -176,7 +176,7 @@ void predict_pair(RpcCall& call, const tei::PredictPairRequest& in, tei::Predict
                        call.note_model(model->info());
                      }
                      core.write(done, [model, &out, cost, result = std::move(result)]() mutable {
-                       if (!result.ok()) return result.status();
+                       RETURN_IF_ERROR(result.status());
                        tei::Prediction& prediction = *out.add_predictions();
                        prediction.set_score(result->scores[0]);
                        prediction.set_label(model->info().label);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::schedule {
@@ -222,7 +223,7 @@ Status Planner::admit(const Arrival& arrival, double now) {
   }
   auto position = position_for(candidate, now);
   if (absl::IsResourceExhausted(position.status())) return hold(std::move(r), position.status());
-  if (!position.ok()) return position.status();
+  RETURN_IF_ERROR(position.status());
   const uint64_t id = r.id;
   set_position(r, *position, candidate.work);
   enqueue(requests_.insert_or_assign(id, std::move(r)).first->second);

@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "base/hash.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::serve {
@@ -190,9 +191,8 @@ class Cascade : public Reranker {
     return model.ok() ? (*model)->tokenize(text, add_special_tokens) : std::vector<Token>();
   }
   Result<std::string> decode(std::span<const int32_t> ids, bool skip_special_tokens) const override {
-    const auto model = first();
-    if (!model.ok()) return model.status();
-    return (*model)->decode(ids, skip_special_tokens);
+    ASSIGN_OR_RETURN(const auto model, first());
+    return model->decode(ids, skip_special_tokens);
   }
   const ModelInfo& info() const override { return *current_.load(); }
   bool ready() const override {

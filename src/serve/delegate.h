@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/status_macros.h"
 #include "rerank/catalog.h"
 
 namespace rerank::serve {
@@ -26,9 +27,8 @@ class Delegate : public Reranker {
     return model.ok() ? (*model)->tokenize(text, add_special_tokens) : std::vector<Token>();
   }
   Result<std::string> decode(std::span<const int32_t> ids, bool skip_special_tokens) const override {
-    const auto model = catalog_.find({name_, "", /*wait=*/false});
-    if (!model.ok()) return model.status();
-    return (*model)->decode(ids, skip_special_tokens);
+    ASSIGN_OR_RETURN(const auto model, catalog_.find({name_, "", /*wait=*/false}));
+    return model->decode(ids, skip_special_tokens);
   }
   const ModelInfo& info() const override { return info_; }  // the name alone
   bool ready() const override {

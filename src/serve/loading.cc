@@ -4,6 +4,7 @@
 
 #include "base/guarded.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "rank/locate.h"
 #include "rank/shadow/shadow.h"
@@ -120,8 +121,8 @@ std::unique_ptr<Reranker> ModelCatalog::with_shadow_of(const std::string& name, 
 Status ModelCatalog::apply(const CatalogPlan& plan, const std::function<bool(const ModelSpec& spec)>& changed) {
   Names names;
   for (const ModelSpec& spec : plan.models) {
-    if (Status status = check(spec); !status.ok()) return status;
-    if (Status status = names.add_model(rank::name_of(spec.options.source), {}); !status.ok()) return status;
+    RETURN_IF_ERROR(check(spec));
+    RETURN_IF_ERROR(names.add_model(rank::name_of(spec.options.source), {}));
   }
   for (const ModelSpec& spec : plan.models) {
     {
@@ -131,7 +132,7 @@ Status ModelCatalog::apply(const CatalogPlan& plan, const std::function<bool(con
     }
     ModelSpec alone = spec;
     alone.aliases.clear();  // they move when it is there
-    if (Status status = load(alone); !status.ok()) return status;
+    RETURN_IF_ERROR(load(alone));
   }
   const std::lock_guard lock(mutex_);
   ++loads_;

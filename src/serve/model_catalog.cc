@@ -115,24 +115,22 @@ Status ModelCatalog::add(const ModelSpec& spec, bool first) {
 
 // Under the lock: --cascade and --shadow-model.
 Status ModelCatalog::add_combinations() {
-  auto pair = parse_shadow(options_);
-  if (!pair.ok()) return pair.status();
-  for (std::string* name : {&pair->first, &pair->second}) {
+  ASSIGN_OR_RETURN(auto pair, parse_shadow(options_));
+  for (std::string* name : {&pair.first, &pair.second}) {
     if (name->empty()) continue;
     const std::string model = names_.find(*name, "");
     if (model.empty()) return absl::NotFoundError(str_cat("--shadow-model: no model is called ", *name));
     *name = model;
   }
-  shadow_ = *std::move(pair);
+  shadow_ = std::move(pair);
   if (options_.models.cascade.empty()) return ok_status();
-  auto cascade = parse_cascade(options_.models.cascade);
-  if (!cascade.ok()) return cascade.status();
-  for (const CascadeStage& stage : cascade->stages) {
+  ASSIGN_OR_RETURN(CascadeSpec cascade, parse_cascade(options_.models.cascade));
+  for (const CascadeStage& stage : cascade.stages) {
     if (names_.find(stage.model, "").empty())
       return absl::NotFoundError(str_cat("--cascade: no model is called ", stage.model));
   }
-  if (Status status = names_.add_model(cascade->name, {}); !status.ok()) return with_context(status, "--cascade");
-  cascade_ = *std::move(cascade);
+  if (Status status = names_.add_model(cascade.name, {}); !status.ok()) return with_context(status, "--cascade");
+  cascade_ = std::move(cascade);
   auto entry = std::make_shared<Entry>();
   entry->name = cascade_->name;
   entry->cascade = true;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "base/hash.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::serve {
@@ -49,7 +50,7 @@ std::vector<AliasPart> normal_shares(std::vector<AliasPart> parts) {
 }
 
 Status Names::add_model(const std::string& name, const std::vector<std::string>& other_names) {
-  if (Status status = check_name(name); !status.ok()) return status;
+  RETURN_IF_ERROR(check_name(name));
   const std::string plain = plain_name(name);
   if (aliases_.contains(plain)) return absl::InvalidArgumentError(str_cat(name, ": an alias has this name"));
   if (!models_.emplace(plain, name).second)
@@ -67,7 +68,7 @@ void Names::remove_model(const std::string& name) {
 }
 
 Status Names::set_alias(std::string_view alias, std::vector<AliasPart> parts) {
-  if (Status status = check_name(alias); !status.ok()) return status;
+  RETURN_IF_ERROR(check_name(alias));
   const std::string plain = plain_name(alias);
   if (models_.contains(plain)) return absl::InvalidArgumentError(str_cat("alias ", alias, ": a model has this name"));
   if (parts.empty()) {

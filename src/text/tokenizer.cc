@@ -297,7 +297,7 @@ size_t JsonTokenizer::surface_length(int32_t id, std::string_view rest, bool fir
 }
 
 Result<std::string> JsonTokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
-  if (!decoder_.ok()) return decoder_.status();
+  RETURN_IF_ERROR(decoder_.status());
   std::vector<std::string> parts;
   for (const int32_t id : ids) {
     const std::string_view text = token_text(id);

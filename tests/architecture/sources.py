@@ -1,4 +1,4 @@
-"""What the checks of this folder know about C++: which files there are, what they include, which types they define."""
+"""What the checks of this folder know about C++: which files there are, what they include, which types and functions they define."""
 import re
 import subprocess
 from collections import namedtuple
@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUFFIXES = {".cc", ".h", ".cu", ".cuh"}
 
 TypeDefinition = namedtuple("TypeDefinition", "name line")  # name: with its namespaces and enclosing types
+Function = namedtuple("Function", "name line lines")  # lines: from its head, or its template's, to its closing brace
 Include = namedtuple("Include", "path line")
 
 _NOT_CODE = re.compile(
@@ -42,9 +43,7 @@ def type_definitions(text):
     Types of functions and of anonymous namespaces belong to one file, and specialisations to their template: neither is
     listed.
     """
-    code = without_comments(text)
-    code = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", lambda m: re.sub(r"[^\n]", " ", m.group()), code, flags=re.MULTILINE)
-    tokens = [(m.group(), m.start()) for m in _TOKEN.finditer(code)]
+    code, tokens = _tokens(text)
     found = []
     scopes = []  # a name for a namespace or type, None for what hides its content
     statement = []  # tokens since the last `;`, `{` or `}`
@@ -64,6 +63,53 @@ def type_definitions(text):
         else:
             statement.append(token)
     return found
+
+
+def functions(text):
+    """Functions that a source defines, and lambdas outside of them. What is inside a function is part of it."""
+    code, tokens = _tokens(text)
+    found, depth = [], 0
+    head = None  # (name, offset, depth) of the function that is open
+    statement = []  # tokens since the last `;`, `{` or `}`, with their offsets
+    for token, offset in tokens:
+        if token == "{":
+            depth += 1
+            words = [word for word, _ in statement]
+            if head is None and _scope(words)[0] == "other" and "(" in words and words[-1] not in ("=", ",", "(", "return"):
+                head = _name(words), statement[0][1], depth
+        elif token == "}":
+            if head and head[2] == depth:
+                first, last = (code.count("\n", 0, at) + 1 for at in (head[1], offset))
+                found.append(Function(head[0], first, last - first + 1))
+                head = None
+            depth -= 1
+        if token in "{};":
+            statement = []
+        else:
+            statement.append((token, offset))
+        if [word for word, _ in statement] in (["public", ":"], ["private", ":"], ["protected", ":"]):
+            statement = []
+    return found
+
+
+def _name(words):
+    """The name of the function whose head these tokens are."""
+    words, depth, end = _without_templates(words), 0, 0
+    for end, word in enumerate(words):  # to the parameters
+        if word == "(" and depth == 0 and words[end - 1] not in ("__launch_bounds__", "__attribute__"):
+            break
+        depth += (word == "(") - (word == ")")
+    begin = end
+    while begin > 0 and (words[begin - 1] == "::" or (words[begin - 1].isidentifier() and (begin == end or words[begin] == "::"))):
+        begin -= 1
+    return "".join(words[begin:end]) or "a lambda"
+
+
+def _tokens(text):
+    """The text without comments, strings and what the preprocessor reads, and (token, offset) of all the rest."""
+    code = without_comments(text)
+    code = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", lambda m: re.sub(r"[^\n]", " ", m.group()), code, flags=re.MULTILINE)
+    return code, [(m.group(), m.start()) for m in _TOKEN.finditer(code)]
 
 
 def _scope(statement):

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-from program import MODELS, PROGRAM, SOURCE, Server, run
+from program import CPU_FP32, MODELS, PROGRAM, SOURCE, Server, run
 
 
 class ScoreTest(unittest.TestCase):
@@ -22,7 +22,7 @@ class ScoreTest(unittest.TestCase):
             scores = [json.loads(line) for line in run("score", "--model", folder, "--precision", "fp32", text_in=lines).stdout.splitlines()]
             self.assertEqual(len(scores), len(golden))
             for score, g in zip(scores, golden):
-                self.assertAlmostEqual(score["logit"], g["logit"], delta=1e-4, msg=folder.name)
+                self.assertAlmostEqual(score["logit"], g["logit"], delta=CPU_FP32, msg=folder.name)
                 self.assertEqual(score["tokens"], len(g["ids"]))
 
     def test_a_bad_line_is_named_and_what_came_before_is_answered(self):
@@ -172,7 +172,7 @@ class ServeTest(unittest.TestCase):
             self.assertIn("float32", json.dumps(info))
             for g in golden:
                 answer = server.post("/rerank", {"query": g["query"], "texts": [g["document"]], "raw_scores": True})
-                self.assertAlmostEqual(answer[0]["score"], g["logit"], delta=1e-4)
+                self.assertAlmostEqual(answer[0]["score"], g["logit"], delta=CPU_FP32)
             answer = server.post("/v1/rerank", {"query": golden[0]["query"], "documents": [g["document"] for g in golden]})
             self.assertEqual(len(answer["results"]), len(golden))
             metrics = server.get("/metrics")

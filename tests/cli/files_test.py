@@ -12,7 +12,7 @@ import tempfile
 import unittest
 import urllib.error
 
-from program import MODELS, PROGRAM, SOURCE, Server, run
+from program import CPU_FP32, MODELS, ONNX_FP32, PROGRAM, SOURCE, Server, run
 
 
 class GraphTest(unittest.TestCase):
@@ -39,7 +39,7 @@ class GraphTest(unittest.TestCase):
         with Server("--model", self.place) as server:
             for g in golden:
                 answer = server.post("/rerank", {"query": g["query"], "texts": [g["document"]], "raw_scores": True})
-                self.assertAlmostEqual(answer[0]["score"], g["logit"], delta=1e-4)
+                self.assertAlmostEqual(answer[0]["score"], g["logit"], delta=ONNX_FP32)
             answer = server.post("/v1/rerank", {"query": golden[0]["query"], "documents": [g["document"] for g in golden]})
             self.assertEqual(len(answer["results"]), len(golden))
             self.assertIn('engine="onnx"', server.get("/metrics"))
@@ -51,7 +51,7 @@ class GraphTest(unittest.TestCase):
         g = json.loads((MODELS / "bert-a/golden.jsonl").read_text().splitlines()[0])
         line = json.dumps({"query": g["query"], "document": g["document"]})
         score = json.loads(run("score", "--model", self.place, text_in=line).stdout)
-        self.assertAlmostEqual(score["logit"], g["logit"], delta=1e-4)
+        self.assertAlmostEqual(score["logit"], g["logit"], delta=ONNX_FP32)
         self.assertIn("Funnel", run("score", "--model", self.place, "--engine", "cpu", text_in=line, check=False).stderr)
 
     def test_what_is_wrong_is_named(self):
@@ -154,7 +154,7 @@ class ConvertTest(unittest.TestCase):
                 self.assertRegex(done.stdout, r"largest \|logit - reference\| (0,|[\d.]+e-(0[5-9]|[1-9]\d))")
                 scores = [json.loads(line) for line in run("score", "--model", out, "--precision", "fp32", text_in=lines).stdout.splitlines()]
                 for score, g in zip(scores, golden):
-                    self.assertAlmostEqual(score["logit"], g["logit"], delta=1e-4)
+                    self.assertAlmostEqual(score["logit"], g["logit"], delta=CPU_FP32)
             out = pathlib.Path(folder) / "int8"
             if "not verified" not in run("convert", MODELS / "bert-a", out, "--to", "onnx", "--precision", "int8").stdout:
                 shown = run("inspect", out, "--precision", "int8").stdout

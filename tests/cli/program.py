@@ -13,6 +13,16 @@ SOURCE = pathlib.Path(os.environ["RERANKD_SOURCE_DIR"]).resolve()
 MODELS = SOURCE / "tests/data/models"
 
 
+def recorded_tolerance(engine, precision):
+    """How far a logit of tests/data/models may be from the recorded one: of the table that all tests have."""
+    table = (SOURCE / "tests/support/tolerances.h").read_text()
+    row = re.search(rf"\{{EngineKind::k{engine.title()}, Precision::k{precision.title()}, ([\d.e-]+),", table)
+    return float(row.group(1))
+
+
+CPU_FP32, ONNX_FP32 = recorded_tolerance("cpu", "fp32"), recorded_tolerance("onnx", "fp32")
+
+
 def run(*arguments, text_in="", check=True, **environment):
     done = subprocess.run([PROGRAM, *map(str, arguments)], input=text_in, capture_output=True, text=True, timeout=300,
                           env={**os.environ, "RERANKD_LOG_LEVEL": "warning", **environment})

@@ -29,6 +29,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
+const double kExact = testing::tolerance(EngineKind::kCpu, Precision::kFp32).recorded;
+
 using Golden = testing::GoldenList;
 using Block = testing::GoldenBlock;
 
@@ -135,7 +137,7 @@ void compare(const std::string& name, engine::Backend& backend, double tolerance
 TEST_P(ListwiseTest, EnginesComputeTheRecordedScores) {
   auto reference = engine::open_backend(load(GetParam()), EngineKind::kReference, {});
   ASSERT_TRUE(reference.ok()) << reference.status();
-  compare(GetParam(), **reference, 1e-4, 900);
+  compare(GetParam(), **reference, testing::tolerance(EngineKind::kReference, Precision::kFp32).recorded, 900);
   for (const auto* tier : engine::cpu::compiled_kernels()) {
     if (!engine::cpu::unsupported_reason(*tier).empty() || tier->tiles != nullptr) continue;
     auto backend = engine::open_backend(load(GetParam()), EngineKind::kCpu,
@@ -167,7 +169,7 @@ TEST_P(ListwiseTest, TheServiceScoresAsTheMakersCode) {
     ASSERT_EQ(response->results.size(), golden.documents.size());
     for (size_t i = 0; i < response->results.size(); ++i) {
       const RankedDocument& document = response->results[i];
-      EXPECT_NEAR(document.score, golden.scores[document.index], 1e-4) << golden.query << " " << document.index;
+      EXPECT_NEAR(document.score, golden.scores[document.index], kExact) << golden.query << " " << document.index;
       EXPECT_EQ(document.score, document.logit) << "a cosine is a score as it is";
       if (i > 0) {
         EXPECT_GE(response->results[i - 1].score, document.score);
@@ -189,7 +191,7 @@ TEST(ListwiseModelTest, EnginesAreHeldAgainstTheReference) {
   ASSERT_TRUE(backend.ok());
   const auto found = convert::verify_converted(model, 0, **backend, {});
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_LT(found->largest, 1e-4);
+  EXPECT_LT(found->largest, kExact);
   EXPECT_GT(found->spread, 0.1) << "vectors are compared, not zeros";
 }
 

@@ -119,8 +119,10 @@ TEST_F(CudaDepthTest, ShowsWhatExitsRead) {
   std::vector<float> expected_states(expected.size() * width), states(expected_states.size());
   ASSERT_TRUE(cpu->forward_with_states(batch.view(), expected, expected_states).ok());
   ASSERT_TRUE(cuda->forward_with_states(batch.view(), logits, states).ok());
-  EXPECT_THAT(logits, ::testing::Pointwise(::testing::FloatNear(1e-4f), expected));
-  EXPECT_THAT(states, ::testing::Pointwise(::testing::FloatNear(1e-4f), expected_states));
+  const auto near =
+      ::testing::FloatNear(static_cast<float>(testing::tolerance(EngineKind::kCuda, Precision::kFp32).generated));
+  EXPECT_THAT(logits, ::testing::Pointwise(near, expected));
+  EXPECT_THAT(states, ::testing::Pointwise(near, expected_states));
 }
 
 }  // namespace

@@ -308,7 +308,8 @@ TEST_F(CudaListTest, TheServiceScoresAsTheMakersCode) {
       ASSERT_TRUE(response.ok()) << response.status();
       ASSERT_EQ(response->results.size(), lists[i].documents.size());
       for (const RankedDocument& document : response->results)
-        EXPECT_NEAR(document.score, lists[i].scores[document.index], 1e-4) << name << " " << lists[i].query;
+        EXPECT_NEAR(document.score, lists[i].scores[document.index], tolerance("fp32"))
+            << name << " " << lists[i].query;
     }
   }
 }
@@ -330,7 +331,7 @@ TEST_F(CudaListTest, ARequestOfSeveralBlocksScoresAsOnTheCpu) {
     std::vector<double>& own = scores.emplace_back(request.documents.size());
     for (const RankedDocument& document : response->results) own[document.index] = document.score;
   }
-  for (size_t i = 0; i < scores[0].size(); ++i) EXPECT_NEAR(scores[0][i], scores[1][i], 1e-4) << i;
+  for (size_t i = 0; i < scores[0].size(); ++i) EXPECT_NEAR(scores[0][i], scores[1][i], tolerance("fp32")) << i;
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "engine/pjrt/ahead.h"
 #include "support.h"
 #include "support/golden.h"
+#include "support/tolerances.h"
 
 namespace rerank::engine::pjrt {
 namespace {
@@ -63,7 +64,8 @@ TEST(PjrtAheadTest, WhatIsMadeForThisMachineIsWhatTheEngineLoads) {
   for (const auto& pair : pairs) batch.add(pair.ids, pair.segments);
   std::vector<float> logits(pairs.size());
   ASSERT_TRUE((*backend)->forward(batch, logits).ok());
-  for (size_t i = 0; i < pairs.size(); ++i) EXPECT_NEAR(logits[i], pairs[i].logit, 1e-4);
+  const double tolerance = testing::tolerance(EngineKind::kPjrt, Precision::kFp32).recorded;
+  for (size_t i = 0; i < pairs.size(); ++i) EXPECT_NEAR(logits[i], pairs[i].logit, tolerance);
   fs::remove_all(folder);
 }
 

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "api/exchange.h"
+#include "base/status_macros.h"
 
 namespace rerank::api {
 
@@ -9,9 +10,7 @@ Status Exchange::choose(transport::Body& body, std::string_view query, bool wait
   std::string named;
   // Clients send what they like here, also numbers and null: only a name is one.
   if (path_model.empty() && body.kind("model") == transport::Body::Kind::kText) named = body.word("model");
-  auto found = state->catalog->find({path_model.empty() ? named : path_model, query, wait});
-  if (!found.ok()) return found.status();
-  model = *std::move(found);
+  ASSIGN_OR_RETURN(model, state->catalog->find({path_model.empty() ? named : path_model, query, wait}));
   return ok_status();
 }
 

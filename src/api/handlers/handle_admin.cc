@@ -17,9 +17,8 @@ namespace rerank::api {
 namespace {
 
 Result<std::string> name_at(const JsonFile& body, const char* field) {
-  auto name = body.get_string(field);
-  if (!name.ok()) return name.status();
-  if (name->empty()) return absl::InvalidArgumentError(str_cat("`", field, "` is empty"));
+  ASSIGN_OR_RETURN(std::string name, body.get_string(field));
+  if (name.empty()) return absl::InvalidArgumentError(str_cat("`", field, "` is empty"));
   return name;
 }
 
@@ -43,64 +42,53 @@ Status load(const JsonFile& body, const ApiOptions& options, Catalog& catalog) {
     if (name == "action") continue;
     const JsonField field(value, str_cat("`", name, "`"));
     if (name == "aliases") {
-      auto list = field.as_array();
-      if (!list.ok()) return list.status();
-      for (const JsonField& alias : *list) {
-        auto text = alias.as_string();
-        if (!text.ok()) return text.status();
-        aliases.emplace_back(*text);
+      ASSIGN_OR_RETURN(const auto list, field.as_array());
+      for (const JsonField& alias : list) {
+        ASSIGN_OR_RETURN(const std::string_view text, alias.as_string());
+        aliases.emplace_back(text);
       }
       continue;
     }
-    auto text = text_of(field);
-    if (!text.ok()) return text.status();
-    settings.emplace_back(name, *std::move(text));
+    ASSIGN_OR_RETURN(std::string text, text_of(field));
+    settings.emplace_back(name, std::move(text));
   }
-  auto spec = options.make_spec(settings, aliases);
-  if (!spec.ok()) return spec.status();
-  return catalog.load(*spec);
+  ASSIGN_OR_RETURN(const auto spec, options.make_spec(settings, aliases));
+  return catalog.load(spec);
 }
 
 // {"action": "split", "alias": "prod", "shares": {"v1": 90, "v2": 10}}: percent, or parts of 1.
 Status split(const JsonFile& body, Catalog& catalog) {
-  auto alias = name_at(body, "alias");
-  if (!alias.ok()) return alias.status();
-  auto shares = body.at("shares").as_object();
-  if (!shares.ok()) return shares.status();
+  ASSIGN_OR_RETURN(const std::string alias, name_at(body, "alias"));
+  ASSIGN_OR_RETURN(const auto shares, body.at("shares").as_object());
   std::vector<AliasPart> parts;
   double sum = 0;
-  for (const auto& [key, value] : *shares) {
+  for (const auto& [key, value] : shares) {
     const std::string model(key);
-    auto share = JsonField(value, str_cat("`shares.", model, "`")).as_number();
-    if (!share.ok()) return share.status();
-    parts.push_back({model, *share});
-    sum += *share;
+    ASSIGN_OR_RETURN(const double share, JsonField(value, str_cat("`shares.", model, "`")).as_number());
+    parts.push_back({model, share});
+    sum += share;
   }
   if (parts.empty()) return absl::InvalidArgumentError("`shares` is empty");
   const bool percent = std::abs(sum - 100) < 1e-4;
   for (AliasPart& part : parts) part.share = percent ? part.share / 100 : part.share;
-  return catalog.set_alias(*alias, std::move(parts));
+  return catalog.set_alias(alias, std::move(parts));
 }
 
 Status act(const JsonFile& body, const ApiOptions& options, Catalog& catalog) {
-  auto action = name_at(body, "action");
-  if (!action.ok()) return action.status();
-  if (*action == "load") return load(body, options, catalog);
-  if (*action == "split") return split(body, catalog);
-  if (*action == "unload" || *action == "default") {
-    auto name = name_at(body, "name");
-    if (!name.ok()) return name.status();
-    return *action == "unload" ? catalog.unload(*name) : catalog.set_default(*name);
+  ASSIGN_OR_RETURN(const std::string action, name_at(body, "action"));
+  if (action == "load") return load(body, options, catalog);
+  if (action == "split") return split(body, catalog);
+  if (action == "unload" || action == "default") {
+    ASSIGN_OR_RETURN(const std::string name, name_at(body, "name"));
+    return action == "unload" ? catalog.unload(name) : catalog.set_default(name);
   }
-  if (*action == "alias") {
-    auto alias = name_at(body, "alias");
-    if (!alias.ok()) return alias.status();
-    auto model = body.get_string("model", "");  // none: the alias goes
-    if (!model.ok()) return model.status();
-    return catalog.set_alias(*alias, model->empty() ? std::vector<AliasPart>() : std::vector<AliasPart>{{*model, 1}});
+  if (action == "alias") {
+    ASSIGN_OR_RETURN(const std::string alias, name_at(body, "alias"));
+    ASSIGN_OR_RETURN(const std::string model, body.get_string("model", ""));  // none: the alias goes
+    return catalog.set_alias(alias, model.empty() ? std::vector<AliasPart>() : std::vector<AliasPart>{{model, 1}});
   }
   return absl::InvalidArgumentError(
-      str_cat("`action` is \"", *action, "\": want load, unload, alias, split or default"));
+      str_cat("`action` is \"", action, "\": want load, unload, alias, split or default"));
 }
 
 }  // namespace

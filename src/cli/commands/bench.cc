@@ -19,7 +19,8 @@ namespace rerank::cli {
 namespace {
 
 // Largest difference of a score that half precision explains (see docs/performance.md), and how many requests are
-// held against the reference before the load.
+// held against the reference before the load. Scores are from 0 to 1 and come from a server whose precision is not
+// known: convert::explained_difference() is of logits.
 constexpr double kTolerance = 0.03;
 constexpr size_t kCheckedRequests = 3;
 constexpr size_t kMeasuredRequests = 50;  // whose lengths the report shows
@@ -133,7 +134,7 @@ struct Bench : Command {
     }
     for (double rate : rates) {
       if (!trace.empty()) break;
-      if (auto checked = load::arrivals(arrival_kind, rate, 0, 1); !checked.ok()) return checked.status();
+      RETURN_IF_ERROR(load::arrivals(arrival_kind, rate, 0, 1).status());
     }
     RETURN_IF_ERROR(open_target());
     if (Status right = check(made); !right.ok()) return with_context(right, "answers are checked before the load");
@@ -212,9 +213,8 @@ struct Bench : Command {
 
   Result<load::Workload> make_workload() {
     ASSIGN_OR_RETURN(auto located, rank::locate_model(options));
-    auto tokenizer = text::Tokenizer::from_folder(located.folder);
-    if (!tokenizer.ok()) return tokenizer.status();
-    const auto count = [tokenizer = *tokenizer, ids = std::vector<int32_t>()](std::string_view text) mutable {
+    ASSIGN_OR_RETURN(auto tokenizer, text::Tokenizer::from_folder(located.folder));
+    const auto count = [tokenizer = std::move(tokenizer), ids = std::vector<int32_t>()](std::string_view text) mutable {
       ids.clear();
       tokenizer->encode(text, ids);
       return ids.size();

@@ -99,9 +99,8 @@ struct Calibrate : Command {
   }
 
   Status gather_collection() {
-    auto read = eval::read_collection(source, {.need_judgments = false});
-    if (!read.ok()) return read.status();
-    return search(*read);
+    ASSIGN_OR_RETURN(eval::Collection read, eval::read_collection(source, {.need_judgments = false}));
+    return search(read);
   }
 
   // Where there are no queries, the first sentences of texts (at most twenty words) are asked for.
@@ -116,8 +115,7 @@ struct Calibrate : Command {
   Status search(eval::Collection& collection) {
     if (collection.queries.empty()) make_queries(collection);
     collection.index();
-    auto index = eval::Bm25::build(collection.documents, {});
-    if (!index.ok()) return index.status();
+    ASSIGN_OR_RETURN(auto index, eval::Bm25::build(collection.documents, {}));
     // Queries spread over all there are.
     const size_t queries = std::max<size_t>(10, (wanted + top_k - 1) / std::max<size_t>(1, top_k));
     const double step = std::max(1.0, static_cast<double>(collection.queries.size()) / static_cast<double>(queries));
@@ -125,7 +123,7 @@ struct Calibrate : Command {
     for (double at = 0; at < static_cast<double>(collection.queries.size()) && pairs.size() < wanted;
          at += step, ++list) {
       const std::string& query = collection.queries[static_cast<size_t>(at)].text;
-      for (const eval::ScoredId& d : index->top(query, top_k))
+      for (const eval::ScoredId& d : index.top(query, top_k))
         pairs.push_back({list, query, *collection.document(d.id)});
     }
     return enough(list);

@@ -17,19 +17,6 @@
 namespace rerank::cli {
 namespace {
 
-// Beyond these, where logits span 2, no rounding explains a difference; of 8 and 4 bits nothing is said.
-double bound_of(Precision precision) {
-  if (precision == Precision::kFp32) return 1e-3;
-  return precision == Precision::kBf16 || precision == Precision::kFp16 ? 0.1 : INFINITY;
-}
-
-// Of several devices: of the coarsest.
-double bound_of(const std::vector<Precision>& precisions) {
-  double bound = 0;
-  for (const Precision precision : precisions) bound = std::max(bound, bound_of(precision));
-  return bound;
-}
-
 struct Check : Command {
   explicit Check(CLI::App& program)
       : Command(program, "check",
@@ -139,7 +126,10 @@ struct Check : Command {
     std::snprintf(text, sizeof text,
                   "%s: differs from the reference by %.2g at most, where logits span %.3g (%zu pairs)", what.c_str(),
                   found.largest, found.spread, found.pairs);
-    if (found.largest <= bound_of(info.precisions) * std::max(1.0, found.spread / 2)) return std::string(text);
+    double bound = 0;  // of several devices: of the coarsest
+    for (const Precision precision : info.precisions)
+      bound = std::max(bound, convert::explained_difference(precision, found.spread));
+    if (found.largest <= bound) return std::string(text);
     return absl::InternalError(str_cat(text, ": more than rounding explains. Please report it"));
   }
 
@@ -178,7 +168,7 @@ struct Check : Command {
   }
 
   std::string folder, scores;
-  double tolerance = 0.01;
+  double tolerance = 0.01;  // what others published is rounded to some digits, and computed in whatever precision
   size_t failed = 0;
 };
 

@@ -1,6 +1,5 @@
 // rerankd convert: a model folder -> an ONNX folder, or weights in another precision, verified against the reference;
 // or programs for XLA.
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -22,13 +21,6 @@
 
 namespace rerank::cli {
 namespace {
-
-// Differences beyond these are no rounding of the precision, but a broken file.
-double tolerance_of(Precision precision) {
-  return precision == Precision::kFp32                                    ? 1e-3
-         : precision == Precision::kInt8 || precision == Precision::kInt4 ? INFINITY
-                                                                          : 0.25;
-}
 
 struct Convert : Command {
   static constexpr OptionInfo kPrecision{
@@ -194,13 +186,13 @@ struct Convert : Command {
     }
     if (!backend.ok()) return with_context(backend.status(), "the written model");
     Progress bar("verifying", "pairs");
-    auto found = convert::verify_converted(model, write.keep_layers, **backend,
-                                           [&](uint64_t done, uint64_t total) { bar.update(done, total); });
-    if (!found.ok()) return found.status();
+    ASSIGN_OR_RETURN(const auto found,
+                     convert::verify_converted(model, write.keep_layers, **backend,
+                                               [&](uint64_t done, uint64_t total) { bar.update(done, total); }));
     std::printf("verified on %zu pairs of %zu tokens: largest |logit - reference| %.3g, mean %.3g (logits span %.3g)\n",
-                found->pairs, found->tokens, found->largest, found->mean, found->spread);
-    if (found->largest <= tolerance_of(write.precision)) return ok_status();
-    return absl::InternalError(str_cat(out, ": differs from the reference by ", found->largest, ", which ",
+                found.pairs, found.tokens, found.largest, found.mean, found.spread);
+    if (found.largest <= convert::explained_difference(write.precision, found.spread)) return ok_status();
+    return absl::InternalError(str_cat(out, ": differs from the reference by ", found.largest, ", which ",
                                        word_of(write.precision), " does not explain: do not use it"));
   }
 

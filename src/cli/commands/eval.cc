@@ -178,32 +178,29 @@ struct Eval : Command {
     if (colon == std::string::npos)
       return absl::InvalidArgumentError(str_cat("--cascade ", text, ": expected NAME=VALUE[,NAME=VALUE...]:N"));
     Options changed = options;
-    if (Status status = change(text.substr(0, colon), changed); !status.ok()) return status;
+    RETURN_IF_ERROR(change(text.substr(0, colon), changed));
     serve::CatalogPlan plan{{{.options = options.model}, {.options = changed.model}}, {}, ""};
     plan.models[0].options.source.served_model_name = "first";
     plan.models[1].options.source.served_model_name = "second";
     serve::CatalogOptions combined;
     combined.models.cascade = str_cat("first,second", text.substr(colon));
-    auto host = rank::Host::make(options.host, nullptr);
-    if (!host.ok()) return host.status();
+    ASSIGN_OR_RETURN(const auto host, rank::Host::make(options.host, nullptr));
     const auto open_stage = [this, &host](const ModelSpec& spec, const std::shared_ptr<Metrics>&,
                                           const auto& progress) {
       Options whole = options;
       whole.model = spec.options;
-      return Reranker::open(whole, nullptr, {.host = *host, .progress = progress});
+      return Reranker::open(whole, nullptr, {.host = host, .progress = progress});
     };
-    auto catalog = serve::ModelCatalog::start(plan, combined, open_stage, nullptr);
-    if (!catalog.ok()) return catalog.status();
-    while (!(*catalog)->wait_for_start(std::chrono::seconds(1))) continue;
+    ASSIGN_OR_RETURN(const auto catalog, serve::ModelCatalog::start(plan, combined, open_stage, nullptr));
+    while (!catalog->wait_for_start(std::chrono::seconds(1))) continue;
     std::string settings_text = scoring_settings(options) + scoring_settings(changed);
-    for (const ModelReport& stage : (*catalog)->list()) {
+    for (const ModelReport& stage : catalog->list()) {
       if (!stage.error.empty()) return absl::InvalidArgumentError(str_cat("--cascade ", text, ": ", stage.error));
       settings_text += str_cat(stage.info.fingerprint, " ");
     }
-    RETURN_IF_ERROR((*catalog)->start_result());
-    auto cascade = (*catalog)->find({"cascade", ""});
-    if (!cascade.ok()) return cascade.status();
-    return measure(str_cat("cascade ", text), **cascade, settings_text + combined.models.cascade, /*listwise=*/true);
+    RETURN_IF_ERROR(catalog->start_result());
+    ASSIGN_OR_RETURN(const auto cascade, catalog->find({"cascade", ""}));
+    return measure(str_cat("cascade ", text), *cascade, settings_text + combined.models.cascade, /*listwise=*/true);
   }
 
   Status measure(const std::string& name, Reranker& reranker, const std::string& settings_text, bool listwise) {
@@ -213,16 +210,15 @@ struct Eval : Command {
     scoring.request.top_n = top_n;
     scoring.listwise = listwise;
     scoring.progress = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
-    auto scored = eval::score_candidates(reranker, collection, queries, run_in, scoring, *store);
-    if (!scored.ok()) return scored.status();
-    if (scored->cost.pairs == 0) return absl::InvalidArgumentError("none of the candidates is in the collection");
-    if (scored->cost.unknown > 0)
-      log_warning(str_cat(scored->cost.unknown, " candidates are not in the collection; they are left out"));
+    ASSIGN_OR_RETURN(auto scored, eval::score_candidates(reranker, collection, queries, run_in, scoring, *store));
+    if (scored.cost.pairs == 0) return absl::InvalidArgumentError("none of the candidates is in the collection");
+    if (scored.cost.unknown > 0)
+      log_warning(str_cat(scored.cost.unknown, " candidates are not in the collection; they are left out"));
     eval::SettingResult setting;
     setting.name = name;
     setting.info = reranker.info();
-    setting.measured = eval::measure_run(collection.qrels, scored->run, queries);
-    setting.scored = std::move(*scored);
+    setting.measured = eval::measure_run(collection.qrels, scored.run, queries);
+    setting.scored = std::move(scored);
     result.settings.push_back(std::move(setting));
     return ok_status();
   }

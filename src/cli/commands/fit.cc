@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/json/writer.h"
+#include "base/status_macros.h"
 #include "cli/command.h"
 #include "cli/fit/sketch.h"
 #include "cli/help/help.h"
@@ -71,9 +72,7 @@ struct Fit : Command {
     RETURN_IF_ERROR(complete());
     RETURN_IF_ERROR(check_flags());
     RETURN_IF_ERROR(locate());
-    auto read = model::read_model_config(folder);
-    if (!read.ok()) return read.status();
-    config = *std::move(read);
+    ASSIGN_OR_RETURN(config, model::read_model_config(folder));
     sizes = weight_sizes(config);
     limit = options.model.texts.max_length ? options.model.texts.max_length : config.served_length();
     if (sizes_only) return list_sizes();

@@ -98,24 +98,21 @@ struct Lengths : Command {
   Status read_lengths() {
     std::error_code error;
     if (fs::is_directory(source, error)) return read_folder();
-    auto texts = eval::read_texts(source, 0);
-    if (!texts.ok()) return texts.status();
+    ASSIGN_OR_RETURN(const std::vector<eval::LooseText> texts, eval::read_texts(source, 0));
     const size_t added = encoder->pieces().added_to_pair();
     Progress progress("tokenizing", "texts");
-    for (const eval::LooseText& t : *texts) {
+    for (const eval::LooseText& t : texts) {
       const size_t document = document_tokens(t.text);
       const size_t query = t.query.empty() ? query_tokens : query_tokens_of(t.query);
       result.documents.push_back(static_cast<uint32_t>(document));
       result.pairs.push_back(static_cast<uint32_t>(document + query + added));
-      progress.update(++result.texts, texts->size());
+      progress.update(++result.texts, texts.size());
     }
     return ok_status();
   }
 
   Status read_folder() {
-    auto read = eval::read_collection(source, {.need_judgments = false});
-    if (!read.ok()) return read.status();
-    collection = std::move(*read);
+    ASSIGN_OR_RETURN(collection, eval::read_collection(source, {.need_judgments = false}));
     size_t total = 0;
     for (const eval::CollectionText& q : collection.queries) total += query_sizes[q.id] = query_tokens_of(q.text);
     if (!collection.queries.empty()) query_tokens = (total + collection.queries.size() / 2) / collection.queries.size();
@@ -162,10 +159,9 @@ struct Lengths : Command {
     const auto queries = eval::judged_queries(collection, judged_limit);
     if (judged_limit == 0 || queries.empty()) return ok_status();
     result.queries = queries.size();
-    auto index = eval::Bm25::build(collection.documents, {});
-    if (!index.ok()) return index.status();
+    ASSIGN_OR_RETURN(auto index, eval::Bm25::build(collection.documents, {}));
     eval::TrecRun candidates;
-    for (const std::string& q : queries) candidates[q] = index->top(*collection.query(q), top_k);
+    for (const std::string& q : queries) candidates[q] = index.top(*collection.query(q), top_k);
     options.model.texts.max_length = model_limit;
     ASSIGN_OR_RETURN(auto reranker, Reranker::open(options));
     auto store = eval::ScoreStore::open("");

@@ -84,7 +84,7 @@ Status compile_programs(const model::Model& model, const Options& options, const
                                              .folder = wanted.out,
                                              .max_bytes = options.host.pjrt_cache_bytes},
                                             [&](size_t done, size_t all) { bar.update(done, all); });
-  if (!report.ok()) return report.status();
+  RETURN_IF_ERROR(report.status());
   print_report(*report, wanted.out);
   std::ofstream file(wanted.out + "/report.json");
   file << engine::pjrt::report_json(*report);

@@ -5,6 +5,7 @@
 #include <deque>
 #include <future>
 
+#include "base/json/writer.h"
 #include "base/strings.h"
 #include "cli/command.h"
 #include "transport/repair.h"
@@ -37,8 +38,10 @@ struct Score : Command {
       under_way.pop_front();
       if (!response.ok()) return with_context(response.status(), str_cat("pair ", done + 1));
       const RankedDocument& r = response->results.at(0);
-      std::printf("{\"score\":%.9g,\"logit\":%.9g,\"tokens\":%u,\"truncated\":%s}\n", r.score, r.logit, r.tokens,
-                  r.truncated ? "true" : "false");
+      JsonWriter line;
+      line.begin_object().key("score").number(nine_digits(r.score)).key("logit").number(nine_digits(r.logit));
+      line.field("tokens", r.tokens).field("truncated", r.truncated).end_object();
+      std::puts(line.take().c_str());
       progress.update(++done, 0);
       return std::ferror(stdout) ? absl::UnavailableError("cannot write to stdout") : ok_status();
     };
@@ -59,6 +62,12 @@ struct Score : Command {
       if (status.ok()) status = written;
     }
     return status.ok() ? 0 : report(status);
+  }
+
+  static std::string nine_digits(float number) {  // which a float reads back from
+    char text[32];
+    std::snprintf(text, sizeof text, "%.9g", static_cast<double>(number));
+    return text;
   }
 
   Result<std::shared_ptr<const RerankRequest>> parse(const std::string& line, size_t number) {

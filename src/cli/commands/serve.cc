@@ -165,12 +165,11 @@ struct Serve : Command {
   }
 
   Result<std::shared_ptr<serve::ModelCatalog>> open_catalog(const serve::CatalogPlan& plan, bool wait_at_start) {
-    auto host = rank::Host::make(options.host, metrics.get());
-    if (!host.ok()) return host.status();
+    ASSIGN_OR_RETURN(const auto host, rank::Host::make(options.host, metrics.get()));
     Options shared = options;
     if (!server.models.shadow_model.empty()) shared.host.watch.shadow_rate = 0;  // by another model instead
-    const auto open_model = [shared, host = *host](const ModelSpec& spec, std::shared_ptr<Metrics> of_model,
-                                                   const std::function<void(const LoadProgress&)>& progress) {
+    const auto open_model = [shared, host](const ModelSpec& spec, std::shared_ptr<Metrics> of_model,
+                                           const std::function<void(const LoadProgress&)>& progress) {
       Options whole = shared;
       whole.model = spec.options;
       return Reranker::open(whole, std::move(of_model), {host, spec.weight, spec.cache_share, progress});
@@ -178,36 +177,29 @@ struct Serve : Command {
     for (const ModelSpec& spec : plan.models) loaded[rank::name_of(spec.options.source)] = describe(spec);
     plan_text = describe(plan);
     const WatchOptions& watch = options.host.watch;
-    auto catalog = serve::ModelCatalog::start(
-        plan, {server.models, watch.shadow_rate, watch.shadow_queue_bytes, wait_at_start}, open_model, metrics);
-    if (!catalog.ok()) return catalog.status();
-    return std::shared_ptr<serve::ModelCatalog>(*std::move(catalog));
+    return serve::ModelCatalog::start(plan, {server.models, watch.shadow_rate, watch.shadow_queue_bytes, wait_at_start},
+                                      open_model, metrics);
   }
 
   Status listen(const Listeners& listeners, const std::shared_ptr<Catalog>& catalog, Servers& servers) {
     const auto api = std::make_shared<api::Api>(catalog, metrics, api_options);
-    auto http = server::HttpServer::start(
-        listeners.main,
-        [api](transport::HttpRequest&& request, auto done) { api->handle(std::move(request), std::move(done)); },
-        metrics,
-        {api_options.memory, [api](const transport::HttpRequest& request) { return api->client_of(request); }});
-    if (!http.ok()) return http.status();
-    servers.http = std::move(*http);
+    const auto handle = [api](transport::HttpRequest&& request, auto done) {
+      api->handle(std::move(request), std::move(done));
+    };
+    const auto client_of = [api](const transport::HttpRequest& request) { return api->client_of(request); };
+    ASSIGN_OR_RETURN(servers.http,
+                     server::HttpServer::start(listeners.main, handle, metrics, {api_options.memory, client_of}));
     if (api_options.metrics_apart) {
-      auto apart = server::HttpServer::start(
-          listeners.metrics,
-          [api](transport::HttpRequest&& request, auto done) {
-            api->handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
-          },
-          nullptr, {}, server::WhenFull::kMakeRoom);  // sleepers must not blind Prometheus
-      if (!apart.ok()) return apart.status();
-      servers.metrics = std::move(*apart);
+      const auto handle_metrics = [api](transport::HttpRequest&& request, auto done) {
+        api->handle(std::move(request), std::move(done), api::Api::Port::kMetrics);
+      };
+      // Sleepers must not blind Prometheus.
+      ASSIGN_OR_RETURN(servers.metrics, server::HttpServer::start(listeners.metrics, handle_metrics, nullptr, {},
+                                                                  server::WhenFull::kMakeRoom));
       log_info(str_cat("metrics on http://", listeners.metrics.host, ":", servers.metrics->port(), "/metrics"));
     }
     if (server.grpc_port != 0) {
-      auto grpc = rpc::GrpcServer::start(listeners.main, {catalog, api_options, metrics});
-      if (!grpc.ok()) return grpc.status();
-      servers.grpc = std::move(*grpc);
+      ASSIGN_OR_RETURN(servers.grpc, rpc::GrpcServer::start(listeners.main, {catalog, api_options, metrics}));
       servers.grpc->set_serving(false);  // until models are loaded
       log_info(
           str_cat("gRPC on ", server.host, ":", servers.grpc->port(), "  (tei.v1, rerank.v1, health, reflection)"));
@@ -250,14 +242,13 @@ struct Serve : Command {
     std::vector<std::shared_ptr<observe::RequestObserver>> observers;
     if (server.request_log_rate > 0) observers.push_back(observe::make_request_log(server.request_log_rate));
     if (server.otlp_endpoint.empty()) return observers;
-    auto tracer = observe::make_tracer({.endpoint = server.otlp_endpoint,
-                                        .headers = server.otlp_headers,
-                                        .service_name = server.service_name,
-                                        .rate = server.trace_rate,
-                                        .max_queued = server.trace_queue},
-                                       metrics);
-    if (!tracer.ok()) return tracer.status();
-    observers.push_back(std::move(*tracer));
+    ASSIGN_OR_RETURN(auto tracer, observe::make_tracer({.endpoint = server.otlp_endpoint,
+                                                        .headers = server.otlp_headers,
+                                                        .service_name = server.service_name,
+                                                        .rate = server.trace_rate,
+                                                        .max_queued = server.trace_queue},
+                                                       metrics));
+    observers.push_back(std::move(tracer));
     return observers;
   }
 

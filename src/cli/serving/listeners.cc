@@ -37,9 +37,8 @@ Status bind_if_free(ServerOptions& options) {
 
 Result<Listeners> listeners_of(const ServerOptions& options) {
   Listeners listeners{options, options, false};
-  auto passed = take_passed_sockets();
-  if (!passed.ok()) return passed.status();
-  for (const PassedSocket& socket : *passed) {
+  ASSIGN_OR_RETURN(const auto passed, take_passed_sockets());
+  for (const PassedSocket& socket : passed) {
     ServerOptions& taker = socket.name == "metrics" ? listeners.metrics : listeners.main;
     if (taker.bound_socket >= 0) {
       return absl::InvalidArgumentError(

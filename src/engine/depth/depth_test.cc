@@ -210,11 +210,13 @@ TEST_F(DepthTest, DepthsThatTheModelHasNotAreRefused) {
 
 TEST_F(DepthTest, ExitsAreReadBackAsWrittenAndBelongToOneModel) {
   const std::string folder = (fs::path(::testing::TempDir()) / "depth_test_exits").string();
+  made.model = R"(a "quoted" \ name)";
   made.targets = {{0.99, 1.5}};
   made.heads[1].error = 0.25f;
   ASSERT_TRUE(model::write_exits(folder, made).ok());
   auto read = model::read_exits(folder, *model);
   ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->model, made.model);
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(read->heads[i].weights, made.heads[i].weights);
     EXPECT_EQ(read->heads[i].bias, made.heads[i].bias);

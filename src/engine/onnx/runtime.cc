@@ -1,7 +1,5 @@
 #include "engine/onnx/runtime.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
@@ -10,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/system/own_folder.h"
+#include "base/system/shared_library.h"
 #include "engine/onnx/ort.h"
 
 namespace rerank::engine::onnx {
@@ -22,26 +21,21 @@ std::vector<std::string> places() {
           "libonnxruntime.so.1", "libonnxruntime.so.1.21", "libonnxruntime.so"};
 }
 
-std::string dl_error() {
-  const char* text = ::dlerror();
-  return text == nullptr ? "unknown error" : text;
-}
-
-Result<void*> open_first(std::string& path) {
+Result<SharedLibrary> open_first(std::string& path) {
   if (!path.empty()) {
-    if (void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
-    const std::string why = dl_error();
+    auto library = SharedLibrary::open(path);
+    if (library.ok()) return library;
     std::error_code error;
     if (path.find('/') != std::string::npos && !fs::exists(path, error))
       return absl::NotFoundError(str_cat("--onnxruntime-library ", path, ": no such file"));
-    return absl::InvalidArgumentError(str_cat("--onnxruntime-library ", path, ": cannot be loaded: ", why));
+    return with_context(library.status(), str_cat("--onnxruntime-library ", path, ": cannot be loaded"));
   }
   std::string looked;
   for (const std::string& place : places()) {
     if (place.empty()) continue;
-    if (void* handle = ::dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    if (auto library = SharedLibrary::open(place); library.ok()) {
       path = place;
-      return handle;
+      return library;
     }
     looked += str_cat(looked.empty() ? "" : ", ", place);
   }
@@ -50,30 +44,27 @@ Result<void*> open_first(std::string& path) {
 }
 
 Result<Runtime> load(std::string path) {
-  ASSIGN_OR_RETURN(auto handle, open_first(path));
-  using GetApiBase = const OrtApiBase* (*)();
-  const auto get_base = reinterpret_cast<GetApiBase>(::dlsym(handle, "OrtGetApiBase"));
-  if (get_base == nullptr || get_base() == nullptr) {
-    ::dlclose(handle);
+  ASSIGN_OR_RETURN(auto library, open_first(path));
+  const auto get_base = library.find<const OrtApiBase*()>("OrtGetApiBase");
+  if (get_base == nullptr || get_base() == nullptr)
     return absl::InvalidArgumentError(str_cat(path, ": a library, but not ONNX Runtime (it has no OrtGetApiBase)"));
-  }
   const OrtApiBase* base = get_base();
   Runtime runtime;
   runtime.version = base->GetVersionString();
   runtime.path = path;
   const OrtApi* api = base->GetApi(ORT_API_VERSION);
   if (api == nullptr) {
-    ::dlclose(handle);
     return absl::UnimplementedError(
         str_cat(path, ": ONNX Runtime ", runtime.version, " is too old: 1.", ORT_API_VERSION, " or later is needed"));
   }
+  library.keep();  // it has threads of its own
   Ort::InitApi(api);
   try {
     runtime.providers = Ort::GetAvailableProviders();
   } catch (const Ort::Exception& error) {
     return absl::InternalError(str_cat(path, ": ", error.what()));
   }
-  return runtime;  // the library stays loaded for the life of the process: it has threads of its own
+  return runtime;
 }
 
 }  // namespace

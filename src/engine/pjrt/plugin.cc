@@ -1,7 +1,5 @@
 #include "engine/pjrt/plugin.h"
 
-#include <dlfcn.h>
-
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -9,17 +7,13 @@
 
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/system/shared_library.h"
 #include "engine/pjrt/plugin_environment.h"
 
 namespace rerank::engine::pjrt {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string dl_error() {
-  const char* text = ::dlerror();
-  return text == nullptr ? "unknown error" : text;
-}
 
 // Of the functions that nothing is computed without; empty: all are there. Of the others callers ask.
 template <class... Calls>
@@ -59,11 +53,10 @@ Result<const Plugin*> Plugin::load(const std::string& plugin, const LoadOptions&
 Result<const Plugin*> Plugin::open(const std::string& path, const LoadOptions& options) {
   set_plugin_environment(options);
   const KeptSignals signals;
-  void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr)
-    return absl::InvalidArgumentError(str_cat("--pjrt-plugin ", path, ": cannot be loaded: ", dl_error()));
-  using GetApi = const Api* (*)();
-  const auto get_api = reinterpret_cast<GetApi>(::dlsym(handle, "GetPjrtApi"));
+  auto library = SharedLibrary::open(path);
+  if (!library.ok()) return with_context(library.status(), str_cat("--pjrt-plugin ", path, ": cannot be loaded"));
+  library->keep();
+  const auto get_api = library->find<const Api*()>("GetPjrtApi");
   const Api* api = get_api == nullptr ? nullptr : get_api();
   if (api == nullptr)
     return absl::InvalidArgumentError(str_cat("--pjrt-plugin ", path, ": a library, but no PJRT plugin (",

@@ -4,6 +4,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "base/system/own_folder.h"
+#include "base/system/python_packages.h"
 #include "engine/pjrt/plugin_environment.h"
 
 namespace rerank::engine::pjrt {
@@ -32,16 +33,11 @@ std::vector<fs::path> site_packages() {
   roots.insert(roots.end(), {"/usr/local", "/usr", "/opt/venv"});
   if (std::string home = environment_value("HOME"); !home.empty()) roots.push_back(fs::path(home) / ".local");
   // Of a wheel: <folder>/rerankd/bin/rerankd, <folder>/rerankd/lib/librerank.so.
-  std::error_code error;
   if (const fs::path wheel = own_folder().parent_path().parent_path(); wheel.filename() == "site-packages")
     found.push_back(wheel);
   for (const fs::path& root : roots) {
-    for (const auto& entry : fs::directory_iterator(root / "lib", error)) {
-      if (!entry.path().filename().string().starts_with("python3")) continue;
-      for (const char* folder : {"site-packages", "dist-packages"}) {
-        if (fs::is_directory(entry.path() / folder, error)) found.push_back(entry.path() / folder);
-      }
-    }
+    const std::vector<fs::path> folders = python_packages(root);
+    found.insert(found.end(), folders.begin(), folders.end());
   }
   return found;
 }

@@ -1,7 +1,5 @@
 #include "engine/torchscript/torchscript_backend.h"
 
-#include <dlfcn.h>
-
 #include <array>
 #include <filesystem>
 #include <vector>
@@ -10,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/system/own_folder.h"
+#include "base/system/shared_library.h"
 #include "base/team.h"
 #include "engine/padded/padding.h"
 #include "engine/torchscript/plugin.h"
@@ -46,14 +45,14 @@ Result<const RerankdTorchApi*> load_plugin() {
   static const Result<const RerankdTorchApi*> loaded = []() -> Result<const RerankdTorchApi*> {
     const std::string path = find_plugin();
     if (path.empty()) return no_plugin();
-    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) {
-      const char* why = ::dlerror();
-      return absl::NotFoundError(str_cat("torchscript engine: ", path, ": cannot be loaded: ", why ? why : "?",
+    auto library = SharedLibrary::open(path);
+    if (!library.ok()) {
+      return absl::NotFoundError(str_cat("torchscript engine: ", path,
+                                         ": cannot be loaded: ", message_of(library.status()),
                                          " (is libtorch where it was when rerankd was built?)"));
     }
-    using GetApi = const RerankdTorchApi* (*)();
-    const auto get_api = reinterpret_cast<GetApi>(::dlsym(handle, "rerankd_torch_api"));
+    library->keep();
+    const auto get_api = library->find<const RerankdTorchApi*()>("rerankd_torch_api");
     if (get_api == nullptr) return absl::InvalidArgumentError(str_cat(path, ": is not rerankd's plugin"));
     const RerankdTorchApi* api = get_api();
     if (api->interface_version != kRerankdTorchInterface) {

@@ -64,25 +64,24 @@ Result<std::vector<CollectionText>> read_entries(const std::string& stem) {
   const bool json = !path.empty();
   if (!json) path = existing(stem + ".tsv");
   if (path.empty()) return absl::NotFoundError(str_cat(stem, ".jsonl: no such file (nor .jsonl.gz, .tsv, .tsv.gz)"));
-  auto lines = LineReader::open(path);
-  if (!lines.ok()) return lines.status();
+  ASSIGN_OR_RETURN(LineReader lines, LineReader::open(path));
   std::vector<CollectionText> entries;
   std::unordered_map<std::string, size_t> places;
   size_t repeats = 0;
   simdjson::dom::parser parser;
-  for (std::string_view line; lines->next(line);) {
+  for (std::string_view line; lines.next(line);) {
     if (line.empty()) continue;
     CollectionText entry;
     if (json) {
       Object object;
       if (parser.parse(line.data(), line.size()).get(object) || (entry.id = id_field(object)).empty()) {
-        return absl::InvalidArgumentError(str_cat(lines->where(), ": not an object with \"_id\" and \"text\""));
+        return absl::InvalidArgumentError(str_cat(lines.where(), ": not an object with \"_id\" and \"text\""));
       }
       entry.text = titled(string_field(object, "title"), string_field(object, "text"));
     } else {
       const size_t tab = line.find('\t');
       if (tab == std::string_view::npos)
-        return absl::InvalidArgumentError(str_cat(lines->where(), ": expected id, tab, text"));
+        return absl::InvalidArgumentError(str_cat(lines.where(), ": expected id, tab, text"));
       entry = {std::string(line.substr(0, tab)), std::string(line.substr(tab + 1))};
     }
     const auto [place, is_new] = places.try_emplace(entry.id, entries.size());
@@ -91,10 +90,10 @@ Result<std::vector<CollectionText>> read_entries(const std::string& stem) {
     } else if (entries[place->second].text == entry.text) {
       ++repeats;
     } else {
-      return absl::InvalidArgumentError(str_cat(lines->where(), ": the id ", entry.id, " has another text before"));
+      return absl::InvalidArgumentError(str_cat(lines.where(), ": the id ", entry.id, " has another text before"));
     }
   }
-  if (!lines->status().ok()) return lines->status();
+  RETURN_IF_ERROR(lines.status());
   if (repeats > 0) log_warning(str_cat(path, ": ", repeats, " lines repeat an id and its text, and are passed over"));
   return entries;
 }
@@ -120,21 +119,15 @@ QrelsFile find_qrels(const std::string& folder, const std::string& wanted) {
 Result<Collection> read_folder(const std::string& folder, const CollectionOptions& options) {
   Collection collection;
   collection.path = folder;
-  auto documents = read_entries(folder + "/corpus");
-  if (!documents.ok()) return documents.status();
-  collection.documents = std::move(*documents);
-  auto queries = read_entries(folder + "/queries");
-  if (!queries.ok()) return queries.status();
-  collection.queries = std::move(*queries);
+  ASSIGN_OR_RETURN(collection.documents, read_entries(folder + "/corpus"));
+  ASSIGN_OR_RETURN(collection.queries, read_entries(folder + "/queries"));
   QrelsFile file = options.qrels.empty() ? find_qrels(folder, options.split) : QrelsFile{options.qrels, options.split};
   if (file.path.empty()) {
     if (!options.need_judgments && options.split.empty()) return collection;
     return absl::NotFoundError(str_cat(folder, ": no judgments: expected qrels/",
                                        options.split.empty() ? "test" : options.split, ".tsv or qrels.tsv"));
   }
-  auto qrels = read_qrels(file.path);
-  if (!qrels.ok()) return qrels.status();
-  collection.qrels = std::move(*qrels);
+  ASSIGN_OR_RETURN(collection.qrels, read_qrels(file.path));
   collection.split = file.split;
   return collection;
 }
@@ -190,7 +183,7 @@ Result<Collection> read_triples(const std::string& path) {
     for (const std::string& text : positives) add(text, 1);
     for (const std::string& text : negatives) add(text, 0);
   }
-  if (!lines.status().ok()) return lines.status();
+  RETURN_IF_ERROR(lines.status());
   if (collection.queries.empty()) return absl::InvalidArgumentError(str_cat(path, ": holds no triples"));
   return collection;
 }
@@ -261,7 +254,7 @@ Result<std::vector<LooseText>> read_texts(const std::string& path, size_t limit)
       return absl::InvalidArgumentError(str_cat(lines.where(), ": has neither \"text\" nor \"document\""));
     for (std::string& document : documents) texts.push_back({query, std::move(document)});
   }
-  if (!lines.status().ok()) return lines.status();
+  RETURN_IF_ERROR(lines.status());
   return texts;
 }
 

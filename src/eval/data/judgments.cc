@@ -64,7 +64,7 @@ Result<Qrels> read_qrels(const std::string& path) {
                                                 f[0], " before: ", judged->second, ", now ", grade));
     }
   }
-  if (!lines.status().ok()) return lines.status();
+  RETURN_IF_ERROR(lines.status());
   if (qrels.empty()) return absl::InvalidArgumentError(str_cat(path, ": holds no judgments"));
   return qrels;
 }
@@ -87,7 +87,7 @@ Result<TrecRun> read_run(const std::string& path) {
     }
     run[std::string(f[0])].push_back({std::string(f[document]), score});
   }
-  if (!lines.status().ok()) return lines.status();
+  RETURN_IF_ERROR(lines.status());
   if (run.empty()) return absl::InvalidArgumentError(str_cat(path, ": holds no run"));
   return run;
 }

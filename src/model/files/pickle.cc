@@ -117,7 +117,7 @@ class Machine {
     return static_cast<uint64_t>(value);
   }
   Result<std::string_view> text(Result<uint64_t> size) {
-    if (!size.ok()) return size.status();
+    RETURN_IF_ERROR(size.status());
     if (*size > rest_.size()) return wrong("has a text that is longer than it");
     const std::string_view found(reinterpret_cast<const char*>(rest_.data()), *size);
     rest_ = rest_.subspan(*size);
@@ -137,7 +137,7 @@ class Machine {
   }
   Status push(Kind kind, int64_t number) { return push({kind, number, {}}); }
   Status push_text(Result<std::string_view> found) {
-    if (!found.ok()) return found.status();
+    RETURN_IF_ERROR(found.status());
     return push({Kind::kText, 0, *found});
   }
   Status push_sequence(Kind kind, size_t count) {
@@ -165,18 +165,17 @@ class Machine {
 
   Status step(uint8_t opcode);
   Status literal(uint8_t opcode);
-  Status tuple(size_t count) {
-    RETURN_IF_ERROR(need(count));
-    return push_sequence(Kind::kTuple, count);
-  }
+  Status begin_sequence(uint8_t opcode);
+  Status extend_sequence(uint8_t opcode);
+  Status stop();
   Status put(Result<uint64_t> slot) {
-    if (!slot.ok()) return slot.status();
+    RETURN_IF_ERROR(slot.status());
     RETURN_IF_ERROR(need(1));
     memo_[*slot] = stack_.back();
     return ok_status();
   }
   Status get(Result<uint64_t> slot) {
-    if (!slot.ok()) return slot.status();
+    RETURN_IF_ERROR(slot.status());
     const auto found = memo_.find(*slot);
     return found == memo_.end() ? wrong("recalls what it did not keep") : push(found->second);
   }
@@ -246,6 +245,43 @@ Status Machine::literal(uint8_t opcode) {
   }
 }
 
+// A list, a dictionary or a tuple, of nothing or of values that the stack has.
+Status Machine::begin_sequence(uint8_t opcode) {
+  switch (opcode) {
+    case kEmptyDict:
+      return push_sequence(Kind::kDict, 0);
+    case kEmptyList:
+      return push_sequence(Kind::kList, 0);
+    case kEmptyTuple:
+      return push_sequence(Kind::kTuple, 0);
+    case kTuple: {
+      ASSIGN_OR_RETURN(const size_t count, above_mark());
+      return push_sequence(Kind::kTuple, count);
+    }
+    default: {  // kTuple1, kTuple2, kTuple3
+      const size_t count = opcode - kTuple1 + 1u;
+      RETURN_IF_ERROR(need(count));
+      return push_sequence(Kind::kTuple, count);
+    }
+  }
+}
+
+// One value more, or all above the topmost mark.
+Status Machine::extend_sequence(uint8_t opcode) {
+  if (opcode == kAppend) return extend(Kind::kList, 1);
+  if (opcode == kSetItem) return extend(Kind::kDict, 2);
+  ASSIGN_OR_RETURN(const size_t count, above_mark());
+  return extend(opcode == kAppends ? Kind::kList : Kind::kDict, count);
+}
+
+Status Machine::stop() {
+  RETURN_IF_ERROR(need(1));
+  if (stack_.size() != 1 || !marks_.empty()) return wrong("ends with more than one value");
+  out_.root = pop();
+  stopped_ = true;
+  return ok_status();
+}
+
 Status Machine::step(uint8_t opcode) {
   switch (opcode) {
     case kProtocol: {
@@ -272,19 +308,13 @@ Status Machine::step(uint8_t opcode) {
     case kShortBinString:
       return literal(opcode);
     case kEmptyDict:
-      return push_sequence(Kind::kDict, 0);
     case kEmptyList:
-      return push_sequence(Kind::kList, 0);
     case kEmptyTuple:
-      return push_sequence(Kind::kTuple, 0);
     case kTuple1:
     case kTuple2:
     case kTuple3:
-      return tuple(opcode - kTuple1 + 1u);
-    case kTuple: {
-      ASSIGN_OR_RETURN(const size_t count, above_mark());
-      return push_sequence(Kind::kTuple, count);
-    }
+    case kTuple:
+      return begin_sequence(opcode);
     case kBinPut:
       return put(unsigned_number<uint8_t>());
     case kLongBinPut:
@@ -294,14 +324,10 @@ Status Machine::step(uint8_t opcode) {
     case kLongBinGet:
       return get(unsigned_number<uint32_t>());
     case kAppend:
-      return extend(Kind::kList, 1);
     case kSetItem:
-      return extend(Kind::kDict, 2);
     case kAppends:
-    case kSetItems: {
-      ASSIGN_OR_RETURN(const size_t count, above_mark());
-      return extend(opcode == kAppends ? Kind::kList : Kind::kDict, count);
-    }
+    case kSetItems:
+      return extend_sequence(opcode);
     case kGlobal:
       return global();
     case kReduce:
@@ -312,11 +338,7 @@ Status Machine::step(uint8_t opcode) {
     case kBinPersistentId:
       return storage();
     case kStop:
-      RETURN_IF_ERROR(need(1));
-      if (stack_.size() != 1 || !marks_.empty()) return wrong("ends with more than one value");
-      out_.root = pop();
-      stopped_ = true;
-      return ok_status();
+      return stop();
   }
   constexpr char kDigits[] = "0123456789abcdef";
   return refused(str_cat("opcode 0x", std::string{kDigits[opcode >> 4], kDigits[opcode & 15]}));

@@ -69,7 +69,7 @@ Result<RemoteFile> look_up(Client& client, const std::string& endpoint, const st
     url = std::exchange(location, "");
     headers = client.head(url);
   }
-  if (!headers.ok()) return headers.status();
+  RETURN_IF_ERROR(headers.status());
   RemoteFile file;
   const bool linked = !value("x-linked-etag").empty();
   file.blob = blob_name(value(linked ? "x-linked-etag" : "etag"));

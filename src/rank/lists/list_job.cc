@@ -24,16 +24,15 @@ Result<std::unique_ptr<schedule::Job>> job_of_lists(const ServiceParts& parts, c
                                  .max_query_tokens = request.max_query_tokens,
                                  .max_document_tokens = spec.max_document_tokens,
                                  .keep_end = spec.truncation == Truncation::kTail};
-  const auto limits = parts.lists->limits(texts);
-  if (!limits.ok()) return limits.status();
+  ASSIGN_OR_RETURN(const auto limits, parts.lists->limits(texts));
   size_t tokens = 0;
-  const bool query_cut = work.query->cut() || work.query->ids().size() > limits->query;
+  const bool query_cut = work.query->cut() || work.query->ids().size() > limits.query;
   for (size_t i = 0; i < work.documents.size(); ++i) {
     ScoredDocument& d = work.documents[i];
-    const size_t all = work.document_ids[i].size(), kept = std::min(all, limits->document);
+    const size_t all = work.document_ids[i].size(), kept = std::min(all, limits.document);
     if (kept < all && !request.truncate) {
       return absl::OutOfRangeError(
-          str_cat("document ", i, " has ", all, " tokens; this model reads ", limits->document, " of each"));
+          str_cat("document ", i, " has ", all, " tokens; this model reads ", limits.document, " of each"));
     }
     tokens += kept;
     d.truncated = query_cut || kept < all;
@@ -42,22 +41,19 @@ Result<std::unique_ptr<schedule::Job>> job_of_lists(const ServiceParts& parts, c
     if (request.explain_cuts) d.kept = {{static_cast<uint32_t>(first), static_cast<uint32_t>(first + kept)}};
   }
   if (tokens > parts.planner.max_queued_tokens) {  // before memory is taken
-    if (Status status = scheduler.check(tokens, request.priority, request.deadline); !status.ok()) {
-      return status;
-    }
+    RETURN_IF_ERROR(scheduler.check(tokens, request.priority, request.deadline));
   }
-  auto blocks = parts.lists->blocks(texts);
-  if (!blocks.ok()) return blocks.status();
+  ASSIGN_OR_RETURN(std::vector<text::ListBlock> blocks, parts.lists->blocks(texts));
   auto job = std::make_unique<schedule::Job>();
   job->result_offsets.push_back(0);
-  for (text::ListBlock& block : *blocks) {
+  for (text::ListBlock& block : blocks) {
     job->pairs.add(block.ids);
     job->result_offsets.push_back(job->result_offsets.back() +
                                   static_cast<uint32_t>((block.count + 1) * parts.vector_width));
     for (size_t i = 0; i < block.count; ++i) work.documents[block.first + i].tokens = block.tokens[i];
     block.ids = {};
   }
-  work.blocks = std::move(*blocks);
+  work.blocks = std::move(blocks);
   for (std::vector<int32_t>& ids : work.document_ids) ids = {};
   return job;
 }

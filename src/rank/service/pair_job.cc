@@ -49,9 +49,7 @@ Result<std::unique_ptr<schedule::Job>> job_of_pairs(const ServiceParts& parts, c
   for (size_t i : work.missing)
     tokens += text::fitted_tokens(pieces, work.query->ids().size(), work.document_ids[i].size(), spec);
   if (tokens > parts.planner.max_queued_tokens) {  // a long query may make them many: before memory is taken
-    if (Status status = scheduler.check(tokens, request.priority, request.deadline); !status.ok()) {
-      return status;
-    }
+    RETURN_IF_ERROR(scheduler.check(tokens, request.priority, request.deadline));
   }
   for (size_t i : work.missing) {
     text::FittedDocument fitted = text::fit_document(pieces, work.query->terms(), work.document_ids[i], spec);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/status_macros.h"
 #include "base/strings.h"
 
 namespace rerank::text {
@@ -103,9 +104,8 @@ std::vector<std::string_view> divided(std::string_view part, const std::vector<C
 Result<std::string> with_cuts(const Tokenizer& tokenizer, std::string_view prompt) {
   std::string out;
   for (const std::string_view segment : divided(prompt, tokenizer.added_tokens())) {
-    auto cut = cut_segment(tokenizer, segment);
-    if (!cut.ok()) return cut.status();
-    out += *cut;
+    ASSIGN_OR_RETURN(const std::string cut, cut_segment(tokenizer, segment));
+    out += cut;
   }
   return out;
 }

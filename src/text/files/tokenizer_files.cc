@@ -49,10 +49,10 @@ std::string_view without_fast(std::string_view name) {
 }
 
 Result<const KindFacts*> find_kind(const TokenizerFolder& folder, const std::string& file) {
-  const rapidjson::Value* name = folder.config.find("tokenizer_class");
-  const bool by_class = name != nullptr && name->IsString();
-  if (!by_class) name = folder.model.find("model_type");
-  const std::string said = name != nullptr && name->IsString() ? std::string(without_fast(text_of(*name))) : "";
+  const JsonField name = folder.config.find("tokenizer_class");
+  const bool by_class = name.is_string();
+  const std::string said(
+      without_fast((by_class ? name : folder.model.find("model_type")).as_string().value_or(std::string_view())));
   const std::span<const NamedKind> known = by_class ? std::span<const NamedKind>(kClasses) : kModelTypes;
   const auto found = std::ranges::find(known, said, &NamedKind::name);
   const std::string what = by_class ? str_cat("tokenizer_class ", said) : str_cat("model_type ", said);
@@ -69,45 +69,35 @@ Result<const KindFacts*> find_kind(const TokenizerFolder& folder, const std::str
 }  // namespace
 
 Status TokenizerSettings::load(const std::string& path) {
-  origin = path;
-  json.SetObject();
   std::error_code error;
-  if (!fs::exists(path, error)) return ok_status();
-  ASSIGN_OR_RETURN(const std::string text, read_file(path, kMaxConfigBytes));
-  json.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseNanAndInfFlag>(text.data(), text.size());
-  if (json.HasParseError() || !json.IsObject())
-    return absl::InvalidArgumentError(str_cat(origin, ": not a JSON object"));
-  return ok_status();
+  return fs::exists(path, error) ? json.load(path, kMaxConfigBytes) : json.parse("{}", path);
 }
 
 Result<bool> TokenizerSettings::boolean(const char* field, bool fallback) const {
-  const rapidjson::Value* value = find(field);
-  if (value == nullptr) return fallback;
-  if (!value->IsBool()) return wrong(field, "true or false");
-  return value->GetBool();
+  const auto value = find(field).as_bool_or(fallback);
+  return value.ok() ? value : wrong(field, "true or false");
 }
 
 // "[SEP]", or {"content": "[SEP]", "lstrip": false, ...}.
-Result<SpecialToken> read_token(const TokenizerSettings& from, const rapidjson::Value& value, const std::string& field,
+Result<SpecialToken> read_token(const TokenizerSettings& from, const JsonField& value, const std::string& field,
                                 bool special) {
   SpecialToken token;
   token.special = special;
   token.normalized = !special;
-  if (value.IsString()) {
-    token.text = text_of(value);
-    return token;
-  }
-  if (!value.IsObject() || !value.HasMember("content") || !value["content"].IsString())
-    return from.wrong(field, "a text, or an object with a text `content`");
-  token.text = text_of(value["content"]);
-  if (value.HasMember("special") && value["special"].IsBool()) token.special = value["special"].GetBool();
+  const auto text = (value.is_string() ? value : value.at("content")).as_string();
+  if (!text.ok()) return from.wrong(field, "a text, or an object with a text `content`");
+  token.text = *text;
+  if (value.is_string()) return token;
+  token.special = value.at("special").as_bool().value_or(special);
   token.normalized = !token.special;
   for (const auto& [name, flag] :
        {std::pair{"lstrip", &token.lstrip}, std::pair{"rstrip", &token.rstrip},
         std::pair{"single_word", &token.single_word}, std::pair{"normalized", &token.normalized}}) {
-    if (!value.HasMember(name)) continue;
-    if (!value[name].IsBool()) return from.wrong(str_cat(field, ".", name), "true or false");
-    *flag = value[name].GetBool();
+    const JsonField said = value.at(name);
+    if (said.missing()) continue;
+    const auto read = said.as_bool();
+    if (!read.ok()) return from.wrong(str_cat(field, ".", name), "true or false");
+    *flag = *read;
   }
   return token;
 }

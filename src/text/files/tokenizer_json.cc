@@ -19,7 +19,6 @@
 namespace rerank::text {
 namespace {
 
-using rapidjson::Value;
 using Kind = TokenizerKind;
 
 constexpr size_t kMaxVocabularyBytes = 64u << 20;
@@ -36,7 +35,7 @@ class Tokens {
     const auto [found, fresh] = ids_.emplace(token.text, next_);
     if (fresh) ++next_;
     if (said && *said != found->second) {
-      return absl::UnimplementedError(str_cat(from.origin, ": token ", token.text, " is number ", *said,
+      return absl::UnimplementedError(str_cat(from.json.origin(), ": token ", token.text, " is number ", *said,
                                               " there, and would be number ", found->second,
                                               " of a tokenizer that is built; a tokenizer.json is needed"));
     }
@@ -119,9 +118,9 @@ class Builder {
   Status read_roles() {
     for (int role = 0; role < kTokenRoles; ++role) {
       const TokenizerSettings* from = nullptr;
-      const Value* said = folder_.find_special(kRoleFields[role], from);
-      if (said != nullptr) {
-        ASSIGN_OR_RETURN(roles_[role], read_token(*from, *said, kRoleFields[role]));
+      const JsonField said = folder_.find_special(kRoleFields[role], from);
+      if (!said.is_null()) {
+        ASSIGN_OR_RETURN(roles_[role], read_token(*from, said, kRoleFields[role]));
         roles_[role]->special = true;
       } else if (folder_.facts->tokens[role] != nullptr) {
         roles_[role] = SpecialToken{folder_.facts->tokens[role]};
@@ -249,22 +248,23 @@ Status Builder::add_decoder_tokens() {
     return error == std::errc() && end == word.data() + word.size() && id < kMaxPieces;
   };
   if (folder_.is_older()) {
-    for (const auto& entry : from.json.GetObject()) {
-      if (!entry.value.IsUint64()) return from.wrong(text_of(entry.name), "a number");
-      SpecialToken token{std::string(text_of(entry.name))};
+    for (const auto& [text, value] : from.json.root()) {
+      uint64_t id = 0;
+      if (value.get(id)) return from.wrong(text, "a number");
+      SpecialToken token{std::string(text)};
       token.special =
           std::ranges::any_of(roles_, [&text = token.text](const auto& role) { return role && role->text == text; });
       token.normalized = !token.special;
-      by_id.emplace(entry.value.GetUint64(), token);
+      by_id.emplace(id, token);
     }
   } else {
-    const Value& list = *from.find("added_tokens_decoder");
-    if (!list.IsObject()) return from.wrong("added_tokens_decoder", "an object");
-    for (const auto& entry : list.GetObject()) {
-      const std::string name = str_cat("added_tokens_decoder.", text_of(entry.name));
+    const auto list = from.find("added_tokens_decoder").as_object();
+    if (!list.ok()) return from.wrong("added_tokens_decoder", "an object");
+    for (const auto& [key, value] : *list) {
+      const std::string name = str_cat("added_tokens_decoder.", key);
       uint64_t id = 0;
-      if (!number(text_of(entry.name), id)) return from.wrong(name, "a number as its name");
-      ASSIGN_OR_RETURN(SpecialToken token, read_token(from, entry.value, name, false));
+      if (!number(key, id)) return from.wrong(name, "a number as its name");
+      ASSIGN_OR_RETURN(SpecialToken token, read_token(from, JsonField(value, name), name, false));
       by_id.emplace(id, std::move(token));
     }
   }
@@ -284,10 +284,11 @@ Status Builder::add_extra_tokens() {
   }
   for (const char* name : {"additional_special_tokens", "extra_special_tokens"}) {
     const TokenizerSettings* from = nullptr;
-    const Value* list = folder_.find_special(name, from);
-    if (list == nullptr) continue;
-    if (!list->IsArray()) return from->wrong(name, "an array");
-    for (const Value& value : list->GetArray()) {
+    const JsonField list = folder_.find_special(name, from);
+    if (list.is_null()) continue;
+    const auto values = list.as_array();
+    if (!values.ok()) return from->wrong(name, "an array");
+    for (const JsonField& value : *values) {
       ASSIGN_OR_RETURN(const SpecialToken token, read_token(*from, value, name));
       RETURN_IF_ERROR(tokens_.add(token, {}, *from));
     }
@@ -325,13 +326,14 @@ Status Builder::normalizer() {
   ASSIGN_OR_RETURN(const bool lower, config.boolean("do_lower_case", !is(Kind::kDeberta)));
   if (is_wordpiece()) {
     ASSIGN_OR_RETURN(const bool basic, config.boolean("do_basic_tokenize", true));
-    if (!basic) return absl::UnimplementedError(str_cat(config.origin, ": do_basic_tokenize: false is not computed"));
+    if (!basic)
+      return absl::UnimplementedError(str_cat(config.json.origin(), ": do_basic_tokenize: false is not computed"));
     ASSIGN_OR_RETURN(const bool chinese, config.boolean("tokenize_chinese_chars", true));
     start("BertNormalizer");
     flag("clean_text", true);
     flag("handle_chinese_chars", chinese);
     out_.key("strip_accents");
-    if (config.find("strip_accents") == nullptr) {
+    if (config.find("strip_accents").is_null()) {
       out_.null();
     } else {
       ASSIGN_OR_RETURN(const bool strip, config.boolean("strip_accents", false));

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/json/reader.h"
 #include "base/strings.h"
-#include "rapidjson/document.h"
 #include "rerank/status.h"
 
 namespace rerank::text {
@@ -31,24 +31,18 @@ struct KindFacts {
 
 // A JSON object of the folder; an empty one where the file is not there.
 struct TokenizerSettings {
-  std::string origin;
-  rapidjson::Document json;
+  JsonFile json;
 
   Status load(const std::string& path);
-  const rapidjson::Value* find(const char* field) const {  // null: not there, or null
-    const auto found = json.FindMember(field);
-    return found == json.MemberEnd() || found->value.IsNull() ? nullptr : &found->value;
-  }
+  JsonField find(const char* field) const { return json.at(field); }
   Result<bool> boolean(const char* field, bool fallback) const;
   Status wrong(std::string_view field, std::string_view expected) const {
-    return absl::InvalidArgumentError(str_cat(origin, ": ", field, ": expected ", expected));
+    return absl::InvalidArgumentError(str_cat(json.origin(), ": ", field, ": expected ", expected));
   }
 };
 
-inline std::string_view text_of(const rapidjson::Value& value) { return {value.GetString(), value.GetStringLength()}; }
-
 // "[SEP]", or {"content": "[SEP]", "lstrip": false, ...}.
-Result<SpecialToken> read_token(const TokenizerSettings& from, const rapidjson::Value& value, const std::string& field,
+Result<SpecialToken> read_token(const TokenizerSettings& from, const JsonField& value, const std::string& field,
                                 bool special = true);
 
 struct TokenizerFolder {
@@ -56,12 +50,10 @@ struct TokenizerFolder {
   TokenizerSettings config, special_map, added, model;
 
   // Before transformers had added_tokens_decoder, tokens stood in files of their own, which rule then.
-  bool is_older() const { return config.find("added_tokens_decoder") == nullptr; }
-  const rapidjson::Value* find_special(const char* field, const TokenizerSettings*& from) const {
-    from = &special_map;
-    if (const auto* value = is_older() ? special_map.find(field) : nullptr) return value;
-    from = &config;
-    return config.find(field);
+  bool is_older() const { return config.find("added_tokens_decoder").is_null(); }
+  JsonField find_special(const char* field, const TokenizerSettings*& from) const {
+    from = is_older() && !special_map.find(field).is_null() ? &special_map : &config;
+    return from->find(field);
   }
 };
 

@@ -98,7 +98,7 @@ Result<std::unique_ptr<KeyRing>> KeyRing::open(std::string_view keys, const std:
   if (ring->asked_ && ring->fixed_.empty()) {
     return absl::InvalidArgumentError("--api-key is set and holds no key: leave it out to ask for none");
   }
-  if (Status read = ring->read(); !read.ok()) return read;
+  RETURN_IF_ERROR(ring->read());
   return ring;
 }
 

@@ -18,6 +18,20 @@ void read_row(const model::Linear& linear, size_t row, const Widths& in, float* 
   }
 }
 
+struct TileWidths {
+  Widths hidden, heads, key_heads, inner;
+};
+
+TileWidths tile_widths(const model::Architecture& a) {
+  const auto pad = [](size_t width) { return round_up(width, kPanelColumns); };
+  const model::Attention& attention = a.blocks[0].attention;
+  const size_t head = attention.head_size, inner = a.blocks[0].feed_forward.width;
+  return {{1, a.hidden, pad(a.hidden)},
+          {attention.heads, head, pad(head)},
+          {attention.kv_heads, head, pad(head)},
+          {1, inner, pad(inner)}};
+}
+
 }  // namespace
 
 TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const model::Linear& from, const Widths& out,
@@ -84,26 +98,15 @@ TileWeights::TileWeights(std::shared_ptr<const model::Model> m, const KernelTabl
     : SharedWeights(std::move(m), table, packing) {
   const model::Architecture& a = model->architecture();
   const model::Attention& attention = a.blocks[0].attention;
-  const TileKernels& kernels = *table.tiles;
-  auto pad = [](size_t width) { return round_up(width, kPanelColumns); };
-  const Widths hidden = {1, a.hidden, pad(a.hidden)};
-  const Widths heads = {attention.heads, attention.head_size, pad(attention.head_size)};
-  const Widths key_heads = {attention.kv_heads, heads.width, heads.padded};
-  const Widths inner = {1, a.blocks[0].feed_forward.width, pad(a.blocks[0].feed_forward.width)};
-  hidden_columns = hidden.total();
-  head_columns = heads.padded;
-  inner_columns = inner.total();
-  if (projection.panels() == 0) tile_embedding_norm = TileNormWeights(model->weights.embedding_norm, hidden_columns);
-  for (const auto& [rope, table] : angles) tile_angles[rope] = TileAngles(table, attention.head_size);
-  tile_convolution_norm = TileNormWeights(model->weights.convolution_norm, hidden_columns);
-  tile_final_norm = TileNormWeights(model->weights.final_norm, hidden_columns);
-  // Of a quantized model, what was kept from it stays bf16.
-  const bool mixed = model->weights.quantized && kernels.int8;
-  const auto pack = [&](const model::Linear& from, const Widths& out, const Widths& in) {
-    return TileLinear(mixed && from.weight.dtype != model::DType::kI8 ? *kernels.exact : kernels, packing, from, out,
-                      in);
-  };
   const model::Weights& w = model->weights;
+  const TileWidths widths = tile_widths(a);
+  hidden_columns = widths.hidden.total();
+  head_columns = widths.heads.padded;
+  inner_columns = widths.inner.total();
+  if (projection.panels() == 0) tile_embedding_norm = TileNormWeights(w.embedding_norm, hidden_columns);
+  for (const auto& [rope, table] : angles) tile_angles[rope] = TileAngles(table, attention.head_size);
+  tile_convolution_norm = TileNormWeights(w.convolution_norm, hidden_columns);
+  tile_final_norm = TileNormWeights(w.final_norm, hidden_columns);
   std::vector<float> positions_table;
   if (w.relative && distance_bias.empty()) {
     positions_table = relative_table(w, a);
@@ -114,45 +117,61 @@ TileWeights::TileWeights(std::shared_ptr<const model::Model> m, const KernelTabl
     for (const float value : bias) tile_distances.push_back(value * kScoreUnits);
   }
   for (size_t i = 0; i < w.layers.size(); ++i) {
-    const model::LayerWeights& l = w.layers[i];
-    // Where the head reads one row of each sequence, the last layer is computed for it alone, but for keys and values:
-    // bf16 costs nothing there.
-    const bool last = i + 1 == w.layers.size() && last_rows(a) == Rows::kScored;
-    if (const size_t first = w.first_with_tensors_of(i); first < i && !(last && kernels.int8)) {
-      layers.push_back(layers[first]);
-      continue;
-    }
-    const auto pack_rest = [&](const model::Linear& from, const Widths& out, const Widths& in) {
-      return last && kernels.int8 ? TileLinear(*kernels.exact, packing, from, out, in) : pack(from, out, in);
-    };
-    const auto positions = [&](const std::optional<model::Linear>& projection, bool of_queries) {
-      return projection ? pack_positions(packing, positions_table, *projection, i, of_queries) : nullptr;
-    };
-    auto packed =
-        std::make_shared<TileLayer>(TileLayer{.query = pack_rest(l.query, heads, hidden),
-                                              .key = pack(l.key, key_heads, hidden),
-                                              .value = pack(l.value, key_heads, hidden),
-                                              .attention_output = pack_rest(l.attention_output, hidden, heads),
-                                              .gate = l.gate ? pack_rest(*l.gate, inner, hidden) : TileLinear(),
-                                              .up = l.router ? TileLinear() : pack_rest(l.up, inner, hidden),
-                                              .down = l.router ? TileLinear() : pack_rest(l.down, hidden, inner),
-                                              .attention_norm = TileNormWeights(l.attention_norm, hidden_columns),
-                                              .output_norm = TileNormWeights(l.output_norm, hidden_columns),
-                                              .position_keys = positions(l.position_key, false),
-                                              .position_queries = positions(l.position_query, true)});
-    if (l.router) packed->router = PackedLinear(table.exact, packing, {&*l.router});
-    for (const model::ExpertWeights& expert : l.experts) {
-      packed->experts.push_back({expert.gate ? pack_rest(*expert.gate, inner, hidden) : TileLinear(),
-                                 pack_rest(expert.up, inner, hidden), pack_rest(expert.down, hidden, inner)});
-    }
-    if (l.experts_bias) packed->experts_bias = l.experts_bias->floats();
-    if (l.global_query) {
-      packed->global_query = pack_rest(*l.global_query, heads, hidden);
-      packed->global_key = pack(*l.global_key, heads, hidden);
-      packed->global_value = pack(*l.global_value, heads, hidden);
-    }
-    layers.push_back(std::move(packed));
+    const size_t first = w.first_with_tensors_of(i);
+    const bool same = first < i && !(table.tiles->int8 && is_for_scored_rows(i));
+    layers.push_back(same ? layers[first] : pack_layer(table, packing, positions_table, i));
   }
+}
+
+// Where the head reads one row of each sequence, the last layer is computed for it alone, but for keys and values: bf16
+// costs nothing there.
+bool TileWeights::is_for_scored_rows(size_t block) const {
+  return block + 1 == model->weights.layers.size() && last_rows(model->architecture()) == Rows::kScored;
+}
+
+std::shared_ptr<const TileLayer> TileWeights::pack_layer(const KernelTable& table, const Packing& packing,
+                                                         const std::vector<float>& positions_table,
+                                                         size_t block) const {
+  const model::LayerWeights& l = model->weights.layers[block];
+  const auto [hidden, heads, key_heads, inner] = tile_widths(model->architecture());
+  const TileKernels& kernels = *table.tiles;
+  // Of a quantized model, what was kept from it stays bf16.
+  const bool mixed = model->weights.quantized && kernels.int8;
+  const bool exact_rest = is_for_scored_rows(block) && kernels.int8;
+  const auto pack = [&](const model::Linear& from, const Widths& out, const Widths& in) {
+    return TileLinear(mixed && from.weight.dtype != model::DType::kI8 ? *kernels.exact : kernels, packing, from, out,
+                      in);
+  };
+  const auto pack_rest = [&](const model::Linear& from, const Widths& out, const Widths& in) {
+    return exact_rest ? TileLinear(*kernels.exact, packing, from, out, in) : pack(from, out, in);
+  };
+  const auto positions = [&](const std::optional<model::Linear>& projection, bool of_queries) {
+    return projection ? pack_positions(packing, positions_table, *projection, block, of_queries) : nullptr;
+  };
+  auto packed =
+      std::make_shared<TileLayer>(TileLayer{.query = pack_rest(l.query, heads, hidden),
+                                            .key = pack(l.key, key_heads, hidden),
+                                            .value = pack(l.value, key_heads, hidden),
+                                            .attention_output = pack_rest(l.attention_output, hidden, heads),
+                                            .gate = l.gate ? pack_rest(*l.gate, inner, hidden) : TileLinear(),
+                                            .up = l.router ? TileLinear() : pack_rest(l.up, inner, hidden),
+                                            .down = l.router ? TileLinear() : pack_rest(l.down, hidden, inner),
+                                            .attention_norm = TileNormWeights(l.attention_norm, hidden_columns),
+                                            .output_norm = TileNormWeights(l.output_norm, hidden_columns),
+                                            .position_keys = positions(l.position_key, false),
+                                            .position_queries = positions(l.position_query, true)});
+  if (l.router) packed->router = PackedLinear(table.exact, packing, {&*l.router});
+  for (const model::ExpertWeights& expert : l.experts) {
+    packed->experts.push_back({expert.gate ? pack_rest(*expert.gate, inner, hidden) : TileLinear(),
+                               pack_rest(expert.up, inner, hidden), pack_rest(expert.down, hidden, inner)});
+  }
+  if (l.experts_bias) packed->experts_bias = l.experts_bias->floats();
+  if (l.global_query) {
+    packed->global_query = pack_rest(*l.global_query, heads, hidden);
+    packed->global_key = pack(*l.global_key, heads, hidden);
+    packed->global_value = pack(*l.global_value, heads, hidden);
+  }
+  return packed;
 }
 
 const std::byte* TileWeights::pack_positions(const Packing& packing, const std::vector<float>& table,

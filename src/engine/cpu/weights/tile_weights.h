@@ -82,6 +82,9 @@ struct TileWeights : SharedWeights {
   size_t distance_stride = 0;
 
  private:
+  bool is_for_scored_rows(size_t block) const;
+  std::shared_ptr<const TileLayer> pack_layer(const KernelTable& table, const Packing& packing,
+                                              const std::vector<float>& positions_table, size_t block) const;
   const std::byte* pack_positions(const Packing& packing, const std::vector<float>& table,
                                   const model::Linear& projection, size_t block, bool of_queries) const;
   std::vector<std::shared_ptr<const TileLayer>> layers;

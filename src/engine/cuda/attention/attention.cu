@@ -68,14 +68,55 @@ constexpr int kBlocks = D <= 32    ? 4
                         : D <= 128 ? 2 / kGroups
                                    : 1;
 
+// Queries go through the places of the second tiles of keys (the first group's) and of values (the second's) into
+// registers, where those suffice.
+template <class Products>
+__device__ constexpr int place_of_queries(int group) {
+  return (Products::kKeepsQueries ? 1 + 2 * group : 4) * Products::kTile;
+}
+
+template <class Products, int D, int kGroups, class T>
+__device__ inline void copy_queries(T* shared, const AttentionInput<T>& in, const QueryTile& tile,
+                                    const KernelArgs& args) {
+#pragma unroll
+  for (int group = 0; group < kGroups; ++group) {
+    each_piece<D, kTileQueries, Products, kGroups * kGroup>([&](uint32_t row, uint32_t column, uint32_t place) {
+      const uint32_t query = tile.first_query + group * 64 + row;
+      const size_t from = static_cast<size_t>(tile.begin + query) * args.query_stride + blockIdx.y * D;
+      copy_16_bytes(shared + place_of_queries<Products>(group) + place, in.queries + from + column,
+                    query < tile.length);
+    });
+  }
+}
+
+// First keys of tiles.
+struct KeyRange {
+  uint32_t begin, ahead, end;  // ahead: the tile behind the first one
+};
+
+// What a block's queries, of which `first_query` is the first, see of `total` keys.
+template <int kKeys, bool kGeneral, int kGroups>
+__device__ inline KeyRange keys_of(uint32_t first_query, uint32_t total, const KernelArgs& args) {
+  uint32_t begin = 0, end = args.causal ? min(first_query + kGroups * 64, total) : total;
+  if constexpr (kGeneral) {
+    const AttentionMask mask = mask_of(args);
+    begin = mask.first_key(first_query) / kKeys * kKeys;
+    end = mask.end(min(first_query + kTileQueries, total) - 1, total);
+  }
+  uint32_t ahead = begin + kKeys;
+  if (kGeneral && args.global_first && begin > 0) {  // the first key's tile comes before those of the window
+    ahead = begin;
+    begin = 0;
+  }
+  return {begin, ahead, end};
+}
+
 // One block: a tile of queries (blockIdx.x) of one head (blockIdx.y). While a tile of keys and values is computed the
-// next one is on its way. Queries go through the places of the second tiles of keys (the first group's) and of values
-// (the second's) into registers, where those suffice.
+// next one is on its way.
 template <class Products, int D, bool kGeneral, int kGroups, class T>
 __global__ void __launch_bounds__(kGroups* kGroup, kBlocks<D, kGeneral, kGroups>)
     attention_kernel(AttentionInput<T> in, const QueryTile* tiles, KernelArgs args) {
   constexpr int kTile = Products::kTile, kThreads = kGroups * kGroup, kKeys = Products::kKeys;
-  const auto place_of_queries = [](int group) { return (Products::kKeepsQueries ? 1 + 2 * group : 4) * kTile; };
   T* shared = aligned<Products::kAlignment>(shared_memory<T>());
   const QueryTile tile = tiles[blockIdx.x];
   if (tile.length == 0) return;  // it fills up a class of batches
@@ -93,31 +134,14 @@ __global__ void __launch_bounds__(kGroups* kGroup, kBlocks<D, kGeneral, kGroups>
     });
     commit_copies();
   };
-#pragma unroll
-  for (int group = 0; group < kGroups; ++group) {
-    each_piece<D, kTileQueries, Products, kThreads>([&](uint32_t row, uint32_t column, uint32_t place) {
-      const uint32_t query = tile.first_query + group * 64 + row;
-      const size_t from = static_cast<size_t>(tile.begin + query) * args.query_stride + blockIdx.y * D;
-      copy_16_bytes(shared + place_of_queries(group) + place, in.queries + from + column, query < tile.length);
-    });
-  }
-  uint32_t begin = 0, end = args.causal ? min(first_query + kGroups * 64, total) : total;
-  if constexpr (kGeneral) {
-    const AttentionMask mask = mask_of(args);
-    begin = mask.first_key(first_query) / kKeys * kKeys;
-    end = mask.end(min(first_query + kTileQueries, total) - 1, total);
-  }
-  uint32_t ahead = begin + kKeys;                    // the tile behind the first one
-  if (kGeneral && args.global_first && begin > 0) {  // the first key's tile comes before those of the window
-    ahead = begin;
-    begin = 0;
-  }
+  copy_queries<Products, D, kGroups>(shared, in, tile, args);
+  auto [begin, ahead, end] = keys_of<kKeys, kGeneral, kGroups>(first_query, total, args);
   fetch(begin, shared);
   Products::wait_for_tiles();
   __syncthreads();
   const uint32_t group = kGroups == 1 ? 0 : threadIdx.x / kGroup;
   const T* const own =
-      shared + place_of_queries(group) + threadIdx.x % kGroup / 32 * 16 * Products::kRow;  // of the warp
+      shared + place_of_queries<Products>(group) + threadIdx.x % kGroup / 32 * 16 * Products::kRow;  // of the warp
   QueryRegisters<Products::kKeepsQueries ? D : 16, T> registers;
   if constexpr (Products::kKeepsQueries) {
 #pragma unroll

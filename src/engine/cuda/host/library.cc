@@ -1,7 +1,5 @@
 #include "engine/cuda/host/library.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
@@ -11,6 +9,8 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/system/own_folder.h"
+#include "base/system/python_packages.h"
+#include "base/system/shared_library.h"
 
 namespace rerank::engine {
 namespace {
@@ -20,15 +20,10 @@ namespace fs = std::filesystem;
 constexpr const char* kLibrary = "librerank_cuda.so";
 constexpr std::string_view kCublas = "libcublasLt.so.";
 
-std::string last_error() {
-  const char* why = ::dlerror();
-  return why == nullptr ? "cannot be loaded" : why;
-}
-
 // "libcublasLt.so.13" of the loader's "libcublasLt.so.13: cannot open shared object file ..."; empty: of another one.
-std::string missing_cublas(const std::string& error) {
+std::string missing_cublas(std::string_view error) {
   if (!error.starts_with(kCublas)) return "";
-  return error.substr(0, error.find(':'));
+  return std::string(error.substr(0, error.find(':')));
 }
 
 std::string join(const std::vector<std::string>& names) {
@@ -37,26 +32,29 @@ std::string join(const std::vector<std::string>& names) {
   return all;
 }
 
+// Never closed: the driver has threads of its own.
+Result<SharedLibrary> open_for_good(const std::string& path) {
+  auto library = SharedLibrary::open(path);
+  if (library.ok()) library->keep();
+  return library;
+}
+
 // Once it is loaded, a library that needs one of its name takes it.
 bool load_from(const std::vector<std::string>& folders, const std::string& file) {
   return std::ranges::any_of(folders, [&](const std::string& folder) {
     std::error_code error;
     const fs::path path = fs::path(folder) / file;
-    return fs::exists(path, error) && ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr;
+    return fs::exists(path, error) && open_for_good(path.string()).ok();
   });
 }
 
-Result<void*> open(const std::string& path, const std::vector<std::string>& cublas_folders) {
-  void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed: the driver has threads of its own
-  if (handle != nullptr) return handle;
-  std::string why = last_error();
-  const std::string cublas = missing_cublas(why);
-  if (!cublas.empty() && load_from(cublas_folders, cublas)) {
-    handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle != nullptr) return handle;
-    why = last_error();
-  }
-  if (cublas.empty()) return absl::UnimplementedError(str_cat(path, ": ", why));
+Result<SharedLibrary> open(const std::string& path, const std::vector<std::string>& cublas_folders) {
+  auto library = open_for_good(path);
+  if (library.ok()) return library;
+  const std::string cublas = missing_cublas(message_of(library.status()));
+  if (cublas.empty()) return absl::UnimplementedError(str_cat(path, ": ", message_of(library.status())));
+  if (load_from(cublas_folders, cublas)) library = open_for_good(path);
+  if (library.ok()) return library;
   const std::string major = cublas.substr(kCublas.size());
   return absl::UnimplementedError(str_cat(
       path, " needs NVIDIA's ", cublas, ", which was not found on the loader's path nor in ", join(cublas_folders),
@@ -99,11 +97,9 @@ CudaPlaces cuda_places() {
 
   places.cublas_folders = {"/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib"};
   // <environment>/bin/rerankd, and <environment>/lib/python3.x/site-packages/<package>/[<folder>/]rerankd.
-  std::vector<fs::path> packages = {own / "..", own / "../.."};
+  std::vector<fs::path> packages = python_packages(own / "..");
+  packages.insert(packages.begin(), {own / "..", own / "../.."});
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(own / "../lib", error)) {
-    if (entry.path().filename().string().starts_with("python3")) packages.push_back(entry.path() / "site-packages");
-  }
   for (const fs::path& folder : packages) {
     const fs::path wheel = (folder / "nvidia/cu13/lib").lexically_normal();
     if (fs::exists(wheel, error)) places.cublas_folders.push_back(wheel.string());
@@ -115,9 +111,8 @@ Result<const cuda::Plugin*> load_cuda_library(const CudaPlaces& places) {
   for (const std::string& place : places.libraries) {
     std::error_code error;
     if (!fs::exists(place, error)) continue;
-    const Result<void*> handle = open(place, places.cublas_folders);
-    if (!handle.ok()) return handle.status();
-    const auto get = reinterpret_cast<const cuda::Plugin* (*)()>(::dlsym(*handle, "rerank_cuda_plugin"));
+    ASSIGN_OR_RETURN(const SharedLibrary library, open(place, places.cublas_folders));
+    const auto get = library.find<const cuda::Plugin*()>("rerank_cuda_plugin");
     const cuda::Plugin* plugin = get == nullptr ? nullptr : get();
     if (plugin == nullptr) return absl::UnimplementedError(str_cat(place, ": is not rerankd's library"));
     RETURN_IF_ERROR(check_version(place, *plugin));
