@@ -165,7 +165,7 @@ def machine():
     told = [name for flag, name in [("avx2", "AVX2"), ("avx512f", "AVX-512"), ("avx512_vnni", "VNNI"), ("avx512_bf16", "AVX512_BF16"),
                                     ("amx_tile", "AMX")] if flag in flags]
     return {"cpu": model[1] if model else platform.machine(), "features": told, "cores": text.count("processor\t:"),
-            "system": platform.platform()}
+            "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}"}
 
 
 def save(a, name, value):

@@ -54,7 +54,7 @@ typedef struct {
   uint32_t truncated; /* 1: the pair was longer than the limit and was cut */
 } rerank_result;
 
-/* The version of the library: "0.1.0". */
+/* The version of the library: "0.2.0". */
 RERANK_API const char* rerank_version(void);
 
 /* Opens a model, the built-in one where no setting says otherwise. NULL when it cannot. */

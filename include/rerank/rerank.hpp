@@ -96,27 +96,27 @@ class Model {
     const std::vector<rerank_text> left = texts_of(queries), right = texts_of(documents);
     if (left.size() != right.size()) throw Error(3, "as many queries as documents are wanted");
     std::vector<float> logits(left.size());
-    Told told{&progress, nullptr};
+    ProgressCall state{&progress, nullptr};
     char* error = nullptr;
     check(rerank_predict_with(model_.get(), left.data(), right.data(), left.size(), logits.data(),
-                              stop ? stop->get() : nullptr, progress ? &Told::call : nullptr, &told, &error),
+                              stop ? stop->get() : nullptr, progress ? &ProgressCall::call : nullptr, &state, &error),
           error);
-    if (told.thrown) std::rethrow_exception(told.thrown);
+    if (state.thrown) std::rethrow_exception(state.thrown);
     return logits;
   }
 
  private:
   // No exception may cross the C interface: it waits here.
-  struct Told {
+  struct ProgressCall {
     const Progress* progress;
     std::exception_ptr thrown;
     static void call(void* context, std::size_t done, std::size_t total) {
-      Told& told = *static_cast<Told*>(context);
-      if (told.thrown) return;
+      ProgressCall& state = *static_cast<ProgressCall*>(context);
+      if (state.thrown) return;
       try {
-        (*told.progress)(done, total);
+        (*state.progress)(done, total);
       } catch (...) {
-        told.thrown = std::current_exception();
+        state.thrown = std::current_exception();
       }
     }
   };

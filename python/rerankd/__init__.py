@@ -3,4 +3,4 @@ from .cross_encoder import CrossEncoder
 from .errors import RerankError
 
 __all__ = ["CrossEncoder", "RerankError"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -79,7 +79,7 @@ Status assign(Options& options, const char* name, const char* value) {
   return assign_setting(options, name, value);
 }
 
-int tell(const Status& status, char** error) {
+int write_error(const Status& status, char** error) {
   if (error != nullptr) *error = status.ok() ? nullptr : ::strdup(std::string(message_of(status)).c_str());
   return static_cast<int>(status.code());
 }
@@ -87,11 +87,11 @@ int tell(const Status& status, char** error) {
 template <class Body>
 int guarded(char** error, const Body& body) {
   try {
-    return tell(body(), error);
+    return write_error(body(), error);
   } catch (const std::bad_alloc&) {
-    return tell(absl::ResourceExhaustedError("out of memory"), error);
+    return write_error(absl::ResourceExhaustedError("out of memory"), error);
   } catch (const std::exception& other) {
-    return tell(absl::InternalError(other.what()), error);
+    return write_error(absl::InternalError(other.what()), error);
   }
 }
 
@@ -223,9 +223,9 @@ int rerank_predict_with(rerank_model* model, const rerank_text* queries, const r
                         float* logits, rerank_stop* stop, rerank_progress progress, void* context, char** error) {
   return rerank::guarded(error, [&] {
     const rerank::Stoppable call(stop);
-    std::function<void(size_t)> tell;
-    if (progress != nullptr) tell = [&](size_t done) { progress(context, done, count); };
-    return rerank::predict(*model->reranker, queries, documents, count, logits, call, tell);
+    std::function<void(size_t)> report;
+    if (progress != nullptr) report = [&](size_t done) { progress(context, done, count); };
+    return rerank::predict(*model->reranker, queries, documents, count, logits, call, report);
   });
 }
 

@@ -33,13 +33,13 @@ std::string OnnxAttention::distances() {
   return is_new("distances") ? graph_.node("Abs", {signed_distances()}, "distances") : "distances";
 }
 
-OnnxAttention::Sight OnnxAttention::sight_of(const model::Attention& attention) {
+OnnxAttention::Mask OnnxAttention::mask_of(const model::Attention& attention) {
   const bool full = attention.mask == model::MaskKind::kFull;
   return {attention.mask == model::MaskKind::kCausal, attention.mask == model::MaskKind::kWindowAndFirst,
           full ? 0 : attention.window};
 }
 
-// Of padding; and next to it of each other sight.
+// Of padding; and next to it of each other mask.
 void OnnxAttention::make_masks() {
   const std::string rows =
       graph_.node("Unsqueeze", {"attention_mask"}, "mask_rows", {{"axes", std::vector<int64_t>{1}}});
@@ -48,25 +48,23 @@ void OnnxAttention::make_masks() {
   const std::string padding = graph_.node("Sub", {one(), cast}, "mask_padding");
   const std::string mask = masks_[{}] = graph_.node("Mul", {padding, scalar("masked", kMasked)}, "mask");
   for (const model::Block& block : a_.blocks) {
-    const Sight sight = sight_of(block.attention);
-    if (masks_.contains(sight)) continue;
-    const std::string kind = sight.causal ? "causal" : sight.first ? "window_and_first" : "window";
-    const std::string name =
-        str_cat(kind, sight.window != 0 ? "_" : "", sight.window != 0 ? str_cat(sight.window) : "");
-    const std::string number = graph_.node("Cast", {unseen(sight, name)}, name + "_number", {{"to", int64_t{type_}}});
-    masks_[sight] =
-        graph_.node("Add", {mask, graph_.node("Mul", {number, "masked"}, name + "_masked")}, name + "_mask");
+    const Mask mask = mask_of(block.attention);
+    if (masks_.contains(mask)) continue;
+    const std::string kind = mask.causal ? "causal" : mask.first ? "window_and_first" : "window";
+    const std::string name = str_cat(kind, mask.window != 0 ? "_" : "", mask.window != 0 ? str_cat(mask.window) : "");
+    const std::string number = graph_.node("Cast", {masked(mask, name)}, name + "_number", {{"to", int64_t{type_}}});
+    masks_[mask] = graph_.node("Add", {mask, graph_.node("Mul", {number, "masked"}, name + "_masked")}, name + "_mask");
   }
 }
 
 // Of every two positions, i and j: whether i does not see j.
-std::string OnnxAttention::unseen(const Sight& sight, const std::string& name) {
+std::string OnnxAttention::masked(const Mask& mask, const std::string& name) {
   const auto limit = [&](size_t value) {
     return graph_.weights(name + "_limit", TensorProto::FLOAT, {}, float_bytes(static_cast<float>(value)));
   };
-  if (!sight.causal) {
-    std::string far = graph_.node("Greater", {distances(), limit(sight.window)}, name + "_far");
-    if (!sight.first) return far;
+  if (!mask.causal) {
+    std::string far = graph_.node("Greater", {distances(), limit(mask.window)}, name + "_far");
+    if (!mask.first) return far;
     signed_distances();
     if (is_new("position_begin")) graph_.weights("position_begin", TensorProto::FLOAT, {}, float_bytes(0));
     const std::string later = graph_.node("Greater", {"position_floats", "position_begin"}, name + "_later");
@@ -74,8 +72,8 @@ std::string OnnxAttention::unseen(const Sight& sight, const std::string& name) {
   }
   if (is_new("position_none")) graph_.weights("position_none", TensorProto::FLOAT, {}, float_bytes(0));
   std::string later = graph_.node("Less", {signed_distances(), "position_none"}, name + "_later");
-  if (sight.window == 0) return later;
-  const std::string far = graph_.node("Greater", {signed_distances(), limit(sight.window - 1)}, name + "_far");
+  if (mask.window == 0) return later;
+  const std::string far = graph_.node("Greater", {signed_distances(), limit(mask.window - 1)}, name + "_far");
   return graph_.node("Or", {later, far}, name + "_unseen");
 }
 
@@ -121,7 +119,7 @@ std::string OnnxAttention::context(size_t number, const std::string& input, cons
   if (attention.position == model::PositionKind::kAlibi)
     scores = graph_.node("Sub", {scores, alibi(attention)}, at + "scores_by_distance");
   if (attention.softcap != 0) scores = capped(scores, attention.softcap, at + "capped_scores");
-  const std::string masked = graph_.node("Add", {scores, masks_.at(sight_of(attention))}, at + "masked_scores");
+  const std::string masked = graph_.node("Add", {scores, masks_.at(mask_of(attention))}, at + "masked_scores");
   const std::string shares = graph_.node("Softmax", {masked}, at + "shares", {{"axis", int64_t{3}}});
   std::string mixed = graph_.node("MatMul", {shares, value}, at + "mixed");
   if (attention.mask == model::MaskKind::kWindowAndFirst) mixed = with_global_row(mixed, number, input, at);
@@ -240,15 +238,15 @@ std::string OnnxAttention::positions_of(const model::Linear& projection, const s
   const std::vector<float> rows = engine::projected_positions(relative_, projection);
   const model::Attention& attention = a_.blocks[0].attention;
   const size_t d = attention.head_size, count = attention.relative.rows;
-  std::vector<float> turned(rows.size());
+  std::vector<float> transposed(rows.size());
   for (size_t head = 0; head < attention.heads; ++head) {
     for (size_t c = 0; c < d; ++c) {
       for (size_t row = 0; row < count; ++row)
-        turned[(head * d + c) * count + row] = rows[row * projection.out() + head * d + c];
+        transposed[(head * d + c) * count + row] = rows[row * projection.out() + head * d + c];
     }
   }
   return weights(name, {static_cast<int64_t>(attention.heads), static_cast<int64_t>(d), static_cast<int64_t>(count)},
-                 turned);
+                 transposed);
 }
 
 // products [batch, heads, length, length] and what relative positions add to them; query as rows, key as columns.
@@ -271,14 +269,15 @@ std::string OnnxAttention::with_positions(size_t number, std::string products, c
   const std::string wide =
       graph_.node("MatMul", {key_rows, positions_of(*w.position_query, at + "position_queries")}, at + "key_positions");
   if (is_new("key_row_numbers")) {
-    const std::string turned =
-        graph_.node("Transpose", {rows}, "relative_rows_turned", {{"perm", std::vector<int64_t>{1, 0}}});
-    graph_.node("Expand", {turned, "relative_shape"}, "key_row_numbers");
+    const std::string transposed =
+        graph_.node("Transpose", {rows}, "relative_rows_transposed", {{"perm", std::vector<int64_t>{1, 0}}});
+    graph_.node("Expand", {transposed, "relative_shape"}, "key_row_numbers");
   }
   const std::string own =
       graph_.node("GatherElements", {wide, "key_row_numbers"}, at + "key_position_scores", {{"axis", int64_t{3}}});
-  const std::string turned = graph_.node("Transpose", {own}, at + "key_position_scores_turned", {{"perm", turn}});
-  return graph_.node("Add", {products, turned}, at + "products_and_keys");
+  const std::string transposed =
+      graph_.node("Transpose", {own}, at + "key_position_scores_transposed", {{"perm", turn}});
+  return graph_.node("Add", {products, transposed}, at + "products_and_keys");
 }
 
 }  // namespace rerank::convert

@@ -20,14 +20,14 @@ class OnnxAttention : protected OnnxParts {
   std::string context(size_t number, const std::string& input, const std::string& at);
 
  private:
-  struct Sight {                         // of a block's tokens
+  struct Mask {                          // of a block's tokens
     bool causal = false, first = false;  // first: the first token is seen from everywhere
     size_t window = 0;
-    auto operator<=>(const Sight&) const = default;
+    auto operator<=>(const Mask&) const = default;
   };
-  static Sight sight_of(const model::Attention& attention);
+  static Mask mask_of(const model::Attention& attention);
   void make_masks();
-  std::string unseen(const Sight& sight, const std::string& name);
+  std::string masked(const Mask& mask, const std::string& name);
   std::string of_groups(const std::string& heads, const model::Attention& attention, const std::string& name);
   std::string distances();  // |i - j| of every two positions, fp32 [length, length]
   std::string rotated(const std::string& x, const model::Attention& attention, const std::string& name);
@@ -41,7 +41,7 @@ class OnnxAttention : protected OnnxParts {
                              const std::string& at);
 
   std::string context_shape_, head_shape_, key_head_shape_, root_;
-  std::map<Sight, std::string> masks_;  // of full attention: of padding alone
+  std::map<Mask, std::string> masks_;  // of full attention: of padding alone
   std::map<model::Rope, std::pair<std::string, std::string>> angles_;
   std::vector<float> relative_;  // the table of relative positions
 };

@@ -24,9 +24,9 @@ std::string OnnxParts::experts(const std::string& input, const model::LayerWeigh
     if (is_new(number)) graph_.integer(number, static_cast<int64_t>(e));
     const std::string share = graph_.node("Gather", {shares, number}, own + "shares");
     const std::string found = graph_.node("NonZero", {share}, own + "chosen");  // [1, rows]
-    const std::string turned =
+    const std::string transposed =
         graph_.node("Transpose", {found}, own + "chosen_rows", {{"perm", std::vector<int64_t>{1, 0}}});
-    const std::string which = graph_.node("Concat", {turned, "row_first"}, own + "rows", {{"axis", int64_t{0}}});
+    const std::string which = graph_.node("Concat", {transposed, "row_first"}, own + "rows", {{"axis", int64_t{0}}});
     const std::string out = feed_forward(graph_.node("GatherND", {rows, which}, own + "input"), w.experts[e], ff, own);
     const std::string weight = graph_.node("Unsqueeze", {graph_.node("GatherND", {share, which}, own + "weights")},
                                            own + "weight_column", {{"axes", std::vector<int64_t>{1}}});

@@ -160,7 +160,7 @@ std::string OnnxParts::integer_product(const std::string& x, const model::Linear
   const std::string matrix = graph_.weights(name + ".weight", TensorProto::INT8, {in, out}, std::move(bytes));
   const std::string zeros = graph_.weights(name + ".weight_zero", TensorProto::INT8, {out}, std::string(w.out(), '\0'));
   const std::string column_scales = weights(name + ".weight_scale", {out}, scales);
-  tell(values.size() - scales.size());
+  report(values.size() - scales.size());
   const std::string sums =
       graph_.node("MatMulInteger", {quantized.values, matrix, quantized.zero, zeros}, name + "_sums");
   const std::string cast = graph_.node("Cast", {sums}, name + "_sums_fp32", {{"to", int64_t{TensorProto::FLOAT}}});
@@ -176,15 +176,15 @@ std::string OnnxParts::matrix(const model::Linear& w, const std::string& name) {
   std::string& there = placed(w.weight, "matrix");
   if (!there.empty()) return there;
   const std::vector<float> values = w.weight.floats();
-  std::vector<float> turned(values.size());
+  std::vector<float> transposed(values.size());
   constexpr size_t kBlock = 64;  // of rows, so that the reads stay in the cache
   for (size_t begin = 0; begin < w.out(); begin += kBlock) {
     for (size_t i = 0; i < w.in(); ++i) {
       for (size_t o = begin; o < std::min(w.out(), begin + kBlock); ++o)
-        turned[i * w.out() + o] = values[o * w.in() + i];
+        transposed[i * w.out() + o] = values[o * w.in() + i];
     }
   }
-  return there = weights(name, {static_cast<int64_t>(w.in()), static_cast<int64_t>(w.out())}, turned);
+  return there = weights(name, {static_cast<int64_t>(w.in()), static_cast<int64_t>(w.out())}, transposed);
 }
 
 std::string OnnxParts::table_of(const std::string& name, const model::TensorView& view) {
@@ -193,7 +193,7 @@ std::string OnnxParts::table_of(const std::string& name, const model::TensorView
 
 std::string OnnxParts::weights(const std::string& name, const std::vector<int64_t>& shape,
                                const std::vector<float>& values) {
-  tell(values.size());
+  report(values.size());
   if (type_ == TensorProto::FLOAT) {
     std::string bytes(values.size() * sizeof(float), '\0');
     std::memcpy(bytes.data(), values.data(), bytes.size());
@@ -207,7 +207,7 @@ std::string OnnxParts::weights(const std::string& name, const std::vector<int64_
   return graph_.weights(name, type_, shape, std::move(bytes));
 }
 
-void OnnxParts::tell(size_t values) {
+void OnnxParts::report(size_t values) {
   done_ += 4 * values;
   if (options_.progress) options_.progress(std::min(done_, total_), total_);
 }

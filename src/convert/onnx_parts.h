@@ -83,7 +83,7 @@ class OnnxParts {
   std::string matrix(const model::Linear& w, const std::string& name);
   // Blocks may share tensors: the name of the first use, or an empty one, which `name` becomes.
   std::string& placed(const model::TensorView& view, const char* form);
-  void tell(size_t values);
+  void report(size_t values);
 
   std::map<std::string, Quantized> quantized_;  // by what was quantized
   std::map<std::pair<const std::byte*, std::string>, std::string> placed_;

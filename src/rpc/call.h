@@ -64,9 +64,9 @@ using RpcDone = std::function<void(const Status&)>;
 // Hands `done` to `handle(done)`. What is thrown there is the end of it, unless that has been told before.
 template <class Handle>
 void handle_guarded(RpcDone done, Handle handle) {
-  const auto told = std::make_shared<std::atomic<bool>>(false);
-  const RpcDone once = [told, done = std::move(done)](const Status& status) {
-    if (!told->exchange(true)) done(status);
+  const auto answered = std::make_shared<std::atomic<bool>>(false);
+  const RpcDone once = [answered, done = std::move(done)](const Status& status) {
+    if (!answered->exchange(true)) done(status);
   };
   if (const Status status = guarded([&] { handle(once); }); !status.ok()) once(status);
 }
@@ -97,7 +97,7 @@ class RpcCall {
   void note_ranked(const RerankResponse& result);
   void note_model(const ModelInfo& model);
 
-  // Counts the call and makes what its client is told. Once.
+  // Counts the call and makes what its client is answered. Once.
   grpc::Status finish(const Status& status);
 
   // Around what gRPC has been given and the client has not taken.

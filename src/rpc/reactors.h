@@ -26,9 +26,9 @@ class UnaryReactor : public grpc::ServerUnaryReactor {
   template <class Handle>
   UnaryReactor* run(size_t message_bytes, Handle handle) {
     const RpcDone done = [this](const Status& status) {
-      const grpc::Status told = call_.finish(status);
+      const grpc::Status sent_status = call_.finish(status);
       call_.begin_sending();
-      Finish(told);
+      Finish(sent_status);
     };
     handle_guarded(done, [&](const RpcDone& once) {
       if (const Status admitted = call_.admit(); !admitted.ok()) return once(admitted);
@@ -150,9 +150,9 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
       finished_ = finishes;
     }
     if (finishes) {
-      const grpc::Status told = call_.finish(status_);
+      const grpc::Status sent_status = call_.finish(status_);
       call_.begin_sending();
-      this->Finish(told);
+      this->Finish(sent_status);
     } else if (ends) {
       step(0, guarded([&] { on_end(); }));
     }

@@ -142,7 +142,7 @@ Status ModelCatalog::apply(const CatalogPlan& plan, const std::function<bool(con
 
 // On the loader's thread, when what apply() has asked for is loaded, or could not be.
 void ModelCatalog::settle(const CatalogPlan& plan) {
-  const auto told = [](const Status& status) {
+  const auto log_failure = [](const Status& status) {
     if (!status.ok()) log_error(str_cat("models: ", message_of(status), "; as it was"));
   };
   std::vector<AliasReport> wanted = plan.aliases;
@@ -162,21 +162,21 @@ void ModelCatalog::settle(const CatalogPlan& plan) {
   }
   changed_.notify_all();
   if (failed) return log_error("models: not all could be loaded, so that aliases stay as they were");
-  for (const AliasReport& alias : wanted) told(set_alias(alias.alias, alias.parts));
+  for (const AliasReport& alias : wanted) log_failure(set_alias(alias.alias, alias.parts));
   for (const AliasReport& old : aliases()) {
     const bool stays = std::any_of(wanted.begin(), wanted.end(), [&](const AliasReport& alias) {
       return plain_name(alias.alias) == plain_name(old.alias);
     });
-    if (!stays) told(set_alias(old.alias, {}));
+    if (!stays) log_failure(set_alias(old.alias, {}));
   }
   if (options_.models.cascade.empty() || !plan.default_model.empty())
-    told(set_default(plan.default_model.empty() ? names.front() : plan.default_model));
+    log_failure(set_default(plan.default_model.empty() ? names.front() : plan.default_model));
   for (const ModelReport& report : list()) {
     const auto is_it = [&](const std::string& name) { return plain_name(name) == plain_name(report.name); };
     const std::lock_guard lock(mutex_);
     const Entry* entry = entry_of(report.name);
     if (entry == nullptr || entry->cascade || std::any_of(names.begin(), names.end(), is_it)) continue;
-    told(unload_locked(report.name));
+    log_failure(unload_locked(report.name));
   }
 }
 

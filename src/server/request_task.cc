@@ -18,9 +18,9 @@ void add_common_headers(transport::HttpResponse& response, const transport::Acce
 
 void RequestTask::run(transport::HttpRequest&& request, const Done& done) const {
   if (cancellation->cancelled()) return;  // nobody waits for it
-  const auto told = std::make_shared<std::atomic<bool>>(false);
-  const auto once = [told, done](transport::HttpResponse response) {
-    if (!told->exchange(true)) done(std::move(response));
+  const auto answered = std::make_shared<std::atomic<bool>>(false);
+  const auto once = [answered, done](transport::HttpResponse response) {
+    if (!answered->exchange(true)) done(std::move(response));
   };
   const Status status = guarded([&] { return run_once(std::move(request), once); });
   if (status.ok()) return;

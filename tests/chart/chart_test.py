@@ -39,7 +39,7 @@ SETS = {
     "claim": {"model": {"source": "claim", "claim": "models", "path": "bge"}, "autoscaling": {"kind": "hpa"}, **COMMON},
     "host path": {"model": {"source": "hostPath", "path": "/models/bge"}, "autoscaling": {"kind": "keda", "prometheus": "http://prometheus:9090"}},
     "canary": {"route": {"enabled": True, "parents": [{"name": "gateway"}], "hostnames": ["rerank.example"]},
-               "canary": {"enabled": True, "weight": 5, "image": {"tag": "0.2.0"}, "settings": {"precision": "int8"}}},
+               "canary": {"enabled": True, "weight": 5, "image": {"tag": "0.3.0"}, "settings": {"precision": "int8"}}},
     "gpu": {"devices": {"nvidia.com/gpu": 1}, "nodeSelector": {"gpu": "h200"}, "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]},
     "models": {"models": [{"name": "good", "model": "BAAI/bge-reranker-v2-m3", "settings": {"precision": "int8", "weight": 2}}]},
     "tpu": {"devices": {"google.com/tpu": 4}, "nodeSelector": {"cloud.google.com/gke-tpu-topology": "2x2"}},
@@ -158,7 +158,7 @@ class ChartTest(unittest.TestCase):
         for backend, track in zip(backends, ("stable", "canary")):
             self.assertEqual(track, services[backend["name"]]["rerankd/track"])
         images = {d["metadata"]["name"]: d["spec"]["template"]["spec"]["containers"][0]["image"] for d in of_kind(things, "Deployment")}
-        self.assertEqual({"demo-rerankd-stable": "rerankd:0.1.0", "demo-rerankd-canary": "rerankd:0.2.0"}, images)
+        self.assertEqual({"demo-rerankd-stable": "rerankd:0.2.0", "demo-rerankd-canary": "rerankd:0.3.0"}, images)
 
     def test_rules_and_dashboard_are_those_of_deploy(self):
         things = render(SETS["hub"])

@@ -97,7 +97,7 @@ class DocsTest(unittest.TestCase):
                 python |= {f"{file.stem}.{name}" for name in re.findall(r"^    def (test_\w+)\(", file.read_text(), re.M)}
         lists = "".join(file.read_text() for file in (*SOURCE.glob("tests/*/CMakeLists.txt"), SOURCE / "tools/campaign/CMakeLists.txt"))
         named = 0
-        for page in (SOURCE / "SECURITY.md", SOURCE / "docs/campaign.md", *sorted((SOURCE / "docs/decisions").glob("*.md"))):
+        for page in (SOURCE / "SECURITY.md", SOURCE / "docs/campaign-findings.md", *sorted((SOURCE / "docs/decisions").glob("*.md"))):
             for name in re.findall(r"`([A-Z]\w+\.[A-Z*][\w*]*)`", text_of(page)):
                 if page.suffix == ".md" and name.rsplit(".", 1)[1] in ("TXT", "MD"):
                     continue

@@ -3,7 +3,7 @@
 
 namespace rerank::cli {
 
-// "rerankd 0.1.0 (commit 0123456789ab, GCC 12.2.0)"; without the commit where it is not known.
+// "rerankd 0.2.0 (commit 0123456789ab, GCC 12.2.0)"; without the commit where it is not known.
 const char* version_text();
 
 }  // namespace rerank::cli

@@ -16,10 +16,10 @@ void StartUp::report() {
   const auto now = std::chrono::steady_clock::now();
   for (const ModelReport& model : catalog_.list()) {
     if (model.state != ModelState::kStarting || model.phase == "waiting") continue;
-    Told& told = told_[model.name];
-    const bool further = model.percent >= told.percent + kSayPercent && model.phase == "downloading";
-    if (!further && now - told.at < kSayAgain) continue;
-    told = {model.phase, model.percent, now};
+    Reported& reported = reported_[model.name];
+    const bool further = model.percent >= reported.percent + kSayPercent && model.phase == "downloading";
+    if (!further && now - reported.at < kSayAgain) continue;
+    reported = {model.phase, model.percent, now};
     const std::string text = str_cat("model ", model.name, ": ", model.phase, ", ", model.percent, " %");
     log_info(text);
     // A start may take longer than systemd allows one that says nothing.

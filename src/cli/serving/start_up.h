@@ -17,13 +17,13 @@ class StartUp {
   void report();
 
  private:
-  struct Told {
+  struct Reported {
     std::string phase;
     int percent = 0;
     std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now();
   };
   const Catalog& catalog_;
-  std::map<std::string, Told> told_;  // by model
+  std::map<std::string, Reported> reported_;  // by model
 };
 
 }  // namespace rerank::cli

@@ -42,7 +42,7 @@ bool is_amd() {
 
 // Linux gives a process the 8 KiB of tile state only when it asks (arch_prctl ARCH_REQ_XCOMP_PERM, component 18); once
 // asked, it holds for all threads, also those started later.
-bool ask_for_tiles() {
+bool request_tile_permission() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
@@ -115,7 +115,7 @@ std::string_view unsupported_reason(const KernelTable& table) {
   if (lacks(kAvx512Bf16, has_avx512_bf16())) return "this CPU has no AVX512_BF16";
   if (lacks(kAvx512Vnni, has_avx512_vnni())) return "this CPU has no AVX512_VNNI";
   if ((needs & kAmx) != 0) {
-    static const bool kGranted = ask_for_tiles();
+    static const bool kGranted = request_tile_permission();
     if (!kGranted) return "the operating system does not grant the AMX tile state";
     static const bool kCorrect = multiplies_correctly(N_AVX3::kTileBf16) && multiplies_correctly(N_AVX3::kTileInt8);
     if (!kCorrect) return "AMX gives wrong products on this machine";

@@ -69,11 +69,11 @@ class CudaOps {
 
   // plugin.h
   std::string use_wgmma(bool on) {
-    const std::string why_not = on ? why_no_group_products<Value<T>>(model_.shape.head_size, stream_) : "turned off";
-    group_products_ = why_not.empty();
+    const std::string reason = on ? why_no_group_products<Value<T>>(model_.shape.head_size, stream_) : "turned off";
+    group_products_ = reason.empty();
     const bool long_tiles = group_products_ && !has_patterns();
     for (Slot& slot : slots_) slot.input.set_long_tiles(long_tiles ? model_.shape.heads : 0, processors());
-    return group_products_ ? "wgmma" : "mma.sync: " + why_not;
+    return group_products_ ? "wgmma" : "mma.sync: " + reason;
   }
 
   // plugin.h

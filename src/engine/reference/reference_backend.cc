@@ -340,7 +340,7 @@ class ReferenceOps {
   }
 
   // Whether the token at position i sees the one at j.
-  bool is_seen(size_t i, size_t j) const {
+  bool attends(size_t i, size_t j) const {
     const size_t window = attention_->window, distance = i > j ? i - j : j - i;
     if (attention_->mask == model::MaskKind::kWindow) return distance <= window;
     if (attention_->mask == model::MaskKind::kWindowAndFirst) return i == 0 || j == 0 || distance <= window;
@@ -378,7 +378,7 @@ class ReferenceOps {
       }
       const size_t distance = i > j ? i - j : j - i;
       weights[j] -= slope * static_cast<double>(distance);
-      if (!is_seen(i, j)) weights[j] = -INFINITY;
+      if (!attends(i, j)) weights[j] = -INFINITY;
       largest = std::max(largest, weights[j]);
     }
     for (double& w : weights) sum += w = std::exp(w - largest);

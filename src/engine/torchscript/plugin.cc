@@ -22,7 +22,7 @@ struct RerankdTorchModule {
 namespace {
 
 // The first line: what follows is a stack trace of the machine that exported the file.
-void tell(const std::exception& error, char* out, size_t bytes) {
+void write_error(const std::exception& error, char* out, size_t bytes) {
   const std::string text = error.what();
   std::snprintf(out, bytes, "%s", text.substr(0, text.find('\n')).c_str());
 }
@@ -102,7 +102,7 @@ RerankdTorchModule* open(const char* path, int threads, RerankdTorchInfo* info, 
     info->labels = module->labels;
     return module.release();
   } catch (const std::exception& failure) {
-    tell(failure, error, error_bytes);
+    write_error(failure, error, error_bytes);
     return nullptr;
   }
 }
@@ -116,7 +116,7 @@ bool run(RerankdTorchModule* module, const int64_t* const inputs[4], int64_t row
     std::copy_n(out.const_data_ptr<float>(), out.numel(), logits);
     return true;
   } catch (const std::exception& failure) {
-    tell(failure, error, error_bytes);
+    write_error(failure, error, error_bytes);
     return false;
   }
 }

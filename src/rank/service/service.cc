@@ -134,8 +134,8 @@ void Service::join_and_schedule(const std::shared_ptr<Work>& work) {
   if (work->is_cancelled()) return fail(work, absl::CancelledError("the client has gone"));
   if (!work->failure.ok()) return fail(work, work->failure);
   if (work->is_late()) return fail(work, late());
-  if (count_unknown(parts_, metrics_.get(), *work) && !told_unknown_.exchange(true))
-    log_warning(str_cat("of a request, ", work->warnings.back(), " (told once)"));
+  if (count_unknown(parts_, metrics_.get(), *work) && !reported_unknown_.exchange(true))
+    log_warning(str_cat("of a request, ", work->warnings.back(), " (logged once)"));
   auto joined = parts_.lists ? job_of_lists(parts_, *scheduler_, *work) : job_of_pairs(parts_, *scheduler_, *work);
   if (!joined.ok()) return fail(work, joined.status());
   std::unique_ptr<schedule::Job> job = *std::move(joined);
@@ -183,9 +183,10 @@ void Service::answer(const std::shared_ptr<Work>& work) {
 
 // Also the end of what has been answered already: then nobody hears of it but the log.
 void Service::fail(const std::shared_ptr<Work>& work, Status status) {
-  if (work->answered.exchange(true)) return log_error(str_cat("behind an answer: ", message_of(status)));
-  const Status told = guarded([&] { work->done(std::move(status)); });
-  if (!told.ok()) log_error(message_of(told));
+  if (work->answered.exchange(true))
+    return log_error(str_cat("after its answer, a request failed: ", message_of(status)));
+  const Status handed = guarded([&] { work->done(std::move(status)); });
+  if (!handed.ok()) log_error(message_of(handed));
 }
 
 std::vector<Token> Service::tokenize(std::string_view text, bool add_special_tokens) const {

@@ -63,7 +63,7 @@ class Service : public Reranker {
 
   ServiceParts parts_;
   std::unique_ptr<ServiceMetrics> metrics_;
-  std::atomic<bool> told_unknown_{false};  // the log has been told of texts that the model does not know
+  std::atomic<bool> reported_unknown_{false};  // the log has been told of texts that the model does not know
   Pending pending_;
   // It uses the backend, and is fed by what is pending.
   std::unique_ptr<schedule::Scheduler> scheduler_;

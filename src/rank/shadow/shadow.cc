@@ -70,7 +70,7 @@ class ShadowedReranker : public Reranker {
       : served_(std::move(served)),
         options_(options),
         metrics_(std::move(metrics)),
-        told_(*metrics_),
+        counts_(*metrics_),
         thread_([this, open = std::move(open)] { work(open); }) {}
 
   ~ShadowedReranker() override {
@@ -124,7 +124,7 @@ class ShadowedReranker : public Reranker {
       sample.logits.push_back(logits[i]);
     }
     const std::lock_guard lock(mutex_);
-    if (queued_bytes_ + sample.bytes > options_.max_queued_bytes || stopping_) return told_.skipped.add();
+    if (queued_bytes_ + sample.bytes > options_.max_queued_bytes || stopping_) return counts_.skipped.add();
     queued_bytes_ += sample.bytes;
     queue_.push_back(std::move(sample));
     wake_.notify_one();
@@ -169,14 +169,14 @@ class ShadowedReranker : public Reranker {
     log_info(info.engine.empty() ? str_cat("shadow scoring: ", options_.by)
                                  : str_cat("shadow scoring: engine ", info.engine, ", precision ", info.precision,
                                            ", kernel ", info.kernel));
-    told_.up.set(1);
+    counts_.up.set(1);
     for (Sample sample; next(sample);) {
       const bool busy = in_flight_ > 0;
       const TimePoint begin = Clock::now();
       compare(**shadow, std::move(sample));
       if (busy) rest_until_ = Clock::now() + kRestBesideRequests * (Clock::now() - begin);
     }
-    told_.up.set(0);
+    counts_.up.set(0);
   }
 
   // The next sample, when it is its time. False: stopping.
@@ -199,17 +199,17 @@ class ShadowedReranker : public Reranker {
     const auto result = shadow.rerank(std::move(sample.request));
     if (!result.ok()) {
       log_debug(str_cat("shadow scoring failed: ", message_of(result.status())));
-      return told_.failed.add();
+      return counts_.failed.add();
     }
     std::vector<float> reference(sample.logits.size());
     for (const RankedDocument& document : result->results) reference[document.index] = document.logit;
     const LogitAgreement found = compare_logits(sample.logits, reference);
-    told_.scored.add();
-    if (found.same_first) told_.same_first.add();
-    told_.tau.observe(found.kendall_tau);
-    told_.difference.observe(found.largest_difference);
-    told_.served_seconds.observe(static_cast<double>(sample.served_us) * 1e-6);
-    told_.scored_seconds.observe(static_cast<double>(result->timings.total_us) * 1e-6);
+    counts_.scored.add();
+    if (found.same_first) counts_.same_first.add();
+    counts_.tau.observe(found.kendall_tau);
+    counts_.difference.observe(found.largest_difference);
+    counts_.served_seconds.observe(static_cast<double>(sample.served_us) * 1e-6);
+    counts_.scored_seconds.observe(static_cast<double>(result->timings.total_us) * 1e-6);
     warn(found.same_first);
   }
 
@@ -227,7 +227,7 @@ class ShadowedReranker : public Reranker {
   std::unique_ptr<Reranker> served_;
   const ShadowOptions options_;
   const std::shared_ptr<Metrics> metrics_;
-  ShadowMetrics told_;
+  ShadowMetrics counts_;
   std::atomic<size_t> in_flight_{0};
   std::atomic<uint64_t> seen_{0};
   std::mutex mutex_;

@@ -33,13 +33,13 @@ struct Matcher {
 
 // The rest of such a text stays in one piece, unlike in transformers.
 void tell_once(int code, size_t bytes) {
-  static std::atomic<bool> told{false};
-  if (told.exchange(true)) return;
+  static std::atomic<bool> reported{false};
+  if (reported.exchange(true)) return;
   PCRE2_UCHAR message[160];
   pcre2_get_error_message(code, message, std::size(message));
   log_warning(str_cat("a regular expression of the tokenizer gives up on a text of ", bytes,
                       " bytes: ", reinterpret_cast<char*>(message),
-                      "; it does not split the rest, so that scores may differ from transformers'. Told once"));
+                      "; it does not split the rest, so that scores may differ from transformers'. Logged once"));
 }
 
 }  // namespace

@@ -92,7 +92,7 @@ TEST(Pattern, OneThatTakesTooManyStepsIsGivenUpAndTold) {
   set_log_sink({});
   EXPECT_EQ(matches, 2u);
   EXPECT_NE(told.find("gives up on a text of 60 bytes"), std::string::npos) << told;
-  EXPECT_EQ(told.find("Told once"), told.rfind("Told once"));
+  EXPECT_EQ(told.find("Logged once"), told.rfind("Logged once"));
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ class TilePositions {
   // Makes bias() that of the queries [32 block, 32 block + rows) of a head. Uses the tiles.
   HWY_NOINLINE void prepare(size_t head, size_t block, size_t rows) {
     if (head == head_ && block == block_) return;
-    if (head != head_ && job_.position_queries != nullptr) turn_keys(head);
+    if (head != head_ && job_.position_queries != nullptr) transpose_keys(head);
     head_ = head, block_ = block;
     for (size_t first = 0; first < rows; first += 16) {
       const size_t row = block * 32 + first;
@@ -71,7 +71,7 @@ class TilePositions {
   }
 
   // Keys as rows, which they are not: a tile of theirs is transposed in 32-bit groups.
-  HWY_INLINE void turn_keys(size_t head) {
+  HWY_INLINE void transpose_keys(size_t head) {
     for (size_t tile = 0; tile < plan_.key_tiles; ++tile) {
       for (size_t c = 0; c < job_.head_tiles; ++c) {
         const std::byte* from = job_.keys + (head * job_.head_tiles + c) * job_.key_stride + tile * kTileBytes;

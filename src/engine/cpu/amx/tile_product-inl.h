@@ -262,7 +262,7 @@ class PanelProduct {
     sum_lines_ = (2 * SumsPrefetch::kLines + steps - 1) / steps;
     for (size_t block = 0; block < blocks_; ++block) {
       const Sums place = place_of(panel, block);
-      ask_for_sums(panel, block, last);
+      prefetch_sums(panel, block, last);
       multiply({job_.a + 2 * block * job_.a_stride + first * kTileBytes, job_.a_stride, b, steps},
                kInPlace || first != 0 ? Begin{place} : Begin{{}, bias});
       pending_ = place;
@@ -283,7 +283,7 @@ class PanelProduct {
   }
 
   // Those on C that the next block will begin with: they would be waited for. Sums in scratch are near enough.
-  HWY_INLINE void ask_for_sums(size_t panel, size_t block, bool last) {
+  HWY_INLINE void prefetch_sums(size_t panel, size_t block, bool last) {
     if (!kInPlace) return;
     const bool more = block + 1 < blocks_;
     if (!more && last && panel + 1 == job_.last_panel) return;

@@ -122,7 +122,7 @@ struct ProbabilitiesOut {
 
 // Two vectors of row r's scores -> weights, and their sum onto the row's total.
 template <class Dot, Scores kScores>
-HWY_INLINE void weigh_scores(V low, V high, size_t r, const ProbabilitiesOut<typename Dot::Element>& out) {
+HWY_INLINE void probabilities_of(V low, V high, size_t r, const ProbabilitiesOut<typename Dot::Element>& out) {
   const D d;
   constexpr int kDegree = Dot::kGroup == 1 ? 5 : 3;  // bf16 does not see more
   if constexpr (kScores == Scores::kMasked) {
@@ -158,7 +158,7 @@ HWY_NOINLINE void softmax_tile(const typename Dot::Element* queries, size_t quer
   for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
   add_panel<Dot, kRows>(queries, query_stride, steps, panel, sum);
 #pragma GCC unroll 16
-  for (size_t r = 0; r < kRows; ++r) weigh_scores<Dot, kScores>(sum[r][0], sum[r][1], r, out);
+  for (size_t r = 0; r < kRows; ++r) probabilities_of<Dot, kScores>(sum[r][0], sum[r][1], r, out);
 }
 
 HWY_INLINE void store_scaled(const float* from, size_t n, float factor, float* to) {
@@ -340,11 +340,11 @@ class VectorAttention {
     const size_t first = mask_.first_key(position) / P::kColumns * P::kColumns;
     const size_t end = round_up_to(mask_.end_key(position + rows - 1), P::kColumns);
     if (bias_.any()) bias_.begin_tile(part<Element>(plan_.queries), plan_.query_stride, position, rows, first, end);
-    for (size_t key = first; key < end; key += P::kColumns) weigh(position, rows, key);
+    for (size_t key = first; key < end; key += P::kColumns) probabilities_of_keys(position, rows, key);
     float inverse[kTileRows];
     for (size_t r = 0; r < rows; ++r) {
       float sum = hn::GetLane(hn::SumOfLanes(D(), hn::Load(D(), totals + r * kLanes)));
-      if (!(sum >= 1e-30f && sum <= 1e30f)) sum = weigh_again(position + r, r, first, end);
+      if (!(sum >= 1e-30f && sum <= 1e30f)) sum = exact_probabilities(position + r, r, first, end);
       inverse[r] = 1 / sum;
     }
     auto* output = part<float>(plan_.output);
@@ -371,7 +371,7 @@ class VectorAttention {
     }
   }
 
-  HWY_INLINE void weigh(size_t position, size_t rows, size_t key) {
+  HWY_INLINE void probabilities_of_keys(size_t position, size_t rows, size_t key) {
     const Scores scores = mask_.scores_of(position, position + rows - 1, key, key + P::kColumns);
     const size_t steps = P::steps_of(args_.head_size);
     const Element* queries = part<Element>(plan_.queries);
@@ -396,7 +396,7 @@ class VectorAttention {
   }
 
   // The row at a position, r of its tile, with its largest score taken off; returns the sum of its weights.
-  HWY_NOINLINE float weigh_again(size_t row, size_t r, size_t first, size_t end) {
+  HWY_NOINLINE float exact_probabilities(size_t row, size_t r, size_t first, size_t end) {
     float* scores = part<float>(plan_.row);
     const Element* queries = part<Element>(plan_.queries) + r * plan_.query_stride;
     for (size_t key = first; key < end; key += P::kColumns) {
@@ -407,24 +407,24 @@ class VectorAttention {
       for (size_t c = 0; c < P::kColumns; ++c) scores[key + c] += bias[c];
     }
     Element* weights = part<Element>(plan_.weights) + r * plan_.weight_stride;
-    return weigh_row(scores, row, first, end, [&](size_t key, Element weight) { weights[key] = weight; });
+    return row_probabilities(scores, row, first, end, [&](size_t key, Element weight) { weights[key] = weight; });
   }
 
   // Scores of a row and keys [first, end) -> weights, which `store` takes, with the largest score taken off; returns
   // their sum.
   template <class Store>
-  HWY_INLINE float weigh_row(float* scores, size_t row, size_t first, size_t end, const Store& store) const {
-    const auto is_seen = [&](size_t key) { return key >= mask_.first_key(row) && key < mask_.end_key(row); };
+  HWY_INLINE float row_probabilities(float* scores, size_t row, size_t first, size_t end, const Store& store) const {
+    const auto attends = [&](size_t key) { return key >= mask_.first_key(row) && key < mask_.end_key(row); };
     float largest = -INFINITY, sum = 0;
     for (size_t key = first; key < end; ++key) {
       const auto distance = static_cast<float>(key > row ? key - row : row - key);
       const float cap = args_.softcap * kLog2E;
       if (cap != 0) scores[key] = cap * std::tanh(scores[key] / cap);
       scores[key] -= args_.slope * kLog2E * distance;
-      if (is_seen(key)) largest = std::max(largest, scores[key]);
+      if (attends(key)) largest = std::max(largest, scores[key]);
     }
     for (size_t key = first; key < end; ++key) {
-      const float weight = is_seen(key) ? std::exp2(scores[key] - largest) : 0;
+      const float weight = attends(key) ? std::exp2(scores[key] - largest) : 0;
       store(key, Dot::convert(weight));
       sum += weight;
     }

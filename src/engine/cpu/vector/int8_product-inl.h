@@ -137,7 +137,7 @@ HWY_INLINE Ends ends_of(const float* x, size_t n) {
 }
 
 // kRows x two vectors of sums over all inputs; scales, lowest values, bias and residual behind them. `next`: what this
-// tile asks for ahead of its use, one of kTiles.
+// tile prefetches, one of kTiles.
 template <class Dot, size_t kRows, size_t kTiles>
 HWY_NOINLINE void byte_tile(const int8_t* a, size_t a_stride, size_t steps, const int8_t* panel, const int8_t* next,
                             const Target& t) {

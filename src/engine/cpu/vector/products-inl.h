@@ -55,10 +55,9 @@ struct Target {
   size_t c_stride;
 };
 
-// add(k, n) for all inputs of a panel, spans of n from k on; each asks for a line of the panel behind it, which comes
-// next and from far away: when kTiles tiles of rows are done, all of it is asked for. Asked for at once, its lines
-// would fill the buffers of lines under way, and loads would wait for them (a sixth of a large feed-forward part's
-// time).
+// add(k, n) for all inputs of a panel, spans of n from k on; each prefetches a line of the next panel, which comes from
+// memory: after kTiles tiles of rows all of it is prefetched. Prefetched at once, its lines would fill the line fill
+// buffers, and loads would wait for them (a sixth of a large feed-forward part's time).
 template <size_t kTiles, class Element, class Add>
 HWY_INLINE void in_spans(size_t steps, const Element* next, const Add& add) {
   constexpr size_t kLine = 64, kSpan = kTiles * kLine / (kTileColumns * sizeof(Element));
@@ -193,7 +192,7 @@ HWY_INLINE void add_panel(const typename Dot::Element* a, size_t a_stride, size_
 constexpr size_t kBlockTiles = 8;  // register tiles of a block of rows
 
 // The register-tile product on vector units: kRows x two vectors of sums over the whole inner dimension. `next`: what
-// this tile asks for ahead of its use.
+// this tile prefetches.
 template <class Dot, size_t kRows>
 HWY_NOINLINE void vector_tile(const typename Dot::Element* a, size_t a_stride, size_t steps,
                               const typename Dot::Element* panel, const typename Dot::Element* next, const Target& t) {

@@ -89,12 +89,12 @@ class TileRowsAttention : VectorAttention<Bf16Rows> {
     size_t turn = 0;
     for (size_t key = first; key < end; key += kTileColumns, turn = 1 - turn) {
       if (key + kTileColumns < end) multiply_keys(rows, key + kTileColumns, scores(1 - turn));
-      weigh(position, rows, key, scores(turn));
+      probabilities_of_keys(position, rows, key, scores(turn));
     }
     float inverse[32];
     for (size_t r = 0; r < rows; ++r) {
       float sum = hn::GetLane(hn::SumOfLanes(D(), hn::Load(D(), totals + r * kLanes)));
-      if (!(sum >= 1e-30f && sum <= 1e30f)) sum = weigh_again(position + r, r, rows, first, end);
+      if (!(sum >= 1e-30f && sum <= 1e30f)) sum = exact_probabilities(position + r, r, rows, first, end);
       inverse[r] = 1 / sum;
     }
     for (size_t column = 0; column < args_.head_size; column += kTileColumns) {
@@ -122,18 +122,18 @@ class TileRowsAttention : VectorAttention<Bf16Rows> {
     }
   }
 
-  HWY_INLINE void weigh(size_t position, size_t rows, size_t key, const float* sums) const {
+  HWY_INLINE void probabilities_of_keys(size_t position, size_t rows, size_t key, const float* sums) const {
     switch (mask_.scores_of(position, position + rows - 1, key, key + kTileColumns)) {
       case Scores::kPlain:
-        return weigh_rows<Scores::kPlain>(position, rows, key, sums);
+        return probabilities_of_rows<Scores::kPlain>(position, rows, key, sums);
       case Scores::kLast:
-        return weigh_rows<Scores::kLast>(position, rows, key, sums);
+        return probabilities_of_rows<Scores::kLast>(position, rows, key, sums);
       case Scores::kMasked:
-        return weigh_rows<Scores::kMasked>(position, rows, key, sums);
+        return probabilities_of_rows<Scores::kMasked>(position, rows, key, sums);
     }
   }
   template <Scores kScores>
-  HWY_INLINE void weigh_rows(size_t position, size_t rows, size_t key, const float* sums) const {
+  HWY_INLINE void probabilities_of_rows(size_t position, size_t rows, size_t key, const float* sums) const {
     const D d;
     for (size_t r = 0; r < rows; r += 16) {
       auto* const to = row_in_tile(part<std::byte>(tiles_.weights), tiles_.key_tiles, r, key / 32) + key % 32 * 2;
@@ -144,18 +144,18 @@ class TileRowsAttention : VectorAttention<Bf16Rows> {
                                               kTileUnitBytes / 2,
                                               part<float>(tiles_.totals) + r * kLanes};
       for (size_t i = 0; i < std::min<size_t>(16, rows - r); ++i, sums += kTileColumns)
-        weigh_scores<Dot, kScores>(hn::Load(d, sums), hn::Load(d, sums + kLanes), i, out);
+        probabilities_of<Dot, kScores>(hn::Load(d, sums), hn::Load(d, sums + kLanes), i, out);
     }
   }
 
   // The row at a position, r of its 32, with its largest score taken off; returns the sum of its weights.
-  HWY_NOINLINE float weigh_again(size_t row, size_t r, size_t rows, size_t first, size_t end) const {
+  HWY_NOINLINE float exact_probabilities(size_t row, size_t r, size_t rows, size_t first, size_t end) const {
     auto* const row_scores = part<float>(plan_.row);
     for (size_t key = first; key < end; key += kTileColumns) {
       multiply_keys(rows, key, scores(0));
       std::copy_n(scores(0) + r * kTileColumns, kTileColumns, row_scores + key);
     }
-    return weigh_row(row_scores, row, first, end, [&](size_t key, uint16_t weight) {
+    return row_probabilities(row_scores, row, first, end, [&](size_t key, uint16_t weight) {
       std::byte* const to = row_in_tile(part<std::byte>(tiles_.weights), tiles_.key_tiles, r, key / 32);
       reinterpret_cast<uint16_t*>(to)[key % 32] = weight;
     });

@@ -32,7 +32,7 @@ HWY_INLINE size_t rows_of_tiles(size_t bytes) {  // of a row
 }
 HWY_INLINE size_t sums_bytes(size_t rows) { return round_up_to(rows, 32) / 32 * kPairSums * sizeof(float); }
 
-// What the vector unit does between products of tiles, a little at each step: lines of the next panel are asked for,
+// What the vector unit does between products of tiles, a little at each step: lines of the next panel are prefetched,
 // then those that results go to, and results of the 32 rows before are finished.
 template <class Finish>
 struct InterleavedWork {
@@ -40,14 +40,14 @@ struct InterleavedWork {
   const Target& t;
   const std::byte* panel;  // the next
   size_t lines, lines_a_step;
-  size_t ask_row = 0, ask_end = 0;  // of results
-  size_t row = 0, end = 0;          // to finish
+  size_t prefetch_row = 0, prefetch_end = 0;  // of results
+  size_t row = 0, end = 0;                    // to finish
   const float* sums = nullptr;
 
   HWY_INLINE void step() {
     for (size_t i = 0; i < lines_a_step && lines > 0; ++i, --lines, panel += 64) __builtin_prefetch(panel, 0, 2);
-    for (size_t i = 0; i < 2 && ask_row < ask_end; ++i, ++ask_row) {
-      const float* const to = t.c + ask_row * t.c_stride;
+    for (size_t i = 0; i < 2 && prefetch_row < prefetch_end; ++i, ++prefetch_row) {
+      const float* const to = t.c + prefetch_row * t.c_stride;
       __builtin_prefetch(to, 1, 3);
       __builtin_prefetch(to + kTileColumns - 1, 1, 3);
     }
@@ -101,7 +101,7 @@ HWY_INLINE void multiply_pair(const std::byte* upper, const std::byte* lower, si
   if constexpr (kBoth && kWidePanel) keep_sum<Tiles, 3>(sums);
 }
 
-// A block of rows times a panel; `lines` lines of the next are asked for. What becomes of a row's sums is said by
+// A block of rows times a panel; `lines` lines of the next are prefetched. What becomes of a row's sums is said by
 // finish(row, sums).
 template <class Tiles, bool kInt8, class Finish>
 HWY_INLINE void multiply_block(const TileRows& a, size_t rows, const std::byte* panel, size_t lines, const Target& t,
@@ -118,7 +118,7 @@ HWY_INLINE void multiply_block(const TileRows& a, size_t rows, const std::byte* 
       const std::byte* const lower = upper + a.tiles * kTileUnitSize;
       float* const sums = a.sums + pair * kPairSums;
       const size_t row = 32 * pair, end = std::min(rows, row + 32);
-      if (last) work.ask_row = row, work.ask_end = end;
+      if (last) work.prefetch_row = row, work.prefetch_end = end;
       if (end - row > kTileUnitRows) {
         multiply_pair<Tiles, kInt8, true>(upper, lower, tiles, weights, sums, first == 0, work);
       } else {

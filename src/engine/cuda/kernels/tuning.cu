@@ -127,9 +127,9 @@ void Tuning::recall(std::span<const TunedProduct> products) {
 
 std::span<const TunedProduct> Tuning::learned() {
   if (!std::exchange(news_, false)) return {};
-  told_.clear();
-  for (const auto& [shape, tuned] : tuned_) told_.push_back(tuned);
-  return told_;
+  exported_.clear();
+  for (const auto& [shape, tuned] : tuned_) exported_.push_back(tuned);
+  return exported_;
 }
 
 }  // namespace rerank::engine::cuda

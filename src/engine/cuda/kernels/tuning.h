@@ -80,7 +80,7 @@ class Tuning {
 
   std::vector<cudaEvent_t> events_;  // kRuns + 1, once they are needed
   std::map<ProductShape, TunedProduct> tuned_;
-  std::vector<TunedProduct> told_;
+  std::vector<TunedProduct> exported_;
   bool news_ = false;
   uint32_t limit_ = kCandidates;
 };

@@ -13,10 +13,10 @@ namespace {
 std::vector<float> by_place(const model::TensorView& view) {
   const std::vector<float> values = view.floats();
   const size_t width = view.shape[2], matrix = view.shape[0] * view.shape[1];
-  std::vector<float> turned(values.size());
+  std::vector<float> transposed(values.size());
   for (size_t i = 0; i < matrix; ++i)
-    for (size_t k = 0; k < width; ++k) turned[k * matrix + i] = values[i * width + k];
-  return turned;
+    for (size_t k = 0; k < width; ++k) transposed[k * matrix + i] = values[i * width + k];
+  return transposed;
 }
 
 // Cosines (0) or sines (1) of all positions, [max_length, head_size / 2].
