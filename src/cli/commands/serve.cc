@@ -190,7 +190,8 @@ struct Serve : Command {
         listeners.main,
         [api](transport::HttpRequest&& request, auto done) { api->handle(std::move(request), std::move(done)); },
         metrics,
-        {api_options.memory, [api](const transport::HttpRequest& request) { return api->client_of(request); }});
+        {api_options.memory, [api](const transport::HttpRequest& request) { return api->client_of(request); },
+         [api](const transport::HttpRequest& request) { return api->is_probe(request); }});
     if (!http.ok()) return http.status();
     servers.http = std::move(*http);
     if (api_options.metrics_apart) {
