@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "rerank/status.h"
 #include "rerank/truncation.h"
 
 namespace rerank {
@@ -59,6 +60,38 @@ class Cancellation {
   std::vector<std::function<void()>> listeners_;
 };
 
+// What a request's memory is counted in, beside its texts, which its transport counts. Thread-safe.
+class MemoryAccount {
+ public:
+  virtual ~MemoryAccount() = default;
+  // So many more bytes are held. Errors: there is no room for them; then none of them is.
+  virtual Status add(size_t bytes) = 0;
+  virtual void remove(size_t bytes) = 0;
+};
+
+// Bytes that are held as long as this object lives. Thread-safe.
+class HeldMemory {
+ public:
+  // `account`: null: nothing is counted or refused.
+  explicit HeldMemory(std::shared_ptr<MemoryAccount> account) : account_(std::move(account)) {}
+  ~HeldMemory() {
+    if (account_) account_->remove(bytes_);
+  }
+  HeldMemory(const HeldMemory&) = delete;
+  HeldMemory& operator=(const HeldMemory&) = delete;
+
+  Status add(size_t bytes) {
+    if (!account_ || bytes == 0) return ok_status();
+    Status status = account_->add(bytes);
+    if (status.ok()) bytes_ += bytes;
+    return status;
+  }
+
+ private:
+  const std::shared_ptr<MemoryAccount> account_;
+  std::atomic<size_t> bytes_{0};
+};
+
 // One query of several requests with the same settings (the parts of a stream): its text is held, and tokenized, once.
 class SharedQuery {
  public:
@@ -79,11 +112,14 @@ class SharedQuery {
   std::shared_ptr<const void> prepared_;
 };
 
+// Of RerankRequest::instruction: a sentence or two, which each pair's prompt repeats.
+inline constexpr size_t kMaxInstructionBytes = 8192;
+
 struct RerankRequest {
   std::string query;                   // UTF-8; invalid bytes read as U+FFFD
   std::vector<std::string> documents;  // UTF-8; empty texts are scored like any other
   // What the query is for, of models whose prompt has a place for it; absent: as the server is set. InvalidArgument
-  // with others.
+  // with others. At most kMaxInstructionBytes.
   std::optional<std::string> instruction;
 
   size_t top_n = 0;  // results wanted; 0 or more than there are documents: all
@@ -109,6 +145,7 @@ struct RerankRequest {
   std::optional<TimePoint> deadline;           // work not done by then is refused
   std::shared_ptr<Cancellation> cancellation;  // null: cannot be cancelled
   std::shared_ptr<SharedQuery> shared_query;   // taken instead of `query` when set
+  std::shared_ptr<MemoryAccount> memory;       // null: what it takes is not counted
 
   const std::string& query_text() const { return shared_query ? shared_query->text() : query; }
 };

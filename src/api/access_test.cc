@@ -165,9 +165,9 @@ TEST_F(ApiTest, ARequestCountsForItsKey) {
   options.api_keys = "secret-1";
   restart(options);
   transport::HttpRequest request;
-  EXPECT_EQ(api_->client_of(request), "") << "its peer";
+  EXPECT_EQ(api_->client_of(request), std::nullopt) << "refused unread";
   request.headers = {{"x-api-key", "wrong-key"}};
-  EXPECT_EQ(api_->client_of(request), "");
+  EXPECT_EQ(api_->client_of(request), std::nullopt);
   request.headers = {{"x-api-key", "secret-1"}};
   EXPECT_EQ(api_->client_of(request), transport::client_of_key("key"));
 }

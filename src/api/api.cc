@@ -275,9 +275,19 @@ Api::Api(std::shared_ptr<Catalog> catalog, std::shared_ptr<Metrics> metrics, con
                                         transport::Access(std::make_shared<transport::KeyRing>(options.admin_key), ""),
                                         observe::RequestMetrics(std::move(metrics))})) {}
 
-std::string Api::client_of(const transport::HttpRequest& request) const {
-  const std::string key = state_->access.key_of(credentials_of(request));
-  return key.empty() ? key : transport::client_of_key(key);
+std::optional<std::string> Api::client_of(const transport::HttpRequest& request) const {
+  const transport::Access& access = state_->access;
+  if (!access.needs_key()) return "";
+  const std::string key = access.key_of(credentials_of(request), request.peer);
+  if (key.empty()) return std::nullopt;
+  return transport::client_of_key(key);
+}
+
+bool Api::is_probe(const transport::HttpRequest& request) const {
+  const std::string path = normalise_path(request.target);
+  return std::any_of(std::begin(kRoutes), std::end(kRoutes), [&](const Route& route) {
+    return route.label == std::string_view("health") && path_matches(path, route.pattern);
+  });
 }
 
 void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
@@ -308,6 +318,10 @@ void Api::handle(transport::HttpRequest&& request, Done done, Port port) {
         if (!caller.ok()) {
           exchange.record.rate_limited = transport::kind_of(caller.status()) == transport::ErrorKind::kRateLimited;
           return exchange.finish(refuse_caller(caller.status()));
+        }
+        if (asked.unread) {  // a guesser of the same address was refused a moment ago, and is not now
+          return exchange.finish(refuse_caller(transport::make_error(
+              transport::ErrorKind::kRateLimited, "too many wrong keys from this address; try again")));
         }
         exchange.priority = caller->priority;
         exchange.record.key = caller->name;

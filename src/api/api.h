@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "api/options.h"
@@ -30,7 +31,11 @@ class Api {
   void handle(transport::HttpRequest&& request, Done done, Port port = Port::kMain);
 
   // Whose account of memory a request to the main port counts in: its key's (client_of_key()); empty: its peer's.
-  std::string client_of(const transport::HttpRequest& request) const;
+  // Absent: keys are needed, and it has no valid one, or its address has been wrong too often.
+  std::optional<std::string> client_of(const transport::HttpRequest& request) const;
+
+  // Whether a request without a body is answered from what is known already, in some microseconds.
+  bool is_probe(const transport::HttpRequest& request) const;
 
   struct State;  // shared with the requests in flight
 

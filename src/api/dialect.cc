@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "absl/strings/str_format.h"
+#include "base/strings.h"
 
 namespace rerank::api {
 namespace {
@@ -118,7 +119,15 @@ void read_long_documents(transport::Body& body, RerankCall& call) {
 // Jina's, mixedbread's and Contextual's name, and DashScope's.
 void read_instruction(transport::Body& body, RerankCall& call) {
   for (const char* name : {"instruction", "instruct"}) {
-    if (std::string text = body.word(name); !text.empty()) call.request.instruction = std::move(text);
+    std::string text = body.word(name);
+    if (text.empty()) continue;
+    if (text.size() > kMaxInstructionBytes) {
+      body.fail(transport::make_error(transport::ErrorKind::kInvalid,
+                                      str_cat("`", name, "` has ", text.size(), " bytes; ", kMaxInstructionBytes,
+                                              " is the limit: it is said again with each pair")));
+      return;
+    }
+    call.request.instruction = std::move(text);
   }
 }
 

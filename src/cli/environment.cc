@@ -15,10 +15,17 @@
 namespace rerank::cli {
 namespace {
 
+// What Kubernetes gives each container for a service called rerankd, or rerankd-something:
+// https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
 bool is_service_link(std::string_view entry) {
   if (!entry.starts_with("RERANKD_")) return false;
-  const std::string_view value = entry.substr(std::min(entry.find('='), entry.size() - 1) + 1);
-  return value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
+  const size_t end = std::min(entry.find('='), entry.size() - 1);
+  const std::string_view name = entry.substr(0, end), value = entry.substr(end + 1);
+  if (value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://")) return true;
+  const auto holds = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
+  if (holds("_SERVICE_HOST") || holds("_SERVICE_PORT")) return true;
+  const bool of_port = holds("_TCP_") || holds("_UDP_") || holds("_SCTP_");
+  return of_port && holds("_PORT_") && (name.ends_with("_PORT") || name.ends_with("_PROTO") || name.ends_with("_ADDR"));
 }
 
 bool is_given(const std::string& flag, int argc, char** argv) {
@@ -100,6 +107,27 @@ std::string expand_user(const std::string& path) {
     home = entry->pw_dir;
   }
   return home + path.substr(end);
+}
+
+std::string expand_variables(const std::string& path) {
+  std::string out;
+  for (size_t at = 0; at < path.size();) {
+    const size_t dollar = std::min(path.find('$', at), path.size());
+    out.append(path, at, dollar - at);
+    if (dollar == path.size()) break;
+    const bool braces = dollar + 1 < path.size() && path[dollar + 1] == '{';
+    const size_t begin = dollar + 1 + braces;
+    size_t end = begin;
+    while (end < path.size() && (std::isalnum(static_cast<unsigned char>(path[end])) || path[end] == '_')) ++end;
+    const char* value = std::getenv(path.substr(begin, end - begin).c_str());
+    at = end + (braces && end < path.size() && path[end] == '}');
+    if (end == begin || value == nullptr || (braces && at == end)) {
+      out.append(path, dollar, at - dollar);
+    } else {
+      out += value;
+    }
+  }
+  return out;
 }
 
 std::string trimmed(const std::string& text) {

@@ -30,6 +30,9 @@ std::vector<std::string> unknown_variables(const CLI::App& program);
 // "~" and "~user" at the beginning as a shell expands them, which no shell has done in a file or a compose.yaml.
 std::string expand_user(const std::string& path);
 
+// $NAME and ${NAME} as os.path.expandvars() has them: those that are not set stay.
+std::string expand_variables(const std::string& path);
+
 // Without blanks and line ends around it, as files and templates leave them.
 std::string trimmed(const std::string& text);
 

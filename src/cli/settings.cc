@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/mapped_file.h"
 #include "base/settings/assign.h"
 #include "base/settings/setting_text.h"
 #include "base/strings.h"
@@ -118,6 +119,8 @@ std::string scoring_settings(Options options) {
   return text;
 }
 
+constexpr size_t kMostTokenBytes = 65536;
+
 std::string user_cache_folder() {
   const std::string cache = variable("XDG_CACHE_HOME");
   return cache.empty() ? expand_user("~/.cache") : expand_user(cache);
@@ -138,16 +141,18 @@ template void expand_paths(ServerOptions&);
 Status apply_folder_defaults(Options& options) {
   expand_paths(options);
   if (options.host.tuning_cache.empty()) options.host.tuning_cache = user_cache_folder() + "/rerankd/tuning";
-  std::string home = expand_user(variable("HF_HOME"));
+  const auto path_in = [](const char* name) { return expand_user(expand_variables(variable(name))); };
+  std::string home = path_in("HF_HOME");
   if (home.empty()) home = user_cache_folder() + "/huggingface";
   SourceOptions& source = options.model.source;
-  if (source.hub_cache.empty()) source.hub_cache = expand_user(variable("HUGGINGFACE_HUB_CACHE"));
+  source.hub_cache = expand_variables(source.hub_cache);
+  if (source.hub_cache.empty()) source.hub_cache = path_in("HUGGINGFACE_HUB_CACHE");
   if (source.hub_cache.empty()) source.hub_cache = home + "/hub";
   if (source.hub_token.empty()) source.hub_token = variable("HUGGING_FACE_HUB_TOKEN");
   if (source.hub_token.empty()) {
-    const std::string path = expand_user(variable("HF_TOKEN_PATH"));
-    std::ifstream file(path.empty() ? home + "/token" : path);
-    std::getline(file, source.hub_token);
+    const std::string path = path_in("HF_TOKEN_PATH");
+    const auto token = read_file(path.empty() ? home + "/token" : path, kMostTokenBytes);
+    if (token.ok()) source.hub_token = token->substr(0, token->find('\n'));
   }
   source.hub_token = trimmed(source.hub_token);
   for (const char c : source.hub_token) {

@@ -50,6 +50,11 @@ std::string served_name(const std::string& model) {
   std::error_code error;
   std::string name = fs::path(path).filename().string();
   if (name.empty() || name == "." || name == "..") name = fs::weakly_canonical(path, error).filename().string();
+  // A snapshot in the hub's cache, models--ORG--NAME/snapshots/COMMIT, is called as its repository.
+  const fs::path parent = fs::path(path).parent_path();
+  if (const std::string repository = parent.parent_path().filename().string();
+      parent.filename() == "snapshots" && repository.starts_with("models--"))
+    name = repository.substr(repository.rfind("--") + 2);
   return name.find("rerank") == std::string::npos ? name + "-reranker" : name;
 }
 

@@ -90,6 +90,7 @@ class Run : public std::enable_shared_from_this<Run> {
     copy.priority = request_->priority;
     copy.deadline = request_->deadline;
     copy.cancellation = request_->cancellation;
+    copy.memory = request_->memory;
     return copy;
   }
 

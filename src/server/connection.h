@@ -29,6 +29,7 @@
 #include "rerank/options.h"
 #include "rerank/types.h"
 #include "server/client_stream.h"
+#include "server/http1/content_coding.h"
 #include "server/http1/request_parser.h"
 #include "server/http_server.h"
 #include "transport/callers/access.h"
@@ -69,10 +70,12 @@ struct ServerCore {
   observe::Bucket refusals{1, 20};  // log lines about what the transport itself refuses; guarded by refusals_mutex
 
   std::atomic<bool> draining{false};
-  RequestMemory memory;
+  RequestRules rules;
   WhenFull when_full = WhenFull::kRefuse;
   // Reads bodies and writes answers: I/O threads only move bytes. Null once the server has stopped.
   std::unique_ptr<WorkerPool> workers;
+  std::unique_ptr<WorkerPool> pages;  // answers requests without a body that are no probes; null as `workers`
+  const std::shared_ptr<PackedPages> packed_pages = std::make_shared<PackedPages>();
   // Cancels requests whose clients have gone: the scheduler forgets all their pairs. Null as `workers`; guarded by the
   // gate's mutex, as them.
   std::unique_ptr<WorkerPool> endings;
@@ -122,7 +125,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<void> linger();
 
   void note_refusal(int http_status, const Status& status);
-  Status hold_body();
+  Status hold_input();
   void hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation);
   void deliver(uint64_t sequence, transport::HttpResponse response);
   void cancel_apart(const std::shared_ptr<Cancellation>& cancellation);  // not on this thread

@@ -13,6 +13,7 @@ using boost::system::error_code;
 constexpr size_t kLingerMs = 5000;  // how long a refused client may go on sending; else its kernel drops our answer
 constexpr size_t kRefusedLingerMs = 1000;
 constexpr size_t kLingerBytes = 64u << 20;  // and how much: bodies that are refused are mostly a bit too large
+constexpr size_t kUncountedHead = 8192;     // what each connection may hold of a request's beginning
 constexpr size_t kFreshGraceMs = 500;       // while draining: time for a request that is on its way on a new connection
 
 }  // namespace
@@ -32,7 +33,7 @@ asio::awaitable<bool> Connection::read_request() {
         body_received_ = 0;
         break;
       case RequestParser::Event::kNeedInput:
-        if (const Status held = hold_body(); !held.ok()) co_return co_await refuse(held);
+        if (const Status held = hold_input(); !held.ok()) co_return co_await refuse(held);
         if (parser_.head_done()) {
           arm_transfer(body_begun_, body_received_);
         } else if (parser_.begun() && !timing_head) {
@@ -44,12 +45,12 @@ asio::awaitable<bool> Connection::read_request() {
   }
 }
 
-// Accounts for what a half-received body takes.
-Status Connection::hold_body() {
-  const size_t bytes = parser_.body_capacity();
-  if (bytes == 0) return ok_status();
-  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory.budget, peer_);
-  return memory_->resize(2 * bytes);  // so that they leave as much for those that are read
+// Accounts for what a half-received request takes.
+Status Connection::hold_input() {
+  const size_t head = parser_.head_capacity(), body = parser_.body_capacity();
+  if (body == 0 && head <= kUncountedHead) return ok_status();
+  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.rules.budget, peer_);
+  return memory_->resize(head + 2 * body);  // bodies twice: so that they leave as much for those that are read
 }
 
 // Reads some more of the request. False: there will be no more, and what there is to say has been said.

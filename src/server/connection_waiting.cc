@@ -20,19 +20,21 @@ auto awaiting(error_code& code) { return asio::redirect_error(asio::use_awaitabl
 
 }  // namespace
 
-// Requests without a body (probes, metrics, pages) are answered here, at once: they do not wait for those that cost
-// more to read.
+// Probes are answered here, at once. Others without a body (metrics, pages) have a thread of their own: they do not
+// wait for those that cost more to read.
 void Connection::hand_over(transport::HttpRequest request, std::shared_ptr<Cancellation> cancellation) {
-  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.memory.budget, peer_);
-  const bool here = request.body.empty();
+  if (!memory_) memory_ = std::make_shared<transport::MemoryHold>(core_.rules.budget, peer_);
+  const bool empty = request.body.empty();
+  const bool here = empty && (!core_.rules.is_probe || core_.rules.is_probe(request));
   const auto task =
       std::make_shared<const RequestTask>(RequestTask{.handler = core_.handler,
                                                       .cancellation = std::move(cancellation),
                                                       .memory = memory_,
-                                                      .client_of = core_.memory.client_of,
+                                                      .client_of = core_.rules.client_of,
                                                       .coding = accepted_coding(request.header("accept-encoding")),
                                                       .max_body_bytes = core_.options.max_body_bytes,
                                                       .compress_min_bytes = core_.options.compress_min_bytes,
+                                                      .packed_pages = empty ? core_.packed_pages : nullptr,
                                                       .requests = core_.requests,
                                                       .cors = core_.access.cors_headers(request.header("origin"))});
   const auto deliver = [gate = core_.gate, weak = weak_from_this(),
@@ -46,19 +48,20 @@ void Connection::hand_over(transport::HttpRequest request, std::shared_ptr<Cance
       self->deliver(sequence, std::move(response));
     });
   };
-  const auto done = [gate = core_.gate, &core = core_, here, task, deliver](transport::HttpResponse response) {
+  const auto done = [gate = core_.gate, &core = core_, empty, task, deliver](transport::HttpResponse response) {
     const auto finish = [task, deliver, held = std::make_shared<transport::HttpResponse>(std::move(response))] {
       task->finish(*held);
       deliver(std::move(*held));
     };
-    if (here) return finish();
+    if (empty) return finish();
     const std::lock_guard lock(gate->mutex);
     if (gate->open) core.workers->post(finish);
   };
   if (here) return task->run(std::move(request), done);
-  core_.workers->post([task, done, held = std::make_shared<transport::HttpRequest>(std::move(request))] {
-    task->run(std::move(*held), done);
-  });
+  (empty ? core_.pages : core_.workers)
+      ->post([task, done, held = std::make_shared<transport::HttpRequest>(std::move(request))] {
+        task->run(std::move(*held), done);
+      });
 }
 
 void Connection::deliver(uint64_t sequence, transport::HttpResponse response) {

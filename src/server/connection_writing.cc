@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "observe/request_record.h"
 #include "server/http1/response_head.h"
 #include "server/request_task.h"
 #include "transport/errors.h"
@@ -21,6 +22,7 @@ void Connection::note_refusal(int http_status, const Status& status) {
 asio::awaitable<bool> Connection::refuse(const Status& status) {
   transport::HttpResponse response = transport::error_response(status);
   add_common_headers(response, core_.access.cors_headers(parser_.field("origin")));
+  response.headers.emplace_back("X-Request-Id", observe::request_id_of(parser_.field("x-request-id")));
   core_.requests.count({.status = response.status});
   note_refusal(response.status, status);
   keep_alive_ = false;

@@ -278,10 +278,73 @@ TEST(HttpServer, ProbesDoNotWaitForBodiesThatAreRead) {
   for (RawClient& client : posts) EXPECT_EQ(client.read_response().status, 200);
 }
 
+TEST(HttpServer, HeadsThatAreNotCompleteAreCounted) {
+  const auto memory = std::make_shared<transport::MemoryBudget>(size_t{64} << 20);
+  const auto server = *HttpServer::start(ephemeral(), describe, nullptr, {memory});
+  {
+    std::vector<RawClient> clients;
+    for (int i = 0; i < 20; ++i) {
+      clients.emplace_back(server->port());
+      clients.back().send("GET / HTTP/1.1\r\nHost: t\r\nX-Long: " + std::string(12000, 'x'));
+    }
+    while (memory->held() < size_t{20} * 12000) std::this_thread::yield();
+  }
+  while (memory->held() != 0) std::this_thread::yield();
+}
+
+// Who has no valid key is refused by the head alone.
+TEST(HttpServer, ABodyOfACallerThatIsNoneIsNotRead) {
+  RequestRules rules;
+  rules.client_of = [](const transport::HttpRequest&) { return std::nullopt; };
+  const auto handler = [](transport::HttpRequest&& request, const Done& done) {
+    transport::HttpResponse response;
+    response.status = request.unread && request.body.empty() ? 401 : 200;
+    done(std::move(response));
+  };
+  const auto server = *HttpServer::start(ephemeral(), handler, nullptr, rules);
+  RawClient client(server->port());
+  EXPECT_EQ(client.request("POST", "/a", "this is not gzip", "Content-Encoding: gzip\r\n").status, 401);
+  EXPECT_EQ(client.request("POST", "/a", "text").status, 401) << "the connection goes on";
+}
+
+TEST(HttpServer, ProbesDoNotWaitForPages) {
+  RequestRules rules;
+  rules.is_probe = [](const transport::HttpRequest& request) { return request.target == "/health"; };
+  std::promise<void> end;
+  const std::shared_future<void> ended = end.get_future().share();
+  const auto handler = [ended](transport::HttpRequest&& request, const Done& done) {
+    if (request.target == "/page") ended.wait();
+    describe(std::move(request), done);
+  };
+  ServerOptions options = ephemeral();
+  options.io_threads = 1;
+  const auto server = *HttpServer::start(options, handler, nullptr, rules);
+  std::vector<RawClient> pages;
+  for (int i = 0; i < 8; ++i) {
+    pages.emplace_back(server->port());
+    pages.back().send_request("GET", "/page", "");
+  }
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(RawClient(server->port()).request("GET", "/health").status, 200);
+  end.set_value();
+  for (RawClient& client : pages) EXPECT_EQ(client.read_response().status, 200);
+}
+
+TEST(HttpServer, WhatTheTransportRefusesHasTheRequestsId) {
+  ServerOptions options = ephemeral();
+  options.max_body_bytes = 10;
+  const auto server = start(options);
+  const std::string id = "X-Request-Id: abc-1\r\n";
+  EXPECT_EQ(RawClient(server->port()).request("POST", "/a", "more than ten", id).headers.at("x-request-id"), "abc-1");
+  EXPECT_EQ(
+      RawClient(server->port()).request("POST", "/a", "gz", id + "Content-Encoding: br\r\n").headers.at("x-request-id"),
+      "abc-1");
+}
+
 TEST(HttpServer, ClientsOfOneAddressHaveAShareOfMemoryByKey) {
   const auto memory = std::make_shared<transport::MemoryBudget>(size_t{64} << 20);
-  RequestMemory counted{memory,
-                        [](const transport::HttpRequest& request) { return std::string(request.header("x-key")); }};
+  RequestRules counted{memory, [](const transport::HttpRequest& request) {
+                         return std::optional(std::string(request.header("x-key")));
+                       }};
   Held held;
   auto server = HttpServer::start(ephemeral(), std::ref(held), nullptr, counted);
   ASSERT_TRUE(server.ok());

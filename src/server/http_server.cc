@@ -194,15 +194,16 @@ struct HttpServer::Impl {
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, HttpHandler handler,
-                                                      std::shared_ptr<Metrics> metrics, RequestMemory memory,
+                                                      std::shared_ptr<Metrics> metrics, RequestRules rules,
                                                       WhenFull when_full) {
   ServerOptions allowed = options;
   allowed.max_connections = transport::allowed_connections(options.max_connections, options.grpc_port != 0 ? 2 : 1);
   auto impl = std::make_unique<Impl>(allowed, std::move(handler), std::move(metrics));
-  if (!memory.budget) memory.budget = std::make_shared<transport::MemoryBudget>(options.max_memory_bytes);
-  impl->core.memory = std::move(memory);
+  if (!rules.budget) rules.budget = std::make_shared<transport::MemoryBudget>(options.max_memory_bytes);
+  impl->core.rules = std::move(rules);
   impl->core.when_full = when_full;
   impl->core.workers = std::make_unique<WorkerPool>(std::max<size_t>(options.parse_threads, 1));
+  impl->core.pages = std::make_unique<WorkerPool>(1);
   impl->core.endings = std::make_unique<WorkerPool>(1);
   RETURN_IF_ERROR(impl->listen());
   asio::co_spawn(
@@ -251,6 +252,7 @@ void HttpServer::drain_and_stop() {
     impl_->core.gate->open = false;
   }
   impl_->core.workers.reset();
+  impl_->core.pages.reset();
   impl_->core.endings.reset();
   impl_->work.reset();
   impl_->io.stop();

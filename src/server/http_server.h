@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "base/metrics.h"
 #include "rerank/options.h"
@@ -24,18 +26,23 @@
 
 namespace rerank::server {
 
-// Called with a complete request: on an I/O thread, and then it must return soon, when the request has no body; else on
-// one of options.parse_threads. `done` must be called exactly once, on any thread,
-// at any time: also after the server is gone, when it does nothing.
+// Called with a complete request: on an I/O thread, and then it must return soon, when it is a probe
+// (RequestRules::is_probe); on a thread for pages when it has no body; else on one of options.parse_threads. `done`
+// must be called exactly once, on any thread, at any time: also after the server is gone, when it does nothing.
 using HttpHandler =
     std::function<void(transport::HttpRequest&& request, std::function<void(transport::HttpResponse)> done)>;
 
-// What requests are counted in.
-struct RequestMemory {
+// What requests are counted in, and which go first.
+struct RequestRules {
   std::shared_ptr<transport::MemoryBudget> budget;  // null: an account of its own of options.max_memory_bytes
   // Which client a request counts for (memory_budget.h) from when its body is here; null, or an empty answer: its peer.
-  // Called on one of options.parse_threads.
-  std::function<std::string(const transport::HttpRequest&)> client_of;
+  // Absent: one that the handler will refuse by its head alone; it gets the request without its body, which is neither
+  // decompressed nor counted for anybody else. Called on one of options.parse_threads.
+  using ClientOf = std::function<std::optional<std::string>(const transport::HttpRequest&)>;
+  ClientOf client_of;
+  // Of those without a body, which are answered at once, on an I/O thread; null: all. The others (metrics, pages) cost
+  // some 100 us each, which thousands of connections could ask for.
+  std::function<bool(const transport::HttpRequest&)> is_probe;
 };
 
 // What becomes of a new connection where there are options.max_connections, or its address has its share of them.
@@ -49,8 +56,8 @@ class HttpServer {
   // Listens and starts options.io_threads threads. Raises the process's soft limit of open files towards its hard limit
   // when options.max_connections needs it. `metrics` may be null. Errors: the address is unknown, taken or forbidden.
   static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, HttpHandler handler,
-                                                   std::shared_ptr<Metrics> metrics = nullptr,
-                                                   RequestMemory memory = {}, WhenFull when_full = WhenFull::kRefuse);
+                                                   std::shared_ptr<Metrics> metrics = nullptr, RequestRules rules = {},
+                                                   WhenFull when_full = WhenFull::kRefuse);
 
   ~HttpServer();  // drain_and_stop()
 

@@ -25,10 +25,11 @@ struct RequestTask {
   HttpHandler handler;  // the server may go while it is under way
   std::shared_ptr<Cancellation> cancellation;
   std::shared_ptr<transport::MemoryHold> memory;
-  std::function<std::string(const transport::HttpRequest&)> client_of;  // RequestMemory's
+  RequestRules::ClientOf client_of;
   ContentCoding coding;
   size_t max_body_bytes;
   size_t compress_min_bytes;
+  std::shared_ptr<PackedPages> packed_pages;  // null: answers differ from one another
   observe::RequestMetrics requests;
   transport::Access::Headers cors;  // of answers that are not the handler's
 

@@ -57,6 +57,7 @@ class JsonTokenizer : public Tokenizer {
     return id >= 0 && size_t(id) < added_texts_.size() && !added_texts_[id].empty() ? std::string_view(added_texts_[id])
                                                                                     : model_->vocabulary().text(id);
   }
+  size_t normalized_bytes(std::string_view text) const override;
   std::vector<std::string> pieces(std::string_view text) const override;
   bool is_special(int32_t id) const override { return id >= 0 && size_t(id) < special_.size() && special_[id]; }
   std::optional<int32_t> id_of(std::string_view token) const override {
@@ -153,6 +154,22 @@ void JsonTokenizer::encode_stretch(std::string_view text, bool at_start, const T
       encode_normalized(value.substr(begin, end - begin), normalized.at_start && begin == 0, scratch.pieces, ids);
     }
   });
+}
+
+size_t JsonTokenizer::normalized_bytes(std::string_view text) const {
+  constexpr size_t kBlock = 4096;
+  if (!normalizer_) return text.size();
+  NormalizedText block;
+  size_t bytes = 0;
+  while (!text.empty()) {
+    size_t end = std::min(kBlock, text.size());
+    while (end < text.size() && end > kBlock - 4 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    block.value = repaired_utf8(text.substr(0, end));
+    normalizer_->apply(block);
+    bytes += block.value.size();
+    text.remove_prefix(end);
+  }
+  return bytes;
 }
 
 std::vector<std::string> JsonTokenizer::pieces(std::string_view text) const {

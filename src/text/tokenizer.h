@@ -62,6 +62,10 @@ class Tokenizer {
   // form): the offsets of `tokenizers`. For clients that look at tokens: several times slower than encode().
   virtual std::vector<TextSpan> encode_spans(std::string_view text, std::vector<int32_t>& ids) const = 0;
 
+  // How many bytes `text` has once it is normalized: more than it had where characters are written out. Of blocks of
+  // some kilobytes, so that it takes no memory; a difference of some bytes for each block is possible.
+  virtual size_t normalized_bytes(std::string_view text) const = 0;
+
   // What no token reaches out of: the pieces of `text`, normalized, that the model makes into tokens one by one; added
   // tokens are pieces. For questions about a tokenizer, not for speed.
   virtual std::vector<std::string> pieces(std::string_view text) const = 0;

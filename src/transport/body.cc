@@ -295,8 +295,12 @@ bool Body::flag(std::string_view name, bool fallback) {
   if (!value->get_int64().get(number) && (number == 0 || number == 1)) return number == 1;
   if (const auto text = string_of(*value)) {
     if (text->empty()) return fallback;
-    if (same_word(*text, "true") || *text == "1") return true;
-    if (same_word(*text, "false") || *text == "0") return false;
+    for (const char* word : {"true", "t", "yes", "y", "on", "1"}) {
+      if (same_word(*text, word)) return true;
+    }
+    for (const char* word : {"false", "f", "no", "n", "off", "0"}) {
+      if (same_word(*text, word)) return false;
+    }
   }
   fail(make_error(ErrorKind::kInvalid, absl::StrFormat("`%s` must be true or false", name)));
   return fallback;

@@ -20,6 +20,8 @@ struct HttpRequest {
   std::string body;                                          // complete, transfer encoding removed
   std::shared_ptr<Cancellation> cancellation;  // set by the transport when the client has gone; may be null
   std::string peer;                            // who has sent it, as peer_of() (memory_budget.h) has it; may be empty
+  bool unread = false;                         // the body was dropped: the caller seemed to be none (client_of())
+  std::shared_ptr<MemoryAccount> memory;       // what it takes beside its bytes is counted there; null: it is not
 
   // Value of the first header called `name` (lower case), or empty. Points into this object.
   std::string_view header(std::string_view name) const;

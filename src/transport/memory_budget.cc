@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_replace.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/system/memory.h"
 #include "transport/errors.h"
@@ -62,33 +63,51 @@ Status MemoryBudget::change(const std::string& client, size_t from, size_t to) {
 MemoryHold::MemoryHold(std::shared_ptr<MemoryBudget> budget, std::string client)
     : budget_(std::move(budget)), client_(std::move(client)) {}
 
-MemoryHold::~MemoryHold() { shrink(0); }
+MemoryHold::~MemoryHold() {
+  if (budget_) change(0, 0).IgnoreError();
+}
+
+Status MemoryHold::change(size_t bytes, size_t added) {
+  if (bytes == bytes_ && added == added_) return ok_status();
+  RETURN_IF_ERROR(budget_->change(client_, bytes_ + added_, bytes + added));
+  bytes_ = bytes;
+  added_ = added;
+  return ok_status();
+}
 
 Status MemoryHold::resize(size_t bytes) {
   if (!budget_) return ok_status();
   const std::lock_guard lock(mutex_);
-  if (bytes == bytes_) return ok_status();
-  Status status = budget_->change(client_, bytes_, bytes);
-  if (status.ok()) bytes_ = bytes;
-  return status;
+  return change(bytes, added_);
 }
 
 void MemoryHold::shrink(size_t bytes) {
   if (!budget_) return;
   const std::lock_guard lock(mutex_);
-  if (bytes >= bytes_) return;
-  budget_->change(client_, bytes_, bytes).IgnoreError();
-  bytes_ = bytes;
+  if (bytes < bytes_) change(bytes, added_).IgnoreError();
+}
+
+Status MemoryHold::add(size_t bytes) {
+  if (!budget_) return ok_status();
+  const std::lock_guard lock(mutex_);
+  return change(bytes_, added_ + bytes);
+}
+
+void MemoryHold::remove(size_t bytes) {
+  if (!budget_) return;
+  const std::lock_guard lock(mutex_);
+  change(bytes_, added_ - std::min(bytes, added_)).IgnoreError();
 }
 
 Status MemoryHold::move_to(const std::string& client) {
   if (!budget_) return ok_status();
   const std::lock_guard lock(mutex_);
   if (client == client_) return ok_status();
-  budget_->change(client_, bytes_, 0).IgnoreError();  // first: the same bytes are not held twice
-  Status status = budget_->change(client, 0, bytes_);
+  const size_t held = bytes_ + added_;
+  budget_->change(client_, held, 0).IgnoreError();  // first: the same bytes are not held twice
+  Status status = budget_->change(client, 0, held);
   if (!status.ok()) {
-    bytes_ = 0;
+    bytes_ = added_ = 0;
     return status;
   }
   client_ = client;

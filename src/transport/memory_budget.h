@@ -11,6 +11,7 @@
 
 #include "base/metrics.h"
 #include "rerank/status.h"
+#include "rerank/types.h"
 
 namespace rerank::transport {
 
@@ -41,21 +42,25 @@ class MemoryBudget {
   std::unordered_map<std::string, size_t> clients_;  // those that hold something
 };
 
-// What one request holds; given back at the end. Any thread, one at a time: its methods lock.
-class MemoryHold {
+// What one request holds: for its bytes, which its transport counts, and what is added to them while it is tokenized
+// and computed. Given back at the end. Thread-safe.
+class MemoryHold : public MemoryAccount {
  public:
   // `client`: a peer, as peer_of() makes it, or client_of_key(). `budget` may be null: then nothing is counted or
   // refused.
   MemoryHold(std::shared_ptr<MemoryBudget> budget, std::string client);
-  ~MemoryHold();
+  ~MemoryHold() override;
   MemoryHold(const MemoryHold&) = delete;
   MemoryHold& operator=(const MemoryHold&) = delete;
 
-  // Holds so many bytes instead of what it held. More may be refused, and then it holds what it held: kUnavailable when
-  // others hold too much, kBodyTooLarge when one peer may never hold that many.
+  // Holds so many bytes for the request's own instead of what it held. More may be refused, and then it holds what it
+  // held: kUnavailable when others hold too much, kBodyTooLarge when one peer may never hold that many.
   Status resize(size_t bytes);
   // No more than so many.
   void shrink(size_t bytes);
+  // Beside its own bytes. Errors: as resize().
+  Status add(size_t bytes) override;
+  void remove(size_t bytes) override;
   // From now on it counts for this client, as once the key is known. Errors: as resize(); then it holds
   // nothing, and the request is to be refused.
   Status move_to(const std::string& client);
@@ -63,8 +68,11 @@ class MemoryHold {
  private:
   const std::shared_ptr<MemoryBudget> budget_;
   std::mutex mutex_;
+  Status change(size_t bytes, size_t added);  // under mutex_
+
   std::string client_;  // guarded by mutex_, as the next
   size_t bytes_ = 0;
+  size_t added_ = 0;
 };
 
 // Who counts as one client: an IPv4 address, or the 64 bits of an IPv6 address that name a network. `address` may be

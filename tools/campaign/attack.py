@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-from living import Clients, Probe, Server, Tally, post, reset, table, write_section
+from living import MODEL, ROOT, Clients, Probe, Server, Tally, post, reset, table, write_section
 
 BUDGET = 256  # MiB of --max-memory-bytes
 SLACK = 200   # MiB beside it: stacks, buffers of sockets, what the allocator keeps
@@ -137,6 +137,34 @@ def deep_json(server):
     hold(send_all(server, [post("[" * 100000)] * many(300)), 1)
 
 
+def instructions(server):
+    body = json.dumps({"instruction": "i" * 300000, "text_1": [str(n) for n in range(10000)], "text_2": ["a"] * 10000})
+    hold(send_all(server, [post(body, "/score")] * many(30)), 3)
+
+
+def long_query(server):
+    body = json.dumps({"query": text_of(200000), "documents": [str(n) for n in range(10000)]})
+    hold(send_all(server, [post(body)] * many(30)), 4)
+
+
+def written_out(server):
+    """Characters that the tokenizer's normalizer writes out: U+FDFA becomes 18 letters."""
+    packed = gzip.compress(json.dumps({"query": "q", "documents": ["\uFDFA" * 1300000]}, ensure_ascii=False).encode())
+    hold(send_all(server, [post(packed, headers="Content-Encoding: gzip\r\n")] * many(40)), 4)
+
+
+written_out.model = ROOT / "tests/data/models/xlm-roberta-a"
+
+
+def unfinished_heads(server):
+    hold(send_all(server, [b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 15000] * many(3000)), 3)
+
+
+def pages(server):
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\n\r\nGET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"
+    hold(send_all(server, [asked * 10] * many(1500), receive=4096), 5)
+
+
 def frame(kind, flags, stream, payload=b""):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
@@ -194,12 +222,12 @@ def unread_grpc_answers(server):
 
 
 ATTACKS = [slow_heads, slow_bodies, split_requests, half_closed, resets, bombs, unread_answers, connection_flood, pipelines, joined_fields,
-           one_query_for_all, tokenized, chunks, deep_json, rapid_resets, grpc_connections, unread_grpc_answers]
+           one_query_for_all, tokenized, chunks, deep_json, instructions, long_query, written_out, unfinished_heads, pages, rapid_resets, grpc_connections, unread_grpc_answers]
 
 
 def run(attack):
     flags = ["--max-memory-bytes", BUDGET << 20, "--header-timeout-ms", 3000, "--body-timeout-ms", 3000, "--grpc-port"]
-    with Server(*flags[:-1], grpc=True, environment={"RERANKD_LOG_LEVEL": "warning" if False else "info"}) as server:
+    with Server(*flags[:-1], grpc=True, model=getattr(attack, "model", MODEL)) as server:
         tally, before = Tally(), server.memory()
         with Clients(server, tally), Probe(server) as probe:
             begin = time.monotonic()

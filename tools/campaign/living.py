@@ -20,8 +20,8 @@ class Server:
     """rerankd serve on free ports, in a with block. `files`: the limit of open files; `port`: to take again; `link`: a network.Link, at
     whose other end it runs."""
 
-    def __init__(self, *flags, files=None, port=0, grpc=False, environment=None, link=None):
-        command = [str(PROGRAM), "serve", "--model", str(MODEL), "--port", str(port), *map(str, flags)]
+    def __init__(self, *flags, files=None, port=0, grpc=False, environment=None, link=None, model=MODEL):
+        command = [str(PROGRAM), "serve", "--model", str(model), "--port", str(port), *map(str, flags)]
         self.host = link.there if link else "127.0.0.1"
         if link:
             command = [*link.enter, *command, "--host", self.host]

@@ -81,6 +81,7 @@ void answer(Exchange&& exchange, bool only_pairs) {
       !chosen.ok())
     return exchange.refuse(chosen, dialect->errors);
   call->request.cancellation = exchange.request.cancellation;
+  call->request.memory = exchange.request.memory;
   call->request.priority += exchange.priority;
   call->request.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};

@@ -59,6 +59,7 @@ void score_answer(const PairScores& result, const ModelInfo& model, transport::H
 // Scores `pairs` and finishes the exchange.
 void run(Exchange&& exchange, RerankRequest settings, PairTexts pairs) {
   settings.cancellation = exchange.request.cancellation;
+  settings.memory = exchange.request.memory;
   settings.priority += exchange.priority;
   settings.use_cache = !transport::wants_fresh_scores(exchange.request);
   exchange.request = {};

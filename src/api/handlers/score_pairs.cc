@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <utility>
+
+#include "base/strings.h"
 
 namespace rerank::api {
 namespace {
@@ -23,6 +26,12 @@ void add(RerankResponse& whole, const RerankResponse& part) {
 
 // What the requests of one call write into.
 struct Gathering {
+  Gathering(const std::shared_ptr<MemoryAccount>& account, std::function<void(Result<PairScores>)> then)
+      : held(account), done(std::move(then)) {}
+
+  HeldMemory held;  // of what each request copies
+  // Of the rest, once one has failed, or the client has gone.
+  const std::shared_ptr<Cancellation> cancellation = std::make_shared<Cancellation>();
   std::mutex mutex;
   size_t missing = 0;  // requests
   Status status;
@@ -30,17 +39,21 @@ struct Gathering {
   std::function<void(Result<PairScores>)> done;
 
   void take(size_t first, const Result<RerankResponse>& result) {
+    bool last = false, first_failure = false;
     {
       const std::lock_guard lock(mutex);
-      if (!result.ok()) {
-        if (status.ok()) status = result.status();
-      } else {
+      if (result.ok()) {
         for (const RankedDocument& document : result->results) scores.scores[first + document.index] = document.score;
         add(scores.whole, *result);
+      } else {
+        first_failure = status.ok();
+        if (first_failure) status = result.status();
       }
-      if (--missing > 0) return;
+      last = --missing == 0;
     }
-    if (status.ok()) {
+    if (!last) {
+      if (first_failure) cancellation->cancel();
+    } else if (status.ok()) {
       done(std::move(scores));
     } else {
       done(status);
@@ -48,11 +61,16 @@ struct Gathering {
   }
 };
 
-}  // namespace
+size_t distinct_neighbours(const std::vector<std::string>& queries) {
+  size_t count = 0;
+  for (size_t i = 0; i < queries.size(); ++i) count += i == 0 || queries[i] != queries[i - 1];
+  return count;
+}
 
-void score_pairs(Reranker& reranker, const RerankRequest& settings, PairTexts pairs,
-                 std::function<void(Result<PairScores>)> done) {
-  std::vector<std::pair<size_t, std::shared_ptr<RerankRequest>>> requests;  // with the index of the first pair
+// With the index of the first pair of each.
+std::vector<std::pair<size_t, std::shared_ptr<RerankRequest>>> requests_of(const RerankRequest& settings,
+                                                                           PairTexts pairs) {
+  std::vector<std::pair<size_t, std::shared_ptr<RerankRequest>>> requests;
   for (size_t i = 0; i < pairs.queries.size(); ++i) {
     if (requests.empty() || requests.back().second->query != pairs.queries[i]) {
       auto request = std::make_shared<RerankRequest>(settings);
@@ -61,15 +79,37 @@ void score_pairs(Reranker& reranker, const RerankRequest& settings, PairTexts pa
     }
     if (pairs.queries.size() > 1) requests.back().second->documents.push_back(std::move(pairs.documents[i]));
   }
-  const size_t count = pairs.documents.size();
   if (pairs.queries.size() == 1) requests.front().second->documents = std::move(pairs.documents);
-  auto gathering = std::make_shared<Gathering>();
-  gathering->missing = requests.size();
-  gathering->scores.scores.resize(count);
-  gathering->done = std::move(done);
-  for (const auto& [first, request] : requests) {
-    reranker.submit(
-        request, [gathering, first = first](const Result<RerankResponse>& result) { gathering->take(first, result); });
+  return requests;
+}
+
+}  // namespace
+
+void score_pairs(Reranker& reranker, const RerankRequest& settings, PairTexts pairs,
+                 std::function<void(Result<PairScores>)> done) {
+  if (settings.instruction && settings.instruction->size() > kMaxInstructionBytes)
+    return done(absl::OutOfRangeError(str_cat("`instruction` has more than ", kMaxInstructionBytes, " bytes")));
+  auto gathering = std::make_shared<Gathering>(settings.memory, std::move(done));
+  gathering->missing = distinct_neighbours(pairs.queries);
+  gathering->scores.scores.resize(pairs.documents.size());
+  const size_t each = sizeof(RerankRequest) + (settings.instruction ? settings.instruction->size() : 0);
+  if (Status held = gathering->held.add(gathering->missing * each); !held.ok()) return gathering->done(held);
+  if (settings.cancellation) {
+    settings.cancellation->on_cancel([weak = std::weak_ptr(gathering->cancellation)] {
+      if (const auto all = weak.lock()) all->cancel();
+    });
+  }
+  RerankRequest shared = settings;
+  shared.cancellation = gathering->cancellation;
+  for (auto& [first, request] : requests_of(shared, std::move(pairs))) {
+    const auto take = [gathering, first = first](const Result<RerankResponse>& result) {
+      gathering->take(first, result);
+    };
+    if (gathering->cancellation->cancelled()) {
+      take(absl::CancelledError("another pair of the request has failed"));
+    } else {
+      reranker.submit(std::move(request), take);
+    }
   }
 }
 

@@ -50,6 +50,37 @@ TEST_F(ScoreTest, OneQueryIsNotCopiedForEachText) {
   EXPECT_LT(growth.bytes(), size_t{100} << 20) << "copies would be a gigabyte";
 }
 
+// Each query of its own makes a request of its own, with all settings.
+TEST_F(ScoreTest, AnInstructionIsNotCopiedWithoutBound) {
+  std::string queries, texts;
+  for (int i = 0; i < 10000; ++i) {
+    queries += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\"";
+    texts += i == 0 ? "\"a\"" : ",\"a\"";
+  }
+  const auto body = [&](size_t bytes) {
+    return R"({"instruction":")" + std::string(bytes, 'i') + R"(","text_1":[)" + queries + R"(],"text_2":[)" + texts +
+           "]}";
+  };
+  const MemoryGrowth growth;
+  const transport::HttpResponse refused = post(body(300000), "/score");
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_NE(refused.body.find("`instruction` has 300000 bytes"), std::string::npos) << refused.body;
+  EXPECT_LT(growth.bytes(), size_t{100} << 20) << "copies would be 3 gigabytes";
+
+  const auto budget = std::make_shared<transport::MemoryBudget>(size_t{64} << 20);
+  transport::HttpRequest request{.method = "POST", .target = "/score", .body = body(8000)};
+  request.memory = std::make_shared<transport::MemoryHold>(budget, "a client");
+  EXPECT_EQ(handle(std::move(request)).status, 413)
+      << "copies would be 80 megabytes, of which half may be this client's";
+  EXPECT_EQ(budget->held(), 0u);
+}
+
+TEST_F(ScoreTest, PairsThatFollowAFailureAreNotComputed) {
+  fake_.fail_with(absl::InvalidArgumentError("broken"));
+  EXPECT_EQ(post(R"({"text_1":["p","q","r"],"text_2":["a","b","c"]})", "/score").status, 422);
+  EXPECT_EQ(fake_.submitted(), 1u);
+}
+
 TEST_F(ScoreTest, OneFailureFailsAll) {
   fake_.fail_with(absl::InternalError("broken"));
   const transport::HttpResponse response = post(R"({"text_1":["p","q"],"text_2":["a","b"]})", "/score");

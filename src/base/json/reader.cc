@@ -1,5 +1,7 @@
 #include "base/json/reader.h"
 
+#include <cmath>
+
 #include "base/json/standard.h"
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
@@ -7,6 +9,8 @@
 
 namespace rerank {
 namespace {
+
+constexpr double kExactBelow = 9007199254740992.0;  // 2^53: doubles below it are the whole number that was written
 
 std::string_view kind_name(simdjson::dom::element_type type) {
   switch (type) {
@@ -46,9 +50,15 @@ Result<bool> JsonField::as_bool() const {
   return value;
 }
 
+// Whole numbers are also written 32.0, by tools that know floats only.
 Result<int64_t> JsonField::as_int(int64_t low, int64_t high) const {
   int64_t value = 0;
-  if (missing() || element_->get(value) != simdjson::SUCCESS) return expected("an integer");
+  if (double number = 0; !missing() && element_->is_double() && element_->get(number) == simdjson::SUCCESS &&
+                         std::trunc(number) == number && std::abs(number) < kExactBelow) {
+    value = static_cast<int64_t>(number);
+  } else if (missing() || element_->get(value) != simdjson::SUCCESS) {
+    return expected("an integer");
+  }
   if (value < low || value > high)
     return error(str_cat("expected an integer from ", low, " to ", high, ", found ", value));
   return value;
@@ -56,6 +66,9 @@ Result<int64_t> JsonField::as_int(int64_t low, int64_t high) const {
 
 Result<uint64_t> JsonField::as_size() const {
   uint64_t value = 0;
+  if (double number = 0; !missing() && element_->is_double() && element_->get(number) == simdjson::SUCCESS &&
+                         std::trunc(number) == number && number >= 0 && number < kExactBelow)
+    return static_cast<uint64_t>(number);
   if (missing() || element_->get(value) != simdjson::SUCCESS) return expected("a whole number of 0 or more");
   return value;
 }

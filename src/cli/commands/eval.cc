@@ -41,6 +41,12 @@ struct Eval : Command {
                    "or --exit-keep may then save and cost. 0: all, in portions.")
         ->type_name("N")
         ->capture_default_str();
+    app.add_option("--ignore-identical-ids", identical,
+                   "Leave out the candidate that has the query's own id, as BEIR does: on, off, or auto: where a "
+                   "judged query's id is a document's, too (ArguAna, Quora).")
+        ->check(CLI::IsMember({"auto", "on", "off"}))
+        ->type_name("auto|on|off")
+        ->capture_default_str();
     app.add_option("--split", collection_options.split,
                    "Which judgments: qrels/SPLIT.tsv. Default: test, or what there is.")
         ->type_name("SPLIT");
@@ -80,6 +86,7 @@ struct Eval : Command {
     if (queries.empty()) return absl::InvalidArgumentError(str_cat(path, ": no query has both a text and judgments"));
     RETURN_IF_ERROR(describe());
     RETURN_IF_ERROR(choose_candidates());
+    leave_out_identical();
     ASSIGN_OR_RETURN(auto opened, eval::ScoreStore::open(scores_path()));
     store = std::move(opened);
     RETURN_IF_ERROR(complete());
@@ -110,6 +117,20 @@ struct Eval : Command {
     log_info(str_cat(path, ": ", result.documents, " documents, ", queries.size(), " of ", collection.qrels.size(),
                      " judged queries", collection.split.empty() ? "" : str_cat(", split ", collection.split)));
     return ok_status();
+  }
+
+  // Where queries are documents of the collection, each one's best candidate is itself.
+  void leave_out_identical() {
+    const auto is_document = [&](const std::string& id) { return collection.document(id) != nullptr; };
+    if (identical == "off" || (identical == "auto" && !std::any_of(queries.begin(), queries.end(), is_document)))
+      return;
+    size_t left_out = 0;
+    for (auto& [query, found] : run_in) {
+      left_out += std::erase_if(found, [&id = query](const auto& candidate) { return candidate.id == id; });
+    }
+    if (left_out == 0) return;
+    result.candidates += str_cat("; ", left_out, " that have their query's id are left out");
+    log_warning(str_cat(left_out, " candidates have their query's own id and are left out (--ignore-identical-ids)"));
   }
 
   Status choose_candidates() {
@@ -243,7 +264,7 @@ struct Eval : Command {
     return str_cat(user_cache_folder(), "/rerankd/eval/", name, ".scores");
   }
 
-  std::string path, candidates, json, html, run_out, scores;
+  std::string path, candidates, json, html, run_out, scores, identical = "auto";
   size_t top_k = 100, limit = 0, top_n = 0;
   std::vector<std::string> compare, cascades;
   eval::CollectionOptions collection_options;

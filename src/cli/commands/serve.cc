@@ -187,8 +187,9 @@ struct Serve : Command {
       api->handle(std::move(request), std::move(done));
     };
     const auto client_of = [api](const transport::HttpRequest& request) { return api->client_of(request); };
-    ASSIGN_OR_RETURN(servers.http,
-                     server::HttpServer::start(listeners.main, handle, metrics, {api_options.memory, client_of}));
+    const auto is_probe = [api](const transport::HttpRequest& request) { return api->is_probe(request); };
+    ASSIGN_OR_RETURN(servers.http, server::HttpServer::start(listeners.main, handle, metrics,
+                                                             {api_options.memory, client_of, is_probe}));
     if (api_options.metrics_apart) {
       const auto handle_metrics = [api](transport::HttpRequest&& request, auto done) {
         api->handle(std::move(request), std::move(done), api::Api::Port::kMetrics);

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -60,9 +61,12 @@ Status Snapshot::note_revision() const {
 }
 
 std::string Snapshot::commit_in_cache() const {
-  std::string commit;
-  std::ifstream ref(root_ / "refs" / revision_);
-  if (ref >> commit && is_safe_name(commit)) return commit;  // whatever blanks and line ends are around it
+  constexpr size_t kMostRefBytes = 4096;
+  if (const auto ref = read_file((root_ / "refs" / revision_).string(), kMostRefBytes); ref.ok()) {
+    std::istringstream words(*ref);  // whatever blanks and line ends are around it
+    std::string commit;
+    if (words >> commit && is_safe_name(commit)) return commit;
+  }
   std::error_code error;
   if (is_safe_name(revision_) && fs::exists(root_ / "snapshots" / revision_, error)) return revision_;
   // A cache that was copied without its refs: its only snapshot.

@@ -1,6 +1,7 @@
 // What the service knows of earlier requests and computes once.
 #include <gtest/gtest.h>
 
+#include "base/hash.h"
 #include "base/metrics.h"
 #include "rank/rank_test.h"
 #include "rerank/reranker.h"
@@ -65,6 +66,25 @@ TEST(PromptTest, AnInstructionIsPartOfTheCachesKey) {
   // The default, said or not, is one.
   EXPECT_EQ(ask("Given a web search query, retrieve relevant passages that answer the query"),
             std::pair(plain.first, size_t{1}));
+}
+
+// Two instructions that XXH3, without a secret, could not tell apart behind the 128 bytes that stood before them in a
+// key, whatever these were.
+TEST(PromptTest, InstructionsMadeToCollideDoNot) {
+  auto reranker = open(decoder_with_room("qwen3-a"), [](Options& o) { o.host.caches.cache_bytes = 1 << 20; });
+  const auto hashed = [](const std::string& text) { return hash128(std::string(128, 'p') + text); };
+  const std::string one = std::string(16, 'x') + "9LBk`aaa" + std::string(56, 'x') + "potXkjjj" + std::string(424, 'x');
+  const std::string other =
+      std::string(16, 'x') + "9LBkaaaa" + std::string(56, 'x') + "potXjjjj" + std::string(424, 'x');
+  ASSERT_EQ(hashed(one), hashed(other));
+  const auto ask = [&](const std::string& instruction) {
+    auto response = reranker->rerank({.query = "q", .documents = {"a bear"}, .instruction = instruction});
+    EXPECT_TRUE(response.ok()) << response.status();
+    return response->cached_documents;
+  };
+  EXPECT_EQ(ask(one), 0u);
+  EXPECT_EQ(ask(other), 0u);
+  EXPECT_EQ(ask(one), 1u);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ void look_up(const ServiceParts& parts, ServiceMetrics* metrics, Work& work) {
                    !request.explain_cuts;
   if (use) {
     const text::FitSpec spec = fit_spec(parts, request);
+    const Hash128 instruction = keyed_hash(parts.hash_key, parts.texts->instruction_of(request.instruction));
     const Hash128 common = FieldHasher()
                                .add(parts.info.fingerprint)
                                .add(static_cast<uint64_t>(layers_of(parts, request)))
@@ -30,7 +31,8 @@ void look_up(const ServiceParts& parts, ServiceMetrics* metrics, Work& work) {
                                .add(static_cast<uint64_t>(request.max_document_tokens))
                                .add(work.query->hash.low)
                                .add(work.query->hash.high)
-                               .add(parts.texts->instruction_of(request.instruction))
+                               .add(instruction.low)
+                               .add(instruction.high)
                                .finish();
     for (const std::string& document : request.documents) {
       const Hash128 text = work.texts.emplace_back(keyed_hash(parts.hash_key, document));

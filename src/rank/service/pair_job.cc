@@ -14,6 +14,9 @@
 namespace rerank::rank {
 namespace {
 
+// A token of a pair: its id and its segment. A query of 8,000 tokens is in each pair of 10,000 documents.
+constexpr size_t kBytesPerToken = 2 * sizeof(int32_t);
+
 // Adaptive depth: where only some of the documents are wanted, those that are surely not among them need not be
 // computed to the end. Documents in several chunks are: their best chunk is not known before.
 void compete(const ServiceParts& parts, const Work& work, schedule::Job& job) {
@@ -51,6 +54,9 @@ Result<std::unique_ptr<schedule::Job>> job_of_pairs(const ServiceParts& parts, c
   if (tokens > parts.planner.max_queued_tokens) {  // a long query may make them many: before memory is taken
     RETURN_IF_ERROR(scheduler.check(tokens, request.priority, request.deadline));
   }
+  RETURN_IF_ERROR(work.held.add(tokens * kBytesPerToken));
+  job->pairs.ids.reserve(tokens);
+  job->pairs.segments.reserve(tokens);
   for (size_t i : work.missing) {
     text::FittedDocument fitted = text::fit_document(pieces, work.query->terms(), work.document_ids[i], spec);
     if (fitted.too_long && !request.truncate) {

@@ -13,6 +13,9 @@ Status check_request(const ServiceParts& parts, const RerankRequest& request) {
                                          parts.max_documents, " (--max-documents)"));
   }
   RETURN_IF_ERROR(parts.texts->check_instruction(request.instruction.has_value()));
+  if (request.instruction && request.instruction->size() > kMaxInstructionBytes)
+    return absl::OutOfRangeError(str_cat("`instruction` has ", request.instruction->size(), " bytes; ",
+                                         kMaxInstructionBytes, " is the limit: it is said again with each pair"));
   if (request.layers > parts.model_layers) {
     return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has ", parts.model_layers));
   }

@@ -75,9 +75,7 @@ void Service::post(std::function<void()> task) {
 }
 
 void Service::submit(std::shared_ptr<const RerankRequest> request, Done done) {
-  auto work = std::make_shared<Work>();
-  work->request = std::move(request);
-  work->done = std::move(done);
+  const auto work = std::make_shared<Work>(std::move(request), std::move(done));
   guard(work, [&] { start(work); });
 }
 

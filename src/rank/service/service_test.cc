@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include "base/metrics.h"
@@ -44,6 +46,64 @@ TEST(RerankTest, TextsThatTheModelDoesNotKnowAreTold) {
       warnings("\u0e2b\u0e21\u0e35 \u0e04\u0e37\u0e2d", {"\u0e2b\u0e21\u0e35", "\u0e2a\u0e31\u0e15\u0e27\u0e4c"}),
       ::testing::ElementsAre(::testing::HasSubstr("100 % of the tokens are unknown to bert-a")));
   EXPECT_THAT(warnings("", {""}), ::testing::IsEmpty());
+}
+
+// Counts what requests hold, and has room for so much.
+class Account : public MemoryAccount {
+ public:
+  explicit Account(size_t room) : room_(room) {}
+  Status add(size_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    if (held_ + bytes > room_) return absl::ResourceExhaustedError("no room");
+    most_ = std::max(most_, held_ += bytes);
+    return ok_status();
+  }
+  void remove(size_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    held_ -= bytes;
+  }
+  size_t most() const { return most_; }
+  size_t held() const {
+    const std::lock_guard lock(mutex_);
+    return held_;
+  }
+
+ private:
+  const size_t room_;
+  mutable std::mutex mutex_;
+  size_t held_ = 0, most_ = 0;
+};
+
+TEST(RerankTest, PairsOfALongQueryAreCounted) {
+  auto reranker = open(bert(), [](Options& o) { o.model.queue.max_documents = 20000; });
+  std::string query;
+  for (int i = 0; i < 200; ++i) query += "panda ";
+  for (const size_t room : {size_t{100} << 10, size_t{100} << 20}) {
+    const auto account = std::make_shared<Account>(room);
+    RerankRequest request{.query = query, .documents = std::vector<std::string>(2000, "a")};
+    request.memory = account;
+    const auto response = reranker->rerank(request);
+    EXPECT_EQ(response.ok(), room > size_t{1} << 20) << response.status();
+    if (response.ok()) {
+      EXPECT_GT(account->most(), 2000u * 60 * 8) << "some tens of tokens in each of 2000 pairs";
+    }
+    while (account->held() != 0) std::this_thread::yield();  // given back once the answer has been taken
+  }
+}
+
+// U+FDFA has 3 bytes, and becomes 18 letters.
+TEST(RerankTest, TextsThatBecomeLongerAreCounted) {
+  auto reranker = open(RERANKD_SOURCE_DIR "/tests/data/models/xlm-roberta-a");
+  std::string text;
+  for (int i = 0; i < 100000; ++i) text += "\xEF\xB7\xBA";
+  const auto ask = [&](size_t room, const std::string& document) {
+    RerankRequest request{.query = "q", .documents = {document}};
+    request.memory = std::make_shared<Account>(room);
+    return reranker->rerank(request).status();
+  };
+  EXPECT_TRUE(absl::IsResourceExhausted(ask(size_t{4} << 20, text)));
+  EXPECT_TRUE(ask(size_t{256} << 20, text).ok());
+  EXPECT_TRUE(ask(size_t{64} << 10, std::string(text.size(), 'a')).ok()) << "a plain text of the same size";
 }
 
 TEST(RerankTest, ManyRequestsAtOnceGetTheirOwnAnswers) {

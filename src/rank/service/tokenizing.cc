@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "rank/service/request_settings.h"
 
@@ -20,29 +21,64 @@ constexpr size_t kBytesPerToken = 8;
 // One unknown token of so many is told: names and signs that a vocabulary lacks are not.
 constexpr size_t kMostUnknown = 5;
 
-Status tokenize_query(const ServiceParts& parts, const Work& work) {
-  const RerankRequest& request = *work.request;
-  const text::FitSpec spec = fit_spec(parts, request);
-  return work.query->tokenize(*parts.texts, {.query = request.query_text(),
-                                             .instruction = request.instruction,
-                                             // Of lists the text is cut, not its ids.
-                                             .max_query_tokens = parts.lists ? 0 : request.max_query_tokens,
-                                             .max_length = spec.max_length,
-                                             .truncation = spec.truncation});
+// What a request's transport counts for the ids of a text, for each of its bytes (transport::kWorkBytesPerByte, without
+// the text itself).
+constexpr size_t kCountedForIds = 8;
+// Texts below this size are encoded without being measured: what they become is bounded by the tokenizer
+// (text::Tokenizer::normalized_bytes()) and the number of threads.
+constexpr size_t kSmallText = 16384;
+// Beside each byte of a normalized text, while it is encoded: a copy in the making, its words, and the best
+// segmentations that end at each of them.
+constexpr size_t kEncodingBytesPerByte = 12;
+
+// Encodes a text by `encode`, which appends to `ids`, and counts what that takes, where a text becomes much longer than
+// it is: U+FDFA, of 3 bytes, becomes 18 letters.
+template <class Encode>
+Status encode_counted(const ServiceParts& parts, Work& work, std::string_view text, const std::vector<int32_t>& ids,
+                      const Encode& encode) {
+  HeldMemory meanwhile(work.request->memory);
+  if (text.size() >= kSmallText && work.request->memory) {
+    const size_t normalized = parts.texts->tokenizer().normalized_bytes(text);
+    if (normalized > 2 * text.size())
+      RETURN_IF_ERROR(meanwhile.add((normalized - 2 * text.size()) * kEncodingBytesPerByte));
+  }
+  RETURN_IF_ERROR(encode());
+  const size_t taken = ids.capacity() * sizeof(int32_t), counted = kCountedForIds * text.size();
+  return taken > counted ? work.held.add(taken - counted) : ok_status();
 }
 
-void tokenize_document(const ServiceParts& parts, ServiceMetrics* metrics, const Work& work, size_t document,
-                       std::vector<int32_t>& ids) {
+Status tokenize_query(const ServiceParts& parts, Work& work) {
+  const RerankRequest& request = *work.request;
+  const text::FitSpec spec = fit_spec(parts, request);
+  return encode_counted(parts, work, request.query_text(), work.query->ids(), [&] {
+    return work.query->tokenize(*parts.texts, {.query = request.query_text(),
+                                               .instruction = request.instruction,
+                                               // Of lists the text is cut, not its ids.
+                                               .max_query_tokens = parts.lists ? 0 : request.max_query_tokens,
+                                               .max_length = spec.max_length,
+                                               .truncation = spec.truncation});
+  });
+}
+
+Status tokenize_document(const ServiceParts& parts, ServiceMetrics* metrics, Work& work, size_t document,
+                         std::vector<int32_t>& ids) {
   const RerankRequest& request = *work.request;
   cache::TokenCache& cache = *parts.token_cache;
   const std::string& text = request.documents[document];
-  if (!cache.enabled() || !request.use_cache) return parts.texts->encode_document(text, ids);
+  const auto encode = [&] {
+    return encode_counted(parts, work, text, ids, [&] {
+      parts.texts->encode_document(text, ids);
+      return ok_status();
+    });
+  };
+  if (!cache.enabled() || !request.use_cache) return encode();
   const Hash128 key = work.texts.empty() ? keyed_hash(parts.hash_key, text) : work.texts[document];
   const bool known = cache.find(key, ids);
   if (metrics) (known ? metrics->token_hits : metrics->token_misses).add();
-  if (known) return;
-  parts.texts->encode_document(text, ids);
+  if (known) return ok_status();
+  RETURN_IF_ERROR(encode());
   cache.insert(key, ids);
+  return ok_status();
 }
 
 }  // namespace
@@ -80,13 +116,12 @@ void tokenize_unit(const ServiceParts& parts, ServiceMetrics* metrics, size_t un
   if (work.is_late()) return fail(late());
   if (work.is_cancelled()) return;
   Status status = guarded([&] {
-    if (unit == 0) {
-      if (Status bad = tokenize_query(parts, work); !bad.ok()) fail(std::move(bad));
-    }
+    if (unit == 0) RETURN_IF_ERROR(tokenize_query(parts, work));
     for (size_t m = work.units[unit].first; m < work.units[unit].second; ++m) {
       const size_t i = work.missing[m];
-      tokenize_document(parts, metrics, work, i, work.document_ids[i]);
+      RETURN_IF_ERROR(tokenize_document(parts, metrics, work, i, work.document_ids[i]));
     }
+    return ok_status();
   });
   if (!status.ok()) fail(std::move(status));
 }

@@ -19,8 +19,12 @@ namespace rerank::rank {
 
 // Units of tokenizing write disjoint parts; the last one to finish goes on alone.
 struct Work {
-  std::shared_ptr<const RerankRequest> request;
-  Reranker::Done done;
+  Work(std::shared_ptr<const RerankRequest> what, Reranker::Done then)
+      : request(std::move(what)), done(std::move(then)), held(request->memory) {}
+
+  const std::shared_ptr<const RerankRequest> request;
+  const Reranker::Done done;
+  HeldMemory held;  // of what is made of the texts
   std::atomic<bool> answered{false};
   Status failure;  // of a unit; read by the last of them
   std::once_flag failed;

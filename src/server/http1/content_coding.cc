@@ -131,6 +131,16 @@ ContentCoding accepted_coding(std::string_view accept_encoding) {
   return deflate > 0 ? ContentCoding::kDeflate : ContentCoding::kNone;
 }
 
+namespace {
+
+void set_packed(ContentCoding coding, std::string packed, transport::HttpResponse& response) {
+  response.body = std::move(packed);
+  response.headers.emplace_back("Content-Encoding", coding == ContentCoding::kGzip ? "gzip" : "deflate");
+  response.headers.emplace_back("Vary", "Accept-Encoding");
+}
+
+}  // namespace
+
 void encode_content(ContentCoding coding, transport::HttpResponse& response) {
   if (coding == ContentCoding::kNone) return;
   for (const auto& [name, value] : response.headers) {
@@ -147,10 +157,27 @@ void encode_content(ContentCoding coding, transport::HttpResponse& response) {
   const bool smaller = deflate(&stream, Z_FINISH) == Z_STREAM_END;
   packed.resize(stream.total_out);
   deflateEnd(&stream);
-  if (!smaller) return;
-  response.body = std::move(packed);
-  response.headers.emplace_back("Content-Encoding", coding == ContentCoding::kGzip ? "gzip" : "deflate");
-  response.headers.emplace_back("Vary", "Accept-Encoding");
+  if (smaller) set_packed(coding, std::move(packed), response);
+}
+
+void PackedPages::encode(ContentCoding coding, transport::HttpResponse& response) {
+  if (coding == ContentCoding::kNone || response.body.size() > kMostBytes) return encode_content(coding, response);
+  const Hash128 plain = hash128(response.body);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(pages_.begin(), pages_.end(),
+                                    [&](const Page& page) { return page.plain == plain && page.coding == coding; });
+    if (found != pages_.end()) {
+      std::rotate(found, found + 1, pages_.end());
+      if (!pages_.back().body.empty()) set_packed(coding, pages_.back().body, response);
+      return;
+    }
+  }
+  const size_t size = response.body.size();
+  encode_content(coding, response);
+  const std::lock_guard lock(mutex_);
+  if (pages_.size() == kMost) pages_.erase(pages_.begin());
+  pages_.push_back({plain, coding, response.body.size() < size ? response.body : ""});
 }
 
 }  // namespace rerank::server

@@ -3,9 +3,12 @@
 
 #include <cstddef>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/hash.h"
 #include "rerank/status.h"
 #include "transport/http.h"
 
@@ -25,5 +28,23 @@ ContentCoding accepted_coding(std::string_view accept_encoding);
 // Compresses the body and says so in the headers. Answers that are coded already, or would not get smaller, stay as
 // they are.
 void encode_content(ContentCoding coding, transport::HttpResponse& response);
+
+// encode_content() of answers that are the same again and again (pages, the description of the API): the last few are
+// kept as they were compressed. Thread-safe.
+class PackedPages {
+ public:
+  void encode(ContentCoding coding, transport::HttpResponse& response);
+
+ private:
+  static constexpr size_t kMost = 8, kMostBytes = 4u << 20;  // of one, before it is compressed
+
+  struct Page {
+    Hash128 plain;
+    ContentCoding coding;
+    std::string body;  // empty: it does not get smaller
+  };
+  std::mutex mutex_;
+  std::vector<Page> pages_;  // the last one used is the last; guarded by mutex_
+};
 
 }  // namespace rerank::server

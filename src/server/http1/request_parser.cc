@@ -177,8 +177,8 @@ RequestParser::RequestParser(size_t max_header_bytes, size_t max_body_bytes) : i
 RequestParser::~RequestParser() = default;
 
 std::span<char> RequestParser::space() {
-  if (impl_->input.size() == 0 && impl_->input.capacity() > kBodyReadBytes) impl_->input = beast::flat_buffer();
   const size_t size = impl_->head_done ? kBodyReadBytes : kReadBytes;
+  if (impl_->input.size() == 0 && impl_->input.capacity() > size) impl_->input = beast::flat_buffer();
   const auto space = impl_->input.prepare(size);
   return {static_cast<char*>(space.data()), space.size()};
 }
@@ -193,6 +193,9 @@ RequestParser::Event RequestParser::advance() {
 bool RequestParser::begun() const { return impl_->parser || impl_->input.size() > 0; }
 bool RequestParser::head_done() const { return impl_->head_done; }
 size_t RequestParser::body_capacity() const { return impl_->body.capacity() > kBodySlack ? impl_->body.capacity() : 0; }
+// Each field is held twice: by Beast, and as it is handed over.
+size_t RequestParser::head_capacity() const { return impl_->input.capacity() + 2 * impl_->head_bytes; }
+
 std::string_view RequestParser::field(std::string_view name) const {
   if (!impl_->parser) return {};
   const auto value = impl_->parser->get()[boost::beast::string_view(name.data(), name.size())];

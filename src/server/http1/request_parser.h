@@ -36,6 +36,7 @@ class RequestParser {
   bool begun() const;            // some bytes of the next request are here
   bool head_done() const;        // between kHead and take()
   size_t body_capacity() const;  // bytes that the body being received takes
+  size_t head_capacity() const;  // and its head, with what has come and is not read yet
 
   // A field of the head, as far as it has been read: also when the request is refused. Empty: not there, or not yet.
   std::string_view field(std::string_view name) const;

@@ -39,7 +39,7 @@ Result<TokenizerConfig> read_tokenizer_config(std::string json, std::string orig
   TokenizerConfig config;
   config.model_max_length = length_of(file.at("model_max_length"));
   const std::string_view name = file.at("tokenizer_class").as_string_or("").value_or("");
-  if (is_one_of(name, {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"})) {
+  if (is_one_of(name, {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MPNetTokenizer"})) {
     TokenizerConfig::Bert& bert = config.bert.emplace(TokenizerConfig::Bert());
     ASSIGN_OR_RETURN(bert.lowercase, file.get_bool("do_lower_case", true));
     ASSIGN_OR_RETURN(bert.ideographs, file.get_bool("tokenize_chinese_chars", true));
@@ -47,7 +47,7 @@ Result<TokenizerConfig> read_tokenizer_config(std::string json, std::string orig
       ASSIGN_OR_RETURN(bert.strip_accents, file.at("strip_accents").as_bool());
     }
   }
-  if (is_one_of(name, {"RobertaTokenizer"})) {
+  if (is_one_of(name, {"RobertaTokenizer", "LongformerTokenizer"})) {
     ASSIGN_OR_RETURN(config.add_prefix_space, file.get_bool("add_prefix_space", false));
   }
   return config;

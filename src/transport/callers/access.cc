@@ -89,8 +89,11 @@ Result<KeyRule> Access::admit(std::string_view authorization, const std::string&
   return caller;
 }
 
-std::string Access::key_of(std::string_view authorization) const {
-  return keys_->empty() ? "" : keys_->name_of(key_in(authorization));
+std::string Access::key_of(std::string_view authorization, const std::string& peer) const {
+  if (keys_->empty()) return "";
+  const std::string_view credentials = key_in(authorization);
+  if (!peer.empty() && !credentials.empty() && guesses_->refuses(peer, credentials)) return "";
+  return keys_->name_of(credentials);
 }
 
 Access::Headers Access::cors_headers(std::string_view origin) const {

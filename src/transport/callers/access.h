@@ -25,8 +25,9 @@ class Access {
   // KeyRing::admit(). Without keys everybody is a caller without a name.
   Result<KeyRule> admit(std::string_view authorization, const std::string& peer) const;
 
-  // The name of the caller's key, "" where it has none, or a wrong one. Uses nothing of its rate.
-  std::string key_of(std::string_view authorization) const;
+  // The name of the caller's key; "" where it has none, or a wrong one, or `peer` has been wrong too often: where
+  // admit() refuses, which counts it. Uses nothing of the key's rate.
+  std::string key_of(std::string_view authorization, const std::string& peer) const;
   // Takes what a request has cost from what the key of this name may use. `name` may be empty.
   void charge(std::string_view name, size_t tokens) const { keys_->charge(name, tokens); }
 
