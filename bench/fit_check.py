@@ -5,9 +5,9 @@ Usage: .venv-train/bin/python bench/fit_check.py [--models MiniLM,bge-reranker-b
            [--program build/release/rerankd]
 
 For each model (of tools/docs/fit_table.py, those that transformers has a class for) and precision: fit, then `rerankd serve` without caches and
-requests of 64 documents, each pair cut at 512 tokens. Seconds are the median over requests behind a first one; memory is the server's resident set
+requests of 64 documents, each pair cut at 512 tokens. Seconds are the median over requests after a first one; memory is the server's resident set
 after them, and the 96 MiB that its two caches would fill and fit counts. fit counts the whole table of words; the server
-holds the rows of those that occur, 4,000 here. A ratio above 1 says that fit promised more time or memory than was taken. fit runs again behind the server and the mean of
+holds the rows of those that occur, 4,000 here. A ratio above 1 says that fit promised more time or memory than was taken. fit runs again after the server and the mean of
 both counts: machines change their rate in between. Needs requirements/train.txt, and a machine where nothing else runs.
 """
 import argparse

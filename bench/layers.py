@@ -5,7 +5,7 @@ Usage: bench/layers.py [--requests 4] [--documents 66] [--words 100] [--top-n 5]
                        [--shape small|2.7b]        (RERANKD: the program)
 
 A model of bge-reranker-v2-minicpm-layerwise's shape (2.7b), or of its layers in a narrow one (small: hidden 384), with random weights: 40 layers,
-outputs behind layers 8 to 40. All outputs have the same random row, so that what differs between depths is what the layers
+outputs after layers 8 to 40. All outputs have the same random row, so that what differs between depths is what the layers
 add; trained rows would agree better or worse, and how well is for `rerankd eval` on judged texts to say. A row of --depths asks for
 `layers`, one of --keep is a server with --exit-keep, in turns; its agreement is that of the first --top-n. Caches are off. Needs numpy.
 """

@@ -115,9 +115,9 @@ def smoke_one(library, weights, precision, arguments, kept):
     if shares:
         prefix, *rests = shapes.random_sequences(weights.shape, [70, 1, 20, 64, 3])
         logits = engine.score([prefix + rest for rest in rests])
-        ways = {"behind a shared prefix": engine.score_behind(prefix, rests, keep=keeps)}
+        ways = {"after a shared prefix": engine.score_behind(prefix, rests, keep=keeps)}
         if keeps:
-            ways["behind a prefix that was kept"] = engine.score_kept(len(prefix), rests)
+            ways["after a prefix that was kept"] = engine.score_kept(len(prefix), rests)
         for how, found in ways.items():
             apart = max(abs(a - b) for a, b in zip(logits, found))
             if not apart <= 4 * PRECISIONS[precision][1] * (max(logits) - min(logits)):
@@ -130,7 +130,7 @@ def smoke_one(library, weights, precision, arguments, kept):
 # check
 
 def check(library, arguments, results):
-    """PASS or FAIL for each precision and shape; goes on behind a failure."""
+    """PASS or FAIL for each precision and shape; goes on after a failure."""
     peer = import_peer()
     device = "cuda" if peer and peer.torch.cuda.is_available() else "cpu"
     against = f"PyTorch fp32 on {device}" if peer else "the engine's own fp32 (there is no PyTorch)"
@@ -323,7 +323,7 @@ class Bench:
             times["shared"].append(self.seconds(lambda: engine.score_behind(beginning, rests)))
             times["kept"].append(self.seconds(lambda: engine.score_kept(len(beginning), rests)))
         alone, shared, kept = (statistics.median(found[3:]) for found in times.values())
-        self.results.say(f"{name}, {len(lengths)} pairs behind {prefix} tokens: {show(times['alone'][3:])} ms; shared in the batch "
+        self.results.say(f"{name}, {len(lengths)} pairs after {prefix} tokens: {show(times['alone'][3:])} ms; shared in the batch "
                          f"{show(times['shared'][3:])} ms, {alone / shared:.2f} times as fast; kept from an earlier one {show(times['kept'][3:])} ms, "
                          f"{alone / kept:.2f} times as fast", step="shared", model=name, pairs=len(lengths), gain=alone / shared, kept_gain=alone / kept)
 

@@ -299,7 +299,7 @@ class Engine:
         return self.finish(0, packed)[:len(rests)]
 
     def launch(self, slot, packed, shared=0, behind=None, **prefixes):
-        """Queues a batch behind those of other slots."""
+        """Queues a batch after those of other slots."""
         ids, segments, offsets, count = packed
         queries = (c.c_uint32 * count)()
         marked = (c.c_uint32 * count)(*(end - 1 for end in offsets[1:])) if self.vector else None

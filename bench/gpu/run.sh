@@ -5,7 +5,7 @@
 #
 # No step ends the others. Each has a limit and a log of its own; what is found is written as it comes, into results.md and
 # results.jsonl, and the table at the end says PASS or FAIL. What fails is run again with launches that block, without tuning,
-# and with cuBLASLt's log. About eight minutes behind the build; the most important first.
+# and with cuBLASLt's log. About eight minutes after the build; the most important first.
 #
 #   bench/gpu/run.sh [BUILD_FOLDER]         on a GPU. Needs CUDA, CMake, a compiler; PyTorch and compute-sanitizer where there are
 #   bench/gpu/run.sh --dry [BUILD_FOLDER]   without a GPU: builds, and says everything that can be known without one

@@ -7,7 +7,7 @@ Usage: compare.py --engine build/release/engine_bench [--model FOLDER | --shape 
                    openvino-int8,sentence-fp32,sentence-bf16]
                   [--batch 8] [--before OTHER/engine_bench]
 
---ours names precisions, each with a kernel tier behind a colon if it is not to be picked; --before is engine_bench of another
+--ours names precisions, each with a kernel tier after a colon if it is not to be picked; --before is engine_bench of another
 commit: one more contender in each of them. Prints per contender the median time of the batch and pairs per second, and for each of
 ours the median over rounds of the ratio other / ours with its smallest and largest value.
 

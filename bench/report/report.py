@@ -89,7 +89,7 @@ def accuracy(a):
             for query, documents in lists:
                 results = ask(server.url, queries[query], [corpus[d] for d in documents], stage.top_n)
                 ranking = [documents[r["index"]] for r in results]
-                ranking += [d for d in documents if d not in ranking]  # behind the top_n: the candidates' order
+                ranking += [d for d in documents if d not in ranking]  # after the top_n: the candidates' order
                 top1.append(qrels[query].get(ranking[0], 0) > 0)
                 gains.append(ndcg(ranking, qrels[query]))
                 logits.append({r["index"]: logit(r) for r in results})

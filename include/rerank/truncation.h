@@ -31,7 +31,7 @@ struct Choices<Truncation> {
 // How documents are cut into chunks, and chunks' logits become one: the mean of the best `best` of them.
 struct Chunking {
   size_t overlap = 32;     // tokens that neighbours share
-  size_t max_chunks = 16;  // chunks of one document; what lies behind them is cut
+  size_t max_chunks = 16;  // chunks of one document; what lies after them is cut
   size_t best = 1;         // 1: the largest logit; 0: the mean of all
 
   bool operator==(const Chunking&) const = default;

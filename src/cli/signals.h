@@ -24,7 +24,7 @@ class Signals {
   void end_reloads();
   // Whether SIGTERM or SIGINT has come since serving().
   bool ended() const;
-  // SIGTERM or SIGINT. Another one behind it ends the process at once, after the log line that `dropped` makes.
+  // SIGTERM or SIGINT. Another one after it ends the process at once, after the log line that `dropped` makes.
   int wait(std::function<std::string()> dropped);
 
  private:

@@ -50,7 +50,7 @@ constexpr char kInt4Quantization[] = R"({"quant_method": "compressed-tensors", "
  "weights": {"num_bits": 4, "type": "int", "symmetric": true, "strategy": "group", "group_size": 32,
  "dynamic": false}}}})";
 
-// Modules whose weights are not of 4 bits: by their shape, or since they stand behind the blocks.
+// Modules whose weights are not of 4 bits: by their shape, or since they stand after the blocks.
 std::vector<std::string> not_int4(const model::Model& model, const ConvertOptions& options) {
   std::vector<std::string> names;
   for (const model::UsedTensor& used : model.weights.used) {

@@ -64,7 +64,7 @@ class EncoderGraph : OnnxAttention {
     return stream;
   }
 
-  // Behind the first block; what lies outside of a sequence is zero.
+  // After the first block; what lies outside of a sequence is zero.
   std::string convolved(const std::string& stream) {
     const auto width = static_cast<int64_t>(a_.convolution->width), hidden = static_cast<int64_t>(a_.hidden);
     const std::string column =
@@ -107,7 +107,7 @@ class EncoderGraph : OnnxAttention {
   bool scores_one_row() const {
     return a_.scoring.rows == model::ScoredRows::kFirst || a_.scoring.rows == model::ScoredRows::kLast;
   }
-  // The row of each sequence that the head reads, [batch, hidden]. Padding stands behind a sequence.
+  // The row of each sequence that the head reads, [batch, hidden]. Padding stands after a sequence.
   std::string scored_row(const std::string& stream, const std::string& name) {
     if (a_.scoring.rows == model::ScoredRows::kFirst) {
       if (is_new("first")) graph_.integer("first", 0);
@@ -202,7 +202,7 @@ Status check(const model::Model& model, const ConvertOptions& options) {
   const size_t first_output = model.architecture().scoring.first_output;
   if (options.keep_layers != 0 && options.keep_layers < first_output)
     return absl::InvalidArgumentError(str_cat("--keep-layers ", options.keep_layers,
-                                              ": this model has outputs behind layers ", first_output, " to ",
+                                              ": this model has outputs after layers ", first_output, " to ",
                                               model.architecture().layers()));
   const std::string parts = engine::uncomputed_parts(model.architecture(), engine::kPairFeatures);
   if (!parts.empty()) return absl::UnimplementedError(str_cat("--to onnx: does not write ", parts));

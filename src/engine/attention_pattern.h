@@ -29,7 +29,7 @@ std::vector<float> bias_by_distance(const model::Attention& attention, const std
 
 // What the table of relative positions [rows, hidden] becomes in one block: rows x weight^T + bias, [rows, out].
 std::vector<float> projected_positions(const std::vector<float>& table, const model::Linear& projection);
-// The table itself, behind its norm where it has one.
+// The table itself, after its norm where it has one.
 std::vector<float> relative_table(const model::Weights& weights, const model::Architecture& architecture);
 
 // What products of queries and keys are multiplied by.

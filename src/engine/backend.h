@@ -98,7 +98,7 @@ class Backend {
                                   std::span<uint8_t> depths);
 
   // Besides, what exits read: states[size, layers of the model - 1, exit_width()], pooled (engine/depth/pooling.h)
-  // behind each layer but the last. All layers are computed.
+  // after each layer but the last. All layers are computed.
   virtual Status forward_with_states(const Batch&, std::span<float>, std::span<float>) {
     return absl::UnimplementedError(info().engine_text() + ": this engine does not show what is between its layers");
   }

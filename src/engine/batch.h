@@ -98,8 +98,8 @@ struct Contest {
   float margin = 0;
   // A logit that `keep` competitors elsewhere have reached already; a lowest float: none known.
   float floor = -3.4e38f;
-  // Not 0: of a model with outputs behind earlier layers (model::Scoring::first_output), whose logits are read instead
-  // of exits. So many competitors go on behind the first of them, behind each later one evenly fewer, down to `keep`.
+  // Not 0: of a model with outputs after earlier layers (model::Scoring::first_output), whose logits are read instead
+  // of exits. So many competitors go on after the first of them, after each later one evenly fewer, down to `keep`.
   // margin and floor say nothing then: logits of different layers do not compare.
   uint32_t stay = 0;
   // Of those: what competitors in other batches gave, whom they compete with, too (depth/seen_outputs.h). null: there

@@ -21,7 +21,7 @@
 //                             where order() asks for it
 //   compute_in_chunks(layer, batch, rows)  the whole block, some rows at a time; false: the other verbs are to do it
 //   keys_in_chunks(layer, batch)  its norm and projections, as far as keys and values, in the same way
-//   choose_output(layers)     score() reads the output behind that many blocks; only where devices have several
+//   choose_output(layers)     score() reads the output after that many blocks; only where devices have several
 //   norm_final()              stream = norm(stream), where the architecture has a final norm
 //   score(batch, logits)      the head, of the rows that scoring names
 //   save_state(batch, out)    out [tokens, hidden] = stream
@@ -71,7 +71,7 @@ inline Rows last_rows(const model::Architecture& a) {
                                                                                                    : Rows::kAll;
 }
 
-// Behind `layers` blocks, some of which may have outputs of their own (choose_output()).
+// After `layers` blocks, some of which may have outputs of their own (choose_output()).
 template <class Ops>
 void score_stream(const model::Architecture& a, const Batch& batch, Ops& ops, size_t layers, std::span<float> logits) {
   if constexpr (requires { ops.choose_output(layers); }) ops.choose_output(layers);
@@ -95,7 +95,7 @@ void pool(const model::Architecture& a, const Batch& batch, Ops& ops, std::span<
   pool_states(batch, a.hidden, a.scoring.rows == model::ScoredRows::kLast, rows, pooled);
 }
 
-// Blocks [0, layers) as far as their keys and values: of tokens that others stand behind.
+// Blocks [0, layers) as far as their keys and values: of tokens that others stand after.
 template <class Ops>
 void encode_keys(const Batch& batch, Ops& ops, size_t layers) {
   ops.embed(batch);
@@ -136,7 +136,7 @@ void encode_blocks(const Batch& batch, Ops& ops, size_t first, size_t last, std:
   ops.save_state(batch, stream);
 }
 
-// ... what the output behind `layers` blocks makes of their state, where the head reads one row of each sequence ...
+// ... what the output after `layers` blocks makes of their state, where the head reads one row of each sequence ...
 template <class Ops>
 void read_output(const model::Architecture& a, const Batch& batch, Ops& ops, size_t layers,
                  std::span<const float> stream, std::span<float> logits) {

@@ -193,7 +193,7 @@ TEST(SupportedTest, WhatIsDescribedButNotComputedIsNamed) {
   EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.softcap = 30; }), HasSubstr("a softcap of the logit"));
   EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.rows = model::ScoredRows::kMeanOfLogits; }),
               HasSubstr("mean"));
-  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.first_output = 1; }), HasSubstr("an output behind"));
+  EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.first_output = 1; }), HasSubstr("an output after"));
   EXPECT_THAT(with([](model::Architecture& c, auto&) { c.scoring.dense = false; }), HasSubstr("one linear layer"));
 }
 

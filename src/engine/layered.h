@@ -29,7 +29,7 @@ class LayeredEngine {
   // The next block, of all rows. pooled [sequences, exit_width()]: what exits read after it (engine/depth/pooling.h);
   // empty: nobody reads it.
   virtual Status step(std::span<float> pooled) = 0;
-  // The next block, of all rows, of a model that has an output of its own behind it (model::Scoring::first_output):
+  // The next block, of all rows, of a model that has an output of its own after it (model::Scoring::first_output):
   // logits [sequences], what launch() of so many blocks would give. The batch goes on. Not in one batch with a step()
   // that pools.
   virtual Status step_to_output(std::span<float> logits) = 0;

@@ -16,7 +16,7 @@ enum class Rows { kAll, kScored };
 struct BlockOrder {
   bool pre_norm = false;
   bool attention_norm = true;  // pre-norm: false where the stream goes into attention as it is
-  bool convolution = false;    // a convolution of the embedding's rows is added behind the block
+  bool convolution = false;    // a convolution of the embedding's rows is added after the block
 };
 
 template <class Ops>

@@ -9,7 +9,7 @@
 
 namespace rerank::engine {
 
-// Tokens [begin, end) of a sequence, which others have too. Behind those of its parent, which ends at `begin`.
+// Tokens [begin, end) of a sequence, which others have too. After those of its parent, which ends at `begin`.
 struct SharedPart {
   static constexpr uint32_t kNone = UINT32_MAX;
   uint32_t sequence = 0;  // one of those that begin so

@@ -275,7 +275,7 @@ TEST(SharedPrefixTest, DocumentsOfOneRequestInBatchesOfTheirOwnShareToo) {
   }
 }
 
-// As requests of one document come: each in a batch of its own, behind the same template. The second one's template is
+// As requests of one document come: each in a batch of its own, after the same template. The second one's template is
 // kept, since it was seen before.
 TEST(SharedPrefixTest, WhatIsSeenASecondTimeIsKept) {
   const auto model = load("qwen3-a");
@@ -339,7 +339,7 @@ TEST(SharedPrefixTest, AStoppedBatchLeavesNothingBehind) {
   }
 }
 
-// Where tokens see those behind them, nothing can be shared.
+// Where tokens see those after them, nothing can be shared.
 TEST(SharedPrefixTest, BidirectionalModelsShareNothing) {
   const auto model = load("nemotron-a");
   auto backend = make_cpu_backend(model, {.precision = Precision::kFp32, .threads = 1});

@@ -67,7 +67,7 @@ std::string uncomputed_parts(const model::Architecture& a, const EngineFeatures&
   missing.add(a.scoring.rows == model::ScoredRows::kMarked && !has.marked_rows,
               "vectors of marked tokens (documents that are scored together)");
   missing.add(!a.scoring.dense && !has.llama_blocks, "a head of one linear layer");
-  missing.add(a.scoring.first_output != 0 && !has.outputs, "an output behind each block");
+  missing.add(a.scoring.first_output != 0 && !has.outputs, "an output after each block");
   missing.add(a.scoring.softcap != 0 && !has.softcap, "a softcap of the logit");
   missing.add(a.scoring.norm && !has.head_norm, "a norm in the head");
   return missing.take();

@@ -30,7 +30,7 @@ struct EngineFeatures {
   bool convolution = false;
   bool experts = false;
   bool first_token = false;  // windows with a global first token
-  bool outputs = false;      // an output behind each block
+  bool outputs = false;      // an output after each block
   bool marked_rows = false;  // a head that makes vectors of marked tokens
 };
 

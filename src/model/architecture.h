@@ -125,8 +125,8 @@ struct Embedding {
 // that `marks` names; what it gives is no logit then, but a vector for each.
 enum class ScoredRows { kFirst, kLast, kMean, kMeanOfLogits, kMarked };
 
-// Of models that read the documents of a request together (listwise): the tokens that stand behind each document and
-// behind the query. A document's score is the cosine of its vector and the query's. Numbers are looked up in
+// Of models that read the documents of a request together (listwise): the tokens that stand after each document and
+// after the query. A document's score is the cosine of its vector and the query's. Numbers are looked up in
 // tokenizer.json when the model is loaded (model/answers.h).
 struct Marks {
   std::string document, query;  // as the vocabulary spells them
@@ -172,7 +172,7 @@ struct InputTemplate {
   size_t advised_length = 0;  // tokens that its makers cut a pair to; 0: the model's limit
 };
 
-// Of DeBERTa-v2, behind the first block: stream = norm(stream + activation(convolution of the embedding's rows)).
+// Of DeBERTa-v2, after the first block: stream = norm(stream + activation(convolution of the embedding's rows)).
 struct Convolution {
   size_t width = 0;  // rows that a row is made of, itself in the middle; odd
   Activation activation = Activation::kTanh;

@@ -33,7 +33,7 @@ constexpr OtherKind kOtherKinds[] = {
      "takes tokens together between its layers (bge-reranker-v2.5-gemma2-lightweight), which is not computed"},
     {"VLFor", "reads images, which this server does not"},
     {"ForConditionalGeneration",
-     "writes its answer with a decoder behind an encoder, or reads images: neither is computed"},
+     "writes its answer with a decoder after an encoder, or reads images: neither is computed"},
 };
 
 // By the first of `architectures`; where it says nothing, or names the encoder without a head, by `model_type`: the

@@ -126,7 +126,7 @@ TEST(DecoderTest, RerankersOfAnotherKindAreRefusedWithTheReason) {
   const auto error_as = [](const char* name) { return error_of_config("qwen3-a", "Qwen3ForCausalLM", name); };
   EXPECT_THAT(error_as("CostWiseGemmaForCausalLM"), HasSubstr("takes tokens together between its layers"));
   EXPECT_THAT(error_as("Qwen3VLForSequenceClassification"), HasSubstr("reads images"));
-  EXPECT_THAT(error_as("T5ForConditionalGeneration"), HasSubstr("with a decoder behind an encoder"));
+  EXPECT_THAT(error_as("T5ForConditionalGeneration"), HasSubstr("with a decoder after an encoder"));
 }
 
 TEST(DecoderTest, BothFormsOfRopeAreRead) {

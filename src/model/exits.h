@@ -1,4 +1,4 @@
-// Exit heads: what reads the final logit off the state behind an earlier layer. Fitted by `rerankd calibrate` to a
+// Exit heads: what reads the final logit off the state after an earlier layer. Fitted by `rerankd calibrate` to a
 // model and to its user's texts, kept in one file, exits.json, beside nothing: the model's folder is not touched.
 #pragma once
 
@@ -26,7 +26,7 @@ inline size_t exit_width(const Architecture& architecture) { return 3 * architec
 struct Exits {
   std::string model;            // name, for messages
   std::string weights_digest;   // of the model they were fitted to
-  std::vector<ExitHead> heads;  // heads[n]: behind layer n + 1; one less than the model has layers
+  std::vector<ExitHead> heads;  // heads[n]: after layer n + 1; one less than the model has layers
   // How far below the best ones a guess must be for its document to be dropped, in errors of its exit, so that this
   // share of the first five stays the same; rising. Empty: fitted before there were targets.
   struct Target {

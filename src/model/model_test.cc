@@ -37,7 +37,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text.replace(at, from.size(), to);
 }
 
-// A folder whose model.safetensors is `header` behind its length, then `data` zero bytes.
+// A folder whose model.safetensors is `header` after its length, then `data` zero bytes.
 std::string folder_with_header(const std::string& header, size_t data = 64, std::optional<uint64_t> length = {}) {
   const std::string folder = testing::write_tiny_model({}, "model_test_header");
   const uint64_t size = length.value_or(header.size());

@@ -49,7 +49,7 @@ bool is_safe_file_name(std::string_view name) {
   return !name.empty() && name.find('/') == std::string_view::npos && name != "." && name != "..";
 }
 
-// One header entry -> view. `data` is the part of the file behind the header.
+// One header entry -> view. `data` is the part of the file after the header.
 Result<TensorView> parse_entry(std::string_view name, const simdjson::dom::element& entry,
                                std::span<const std::byte> data) {
   TensorView view;

@@ -115,7 +115,7 @@ class Binder {
   }
   // Norms from here on are so wide.
   void width(size_t width) { width_ = width; }
-  // A norm of blocks, or behind them.
+  // A norm of blocks, or after them.
   Norm block_norm(const std::string& name) {
     Norm found = norm(name, a_.norm_bias);
     found.gamma.addend = a_.norm_addend;

@@ -100,7 +100,7 @@ class Tracer : public RequestObserver {
   }
 
  private:
-  // The caller decides, when he traces; else an even share.
+  // The caller decides, when it traces; else an even share.
   bool wanted(const TraceContext& trace) {
     if (!trace.trace_id.empty()) return trace.sampled;
     const auto number = static_cast<double>(++seen_);

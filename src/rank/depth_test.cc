@@ -66,7 +66,7 @@ TEST(RerankTest, AdaptiveDepthGivesExactScoresToTheBest) {
     for (const auto& r : best->results) EXPECT_EQ(r.logit, exact[r.index]) << cached;
     EXPECT_EQ(best->cached_documents > 0, cached);
   }
-  EXPECT_GT(metric(*metrics, "rerankd_pair_layers_bucket{le=\"1\"}"), 0) << "nobody left behind the first layer";
+  EXPECT_GT(metric(*metrics, "rerankd_pair_layers_bucket{le=\"1\"}"), 0) << "nobody left after the first layer";
   request.top_n = 0;  // all are wanted: all are computed
   auto every = adaptive->rerank(request);
   ASSERT_TRUE(every.ok());

@@ -19,7 +19,7 @@ Result<LocatedModel> locate_model(const Options& options);
 // The name under which the model will be served; nothing is looked up.
 std::string name_of(const SourceOptions& source);
 
-// The name clients see for a model folder or hub id: its last part, with "-reranker" behind it unless it says "rerank".
+// The name clients see for a model folder or hub id: its last part, with "-reranker" after it unless it says "rerank".
 std::string served_name(const std::string& model);
 
 }  // namespace rerank::rank

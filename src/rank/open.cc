@@ -103,7 +103,7 @@ Result<std::shared_ptr<const model::Exits>> open_exits(const EngineOptions& engi
   const size_t first_output = model.architecture().scoring.first_output;
   if (engine.layers != 0 && engine.layers < first_output) {
     return absl::InvalidArgumentError(
-        str_cat("--layers ", engine.layers, ": this model has outputs behind layers ", first_output, " to ", layers));
+        str_cat("--layers ", engine.layers, ": this model has outputs after layers ", first_output, " to ", layers));
   }
   if (model.architecture().scoring.marks && !engine.exits.empty()) {
     return absl::InvalidArgumentError(
@@ -132,7 +132,7 @@ Status read_target(const EngineOptions& engine, const model::Exits* exits, rank:
   return ok_status();
 }
 
-// Adaptive depth by the outputs that a layerwise model has behind earlier layers.
+// Adaptive depth by the outputs that a layerwise model has after earlier layers.
 Status read_exit_keep(const EngineOptions& engine, const model::Architecture& architecture,
                       const engine::BackendInfo& info, rank::ServiceParts& parts) {
   if (engine.exit_keep == 0) return ok_status();
@@ -140,7 +140,7 @@ Status read_exit_keep(const EngineOptions& engine, const model::Architecture& ar
   if (engine.exit_keep < 1) return refuse("at least 1: the documents that a request wants stay");
   if (architecture.scoring.first_output == 0 || architecture.scoring.first_output == architecture.layers()) {
     return refuse(
-        "this model has no outputs behind earlier layers; it takes --exits, which `rerankd calibrate` writes, and "
+        "this model has no outputs after earlier layers; it takes --exits, which `rerankd calibrate` writes, and "
         "--target-agreement");
   }
   if (engine.target_agreement != 0 || !engine.exits.empty())

@@ -41,7 +41,7 @@ struct Job {
   std::vector<float> known;  // full-depth logits of competitors that need not be computed
 
   // Of a model that makes vectors (engine::Backend::forward()): where each sequence's floats begin in `logits`, and
-  // behind them where the last one's end. Empty: one each.
+  // after them where the last one's end. Empty: one each.
   std::vector<uint32_t> result_offsets;
 
   // What the shell fills in before done().

@@ -1,6 +1,6 @@
 // Several models for one request: the first ranks its documents, the next one the best of those, and so on.
 //
-// The documents of the last stage come first, with its logits. Behind them come those that only an earlier stage has
+// The documents of the last stage come first, with its logits. After them come those that only an earlier stage has
 // scored, in its order, and last those that none has, in the request's. Their logits are that stage's, moved below all
 // that stand before them: so the order of scores is the order of results. What each stage said is in
 // RerankResponse::stages.

@@ -237,8 +237,8 @@ void ModelCatalog::unload_idle(TimePoint now) {
     if (now - entry->last_used < std::chrono::seconds(options_.models.idle_unload_s)) continue;
     entry->model.reset();
     if (entry->loaded) entry->loaded->set(0);
-    log_info(str_cat("model ", entry->name, ": unloaded, since nobody has asked for it for ",
-                     options_.models.idle_unload_s, " s; it comes back on request"));
+    log_info(str_cat("model ", entry->name, ": unloaded: no request for it for ", options_.models.idle_unload_s,
+                     " s; it comes back on request"));
   }
 }
 

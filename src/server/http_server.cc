@@ -30,7 +30,7 @@ constexpr size_t kLeavingAtOnce = 1024;  // connections that make room, and have
 constexpr std::chrono::seconds kAbortTime(10);
 constexpr std::chrono::milliseconds kAcceptPause(50);
 // Connections that are taken in one turn of an I/O thread. One a turn would let a flood wait in the kernel, and probes
-// behind it, while those that are open keep the thread busy.
+// after it, while those that are open keep the thread busy.
 constexpr size_t kAcceptedAtOnce = 32;
 
 std::string peer_of_socket(const tcp::socket& socket) {

@@ -151,7 +151,7 @@ Status PairEncoder::read_without_instruction(const PromptTemplate& prompt) {
   PairEncoder other(tokenizer_);
   RETURN_IF_ERROR(other.read_template(prompt, prompt.without_instruction));
   if (other.pieces_.pair != pieces_.pair || other.document_before_ != document_before_) {
-    return absl::UnimplementedError("an instruction changes what stands behind {query}, too");
+    return absl::UnimplementedError("an instruction changes what stands after {query}, too");
   }
   bare_query_part_ = other.query_part_;
   return ok_status();

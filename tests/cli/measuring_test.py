@@ -57,13 +57,13 @@ class EvalTest(unittest.TestCase):
             shutil.copytree(SOURCE / "tests/data/decoders/minicpm-a", model)
             config = (model / "config.json").read_text()
             (model / "config.json").write_text(config.replace('"max_position_embeddings": 192', '"max_position_embeddings": 1024'))
-            self.assertRegex(run("inspect", model).stdout, r"outputs +behind layers 2 to 4: `layers` of a request chooses; --exit-keep N")
+            self.assertRegex(run("inspect", model).stdout, r"outputs +after layers 2 to 4: `layers` of a request chooses; --exit-keep N")
             run("eval", "--collection", place, "--model", model, "--candidates", "all", "--scores", "none", "--top-n", "1", "--json", place / "out.json",
                 "--precision", "fp32", "--compare", "exit-keep=1", "--compare", "exit-keep=3")
             rows = json.loads((place / "out.json").read_text())["comparisons"]
             self.assertEqual(rows[1]["agreement"]["top1_overlap"], 1, "three of three go on")
             refused = run("eval", "--collection", place, "--scores", "none", "--compare", "exit-keep=2", check=False)
-            self.assertIn("no outputs behind earlier layers", refused.stderr)
+            self.assertIn("no outputs after earlier layers", refused.stderr)
 
     def test_what_is_wrong_is_named(self):
         with tempfile.TemporaryDirectory() as folder:

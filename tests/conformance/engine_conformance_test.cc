@@ -186,7 +186,7 @@ TEST_P(EngineConformanceTest, EqualsRecordedLogitsOfDecoders) {
   });
 }
 
-// A layerwise model's outputs behind its earlier layers, alone and beside others of the batch.
+// A layerwise model's outputs after its earlier layers, alone and beside others of the batch.
 TEST_P(EngineConformanceTest, EqualsRecordedOutputsOfEachLayer) {
   const Row& row = GetParam();
   if (row.engine == EngineKind::kPjrt) GTEST_SKIP() << "a program computes all layers";

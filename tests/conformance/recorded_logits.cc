@@ -1,5 +1,6 @@
-// Prints the bits of every logit that each engine, precision and kernel tier computes for the recorded models:
-// tools/same_scores compares two builds by it. Beside the emulated CUDA library, so that the cuda engine is among them.
+// Prints the bits of every logit, or number of a vector, that each engine, precision and kernel tier computes for the
+// recorded models: tools/same_scores compares two builds by it. Beside the emulated CUDA library, so that the cuda
+// engine is among them.
 #include <unistd.h>
 
 #include <bit>
@@ -11,6 +12,7 @@
 #include "base/strings.h"
 #include "convert/writers.h"
 #include "engine/cpu/vector/kernels.h"
+#include "engine/encoder.h"
 #include "engine/registry.h"
 #include "support/golden.h"
 
@@ -18,8 +20,24 @@ namespace {
 
 using namespace rerank;
 
-void print(const std::string& label, engine::Backend& backend, const engine::Batch& batch) {
-  std::vector<float> logits(batch.size());
+// The recorded sequences; of a model that reads documents together, the blocks whose ids are recorded.
+engine::OwnedBatch batch_of(const model::Model& model) {
+  engine::OwnedBatch batch;
+  if (!model.architecture().scoring.marks) {
+    for (const auto& pair : testing::read_golden_pairs(model.folder)) batch.add(pair.ids, pair.segments);
+    return batch;
+  }
+  for (const auto& list : testing::read_golden_lists(model.folder)) {
+    for (const auto& block : list.blocks) {
+      if (!block.ids.empty()) batch.add(block.ids, std::vector<int32_t>(block.ids.size()));
+    }
+  }
+  return batch;
+}
+
+void print(const std::string& label, engine::Backend& backend, const model::Architecture& architecture,
+           const engine::Batch& batch) {
+  std::vector<float> logits(engine::result_count(architecture, batch));
   const Status status = backend.forward(batch, logits);
   for (size_t i = 0; i < logits.size(); ++i)
     std::printf("%s %zu %08x%s\n", label.c_str(), i, std::bit_cast<uint32_t>(logits[i]), status.ok() ? "" : " failed");
@@ -51,14 +69,7 @@ int main(int argc, char** argv) {
   for (const std::string& folder : folders) {
     auto model = model::load_model(folder);
     if (!model.ok()) continue;  // a family that this build does not have
-    std::vector<int32_t> ids, segments;
-    std::vector<uint32_t> offsets{0};
-    for (const auto& pair : testing::read_golden_pairs(folder)) {
-      ids.insert(ids.end(), pair.ids.begin(), pair.ids.end());
-      segments.insert(segments.end(), pair.segments.begin(), pair.segments.end());
-      offsets.push_back(static_cast<uint32_t>(ids.size()));
-    }
-    const engine::Batch batch{ids, segments, offsets};
+    const engine::OwnedBatch batch = batch_of(**model);
     const std::string name = std::filesystem::path(folder).filename();
     for (const Row& row : rows()) {
       for (size_t threads : {1, 2}) {
@@ -74,7 +85,7 @@ int main(int argc, char** argv) {
         if (!backend.ok()) continue;  // not on this machine, or widths that the engine does not have
         print(str_cat(name, " ", word_of(row.engine), " ", word_of(row.precision), " ", word_of(row.kernel), " ",
                       threads),
-              **backend, batch);
+              **backend, (*model)->architecture(), batch);
       }
     }
   }

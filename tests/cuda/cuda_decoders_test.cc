@@ -1,5 +1,5 @@
 // Decoders on the emulated engine: RMS norms, norms of queries and keys, grouped heads, causal masks, gates, caps,
-// heads on the last token, outputs behind layers, and prefixes that sequences share.
+// heads on the last token, outputs after layers, and prefixes that sequences share.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -30,7 +30,7 @@ class CudaDecoderTest : public ::testing::TestWithParam<Case> {
 
   Precision precision() const { return GetParam().precision; }
   // As the conformance test has it: what rounding does to a logit grows with the logits. Rows of 32 numbers are few for
-  // FP8, and pre-norm streams are not rescaled behind each block.
+  // FP8, and pre-norm streams are not rescaled after each block.
   double tolerance(double span) const {
     const double recorded = testing::tolerance(EngineKind::kCuda, precision()).recorded;
     return precision() == Precision::kFp32
@@ -73,7 +73,7 @@ TEST_P(CudaDecoderTest, EqualsRecordedLogitsOfEveryDecoder) {
   EXPECT_GE(compared, 12u);
 }
 
-// A layerwise model's output behind each layer that has one.
+// A layerwise model's output after each layer that has one.
 TEST_P(CudaDecoderTest, EqualsRecordedOutputsOfEachLayer) {
   const std::string folder = decoder("minicpm-a");
   const auto model = load(folder);
@@ -160,7 +160,7 @@ TEST_P(CudaDecoderTest, SharedPrefixesChangeNoScore) {
   EXPECT_GT(saved, 500u) << "nothing was shared";
 }
 
-// Sharing is for whole passes: states behind layers are those of whole sequences.
+// Sharing is for whole passes: states after layers are those of whole sequences.
 TEST_P(CudaDecoderTest, StatesBehindLayersAreOfWholeSequences) {
   const auto model = load(decoder("qwen3-b"));
   const auto batch = requests(model->architecture(), 1, 90);

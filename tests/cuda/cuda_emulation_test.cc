@@ -103,7 +103,7 @@ TEST_P(EmulatedCudaTest, EqualsTheReferenceAtEdgeLengthsAndHeadSizes) {
     for (size_t i = 0; i < logits.size(); ++i) {
       EXPECT_NEAR(logits[i], expected[i], tolerance()) << "model " << m << " length " << batch.view().length(i);
     }
-    const auto alone = random_batch(model->config, {1, 15});  // a small batch behind a large one
+    const auto alone = random_batch(model->config, {1, 15});  // a small batch after a large one
     const auto again = run(*backend, alone.view());
     for (size_t i = 0; i < again.size(); ++i) EXPECT_EQ(again[i], logits[i]) << "model " << m << " alone, " << i;
   }

@@ -93,7 +93,7 @@ TEST_P(CudaInFlightTest, BothHaveTheirScores) {
   }
 }
 
-// A queue that is never empty: when one is finished the next takes its slot, behind the one that is computed.
+// A queue that is never empty: when one is finished the next takes its slot, after the one that is computed.
 TEST_P(CudaInFlightTest, OneAfterAnotherTakesTheSlotThatIsFree) {
   Library library(*model);
   ASSERT_EQ(library.launch(0, small), engine::cuda::Code::kOk);

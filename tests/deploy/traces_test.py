@@ -66,7 +66,7 @@ class TracesTest(unittest.TestCase):
                 self.assertTrue(int(root["startTimeUnixNano"]) <= int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"])
                                 <= int(root["endTimeUnixNano"]), span)
             self.assertNotIn("bamboo", json.dumps(collector.spans))
-            # Counted when the collector's answer is there, which is behind its reading.
+            # Counted when the collector's answer is there, which is after its reading.
             wait_for(lambda: server.metric("rerankd_traces_sent_total") == 1, 60, "one is counted")
 
     def test_grpc_calls_are_traced_as_their_metadata_say(self):

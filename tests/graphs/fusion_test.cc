@@ -55,9 +55,9 @@ TEST_P(FusionTest, AttentionSumsAndGeluAreFused) {
       block.attention.mask != model::MaskKind::kFull)
     return;
   if (!block.attention.bias) return;  // BERT's has biases
-  // Attention is looked for behind a LayerNorm, and projected embeddings have none between them and the first layer.
+  // Attention is looked for after a LayerNorm, and projected embeddings have none between them and the first layer.
   EXPECT_EQ(found["Attention"], layers - ((*model)->weights.embedding_projection ? 1 : 0)) << all;
-  // The last layer goes on with the first token alone, behind which the optimizer sees no shapes; for a mean with all.
+  // The last layer goes on with the first token alone, after which the optimizer sees no shapes; for a mean with all.
   const size_t whole = layers - (config.architecture.scoring.rows == model::ScoredRows::kMean ? 0 : 1);
   EXPECT_EQ(found["SkipLayerNormalization"], 2 * whole) << all;
   if (block.feed_forward.activation == model::Activation::kGelu) {

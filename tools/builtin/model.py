@@ -31,7 +31,7 @@ def collate(encoded):
 
 
 def pooled(states, inputs):
-    """What exits read behind a layer (src/engine/depth/pooling.h): first token, means of the query's and the document's tokens."""
+    """What exits read after a layer (src/engine/depth/pooling.h): first token, means of the query's and the document's tokens."""
     document = (inputs["token_type_ids"] * inputs["attention_mask"]).to(states.dtype)
     query = inputs["attention_mask"].to(states.dtype) - document
     query[:, 0] = 0

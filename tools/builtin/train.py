@@ -4,7 +4,7 @@ Loss of a list: cross-entropy of the softmax over its passages against the label
 from the teachers' softmax (bi-encoder cosine, BM25 and the model that training starts from: what it
 knows is kept, and BM25's part added), and a small binary cross-entropy that gives the logit a zero point. In some lists a word of the
 query is renamed in all texts, so that matching words counts also where the word was never seen.
-Linear probes behind the earlier layers follow the teachers too and are thrown away at the end: what they
+Linear probes after the earlier layers follow the teachers too and are thrown away at the end: what they
 leave there is what the exits of `rerankd calibrate` read. The schedule counts steps, so a run stopped at any time
 continues with the same command and ends at the same model. The forward and backward passes run
 in bf16 throughout on a copy of the fp32 weights: twice as fast as autocast on a CPU with AMX.

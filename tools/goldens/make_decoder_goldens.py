@@ -195,7 +195,7 @@ def as_minicpm(config):
 
 
 def add_outputs(folder, model, generator):
-    """Outputs behind layers, and the scales that MiniCPM has and Llama has not, into the model that is recorded."""
+    """Outputs after layers, and the scales that MiniCPM has and Llama has not, into the model that is recorded."""
     path = folder / "model.safetensors"
     tensors = safetensors.torch.load_file(path)
     del tensors["score.weight"]

@@ -85,12 +85,11 @@ struct EngineOptions {
 
   double exit_keep = 0;
   static constexpr OptionInfo kExitKeep =
-      OptionInfo{
-          "exit-keep", "N", "Engine",
-          "Adaptive depth of a layerwise model, whose layers have outputs of their own, without --exits: of a "
-          "request with top_n, only the best N x top_n documents go on behind the first of these outputs, evenly "
-          "fewer behind each later one, down to top_n; the others leave. Those that stay get their exact scores. "
-          "Nothing is promised of who stays: `rerankd eval --compare exit-keep=4` says what it costs. 0: off."}
+      OptionInfo{"exit-keep", "N", "Engine",
+                 "Adaptive depth of a layerwise model, whose layers have outputs of their own, without --exits: of a "
+                 "request with top_n, only the best N x top_n documents go on after the first of these outputs, evenly "
+                 "fewer after each later one, down to top_n; the others leave. Those that stay get their exact scores. "
+                 "Nothing is promised of who stays: `rerankd eval --compare exit-keep=4` says what it costs. 0: off."}
           .within(0, 1000);
 
   std::string onnx_file;

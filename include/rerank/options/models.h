@@ -12,15 +12,15 @@ namespace rerank {
 
 struct ModelsOptions {
   UnknownModel unknown_model = UnknownModel::kDefault;
-  static constexpr OptionInfo kUnknownModel{
-      "unknown-model", "WHAT", "Models",
-      "What answers a request whose `model` nobody has: default (the first model: many clients send any name) or "
-      "error (404)."};
+  static constexpr OptionInfo kUnknownModel{"unknown-model", "WHAT", "Models",
+                                            "What answers a request for a `model` that is not served: default (the "
+                                            "first model: many clients send any name) or "
+                                            "error (404)."};
 
   size_t idle_unload_s = 0;
   static constexpr OptionInfo kIdleUnloadS =
       OptionInfo{"idle-unload-s", "S", "Models",
-                 "Unload a model that nobody has asked for so long; the next request to it waits until it is loaded "
+                 "Unload a model that has had no request for so long; the next request to it waits until it is loaded "
                  "again. 0: models stay."}
           .within(0, 31536000);
 
@@ -39,8 +39,8 @@ struct ModelsOptions {
   std::string admin_key;
   static constexpr OptionInfo kAdminKey{
       "admin-key", "KEY", "Models",
-      "Serve POST /admin/models at --read-only-metrics-address, for whoever sends this key: it loads, unloads and "
-      "renames models. 16 letters or more; better set as RERANKD_ADMIN_KEY. Empty: nobody may."};
+      "Serve POST /admin/models at --read-only-metrics-address, for clients that send this key: it loads, unloads and "
+      "renames models. 16 letters or more; better set as RERANKD_ADMIN_KEY. Empty: no client may."};
 
   template <class O, class Visit>
   static void visit(O& options, Visit&& visit_field) {

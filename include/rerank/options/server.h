@@ -93,10 +93,10 @@ struct ServerOptions {
 
   size_t min_transfer_rate = 64u << 10;
   static constexpr OptionInfo kMinTransferRate =
-      OptionInfo{
-          "min-transfer-rate", "BYTES", "Server",
-          "Bytes a second that a client must send of a body, or take of an answer, on the average and after "
-          "--body-timeout-ms: slower ones are closed, so that nobody holds memory by the byte. 0: no such bound."}
+      OptionInfo{"min-transfer-rate", "BYTES", "Server",
+                 "Bytes a second that a client must send of a body, or take of an answer, on the average and after "
+                 "--body-timeout-ms: slower ones are closed, so that no client holds memory by sending a byte now and "
+                 "then. 0: no such bound."}
           .within(0, kMostBytes);
 
   size_t idle_timeout_ms = 75000;

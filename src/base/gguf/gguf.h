@@ -24,7 +24,7 @@ struct GgufValue {
   GgufType type = GgufType::kU8;     // of an array: of its elements
   bool array = false;                // of one dimension; deeper ones are refused
   uint64_t count = 1;                // of elements
-  std::span<const std::byte> bytes;  // of all of them; a text stands behind its length, 8 bytes
+  std::span<const std::byte> bytes;  // of all of them; a text stands after its length, 8 bytes
 };
 
 struct GgufTensor {

@@ -71,7 +71,7 @@ struct Inspect : Command {
     }
     if (const size_t first = a.scoring.first_output; first != 0 && first < a.layers()) {
       std::printf(
-          "outputs         behind layers %zu to %zu: `layers` of a request chooses; --exit-keep N: adaptive depth\n",
+          "outputs         after layers %zu to %zu: `layers` of a request chooses; --exit-keep N: adaptive depth\n",
           first, a.layers());
     }
     std::printf("vocabulary      %zu\n", a.embedding.vocabulary);

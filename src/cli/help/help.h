@@ -15,7 +15,7 @@ std::vector<const CLI::Option*> options_of(const CLI::App& app);
 // Up to the first full stop that ends a sentence.
 std::string first_sentence(std::string_view text);
 
-// Broken at blanks so that no line is longer than `columns`, each but the first behind `indent` blanks.
+// Broken at blanks so that no line is longer than `columns`, each but the first after `indent` blanks.
 std::string wrapped(std::string_view text, size_t indent, size_t columns);
 
 // Of the terminal that `fd` is; else $COLUMNS, else 100. Between 60 and 140.

@@ -39,7 +39,7 @@ std::vector<float> logits_of(Backend& backend, const Batch& batch) {
   return logits;
 }
 
-// Sequences of these lengths, every other one behind the same `shared` tokens.
+// Sequences of these lengths, every other one after the same `shared` tokens.
 OwnedBatch batch_of(const model::Architecture& a, const std::vector<size_t>& lengths, size_t shared, uint32_t seed) {
   std::mt19937 random(seed);
   std::vector<int32_t> begin(shared);
@@ -55,7 +55,7 @@ OwnedBatch batch_of(const model::Architecture& a, const std::vector<size_t>& len
   return batch;
 }
 
-// Of grouped heads, windows, softcaps, norms of sums, experts, and outputs behind layers.
+// Of grouped heads, windows, softcaps, norms of sums, experts, and outputs after layers.
 TEST(ChunkTest, WhereChunksEndChangesNoScore) {
   const std::vector<size_t> lengths = {192, 33, 190, 1, 191, 64, 150, 17};
   for (const auto* tier : cpu::compiled_kernels()) {

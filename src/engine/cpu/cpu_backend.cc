@@ -57,7 +57,7 @@ StoredWeights<PackedWeights> open_weights(std::shared_ptr<const model::Model> mo
         options.weight_cache, options.weight_cache_bytes,
         str_cat(model->weights.files->digest().hex(), " ", word_of(kernels.precision), " ", word_of(kernels.tier), " ",
                 RERANKD_VERSION, " layout ", PackedWeights::kOrder, ".", PackedWeights::kLayout, ".", kPanelLayout)};
-    // The second time behind a writing.
+    // The second time after a writing.
     for (int attempt = 0; attempt < 2; ++attempt) {
       auto mapped = MappedWeights::open(cache);
       if (mapped.ok()) {
@@ -253,7 +253,7 @@ class CpuEngine : public LayeredEngine {
     return rows;
   }
 
-  // body(group, ops, the group as a batch) for groups of sequences. `runs`: what each of them stands behind; empty:
+  // body(group, ops, the group as a batch) for groups of sequences. `runs`: what each of them stands after; empty:
   // nothing.
   template <class Body>
   Status run(const Batch& batch, std::span<const Run> runs, const Body& body) {
@@ -285,7 +285,7 @@ class CpuEngine : public LayeredEngine {
         compute_one(g, workers_[member]->ops, workers_[member]->batch, nullptr);
       });
     }
-    if (now_->batch.stopped()) return absl::CancelledError("cpu engine: nobody wants this batch any more");
+    if (now_->batch.stopped()) return absl::CancelledError("cpu engine: no request waits for this batch any more");
     return failed ? out_of_memory() : ok_status();
   }
 
@@ -294,7 +294,7 @@ class CpuEngine : public LayeredEngine {
     Batch batch;
     OwnedBatch kept;                 // what batch views once sequences have left
     std::optional<SharedPass> pass;  // what it views where prefixes were computed first
-    std::vector<Run> runs;           // what each of its sequences stands behind; empty: nothing
+    std::vector<Run> runs;           // what each of its sequences stands after; empty: nothing
     size_t done = 0, wanted = 0;     // blocks
     std::vector<float> rows;         // [tokens, hidden] after `done` blocks, where that is not 0
     std::vector<float> logits;

@@ -46,7 +46,7 @@ inline size_t tokens_of(const KeptChain& chain) {
 // The first `tokens` of a chain.
 KeptChain cut(const KeptChain& chain, size_t tokens);
 
-// What computes a run of tokens: sequences of a batch whose keys stand behind others that are kept.
+// What computes a run of tokens: sequences of a batch whose keys stand after others that are kept.
 struct Run {
   const KeptChain* before = nullptr;  // null: nothing, the run begins with its sequence
   KeptKeys* keep = nullptr;           // where its own keys and values go too; null: nowhere

@@ -23,7 +23,7 @@ class SharedPass {
   bool next_level();
   void finish_parts();
 
-  // What is to be computed, and what each of its sequences stands behind and keeps. Views of this object.
+  // What is to be computed, and what each of its sequences stands after and keeps. Views of this object.
   Batch batch() const { return batch_; }
   std::span<const Run> runs() const { return runs_; }
 

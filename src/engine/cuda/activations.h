@@ -101,7 +101,7 @@ struct Activations {
   ExpertBuffers<Value<T>> experts;
   DeviceBuffer<float> pooled;  // what exits read
 
-  // Room for a whole batch, with so many rows of prefixes behind its own. Where there is not enough, batches before
+  // Room for a whole batch, with so many rows of prefixes after its own. Where there is not enough, batches before
   // this one must be done with what there is.
   void reserve(const Shape& m, const BatchInput::Counts& counts, uint32_t prefix_rows, cudaStream_t stream) {
     bool enough = true;

@@ -1,5 +1,5 @@
 // The batch that is under way, as the device sees it: ids, places and tiles, which go there in one copy. Prefixes that
-// are put together are rows behind those of its class, of which there are keys and values alone.
+// are put together are rows after those of its class, of which there are keys and values alone.
 //
 // A whole batch is laid out for its class: as many rows and sequences as row_classes.h gives, and tiles for any batch
 // of so many, of one size. What fills it up does no harm where it is computed: tokens and positions 0, sequences that
@@ -93,8 +93,8 @@ class BatchInput {
   const void* data() const { return device_.data(); }
   const int32_t* ids() const { return ids_; }  // this and the next: of a whole batch
   const int32_t* kinds() const { return kinds_; }
-  const uint32_t* places() const { return places_; }  // each row's position; also behind keep()
-  const uint32_t* rows() const { return rows_; }      // behind keep()
+  const uint32_t* places() const { return places_; }  // each row's position; also after keep()
+  const uint32_t* rows() const { return rows_; }      // after keep()
   const uint32_t* queries() const { return queries_; }
   const uint32_t* firsts() const { return firsts_; }  // each sequence's first row, and its tokens
   const uint32_t* lengths() const { return lengths_; }
@@ -182,7 +182,7 @@ class BatchInput {
     return reinterpret_cast<P*>(device_.data() + offset);
   }
 
-  // `count` values, and zeros behind them.
+  // `count` values, and zeros after them.
   template <class P>
   void fill(size_t offset, const P* values, size_t count, size_t full) {
     P* const to = pinned_.as<P>(offset);

@@ -79,7 +79,7 @@ class Dense {
   // The stream in fp32, of so many rows.
   float* exact_states(States<T>& states, uint32_t) { return states.exact.data(); }
 
-  // stream += context W^T + b, and the norm behind it: a post-norm block's own, else `next`, where that is not null.
+  // stream += context W^T + b, and the norm after it: a post-norm block's own, else `next`, where that is not null.
   void add_attention(const DeviceLayer<T>& w, const DeviceNorm* next, Activations<T>& a, uint32_t rows) {
     multiply(w.attention_output, a.context.data(), a.scratch.product.data(), rows);
     add(a.scratch.product.data(), w.attention_sum_norm, w.pre_norm ? next : &w.attention_norm, w.pre_norm, a, rows);

@@ -104,7 +104,7 @@ struct DeviceNorm {
   NormArgs args(float epsilon, bool rms) const { return {gamma.data(), beta.data(), epsilon, rms}; }
 };
 
-// Matrices of all experts, one behind the other.
+// Matrices of all experts, one after the other.
 template <class T>
 struct DeviceExperts {
   DeviceLinear<float> router;  // out 0: there are none
@@ -218,7 +218,7 @@ struct DeviceModel {
   }
 
   NormArgs norm(const DeviceNorm& w) const { return w.args(shape.epsilon, shape.rms != 0); }
-  // The head's last layer of a pass that ends behind so many layers.
+  // The head's last layer of a pass that ends after so many layers.
   const DeviceLinear<float>& output(size_t layers) const {
     return shape.first_output != 0 && layers >= shape.first_output ? outputs[layers - shape.first_output] : head_output;
   }

@@ -98,12 +98,12 @@ struct ModelSpec {
   float head_softcap = 0;  // of a label's output; 0: none; not of kMeanOfLogits
   Scored scored = Scored::kFirst;
   LinearSpec projection, head_dense, head_output;  // head_dense.out 0: the head is head_output alone
-  // Not 0: passes that end behind that layer (from 1) or later read outputs[layers - first_output], and not
+  // Not 0: passes that end after that layer (from 1) or later read outputs[layers - first_output], and not
   // head_output.
   uint32_t first_output = 0;
   const LinearSpec* outputs = nullptr;
   const LayerSpec* layer = nullptr;  // [layers]
-  // From minor 1 on. Behind the first block, where convolution.out is not 0: stream = norm(stream + act(convolution of
+  // From minor 1 on. After the first block, where convolution.out is not 0: stream = norm(stream + act(convolution of
   // the embedding)), as a linear layer over the rows around each, the first of them first; outside of a sequence they
   // are zero.
   LinearSpec convolution;  // [hidden, convolution_width x hidden]
@@ -169,14 +169,14 @@ struct Plugin {
   Code (*describe)(int device, Type precision, char* text, size_t text_size, char* error, size_t error_size);
   Code (*open)(const ModelSpec& model, Type precision, int device, Engine** engine, char* error, size_t error_size);
   // A batch, in this order: start, any number of step and keep, launch, finish. Up to launch() there is one batch at a
-  // time; finish() may come behind the launch of the next batch, and be called beside anything of that. After a failure
+  // time; finish() may come after the launch of the next batch, and be called beside anything of that. After a failure
   // of any of them start begins the next one; after kOutOfMemory a smaller batch may fit; a batch that was launched
   // before is finished all the same. Results are valid with kOk.
   //
   // Takes the batch to the device; it is not looked at again. slot: below kSlots, of no batch that is to be finished
   // yet.
   Code (*start)(Engine* engine, uint32_t slot, const BatchSpec& batch, char* error, size_t error_size);
-  // The next layer, of all tokens. pooled [sequences, 3 hidden]: what exits read behind it (engine/depth/pooling.h);
+  // The next layer, of all tokens. pooled [sequences, 3 hidden]: what exits read after it (engine/depth/pooling.h);
   // may be null.
   Code (*step)(Engine* engine, float* pooled, char* error, size_t error_size);
   // Goes on with `count` > 0 of the sequences, rising numbers among those there are; the others leave.

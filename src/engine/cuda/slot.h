@@ -1,4 +1,4 @@
-// A batch's place among those in flight: what it cannot share with the batches before and behind it, which run on the
+// A batch's place among those in flight: what it cannot share with the batches before and after it, which run on the
 // same stream and with the same activations. Its copies have a stream of their own, so that they go on beside what is
 // computed.
 #pragma once
@@ -49,7 +49,7 @@ class Slot {
     std::memcpy(to.data(), results_.as<void>(), to.size_bytes());
   }
 
-  // Behind a failure: none of its copies is under way when this returns.
+  // After a failure: none of its copies is under way when this returns.
   void drain() { (void)cudaStreamSynchronize(copies_.get()); }
 
   static size_t device_bytes(uint32_t tokens, uint32_t sequences, uint32_t marked, uint32_t width) {

@@ -26,10 +26,10 @@ constexpr uint64_t kMagic = 0x32454e5554525252;  // "RRRTUNE2": another number w
 // kept.
 constexpr size_t kMostProducts = 4096;
 
-// The identity and the products come behind it.
+// The identity and the products come after it.
 struct Header {
   uint64_t magic = kMagic;
-  uint64_t hash_low = 0, hash_high = 0;  // of what comes behind
+  uint64_t hash_low = 0, hash_high = 0;  // of what comes after
   uint32_t identity_bytes = 0, products = 0;
 };
 constexpr size_t kMostBytes = sizeof(Header) + 4096 + kMostProducts * sizeof(TunedProduct);

@@ -1,5 +1,5 @@
 // The verbs of engine/encoder.h on one device. The residual stream is fp32; what products read is the engine's type T
-// beside it. All batches are computed on one stream, one behind another; only their copies have others (slot.h).
+// beside it. All batches are computed on one stream, one after another; only their copies have others (slot.h).
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ class CudaOps {
     a_.reserve(model_.shape, input().counts(), input().prefix_rows(), stream_);
   }
 
-  // Behind load(), and again: the launches of the verbs are for the batch alone, or the same for all batches of its
+  // After load(), and again: the launches of the verbs are for the batch alone, or the same for all batches of its
   // class.
   void fill_up(bool on) {
     restore();
@@ -191,7 +191,7 @@ class CudaOps {
     dense_.add_and_norm(a_.convolved.data(), model_.convolution_norm, a_, rows_);
   }
 
-  // Of a pass that ends behind so many layers: the final norm, where there is one, and the head, which reads the stream
+  // Of a pass that ends after so many layers: the final norm, where there is one, and the head, which reads the stream
   // in fp32.
   void score(size_t layers) {
     float* exact = dense_.exact_states(a_.states, rows_);
@@ -220,7 +220,7 @@ class CudaOps {
     slot_->receive_now(a_.pooled.data(), {out, count}, stream_);
   }
 
-  // Behind a failure: nothing is under way when it returns.
+  // After a failure: nothing is under way when it returns.
   void drain() {
     (void)cudaStreamSynchronize(stream_);
     for (Slot& slot : slots_) slot.drain();

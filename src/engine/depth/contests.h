@@ -5,7 +5,7 @@
 // known to have (where margin * e would be as rare: margins are calibrated on the former, and hold for both so). At
 // least `keep` stay, unless the floor says that they are not wanted.
 //
-// Of a model with outputs of its own behind earlier layers nothing is known of what they say of the last one: there a
+// Of a model with outputs of its own after earlier layers nothing is known of what they say of the last one: there a
 // contest keeps so many of the best as its `stay` says, and equal ones of the last of them. Of a request in several
 // batches each document competes with those that were there before it: the best of all are always among those that
 // stay.
@@ -33,11 +33,11 @@ class ContestRun {
   // Whether some contest has more competitors left than are wanted.
   bool open() const;
 
-  // Guesses behind layer `layer` + 1, of all that are alive, in their order. Who leaves gets logits[] and depths[].
+  // Guesses after layer `layer` + 1, of all that are alive, in their order. Who leaves gets logits[] and depths[].
   void drop(size_t layer, std::span<const float> guesses, std::span<float> logits, std::span<uint8_t> depths);
 
  private:
-  // How many of the best stay behind layer `layer` + 1.
+  // How many of the best stay after layer `layer` + 1.
   size_t staying(const Contest& contest, size_t layer) const;
 
   std::span<const Contest> contests_;

@@ -103,7 +103,7 @@ class LayeredBackend : public Backend {
   Status compute_one_by_one(const Batch& batch, std::span<float> results) {
     OwnedBatch one;
     for (uint32_t s = 0, at = 0; s < batch.size(); ++s) {
-      if (batch.stopped()) return absl::CancelledError("nobody wants this batch any more");
+      if (batch.stopped()) return absl::CancelledError("no request waits for this batch any more");
       one.assign(batch, {&s, 1});
       const Depth depth = depth_of(architecture(), batch, s, nullptr);
       const size_t count = result_count(architecture(), one);
@@ -198,7 +198,7 @@ class LayeredBackend : public Backend {
     return contest.stay != 0 ? architecture().scoring.first_output != 0 : exits_ != nullptr;
   }
 
-  // The next block, number `layer`, and the guesses of the exit behind it.
+  // The next block, number `layer`, and the guesses of the exit after it.
   Status step_to_exit(size_t layer, std::span<float> guesses) {
     const size_t width = model::exit_width(architecture());
     std::vector<float> pooled(guesses.size() * width);

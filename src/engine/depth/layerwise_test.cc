@@ -22,7 +22,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Four layers; outputs behind the second to the fourth.
+// Four layers; outputs after the second to the fourth.
 std::shared_ptr<const model::Model> minicpm() {
   auto model = model::load_model(RERANKD_SOURCE_DIR "/tests/data/decoders/minicpm-a");
   EXPECT_TRUE(model.ok()) << model.status();

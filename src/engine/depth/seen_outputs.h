@@ -1,4 +1,4 @@
-// What the documents of one request gave behind each of a layerwise model's outputs, in whatever batches they are.
+// What the documents of one request gave after each of a layerwise model's outputs, in whatever batches they are.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace rerank::engine {
 // Thread-safe: batches of a request may run at the same time.
 class SeenOutputs {
  public:
-  // Adds `logits` of the output behind `layers` blocks, and returns the `wanted`-th best of all that were added there;
+  // Adds `logits` of the output after `layers` blocks, and returns the `wanted`-th best of all that were added there;
   // a lowest float: there are not so many. `wanted` is the same in each call of one layer. Numbers only.
   float add(size_t layers, size_t wanted, std::span<const float> logits) {
     std::lock_guard lock(mutex_);

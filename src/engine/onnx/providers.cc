@@ -91,7 +91,7 @@ Result<std::vector<ProviderChoice>> parse_providers(const std::string& text, con
 void append_providers(Ort::SessionOptions& options, const std::vector<ProviderChoice>& choices) {
   for (const ProviderChoice& choice : choices) {
     const Texts texts(choice.options);
-    if (choice.name == "cpu") continue;  // always there, behind all others
+    if (choice.name == "cpu") continue;  // always there, after all others
     if (choice.name == "cuda") {
       append_cuda(options, texts);
     } else if (choice.name == "tensorrt") {

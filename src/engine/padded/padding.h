@@ -29,7 +29,7 @@ struct PaddingRule {
 
 struct PaddedBlock {
   std::vector<uint32_t> sequences;  // of the batch
-  size_t rows = 0;                  // at least sequences.size(); rows behind them are padding
+  size_t rows = 0;                  // at least sequences.size(); rows after them are padding
   size_t length = 0;
 
   size_t tokens() const { return rows * length; }

@@ -420,7 +420,7 @@ class ReferenceOps {
     for (size_t at = 0; at < rows.values.size(); at += attention_->head_size)
       weights.apply(&rows.values[at], architecture().norm_epsilon);
   }
-  // What a part of a block adds, behind its norm where there is one.
+  // What a part of a block adds, after its norm where there is one.
   void add_sum(DenseMatrix sum, const DenseNorm& weights) {
     add(weights.gamma.empty() ? sum : norm(weights, std::move(sum)));
   }

@@ -9,7 +9,7 @@
 
 namespace rerank::engine {
 
-// Called behind each linear layer of the encoder's layers, with all its rows: inputs [rows, in], and outputs [rows,
+// Called after each linear layer of the encoder's layers, with all its rows: inputs [rows, in], and outputs [rows,
 // out], which it may change, to see what that would do to the logits.
 using LinearHook = std::function<void(const model::Linear&, std::span<const float> inputs, std::span<float> outputs)>;
 

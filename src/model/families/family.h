@@ -55,7 +55,7 @@ struct TensorNames {
   TensorSource head_dense;
   std::string head_norm;
   TensorSource head_output;  // of answers: the vocabulary's matrix; the words' own where the files lack it
-  std::function<std::string(size_t layer)> outputs;  // of scoring.first_output: the one behind block number `layer`
+  std::function<std::string(size_t layer)> outputs;  // of scoring.first_output: the one after block number `layer`
 };
 
 struct Family {

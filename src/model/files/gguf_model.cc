@@ -20,7 +20,7 @@ struct Name {
   std::string_view file, folder;
 };
 
-// Of a decoder: behind "blk.N." and "model.layers.N.".
+// Of a decoder: after "blk.N." and "model.layers.N.".
 constexpr Name kDecoderBlock[] = {{"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
                                   {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
                                   {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},

@@ -72,7 +72,7 @@ Status load(const std::string& folder, const Module& module, JsonFile& json) {
   return json.load((fs::path(folder) / module.path / "config.json").string(), kMaxConfigBytes);
 }
 
-// The modules behind the pooling: Dense, LayerNorm, Dense; or the last of them alone.
+// The modules after the pooling: Dense, LayerNorm, Dense; or the last of them alone.
 Status read_head(const std::string& folder, std::span<const Module> modules, size_t hidden, Scoring& scoring) {
   scoring.dense = scoring.norm = false;
   for (size_t i = 0; i < modules.size(); ++i) {
@@ -142,8 +142,8 @@ Status apply_modules(const std::string& folder, ModelConfig& config) {
     return unsupported(modules[0], "the first one is not a Transformer in the folder itself");
   if (modules[1].type == "LogitScore") return ok_status();  // a decoder's answers, which its family reads
   if (modules[1].type != "Pooling")
-    return unsupported(modules[1], "not supported here: behind a Transformer stands Pooling");
-  if (modules.size() < 3) return unsupported(modules[1], "there is no head behind it: an encoder for embeddings?");
+    return unsupported(modules[1], "not supported here: after a Transformer stands Pooling");
+  if (modules.size() < 3) return unsupported(modules[1], "there is no head after it: an encoder for embeddings?");
   Scoring scoring;
   JsonFile json;
   RETURN_IF_ERROR(load(folder, modules[1], json));

@@ -420,7 +420,7 @@ Status Machine::tensor(std::span<const PickledValue> arguments) {
   ASSIGN_OR_RETURN(tensor.shape, sizes(arguments[2]));
   ASSIGN_OR_RETURN(tensor.strides, sizes(arguments[3]));
   if (tensor.shape.size() != tensor.strides.size()) return wrong("has a tensor of as many strides as it has not sizes");
-  uint64_t end = tensor.offset, elements = 1;  // one behind the last element that is reached
+  uint64_t end = tensor.offset, elements = 1;  // one after the last element that is reached
   bool fits = !__builtin_add_overflow(end, uint64_t{1}, &end);
   for (size_t i = 0; i < tensor.shape.size(); ++i) {
     uint64_t reach = 0;
@@ -430,7 +430,7 @@ Status Machine::tensor(std::span<const PickledValue> arguments) {
            !__builtin_add_overflow(end, reach, &end);
   }
   if (!fits || elements > SIZE_MAX / 16 || (elements > 0 && end > out_.storages[tensor.storage].elements))
-    return wrong("has a tensor that reaches behind its storage");
+    return wrong("has a tensor that reaches past its storage");
   out_.tensors.push_back(std::move(tensor));
   return push(Kind::kTensor, static_cast<int64_t>(out_.tensors.size() - 1));
 }

@@ -68,7 +68,7 @@ struct Pickled {
 inline constexpr size_t kMaxPickleBytes = 16u << 20, kMaxPickleOpcodes = 4u << 20;
 inline constexpr size_t kMaxDimensions = 8;
 
-// Reads one pickle from the front of `bytes`, and moves `bytes` behind it. The result points into them.
+// Reads one pickle from the front of `bytes`, and moves `bytes` after it. The result points into them.
 // InvalidArgument: not a pickle, or numbers that do not fit each other; Unimplemented: it asks for more than tensors.
 Result<Pickled> read_pickle(std::span<const std::byte>& bytes);
 

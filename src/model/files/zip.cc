@@ -59,7 +59,7 @@ struct Entry {
   uint64_t size = 0, packed = 0, header = 0;
 };
 
-// Sizes of 4 GB and more stand in a field behind the name.
+// Sizes of 4 GB and more stand in a field after the name.
 Status read_large_sizes(std::span<const std::byte> extra, Entry& entry) {
   while (extra.size() >= 4) {
     const uint64_t kind = number<uint16_t>(extra, 0), size = number<uint16_t>(extra, 2);
@@ -78,7 +78,7 @@ Status read_large_sizes(std::span<const std::byte> extra, Entry& entry) {
   return ok_status();
 }
 
-// One entry of the directory, which moves behind it.
+// One entry of the directory, which moves after it.
 Result<Entry> next_entry(std::span<const std::byte>& directory) {
   if (directory.size() < kCentralBytes || number<uint32_t>(directory, 0) != kCentralHeader)
     return wrong("has a directory that is cut off");

@@ -68,7 +68,7 @@ TEST(PromptTest, AnInstructionIsPartOfTheCachesKey) {
             std::pair(plain.first, size_t{1}));
 }
 
-// Two instructions that XXH3, without a secret, could not tell apart behind the 128 bytes that stood before them in a
+// Two instructions that XXH3, without a secret, could not tell apart after the 128 bytes that stood before them in a
 // key, whatever these were.
 TEST(PromptTest, InstructionsMadeToCollideDoNot) {
   auto reranker = open(decoder_with_room("qwen3-a"), [](Options& o) { o.host.caches.cache_bytes = 1 << 20; });

@@ -20,7 +20,7 @@ Status check_request(const ServiceParts& parts, const RerankRequest& request) {
     return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has ", parts.model_layers));
   }
   if (request.layers != 0 && request.layers < parts.first_output) {
-    return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has outputs behind layers ",
+    return absl::OutOfRangeError(str_cat("`layers` is ", request.layers, ", and this model has outputs after layers ",
                                          parts.first_output, " to ", parts.model_layers));
   }
   if (!parts.depth && request.layers != 0 && request.layers < parts.model_layers) {

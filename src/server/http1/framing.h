@@ -19,7 +19,7 @@ Status check_framing(bool http_1_0, std::string_view method, std::string_view ta
                      std::span<const HeaderField> fields);
 
 // The lines of a head, or of a chunk's head or trailer, as far as they are here: nullptr, or what is wrong. A line ends
-// with CRLF and goes on in no other; a trailer's may, none of which is kept (RFC 9112 5.2 and 7.1.2). Stops behind an
+// with CRLF and goes on in no other; a trailer's may, none of which is kept (RFC 9112 5.2 and 7.1.2). Stops after an
 // empty line: what follows is none of them. `progress`: how far the same bytes have been looked at before, when there
 // were fewer of them.
 struct LineProgress {

@@ -271,7 +271,7 @@ constexpr Row kRows[] = {
     {"8", "...", "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhell"sv},
     {"9.3", "200 200", "GET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n"sv},  // pipelined
     {"9.3", "200 200 200", "GET / HTTP/1.1\r\nHost: t\r\n\r\nPOST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhiGET / HTTP/1.1\r\nHost: t\r\n\r\n"sv},
-    {"9.3", "200 200", "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n"sv},  // a line break behind a body
+    {"9.3", "200 200", "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nhi\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n"sv},  // a line break after a body
     {"9.3", "200 400", "GET / HTTP/1.1\r\nHost: t\r\n\r\njunk junk\r\n\r\n"sv},
 };
 // clang-format on

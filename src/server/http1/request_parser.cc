@@ -27,7 +27,7 @@ namespace http = boost::beast::http;
 constexpr size_t kReadBytes = 4096;             // while waiting for a head: what an idle connection holds
 constexpr size_t kBodyReadBytes = 64u << 10;    // while a body is coming
 constexpr size_t kFirstBodyBytes = 256u << 10;  // an announced length is believed up to here, then as it comes
-constexpr size_t kBodySlack = 64;               // spare capacity that the JSON parser wants behind the body
+constexpr size_t kBodySlack = 64;               // spare capacity that the JSON parser wants after the body
 
 Status explain(beast::error_code code, size_t max_body_bytes) {
   if (code == http::error::body_limit) {

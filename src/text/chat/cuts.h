@@ -15,7 +15,7 @@ namespace rerank::text {
 std::vector<std::string_view> divided(std::string_view part, const std::vector<ControlToken>& tokens);
 
 // `prompt` (text/prompt.h), without {|}, with {|} where PairEncoder needs one and no token reaches over: between query
-// and document, and behind the document. That no token reaches over is the pre-tokenizer's doing, not the vocabulary's;
+// and document, and after the document. That no token reaches over is the pre-tokenizer's doing, not the vocabulary's;
 // it is tried with 2,500 pairs of texts on the two sides (letters, digits, marks, blanks, line ends, other scripts).
 // InvalidArgument where there is no such place.
 Result<std::string> with_cuts(const Tokenizer& tokenizer, std::string_view prompt);

@@ -239,7 +239,7 @@ class ExpressionParser {
     made->parts.push_back(std::move(second));
     return made;
   }
-  // Behind "(".
+  // After "(".
   Status arguments(Expression& of) {
     while (!take(")")) {
       if (!of.arguments.empty()) RETURN_IF_ERROR(expect(","));
@@ -349,7 +349,7 @@ Result<std::vector<Piece>> divide(std::string_view source) {
     } else if (tag && kind != '{' && sign != '+') {
       size_t keep = text.size();
       while (keep > 0 && (text[keep - 1] == ' ' || text[keep - 1] == '\t')) --keep;
-      // Blanks that begin their line: behind a line's end, or where the text begins one.
+      // Blanks that begin their line: after a line's end, or where the text begins one.
       if (keep > 0 ? text[keep - 1] == '\n' : begins_line) text = text.substr(0, keep);
     }
     if (!text.empty()) pieces.push_back({'t', line, std::string(text)});

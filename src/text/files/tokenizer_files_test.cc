@@ -116,7 +116,7 @@ TEST(SentencePieceFileTest, CutOrChangedFilesDoNoHarm) {
     for (int i = 0; i < 3; ++i) changed[random() % changed.size()] = static_cast<char>(random());
     (void)read_sentencepiece(changed, "spm.model").ok();
   }
-  // A length that reaches behind the file takes no memory.
+  // A length that reaches past the file takes no memory.
   EXPECT_FALSE(read_sentencepiece("\x0a\xff\xff\xff\x7f", "spm.model").ok());
   EXPECT_FALSE(read_sentencepiece("", "spm.model").ok());
 }
@@ -166,7 +166,7 @@ TEST(GgufTokenizerTest, NumbersThatAreNoTypesOfTokensAreRefused) {
   const std::string key = "tokenizer.ggml.token_type";
   const size_t at = bytes.find(key);
   ASSERT_NE(at, std::string::npos);
-  char& type = bytes[at + key.size() + 4];  // behind the array's own
+  char& type = bytes[at + key.size() + 4];  // after the array's own
   ASSERT_EQ(type, 5) << "int32";
   type = 6;
   const fs::path damaged = fs::path(::testing::TempDir()) / str_cat("types-", getpid(), ".gguf");

@@ -140,7 +140,7 @@ std::vector<int32_t> ListEncoder::next(size_t number, std::string_view document)
   return ids;
 }
 
-// What stands behind the last one.
+// What stands after the last one.
 std::vector<int32_t> ListEncoder::back(const Asked& asked) const {
   std::vector<int32_t> ids;
   Writer writer(*this, ids);

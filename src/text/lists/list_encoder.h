@@ -1,5 +1,5 @@
 // Query and documents -> the sequences of a model that reads documents together (listwise): a text around the query and
-// many documents, with a token behind each document and behind the query, at which the model's vectors are read.
+// many documents, with a token after each document and after the query, at which the model's vectors are read.
 //
 //   auto encoder = ListEncoder::create(tokenizer, *known_list_prompt("jina-reranker-v3"), {});
 //   (*encoder)->texts().encode_document(document, ids);  // of each document, and the query: alone
@@ -26,9 +26,9 @@ namespace rerank::text {
 struct ListPrompt {
   std::string name;
   std::string before;    // with {count}, {query}, {instruction}
-  std::string document;  // with {number} and {document}, in this order; behind it stands the document's token
+  std::string document;  // with {number} and {document}, in this order; after it stands the document's token
   std::string between;   // of two documents
-  std::string after;     // with {query}, behind which stands the query's token
+  std::string after;     // with {query}, after which stands the query's token
   std::string end;
   std::string instruction_form;  // what {instruction} becomes, where there is one
   std::string document_token, query_token;

@@ -121,7 +121,7 @@ class Machine {
     }
   }
 
-  // The lane behind this one where it can run, else whoever the scheduler finds.
+  // The lane after this one where it can run, else whoever the scheduler finds.
   [[noreturn, gnu::noinline]] void go_on_behind(const Fiber& fiber) {
     const int lane = static_cast<int>(fiber.number % kLanes), step = rising_ ? 1 : -1;
     if (lane + step >= 0 && lane + step < kLanes) {
@@ -257,7 +257,7 @@ size_t place_in_shared(const void* address) {
 }
 
 const void* shared_bytes(size_t place, size_t bytes) {
-  if (place + bytes > machine->shared_size()) misuse("wgmma: an operand behind the end of shared memory");
+  if (place + bytes > machine->shared_size()) misuse("wgmma: an operand after the end of shared memory");
   if (machine->hidden()[place / 16])
     misuse("wgmma: a copy that has not arrived, or was not shown by fence.proxy.async");
   return static_cast<const char*>(machine->shared()) + place;

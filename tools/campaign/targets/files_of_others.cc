@@ -64,7 +64,7 @@ void redis_reply(Input input) {
 
 namespace {
 
-// Makes the hash of what comes behind a header right, so that not every input ends there.
+// Makes the hash of what comes after a header right, so that not every input ends there.
 void seal(std::string& file, size_t header, size_t hash_at) {
   if (file.size() < header) return;
   const Hash128 hash = hash128(std::string_view(file).substr(header));

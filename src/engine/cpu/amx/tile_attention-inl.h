@@ -276,7 +276,7 @@ class Attention {
   }
   HWY_INLINE float slope() const { return job_.slope * 1.44269504f * kScoreUnits; }
   HWY_INLINE Row with_slope(const Row& score, const Row& distance) const { return score - distance * set(slope()); }
-  // Keys behind the sequence's last and outside the window get a score whose weight is 0.
+  // Keys after the sequence's last and outside the window get a score whose weight is 0.
   HWY_INLINE Row apply_mask(const Row& score, const Row& distance, size_t key) const {
     const size_t here = job_.length > key ? std::min<size_t>(job_.length - key, 16) : 0;
     return make_row([&](size_t i) HWY_ATTR {

@@ -79,7 +79,7 @@ void TileOps::apply_rope(const Batch& batch, Rows rows) {
   });
 }
 
-// Whole tiles; what lies behind a sequence's last token stays finite.
+// Whole tiles; what lies after a sequence's last token stays finite.
 void TileOps::rotate_tiles(size_t sequence, size_t head, const TileAngles& angles, bool queries) {
   const size_t stride = state_.row_tiles * kTileBytes, first = starts_[sequence];
   for (size_t tile = 0; tile < starts_[sequence + 1] - first; ++tile) {

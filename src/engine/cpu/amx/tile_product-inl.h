@@ -226,7 +226,7 @@ struct InPlace {
 };
 
 // Panels [first_panel, last_panel) of a product. Blocks follow one another without a pause, from panel to panel too: a
-// block's sums are stored in the first step of the next, and its epilogue is computed in the gaps behind the others.
+// block's sums are stored in the first step of the next, and its epilogue is computed in the gaps after the others.
 template <class Inputs, class Out>
 class PanelProduct {
  public:

@@ -21,7 +21,7 @@ inline constexpr size_t kTileUnitBytes = 64;  // of a row
 
 #if defined(__x86_64__)
 // Must run only where unsupported_reason() of the amx tier is empty. configure() once per thread and piece of work;
-// release() behind it, so that the thread's state is small again when it is switched out.
+// release() after it, so that the thread's state is small again when it is switched out.
 struct HardwareTiles {
   static constexpr bool kHardware = true;
   static void configure() {

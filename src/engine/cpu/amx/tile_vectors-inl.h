@@ -52,7 +52,7 @@ HWY_INLINE Row multiply_add(const Row& a, const Row& b, const Row& c) {
 HWY_INLINE Row from_int32(const Row& bits) {
   return make_row([&](size_t i) HWY_ATTR { return hn::ConvertTo(D(), hn::BitCast(DI(), bits.part[i])); });
 }
-// The first n lanes of a row, zeros behind.
+// The first n lanes of a row, zeros after.
 HWY_INLINE Row first_lanes(const Row& row, size_t n) {
   return make_row([&](size_t i) HWY_ATTR {
     const size_t here = n > i * kLanes ? std::min(n - i * kLanes, kLanes) : 0;
@@ -64,7 +64,7 @@ HWY_INLINE float sum_of(const Row& row) {
   for (size_t i = 1; i < kParts; ++i) total = hn::Add(total, row.part[i]);
   return hn::GetLane(hn::SumOfLanes(D(), total));
 }
-// The sums of sixteen rows that lie one behind the other.
+// The sums of sixteen rows that lie one after the other.
 HWY_INLINE Row sums_of_rows(const float* rows) {
 #if HWY_TARGET <= HWY_AVX3
   V quarter[4];  // in each block of four lanes: those of four rows, over the same block of theirs
@@ -134,7 +134,7 @@ HWY_INLINE void store_pairs(const Row& first, const Row& second, void* to) {
   }
 }
 
-// The seven bits behind the leading one of 2^(i / 128).
+// The seven bits after the leading one of 2^(i / 128).
 struct MantissaTable {
   alignas(64) uint8_t of[128];
   constexpr MantissaTable() : of() {

@@ -7,7 +7,7 @@
 //   Q   [head's 32 columns][row tile], like A;  K the same with each tile transposed in 32-bit groups
 //   V   [head's 32 columns][half of 16][pair of rows][16][2], so that any 32 rows from an even one are a tile
 //
-// A sequence begins at a whole row tile; the rows behind its last token hold finite values that no token sees. Widths
+// A sequence begins at a whole row tile; the rows after its last token hold finite values that no token sees. Widths
 // are rounded up to 32 (int8 inputs: 64) with zero weights, head sizes too.
 #pragma once
 
@@ -53,7 +53,7 @@ enum class TileResult {
   kValues,   // bf16, pairs of rows side by side
   kInner,    // bf16, after `activation`
   kGated,    // bf16, times what is there: the activated gate
-  kAdd,      // onto fp32 C, without bias: the norm behind it adds that
+  kAdd,      // onto fp32 C, without bias: the norm after it adds that
 };
 
 // Rows x panels [first_panel, last_panel) over input tiles [first_step, first_step + steps) of the weights.
@@ -84,13 +84,13 @@ struct TileAttention {
   size_t window = 0;       // only keys at most so many positions away; 0: all
   bool first_key = false;  // ... and the first, from everywhere
   float slope = 0;         // ALiBi: what each position away takes off a score of these heads
-  size_t heads = 1;        // their columns lie one behind the other
+  size_t heads = 1;        // their columns lie one after the other
   size_t group = 1;        // so many of them, from the first on, share keys and values
   size_t head_tiles = 0;   // head size / 32, rounded up
   std::byte* context =
       nullptr;                // A: first row tile (and row, where `single_query`), first input tile of the first head
   size_t context_stride = 0;  // bytes between row tiles
-  bool single_query = false;  // the one row wanted has no padding behind it in `context`
+  bool single_query = false;  // the one row wanted has no padding after it in `context`
   // Of disentangled attention: for each head, each 32 of its columns, tiles of 16 distances, 2 position_half of them,
   // the middle one from distance 0 on, like K. By the key's position minus the query's, and by the query's minus the
   // key's, times the factor that queries carry; either null: none.
@@ -98,7 +98,7 @@ struct TileAttention {
   const std::byte* position_queries = nullptr;
   size_t position_half = 0;
   // Of bucketed distances: what is added to scores, in their units, by the key's position minus the query's: distance 0
-  // of the first head is here, that of the next `distance_stride` further; 16 more behind the last. null: none.
+  // of the first head is here, that of the next `distance_stride` further; 16 more after the last. null: none.
   const float* distance_bias = nullptr;
   size_t distance_stride = 0;
   std::byte* scratch = nullptr;           // attention_scratch(head_tiles) bytes

@@ -170,7 +170,7 @@ HWY_INLINE void store_scaled(const float* from, size_t n, float factor, float* t
 }
 
 // Where rows of tokens begin: at equal distances, or where they are written down. Kept in locals: what a member points
-// to would be read again behind each store.
+// to would be read again after each store.
 struct RowPlaces {
   const float* first;
   size_t stride;
@@ -250,7 +250,7 @@ class VectorAttention {
     return part<Element>(plan_.values) + column * plan_.padded_length;
   }
 
-  // Each row as 32-bit lanes (one value, or a pair in bf16), then transposed. Rows behind the last are zero.
+  // Each row as 32-bit lanes (one value, or a pair in bf16), then transposed. Rows after the last are zero.
   HWY_INLINE void pack_keys() {
     const size_t head = args_.head_size, stride = plan_.key_lanes * P::kGroup;
     const RowPlaces places = key_places();
@@ -311,7 +311,7 @@ class VectorAttention {
     }
   }
 
-  // kLanes columns of all values, which `load` gives for each key; behind the last key are zeros.
+  // kLanes columns of all values, which `load` gives for each key; after the last key are zeros.
   template <class Load>
   HWY_INLINE void pack_value_lanes(const Load& load, Element* to) {
     const D d;
@@ -436,7 +436,7 @@ class VectorAttention {
   const AttentionMask mask_;
   const KeyRows* const whole_ = args_.pieces.size() == 1 ? &args_.pieces[0] : nullptr;  // null: several pieces
   PositionBias<P> bias_;
-  size_t column_ = 0;  // of the head of queries that is computed, behind the first
+  size_t column_ = 0;  // of the head of queries that is computed, after the first
 };
 
 template <class P>

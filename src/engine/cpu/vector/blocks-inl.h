@@ -5,7 +5,7 @@ HWY_BEFORE_NAMESPACE();
 namespace rerank::engine::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Bytes behind a panel's weights that a quantizing policy keeps there.
+// Bytes after a panel's weights that a quantizing policy keeps there.
 template <class P>
 constexpr size_t panel_tail() {
   if constexpr (requires { P::kPanelTail; }) return P::kPanelTail;

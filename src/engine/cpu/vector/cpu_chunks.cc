@@ -1,5 +1,5 @@
 // Blocks of long causal sequences, some rows at a time. A chunk's keys and values are computed before those of later
-// chunks are, and a token sees none behind itself: so a chunk goes through the whole block, and the next one follows.
+// chunks are, and a token sees none after itself: so a chunk goes through the whole block, and the next one follows.
 // As long as the group are the stream and one block's keys and values; activations are as long as a chunk. Sums are
 // taken in the order of the whole group's, so results are the same, bit for bit. Tested by cpu/chunk_test.cc.
 #include <algorithm>

@@ -13,7 +13,7 @@ class CpuOps : public SharedOps {
  public:
   CpuOps(const CpuWeights& weights, const KernelTable& kernels, Team* team);
 
-  // What the sequences of the batches to come stand behind, one for each; empty: nothing. They outlive those batches.
+  // What the sequences of the batches to come stand after, one for each; empty: nothing. They outlive those batches.
   static constexpr bool kTakesRuns = true;
   void begin_runs(std::span<const Run> runs) { runs_ = runs; }
   // Of causal models: a group of more tokens goes through each block `rows` at a time, so that only the stream and one
@@ -66,7 +66,7 @@ class CpuOps : public SharedOps {
   // Attention of a window with a global first token: that token, and the others.
   void attend_globally(const Batch& batch, Rows rows);
   void feed_forward_rows(size_t layer, const PaddedMatrix& input, size_t row, size_t stream_row, size_t rows);
-  // stream rows += job's product, behind its norm where there is one.
+  // stream rows += job's product, after its norm where there is one.
   void add_sum(LinearJob job, const CpuNorm& norm);
   size_t query_width() const { return attention_->heads * attention_->head_size; }
   // The position of the first token of sequence `s` of a batch.

@@ -1,6 +1,6 @@
 // The int8 product on vector units: rows of activations quantized one by one to 8 bits without sign, between their
 // smallest and their largest value, weights to signed 8 bits, each column by its largest or by what its sums leave room
-// for. A 32-bit lane takes four neighbouring inputs. Behind a panel's weights stand its columns' scales, and the sums
+// for. A 32-bit lane takes four neighbouring inputs. After a panel's weights stand its columns' scales, and the sums
 // of their weights. Included once per target by kernels.cc.
 //
 // A policy has
@@ -83,7 +83,7 @@ struct Avx2ByteDot {
   HWY_INLINE static const __m256i* load(const int8_t* b) { return reinterpret_cast<const __m256i*>(b); }
   HWY_INLINE static void accumulate(VI& sum, Inputs a, const __m256i* b) {
     // By hand, with weights from memory: g++ loads them all first, and then lacks registers for the sums. The columns
-    // of a panel fill two vectors, so the next four inputs' begin behind those.
+    // of a panel fill two vectors, so the next four inputs' begin after those.
     __m256i pairs, others;
     asm("vpmaddubsw %[b0], %[a0], %[pairs]\n\t"
         "vpmaddubsw %[b1], %[a1], %[others]\n\t"
@@ -136,7 +136,7 @@ HWY_INLINE Ends ends_of(const float* x, size_t n) {
   return {lowest, highest};
 }
 
-// kRows x two vectors of sums over all inputs; scales, lowest values, bias and residual behind them. `next`: what this
+// kRows x two vectors of sums over all inputs; scales, lowest values, bias and residual after them. `next`: what this
 // tile prefetches, one of kTiles.
 template <class Dot, size_t kRows, size_t kTiles>
 HWY_NOINLINE void byte_tile(const int8_t* a, size_t a_stride, size_t steps, const int8_t* panel, const int8_t* next,
@@ -202,7 +202,7 @@ struct ByteProduct {
   static constexpr size_t kGroup = 4;
   static constexpr size_t kColumns = kTileColumns;
   static constexpr size_t kBlockRows = kBlockTiles * kTileRows;
-  static constexpr size_t kPanelTail = kColumns * 8;  // bytes behind a panel's weights
+  static constexpr size_t kPanelTail = kColumns * 8;  // bytes after a panel's weights
 
   HWY_INLINE static void begin() {}
   HWY_INLINE static void end() {}
@@ -210,7 +210,7 @@ struct ByteProduct {
   HWY_INLINE static size_t steps_of(size_t in) { return round_up_to(in, Dot::kInputs); }
   static size_t scratch_bytes(size_t in, size_t rows) { return round_up_to(rows * row_stride(in), 64); }
 
-  // Rows of weights quantized, each in its own unit, and what stands behind the panel of columns [block, ..).
+  // Rows of weights quantized, each in its own unit, and what stands after the panel of columns [block, ..).
   static void pack_rows(const float* weight, size_t stride, size_t rows, size_t in, int8_t* out, size_t lanes,
                         size_t block, std::byte* panel) {
     const D d;
@@ -272,7 +272,7 @@ struct ByteProduct {
   }
 
  private:
-  // Room for the range behind the inputs; an odd number of cache lines, so that rows do not share cache sets.
+  // Room for the range after the inputs; an odd number of cache lines, so that rows do not share cache sets.
   HWY_INLINE static size_t row_stride(size_t in) {
     return (round_up_to(steps_of(in) + sizeof(RowRange), 64) / 64 | 1) * 64;
   }

@@ -2,7 +2,7 @@
 // forward does goes through here. kernels.cc compiles the tables with Highway, once per instruction set.
 //
 // Activations are row-major fp32; a stride is the distance between rows in elements. Rows may be read and written up to
-// the next multiple of `tile_columns` behind their last column: buffers are padded so (PaddedMatrix in buffers.h).
+// the next multiple of `tile_columns` after their last column: buffers are padded so (PaddedMatrix in buffers.h).
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@
 namespace rerank::engine::cpu {
 
 // A weight matrix W [out, in] as the micro-kernel reads it: panels of `tile_columns` output columns; within a panel,
-// for each group of inputs (1 fp32, 2 bf16), the group's values of each column side by side. Columns behind `out`, and
-// inputs behind `in` up to a whole number of steps, are zero.
+// for each group of inputs (1 fp32, 2 bf16), the group's values of each column side by side. Columns after `out`, and
+// inputs after `in` up to a whole number of steps, are zero.
 struct PackedMatrix {
   const std::byte* panels = nullptr;  // panel p starts at panels + p * panel_bytes(in), 64-byte aligned
   const float* bias = nullptr;        // [out], padded with zeros to whole panels; null: none
@@ -64,7 +64,7 @@ inline constexpr size_t kAllPositions = size_t{1} << 30;
 
 // Attention of `query_rows` rows of one sequence, over all keys, for the heads of queries that share a head of keys.
 struct AttentionArgs {
-  const float* queries = nullptr;  // first column of the first head; the others stand behind it
+  const float* queries = nullptr;  // first column of the first head; the others stand after it
   size_t query_stride = 0;
   size_t query_rows = 0;
   size_t query_heads = 1;
@@ -82,7 +82,7 @@ struct AttentionArgs {
   // Where one of these two is there, queries are one head and begin at position 0, and the keys are one piece.
   const PositionPanels* positions = nullptr;  // null: none
   // Added to scores, times log2(e), by the key's position minus the query's: distance 0 is here, the least
-  // -(length - 1); the largest, length - 1, has a panel's columns behind it. null: none.
+  // -(length - 1); the largest, length - 1, has a panel's columns after it. null: none.
   const float* distance_bias = nullptr;
   std::byte* scratch = nullptr;           // attention_scratch(length, head_size) bytes, 64-byte aligned
   std::byte* position_scratch = nullptr;  // position_scratch(length, head_size) bytes, where one of the two is there

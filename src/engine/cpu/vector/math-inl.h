@@ -68,7 +68,7 @@ HWY_INLINE V exp_vector(D d, V x) {
 template <int kDegree, class D, class V>
 HWY_INLINE V exp2_vector(D d, V x) {
   static_assert(kDegree == 3 || kDegree == 5);
-  // Of what lies behind the whole number below x.
+  // Of what lies after the whole number below x.
   constexpr float kCubic[] = {9.999251935e-01f, 6.958335051e-01f, 2.260678928e-01f, 7.802368959e-02f};
   constexpr float kQuintic[] = {9.999999251e-01f, 6.931530732e-01f, 2.401536172e-01f,
                                 5.582631751e-02f, 8.989340732e-03f, 1.877576410e-03f};

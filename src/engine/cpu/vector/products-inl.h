@@ -3,7 +3,7 @@
 //
 // A policy has
 //   Element, kGroup     an input value; how many neighbouring inputs one 32-bit lane holds
-//   kPanelTail          bytes behind a panel's weights, if any
+//   kPanelTail          bytes after a panel's weights, if any
 //   pack_rows(..)       some rows of weights -> lanes of 32 bits, and their part of the panel's tail
 //   kColumns            columns of a panel
 //   block_rows(in)      rows prepared and multiplied together
@@ -148,7 +148,7 @@ struct Bf16Dot {
                                       size_t out_stride, size_t padded_rows) {
     convert_rows_to_bf16(a, a_stride, rows, in, out, out_stride, padded_rows);
   }
-  // Two vectors, one behind the other.
+  // Two vectors, one after the other.
   HWY_INLINE static void store_pair(V low, V high, uint16_t* to) {
 #if HWY_TARGET <= HWY_AVX3
     if constexpr (kHardware) {

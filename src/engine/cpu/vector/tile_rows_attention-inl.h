@@ -11,7 +11,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Bf16Rows = VectorProduct<Bf16Dot<false>>;
 
-// Where its parts are in scratch, behind those of AttentionPlan; in bytes.
+// Where its parts are in scratch, after those of AttentionPlan; in bytes.
 struct TileAttentionPlan {
   size_t queries, weights, scores, totals, total;
   size_t query_tiles, key_tiles;  // of a row: of 32 inputs, of 32 keys

@@ -1,4 +1,4 @@
-// Products on the tile unit (AMX) of rows of activations that lie one behind the other: for models whose other parts
+// Products on the tile unit (AMX) of rows of activations that lie one after the other: for models whose other parts
 // the tile kernels (amx/) do not compute, as decoders. Panels are those of the vector products, whose rows of 32-bit
 // groups are what a tile of weights wants. Included once per target by kernels.cc.
 //

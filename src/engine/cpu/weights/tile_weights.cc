@@ -44,7 +44,7 @@ TileLinear::TileLinear(const TileKernels& kernels, const Packing& packing, const
   bias_.resize(out.total());
   for (size_t g = 0; from.bias && g < out.groups; ++g)
     from.bias->read_floats(g * out.width, {bias_.data() + g * out.padded, out.width});
-  // Behind the panels, of int8: the columns' scales, and the sums of their weights.
+  // After the panels, of int8: the columns' scales, and the sums of their weights.
   const size_t all_panels = panels_.panels * panel_bytes, chunks = (panels_.steps + kChunkSteps - 1) / kChunkSteps;
   const size_t behind = kernels.int8 ? (1 + chunks) * out.total() * sizeof(float) : 0;
   panels_.data = packing.store.place(all_panels + behind, [&](std::byte* data) {
@@ -81,7 +81,7 @@ TileAngles::TileAngles(const std::vector<float>& angles, size_t head_size) {
   if (half % kPanelColumns != 0) return;
   panels = half / kPanelColumns;
   const size_t tiles = round_up(positions, kRowTile) / kRowTile;
-  values.resize(tiles * panels * 2 * kLayoutFloats);  // zero: behind the last position nothing is read
+  values.resize(tiles * panels * 2 * kLayoutFloats);  // zero: after the last position nothing is read
   for (size_t position = 0; position < positions; ++position) {
     const size_t row = position % kRowTile;
     for (size_t c = 0; c < half; ++c) {

@@ -27,7 +27,7 @@ constexpr const char* kTemporary = ".packing";
 
 struct Header {
   uint64_t magic = kMagic;
-  uint64_t bytes = 0;  // behind the header
+  uint64_t bytes = 0;  // after the header
   uint64_t hash_low = 0, hash_high = 0;
   char key[256] = {};
 };

@@ -91,7 +91,7 @@ __device__ inline void copy_queries(T* shared, const AttentionInput<T>& in, cons
 
 // First keys of tiles.
 struct KeyRange {
-  uint32_t begin, ahead, end;  // ahead: the tile behind the first one
+  uint32_t begin, ahead, end;  // ahead: the tile after the first one
 };
 
 // What a block's queries, of which `first_query` is the first, see of `total` keys.
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(kGroups* kGroup, kBlocks<D, kGeneral, kGroups>
   if (tile.length == 0) return;  // it fills up a class of batches
   const uint32_t total = tile.prefix_length + tile.length, first_query = tile.prefix_length + tile.first_query;
   const uint32_t head = blockIdx.y / args.group * D;  // of keys and values
-  // What makes rows of positions: before and behind the end of the prefix (row_of()).
+  // What makes rows of positions: before and after the end of the prefix (row_of()).
   const uint32_t prefix = tile.prefix_length, shift = tile.prefix_begin, own_shift = tile.begin - prefix;
   const auto fetch = [&](uint32_t first, T* to) {
     each_piece<D, kKeys, Products, kThreads>([&](uint32_t row, uint32_t column, uint32_t place) {

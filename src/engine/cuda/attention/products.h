@@ -1,7 +1,7 @@
 // The two ways in which four warps multiply a tile of 64 queries with a tile of keys, and their powers with the values:
 // how tiles lie in shared memory, and the products.
 //   kKeys                    of a tile
-//   kPeriod                  rows behind which places repeat
+//   kPeriod                  rows after which places repeat
 //   kKeepsQueries            they are in registers (QueryRegisters), else in shared memory
 #pragma once
 
@@ -82,7 +82,7 @@ struct WarpProducts {
 // blocks of 64 rows of 64 numbers, in each row the eight 16-byte pieces at their number xor (row mod 8). Keys are the
 // right operand as they lie (K-major: 1024 bytes from eight rows to the next eight); values are transposed (MN-major:
 // 1024 bytes from eight keys to the next, a block from 64 dimensions to the next).
-// Copies stay cp.async, not TMA: keys lie in two places where there is a prefix, and rows behind the end of a sequence
+// Copies stay cp.async, not TMA: keys lie in two places where there is a prefix, and rows after the end of a sequence
 // are another sequence's.
 template <int D, class T>
 struct GroupProducts {

@@ -24,7 +24,7 @@ class KeptPrefixes {
   // The slots of what `ids` begins with, the longest that is kept, of at least kLeastMatch tokens; empty: there is
   // none.
   std::vector<uint32_t> find(std::span<const int32_t> ids);
-  // Slots for the tokens of `ids` behind the first of them, which lie in `first`: they are kept once the batch has
+  // Slots for the tokens of `ids` after the first of them, which lie in `first`: they are kept once the batch has
   // written them. Others leave for them, those that were used longest ago first. Empty: there is no room, or an earlier
   // call has added them.
   std::vector<uint32_t> add(std::span<const int32_t> ids, std::span<const uint32_t> first);

@@ -1,5 +1,5 @@
 // A batch as the device gets it: where attention is causal, what sequences begin with together (engine/prefix_plan.h)
-// comes once, before them, and each sequence is what it has behind that. What an earlier batch has kept does not come
+// comes once, before them, and each sequence is what it has after that. What an earlier batch has kept does not come
 // at all. Pure.
 #pragma once
 

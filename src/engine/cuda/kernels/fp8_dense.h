@@ -186,7 +186,7 @@ class Dense<Fp8> {
     if (next != nullptr && next->there()) norm_input(*next, a.states, rows);
   }
 
-  // Outputs [first, first + outs) of w; what is computed behind them, to fill up a side, is not read.
+  // Outputs [first, first + outs) of w; what is computed after them, to fill up a side, is not read.
   Fp8Sums multiply(const DeviceLinear<Fp8>& w, uint32_t first, uint32_t outs, const Fp8Rows& x, uint32_t rows,
                    Scratch<Fp8>& scratch) {
     const uint32_t side = fp8_side(w.in);
@@ -200,7 +200,7 @@ class Dense<Fp8> {
     const DeviceNorm* behind;  // null: none
   };
 
-  // The product onto the stream, and the norm behind it.
+  // The product onto the stream, and the norm after it.
   void output(const DeviceLayer<Fp8>& layer, const DeviceLinear<Fp8>& w, const Norms& norms, const Fp8Rows& x,
               Activations<Fp8>& a, uint32_t rows) {
     const Fp8Sums added = multiply(w, 0, w.out, x, rows, a.scratch);

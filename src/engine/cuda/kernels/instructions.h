@@ -22,7 +22,7 @@ __device__ inline unsigned address_of(const void* shared) {
   return static_cast<unsigned>(__cvta_generic_to_shared(shared));
 }
 
-// The first place at or behind `shared` whose address is a multiple of kAlignment, which has 16 at least.
+// The first place at or after `shared` whose address is a multiple of kAlignment, which has 16 at least.
 template <size_t kAlignment, class T>
 __device__ inline T* aligned(T* shared) {
   return shared + (kAlignment - address_of(shared) % kAlignment) % kAlignment / sizeof(T);

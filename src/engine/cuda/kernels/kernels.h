@@ -85,7 +85,7 @@ struct SequenceRows {
   const uint32_t *firsts, *lengths;
 };
 
-// pooled [sequences, 3 width] of states [tokens, width]: each sequence's scored row, the mean of those behind its first
+// pooled [sequences, 3 width] of states [tokens, width]: each sequence's scored row, the mean of those after its first
 // row among its first queries[s], the mean of the rest; a mean of none is 0.
 void pool(const float* states, const SequenceRows& of, const uint32_t* scored, const uint32_t* queries, float* pooled,
           uint32_t sequences, uint32_t width, cudaStream_t stream);

@@ -9,7 +9,7 @@
 namespace rerank::engine::cuda {
 
 // The next of 64, 128, ... 1024, and from there on sixteen for each doubling: few shapes, each with an algorithm of its
-// own, and at most a sixteenth of a large product is computed in vain. What lies behind the last row is read by nobody.
+// own, and at most a sixteenth of a large product is computed in vain. What lies after the last row is read by nobody.
 inline uint32_t padded_rows(uint32_t rows) {
   const uint32_t step = std::max(64u, std::bit_floor(std::max(rows, 2u) - 1) / 16);
   return (rows + step - 1) / step * step;

@@ -22,7 +22,7 @@ inline uint32_t tile_queries(size_t rows, size_t sequences, uint32_t heads, uint
 }
 
 // Rows that attention computes together, and those before them that their keys go on from: a sequence, or what several
-// sequences begin with, or what a sequence has behind that.
+// sequences begin with, or what a sequence has after that.
 struct Run {
   uint32_t begin = 0, length = 0;  // its first row in the batch, and its rows
   uint32_t prefix_begin = 0, prefix_length = 0;

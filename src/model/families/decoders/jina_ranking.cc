@@ -1,5 +1,5 @@
 // jina-reranker-v3 and v3.5 (Wang et al. 2025), as the modeling.py that comes with them: Qwen3 over one sequence that
-// holds the query and many documents. Behind each stands a token of its own, whose last state becomes a vector through
+// holds the query and many documents. After each stands a token of its own, whose last state becomes a vector through
 // two linear layers; a document's score is the cosine of its vector and the query's.
 #include "base/strings.h"
 #include "model/families/family.h"

@@ -1,6 +1,6 @@
 // MiniCPM (2024) as BAAI's bge-reranker-v2-minicpm-layerwise has it: Llama's blocks, with a scale of the embedding and
-// one of what each block adds; and behind each block from `start_layer` on an output of its own, which the last token's
-// row goes through behind the final norm. `layers` of a request chooses; scores of two outputs are not comparable.
+// one of what each block adds; and after each block from `start_layer` on an output of its own, which the last token's
+// row goes through after the final norm. `layers` of a request chooses; scores of two outputs are not comparable.
 #include <cmath>
 
 #include "base/strings.h"

@@ -9,7 +9,7 @@ namespace {
 void read(ConfigReader& config, Architecture& a) {
   read_encoder(config, {}, a);
   read_position_table(config, false, a);
-  constexpr size_t kFirstPosition = 2;  // behind a padding id of 1, whatever pad_token_id says: as transformers has it
+  constexpr size_t kFirstPosition = 2;  // after a padding id of 1, whatever pad_token_id says: as transformers has it
   if (a.embedding.position_rows <= kFirstPosition) {
     return config.fail(
         absl::InvalidArgumentError(config.json().origin() + ": max_position_embeddings leaves no room for a token"));
