@@ -46,14 +46,15 @@ void OnnxAttention::make_masks() {
   const std::string all = graph_.node("Unsqueeze", {rows}, "mask_heads", {{"axes", std::vector<int64_t>{2}}});
   const std::string cast = graph_.node("Cast", {all}, "mask_cast", {{"to", int64_t{type_}}});
   const std::string padding = graph_.node("Sub", {one(), cast}, "mask_padding");
-  const std::string mask = masks_[{}] = graph_.node("Mul", {padding, scalar("masked", kMasked)}, "mask");
+  const std::string of_padding = masks_[{}] = graph_.node("Mul", {padding, scalar("masked", kMasked)}, "mask");
   for (const model::Block& block : a_.blocks) {
     const Mask mask = mask_of(block.attention);
     if (masks_.contains(mask)) continue;
     const std::string kind = mask.causal ? "causal" : mask.first ? "window_and_first" : "window";
     const std::string name = str_cat(kind, mask.window != 0 ? "_" : "", mask.window != 0 ? str_cat(mask.window) : "");
     const std::string number = graph_.node("Cast", {masked(mask, name)}, name + "_number", {{"to", int64_t{type_}}});
-    masks_[mask] = graph_.node("Add", {mask, graph_.node("Mul", {number, "masked"}, name + "_masked")}, name + "_mask");
+    masks_[mask] =
+        graph_.node("Add", {of_padding, graph_.node("Mul", {number, "masked"}, name + "_masked")}, name + "_mask");
   }
 }
 
