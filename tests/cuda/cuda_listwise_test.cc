@@ -308,7 +308,7 @@ TEST_F(CudaListTest, TheServiceScoresAsTheMakersCode) {
       ASSERT_TRUE(response.ok()) << response.status();
       ASSERT_EQ(response->results.size(), lists[i].documents.size());
       for (const RankedDocument& document : response->results)
-        EXPECT_NEAR(document.score, lists[i].scores[document.index], tolerance("fp32"))
+        EXPECT_NEAR(document.score, lists[i].scores[document.index], tolerance(Precision::kFp32))
             << name << " " << lists[i].query;
     }
   }
@@ -331,7 +331,7 @@ TEST_F(CudaListTest, ARequestOfSeveralBlocksScoresAsOnTheCpu) {
     std::vector<double>& own = scores.emplace_back(request.documents.size());
     for (const RankedDocument& document : response->results) own[document.index] = document.score;
   }
-  for (size_t i = 0; i < scores[0].size(); ++i) EXPECT_NEAR(scores[0][i], scores[1][i], tolerance("fp32")) << i;
+  for (size_t i = 0; i < scores[0].size(); ++i) EXPECT_NEAR(scores[0][i], scores[1][i], tolerance(Precision::kFp32)) << i;
 }
 
 }  // namespace
