@@ -331,7 +331,8 @@ TEST_F(CudaListTest, ARequestOfSeveralBlocksScoresAsOnTheCpu) {
     std::vector<double>& own = scores.emplace_back(request.documents.size());
     for (const RankedDocument& document : response->results) own[document.index] = document.score;
   }
-  for (size_t i = 0; i < scores[0].size(); ++i) EXPECT_NEAR(scores[0][i], scores[1][i], tolerance(Precision::kFp32)) << i;
+  for (size_t i = 0; i < scores[0].size(); ++i)
+    EXPECT_NEAR(scores[0][i], scores[1][i], tolerance(Precision::kFp32)) << i;
 }
 
 }  // namespace
