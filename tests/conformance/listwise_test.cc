@@ -272,7 +272,7 @@ TEST(ListwiseServiceTest, WhatIsTooLongIsCutOrRefused) {
   chunks.truncation = Truncation::kChunks;
   EXPECT_THAT(error_of(*reranker, chunks), HasSubstr("`truncation`"));
   RerankRequest told = request_of({"a"});
-  told.instruction = text;
+  told.instruction = text.substr(0, kMaxInstructionBytes);
   EXPECT_THAT(error_of(*reranker, told), HasSubstr("leave nothing for documents"));
   RerankRequest asked = request_of({"a", "b"});
   asked.query = text;
