@@ -380,7 +380,7 @@ class Combined(unittest.TestCase):
     def test_idle_models_come_back(self):
         with Server("--model", f"a={A}", "--model", f"b={B}", "--idle-unload-s", "1") as server:
             wait_for(lambda: {model["status"] for model in request(server.url + "/health", accept="application/json")[2].get("models", [])
-                              } == {"idle"} or any("nobody has asked" in line for line in server.log), 60, "nothing is unloaded")
+                              } == {"idle"} or any("unloaded: no request" in line for line in server.log), 60, "nothing is unloaded")
             self.assertEqual(who(server.url + "/v1/rerank", model="b"), "b")
             self.assertEqual(request(server.url + "/health")[0], 200)
 
