@@ -65,7 +65,16 @@ Result<std::shared_ptr<transport::MemoryHold>> RpcCall::hold(size_t message_byte
   auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, std::move(client));
   // The message itself, besides what its texts come to.
   RETURN_IF_ERROR(hold->resize(message_bytes * (transport::kWorkBytesPerByte + 1)));
+  last_hold_ = hold;
   return hold;
+}
+
+Status RpcCall::keep(size_t bytes) {
+  auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, record_.peer);
+  RETURN_IF_ERROR(hold->resize(bytes));
+  const std::lock_guard lock(mutex_);
+  kept_.push_back(std::move(hold));
+  return ok_status();
 }
 
 Status RpcCall::admit() {
@@ -85,6 +94,7 @@ Status RpcCall::admit() {
 Result<RerankRequest> RpcCall::request() {
   RerankRequest request;
   request.cancellation = cancellation_;
+  request.memory = last_hold_.lock();
   request.use_cache = !transport::wants_fresh_scores(metadata("cache-control"));
   request.priority = priority_;
   if (const std::string_view text = metadata("x-request-priority"); !text.empty()) {

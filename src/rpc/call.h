@@ -103,6 +103,11 @@ class RpcCall {
   // Around what gRPC has been given and the client has not taken.
   void begin_sending() { sending_.arm(); }
   void end_sending() { sending_.disarm(); }
+  // The same of a message that is waited for while what came before it is held: silence ends the call.
+  void begin_receiving() { receiving_.arm(); }
+  void end_receiving() { receiving_.disarm(); }
+  // Counts so many more bytes until the call is over: an answer that is much larger than its message.
+  Status keep(size_t bytes);
 
   // The client has gone, or no longer wants it. Any thread.
   void cancel() { cancellation_->cancel(); }
@@ -114,6 +119,9 @@ class RpcCall {
   RpcCore& core_;
   grpc::CallbackServerContext& context_;
   AnswerDeadlines::Deadline sending_{core_.answers, context_};
+  AnswerDeadlines::Deadline receiving_{core_.answers, context_};
+  std::weak_ptr<transport::MemoryHold> last_hold_;            // of the message that is read
+  std::vector<std::shared_ptr<transport::MemoryHold>> kept_;  // guarded by mutex_
   const char* method_;
   const api::Route* route_;  // null: asked for a key, and counted as one that ranks nothing
   std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();

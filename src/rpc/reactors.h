@@ -63,6 +63,8 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   // work it begins it calls begin_work() first, and end_work() when pieces are over: after the last, this object may be
   // gone.
   virtual void on_message(const In& message, std::shared_ptr<transport::MemoryHold> memory) = 0;
+  // Whether something of the client's is held while its next message is waited for: then silence ends the call.
+  virtual bool holds_while_waiting() const { return false; }
   // Called once, when the client has sent all and no work is left; may send().
   virtual void on_end() {}
 
@@ -86,6 +88,8 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   void OnReadDone(bool ok) override {
     {
       const std::lock_guard lock(mutex_);
+      if (std::exchange(awaiting_, false)) call_.end_receiving();
+      taking_ = true;
       ended_ |= !ok;
       ok &= status_.ok();
     }
@@ -100,7 +104,8 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
     {
       // Not before: another thread would begin to read the next message into this one, and take its turn.
       const std::lock_guard lock(mutex_);
-      reading_ = false;
+      in_ = In();  // gives back what was not taken from it
+      reading_ = taking_ = false;
     }
     step(0, ok_status());
   }
@@ -145,6 +150,10 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
         this->StartRead(&in_);
       }
       const bool idle = work_ == 0 && !writing_ && out_.empty();
+      if (idle && status_.ok() && reading_ && !taking_ && !awaiting_ && holds_while_waiting()) {
+        awaiting_ = true;
+        call_.begin_receiving();
+      }
       if (idle && status_.ok() && ended_ && !wrapped_up_) ends = wrapped_up_ = true;
       finishes = idle && !ends && (!status_.ok() || wrapped_up_);
       finished_ = finishes;
@@ -165,7 +174,8 @@ class StreamReactor : public grpc::ServerBidiReactor<In, Out> {
   std::deque<std::shared_ptr<Out>> out_;
   std::shared_ptr<Out> writing_;
   size_t work_ = 0;
-  bool reading_ = false, ended_ = false, wrapped_up_ = false, finished_ = false;
+  bool reading_ = false, taking_ = false, awaiting_ = false;
+  bool ended_ = false, wrapped_up_ = false, finished_ = false;
   Status status_;
 };
 

@@ -102,6 +102,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   DocumentStream(RpcCore& core, Context& context) : StreamReactor(core, context, "rerank.v1.Reranker/RerankStream") {}
 
  private:
+  bool holds_while_waiting() const override { return settings_.has_value(); }
   void on_message(const v1::RerankStreamRequest& message, std::shared_ptr<transport::MemoryHold> memory) override {
     if (message.has_start() != !settings_) {
       return fail(
@@ -123,7 +124,11 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     if (first > 0) {  // the first part was admitted with the call
       if (Status admitted = call().admit(); !admitted.ok()) return fail(admitted);
     }
+    if (settings_->instruction) {  // each part's request has it
+      if (Status held = memory->add(settings_->instruction->size()); !held.ok()) return fail(held);
+    }
     auto request = std::make_shared<RerankRequest>(*settings_);
+    request->memory = memory;
     request->documents.assign(documents.begin(), documents.end());
     submit(std::move(request), first, std::move(memory));
   }

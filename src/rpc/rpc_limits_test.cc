@@ -189,6 +189,46 @@ std::shared_ptr<grpc::Channel> narrow_channel(uint16_t port) {
   return grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials(), arguments);
 }
 
+// What has come is held while the rest is waited for: not for ever.
+TEST_F(RpcTest, AStreamThatFallsSilentEndsAndGivesItsMemoryBack) {
+  ServerOptions options;
+  options.body_timeout_ms = 200;
+  api::ApiOptions api;
+  api.memory = std::make_shared<transport::MemoryBudget>(size_t{512} << 20);
+  restart(options, api);
+  const auto channel = narrow_channel(server_->port());
+  const auto of_tei = tei::Rerank::NewStub(channel);
+  grpc::ClientContext context;
+  tei::RerankResponse response;
+  const auto writer = of_tei->RerankStream(&context, &response);
+  tei::RerankStreamRequest text;
+  text.set_query("q");
+  text.set_text(std::string(100000, 'x'));
+  ASSERT_TRUE(writer->Write(text));
+  const auto own = v1::Reranker::NewStub(channel);
+  OwnStream call(*own);  // which has sent its start
+  while (api.memory->held() < 100000) std::this_thread::yield();
+  EXPECT_EQ(writer->Finish().error_code(), grpc::CANCELLED);
+  v1::RerankStreamResponse message;
+  while (call.stream->Read(&message)) continue;
+  EXPECT_EQ(call.stream->Finish().error_code(), grpc::CANCELLED);
+  while (api.memory->held() > 0) std::this_thread::yield();
+}
+
+TEST_F(RpcTest, AnAnswerOfTooManyTokensIsRefused) {
+  const auto stub = tei::Tokenize::NewStub(channel_);
+  const auto ask = [&](size_t bytes) {
+    grpc::ClientContext context;
+    tei::EncodeRequest request;
+    request.set_inputs(std::string(bytes, 'x'));
+    request.set_add_special_tokens(true);
+    tei::EncodeResponse response;
+    return stub->Tokenize(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(ask(100000), grpc::OK);
+  EXPECT_EQ(ask(256u << 10), grpc::OUT_OF_RANGE) << "two tokens more than the limit";
+}
+
 TEST_F(RpcTest, ACallWhoseAnswerIsNotTakenEndsAndGivesItsMemoryBack) {
   ServerOptions options;
   options.body_timeout_ms = 400;
@@ -209,11 +249,11 @@ TEST_F(RpcTest, ACallWhoseAnswerIsNotTakenEndsAndGivesItsMemoryBack) {
   v1::RerankStreamResponse message;
   while (call.stream->Read(&message)) continue;
   EXPECT_EQ(call.stream->Finish().error_code(), grpc::CANCELLED);
-  // Who takes its answer, be it late, has it.
+  // Who takes its answers, and goes on, has them all.
   OwnStream slow(*stub);
   slow.send(0);
   ASSERT_TRUE(slow.stream->Read(&message));
-  std::this_thread::sleep_for(milliseconds(900));
+  std::this_thread::sleep_for(milliseconds(150));
   slow.send(1);
   ASSERT_TRUE(slow.stream->Read(&message));
   slow.stream->WritesDone();

@@ -90,18 +90,23 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
       admitted = request.status();
       if (request.ok()) request_ = *std::move(request);
     }
-    admitted.ok() ? StartRead(&in_) : end(admitted);
+    admitted.ok() ? read() : end(admitted);
   }
 
  private:
+  void read() {
+    call_.begin_receiving();
+    StartRead(&in_);
+  }
   void OnReadDone(bool ok) override {
+    call_.end_receiving();
     if (call_.cancelled()) return end(absl::CancelledError("the call was cancelled"));
     if (!ok) {
       return handle_guarded([this](const Status& status) { end(status); },
                             [&](const RpcDone& done) { rank(call_, std::move(request_), return_text_, out_, done); });
     }
     if (const Status status = guarded([&] { return take(); }); !status.ok()) return end(status);
-    StartRead(&in_);
+    read();
   }
   Status take() {
     if (request_.documents.empty()) {
@@ -109,10 +114,12 @@ class RankStream : public grpc::ServerReadReactor<tei::RerankStreamRequest> {
       return_text_ = in_.return_text();
       read_settings(in_, request_);
     }
-    bytes_ += in_.text().size() + (request_.documents.empty() ? request_.query.size() : 0);
+    bytes_ += in_.ByteSizeLong();
     ASSIGN_OR_RETURN(auto held, call_.hold(bytes_));
     memory_ = std::move(held);
+    request_.memory = memory_;
     request_.documents.push_back(std::move(*in_.mutable_text()));
+    in_ = {};  // gives back what else was in it
     const size_t count = request_.documents.size(), limit = call_.core().options.max_documents;
     RETURN_IF_ERROR(transport::check_count("texts", count, limit));
     return bytes_ > call_.core().max_message_bytes ? too_much_text() : ok_status();
@@ -204,6 +211,10 @@ void add_token(std::string_view text, const Token& token, tei::EncodeResponse& o
   }
 }
 
+// Of an answer: a byte may be several tokens, where a normalizer writes characters out.
+constexpr size_t kMostTokens = 256u << 10, kUncountedTokens = 4096;
+constexpr size_t kBytesPerToken = 160;  // as a message in memory, and as it is sent
+
 void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& out, const RpcDone& done) {
   const std::string& text = in.inputs();
   if (text.empty()) return done(transport::make_error(transport::ErrorKind::kEmpty, "`inputs` cannot be empty"));
@@ -215,9 +226,17 @@ void encode(RpcCall& call, const tei::EncodeRequest& in, tei::EncodeResponse& ou
   RpcCore& core = call.core();
   auto chosen = call.choose("", {}, /*wait=*/false);
   if (!chosen.ok()) return done(chosen.status());
-  core.run(core.tokenizers, done, [model = *std::move(chosen), &out, text, special = in.add_special_tokens()] {
-    for (const Token& token : model->tokenize(text, special)) add_token(text, token, out);
-  });
+  core.run(core.tokenizers, done,
+           [&call, model = *std::move(chosen), &out, text, special = in.add_special_tokens()]() -> Status {
+             const std::vector<Token> tokens = model->tokenize(text, special);
+             if (tokens.size() > kMostTokens) {
+               return transport::make_error(transport::ErrorKind::kBodyTooLarge,
+                                            "`inputs` comes to more than 262,144 tokens: send less at once");
+             }
+             if (tokens.size() > kUncountedTokens) RETURN_IF_ERROR(call.keep(tokens.size() * kBytesPerToken));
+             for (const Token& token : tokens) add_token(text, token, out);
+             return ok_status();
+           });
 }
 
 void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& out, const RpcDone& done) {

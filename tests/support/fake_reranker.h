@@ -54,6 +54,7 @@ class FakeReranker : public Reranker {
     {
       const std::lock_guard lock(mutex_);
       last_ = *request;
+      last_.memory = nullptr;  // which would be held as long as this is
       ++submitted_;
       changed_.notify_all();
       if (throws_) throw std::runtime_error("thrown on purpose");
