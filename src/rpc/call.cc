@@ -10,11 +10,26 @@ namespace rerank::rpc {
 namespace {
 
 constexpr std::chrono::hours kLongest(24 * 11);  // a deadline further away is the same as none
+constexpr size_t kCallBytes = 16u << 10;         // what gRPC and we keep of a call, roughly
 
 }  // namespace
 
-RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method)
-    : core_(core), context_(context), method_(method), route_(api::route_of_method(method)) {
+RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method, RpcDone fail)
+    : core_(core),
+      context_(context),
+      fail_(std::move(fail)),
+      method_(method),
+      route_(api::route_of_method(method)),
+      own_(core.options.memory, transport::peer_of(context.peer())),
+      // Its end could not be told: it would wait for what is not taken.
+      sending_(core.transfers, [this] { context_.TryCancel(); }),
+      silence_(core.transfers,
+               [this] {
+                 fail_(transport::make_error(transport::ErrorKind::kTimeout,
+                                             "no whole message came for --body-timeout-ms: send it faster, or end the "
+                                             "stream"));
+               }),
+      arrival_(core.arrivals, [this] { count_largest(); }) {
   record_.transport = "grpc";
   record_.label = method;
   record_.peer = transport::peer_of(context.peer());
@@ -56,25 +71,40 @@ std::string_view RpcCall::metadata(const char* name) const {
   return {found->second.data(), found->second.size()};
 }
 
-Result<std::shared_ptr<transport::MemoryHold>> RpcCall::hold(size_t message_bytes) {
-  std::string client = record_.peer;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!record_.key.empty()) client = transport::client_of_key(record_.key);
-  }
-  auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, std::move(client));
-  // The message itself, besides what its texts come to.
-  RETURN_IF_ERROR(hold->resize(message_bytes * (transport::kWorkBytesPerByte + 1)));
+std::string RpcCall::client() const {
+  return record_.key.empty() ? record_.peer : transport::client_of_key(record_.key);
+}
+
+std::shared_ptr<transport::MemoryHold> RpcCall::new_hold() {
+  const std::lock_guard lock(mutex_);
+  auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, client());
   last_hold_ = hold;
   return hold;
 }
 
-Status RpcCall::keep(size_t bytes) {
-  auto hold = std::make_shared<transport::MemoryHold>(core_.options.memory, record_.peer);
-  RETURN_IF_ERROR(hold->resize(bytes));
+Status RpcCall::begin_arrival() {
   const std::lock_guard lock(mutex_);
-  kept_.push_back(std::move(hold));
+  RETURN_IF_ERROR(own_.resize(kCallBytes + kWindowBytes));
+  arrives_ = true;
+  arrival_.arm();
   return ok_status();
+}
+
+void RpcCall::count_largest() {
+  Status held;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!arrives_) return;
+    held = own_.resize(kCallBytes + kWindowBytes + core_.max_message_bytes);
+  }
+  if (!held.ok()) fail_(held);
+}
+
+void RpcCall::end_arrival() {
+  arrival_.disarm();
+  const std::lock_guard lock(mutex_);
+  arrives_ = false;
+  own_.shrink(kCallBytes);
 }
 
 Status RpcCall::admit() {
@@ -88,7 +118,7 @@ Status RpcCall::admit() {
   priority_ = caller->priority;
   const std::lock_guard lock(mutex_);
   record_.key = caller->name;
-  return ok_status();
+  return own_.move_to(client());
 }
 
 Result<RerankRequest> RpcCall::request() {

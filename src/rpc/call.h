@@ -1,4 +1,4 @@
-// One gRPC call, apart from how its messages come and go (reactors.h), and what all calls share. Included only within
+// One gRPC call, apart from how its messages come and go (services/), and what all calls share. Included only within
 // this room: the headers of gRPC are heavy.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "api/options.h"
 #include "api/routes.h"
@@ -17,7 +18,8 @@
 #include "observe/request_metrics.h"
 #include "observe/request_record.h"
 #include "rerank/catalog.h"
-#include "rpc/answer_deadlines.h"
+#include "rpc/deadlines.h"
+#include "rpc/services/health.h"
 #include "transport/callers/access.h"
 #include "transport/errors.h"
 
@@ -30,12 +32,19 @@ struct RpcCore {
   transport::Access access;
   observe::RequestMetrics requests;
   size_t max_message_bytes = 0;
-  std::chrono::milliseconds answer_timeout;  // an answer that is not taken for so long ends its call
-  AnswerDeadlines answers{answer_timeout};
+  // An answer that is not taken, or a message that is not there, for so long ends its call.
+  std::chrono::milliseconds patience;
+  Deadlines transfers{patience};
+  // gRPC does not tell how much of a message has come. One that is not there after so long may be of the largest size,
+  // and is counted so.
+  Deadlines arrivals{std::chrono::milliseconds(100)};
+  Health health;
+  std::vector<std::string> services;  // the names of those that are served; set before the first call
+  // Long messages are read here, and others that may become so: not on gRPC's threads, which all calls share.
+  WorkerPool readers{1};
   // Answers are written here: the thread that computed scores has better things to do.
   WorkerPool writers{1};
-  // Texts are tokenized, and ids decoded, for clients that want to see them here: not on gRPC's threads, which all
-  // calls share, and not where answers wait to be written.
+  // Texts are tokenized, and ids decoded, for clients that want to see them here: not where answers wait to be written.
   WorkerPool tokenizers{1};
 
   // Has `write` make an answer there, and tells how that has ended. `write` also is the last that uses what it has.
@@ -51,6 +60,9 @@ struct RpcCore {
     if (const Status posted = guarded([&] { pool.post(task); }); !posted.ok()) done(posted);
   }
 };
+
+// Of one call, what HTTP/2 lets a client send before it is read.
+inline constexpr size_t kWindowBytes = 65535;
 
 // A stream's texts together are limited as one message is; gRPC has the same code for that.
 inline Status too_much_text() {
@@ -73,8 +85,9 @@ void handle_guarded(RpcDone done, Handle handle) {
 
 class RpcCall {
  public:
-  // `method`: "package.Service/Method", a literal that the table of routes has.
-  RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method);
+  // `method`: "package.Service/Method", a literal that the table of routes has. `fail` is told what ends the call from
+  // outside, on any thread, and must not block.
+  RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method, RpcDone fail);
 
   RpcCore& core() { return core_; }
 
@@ -89,9 +102,12 @@ class RpcCall {
   // answer's metadata say which it is. Errors: as Catalog::find().
   Result<std::shared_ptr<Reranker>> choose(std::string_view query, std::string_view named = {}, bool wait = true);
 
-  // Counts a message of so many bytes, and what it becomes, until the last copy of the result is gone. Errors: as
-  // MemoryHold::resize().
-  Result<std::shared_ptr<transport::MemoryHold>> hold(size_t message_bytes);
+  // Around a message that is waited for: what may have come of it is counted. Errors: as MemoryHold::resize().
+  Status begin_arrival();
+  void end_arrival();
+
+  // What a message and its request hold until the last copy of the result is gone: nothing yet.
+  std::shared_ptr<transport::MemoryHold> new_hold();
 
   // What one request of the call has come to, for metrics, log and trace. Any thread.
   void note_ranked(const RerankResponse& result);
@@ -103,11 +119,12 @@ class RpcCall {
   // Around what gRPC has been given and the client has not taken.
   void begin_sending() { sending_.arm(); }
   void end_sending() { sending_.disarm(); }
-  // The same of a message that is waited for while what came before it is held: silence ends the call.
-  void begin_receiving() { receiving_.arm(); }
-  void end_receiving() { receiving_.disarm(); }
+  // Around the time in which nothing happens but that a message is waited for: silence ends the call.
+  void begin_silence() { silence_.arm(); }
+  void end_silence() { silence_.disarm(); }
+
   // Counts so many more bytes until the call is over: an answer that is much larger than its message.
-  Status keep(size_t bytes);
+  Status keep(size_t bytes) { return own_.add(bytes); }
 
   // The client has gone, or no longer wants it. Any thread.
   void cancel() { cancellation_->cancel(); }
@@ -115,20 +132,24 @@ class RpcCall {
 
  private:
   std::string_view metadata(const char* name) const;
+  std::string client() const;  // whose share of memory it takes; under mutex_
+  void count_largest();        // a message that is long in coming
 
   RpcCore& core_;
   grpc::CallbackServerContext& context_;
-  AnswerDeadlines::Deadline sending_{core_.answers, context_};
-  AnswerDeadlines::Deadline receiving_{core_.answers, context_};
-  std::weak_ptr<transport::MemoryHold> last_hold_;            // of the message that is read
-  std::vector<std::shared_ptr<transport::MemoryHold>> kept_;  // guarded by mutex_
+  const RpcDone fail_;
+  std::weak_ptr<transport::MemoryHold> last_hold_;  // of the message that is read
   const char* method_;
   const api::Route* route_;  // null: asked for a key, and counted as one that ranks nothing
   std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   TimePoint begin_ = Clock::now();
   int priority_ = 0;  // of the caller's key
-  std::mutex mutex_;
-  observe::RequestRecord record_;  // guarded by mutex_
+  mutable std::mutex mutex_;
+  observe::RequestRecord record_;  // guarded by mutex_, as the next
+  bool arrives_ = false;
+  transport::MemoryHold own_;  // the call itself, and the message that is arriving
+  // The last members: they wait for what they are telling.
+  Deadlines::Deadline sending_, silence_, arrival_;
 };
 
 }  // namespace rerank::rpc

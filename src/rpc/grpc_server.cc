@@ -1,10 +1,7 @@
 #include "rpc/grpc_server.h"
 
 #include <google/protobuf/stubs/logging.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/impl/service_type.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
@@ -18,8 +15,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "rpc/acceptor.h"
-#include "rpc/services.h"
-#include "rpc/unreadable.h"
+#include "rpc/services/services.h"
 #include "transport/listen.h"
 
 namespace rerank::rpc {
@@ -27,7 +23,7 @@ namespace {
 
 constexpr unsigned kLookForCertificatesSeconds = 1;
 constexpr int kStreamsOfAConnection = 100;  // what Envoy and nginx allow; clients wait, or open more connections
-constexpr size_t kMessagesAtOnce = 32;      // of the largest size, on their way in: as HTTP's bodies
+constexpr int kPlainAndGzip = 1 << GRPC_COMPRESS_NONE | 1 << GRPC_COMPRESS_GZIP;
 constexpr size_t kLeastMemory = size_t{256} << 20;  // for all connections, however small messages are
 
 // Reads the certificates again when their files change.
@@ -46,13 +42,22 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const ServerOptions& option
 }
 
 // The limits that HTTP connections have, as far as gRPC knows them.
-void limit(const ServerOptions& options, grpc::ServerBuilder& builder) {
+void limit(const ServerOptions& options, const RpcCore& core, grpc::ServerBuilder& builder) {
   const auto capped = [](size_t value) { return static_cast<int>(std::min<size_t>(value, INT32_MAX)); };
   builder.SetMaxReceiveMessageSize(capped(options.max_body_bytes));
   builder.SetMaxSendMessageSize(-1);
-  grpc::ResourceQuota memory("messages");
-  memory.Resize(std::max(kLeastMemory, kMessagesAtOnce * options.max_body_bytes));
-  builder.SetResourceQuota(memory);
+  // What arrives is counted in the account of all requests; this bounds what comes before it is.
+  if (core.options.memory) {
+    grpc::ResourceQuota memory("messages");
+    memory.Resize(std::max(kLeastMemory, core.options.memory->total()));
+    builder.SetResourceQuota(memory);
+  }
+  // A client may send this of a call before it is read, however fast it is.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, static_cast<int>(kWindowBytes));
+  // gRPC would decompress a message of any size: messages.cc does it, and counts.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  builder.AddChannelArgument(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, kPlainAndGzip);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, capped(options.max_header_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, capped(options.idle_timeout_ms));
   if (options.grpc_connection_age_ms > 0)
@@ -70,7 +75,7 @@ void limit(const ServerOptions& options, grpc::ServerBuilder& builder) {
 
 struct GrpcServer::Impl {
   RpcCore core;
-  std::vector<std::unique_ptr<grpc::Service>> services;
+  std::unique_ptr<grpc::Service> service;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;
   std::unique_ptr<Acceptor> acceptor;
@@ -84,10 +89,8 @@ struct GrpcServer::Impl {
              observe::RequestMetrics(parts.metrics, observe::kGrpcMetricNames),
              options.max_body_bytes,
              std::chrono::milliseconds(options.body_timeout_ms)},
-        services(make_tei_services(core)),
-        drain_timeout(options.drain_timeout_ms) {
-    services.push_back(make_rerank_service(core));
-  }
+        service(make_service(core, all_methods())),
+        drain_timeout(options.drain_timeout_ms) {}
 
   // Takes connections from now on.
   Status listen(const ServerOptions& options, Metrics* metrics) {
@@ -120,8 +123,6 @@ struct GrpcServer::Impl {
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& options, const Parts& parts) {
   [[maybe_unused]] static const bool once = [] {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     // It writes a line to stderr for each message that is not UTF-8: as many as a client likes.
     google::protobuf::SetLogHandler(nullptr);
     return true;
@@ -130,9 +131,8 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& optio
   grpc::ServerBuilder builder;
   impl->connections = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials(options));
-  limit(options, builder);
-  builder.experimental().SetInterceptorCreators(explain_unreadable_messages());
-  for (const auto& service : impl->services) builder.RegisterService(service.get());
+  limit(options, impl->core, builder);
+  builder.RegisterService(impl->service.get());
   impl->server = builder.BuildAndStart();
   if (!impl->server) return absl::UnavailableError("cannot serve gRPC: check the --tls files");
   if (Status status = impl->listen(options, parts.metrics.get()); !status.ok()) return with_context(status, "gRPC");
@@ -141,13 +141,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions& optio
   return server;
 }
 
-void GrpcServer::set_serving(bool serving) {
-  auto* health = impl_->server->GetHealthCheckService();
-  health->SetServingStatus(serving);
-  for (const char* service :
-       {"rerank.v1.Reranker", "tei.v1.Info", "tei.v1.Rerank", "tei.v1.Predict", "tei.v1.Tokenize"})
-    health->SetServingStatus(service, serving);
-}
+void GrpcServer::set_serving(bool serving) { impl_->core.health.set_serving(serving); }
 
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -157,7 +151,7 @@ uint16_t GrpcServer::port() const { return impl_->port; }
 
 void GrpcServer::drain_and_stop() {
   if (!impl_->server) return;
-  impl_->server->GetHealthCheckService()->Shutdown();
+  impl_->core.health.stop();
   impl_->acceptor->stop();
   impl_->server->Shutdown(std::chrono::system_clock::now() + impl_->drain_timeout);
   impl_->server->Wait();

@@ -49,6 +49,7 @@ def shape(text):
     """What holds on every machine: words, without figures, kernels and spaces."""
     text = re.sub(r"http://127\.0\.0\.1:\d+", "URL", text.strip())
     text = re.sub(r", and it waits (\d+ s)\. With --precision .*", r"; it waits \1.", text)  # `fit` on a slow machine
+    text = re.sub(r"^(bf16|fp32|int8)(?= +[\d.]+ GB)", "PRECISION", text, flags=re.M)  # a CPU has some of them
     text = re.sub(r"\b(amx|avx|neon)\w*\b|-?\b[0-9a-f]{12,}(-dirty)?\b|GCC [\d.]+|\bbf16\b|-?\b\d[\d.:TZ-]*", "N", text)
     lines = [re.sub(r"\s+", " ", line) for line in text.splitlines()]
     return "\n".join(line for line in dict.fromkeys(lines) if line)

@@ -134,6 +134,14 @@ class RawClient {
     return length > 0 ? static_cast<size_t>(length) : 0;
   }
 
+  // Reads until this has come. False: the server has closed its side first.
+  bool receives(std::string_view mark) {
+    while (input_.find(mark) == std::string::npos) {
+      if (!fill()) return false;
+    }
+    return true;
+  }
+
   // True when the server ends the connection without sending anything more.
   bool at_end() { return input_.empty() && !fill(); }
 

@@ -169,9 +169,79 @@ def frame(kind, flags, stream, payload=b""):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-def headers_of(path):
+def headers_of(path, compressed=False):
     fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "h"), ("content-type", "application/grpc"), ("te", "trailers")]
+    fields += [("grpc-encoding", "gzip")] * compressed
     return b"".join(b"\x00" + bytes([len(n)]) + n.encode() + bytes([len(v)]) + v.encode() for n, v in fields)
+
+
+def grpc_call(path, stream, message, size=None, compressed=False):
+    """HEADERS and DATA of a call with one message; `size`: what it says to be long, when not all of it is sent."""
+    data = bytes([compressed]) + struct.pack(">I", size or len(message)) + message
+    whole = size is None
+    parts = [data[at : at + 16000] for at in range(0, len(data), 16000)]
+    return frame(1, 4, stream, headers_of(path, compressed)) + b"".join(
+        frame(0, whole and i == len(parts) - 1, stream, part) for i, part in enumerate(parts))
+
+
+def grpc_connect(server, settings=b"", receive=None):
+    client = server.connect(port=server.grpc_port, receive=receive)
+    client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings))
+    return client
+
+
+def field(number, data):
+    size, out = len(data), b""
+    while size > 127:
+        out, size = out + bytes([size & 127 | 128]), size >> 7
+    return bytes([number << 3 | 2]) + out + bytes([size]) + data
+
+
+def grpc_all(server, payloads, **connect):
+    clients = []
+    for payload in payloads:
+        try:
+            clients.append(grpc_connect(server, **connect))
+            clients[-1].sendall(payload)
+        except OSError:
+            pass
+    return clients
+
+
+def unfinished_grpc_calls(server):
+    paths = ["/rerank.v1.Reranker/Rerank", "/grpc.health.v1.Health/Check", "/tei.v1.Predict/PredictPairStream"]
+    payload = b"".join(grpc_call(paths[i % 3], 2 * i + 1, b"x" * 600, size=30 << 20) for i in range(99))
+    clients = grpc_all(server, [payload] * many(400))
+    begin, more = time.monotonic(), frame(0, 0, 1, b"y" * 16000)
+    while time.monotonic() - begin < 5 * max(SCALE, 0.2):  # of what the server has asked for
+        for client in clients:
+            try:
+                client.setblocking(False)
+                granted = sum(client.recv(1 << 16).count(b"\x00\x00\x04\x08\x00\x00\x00\x00\x01") for _ in range(1))
+                if granted:
+                    client.setblocking(True)
+                    client.sendall(more * 100)
+            except OSError:
+                pass
+    hold(clients, 0)
+
+
+def grpc_bombs(server):
+    message = gzip.compress(field(1, b"q") + field(2, b"a" * (30 << 20)))
+    hold(grpc_all(server, [grpc_call("/rerank.v1.Reranker/Rerank", 1, message, compressed=True)] * many(100)), 3)
+
+
+def silent_grpc_streams(server):
+    start = field(1, field(1, b"q" * 500))
+    payload = b"".join(grpc_call("/rerank.v1.Reranker/RerankStream", 2 * i + 1, start, size=len(start)) for i in range(100))
+    hold(grpc_all(server, [payload] * many(200)), 5)
+
+
+def grpc_tokens(server):
+    message = field(1, ("\ufdfa" * 80000).encode()[: 240 << 10])
+    packed = gzip.compress(message)
+    payload = b"".join(grpc_call("/tei.v1.Tokenize/Tokenize", 2 * i + 1, packed, compressed=True) for i in range(20))
+    hold(grpc_all(server, [payload] * many(50), settings=struct.pack(">HI", 4, 0)), 5)
 
 
 def rapid_resets(server):
@@ -199,31 +269,14 @@ def grpc_connections(server):
 
 
 def unread_grpc_answers(server):
-    def field(number, data):
-        size, out = len(data), b""
-        while size > 127:
-            out, size = out + bytes([size & 127 | 128]), size >> 7
-        return bytes([number << 3 | 2]) + out + bytes([size]) + data
-
     # Complete within the window of 65,535 bytes that the server gives a stream: it is answered.
-    message = field(1, b"q") + field(2, b"some text to rank") * 3200
-    data = b"\x00" + struct.pack(">I", len(message)) + message
-    clients = []
-    for _ in range(many(60)):
-        try:
-            client = server.connect(port=server.grpc_port, receive=4096)
-            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, struct.pack(">HI", 4, 0)))  # takes no answers
-            client.sendall(frame(1, 4, 1, headers_of("/rerank.v1.Reranker/Rerank")))
-            for at in range(0, len(data), 16000):
-                client.sendall(frame(0, at + 16000 >= len(data), 1, data[at : at + 16000]))
-            clients.append(client)
-        except OSError:
-            pass
-    hold(clients, 5)
+    call = grpc_call("/rerank.v1.Reranker/Rerank", 1, field(1, b"q") + field(2, b"some text to rank") * 3200)
+    hold(grpc_all(server, [call] * many(60), settings=struct.pack(">HI", 4, 0), receive=4096), 5)  # takes no answers
 
 
 ATTACKS = [slow_heads, slow_bodies, split_requests, half_closed, resets, bombs, unread_answers, connection_flood, pipelines, joined_fields,
-           one_query_for_all, tokenized, chunks, deep_json, instructions, long_query, written_out, unfinished_heads, pages, rapid_resets, grpc_connections, unread_grpc_answers]
+           one_query_for_all, tokenized, chunks, deep_json, instructions, long_query, written_out, unfinished_heads, pages, rapid_resets, grpc_connections,
+           unread_grpc_answers, unfinished_grpc_calls, grpc_bombs, silent_grpc_streams, grpc_tokens]
 
 
 def run(attack):

@@ -32,7 +32,7 @@ TARGETS = {  # what each reads, and the longest input that is tried
     "http_request": ("heads, framing and bodies of HTTP/1", 2048),
     "http_body": ("gzip and deflate, Accept-Encoding", 2048),
     "dialect": ("paths, headers and JSON of every dialect", 2048),
-    "grpc_message": ("messages of tei.v1 and rerank.v1", 2048),
+    "grpc_message": ("messages of every gRPC method, plain and gzip", 2048),
     "safetensors": ("safetensors", 4096),
     "gguf": ("GGUF files and the tokenizers in them", 4096),
     "torch_file": ("pytorch_model.bin", 6144),

@@ -14,12 +14,9 @@
 namespace rerank::server {
 namespace {
 
-constexpr int kAnyWindow = 15 + 32;  // gzip or zlib, whichever it is
-constexpr int kRawWindow = -15;      // deflate as some clients understand it: without zlib's frame
 constexpr int kGzipWindow = 15 + 16;
 constexpr int kZlibWindow = 15;
 constexpr int kFastest = 1;
-constexpr size_t kStep = 256u << 10;
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && absl::ascii_isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
@@ -39,68 +36,25 @@ std::vector<std::string> split(std::string_view list, char separator) {
   return words;
 }
 
-struct Inflater {
-  z_stream stream{};
-  bool ready;
-  explicit Inflater(int window) : ready(inflateInit2(&stream, window) == Z_OK) {}
-  ~Inflater() { inflateEnd(&stream); }
-};
-
-Status inflate_all(std::string_view input, int window, size_t limit, std::string& output, const MayHold& may_hold) {
-  Inflater inflater(window);
-  if (!inflater.ready) return transport::make_error(transport::ErrorKind::kUnavailable, "out of memory");
-  z_stream& stream = inflater.stream;
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(input.data()));
-  stream.avail_in = static_cast<uInt>(input.size());
-  output.clear();
-  size_t filled = 0;
-  for (;;) {
-    // One byte of room beyond the limit tells a body of exactly the limit from a larger one.
-    if (filled == output.size()) {
-      const size_t size = std::min(std::max(filled * 2, kStep), limit + 1);
-      // While it is copied, both are there.
-      RETURN_IF_ERROR(may_hold ? may_hold(input.size() + filled + size) : ok_status());
-      output.resize(size);
-    }
-    stream.next_out = reinterpret_cast<Bytef*>(output.data() + filled);
-    stream.avail_out = static_cast<uInt>(output.size() - filled);
-    const int result = inflate(&stream, Z_NO_FLUSH);
-    filled = output.size() - stream.avail_out;
-    if (filled > limit) {
-      return transport::make_error(transport::ErrorKind::kBodyTooLarge,
-                                   str_cat("the decompressed body is larger than ", limit, " bytes"));
-    }
-    if (result == Z_STREAM_END) {
-      // gzip files may be several, one after the other.
-      if (stream.avail_in == 0 || window == kRawWindow) break;
-      // Some writers pad with zeros.
-      if (std::all_of(stream.next_in, stream.next_in + stream.avail_in, [](Bytef byte) { return byte == 0; })) break;
-      if (inflateReset(&stream) != Z_OK) break;
-    } else if (result != Z_OK) {
-      return transport::make_error(transport::ErrorKind::kMalformed, "the compressed body is broken or cut short");
-    }
-  }
-  output.resize(filled);
-  return ok_status();
-}
-
-Status decode_one(std::string_view coding, size_t limit, std::string& body, const MayHold& may_hold) {
+Status decode_one(std::string_view coding, size_t limit, std::string& body, const transport::MayHold& may_hold) {
   if (coding == "identity") return ok_status();
   if (coding != "gzip" && coding != "x-gzip" && coding != "deflate") {
     return transport::make_error(transport::ErrorKind::kUnsupportedMedia,
                                  "this Content-Encoding is not understood: send the body plain, or as gzip or deflate");
   }
   std::string plain;
-  Status status = inflate_all(body, kAnyWindow, limit, plain, may_hold);
+  Status status = transport::inflate_all(body, transport::InflateWindow::kAny, limit, plain, may_hold);
+  // Some clients understand by deflate what is without zlib's frame.
   if (!status.ok() && transport::kind_of(status) == transport::ErrorKind::kMalformed && coding == "deflate")
-    status = inflate_all(body, kRawWindow, limit, plain, may_hold);
+    status = transport::inflate_all(body, transport::InflateWindow::kRaw, limit, plain, may_hold);
   if (status.ok()) body = std::move(plain);
   return status;
 }
 
 }  // namespace
 
-Status decode_content(std::string_view content_encoding, size_t limit, std::string& body, const MayHold& may_hold) {
+Status decode_content(std::string_view content_encoding, size_t limit, std::string& body,
+                      const transport::MayHold& may_hold) {
   std::vector<std::string> codings = split(content_encoding, ',');
   if (codings.size() > 2)
     return transport::make_error(transport::ErrorKind::kUnsupportedMedia, "the body is coded more than twice");

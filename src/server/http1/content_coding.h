@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -11,6 +10,7 @@
 #include "base/hash.h"
 #include "rerank/status.h"
 #include "transport/http.h"
+#include "transport/inflate.h"
 
 namespace rerank::server {
 
@@ -19,8 +19,8 @@ enum class ContentCoding { kNone, kGzip, kDeflate };
 // Undoes the codings named in a Content-Encoding header. Errors (transport/errors.h): kUnsupportedMedia for one we do
 // not know, kMalformed for broken data, kBodyTooLarge when more than `limit` bytes come out; it stops there.
 // `may_hold`, if given, is asked before memory is taken, with all bytes that decoding then holds; its error ends it.
-using MayHold = std::function<Status(size_t bytes)>;
-Status decode_content(std::string_view content_encoding, size_t limit, std::string& body, const MayHold& may_hold = {});
+Status decode_content(std::string_view content_encoding, size_t limit, std::string& body,
+                      const transport::MayHold& may_hold = {});
 
 // The coding that an Accept-Encoding header likes best; kNone if it likes neither of ours.
 ContentCoding accepted_coding(std::string_view accept_encoding);

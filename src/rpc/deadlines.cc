@@ -1,12 +1,12 @@
-#include "rpc/answer_deadlines.h"
+#include "rpc/deadlines.h"
 
 #include <algorithm>
 
 namespace rerank::rpc {
 
-AnswerDeadlines::AnswerDeadlines(std::chrono::milliseconds timeout) : timeout_(timeout), thread_([this] { watch(); }) {}
+Deadlines::Deadlines(std::chrono::milliseconds timeout) : timeout_(timeout), thread_([this] { watch(); }) {}
 
-AnswerDeadlines::~AnswerDeadlines() {
+Deadlines::~Deadlines() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -15,40 +15,42 @@ AnswerDeadlines::~AnswerDeadlines() {
   thread_.join();
 }
 
-void AnswerDeadlines::watch() {
+void Deadlines::watch() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    wake_.wait_for(lock, std::max(timeout_ / 4, std::chrono::milliseconds(1)));
+    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    wake_.wait_for(lock, std::max(timeout_ / 4, std::chrono::milliseconds(1)), [this] { return stopping_; });
     while (!waiting_.empty() && waiting_.front()->end_ <= Clock::now()) {
       Deadline& late = *waiting_.front();
       waiting_.pop_front();
       late.waits_ = false;
-      cancelling_ = &late;
+      telling_ = &late;
       lock.unlock();
-      late.context_.TryCancel();
+      late.late_();
       lock.lock();
-      cancelling_ = nullptr;
-      cancelled_.notify_all();
+      telling_ = nullptr;
+      told_.notify_all();
     }
   }
 }
 
-AnswerDeadlines::Deadline::~Deadline() {
+Deadlines::Deadline::~Deadline() {
   disarm();
   std::unique_lock lock(all_.mutex_);
-  if (std::this_thread::get_id() == all_.thread_.get_id()) return;  // inside TryCancel(), which uses it no more
-  all_.cancelled_.wait(lock, [this] { return all_.cancelling_ != this; });
+  if (std::this_thread::get_id() == all_.thread_.get_id()) return;  // inside late_(), which uses it no more
+  all_.told_.wait(lock, [this] { return all_.telling_ != this; });
 }
 
-void AnswerDeadlines::Deadline::arm() {
+void Deadlines::Deadline::arm() {
   const std::lock_guard lock(all_.mutex_);
   if (waits_) all_.waiting_.erase(at_);
   end_ = Clock::now() + all_.timeout_;
   waits_ = true;
+  if (all_.waiting_.empty()) all_.wake_.notify_one();
   at_ = all_.waiting_.insert(all_.waiting_.end(), this);
 }
 
-void AnswerDeadlines::Deadline::disarm() {
+void Deadlines::Deadline::disarm() {
   const std::lock_guard lock(all_.mutex_);
   if (waits_) all_.waiting_.erase(at_);
   waits_ = false;

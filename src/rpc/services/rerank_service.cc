@@ -6,15 +6,13 @@
 #include "api/dialect.h"
 #include "api/handlers/score_pairs.h"
 #include "base/status_macros.h"
-#include "rerank/v1/rerank.grpc.pb.h"
-#include "rpc/reactors.h"
-#include "rpc/services.h"
+#include "rerank/v1/rerank.pb.h"
+#include "rpc/services/reactors.h"
+#include "rpc/services/services.h"
 #include "transport/urgency.h"
 
 namespace rerank::rpc {
 namespace {
-
-using Context = grpc::CallbackServerContext;
 
 Status read_truncation(v1::Truncation how, RerankRequest& request) {
   switch (how) {
@@ -97,13 +95,13 @@ void note(RpcCall& call, const RerankResponse& result, const Reranker& model) {
 }
 
 // Documents that come in parts. Each part is scored as a request of its own; the ranking is made of all.
-class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankStreamResponse> {
+class DocumentStream : public StreamReactor<v1::RerankStreamRequest> {
  public:
-  DocumentStream(RpcCore& core, Context& context) : StreamReactor(core, context, "rerank.v1.Reranker/RerankStream") {}
+  using StreamReactor::StreamReactor;
 
  private:
-  bool holds_while_waiting() const override { return settings_.has_value(); }
-  void on_message(const v1::RerankStreamRequest& message, std::shared_ptr<transport::MemoryHold> memory) override {
+  void on_message(std::shared_ptr<transport::MemoryHold> memory) override {
+    const v1::RerankStreamRequest& message = in();
     if (message.has_start() != !settings_) {
       return fail(
           transport::make_error(transport::ErrorKind::kInvalid, "the first message, and no other, must carry `start`"));
@@ -170,11 +168,11 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     auto& documents = result.results;
     std::sort(documents.begin(), documents.end(),
               [](const RankedDocument& a, const RankedDocument& b) { return a.index < b.index; });
-    auto message = std::make_shared<v1::RerankStreamResponse>();
-    message->mutable_scored()->set_batch(batch);
+    v1::RerankStreamResponse message;
+    message.mutable_scored()->set_batch(batch);
     for (RankedDocument& document : documents) {
       document.index += first;
-      write_document(document, *message->mutable_scored()->add_documents());
+      write_document(document, *message.mutable_scored()->add_documents());
     }
     const std::lock_guard lock(mutex());
     all_.results.insert(all_.results.end(), documents.begin(), documents.end());
@@ -185,7 +183,7 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     all_.timings.tokenize_us += result.timings.tokenize_us;
     all_.timings.compute_us += result.timings.compute_us;
     all_.timings.queue_us = std::max(all_.timings.queue_us, result.timings.queue_us);
-    send(std::move(message));
+    send(message);
   }
 
   void on_end() override {
@@ -195,10 +193,10 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
     if (top_n_ > 0 && top_n_ < all_.results.size()) all_.results.resize(top_n_);
     using std::chrono::duration_cast;
     all_.timings.total_us = duration_cast<std::chrono::microseconds>(Clock::now() - begin_).count();
-    auto message = std::make_shared<v1::RerankStreamResponse>();
+    v1::RerankStreamResponse message;
     call().note_model(model_->info());
-    write_response(all_, model_->info(), *message->mutable_ranking());
-    send(std::move(message));
+    write_response(all_, model_->info(), *message.mutable_ranking());
+    send(message);
   }
 
   std::shared_ptr<transport::MemoryHold> query_memory_;
@@ -213,113 +211,87 @@ class DocumentStream : public StreamReactor<v1::RerankStreamRequest, v1::RerankS
   TimePoint begin_ = Clock::now();
 };
 
-class Service : public v1::Reranker::CallbackService {
- public:
-  explicit Service(RpcCore& core) : core_(core) {}
+void rank(RpcCall& call, const v1::RerankRequest& in, v1::RerankResponse& out, const RpcDone& done) {
+  RpcCore& core = call.core();
+  const size_t count = static_cast<size_t>(in.documents_size());
+  if (Status fits = transport::check_count("documents", count, core.options.max_documents); !fits.ok())
+    return done(fits);
+  Result<RerankRequest> read = read_request(call, in.settings());
+  if (!read.ok()) return done(read.status());
+  auto request = std::make_shared<RerankRequest>(*std::move(read));
+  request->query = in.query();
+  request->documents.assign(in.documents().begin(), in.documents().end());
+  request->top_n = in.top_n();
+  auto chosen = call.choose(request->query, in.settings().model());
+  if (!chosen.ok()) return done(chosen.status());
+  Reranker& reranker = **chosen;
+  reranker.submit(request, [&call, &core, &in, &out, done, model = *std::move(chosen)](Result<RerankResponse> result) {
+    if (result.ok()) note(call, *result, *model);
+    core.write(done, [&in, &out, model, result = std::move(result)] {
+      RETURN_IF_ERROR(result.status());
+      write_response(*result, model->info(), out);
+      if (in.return_documents()) {
+        for (v1::RankedDocument& ranked : *out.mutable_results())
+          ranked.set_document(in.documents(static_cast<int>(ranked.index())));
+      }
+      return ok_status();
+    });
+  });
+}
 
-  grpc::ServerUnaryReactor* Rerank(Context* context, const v1::RerankRequest* in, v1::RerankResponse* out) override {
-    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Rerank"))
-        ->run(in->ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) { rank(call, *in, *out, done); });
+void score(RpcCall& call, const v1::ScoreRequest& in, v1::ScoreResponse& out, const RpcDone& done) {
+  RpcCore& core = call.core();
+  const size_t count = static_cast<size_t>(in.pairs_size());
+  if (Status fits = transport::check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
+  Result<RerankRequest> settings = read_request(call, in.settings());
+  if (!settings.ok()) return done(settings.status());
+  api::PairTexts pairs;
+  for (const v1::Pair& pair : in.pairs()) {
+    pairs.queries.push_back(pair.query());
+    pairs.documents.push_back(pair.document());
   }
-
-  grpc::ServerBidiReactor<v1::RerankStreamRequest, v1::RerankStreamResponse>* RerankStream(Context* context) override {
-    auto* stream = new DocumentStream(core_, *context);
-    stream->start();
-    return stream;
-  }
-
-  grpc::ServerUnaryReactor* Score(Context* context, const v1::ScoreRequest* in, v1::ScoreResponse* out) override {
-    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Score"))
-        ->run(in->ByteSizeLong(), [&](RpcCall& call, const RpcDone& done) { score(call, *in, *out, done); });
-  }
-
-  grpc::ServerUnaryReactor* Info(Context* context, const v1::InfoRequest*, v1::InfoResponse* out) override {
-    return (new UnaryReactor(core_, *context, "rerank.v1.Reranker/Info"))
-        ->run(0, [&](RpcCall& call, const RpcDone& done) { describe(call, *out, done); });
-  }
-
- private:
-  // `in` and `out` live until `done` has been called.
-  static void rank(RpcCall& call, const v1::RerankRequest& in, v1::RerankResponse& out, const RpcDone& done) {
-    RpcCore& core = call.core();
-    const size_t count = static_cast<size_t>(in.documents_size());
-    if (Status fits = transport::check_count("documents", count, core.options.max_documents); !fits.ok())
-      return done(fits);
-    Result<RerankRequest> read = read_request(call, in.settings());
-    if (!read.ok()) return done(read.status());
-    auto request = std::make_shared<RerankRequest>(*std::move(read));
-    request->query = in.query();
-    request->documents.assign(in.documents().begin(), in.documents().end());
-    request->top_n = in.top_n();
-    auto chosen = call.choose(request->query, in.settings().model());
-    if (!chosen.ok()) return done(chosen.status());
-    Reranker& reranker = **chosen;
-    reranker.submit(request,
-                    [&call, &core, &in, &out, done, model = *std::move(chosen)](Result<RerankResponse> result) {
-                      if (result.ok()) note(call, *result, *model);
-                      core.write(done, [&in, &out, model, result = std::move(result)] {
-                        RETURN_IF_ERROR(result.status());
-                        write_response(*result, model->info(), out);
-                        if (in.return_documents()) {
-                          for (v1::RankedDocument& ranked : *out.mutable_results())
-                            ranked.set_document(in.documents(static_cast<int>(ranked.index())));
-                        }
-                        return ok_status();
-                      });
-                    });
-  }
-
-  static void score(RpcCall& call, const v1::ScoreRequest& in, v1::ScoreResponse& out, const RpcDone& done) {
-    RpcCore& core = call.core();
-    const size_t count = static_cast<size_t>(in.pairs_size());
-    if (Status fits = transport::check_count("pairs", count, core.options.max_documents); !fits.ok()) return done(fits);
-    Result<RerankRequest> settings = read_request(call, in.settings());
-    if (!settings.ok()) return done(settings.status());
-    api::PairTexts pairs;
-    for (const v1::Pair& pair : in.pairs()) {
-      pairs.queries.push_back(pair.query());
-      pairs.documents.push_back(pair.document());
-    }
-    auto chosen = call.choose(pairs.queries.empty() ? "" : pairs.queries.front(), in.settings().model());
-    if (!chosen.ok()) return done(chosen.status());
-    Reranker& reranker = **chosen;
-    api::score_pairs(reranker, *settings, std::move(pairs),
-                     [&call, &core, &out, done, model = *std::move(chosen)](Result<api::PairScores> result) {
-                       if (result.ok()) note(call, result->whole, *model);
-                       core.write(done, [&out, model, result = std::move(result)] {
-                         RETURN_IF_ERROR(result.status());
-                         out.set_model(model->info().id);
-                         out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
-                         out.set_total_tokens(result->whole.total_tokens);
-                         write_timings(result->whole.timings, *out.mutable_timings());
-                         return ok_status();
-                       });
+  auto chosen = call.choose(pairs.queries.empty() ? "" : pairs.queries.front(), in.settings().model());
+  if (!chosen.ok()) return done(chosen.status());
+  Reranker& reranker = **chosen;
+  api::score_pairs(reranker, *settings, std::move(pairs),
+                   [&call, &core, &out, done, model = *std::move(chosen)](Result<api::PairScores> result) {
+                     if (result.ok()) note(call, result->whole, *model);
+                     core.write(done, [&out, model, result = std::move(result)] {
+                       RETURN_IF_ERROR(result.status());
+                       out.set_model(model->info().id);
+                       out.mutable_scores()->Add(result->scores.begin(), result->scores.end());
+                       out.set_total_tokens(result->whole.total_tokens);
+                       write_timings(result->whole.timings, *out.mutable_timings());
+                       return ok_status();
                      });
-  }
+                   });
+}
 
-  static void describe(RpcCall& call, v1::InfoResponse& out, const RpcDone& done) {
-    const auto chosen = call.choose("", {}, /*wait=*/false);
-    if (!chosen.ok()) return done(chosen.status());
-    const ModelInfo& model = (*chosen)->info();
-    out.set_model(model.id);
-    out.set_version(RERANKD_VERSION);
-    out.set_architecture(model.architecture);
-    out.set_fingerprint(model.fingerprint);
-    out.set_engine(model.engine);
-    out.set_precision(model.precision);
-    out.set_kernel(model.kernel);
-    out.set_threads(static_cast<uint32_t>(model.threads));
-    out.set_max_length(static_cast<uint32_t>(model.max_length));
-    out.set_max_documents(static_cast<uint32_t>(call.core().options.max_documents));
-    out.set_parameters(model.parameters);
-    done(ok_status());
-  }
-
-  RpcCore& core_;
-};
+void describe(RpcCall& call, const v1::InfoRequest&, v1::InfoResponse& out, const RpcDone& done) {
+  const auto chosen = call.choose("", {}, /*wait=*/false);
+  if (!chosen.ok()) return done(chosen.status());
+  const ModelInfo& model = (*chosen)->info();
+  out.set_model(model.id);
+  out.set_version(RERANKD_VERSION);
+  out.set_architecture(model.architecture);
+  out.set_fingerprint(model.fingerprint);
+  out.set_engine(model.engine);
+  out.set_precision(model.precision);
+  out.set_kernel(model.kernel);
+  out.set_threads(static_cast<uint32_t>(model.threads));
+  out.set_max_length(static_cast<uint32_t>(model.max_length));
+  out.set_max_documents(static_cast<uint32_t>(call.core().options.max_documents));
+  out.set_parameters(model.parameters);
+  done(ok_status());
+}
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> make_rerank_service(RpcCore& core) { return std::make_unique<Service>(core); }
+std::vector<Method> rerank_methods() {
+  return {{"rerank.v1.Reranker/Rerank", unary<v1::RerankRequest, v1::RerankResponse>(rank)},
+          {"rerank.v1.Reranker/RerankStream", stream<DocumentStream>()},
+          {"rerank.v1.Reranker/Score", unary<v1::ScoreRequest, v1::ScoreResponse>(score)},
+          {"rerank.v1.Reranker/Info", unary<v1::InfoRequest, v1::InfoResponse>(describe)}};
+}
 
 }  // namespace rerank::rpc
