@@ -51,8 +51,10 @@ struct ModelInfo {
   size_t max_length = 0;        // tokens per pair that are scored: min(model limit, --max-length)
   size_t model_max_length = 0;  // tokens per pair that the model could take
   uint64_t parameters = 0;
-  Truncation truncation = Truncation::kHead;  // of documents over the limit, where a request does not say
-  std::string label = "LABEL_0";              // config.json's id2label[0]
+  Truncation truncation = Truncation::kHead;      // of documents over the limit, where a request does not say
+  std::string label = "LABEL_0";                  // config.json's id2label[0]
+  ScoreScale score_scale = ScoreScale::kSigmoid;  // where a request does not say; never kAuto
+  std::string activation;  // PyTorch's class that its makers' scores are made with, as its files say; empty: not said
 
   // What answers say they were made by: "name@" and the first twelve digits of the fingerprint.
   std::string version() const { return id + "@" + fingerprint.substr(0, 12); }

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "rerank/choice.h"
 #include "rerank/status.h"
 #include "rerank/truncation.h"
 
@@ -21,8 +22,15 @@ namespace rerank {
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 
-// What `RankedDocument::score` holds: sigmoid(logit) in [0, 1], or the logit itself.
-enum class ScoreScale { kSigmoid, kLogit };
+// What `RankedDocument::score` holds: sigmoid(logit) in [0, 1], or the logit itself. kAuto: of a request, what the
+// model is served with (--score-scale); there, what the model's files ask for.
+enum class ScoreScale { kAuto, kSigmoid, kLogit };
+
+template <>
+struct Choices<ScoreScale> {
+  static constexpr Choice<ScoreScale> kAll[] = {
+      {ScoreScale::kAuto, "auto"}, {ScoreScale::kSigmoid, "sigmoid"}, {ScoreScale::kLogit, "logit"}};
+};
 
 // Which end of a text is cut when a pair is longer than the limit.
 enum class TruncationSide { kRight, kLeft };
@@ -123,7 +131,7 @@ struct RerankRequest {
   std::optional<std::string> instruction;
 
   size_t top_n = 0;  // results wanted; 0 or more than there are documents: all
-  ScoreScale scale = ScoreScale::kSigmoid;
+  ScoreScale scale = ScoreScale::kAuto;
 
   bool truncate = true;  // false: a pair longer than the limit is OutOfRange instead of being cut
   TruncationSide truncation_side = TruncationSide::kRight;

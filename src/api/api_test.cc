@@ -192,7 +192,7 @@ TEST_F(ApiTest, CommonReadsLimitsAndScales) {
   EXPECT_EQ(fake_.last().max_document_tokens, 64u);
   EXPECT_EQ(fake_.last().truncation_side, TruncationSide::kLeft);
   EXPECT_FALSE(fake_.last().truncate);
-  EXPECT_EQ(fake_.last().scale, ScoreScale::kSigmoid);
+  EXPECT_EQ(fake_.last().scale, ScoreScale::kAuto) << "as the server is set";
   post(R"({"query":"q","documents":["a"],"truncate_prompt_tokens":-1,"max_tokens_per_doc":null})");
   EXPECT_EQ(fake_.last().max_length, 0u);
   EXPECT_EQ(fake_.last().max_document_tokens, 0u);
@@ -200,6 +200,10 @@ TEST_F(ApiTest, CommonReadsLimitsAndScales) {
   for (const char* wish : {"\"raw_scores\":true", "\"use_activation\":false"}) {
     post(std::string(R"({"query":"q","documents":["a"],)") + wish + "}");
     EXPECT_EQ(fake_.last().scale, ScoreScale::kLogit) << wish;
+  }
+  for (const char* wish : {"\"raw_scores\":false", "\"use_activation\":true"}) {
+    post(std::string(R"({"query":"q","documents":["a"],)") + wish + "}");
+    EXPECT_EQ(fake_.last().scale, ScoreScale::kSigmoid) << wish;
   }
 }
 

@@ -81,6 +81,11 @@ void read_truncation(transport::Body& body, const char* name, RerankCall& call) 
   }
 }
 
+void read_scale(transport::Body& body, const char* raw_scores, RerankCall& call) {
+  if (body.has(raw_scores))
+    call.request.scale = body.flag(raw_scores, false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+}
+
 void read_side(transport::Body& body, const char* name, RerankCall& call) {
   const std::string word = body.word(name);
   if (transport::same_word(word, "left")) {

@@ -91,7 +91,9 @@ std::vector<float> scores_in_input_order(const RerankResponse& result);
 
 // Fields that several dialects share.
 void read_truncation(transport::Body& body, const char* name,
-                     RerankCall& call);                                     // bool, or NVIDIA's "NONE", "END", "START"
+                     RerankCall& call);  // bool, or NVIDIA's "NONE", "END", "START"
+// Sets the scale of scores by a flag; as the server is set where there is none.
+void read_scale(transport::Body& body, const char* raw_scores, RerankCall& call);
 void read_side(transport::Body& body, const char* name, RerankCall& call);  // "left" or "right", any case
 void read_long_documents(transport::Body& body, RerankCall& call);          // what becomes of documents over the limit
 void write_cuts(JsonWriter& json, const RerankCall& call,

@@ -247,12 +247,12 @@ TEST(RepairText, HandlesEveryEndOfInput) {
   const std::string text = "\\ud83d\\ude00\xF0\x9F\x98\x80\\\\";
   for (size_t begin = 0; begin < text.size(); ++begin) {
     for (size_t length = 0; begin + length <= text.size(); ++length) {
-      const std::string once = transport::repair_text(text.substr(begin, length), true);
-      EXPECT_EQ(transport::repair_text(once, true), once);
+      const std::string once = repair_text(text.substr(begin, length), true);
+      EXPECT_EQ(repair_text(once, true), once);
     }
   }
-  EXPECT_EQ(transport::repair_text(text, true), text);
-  EXPECT_EQ(transport::repair_text("\\ud800\xFF", false), "\\ud800\xEF\xBF\xBD");
+  EXPECT_EQ(repair_text(text, true), text);
+  EXPECT_EQ(repair_text("\\ud800\xFF", false), "\\ud800\xEF\xBF\xBD");
 }
 
 }  // namespace

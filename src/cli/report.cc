@@ -9,13 +9,13 @@
 #include <chrono>
 
 #include "absl/strings/str_format.h"
+#include "base/json/repair.h"
 #include "base/json/writer.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/environment.h"
 #include "cli/progress.h"
-#include "transport/repair.h"
 
 namespace rerank::cli {
 
@@ -45,7 +45,7 @@ std::string quoted_where_needed(const std::string& value) {
   const auto plain = [](unsigned char c) { return c > 0x20 && c != '"' && c != '=' && c != 0x7f; };
   if (!value.empty() && std::all_of(value.begin(), value.end(), plain)) return value;
   JsonWriter out;
-  out.value(std::string_view(transport::repair_text(value, /*escapes=*/false)));
+  out.value(std::string_view(repair_text(value, /*escapes=*/false)));
   return out.take();
 }
 
@@ -82,7 +82,7 @@ std::string json_line(LogLevel level, std::string_view message, std::span<const 
     if (field.is_number) {
       out.number(field.value);
     } else {
-      text(transport::repair_text(field.value, /*escapes=*/false));
+      text(repair_text(field.value, /*escapes=*/false));
     }
   }
   out.end_object();

@@ -38,6 +38,14 @@ Status wrong_at(const std::string& path, const toml::node& node, std::string_vie
   return absl::InvalidArgumentError(str_cat(path, ":", node.source().begin.line, ": ", what));
 }
 
+// Read by serving/model_list.h.
+bool is_of_models(const std::string& name) { return name == "models" || name == "aliases" || name == "default-model"; }
+
+Status broken_file(const std::string& path, const toml::parse_error& error) {
+  return absl::InvalidArgumentError(
+      str_cat(path, ":", error.source().begin.line, ": ", std::string(error.description())));
+}
+
 }  // namespace
 
 std::string environment_name(const OptionInfo& info) {
@@ -81,7 +89,7 @@ Status Settings::apply_config_file() const {
     for (const auto& [key, node] : file) {
       std::string name(key.str());
       std::replace(name.begin(), name.end(), '_', '-');
-      if (name == "models" || name == "aliases" || name == "default-model") continue;  // serving/model_list.h
+      if (is_of_models(name)) continue;
       if (node.is_table())
         return wrong_at(config_path_, node, str_cat("[", name, "]: settings stand without sections: port = 9000"));
       auto found = bound_.find(name);
@@ -102,10 +110,24 @@ Status Settings::apply_config_file() const {
       if (!wrong.empty()) return wrong_at(config_path_, node, wrong_value(name, text.value_or("[...]"), wrong));
     }
   } catch (const toml::parse_error& error) {
-    return absl::InvalidArgumentError(
-        str_cat(config_path_, ":", error.source().begin.line, ": ", std::string(error.description())));
+    return broken_file(config_path_, error);
   }
   return ok_status();
+}
+
+Result<std::map<std::string, std::string>> Settings::file_values() const {
+  std::map<std::string, std::string> values;
+  if (config_path_.empty()) return values;
+  try {
+    for (const auto& [key, node] : toml::parse_file(config_path_)) {
+      std::string name(key.str());
+      std::replace(name.begin(), name.end(), '_', '-');
+      if (!is_of_models(name)) values[name] = scalar_text(node).value_or("");
+    }
+  } catch (const toml::parse_error& error) {
+    return broken_file(config_path_, error);
+  }
+  return values;
 }
 
 std::string scoring_settings(Options options) {

@@ -31,6 +31,9 @@ class Settings {
   // an error naming file, line and key.
   Status apply_config_file() const;
 
+  // What the file says now: each setting's text; without models and aliases. Errors: as apply_config_file().
+  Result<std::map<std::string, std::string>> file_values() const;
+
   bool has(const std::string& name) const { return bound_.contains(name); }
 
   // The file that --config names; empty: none.

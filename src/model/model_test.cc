@@ -236,8 +236,9 @@ TEST(ConfigTest, JsonAsPythonWritesItStopsNoModel) {
   const auto with = [&](const std::string& field) {
     return error_of(folder_with_config("\xEF\xBB\xBF{" + field + "," + good.substr(good.find('{') + 1)));
   };
-  for (const char* field : {"\"router_z\": Infinity", "\"a\": NaN", "\"a\": [-Infinity, 1e999]",
-                            "\"a\": 123456789012345678901234567890", "\"a\": \"NaN \\\" Infinity\""})
+  for (const char* field :
+       {"\"router_z\": Infinity", "\"a\": NaN", "\"a\": [-Infinity, 1e999]", "\"a\": 123456789012345678901234567890",
+        "\"a\": \"NaN \\\" Infinity\"", "\"a\": \"\\ud83d\""})
     EXPECT_EQ(with(field), "ok") << field;
   EXPECT_THAT(error_of(folder_with_config(replaced(good, "\"hidden_size\":32", "\"hidden_size\":NaN"))),
               AllOf(HasSubstr("hidden_size"), HasSubstr("found a string")));

@@ -355,6 +355,13 @@ Result<std::unique_ptr<engine::Backend>> open_engine(const Options& options, con
   return engine::open_backend(opened.model, options.model.engine.engine, wanted);
 }
 
+// What a request gets that does not say. A cosine is a score as it is.
+ScoreScale score_scale(const TextOptions& texts, const model::ModelConfig& config) {
+  if (config.architecture.input.kind == model::InputTemplate::Kind::kList) return ScoreScale::kLogit;
+  if (texts.score_scale != ScoreScale::kAuto) return texts.score_scale;
+  return config.serving.activation == "Identity" ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+}
+
 // Who the model is, and to which depth its layers are computed.
 Status read_model(const ModelOptions& wanted, const OpenedModel& opened, rank::ServiceParts& parts) {
   const model::ModelConfig& config = opened.model->config;
@@ -378,7 +385,9 @@ Status read_model(const ModelOptions& wanted, const OpenedModel& opened, rank::S
                 .model_max_length = config.max_length(),
                 .parameters = opened.model->weights.parameters(),
                 .truncation = parts.truncation,
-                .label = config.label};
+                .label = config.label,
+                .score_scale = score_scale(wanted.texts, config),
+                .activation = config.serving.activation};
   parts.segments = config.architecture.input.segments;
   parts.model_layers = layers;
   parts.first_output = config.architecture.scoring.first_output;

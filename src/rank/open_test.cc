@@ -50,6 +50,29 @@ TEST(OpenTest, SaysWhatIsWrong) {
   EXPECT_THAT(std::string(message_of(status)), ::testing::HasSubstr("at most 512"));
 }
 
+TEST(OpenTest, ScoresFollowTheModelsFilesWhereTheyAreToldTo) {
+  const std::string folder = temporary("activation");
+  std::filesystem::copy(bert(), folder);
+  std::ofstream(folder + "/config_sentence_transformers.json")
+      << R"({"activation_fn": "torch.nn.modules.linear.Identity"})";
+  const auto score = [&](ScoreScale served, ScoreScale asked) {
+    const auto model = Reranker::open(options_for(folder, [&](Options& o) { o.model.texts.score_scale = served; }));
+    EXPECT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ((*model)->info().activation, "Identity");
+    RerankRequest request;
+    request.query = "q";
+    request.documents = {"a document"};
+    request.scale = asked;
+    const auto response = (*model)->rerank(request);
+    EXPECT_TRUE(response.ok()) << response.status();
+    return response->results[0].score == response->results[0].logit ? "logit" : "sigmoid";
+  };
+  EXPECT_STREQ(score(ScoreScale::kSigmoid, ScoreScale::kAuto), "sigmoid") << "as it is where nothing is said";
+  EXPECT_STREQ(score(ScoreScale::kAuto, ScoreScale::kAuto), "logit");
+  EXPECT_STREQ(score(ScoreScale::kLogit, ScoreScale::kAuto), "logit");
+  EXPECT_STREQ(score(ScoreScale::kAuto, ScoreScale::kSigmoid), "sigmoid") << "what a request says";
+}
+
 TEST(HostTest, PackedWeightsOfModelsAreHeldWhileTheModelsAreThere) {
   auto host = Host::make({}, nullptr);
   ASSERT_TRUE(host.ok()) << host.status();

@@ -77,10 +77,10 @@ void CallReactor::step(size_t work_ended, const Status& status) {
     if (finished_) return;
     end_with(status);
     if (status_.ok() && work_ == 0 && ended_ && !wrapped_up_) ends = wrapped_up_ = true;
-    if (!ends) begin_next();
+    ends ? void(++work_) : begin_next();  // on_end() is work: nobody else may end the call meanwhile
     // The last message and the status go together.
     const bool last = wrapped_up_ && out_.size() <= 1;
-    finishes = !ends && work_ == 0 && !writing_ && (!status_.ok() || last);
+    finishes = work_ == 0 && !writing_ && (!status_.ok() || last);
     finished_ = finishes;
   }
   if (finishes) {
@@ -92,7 +92,7 @@ void CallReactor::step(size_t work_ended, const Status& status) {
       StartWriteAndFinish(&out_.front().bytes, {}, sent_status);
     }
   } else if (ends) {
-    step(0, guarded([&] { on_end(); }));
+    step(1, guarded([&] { on_end(); }));
   }
 }
 

@@ -131,6 +131,8 @@ class Run : public std::enable_shared_from_this<Run> {
 
   void answer() {
     const size_t count = request_->top_n == 0 ? order_.size() : std::min(request_->top_n, order_.size());
+    const ScoreScale asked = request_->scale;
+    const ScoreScale scale = asked == ScoreScale::kAuto ? models_.back()->info().score_scale : asked;
     float floor = 0, highest = 0, last = 0;
     std::optional<size_t> stage;
     for (size_t place = 0; place < count; ++place) {
@@ -147,7 +149,7 @@ class Run : public std::enable_shared_from_this<Run> {
       }
       stage = stage_of_[i];
       last = document.logit = floor - (highest - raw);
-      document.score = scaled(last, request_->scale);
+      document.score = scaled(last, scale);
       response_.results.push_back(std::move(document));
     }
     response_.documents = order_.size();

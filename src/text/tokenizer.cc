@@ -365,6 +365,7 @@ Result<std::unique_ptr<PreTokenizer>> pre_tokenizer_of(const JsonField& json, co
 
 Status JsonTokenizer::parse_parts(const JsonField& root, const TokenizerConfig& config) {
   if (!root.is_object()) return root.expected("an object");
+  RETURN_IF_ERROR(check_unapplied(config, root));
   ASSIGN_OR_RETURN(std::unique_ptr<TokenizerModel> model, parse_model(root.at("model")));
   ASSIGN_OR_RETURN(normalizer_, normalizer_of(root.at("normalizer"), config));
   ASSIGN_OR_RETURN(std::unique_ptr<PreTokenizer> pre_tokenizer, pre_tokenizer_of(root.at("pre_tokenizer"), config));

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/mapped_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -240,6 +241,37 @@ TEST_F(Folder, AClassThatIsNamedBesideTheFileAppliesItsFields) {
   std::vector<int32_t> prefixed = roberta;
   prefixed.insert(prefixed.begin(), 225);
   EXPECT_EQ(ids("roberta-a", R"({"tokenizer_class":"RobertaTokenizer","add_prefix_space":true})"), prefixed);
+}
+
+// Fields with which transformers 5.24 gives other ids, and that we do not apply.
+TEST_F(Folder, AFieldThatIsNotAppliedIsRefusedByName) {
+  const auto status = [&](const std::string& model, const std::string& config, const std::string& from = "",
+                          const std::string& to = "") {
+    std::string json = *read_file(RERANKD_SOURCE_DIR "/tests/data/models/" + model + "/tokenizer.json", 1u << 24);
+    if (!from.empty()) json.replace(json.find(from), from.size(), to);
+    write("tokenizer.json", json);
+    write("tokenizer_config.json", config);
+    return Tokenizer::from_folder(path_.string()).status();
+  };
+  EXPECT_TRUE(status("deberta-a", R"({"tokenizer_class":"DebertaV2Tokenizer","do_lower_case":false})").ok());
+  EXPECT_TRUE(status("xlm-roberta-a", R"({"tokenizer_class":"XLMRobertaTokenizer","add_prefix_space":true})").ok());
+  EXPECT_TRUE(status("xlm-roberta-a", R"({"tokenizer_class":"GemmaTokenizer","add_prefix_space":false})").ok());
+  for (const char* field : {"do_lower_case", "split_by_punct"}) {
+    const Status refused =
+        status("deberta-a", std::string(R"({"tokenizer_class":"DebertaV2TokenizerFast",")") + field + "\":true}");
+    EXPECT_EQ(refused.code(), absl::StatusCode::kUnimplemented) << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr(field));
+  }
+  const std::string plain = R"({"tokenizer_class":"XLMRobertaTokenizer","add_prefix_space":false})";
+  EXPECT_THAT(std::string(status("xlm-roberta-a", plain).message()), HasSubstr("add_prefix_space: false"));
+  EXPECT_TRUE(status("xlm-roberta-a", plain, R"("prepend_scheme": "always")", R"("prepend_scheme": "never")").ok())
+      << "tokenizer.json says the same";
+}
+
+TEST_F(Folder, ReadsTheLengthByItsOldName) {
+  write("tokenizer.json", kTiny);
+  write("tokenizer_config.json", R"({"max_len": 256})");
+  EXPECT_EQ((*Tokenizer::from_folder(path_.string()))->model_max_length(), 256u);
 }
 
 }  // namespace

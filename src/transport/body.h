@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "base/json/reader.h"
+#include "base/json/repair.h"
 #include "rerank/status.h"
-#include "transport/repair.h"
 
 namespace rerank::transport {
 

@@ -97,9 +97,26 @@ TEST(Start, SighupReadsKeysAgainAndEndsNothing) {
   std::remove(path.c_str());
 }
 
+TEST(Start, SighupSaysWhatNeedsARestart) {
+  const std::string path = testing::TempDir() + "rerankd-hup.toml";
+  std::ofstream(path) << "max-documents = 100\nmax-chunks = 4\nchunk-overlap = 8\n";
+  Program program({"--config", path});
+  std::ofstream(path) << "max-documents = 50\nmax_chunks = 4\ntruncation = \"tail\"\n";
+  kill(program.pid(), SIGHUP);
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  RawClient client(program.port());
+  EXPECT_EQ(client.request("POST", "/rerank", kBody).status, 200);
+  program.terminate();
+  EXPECT_EQ(program.wait(), 0);
+  EXPECT_NE(program.log().find("max-documents, truncation, chunk-overlap: a restart"), std::string::npos)
+      << program.log();
+  std::remove(path.c_str());
+}
+
 TEST(Start, AnEmptyListOfKeysIsNoOpenServer) {
-  for (const char* keys : {",", " ", "short"}) {
+  for (const char* keys : {",", " ", "short", ""}) {
     EXPECT_THROW(Program({}, [keys] { setenv("RERANKD_API_KEY", keys, 1); }), std::runtime_error) << keys;
+    EXPECT_THROW(Program({"--api-key", keys}), std::runtime_error) << keys;
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "rerank/options/option_info.h"
 #include "rerank/truncation.h"
+#include "rerank/types.h"
 
 namespace rerank {
 
@@ -44,6 +45,13 @@ struct TextOptions {
       OptionInfo{"max-chunks", "N", "Texts", "Chunks of one document; what comes after them is cut. Bounds its time."}
           .within(1, 100000);
 
+  ScoreScale score_scale = ScoreScale::kSigmoid;
+  static constexpr OptionInfo kScoreScale{
+      "score-scale", "HOW", "Texts",
+      "What scores are where a request does not say: sigmoid (0 to 1), logit (the model's output), or auto: logit "
+      "where "
+      "the model's files name Identity as their activation function, else sigmoid. rerankd inspect and /info show it."};
+
   std::string prompt;
   static constexpr OptionInfo kPrompt{
       "template", "NAME|FILE", "Texts",
@@ -68,6 +76,7 @@ struct TextOptions {
     visit_field(kChunkScore, options.chunk_score);
     visit_field(kChunkOverlap, options.chunk_overlap);
     visit_field(kMaxChunks, options.max_chunks);
+    visit_field(kScoreScale, options.score_scale);
     visit_field(kPrompt, options.prompt);
     visit_field(kInstruction, options.instruction);
     visit_field(kParseSpecial, options.parse_special);

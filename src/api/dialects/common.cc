@@ -101,8 +101,12 @@ void write(const RerankCall& call, const RerankResponse& result, const ModelInfo
 
 void read_common_settings(transport::Body& body, RerankCall& call) {
   // Infinity's and vLLM's names for the same wish.
-  const bool logits = body.flag("raw_scores", false) || !body.flag("use_activation", true);
-  call.request.scale = logits ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  read_scale(body, "raw_scores", call);
+  if (body.has("use_activation")) {
+    const bool logits = !body.flag("use_activation", true);
+    if (logits || call.request.scale == ScoreScale::kAuto)
+      call.request.scale = logits ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  }
   read_truncation(body, "truncate", call);
   read_truncation(body, "truncation", call);  // Jina
   read_side(body, "truncation_side", call);   // vLLM, and the next three

@@ -19,11 +19,13 @@ void read_pair(transport::Body& body, const JsonField& text, const JsonField& pa
   call.request.documents.push_back(read_string(body, pair));
 }
 
-void read_scale(transport::Body& body, RerankCall& call) {
+void read_function(transport::Body& body, RerankCall& call) {
   const std::string function = body.word("parameters.function_to_apply");
   if (function == "none") {
     call.request.scale = ScoreScale::kLogit;
-  } else if (!function.empty() && function != "default" && function != "sigmoid") {
+  } else if (function == "sigmoid") {
+    call.request.scale = ScoreScale::kSigmoid;
+  } else if (!function.empty() && function != "default") {
     body.fail(transport::make_error(
         transport::ErrorKind::kInvalid,
         "`parameters.function_to_apply` must be \"sigmoid\" or \"none\": a reranker has one label"));
@@ -41,7 +43,7 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
       read_pair(body, input.at("text"), input.at("text_pair"), call);
     }
   }
-  read_scale(body, call);
+  read_function(body, call);
   read_truncation(body, "parameters.truncation", call);
   call.nested = body.has_key("parameters.top_k") || body.flag("parameters.return_all_scores", false);
 }

@@ -51,7 +51,7 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
                                     "`inputs` must have a tensor `query`, with one text or as many as there are "
                                     "documents, and a tensor `documents`, both BYTES"));
   }
-  if (body.flag("parameters.raw_scores", false)) call.request.scale = ScoreScale::kLogit;
+  read_scale(body, "parameters.raw_scores", call);
   if (body.kind("id") == transport::Body::Kind::kText) call.ids.push_back(body.word("id"));
 }
 

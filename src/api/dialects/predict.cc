@@ -12,7 +12,7 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
     call.queries.push_back(std::move(query));
     call.request.documents.push_back(std::move(text));
   }
-  call.request.scale = body.flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  read_scale(body, "raw_scores", call);
   read_truncation(body, "truncate", call);
   read_side(body, "truncation_direction", call);
 }

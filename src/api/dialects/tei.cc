@@ -15,7 +15,7 @@ void read(transport::Body& body, const DialectLimits& limits, RerankCall& call) 
   // llama.cpp's way to ask for answers of this form: {"documents": [...], "texts": true}.
   const bool elsewhere = body.kind("texts") == transport::Body::Kind::kBool && body.has("documents");
   call.request.documents = body.texts(elsewhere ? "documents" : "texts", limits.max_documents);
-  call.request.scale = body.flag("raw_scores", false) ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  read_scale(body, "raw_scores", call);
   call.request.top_n = call.asked = body.positive("top_n");  // not TEI's own; LiteLLM and AI Proxy send it
   read_truncation(body, "truncate", call);
   read_side(body, "truncation_direction", call);

@@ -25,13 +25,12 @@ bool write_tokens(JsonWriter& json, std::string_view text, const std::vector<Tok
     json.begin_object();
     json.field("id", int64_t{token.id});
     if (const auto& place = token.place) {
-      json.field("text",
-                 transport::repair_text(text.substr(place->begin, place->end - place->begin), /*escapes=*/false));
+      json.field("text", repair_text(text.substr(place->begin, place->end - place->begin), /*escapes=*/false));
       json.field("special", token.special);
       json.field("start", uint64_t{place->begin});
       json.field("stop", uint64_t{place->end});
     } else {
-      json.field("text", transport::repair_text(token.text, /*escapes=*/false));
+      json.field("text", repair_text(token.text, /*escapes=*/false));
       json.field("special", token.special);
       json.key("start").null();
       json.key("stop").null();
@@ -94,7 +93,7 @@ void handle_decode(Exchange&& exchange) {
   for (const std::vector<int32_t>& ids : lists) {
     const Result<std::string> text = exchange.model->decode(ids, skip_special);
     if (!text.ok()) return exchange.refuse(text.status(), transport::ErrorShape::kTei);
-    json.value(transport::repair_text(*text, /*escapes=*/false));
+    json.value(repair_text(*text, /*escapes=*/false));
   }
   json.end_array();
   answer(exchange, json);

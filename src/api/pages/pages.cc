@@ -184,6 +184,8 @@ transport::HttpResponse info_page(const ModelInfo& model, const ApiOptions& opti
   json.field("threads", uint64_t{model.threads});
   json.field("model_max_length", uint64_t{model.model_max_length});
   json.field("parameters", model.parameters);
+  json.field("score_scale", word_of(model.score_scale));
+  if (!model.activation.empty()) json.field("activation_fn", model.activation);
   json.end_object();
   return page(json);
 }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/json/repair.h"
 #include "base/json/standard.h"
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
@@ -115,7 +116,7 @@ Status JsonFile::parse(std::string text, std::string origin) {
   origin_ = std::move(origin);
   auto error = parser_.parse(text_).get(document_);
   if (error) {
-    text_ = standard_json(text_);
+    text_ = repair_text(standard_json(text_), /*escapes=*/true);
     error = parser_.parse(text_).get(document_);
   }
   if (!error) error = document_.get(root_);

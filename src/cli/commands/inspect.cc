@@ -100,7 +100,7 @@ struct Inspect : Command {
       std::printf("before queries  \"%s\"%s\n", serving.prompt.c_str(), from(serving.prompt_from).c_str());
     if (serving.activation.empty()) return;
     const char* request = serving.activation == "Sigmoid"    ? "as scores are"
-                          : serving.activation == "Identity" ? "logits: raw_scores in requests"
+                          : serving.activation == "Identity" ? "logits: --score-scale auto, or raw_scores in requests"
                                                              : "not computed here: take raw_scores, and apply it";
     std::printf("its scores are  %s, %s%s\n", serving.activation.c_str(), request,
                 from(serving.activation_from).c_str());

@@ -5,10 +5,10 @@
 #include <deque>
 #include <future>
 
+#include "base/json/repair.h"
 #include "base/json/writer.h"
 #include "base/strings.h"
 #include "cli/command.h"
-#include "transport/repair.h"
 
 namespace rerank::cli {
 namespace {
@@ -74,7 +74,7 @@ struct Score : Command {
     simdjson::dom::element root;
     auto error = parser.parse(line).get(root);
     std::string repaired;
-    if (error) error = parser.parse(repaired = transport::repair_text(line, /*escapes=*/true)).get(root);
+    if (error) error = parser.parse(repaired = repair_text(line, /*escapes=*/true)).get(root);
     auto request = std::make_shared<RerankRequest>();
     if (error || !read_pair(root, *request)) {
       return absl::InvalidArgumentError(str_cat(file == "-" ? "stdin" : file, ":", number,

@@ -67,6 +67,8 @@ struct Serve : Command {
     if (Status status = complete(); !status.ok()) return report(status);
     expand_paths(server);
     if (Status status = check_admin(); !status.ok()) return report(status);
+    if (Status status = check_keys(); !status.ok()) return report(status);
+    if (auto values = settings.file_values(); values.ok()) file_values = *std::move(values);
     base = options;
     base.model.source.download_progress = download_line();
     const auto plan = read_model_list(settings.values("model"), settings.config_path(), base);
@@ -164,6 +166,17 @@ struct Serve : Command {
     return ok_status();
   }
 
+  // A list of keys that is empty by a slip must not be a server for everybody.
+  Status check_keys() const {
+    for (const std::string& keys : settings.values("api-key")) {
+      if (keys.empty()) return absl::InvalidArgumentError("--api-key is empty: leave it out to ask for no key");
+    }
+    const char* const set = std::getenv("RERANKD_API_KEY");
+    if (set != nullptr && *set == '\0')
+      return absl::InvalidArgumentError("RERANKD_API_KEY is empty: unset it to ask for no key");
+    return ok_status();
+  }
+
   Result<std::shared_ptr<serve::ModelCatalog>> open_catalog(const serve::CatalogPlan& plan, bool wait_at_start) {
     ASSIGN_OR_RETURN(const auto host, rank::Host::make(options.host, metrics.get()));
     Options shared = options;
@@ -212,6 +225,7 @@ struct Serve : Command {
   void reload(serve::ModelCatalog& catalog, server::HttpServer& http) {
     api_options.keys->reload();
     http.reload_certificates();
+    tell_changes();
     const auto plan = read_model_list(settings.values("model"), settings.config_path(), base);
     if (!plan.ok()) return log_error(str_cat(message_of(plan.status()), "; models stay as they are"));
     // What was loaded, split or renamed at run time stays, unless the list is another one.
@@ -226,6 +240,24 @@ struct Serve : Command {
     if (!status.ok()) return log_error(str_cat("models: ", message_of(status)));
     loaded = wanted;
     plan_text = text;
+  }
+
+  // Other settings than models are read at the start: says which of the file have changed since.
+  void tell_changes() {
+    const auto now = settings.file_values();
+    if (!now.ok()) return log_error(message_of(now.status()));
+    std::string names;
+    const auto look = [&](const std::map<std::string, std::string>& all, const std::map<std::string, std::string>& in) {
+      for (const auto& [name, value] : all) {
+        const auto other = in.find(name);
+        const bool changed = other == in.end() || (&in == &file_values && other->second != value);
+        if (changed) names += str_cat(names.empty() ? "" : ", ", name);
+      }
+    };
+    look(*now, file_values);
+    look(file_values, *now);
+    if (!names.empty())
+      log_warning(str_cat(settings.config_path(), ": ", names, ": a restart is needed for what has changed there"));
   }
 
   std::string url(const Servers& servers) const {
@@ -255,7 +287,8 @@ struct Serve : Command {
 
   bool only_check = false;
   ServerOptions server;
-  Options base;  // what models have where nothing else is said of them
+  std::map<std::string, std::string> file_values;  // of --config, at the start
+  Options base;                                    // what models have where nothing else is said of them
   std::shared_ptr<Metrics> metrics;
   api::ApiOptions api_options;
   std::map<std::string, std::string> loaded;  // by name: what each model was loaded by, as SIGHUP compares it

@@ -169,7 +169,10 @@ void Service::answer(const std::shared_ptr<Work>& work) {
   response.documents = work->documents.size();
   response.cached_documents = work->documents.size() - work->missing.size();
   // A cosine is a score as it is.
-  const ScoreScale scale = parts_.lists ? ScoreScale::kLogit : work->request->scale;
+  const ScoreScale asked = work->request->scale;
+  const ScoreScale scale = parts_.lists                 ? ScoreScale::kLogit
+                           : asked == ScoreScale::kAuto ? parts_.info.score_scale
+                                                        : asked;
   auto ranked = rank_documents(work->documents, scale, work->request->top_n);
   if (!ranked.ok()) return fail(work, ranked.status());
   response.results = std::move(*ranked);

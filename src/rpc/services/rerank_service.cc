@@ -50,7 +50,8 @@ Result<RerankRequest> read_request(RpcCall& call, const v1::Settings& settings) 
   if (!v1::ScoreScale_IsValid(settings.scale())) {
     return transport::make_error(transport::ErrorKind::kInvalid, "`settings.scale` is none that this server knows");
   }
-  request->scale = settings.scale() == v1::SCORE_SCALE_LOGIT ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  if (settings.scale() == v1::SCORE_SCALE_LOGIT) request->scale = ScoreScale::kLogit;
+  if (settings.scale() == v1::SCORE_SCALE_SIGMOID) request->scale = ScoreScale::kSigmoid;
   request->max_length = settings.max_length();
   request->max_query_tokens = settings.max_query_tokens();
   request->max_document_tokens = settings.max_document_tokens();

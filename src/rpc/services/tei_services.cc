@@ -33,7 +33,7 @@ void write_metadata(const api::TeiCost& cost, const Timings& timings, tei::Metad
 // What the requests that score have in common.
 template <class In>
 void read_settings(const In& in, RerankRequest& request) {
-  request.scale = in.raw_scores() ? ScoreScale::kLogit : ScoreScale::kSigmoid;
+  if (in.raw_scores()) request.scale = ScoreScale::kLogit;
   request.truncate = in.truncate();
   if (in.truncation_direction() == tei::TRUNCATION_DIRECTION_LEFT) request.truncation_side = TruncationSide::kLeft;
 }
@@ -167,11 +167,11 @@ void add_token(std::string_view text, const Token& token, tei::EncodeResponse& o
   made.set_id(static_cast<uint32_t>(token.id));
   made.set_special(token.special);
   if (const auto& place = token.place) {
-    made.set_text(transport::repair_text(text.substr(place->begin, place->end - place->begin), false));
+    made.set_text(repair_text(text.substr(place->begin, place->end - place->begin), false));
     made.set_start(static_cast<uint32_t>(place->begin));
     made.set_stop(static_cast<uint32_t>(place->end));
   } else {
-    made.set_text(transport::repair_text(token.text, false));
+    made.set_text(repair_text(token.text, false));
   }
 }
 
@@ -217,7 +217,7 @@ void decode(RpcCall& call, const tei::DecodeRequest& in, tei::DecodeResponse& ou
   core.run(core.tokenizers, done,
            [model = *std::move(chosen), &out, ids = std::move(ids), skip = in.skip_special_tokens()]() -> Status {
              const Result<std::string> text = model->decode(ids, skip);
-             if (text.ok()) out.set_text(transport::repair_text(*text, false));
+             if (text.ok()) out.set_text(repair_text(*text, false));
              return text.status();
            });
 }

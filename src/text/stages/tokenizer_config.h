@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "base/json/reader.h"
 #include "rerank/status.h"
 
 namespace rerank::text {
@@ -24,9 +26,15 @@ struct TokenizerConfig {
 
   // RobertaTokenizer: of its ByteLevel pre-tokenizer, likewise.
   std::optional<bool> add_prefix_space;
+
+  // Fields of other classes that change ids, and that are not applied: tokenizer.json must do what they say.
+  std::vector<std::string> unapplied;  // "DebertaV2Tokenizer.do_lower_case"
 };
 
 // InvalidArgument, naming `origin` and field, for what is no JSON object or holds another type than a field has.
 Result<TokenizerConfig> read_tokenizer_config(std::string json, std::string origin);
+
+// Unimplemented, naming the field, when tokenizer.json (`root`) does not do what an unapplied field says.
+Status check_unapplied(const TokenizerConfig& config, const JsonField& root);
 
 }  // namespace rerank::text

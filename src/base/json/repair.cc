@@ -1,4 +1,4 @@
-#include "transport/repair.h"
+#include "base/json/repair.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "simdjson.h"
 
-namespace rerank::transport {
+namespace rerank {
 namespace {
 
 // Length of the UTF-8 character that starts at `text`; 0 if none does, and then `*bad` bytes belong to the broken one.
@@ -102,4 +102,4 @@ std::string repair_text(std::string_view text, bool escapes) {
   return repaired;
 }
 
-}  // namespace rerank::transport
+}  // namespace rerank

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace rerank::transport {
+namespace rerank {
 
 // Text with bytes that are not UTF-8 replaced by U+FFFD; with `escapes`, also JSON's escapes of lone surrogates.
 std::string repair_text(std::string_view text, bool escapes);
@@ -14,4 +14,4 @@ std::string repair_text(std::string_view text, bool escapes);
 // number stays as it is.
 std::string repair_numbers(std::string_view json);
 
-}  // namespace rerank::transport
+}  // namespace rerank
