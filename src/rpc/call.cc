@@ -30,6 +30,7 @@ RpcCall::RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char
                                              "stream"));
                }),
       arrival_(core.arrivals, [this] { count_largest(); }) {
+  ++core_.open_calls;
   record_.transport = "grpc";
   record_.label = method;
   record_.peer = transport::peer_of(context.peer());

@@ -39,6 +39,7 @@ struct RpcCore {
   // and is counted so.
   Deadlines arrivals{std::chrono::milliseconds(100)};
   Health health;
+  std::atomic<size_t> open_calls{0};
   std::vector<std::string> services;  // the names of those that are served; set before the first call
   // Long messages are read here, and others that may become so: not on gRPC's threads, which all calls share.
   WorkerPool readers{1};
@@ -88,6 +89,7 @@ class RpcCall {
   // `method`: "package.Service/Method", a literal that the table of routes has. `fail` is told what ends the call from
   // outside, on any thread, and must not block.
   RpcCall(RpcCore& core, grpc::CallbackServerContext& context, const char* method, RpcDone fail);
+  ~RpcCall() { --core_.open_calls; }
 
   RpcCore& core() { return core_; }
 

@@ -147,6 +147,8 @@ GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 GrpcServer::~GrpcServer() { drain_and_stop(); }
 
+size_t GrpcServer::open_calls() const { return impl_->core.open_calls; }
+
 uint16_t GrpcServer::port() const { return impl_->port; }
 
 void GrpcServer::drain_and_stop() {

@@ -34,6 +34,8 @@ class GrpcServer {
 
   uint16_t port() const;
 
+  size_t open_calls() const;
+
   // What health checks hear from now on; at the start: that it serves.
   void set_serving(bool serving);
 

@@ -97,6 +97,25 @@ TEST(Start, SighupReadsKeysAgainAndEndsNothing) {
   std::remove(path.c_str());
 }
 
+TEST(Start, TheSecondSigtermEndsAtOnceAndSaysWhatItDrops) {
+  Program program({"--grpc-port", std::to_string(free_port())});
+  std::string texts, text;  // a minute's work
+  for (int i = 0; i < 200; ++i) text += "word ";
+  for (int i = 0; i < 3000; ++i) texts += (i > 0 ? ",\"" : "\"") + std::to_string(i) + " " + text + "\"";
+  RawClient client(program.port());
+  client.send_request("POST", "/rerank", R"({"query":"q","texts":[)" + texts + "]}");
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  const auto begin = std::chrono::steady_clock::now();
+  program.terminate();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  program.terminate();
+  EXPECT_NE(program.wait(), 0);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_NE(program.log().find("SIGTERM again: ending at once, with 1 connections and 0 gRPC calls open"),
+            std::string::npos)
+      << program.log();
+}
+
 TEST(Start, SighupSaysWhatNeedsARestart) {
   const std::string path = testing::TempDir() + "rerankd-hup.toml";
   std::ofstream(path) << "max-documents = 100\nmax-chunks = 4\nchunk-overlap = 8\n";

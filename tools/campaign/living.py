@@ -94,6 +94,38 @@ def post(body, path="/v1/rerank", headers=""):
     return f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def headers_of(path, compressed=False, key=""):
+    fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "h"), ("content-type", "application/grpc"), ("te", "trailers")]
+    fields += [("grpc-encoding", "gzip")] * compressed + [("authorization", key)] * bool(key)
+    return b"".join(b"\x00" + bytes([len(n)]) + n.encode() + bytes([len(v)]) + v.encode() for n, v in fields)
+
+
+def grpc_call(path, stream, message, size=None, compressed=False, key=""):
+    """HEADERS and DATA of a call with one message; `size`: what it says to be long, when not all of it is sent."""
+    data = bytes([compressed]) + struct.pack(">I", size or len(message)) + message
+    whole = size is None
+    parts = [data[at : at + 16000] for at in range(0, len(data), 16000)]
+    return frame(1, 4, stream, headers_of(path, compressed, key)) + b"".join(
+        frame(0, whole and i == len(parts) - 1, stream, part) for i, part in enumerate(parts))
+
+
+def grpc_connect(server, settings=b"", receive=None):
+    client = server.connect(port=server.grpc_port, receive=receive)
+    client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings))
+    return client
+
+
+def field(number, data):
+    size, out = len(data), b""
+    while size > 127:
+        out, size = out + bytes([size & 127 | 128]), size >> 7
+    return bytes([number << 3 | 2]) + out + bytes([size]) + data
+
+
 QUESTIONS = [("what do pandas eat?", ["Pandas eat bamboo.", "Paris is in France.", "Rain falls in Berlin."]),
              ("capital of france", ["Paris is in France.", "The cat sat.", "Berlin is large.", "London calling."]),
              ("how does an index work", ["The index keeps every document.", "A panda.", "Search returns the best of them."])]

@@ -3,22 +3,25 @@
 
 Usage: soak.py [--minutes N] [--pause S] [--write]
 
-Four good clients (keys, gzip, caches, requests that pass caches by) whose answers are compared, and others that send odd and broken
+Four good clients (keys, gzip, caches, requests that pass caches by) and one of gRPC whose answers are compared, and others that send odd and broken
 requests, go away in the middle, read slowly, and reload keys. Two models are served and the first one's answers are scored again by
-a shadow; a third is loaded, asked and unloaded over and over. Memory is noted at the start, after 10 minutes (or a third) and at the
+a shadow, both are a cascade, scores are shared through Redis (Debian's redis-server), weights are packed in files; a third model is loaded,
+asked and unloaded over and over. Memory is noted at the start, after 10 minutes (or a third) and at the
 end. --pause: how long each client waits between requests.
 """
 import argparse
 import gzip
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
 
-from living import MODEL, Clients, Probe, Server, Tally, free_port, post, reset, signal, table, write_section
+from living import (MODEL, Clients, Probe, Server, Tally, field, free_port, frame, grpc_call, grpc_connect, post, reset, signal, table,
+                    write_section)
 
 KEY, ADMIN = "a-key-of-the-soak", "a-key-of-the-soaks-admin"
 
@@ -52,6 +55,42 @@ def odd_traffic(server, pause, stopping, counts):
             server.process.send_signal(signal.SIGHUP)
 
 
+def scores_over_grpc(server):
+    """The scores of two pairs, as bytes; None: the call has failed."""
+    pairs = b"".join(field(1, field(1, b"what do pandas eat?") + field(2, text)) for text in (b"Pandas eat bamboo.", b"Paris is in France."))
+    client = grpc_connect(server)
+    client.sendall(grpc_call("/rerank.v1.Reranker/Score", 1, pairs, key=f"Bearer {KEY}"))
+    answer = b""
+    while b"grpc-status" not in answer:
+        more = client.recv(65536)
+        if not more:
+            break
+        answer += more
+    client.close()
+    at = answer.find(b"\x12\x08")  # repeated float, packed: two of them
+    return answer[at + 2 : at + 10] if at >= 0 else None
+
+
+def grpc_traffic(server, pause, stopping, tally):
+    """A good client, and calls that are given up, unfinished or wrong."""
+    known, draw = scores_over_grpc(server), random.Random(2)
+    while not stopping.wait(pause):
+        tally.add("sent")
+        try:
+            tally.add("right" if known and scores_over_grpc(server) == known else "wrong")
+        except OSError:
+            tally.add("lost")
+        try:
+            message = field(1, field(1, b"q" * draw.randrange(1, 3000)))
+            path = draw.choice(["/rerank.v1.Reranker/RerankStream", "/tei.v1.Rerank/Rerank", "/grpc.health.v1.Health/Watch"])
+            client = grpc_connect(server)
+            client.sendall(grpc_call(path, 1, message, size=draw.choice([None, len(message), 1 << 20]), key=draw.choice(["", f"Bearer {KEY}"])))
+            client.sendall(frame(3, 0, 1, b"\x00\x00\x00\x08"))  # RST_STREAM
+            client.close()
+        except OSError:
+            pass
+
+
 def load_and_unload(port, stopping, loads):
     """A third model comes and goes, every twenty seconds or so."""
     def admin(change=None):
@@ -78,16 +117,20 @@ def main():
     parser.add_argument("--pause", type=float, default=0.03)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.NamedTemporaryFile("w", suffix=".keys") as keys:
+    with tempfile.NamedTemporaryFile("w", suffix=".keys") as keys, tempfile.TemporaryDirectory() as packed:
         keys.write(f"soak {KEY}\n")
         keys.flush()
-        private = free_port()
+        private, shared = free_port(), free_port()
+        redis = subprocess.Popen(["redis-server", "--port", str(shared), "--bind", "127.0.0.1", "--save", "", "--maxmemory", "16mb",
+                                  "--maxmemory-policy", "allkeys-lru", "--dir", packed], stdout=subprocess.DEVNULL)
         flags = ["--api-key-file", keys.name, "--max-memory-bytes", 256 << 20, "--cache-bytes", 8 << 20, "--token-cache-bytes", 8 << 20,
                  "--model", f"second={MODEL}", "--shadow-rate", 0.01, "--admin-key", ADMIN,
-                 "--read-only-metrics-address", f"127.0.0.1:{private}"]
+                 "--read-only-metrics-address", f"127.0.0.1:{private}", "--weight-cache", packed,
+                 "--cascade", f"both={MODEL.name}:100,second:2", "--cache-url", f"redis://127.0.0.1:{shared}"]
         with Server(*flags, grpc=True) as server:
             tally, counts, loads, stopping = Tally(), [0], [0], threading.Event()
             others = [threading.Thread(target=odd_traffic, args=(server, arguments.pause, stopping, counts), daemon=True) for _ in range(2)]
+            others.append(threading.Thread(target=grpc_traffic, args=(server, arguments.pause, stopping, tally), daemon=True))
             others.append(threading.Thread(target=load_and_unload, args=(private, stopping, loads), daemon=True))
             with Clients(server, tally, threads=4, pause=arguments.pause, headers={"Authorization": f"Bearer {KEY}"}), Probe(server) as probe:
                 for thread in others:
@@ -101,6 +144,8 @@ def main():
                 stopping.set()
                 files = server.files()
             alive = server.alive()
+        redis.terminate()
+        redis.wait()
     flat = memory[2] < memory[1] + 60
     good = alive and flat and tally.wrong == 0 and tally.lost == 0 and loads[0] > arguments.minutes
     row = {"minutes": arguments.minutes, **tally.row(), "odd requests": counts[0], "loads": loads[0], "slowest probe, ms": round(probe.slowest),

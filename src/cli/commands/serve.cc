@@ -136,8 +136,10 @@ struct Serve : Command {
       log_info(str_cat("listening on ", url(servers), "  (POST /v1/rerank, /rerank; GET /health, /info)"));
       notify_service_manager(str_cat("READY=1\nSTATUS=Serving ", names_of(catalog)));
     }
-    const int signal =
-        signals.wait([&] { return str_cat(", with ", servers.http->open_connections(), " connections open"); });
+    const int signal = signals.wait([&] {
+      const std::string calls = servers.grpc ? str_cat(" and ", servers.grpc->open_calls(), " gRPC calls") : "";
+      return str_cat(", with ", servers.http->open_connections(), " connections", calls, " open");
+    });
     log_info(str_cat(signal == SIGINT ? "SIGINT" : "SIGTERM",
                      started ? ": finishing what was accepted" : ": ended before it was up"));
     notify_service_manager("STOPPING=1");

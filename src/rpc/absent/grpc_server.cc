@@ -11,6 +11,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const ServerOptions&, cons
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GrpcServer::~GrpcServer() = default;
 uint16_t GrpcServer::port() const { return 0; }
+size_t GrpcServer::open_calls() const { return 0; }
 void GrpcServer::set_serving(bool) {}
 void GrpcServer::drain_and_stop() {}
 
