@@ -4,10 +4,12 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -195,33 +197,35 @@ class Clients:
 
 
 class Probe:
-    """Asks /health every 50 ms, in a with block; `slowest` in ms, `failed` in count."""
+    """Asks /health every 50 ms, in a with block, from a process of its own: attackers do not keep it from its turn. `slowest`, in ms,
+    is known after the block."""
 
     def __init__(self, server):
-        self.server, self.slowest, self.asked, self.failed = server, 0.0, 0, 0
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.slowest = 0.0
+        self.process = subprocess.Popen([sys.executable, __file__, server.host, str(server.port)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
-        self.thread.start()
         return self
 
     def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join(70)
+        self.slowest = float(self.process.communicate("end\n", timeout=120)[0])
 
-    def run(self):
-        while not self.stopping.wait(0.05):
-            begin = time.monotonic()
-            try:
-                client = http.client.HTTPConnection(self.server.host, self.server.port, timeout=60)
-                client.request("GET", "/health")
-                self.failed += client.getresponse().status != 200
-                client.close()
-            except OSError:
-                self.failed += 1
-            self.asked += 1
-            self.slowest = max(self.slowest, 1000 * (time.monotonic() - begin))
+
+def probe_until_told(host, port):
+    """The slowest of the probes until a line comes, in ms."""
+    slowest = 0.0
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        begin = time.monotonic()
+        try:
+            client = http.client.HTTPConnection(host, port, timeout=60)
+            client.request("GET", "/health")
+            client.getresponse().read()
+            client.close()
+        except OSError:
+            pass  # how long it took counts, whatever became of it
+        slowest = max(slowest, 1000 * (time.monotonic() - begin))
+    return slowest
 
 
 def reset(client):
@@ -247,3 +251,7 @@ def write_section(name, text):
 
 
 __all__ = [name for name in dir() if not name.startswith("_")] + ["signal"]
+
+
+if __name__ == "__main__":
+    print(probe_until_told(sys.argv[1], int(sys.argv[2])))

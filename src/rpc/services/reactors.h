@@ -30,7 +30,9 @@ class UnaryReactor : public CallReactor {
     memory_ = std::move(memory);
     begin_work();
     const RpcDone done = [this](const Status& status) {
-      end_work(1, status.ok() ? guarded([&] { send(out_); }) : status);
+      const Status sent = status.ok() ? guarded([&] { send(out_); }) : status;
+      out_ = Out();  // its bytes are what is held until they are taken
+      end_work(1, sent);
     };
     handle_guarded(done, [&](const RpcDone& once) { handle_(call(), in_, out_, once); });
   }
@@ -100,6 +102,7 @@ class OrderedStream : public StreamReactor<In> {
         for (; !slots_.empty() && slots_.front()->done; slots_.pop_front(), ++sent) {
           const auto& front = slots_.front();
           if (all.ok()) all = guarded([&] { this->send(front->out, front); });  // with what it holds
+          front->out = Out();
         }
       }
       this->end_work(sent, all);  // what waits for others is still held

@@ -115,7 +115,9 @@ class RankStream : public StreamReactor<tei::RerankStreamRequest> {
     if (held_.empty()) return fail(transport::make_error(transport::ErrorKind::kEmpty, "`texts` cannot be empty"));
     begin_work();
     const RpcDone done = [this](const Status& status) {
-      end_work(1, status.ok() ? guarded([&] { send(out_); }) : status);
+      const Status sent = status.ok() ? guarded([&] { send(out_); }) : status;
+      out_.Clear();
+      end_work(1, sent);
     };
     handle_guarded(done, [&](const RpcDone& once) { rank(call(), std::move(request_), return_text_, out_, once); });
   }
