@@ -454,7 +454,7 @@ Result<std::unique_ptr<Reranker>> Reranker::open(const Options& given, std::shar
   if (watch.shadow_rate == 0 || !metrics) return service;
   return rank::with_shadow(
       std::move(service), [settings = rank::shadow_settings(options)] { return Reranker::open(settings); },
-      {watch.shadow_rate, watch.shadow_queue_bytes}, metrics);
+      {watch.shadow_rate, watch.shadow_queue_bytes}, std::move(metrics));
 }
 
 }  // namespace rerank
