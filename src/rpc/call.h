@@ -150,7 +150,7 @@ class RpcCall {
   observe::RequestRecord record_;  // guarded by mutex_, as the next
   bool arrives_ = false;
   transport::MemoryHold own_;  // the call itself, and the message that is arriving
-  // The last members: they wait for what they are telling.
+  // The last members: their destructors wait for callbacks, which use the others.
   Deadlines::Deadline sending_, silence_, arrival_;
 };
 

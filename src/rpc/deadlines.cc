@@ -24,12 +24,12 @@ void Deadlines::watch() {
       Deadline& late = *waiting_.front();
       waiting_.pop_front();
       late.waits_ = false;
-      telling_ = &late;
+      calling_ = &late;
       lock.unlock();
       late.late_();
       lock.lock();
-      telling_ = nullptr;
-      told_.notify_all();
+      calling_ = nullptr;
+      called_.notify_all();
     }
   }
 }
@@ -38,7 +38,7 @@ Deadlines::Deadline::~Deadline() {
   disarm();
   std::unique_lock lock(all_.mutex_);
   if (std::this_thread::get_id() == all_.thread_.get_id()) return;  // inside late_(), which uses it no more
-  all_.told_.wait(lock, [this] { return all_.telling_ != this; });
+  all_.called_.wait(lock, [this] { return all_.calling_ != this; });
 }
 
 void Deadlines::Deadline::arm() {

@@ -1,4 +1,4 @@
-// Deadlines of one length: what is not over by then is told so. Thread-safe.
+// Deadlines of one length: calls back for what is not over in time. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,7 @@ namespace rerank::rpc {
 
 class Deadlines {
  public:
-  // What is not over `timeout` after it began is late, and told so at most a quarter of it later.
+  // What is not over `timeout` after it began is late; its callback runs at most a quarter of it later.
   explicit Deadlines(std::chrono::milliseconds timeout);
   ~Deadlines();  // all are gone by then
 
@@ -23,7 +23,7 @@ class Deadlines {
    public:
     // `late` is called on the thread that watches, and must not block; it may end what the deadline belongs to.
     Deadline(Deadlines& all, std::function<void()> late) : all_(all), late_(std::move(late)) {}
-    ~Deadline();  // not under a lock that `late` takes: it waits until that has been called
+    ~Deadline();  // not under a lock that `late` takes: it waits until that has returned
     Deadline(const Deadline&) = delete;
     Deadline& operator=(const Deadline&) = delete;
 
@@ -45,9 +45,9 @@ class Deadlines {
   const std::chrono::milliseconds timeout_;
   std::mutex mutex_;
   std::list<Deadline*> waiting_;  // in the order of their ends; guarded by mutex_, as the next two
-  Deadline* telling_ = nullptr;   // outside of the lock: what it belongs to may end on the thread that tells it
+  Deadline* calling_ = nullptr;   // its `late` runs, without the lock: it may end what the deadline belongs to
   bool stopping_ = false;
-  std::condition_variable wake_, told_;
+  std::condition_variable wake_, called_;
   std::thread thread_;
 };
 

@@ -186,7 +186,7 @@ def unfinished_grpc_calls(server):
         for client in clients:
             try:
                 client.setblocking(False)
-                granted = sum(client.recv(1 << 16).count(b"\x00\x00\x04\x08\x00\x00\x00\x00\x01") for _ in range(1))
+                granted = client.recv(1 << 16).count(b"\x00\x00\x04\x08\x00\x00\x00\x00\x01")
                 if granted:
                     client.setblocking(True)
                     client.sendall(more * 100)

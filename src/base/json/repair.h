@@ -1,5 +1,5 @@
-// Makes JSON that clients really send into JSON that a strict parser takes. Only for what it has refused: both are
-// slow.
+// Makes JSON that clients send, and that Python writes, into JSON that a strict parser takes. Only for what it has
+// refused: both are slow.
 #pragma once
 
 #include <string>

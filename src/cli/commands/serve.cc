@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <thread>
 
 #include "api/api.h"
@@ -168,7 +169,7 @@ struct Serve : Command {
     return ok_status();
   }
 
-  // A list of keys that is empty by a slip must not be a server for everybody.
+  // An empty list of keys is a mistake, not a server for everybody.
   Status check_keys() const {
     for (const std::string& keys : settings.values("api-key")) {
       if (keys.empty()) return absl::InvalidArgumentError("--api-key is empty: leave it out to ask for no key");
@@ -227,7 +228,7 @@ struct Serve : Command {
   void reload(serve::ModelCatalog& catalog, server::HttpServer& http) {
     api_options.keys->reload();
     http.reload_certificates();
-    tell_changes();
+    log_changed_settings();
     const auto plan = read_model_list(settings.values("model"), settings.config_path(), base);
     if (!plan.ok()) return log_error(str_cat(message_of(plan.status()), "; models stay as they are"));
     // What was loaded, split or renamed at run time stays, unless the list is another one.
@@ -244,20 +245,20 @@ struct Serve : Command {
     plan_text = text;
   }
 
-  // Other settings than models are read at the start: says which of the file have changed since.
-  void tell_changes() {
+  // Other settings than models are read at the start: logs which of the file have changed since.
+  void log_changed_settings() {
     const auto now = settings.file_values();
     if (!now.ok()) return log_error(message_of(now.status()));
-    std::string names;
-    const auto look = [&](const std::map<std::string, std::string>& all, const std::map<std::string, std::string>& in) {
-      for (const auto& [name, value] : all) {
-        const auto other = in.find(name);
-        const bool changed = other == in.end() || (&in == &file_values && other->second != value);
-        if (changed) names += str_cat(names.empty() ? "" : ", ", name);
-      }
+    std::map<std::string, std::string> all = *now;
+    all.insert(file_values.begin(), file_values.end());
+    const auto value = [](const auto& values, const std::string& name) {
+      const auto found = values.find(name);
+      return found == values.end() ? std::nullopt : std::optional(found->second);
     };
-    look(*now, file_values);
-    look(file_values, *now);
+    std::string names;
+    for (const auto& [name, any] : all) {
+      if (value(*now, name) != value(file_values, name)) names += str_cat(names.empty() ? "" : ", ", name);
+    }
     if (!names.empty())
       log_warning(str_cat(settings.config_path(), ": ", names, ": a restart is needed for what has changed there"));
   }

@@ -11,21 +11,21 @@ void Health::set_serving(bool serving) {
   const std::lock_guard lock(mutex_);
   if (stopped_ || serving == serving_) return;
   serving_ = serving;
-  for (Watcher* watcher : watchers_) watcher->tell(serving);
+  for (Watcher* watcher : watchers_) watcher->on_change(serving);
 }
 
 void Health::stop() {
   set_serving(false);
   const std::lock_guard lock(mutex_);
   stopped_ = true;
-  for (Watcher* watcher : watchers_) watcher->server_stops();
+  for (Watcher* watcher : watchers_) watcher->on_stop();
   watchers_.clear();
 }
 
 void Health::add(Watcher& watcher) {
   const std::lock_guard lock(mutex_);
-  watcher.tell(serving_);
-  if (stopped_) return watcher.server_stops();
+  watcher.on_change(serving_);
+  if (stopped_) return watcher.on_stop();
   watchers_.insert(&watcher);
 }
 

@@ -1,4 +1,4 @@
-// What health checks hear: whether requests are ranked now. Thread-safe.
+// Whether requests are ranked now, for health checks. Thread-safe.
 #pragma once
 
 #include <mutex>
@@ -8,11 +8,11 @@ namespace rerank::rpc {
 
 class Health {
  public:
-  // A call that is told each change.
+  // A call that sends each change to its client.
   class Watcher {
    public:
-    virtual void tell(bool serving) = 0;
-    virtual void server_stops() = 0;  // after the last tell()
+    virtual void on_change(bool serving) = 0;
+    virtual void on_stop() = 0;  // after the last on_change()
 
    protected:
     ~Watcher() = default;
@@ -22,8 +22,8 @@ class Health {
   void set_serving(bool serving);
   void stop();  // not serving, for good
 
-  // Tells it how things are, and what changes until it is removed or server_stops(). Not under a lock that the
-  // watcher's methods take.
+  // Calls on_change() with the state now, and at each change until it is removed or on_stop(). Not under a lock that
+  // the watcher's methods take.
   void add(Watcher& watcher);
   bool remove(Watcher& watcher);  // false: it is not watching any more
 

@@ -30,7 +30,7 @@ void check(RpcCall& call, const HealthCheckRequest& in, HealthCheckResponse& out
   done(ok_status());
 }
 
-// Told each change, until the client goes or the server stops.
+// Sends each change, until the client goes or the server stops.
 class Watch : public CallReactor, private Health::Watcher {
  public:
   Watch(RpcCore& core, grpc::CallbackServerContext& context, const char* method)
@@ -63,7 +63,7 @@ class Watch : public CallReactor, private Health::Watcher {
     });
   }
 
-  void tell(bool serving) override {
+  void on_change(bool serving) override {
     if (known_) {
       send(answer(serving));
     } else if (!std::exchange(told_, true)) {
@@ -73,7 +73,7 @@ class Watch : public CallReactor, private Health::Watcher {
     }
     end_work(0, ok_status());  // sends it
   }
-  void server_stops() override { end_work(1, absl::UnavailableError("the server stops")); }
+  void on_stop() override { end_work(1, absl::UnavailableError("the server stops")); }
 
   HealthCheckRequest in_;
   bool known_ = false;

@@ -1,6 +1,6 @@
 #include "rpc/services/services.h"
 
-#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/generic/async_generic_service.h>  // the one public header that has CallbackBidiHandler
 #include <grpcpp/impl/rpc_service_method.h>
 
 #include <algorithm>

@@ -9,7 +9,21 @@
 #include "base/strings.h"
 
 namespace rerank::text {
+// A field whose other value has transformers 5 make a part of tokenizer.json otherwise.
+struct UnappliedField {
+  const char *tokenizer, *name;
+  bool usual;
+  const char *part, *type;  // what of tokenizer.json does the same: a normalizer or pre-tokenizer of this type ...
+  const char* flag;         // ... whose flag has the field's value; null: that it is there
+};
 namespace {
+
+constexpr UnappliedField kUnapplied[] = {
+    {"DebertaV2Tokenizer", "do_lower_case", false, "normalizer", "Lowercase", nullptr},
+    {"DebertaV2Tokenizer", "split_by_punct", false, "pre_tokenizer", "Punctuation", nullptr},
+    {"XLMRobertaTokenizer", "add_prefix_space", true, "pre_tokenizer", "Metaspace", "add_prefix_space"},
+    {"Qwen2Tokenizer", "add_prefix_space", false, "pre_tokenizer", "ByteLevel", "add_prefix_space"},
+};
 
 constexpr double kMaxSaneLength = 16'777'216;  // model_max_length above this means "not known"
 
@@ -33,21 +47,7 @@ std::optional<size_t> length_of(const JsonField& field) {
   return static_cast<size_t>(length);
 }
 
-// A field whose other value has transformers 5 make a part of tokenizer.json otherwise.
-struct Unapplied {
-  const char *tokenizer, *name;
-  bool usual;
-  const char *part, *type;  // what of tokenizer.json does the same: a normalizer or pre-tokenizer of this type ...
-  const char* flag;         // ... whose flag has the field's value; null: that it is there
-};
-constexpr Unapplied kUnapplied[] = {
-    {"DebertaV2Tokenizer", "do_lower_case", false, "normalizer", "Lowercase", nullptr},
-    {"DebertaV2Tokenizer", "split_by_punct", false, "pre_tokenizer", "Punctuation", nullptr},
-    {"XLMRobertaTokenizer", "add_prefix_space", true, "pre_tokenizer", "Metaspace", "add_prefix_space"},
-    {"Qwen2Tokenizer", "add_prefix_space", false, "pre_tokenizer", "ByteLevel", "add_prefix_space"},
-};
-
-bool does(const JsonField& part, const Unapplied& field) {
+bool does(const JsonField& part, const UnappliedField& field) {
   for (const char* list : {"normalizers", "pretokenizers"}) {
     const auto steps = part.at(list).as_array();
     if (steps.ok() && std::ranges::any_of(*steps, [&](const JsonField& step) { return does(step, field); }))
@@ -80,21 +80,20 @@ Result<TokenizerConfig> read_tokenizer_config(std::string json, std::string orig
   if (is_one_of(name, {"RobertaTokenizer", "LongformerTokenizer"})) {
     ASSIGN_OR_RETURN(config.add_prefix_space, file.get_bool("add_prefix_space", false));
   }
-  for (const Unapplied& field : kUnapplied) {
+  for (const UnappliedField& field : kUnapplied) {
     if (!is_one_of(name, {field.tokenizer})) continue;
     ASSIGN_OR_RETURN(const bool value, file.get_bool(field.name, field.usual));
-    if (value != field.usual) config.unapplied.push_back(str_cat(field.tokenizer, ".", field.name));
+    if (value != field.usual) config.unapplied.push_back(&field);
   }
   return config;
 }
 
 Status check_unapplied(const TokenizerConfig& config, const JsonField& root) {
-  for (const Unapplied& field : kUnapplied) {
-    const std::string name = str_cat(field.tokenizer, ".", field.name);
-    if (std::ranges::find(config.unapplied, name) == config.unapplied.end() || does(root.at(field.part), field))
-      continue;
-    return absl::UnimplementedError(str_cat("tokenizer_config.json: ", field.name, ": ", field.usual ? "false" : "true",
-                                            " of ", field.tokenizer, " is not what tokenizer.json's ", field.part,
+  for (const UnappliedField* field : config.unapplied) {
+    if (does(root.at(field->part), *field)) continue;
+    return absl::UnimplementedError(str_cat("tokenizer_config.json: ", field->name, ": ",
+                                            field->usual ? "false" : "true", " of ", field->tokenizer,
+                                            " is not what tokenizer.json's ", field->part,
                                             " does, and is not applied: save the tokenizer with transformers 5, or "
                                             "take the field out if tokenizer.json is right"));
   }

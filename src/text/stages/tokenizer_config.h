@@ -6,10 +6,15 @@
 #include <string>
 #include <vector>
 
-#include "base/json/reader.h"
 #include "rerank/status.h"
 
+namespace rerank {
+class JsonField;
+}
+
 namespace rerank::text {
+
+struct UnappliedField;  // a row of a table
 
 struct TokenizerConfig {
   // If it is there and says anything (some carry 1e30).
@@ -28,7 +33,7 @@ struct TokenizerConfig {
   std::optional<bool> add_prefix_space;
 
   // Fields of other classes that change ids, and that are not applied: tokenizer.json must do what they say.
-  std::vector<std::string> unapplied;  // "DebertaV2Tokenizer.do_lower_case"
+  std::vector<const UnappliedField*> unapplied;
 };
 
 // InvalidArgument, naming `origin` and field, for what is no JSON object or holds another type than a field has.
